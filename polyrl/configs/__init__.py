@@ -1,0 +1,71 @@
+"""Losses, optimizers, explorations and metrics as small frozen dataclasses."""
+
+from polyrl.configs.base import Config
+from polyrl.configs.explorations import (
+    ConstantExplorationConfig,
+    DecayExplorationConfig,
+    ExplorationConfig,
+    GreedyExplorationConfig,
+    RandomExplorationConfig,
+)
+from polyrl.configs.losses import (
+    HuberLossConfig,
+    LogCoshConfig,
+    LossConfig,
+    MeanAbsoluteErrorConfig,
+    MeanSquaredErrorConfig,
+)
+from polyrl.configs.metrics import MetricConfig
+from polyrl.configs.optimizers import (
+    AdadeltaConfig,
+    AdagradConfig,
+    AdamaxConfig,
+    AdamConfig,
+    AdamWConfig,
+    CosineDecayConfig,
+    CosineDecayRestartsConfig,
+    ExponentialDecayConfig,
+    FtrlConfig,
+    InverseTimeDecayConfig,
+    LionConfig,
+    NadamConfig,
+    OptimizerConfig,
+    PiecewiseConstantDecayConfig,
+    PolynomialDecayConfig,
+    RMSpropConfig,
+    ScheduleConfig,
+    SGDConfig,
+)
+
+__all__ = [
+    "AdadeltaConfig",
+    "AdagradConfig",
+    "AdamConfig",
+    "AdamWConfig",
+    "AdamaxConfig",
+    "Config",
+    "ConstantExplorationConfig",
+    "CosineDecayConfig",
+    "CosineDecayRestartsConfig",
+    "DecayExplorationConfig",
+    "ExplorationConfig",
+    "ExponentialDecayConfig",
+    "FtrlConfig",
+    "GreedyExplorationConfig",
+    "HuberLossConfig",
+    "InverseTimeDecayConfig",
+    "LionConfig",
+    "LogCoshConfig",
+    "LossConfig",
+    "MeanAbsoluteErrorConfig",
+    "MeanSquaredErrorConfig",
+    "MetricConfig",
+    "NadamConfig",
+    "OptimizerConfig",
+    "PiecewiseConstantDecayConfig",
+    "PolynomialDecayConfig",
+    "RMSpropConfig",
+    "RandomExplorationConfig",
+    "SGDConfig",
+    "ScheduleConfig",
+]

@@ -1,0 +1,58 @@
+"""What all configs share: frozen dataclasses with an identifier that go to a plain dict and back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, TypeVar
+
+from polyrl.validation import suggestion
+
+C = TypeVar("C", bound="Config")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A frozen dataclass that can be written as JSON: `Config.from_dict(config.to_dict()) == config`."""
+
+    IDENTIFIER: ClassVar[str] = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain values, nested configs included, with the class's `identifier`."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        plain = {name: value.to_dict() if isinstance(value, Config) else value for name, value in fields.items()}
+        return {"identifier": self.IDENTIFIER, **plain}
+
+    @classmethod
+    def from_dict(cls: type[C], values: Mapping[str, Any]) -> C:
+        """Builds the config that `values['identifier']` names, out of this class's family.
+
+        Raises:
+            ValueError: for an unknown identifier or field; the message lists what there is.
+        """
+        known = {subclass.IDENTIFIER: subclass for subclass in _family(cls)}
+        identifier = values.get("identifier", cls.IDENTIFIER)
+        if identifier not in known:
+            hint = suggestion(str(identifier), known)
+            raise ValueError(f"identifier={identifier!r} is no {cls.__name__}; there are {sorted(known)}.{hint}")
+        target = known[identifier]
+        names = [field.name for field in dataclasses.fields(target)]
+        given = {name: value for name, value in values.items() if name != "identifier"}
+        for name in given:
+            if name not in names:
+                raise ValueError(f"{target.__name__} has no field {name!r}; it has {names}.{suggestion(name, names)}")
+        return target(**{name: _nested(value) for name, value in given.items()})
+
+
+def _family(cls: type[C]) -> Iterator[type[C]]:
+    """`cls` and its subclasses at any depth, those that carry an identifier."""
+    if cls.IDENTIFIER:
+        yield cls
+    for subclass in cls.__subclasses__():
+        yield from _family(subclass)
+
+
+def _nested(value: Any) -> Any:
+    if isinstance(value, Mapping) and "identifier" in value:
+        return Config.from_dict(value)
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,65 @@
+"""Element-wise losses of a TD error, thin over tf-keras."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import ClassVar
+
+import tensorflow as tf
+import tf_keras
+
+from polyrl.configs.base import Config
+from polyrl.validation import check_float
+
+LossFn = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+"""`loss_fn(target, prediction)`: two tensors `[B]` in, the loss of each element `[B]` out."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LossConfig(Config):
+    """A loss for each element of a batch; the mean and the importance weights belong to the model."""
+
+    def build(self) -> LossFn:
+        """Returns `loss_fn(target, prediction)`, `[B]` and `[B]` to `[B]`."""
+        loss = self._keras_loss()
+        # tf-keras averages over the last axis, so each element gets one of its own.
+        return lambda target, prediction: loss(target[..., tf.newaxis], prediction[..., tf.newaxis])
+
+    def _keras_loss(self) -> tf_keras.losses.Loss:
+        return getattr(tf_keras.losses, type(self).__name__.removesuffix("Config"))(reduction="none")
+
+
+@dataclasses.dataclass(frozen=True)
+class HuberLossConfig(LossConfig):
+    """Huber (1964): `x^2 / 2` up to `delta`, `delta (|x| - delta / 2)` beyond. Mnih et al. 2015 clip so."""
+
+    IDENTIFIER: ClassVar[str] = "huber"
+    delta: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_float("delta", self.delta, minimum=1e-12)
+
+    def _keras_loss(self) -> tf_keras.losses.Loss:
+        return tf_keras.losses.Huber(delta=self.delta, reduction="none")
+
+
+@dataclasses.dataclass(frozen=True)
+class MeanSquaredErrorConfig(LossConfig):
+    """`x^2`, without the half that some texts put before it."""
+
+    IDENTIFIER: ClassVar[str] = "mean_squared_error"
+
+
+@dataclasses.dataclass(frozen=True)
+class MeanAbsoluteErrorConfig(LossConfig):
+    """`|x|`."""
+
+    IDENTIFIER: ClassVar[str] = "mean_absolute_error"
+
+
+@dataclasses.dataclass(frozen=True)
+class LogCoshConfig(LossConfig):
+    """`log(cosh(x))`: about `x^2 / 2` near zero, about `|x| - log 2` far from it."""
+
+    IDENTIFIER: ClassVar[str] = "log_cosh"

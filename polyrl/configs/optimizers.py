@@ -1,0 +1,222 @@
+"""tf-keras optimizers and learning-rate schedules, each as a config; the fields and defaults are tf-keras's own."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, ClassVar
+
+import tf_keras
+
+from polyrl.configs.base import Config
+from polyrl.validation import check_float, check_int
+
+
+@dataclasses.dataclass(frozen=True)
+class ScheduleConfig(Config):
+    """A learning rate as an absolute function of `global_step` (gradient updates)."""
+
+    def build(self) -> tf_keras.optimizers.schedules.LearningRateSchedule:
+        """The tf-keras schedule of the same name."""
+        schedule = getattr(tf_keras.optimizers.schedules, type(self).__name__.removesuffix("Config"))
+        return schedule(**_arguments(self))
+
+
+@dataclasses.dataclass(frozen=True)
+class ExponentialDecayConfig(ScheduleConfig):
+    """`initial_learning_rate * decay_rate ** (step / decay_steps)`."""
+
+    IDENTIFIER: ClassVar[str] = "exponential_decay"
+    initial_learning_rate: float
+    decay_steps: int
+    decay_rate: float
+    staircase: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class InverseTimeDecayConfig(ScheduleConfig):
+    """`initial_learning_rate / (1 + decay_rate * step / decay_steps)`."""
+
+    IDENTIFIER: ClassVar[str] = "inverse_time_decay"
+    initial_learning_rate: float
+    decay_steps: int
+    decay_rate: float
+    staircase: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class PolynomialDecayConfig(ScheduleConfig):
+    """From `initial_learning_rate` to `end_learning_rate` over `decay_steps`; linear with `power=1`."""
+
+    IDENTIFIER: ClassVar[str] = "polynomial_decay"
+    initial_learning_rate: float
+    decay_steps: int
+    end_learning_rate: float = 0.0001
+    power: float = 1.0
+    cycle: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class PiecewiseConstantDecayConfig(ScheduleConfig):
+    """`values[i]` up to and at `boundaries[i]`, the last value after the last boundary."""
+
+    IDENTIFIER: ClassVar[str] = "piecewise_constant_decay"
+    boundaries: tuple[int, ...]
+    values: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.values) != len(self.boundaries) + 1:
+            raise ValueError(
+                f"values={self.values} must have one entry more than boundaries={self.boundaries}: "
+                f"{len(self.boundaries) + 1}, not {len(self.values)}."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class CosineDecayConfig(ScheduleConfig):
+    """Loshchilov and Hutter 2016: half a cosine from `initial_learning_rate` to `alpha` times it."""
+
+    IDENTIFIER: ClassVar[str] = "cosine_decay"
+    initial_learning_rate: float
+    decay_steps: int
+    alpha: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class CosineDecayRestartsConfig(ScheduleConfig):
+    """Cosine decay with warm restarts (Loshchilov and Hutter 2016)."""
+
+    IDENTIFIER: ClassVar[str] = "cosine_decay_restarts"
+    initial_learning_rate: float
+    first_decay_steps: int
+    t_mul: float = 2.0
+    m_mul: float = 1.0
+    alpha: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig(Config):
+    """A tf-keras optimizer. `learning_rate` is a float or a `ScheduleConfig`."""
+
+    learning_rate: float | ScheduleConfig = 0.001
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.learning_rate, ScheduleConfig):
+            check_float("learning_rate", self.learning_rate, minimum=0.0)
+
+    def build(self) -> tf_keras.optimizers.Optimizer:
+        """A new tf-keras optimizer; compilation is the training loop's business, not the optimizer's."""
+        optimizer = getattr(tf_keras.optimizers, type(self).__name__.removesuffix("Config"))
+        return optimizer(jit_compile=False, **_arguments(self))
+
+
+@dataclasses.dataclass(frozen=True)
+class AdamConfig(OptimizerConfig):
+    """Kingma and Ba 2014."""
+
+    IDENTIFIER: ClassVar[str] = "adam"
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-7
+    amsgrad: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class AdamWConfig(OptimizerConfig):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2017)."""
+
+    IDENTIFIER: ClassVar[str] = "adamw"
+    weight_decay: float = 0.004
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-7
+    amsgrad: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class AdamaxConfig(OptimizerConfig):
+    """Adam with the infinity norm (Kingma and Ba 2014, section 7)."""
+
+    IDENTIFIER: ClassVar[str] = "adamax"
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-7
+
+
+@dataclasses.dataclass(frozen=True)
+class NadamConfig(OptimizerConfig):
+    """Adam with Nesterov momentum (Dozat 2015)."""
+
+    IDENTIFIER: ClassVar[str] = "nadam"
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-7
+
+
+@dataclasses.dataclass(frozen=True)
+class SGDConfig(OptimizerConfig):
+    """Stochastic gradient descent, with momentum if asked."""
+
+    IDENTIFIER: ClassVar[str] = "sgd"
+    learning_rate: float | ScheduleConfig = 0.01
+    momentum: float = 0.0
+    nesterov: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class RMSpropConfig(OptimizerConfig):
+    """Tieleman and Hinton 2012; Mnih et al. 2015 use `rho=0.95, epsilon=0.01, centered=True`."""
+
+    IDENTIFIER: ClassVar[str] = "rmsprop"
+    rho: float = 0.9
+    momentum: float = 0.0
+    epsilon: float = 1e-7
+    centered: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class AdagradConfig(OptimizerConfig):
+    """Duchi et al. 2011."""
+
+    IDENTIFIER: ClassVar[str] = "adagrad"
+    initial_accumulator_value: float = 0.1
+    epsilon: float = 1e-7
+
+
+@dataclasses.dataclass(frozen=True)
+class AdadeltaConfig(OptimizerConfig):
+    """Zeiler 2012."""
+
+    IDENTIFIER: ClassVar[str] = "adadelta"
+    rho: float = 0.95
+    epsilon: float = 1e-7
+
+
+@dataclasses.dataclass(frozen=True)
+class FtrlConfig(OptimizerConfig):
+    """McMahan et al. 2013."""
+
+    IDENTIFIER: ClassVar[str] = "ftrl"
+    learning_rate_power: float = -0.5
+    initial_accumulator_value: float = 0.1
+    l1_regularization_strength: float = 0.0
+    l2_regularization_strength: float = 0.0
+    beta: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class LionConfig(OptimizerConfig):
+    """Chen et al. 2023."""
+
+    IDENTIFIER: ClassVar[str] = "lion"
+    learning_rate: float | ScheduleConfig = 0.0001
+    beta_1: float = 0.9
+    beta_2: float = 0.99
+
+
+def _arguments(config: Config) -> dict[str, Any]:
+    """The config's fields as constructor arguments, nested configs built."""
+    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    for name in ("decay_steps", "first_decay_steps"):
+        if name in values:
+            check_int(name, values[name], minimum=1)
+    return {name: value.build() if isinstance(value, ScheduleConfig) else value for name, value in values.items()}

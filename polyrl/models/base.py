@@ -1,0 +1,212 @@
+"""`BaseModel`: the eight steps from features and labels to an `EstimatorSpec`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import tensorflow as tf
+import tf_keras
+
+from polyrl.configs import AdamConfig, LossConfig, MetricConfig, OptimizerConfig
+from polyrl.models.gradients import ClippedGradients, clip_gradients
+from polyrl.models.scope import current_scope
+from polyrl.modes import Modes
+from polyrl.spec import EstimatorSpec
+from polyrl.summaries import Summaries, SummaryOptions
+from polyrl.validation import check_float
+
+GraphFn = Callable[[str, Any], tf.Tensor]
+Nest = Any
+T = TypeVar("T")
+
+
+class BaseModel:
+    """A model in one mode. Calling it with `(features, labels)` returns an `EstimatorSpec`.
+
+    The template, each step a method that a subclass may override:
+
+    | step | method | train | eval | infer |
+    |---|---|---|---|---|
+    | 1 | `_preprocess` | x | x | x |
+    | 2 | `_call_graph_fn` | x | x | x |
+    | 3 | `_build_loss` | x | x | |
+    | 4 | `_build_eval_metrics` | | x | |
+    | 5 | `_build_train_op` | x | | |
+    | 6 | `_build_summary_op` | x | | |
+    | 7 | `_build_predictions` | x | x | x |
+    | 8 | `_build_extra_ops` | x | x | x |
+
+    Without labels, steps 3 to 6 are left out: the spec then holds the predictions to act with.
+
+    Args:
+        mode: one of `Modes`.
+        graph_fn: `graph_fn(mode, inputs)` returns the torso's output for `inputs`; it may create tf-keras layers inline. It
+            is called once for each network, with mode `'train'`: layers that act otherwise in training (dropout, batch
+            normalisation) are told by tf-keras, in the update only.
+        loss_config: the element-wise loss.
+        optimizer_config: the optimizer; `AdamConfig()` by default.
+        eval_metrics_config: metrics that EVAL mode reports.
+        summaries: `'all'`, or names out of `SummaryOptions`.
+        clip_gradients: the largest global norm of the gradients; 0 or None leaves them alone.
+        clip_embed_gradients: the largest norm of each embedding's gradient; 0 or None leaves them alone.
+        name: the scope of everything the model owns, in the checkpoint and in TensorBoard.
+    """
+
+    def __init__(
+        self,
+        mode: str,
+        graph_fn: GraphFn,
+        loss_config: LossConfig | None = None,
+        optimizer_config: OptimizerConfig | None = None,
+        eval_metrics_config: Sequence[MetricConfig] | None = None,
+        summaries: str | Iterable[str] | None = "all",
+        clip_gradients: float | None = 0.5,
+        clip_embed_gradients: float | None = 0.1,
+        name: str = "Model",
+    ):
+        self.mode = Modes.validate(mode)
+        if not callable(graph_fn):
+            raise TypeError(f"graph_fn={graph_fn!r} must be a function of (mode, inputs).")
+        self.graph_fn = graph_fn
+        self.loss_config = _typed("loss_config", loss_config, LossConfig)
+        self.optimizer_config = _typed("optimizer_config", optimizer_config, OptimizerConfig) or AdamConfig()
+        self.eval_metrics_config = tuple(eval_metrics_config or ())
+        for config in self.eval_metrics_config:
+            _typed("eval_metrics_config", config, MetricConfig)
+        self.summaries = SummaryOptions.validate(summaries)
+        self.clip_gradients = None if clip_gradients is None else check_float("clip_gradients", clip_gradients, 0.0)
+        self.clip_embed_gradients = (
+            None if clip_embed_gradients is None else check_float("clip_embed_gradients", clip_embed_gradients, 0.0)
+        )
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"name={name!r} must be a non-empty string.")
+        self.name = name
+        self._scope = current_scope()
+
+    def __call__(self, features: Nest, labels: Mapping[str, tf.Tensor] | None = None) -> EstimatorSpec:
+        """Builds the outputs of this mode for one batch; see the class for the steps and `EstimatorSpec` for the result."""
+        if labels is not None and self.mode == Modes.PREDICT:
+            raise ValueError("labels must be None in mode 'infer'.")
+        with tf.name_scope(self.name):
+            features, labels = self._preprocess(features, labels)
+            if labels is None:
+                results = self._call_graph_fn(features)
+                predictions = self._build_predictions(results, features, labels)
+                return EstimatorSpec(
+                    self.mode,
+                    predictions,
+                    extra_ops=self._build_extra_ops(results, features, labels),
+                    export_outputs={"serving_default": predictions} if self.mode == Modes.PREDICT else None,
+                )
+            with self._gradient_tape():
+                results = self._call_graph_fn(features)
+                losses, loss = self._build_loss(results, features, labels)
+            predictions = {**self._build_predictions(results, features, labels), "losses": losses}
+            metrics: Mapping[str, tf_keras.metrics.Metric] = {}
+            train_op = None
+            if self.mode == Modes.EVAL:
+                metrics = self._build_eval_metrics(predictions, features, labels)
+            else:
+                train_op = self._build_train_op(loss)
+                self._summaries = self._build_summary_op(results, features, labels)
+            return EstimatorSpec(
+                self.mode,
+                predictions,
+                loss,
+                train_op,
+                eval_metric_ops=metrics,
+                extra_ops=self._build_extra_ops(results, features, labels),
+            )
+
+    # The eight steps. ---------------------------------------------------------------------------------------------------
+
+    def _preprocess(self, features: Nest, labels: Any) -> tuple[Nest, Any]:
+        """Checks and converts the input."""
+        return features, labels
+
+    def _call_graph_fn(self, inputs: Nest) -> tf.Tensor:
+        """Runs the networks on `inputs`; returns what `predictions['results']` shall be."""
+        raise NotImplementedError
+
+    def _build_loss(self, results: tf.Tensor, features: Nest, labels: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the loss of each example `[B]` and the scalar to minimise."""
+        raise NotImplementedError
+
+    def _build_eval_metrics(
+        self, predictions: Mapping[str, tf.Tensor], features: Nest, labels: Mapping[str, tf.Tensor]
+    ) -> dict[str, tf_keras.metrics.Metric]:
+        """Updates and returns the metrics of `eval_metrics_config`."""
+        values = {**predictions, **{f"labels.{key}": value for key, value in labels.items()}}
+        metrics = {}
+        for config in self.eval_metrics_config:
+            metric = self._part(f"metrics/{config.key}", config.build)
+            config.update(metric, values)
+            metrics[config.key] = metric
+        return metrics
+
+    def _build_train_op(self, loss: tf.Tensor) -> Callable[[], tf.Tensor]:
+        """Computes and clips the gradients of `loss`; returns the function that applies them and gives `global_step`."""
+        variables = self._trainable_variables()
+        gradients = self._tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        self._gradients = clip_gradients(
+            gradients, self._embedding_indices(), self.clip_gradients, self.clip_embed_gradients
+        )
+
+        def train_op() -> tf.Tensor:
+            self._optimizer().apply_gradients(zip(self._gradients.clipped, variables, strict=True))
+            return self._scope.global_step.read_value()
+
+        return train_op
+
+    def _build_summary_op(self, results: tf.Tensor, features: Nest, labels: Any) -> Summaries:
+        """The values of the panels that `summaries` asks for."""
+        raise NotImplementedError
+
+    def _build_predictions(self, results: tf.Tensor, features: Nest, labels: Any) -> dict[str, tf.Tensor]:
+        """A flat dict of tensors, the action under `results`."""
+        return {"results": results}
+
+    def _build_extra_ops(self, results: tf.Tensor, features: Nest, labels: Any) -> dict[str, Any]:
+        """Whatever else the agent shall have."""
+        return {}
+
+    # Parts that later calls find again. ---------------------------------------------------------------------------------
+
+    def _part(self, name: str, build: Callable[[], T]) -> T:
+        return self._scope.get(f"{self.name}/{name}", build)
+
+    def _optimizer(self) -> tf_keras.optimizers.Optimizer:
+        """The optimizer, with all its slots; its iteration counter is `global_step`."""
+
+        def build() -> tf_keras.optimizers.Optimizer:
+            optimizer = self.optimizer_config.build()
+            optimizer.iterations = self._scope.global_step
+            optimizer.build(self._trainable_variables())
+            return optimizer
+
+        return self._part("optimizer", build)
+
+    def _trainable_variables(self) -> list[tf.Variable]:
+        raise NotImplementedError
+
+    def _embedding_indices(self) -> set[int]:
+        """Which of the trainable variables are embedding tables."""
+        return set()
+
+    def _gradient_tape(self) -> contextlib.AbstractContextManager[Any]:
+        if self.mode != Modes.TRAIN:
+            return contextlib.nullcontext()
+        self._tape = tf.GradientTape()
+        return self._tape
+
+    _tape: tf.GradientTape
+    _gradients: ClippedGradients
+    _summaries: Summaries
+
+
+def _typed(name: str, value: Any, kind: type) -> Any:
+    if value is not None and not isinstance(value, kind):
+        raise TypeError(f"{name}={value!r} must be a {kind.__name__}.")
+    return value

@@ -1,0 +1,44 @@
+"""Gradient clipping."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+import tensorflow as tf
+
+Gradient = tf.Tensor | tf.IndexedSlices
+
+
+class ClippedGradients(NamedTuple):
+    """Gradients after clipping, and the global norm before (`norm`) and after (`clipped_norm`), scalars."""
+
+    clipped: list[Gradient]
+    norm: tf.Tensor
+    clipped_norm: tf.Tensor
+
+
+def clip_gradients(
+    gradients: Sequence[Gradient],
+    embeddings: Collection[int],
+    max_global_norm: float | None,
+    max_embedding_norm: float | None,
+) -> ClippedGradients:
+    """Clips by global norm (Pascanu et al. 2013), then each embedding's gradient by its own norm; None and 0 do not clip.
+
+    Args:
+        gradients: dense or sparse, in the order of the variables.
+        embeddings: positions in `gradients` that belong to embedding tables.
+        max_global_norm: the largest norm of all gradients together.
+        max_embedding_norm: the largest norm of an embedding's gradient.
+    """
+    norm = tf.linalg.global_norm(gradients)
+    clipped = list(gradients)
+    if max_global_norm is not None and max_global_norm > 0.0:
+        clipped, _ = tf.clip_by_global_norm(clipped, max_global_norm, use_norm=norm)
+    if max_embedding_norm is not None and max_embedding_norm > 0.0:
+        clipped = [
+            tf.clip_by_norm(gradient, max_embedding_norm) if index in embeddings else gradient
+            for index, gradient in enumerate(clipped)
+        ]
+    return ClippedGradients(clipped, norm, tf.linalg.global_norm(clipped))

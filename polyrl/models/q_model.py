@@ -1,0 +1,364 @@
+"""`BaseQModel`: what all value-based models share. A subclass gives a head and a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from polyrl import ops
+from polyrl.configs import (
+    ConstantExplorationConfig,
+    ExplorationConfig,
+    HuberLossConfig,
+    LossConfig,
+    MetricConfig,
+    OptimizerConfig,
+    ScheduleConfig,
+)
+from polyrl.models.base import BaseModel, GraphFn, _typed
+from polyrl.models.q_network import QModelSpec, QNetwork
+from polyrl.models.scope import stream_seed
+from polyrl.modes import Modes
+from polyrl.policies import BasePolicy, BoundedTensorSpec, QPolicy, TimeStep, time_step_spec
+from polyrl.summaries import Summaries, SummaryOptions
+from polyrl.validation import check_float, check_int
+
+DUELING = (True, "mean", "max", "naive", None, False)
+LABELS = ("action", "reward", "done", "next_state")
+
+
+class BaseQModel(BaseModel):
+    """A model of action values `Q(s, a)`, with a target network and exploration.
+
+    Called with features (a state batch, or a dict with the key `state`) and labels: `action` int `[B]`, `reward` `[B]`,
+    `next_state` `[B, ...]`, `done` `[B]` (terminated; a truncated episode is not done), and optionally `discount` `[B]` (the
+    factor on the bootstrap of this row, by default the model's) and `weights` `[B]` (importance weights).
+
+    Args:
+        mode: `'train'`, `'eval'` or `'infer'`.
+        graph_fn: the torso, `graph_fn(mode, inputs) -> [B, features]`; see `BaseModel`. It gets the same structure that
+            the model is called with: the tensor, or the dict.
+        num_states: size of the state vector, or the shape of one state.
+        num_actions: number of actions.
+        loss_config: element-wise loss of the TD error; `HuberLossConfig(delta=1)` by default.
+        optimizer_config: `AdamConfig()` by default.
+        eval_metrics_config: metrics reported by EVAL mode, see `MetricConfig`.
+        discount: gamma, in [0, 1].
+        exploration_config: how the TRAIN mode acts; `ConstantExplorationConfig()` by default.
+        use_target_graph: bootstrap from a second network that the loss does not train.
+        target_update_frequency: updates (`global_step`) between two copies of the first network to the second.
+        is_continuous: must be False: models of this class choose among discrete actions.
+        dueling: True computes advantage and value heads, and `Q = A`; `'mean'`, `'max'`, `'naive'` combine them to
+            `Q = V + A - mean(A)`, `- max(A)`, `- 0`; None or False leave the value head out.
+        use_expert_demo: must be False: pre-training on demonstrations does not exist yet.
+        summaries: `'all'` or names out of `SummaryOptions`.
+        clip_gradients: largest global norm of the gradients; 0 or None does not clip.
+        clip_embed_gradients: largest norm of each embedding's gradient; 0 or None does not clip.
+        name: scope of everything the model owns.
+        temperature: of the policy that acts in PREDICT mode; 0 is greedy.
+    """
+
+    def __init__(
+        self,
+        mode: str,
+        graph_fn: GraphFn,
+        num_states: int | Sequence[int],
+        num_actions: int,
+        loss_config: LossConfig | None = None,
+        optimizer_config: OptimizerConfig | None = None,
+        eval_metrics_config: Sequence[MetricConfig] | None = None,
+        discount: float = 0.97,
+        exploration_config: ExplorationConfig | None = None,
+        use_target_graph: bool = True,
+        target_update_frequency: int = 5,
+        is_continuous: bool = False,
+        dueling: str | bool | None = "mean",
+        use_expert_demo: bool = False,
+        summaries: str | Iterable[str] | None = "all",
+        clip_gradients: float | None = 0.5,
+        clip_embed_gradients: float | None = 0.1,
+        name: str = "Model",
+        *,
+        temperature: float = 0.0,
+    ):
+        super().__init__(
+            mode,
+            graph_fn,
+            loss_config,
+            optimizer_config,
+            eval_metrics_config,
+            summaries,
+            clip_gradients,
+            clip_embed_gradients,
+            name,
+        )
+        self.loss_config = self.loss_config or HuberLossConfig()
+        self.num_states = _state_shape(num_states)
+        self.num_actions = check_int("num_actions", num_actions, minimum=2)
+        self.discount = check_float("discount", discount, 0.0, 1.0)
+        self.exploration_config = (
+            _typed("exploration_config", exploration_config, ExplorationConfig) or ConstantExplorationConfig()
+        )
+        self.use_target_graph = bool(use_target_graph)
+        self.target_update_frequency = check_int("target_update_frequency", target_update_frequency, minimum=1)
+        if is_continuous:
+            raise ValueError(f"is_continuous=True: {type(self).__name__} chooses among discrete actions only.")
+        if not any(dueling is option or (isinstance(option, str) and dueling == option) for option in DUELING):
+            raise ValueError(f"dueling={dueling!r} is unknown; use True, 'mean', 'max', 'naive', or None.")
+        self.dueling = None if dueling is False else dueling
+        if use_expert_demo:
+            raise ValueError(
+                "use_expert_demo=True: pre-training on demonstrations is not available yet; leave it False."
+            )
+        self.temperature = check_float("temperature", temperature, 0.0)
+        if SummaryOptions.IMAGE_INPUT in self.summaries and len(self.num_states) != 3:
+            raise ValueError(f"summaries: image_input needs states [height, width, channels]; num_states={num_states}.")
+
+    # What a subclass gives. ---------------------------------------------------------------------------------------------
+
+    def _build_head(self, outputs: tf.Tensor) -> QModelSpec:
+        """Adds the heads to the torso's output; one value per action here."""
+        advantage = tf_keras.layers.Dense(self.num_actions, name="advantage")(outputs)  # [B, A]
+        value = None if self.dueling is None else tf_keras.layers.Dense(1, name="value")(outputs)  # [B, 1]
+        return QModelSpec(outputs, advantage, value, self._combine(advantage, value))
+
+    def _build_td_loss(
+        self, labels: Mapping[str, tf.Tensor], discount: tf.Tensor, target: QModelSpec, online: QModelSpec
+    ) -> ops.LossOutput:
+        """The loss of each example; `target` and `online` are the two networks on the next state, `self._online` on this."""
+        raise NotImplementedError
+
+    def _build_policy(self) -> BasePolicy:
+        """The policy that acts in PREDICT mode."""
+        return QPolicy(*self._policy_specs(), q_network=self._policy_network, temperature=self.temperature)
+
+    # The steps of the template. -----------------------------------------------------------------------------------------
+
+    def _preprocess(self, features: Any, labels: Any) -> tuple[Any, Any]:
+        """Checks the states' shape and converts the labels.
+
+        Raises:
+            KeyError: for a missing `state`, `action`, `reward`, `done` or `next_state`.
+            ValueError: for a state that does not fit `num_states`, or labels that do not fit the states.
+        """
+        if isinstance(features, Mapping):
+            if "state" not in features:
+                raise KeyError(f"features must contain 'state'; they have {sorted(features)}.")
+            features = {key: tf.convert_to_tensor(value) for key, value in features.items()}
+        else:
+            features = tf.convert_to_tensor(features)
+        self._check_state("features['state']", _state(features))
+        if labels is None:
+            return features, None
+        for key in LABELS:
+            if key not in labels:
+                raise KeyError(f"labels must contain {key!r}; they have {sorted(labels)}.")
+        labels = {key: tf.convert_to_tensor(value) for key, value in labels.items()}
+        self._check_state("labels['next_state']", labels["next_state"])
+        for key, value in labels.items():
+            if key != "next_state":
+                labels[key] = tf.cast(value, tf.int32 if key == "action" else tf.float32)
+                if value.shape.rank != 1 or not value.shape.is_compatible_with(_state(features).shape[:1]):
+                    raise ValueError(
+                        f"labels[{key!r}] has shape {tuple(value.shape)}; asked for is one value for each of the "
+                        f"{_state(features).shape[0]} states."
+                    )
+        return features, labels
+
+    def _build_exploration(self) -> tf.Tensor:
+        """Epsilon at the present `global_timestep`, a scalar."""
+        return self.exploration_config.rate(self._scope.global_timestep.read_value())
+
+    def _build_actions(self) -> tf.Tensor:
+        """The action for each row, int32 `[B]`: exploring in TRAIN, greedy in EVAL, the policy's choice in PREDICT."""
+        if self.mode == Modes.PREDICT:
+            step = TimeStep.restart(self._inputs, batch_size=tf.shape(self._online.q)[0])
+            seed = self._scope.random_seed("prediction", self._scope.global_timestep.read_value())
+            return self._build_policy().action(step, seed=seed).action
+        if self.mode == Modes.TRAIN and self._acting:
+            self._exploration_rate = self._build_exploration()
+            seed = self._scope.random_seed("exploration", self._scope.global_timestep.read_value())
+            return ops.epsilon_greedy(self._online.q, self._exploration_rate, seed)
+        return tf.argmax(self._online.q, axis=1, output_type=tf.int32)
+
+    def _build_graph_fn(self) -> Callable[[str, Any], QModelSpec]:
+        """Returns the function from `(mode, inputs)` to a `QModelSpec`: the user's graph, then the heads."""
+
+        def graph_fn(mode: str, inputs: Any) -> QModelSpec:
+            outputs = self.graph_fn(mode, inputs)
+            rank = getattr(getattr(outputs, "shape", None), "rank", None)
+            if rank != 2:
+                shape = tuple(outputs.shape) if rank is not None else outputs
+                raise ValueError(
+                    f"graph_fn must return one row of features for each state, [B, features]; got {shape}."
+                )
+            return self._build_head(outputs)
+
+        return graph_fn
+
+    def _call_graph_fn(self, inputs: Any) -> tf.Tensor:
+        """Runs the online network on `inputs` (in training mode only inside an update) and chooses the actions."""
+        self._inputs = inputs
+        self._online = self._train_graph()(inputs, training=self._learning)
+        return self._build_actions()
+
+    def _build_loss(self, results: tf.Tensor, features: Any, labels: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """The TD loss of each example, and their weighted mean plus the torso's own regularisation losses."""
+        network = self._train_graph()
+        regularisation = network.model.losses if self._learning else []
+        next_inputs = _with_state(features, labels["next_state"])
+        online = network(next_inputs)
+        target = self._target_graph()(next_inputs) if self.use_target_graph else online
+        gamma = labels["discount"] if "discount" in labels else self.discount
+        self._td = self._build_td_loss(labels, gamma * (1.0 - labels["done"]), target, online)
+        # The one place where losses are weighted and averaged.
+        weighted = self._td.loss * labels["weights"] if "weights" in labels else self._td.loss
+        return self._td.loss, tf.add_n([tf.reduce_mean(weighted), *regularisation])
+
+    def _build_update_target_graph(self, step: tf.Tensor) -> None:
+        """Makes the target network equal to the online one if `step` (updates done) is a multiple of the period."""
+        due = tf.equal(step % self.target_update_frequency, 0)
+        self._target_graph().copy_from(self._train_graph(), when=due)
+
+    def _build_train_op(self, loss: tf.Tensor) -> Callable[[], tf.Tensor]:
+        """The update of the online network, followed by that of the target network."""
+        apply_gradients = super()._build_train_op(loss)
+
+        def train_op() -> tf.Tensor:
+            step = apply_gradients()
+            if self.use_target_graph:
+                self._build_update_target_graph(step)
+            return step
+
+        return train_op
+
+    def _build_summary_op(self, results: tf.Tensor, features: Any, labels: Any) -> Summaries:
+        summaries = Summaries.empty()
+        scalars, histograms, images = summaries
+        if SummaryOptions.LOSS in self.summaries:
+            scalars["train/td_error"] = tf.reduce_mean(tf.abs(self._td.td_error))
+            scalars["train/q_mean"] = tf.reduce_mean(self._online.q)
+            scalars["train/q_max"] = tf.reduce_max(self._online.q)
+            scalars["train/target_mean"] = tf.reduce_mean(self._td.target)
+            histograms["train/td_error_distribution"] = self._td.td_error
+        if SummaryOptions.LEARNING_RATE in self.summaries:
+            scalars["train/learning_rate"] = self._learning_rate()
+        if SummaryOptions.GRADIENTS in self.summaries:
+            scalars["train/grad_norm"] = self._gradients.norm
+            scalars["train/grad_norm_clipped"] = self._gradients.clipped_norm
+            names = {variable.ref(): label for label, variable in self._train_graph().labelled_variables().items()}
+            for variable, gradient in zip(self._trainable_variables(), self._gradients.clipped, strict=True):
+                histograms[f"gradients/{names[variable.ref()]}"] = tf.convert_to_tensor(gradient)
+        if SummaryOptions.VARIABLES in self.summaries:
+            for label, variable in self._train_graph().labelled_variables().items():
+                histograms[f"variables/{label}"] = variable.read_value()
+        if SummaryOptions.ACTIVATIONS in self.summaries:
+            for label, activation in self._train_graph().activations(features).items():
+                histograms[f"activations/{label}"] = activation
+                scalars[f"activations/{label}/zero_fraction"] = tf.reduce_mean(
+                    tf.cast(tf.equal(activation, 0.0), tf.float32)
+                )
+        if SummaryOptions.IMAGE_INPUT in self.summaries:
+            images["input/state"] = _state(features)[:4, ..., -1:]
+        return summaries
+
+    def _build_predictions(self, results: tf.Tensor, features: Any, labels: Any) -> dict[str, tf.Tensor]:
+        """`results` (the action) `[B]`, `q`, `a`, `v` where there is one, `graph_results`; with labels, `td_error` `[B]`."""
+        spec = self._online
+        predictions = {"results": results, "graph_results": spec.graph_outputs, "a": spec.a, "q": spec.q}
+        if spec.v is not None:
+            predictions["v"] = spec.v
+        if labels is not None:
+            predictions["td_error"] = self._td.td_error
+        return predictions
+
+    def _build_extra_ops(self, results: tf.Tensor, features: Any, labels: Any) -> dict[str, Any]:
+        """`summary_options`, the names asked for; learning: `summaries`; acting in training: `exploration_rate`."""
+        extra: dict[str, Any] = {"summary_options": self.summaries}
+        if self._learning:
+            extra["summaries"] = self._summaries
+        elif self.mode == Modes.TRAIN:
+            extra["exploration_rate"] = self._exploration_rate
+        return extra
+
+    # Parts. -------------------------------------------------------------------------------------------------------------
+
+    def __call__(self, features: Any, labels: Mapping[str, tf.Tensor] | None = None) -> Any:
+        self._acting = labels is None
+        return super().__call__(features, labels)
+
+    @property
+    def _learning(self) -> bool:
+        return self.mode == Modes.TRAIN and not self._acting
+
+    def _train_graph(self) -> QNetwork:
+        return self._part("online", lambda: self._new_network("online"))
+
+    def _target_graph(self) -> QNetwork:
+        def build() -> QNetwork:
+            network = self._new_network("target")
+            network.model.trainable = False
+            network.copy_from(self._train_graph())
+            return network
+
+        return self._part("target", build)
+
+    def _new_network(self, role: str) -> QNetwork:
+        seed, _ = stream_seed(self._scope.seed, f"initialisation/{self.name}")
+        specs = tf.nest.map_structure(lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), self._inputs)
+        return QNetwork(self._build_graph_fn(), specs, seed, f"{self.name}_{role}")
+
+    def _trainable_variables(self) -> list[tf.Variable]:
+        return self._train_graph().model.trainable_variables
+
+    def _embedding_indices(self) -> set[int]:
+        return self._train_graph().embedding_indices()
+
+    def _learning_rate(self) -> tf.Tensor:
+        rate = self.optimizer_config.learning_rate
+        schedule = rate.build() if isinstance(rate, ScheduleConfig) else (lambda step: rate)
+        return tf.convert_to_tensor(schedule(self._scope.global_step.read_value()), tf.float32)
+
+    def _policy_network(
+        self, observation: Any, step_type: Any = None, network_state: Any = ()
+    ) -> tuple[tf.Tensor, Any]:
+        """The online network by a policy's contract: `(values, network_state)`."""
+        return self._train_graph()(observation).q, network_state
+
+    def _policy_specs(self) -> tuple[TimeStep, BoundedTensorSpec]:
+        observation = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape[1:], t.dtype), self._inputs)
+        return time_step_spec(observation), BoundedTensorSpec((), tf.int32, 0, self.num_actions - 1, name="action")
+
+    def _combine(self, advantage: tf.Tensor, value: tf.Tensor | None) -> tf.Tensor:
+        """Q (or its logits) out of the two heads, as `dueling` says."""
+        if value is None or self.dueling is True:
+            return advantage
+        return ops.dueling(advantage, value, str(self.dueling))
+
+    def _check_state(self, name: str, state: tf.Tensor) -> None:
+        if state.shape.rank is not None and not state.shape[1:].is_compatible_with(self.num_states):
+            wanted = ", ".join(map(str, self.num_states))
+            raise ValueError(f"{name} has shape {tuple(state.shape)}; num_states asks for [batch, {wanted}].")
+
+    _acting: bool = True
+    _inputs: Any
+    _online: QModelSpec
+    _td: ops.LossOutput
+    _exploration_rate: tf.Tensor
+
+
+def _state_shape(num_states: int | Sequence[int]) -> tuple[int, ...]:
+    sizes = [num_states] if isinstance(num_states, int | np.integer) else list(num_states)
+    return tuple(check_int("num_states", size, minimum=1) for size in sizes)
+
+
+def _state(features: Any) -> tf.Tensor:
+    return features["state"] if isinstance(features, Mapping) else features
+
+
+def _with_state(features: Any, state: tf.Tensor) -> Any:
+    return {**features, "state": state} if isinstance(features, Mapping) else state

@@ -1,0 +1,69 @@
+"""Where everything that a `model_fn` builds lives, so that the next call finds it instead of building it again."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import tensorflow as tf
+
+T = TypeVar("T")
+
+_active: contextvars.ContextVar[Scope | None] = contextvars.ContextVar("polyrl_scope", default=None)
+
+
+class Scope(tf.Module):
+    """The state of a run's models: networks, optimizers and metrics by name, and the three counters.
+
+    A `model_fn` is called again for every mode and every traced function. A model built while a scope is active looks
+    itself up there; outside of any scope a model makes one of its own. A checkpoint of the scope is a checkpoint of all.
+
+    Attributes:
+        global_step: int64 scalar, gradient updates.
+        global_timestep: int64 scalar, environment steps, summed over parallel environments.
+        global_episode: int64 scalar, finished episodes.
+        seed: the run's root seed.
+    """
+
+    def __init__(self, seed: int = 0):
+        super().__init__(name="scope")
+        self.seed = seed
+        self.global_step = tf.Variable(0, dtype=tf.int64, trainable=False, name="global_step")
+        self.global_timestep = tf.Variable(0, dtype=tf.int64, trainable=False, name="global_timestep")
+        self.global_episode = tf.Variable(0, dtype=tf.int64, trainable=False, name="global_episode")
+        self.parts: dict[str, object] = {}
+
+    def get(self, name: str, build: Callable[[], T]) -> T:
+        """The part called `name`; `build()` makes it at the first call, outside of any graph that is being traced."""
+        if name not in self.parts:
+            with tf.init_scope():
+                self.parts[name] = build()
+        return self.parts[name]  # type: ignore[return-value]
+
+    def random_seed(self, stream: str, count: tf.Tensor) -> tf.Tensor:
+        """A seed `[2]` for stateless random ops: a function of root seed, stream name and count, so it needs no state."""
+        return tf.random.fold_in(tf.constant(stream_seed(self.seed, stream)), count)
+
+    @contextlib.contextmanager
+    def active(self) -> Iterator[Scope]:
+        """Models built inside the `with` block live in this scope."""
+        token = _active.set(self)
+        try:
+            yield self
+        finally:
+            _active.reset(token)
+
+
+def current_scope() -> Scope:
+    """The active scope, or a new one of the caller's own."""
+    scope = _active.get()
+    return Scope() if scope is None else scope
+
+
+def stream_seed(root: int, stream: str) -> tuple[int, int]:
+    """Two 31-bit integers for the random stream called `stream` under the root seed."""
+    digest = hashlib.sha256(f"{root}/{stream}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1, int.from_bytes(digest[4:8], "big") >> 1

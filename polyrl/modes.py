@@ -1,0 +1,34 @@
+"""The three modes a `model_fn` is called in."""
+
+from __future__ import annotations
+
+from typing import Final
+
+
+class Modes:
+    """What a model is built for: `'train'`, `'eval'` or `'infer'`."""
+
+    TRAIN: Final = "train"
+    EVAL: Final = "eval"
+    PREDICT: Final = "infer"
+
+    ALL: Final = (TRAIN, EVAL, PREDICT)
+
+    @classmethod
+    def validate(cls, mode: str) -> str:
+        """Returns `mode`, or raises a ValueError that lists the modes there are."""
+        if mode not in cls.ALL:
+            raise ValueError(f"mode={mode!r} is unknown; use one of {', '.join(map(repr, cls.ALL))}.")
+        return mode
+
+    @classmethod
+    def is_train(cls, mode: str) -> bool:
+        return mode == cls.TRAIN
+
+    @classmethod
+    def is_eval(cls, mode: str) -> bool:
+        return mode == cls.EVAL
+
+    @classmethod
+    def is_infer(cls, mode: str) -> bool:
+        return mode == cls.PREDICT

@@ -1,0 +1,39 @@
+"""Ready-made torsos. Each function returns a `graph_fn(mode, inputs)`; write your own in the same few lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from polyrl.validation import check_int
+
+layers = tf_keras.layers
+
+
+def mlp(units: Sequence[int] = (64, 64), activation: str = "relu") -> Callable[[str, Any], tf.Tensor]:
+    """Dense layers of the given sizes, `[B, n]` to `[B, units[-1]]`."""
+    sizes = [check_int("units", size, minimum=1) for size in units]
+
+    def graph_fn(mode: str, inputs: Any) -> tf.Tensor:
+        x = inputs["state"] if isinstance(inputs, Mapping) else inputs
+        for size in sizes:
+            x = layers.Dense(size, activation)(x)
+        return x
+
+    return graph_fn
+
+
+def nature_cnn() -> Callable[[str, Any], tf.Tensor]:
+    """The convolutional torso of Mnih et al. 2015: uint8 images `[B, 84, 84, 4]` to `[B, 512]`."""
+
+    def graph_fn(mode: str, inputs: Any) -> tf.Tensor:
+        x = inputs["state"] if isinstance(inputs, Mapping) else inputs
+        x = layers.Rescaling(1.0 / 255.0)(x)
+        for filters, size, stride in ((32, 8, 4), (64, 4, 2), (64, 3, 1)):
+            x = layers.Conv2D(filters, size, stride, activation="relu")(x)
+        return layers.Dense(512, "relu")(layers.Flatten()(x))
+
+    return graph_fn

@@ -1,0 +1,24 @@
+"""Pure, batched, shape-checked functions: targets, losses, projections, returns. They know nothing of models."""
+
+from polyrl.ops.categorical import categorical_q_learning, expected_value, project_distribution, support
+from polyrl.ops.exploration import epsilon_greedy
+from polyrl.ops.returns import NStepReturn, n_step_return
+from polyrl.ops.targets import polyak_average
+from polyrl.ops.value import LossOutput, double_q_learning, dueling, q_learning, select_action, td_loss
+
+__all__ = [
+    "LossOutput",
+    "NStepReturn",
+    "categorical_q_learning",
+    "double_q_learning",
+    "dueling",
+    "epsilon_greedy",
+    "expected_value",
+    "n_step_return",
+    "polyak_average",
+    "project_distribution",
+    "q_learning",
+    "select_action",
+    "support",
+    "td_loss",
+]

@@ -1,0 +1,85 @@
+"""Categorical value distributions: C51 (Bellemare et al. 2017). `B` rows, `A` actions, `N` atoms."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from polyrl.ops.shapes import check_shapes
+from polyrl.ops.value import LossOutput, select_action
+
+
+def support(min_value: float, max_value: float, num_atoms: int) -> tf.Tensor:
+    """The atoms `z_i`, evenly spaced from `min_value` to `max_value`: float32 `[N]`."""
+    return tf.linspace(tf.constant(min_value, tf.float32), tf.constant(max_value, tf.float32), num_atoms)
+
+
+def expected_value(probabilities: tf.Tensor, atoms: tf.Tensor) -> tf.Tensor:
+    """`sum_i p_i z_i`: `[..., N]` and `[N]` to `[...]`."""
+    return tf.reduce_sum(probabilities * atoms, axis=-1)
+
+
+def project_distribution(positions: tf.Tensor, probabilities: tf.Tensor, atoms: tf.Tensor) -> tf.Tensor:
+    """Projects a distribution onto an evenly spaced support, keeping its mass (Bellemare et al. 2017, eq. 7).
+
+    Each position's mass is shared between its two neighbouring atoms in proportion to nearness; positions beyond the
+    support give theirs to the end atom: `p'_i = sum_j max(0, 1 - |clip(x_j) - z_i| / dz) p_j`.
+
+    Args:
+        positions: where the mass lies, `[B, M]`.
+        probabilities: the mass, `[B, M]`.
+        atoms: the support, `[N]`, increasing and evenly spaced.
+
+    Returns:
+        Probabilities over `atoms`, `[B, N]`.
+    """
+    check_shapes(positions=(positions, "BM"), probabilities=(probabilities, "BM"), atoms=(atoms, "N"))
+    spacing = (atoms[-1] - atoms[0]) / tf.cast(tf.shape(atoms)[0] - 1, atoms.dtype)
+    clipped = tf.clip_by_value(positions, atoms[0], atoms[-1])  # [B, M]
+    distance = tf.abs(clipped[:, tf.newaxis, :] - atoms[tf.newaxis, :, tf.newaxis]) / spacing  # [B, N, M]
+    return tf.einsum("bnm,bm->bn", tf.maximum(1.0 - distance, 0.0), probabilities)  # [B, N]
+
+
+def categorical_q_learning(
+    atoms: tf.Tensor,
+    logits: tf.Tensor,
+    action: tf.Tensor,
+    reward: tf.Tensor,
+    discount: tf.Tensor,
+    next_logits: tf.Tensor,
+    next_q_selector: tf.Tensor | None = None,
+) -> LossOutput:
+    """Categorical Q-learning: cross-entropy against the projected Bellman target (Bellemare et al. 2017, Algorithm 1).
+
+    Args:
+        atoms: the support, `[N]`.
+        logits: online logits of the state, `[B, A, N]`; the only argument that gets a gradient.
+        action: int `[B]`.
+        reward: `[B]`.
+        discount: `[B]`, zero where the episode terminated.
+        next_logits: logits of the next state, from the target network, `[B, A, N]`.
+        next_q_selector: action values `[B, A]` that choose the next action; the target network's own by default, the
+            online network's for double Q-learning.
+
+    Returns:
+        `loss` is the cross-entropy; `target`, `td_error` and `prediction` are of the expected values.
+    """
+    check_shapes(
+        atoms=(atoms, "N"),
+        logits=(logits, "BAN"),
+        action=(action, "B"),
+        reward=(reward, "B"),
+        discount=(discount, "B"),
+        next_logits=(next_logits, "BAN"),
+    )
+    next_probabilities = tf.nn.softmax(next_logits)  # [B, A, N]
+    selector = expected_value(next_probabilities, atoms) if next_q_selector is None else next_q_selector
+    check_shapes(logits=(logits, "BAN"), next_q_selector=(selector, "BA"))
+    best = tf.argmax(selector, axis=1, output_type=tf.int32)  # [B]
+    positions = reward[:, tf.newaxis] + discount[:, tf.newaxis] * atoms[tf.newaxis, :]  # [B, N]
+    target = project_distribution(positions, select_action(next_probabilities, best), atoms)  # [B, N]
+    target = tf.stop_gradient(target)
+    chosen = select_action(logits, action)  # [B, N]
+    loss = tf.nn.softmax_cross_entropy_with_logits(labels=target, logits=chosen)  # [B]
+    target_value = expected_value(target, atoms)  # [B]
+    prediction = expected_value(tf.nn.softmax(chosen), atoms)  # [B]
+    return LossOutput(loss, target_value, target_value - prediction, prediction)

@@ -1,0 +1,29 @@
+"""Shape checks for the ops: an accidental broadcast is an error, not a wrong loss."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+def check_shapes(**tensors: tuple[tf.Tensor, str]) -> None:
+    """Checks each tensor against a shape written as letters, `check_shapes(q=(q, "BA"), action=(action, "B"))`.
+
+    A letter stands for one size wherever it occurs; sizes that are unknown while tracing are not compared.
+
+    Raises:
+        ValueError: names the argument, its shape and the shape asked for.
+    """
+    sizes: dict[str, tuple[int, str]] = {}
+    for name, (tensor, letters) in tensors.items():
+        shape = tensor.shape
+        if shape.rank is not None and shape.rank != len(letters):
+            raise ValueError(f"{name} has shape {tuple(shape)}; asked for is [{', '.join(letters)}].")
+        for letter, size in zip(letters, shape.as_list() if shape.rank is not None else (), strict=False):
+            if size is None:
+                continue
+            known, owner = sizes.setdefault(letter, (size, name))
+            if known != size:
+                raise ValueError(
+                    f"{name} has shape {tuple(shape)}, {letter}={size}, but {owner} has {letter}={known}; "
+                    f"asked for is [{', '.join(letters)}]."
+                )

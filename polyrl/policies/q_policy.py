@@ -1,0 +1,16 @@
+"""`QPolicy`: acts by the action values a network gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from polyrl.policies.base import BasePolicy
+
+
+class QPolicy(BasePolicy):
+    """Draws actions from `softmax(q / temperature)`, where `q_network` gives `q` `[B, A]`. See `BasePolicy`."""
+
+    def _values(self, observation: Any, step_type: Any, policy_state: Any) -> tuple[tf.Tensor, Any]:
+        return self._network_output(observation, step_type, policy_state)

@@ -1,0 +1,106 @@
+"""`EstimatorSpec`: what a `model_fn` returns."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from polyrl.modes import Modes
+
+
+@dataclasses.dataclass(frozen=True)
+class EstimatorSpec:
+    """The outputs of a model in one mode, checked for what that mode requires.
+
+    | mode | required |
+    |---|---|
+    | `'train'` | `loss` and `train_op`; or, to act (no labels), `predictions` alone |
+    | `'eval'` | `loss`; or, to act (no labels), `predictions` alone |
+    | `'infer'` | `predictions` |
+
+    Args:
+        mode: one of `Modes`.
+        predictions: dict of tensors; `predictions['results']` is the action.
+        loss: scalar, the mean over the batch.
+        train_op: a callable that applies one update and returns `global_step` after it. Nothing changes before it is called.
+        eval_metric_ops: dict of tf-keras metrics, already updated with this batch.
+        extra_ops: dict of anything a model wants to hand to its agent.
+        export_outputs: dict from signature name to a dict of tensors, for serving.
+        training_hooks: hooks that train with this model.
+        evaluation_hooks: hooks that run when this model is evaluated.
+    """
+
+    mode: str
+    predictions: Mapping[str, tf.Tensor] | None = None
+    loss: tf.Tensor | None = None
+    train_op: Callable[[], tf.Tensor] | None = None
+    eval_metric_ops: Mapping[str, tf_keras.metrics.Metric] = dataclasses.field(default_factory=dict)
+    extra_ops: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    export_outputs: Mapping[str, Mapping[str, tf.Tensor]] | None = None
+    training_hooks: Sequence[Any] = ()
+    evaluation_hooks: Sequence[Any] = ()
+
+    def __post_init__(self) -> None:
+        Modes.validate(self.mode)
+        self._check_presence()
+        self._check_types()
+
+    def _check_presence(self) -> None:
+        has_predictions = self.predictions is not None
+        if self.mode == Modes.PREDICT:
+            if not has_predictions:
+                raise ValueError("Missing predictions: mode 'infer' requires them.")
+            for name, value in (("loss", self.loss), ("train_op", self.train_op)):
+                if value is not None:
+                    raise ValueError(f"{name} must be None in mode 'infer': there are no labels to learn from.")
+        elif self.mode == Modes.TRAIN:
+            if self.train_op is not None and self.loss is None:
+                raise ValueError("Missing loss: mode 'train' requires it together with train_op.")
+            if self.loss is not None and self.train_op is None:
+                raise ValueError("Missing train_op: mode 'train' requires it together with loss.")
+        else:
+            if self.train_op is not None:
+                raise ValueError("train_op must be None in mode 'eval': evaluation changes nothing.")
+            if self.eval_metric_ops and self.loss is None:
+                raise ValueError("Missing loss: mode 'eval' requires it together with eval_metric_ops.")
+        if self.loss is None and not has_predictions:
+            raise ValueError(f"Missing loss and predictions: mode {self.mode!r} requires one of the two.")
+
+    def _check_types(self) -> None:
+        if self.predictions is not None:
+            _check_tensors("predictions", self.predictions)
+        if self.loss is not None:
+            if not tf.is_tensor(self.loss):
+                raise TypeError(f"loss must be a Tensor, given: {self.loss!r}.")
+            if self.loss.shape.rank not in (0, None):
+                raise ValueError(f"loss must be a scalar, given: shape {tuple(self.loss.shape)}.")
+        if self.train_op is not None and not callable(self.train_op):
+            raise TypeError(f"train_op must be callable, given: {self.train_op!r}.")
+        for name, metric in _mapping("eval_metric_ops", self.eval_metric_ops).items():
+            if not isinstance(metric, tf_keras.metrics.Metric):
+                raise TypeError(f"eval_metric_ops[{name!r}] must be a tf_keras.metrics.Metric, given: {metric!r}.")
+        _mapping("extra_ops", self.extra_ops)
+        if self.export_outputs is not None:
+            if self.mode != Modes.PREDICT:
+                raise ValueError(f"export_outputs belong to mode 'infer', given in mode {self.mode!r}.")
+            for name, outputs in _mapping("export_outputs", self.export_outputs).items():
+                _check_tensors(f"export_outputs[{name!r}]", outputs)
+        for name in ("training_hooks", "evaluation_hooks"):
+            if isinstance(getattr(self, name), str) or not isinstance(getattr(self, name), Sequence):
+                raise TypeError(f"{name} must be a list or tuple of hooks, given: {getattr(self, name)!r}.")
+
+
+def _mapping(name: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} must be a dict, given: {value!r}.")
+    return value
+
+
+def _check_tensors(name: str, values: Any) -> None:
+    for key, value in _mapping(name, values).items():
+        if not tf.is_tensor(value):
+            raise TypeError(f"{name}[{key!r}] must be a Tensor, given: {value!r}.")

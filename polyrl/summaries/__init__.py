@@ -1,0 +1,6 @@
+"""What goes to TensorBoard: the options a model takes, and the values it hands to the writer."""
+
+from polyrl.summaries.options import SummaryOptions
+from polyrl.summaries.values import Summaries
+
+__all__ = ["Summaries", "SummaryOptions"]

@@ -1,0 +1,42 @@
+"""The names a model's `summaries` argument takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from polyrl.validation import suggestion
+
+
+class SummaryOptions:
+    """Groups of TensorBoard panels. `'all'` is every group but `image_input`, which only image states have."""
+
+    ACTIVATIONS: Final = "activations"
+    LOSS: Final = "loss"
+    LEARNING_RATE: Final = "learning_rate"
+    VARIABLES: Final = "variables"
+    GRADIENTS: Final = "gradients"
+    EXPLORATION: Final = "exploration"
+    REWARD: Final = "reward"
+    IMAGE_INPUT: Final = "image_input"
+
+    DEFAULT: Final = (ACTIVATIONS, LOSS, LEARNING_RATE, VARIABLES, GRADIENTS, EXPLORATION, REWARD)
+    ALL: Final = (*DEFAULT, IMAGE_INPUT)
+
+    @classmethod
+    def validate(cls, summaries: str | Iterable[str] | None) -> tuple[str, ...]:
+        """`'all'`, one name or a list of names (None or empty: no panels) as a tuple of names.
+
+        Raises:
+            ValueError: for an unknown name; the message lists the names there are.
+        """
+        names = (summaries,) if isinstance(summaries, str) else tuple(summaries or ())
+        if names == ("all",):
+            return cls.DEFAULT
+        for name in names:
+            if name not in cls.ALL:
+                raise ValueError(
+                    f"summaries={summaries!r}: {name!r} is unknown; use 'all' or a list out of {', '.join(cls.ALL)}."
+                    f"{suggestion(name, cls.ALL)}"
+                )
+        return tuple(name for name in cls.ALL if name in names)

@@ -1,0 +1,29 @@
+"""Summary values: plain tensors a compiled function can return, written to TensorBoard outside of it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class Summaries(NamedTuple):
+    """Tensors by TensorBoard tag: scalars `[]`, histograms of any shape, images `[k, h, w, c]`."""
+
+    scalars: dict[str, tf.Tensor]
+    histograms: dict[str, tf.Tensor]
+    images: dict[str, tf.Tensor]
+
+    @classmethod
+    def empty(cls) -> Summaries:
+        return cls({}, {}, {})
+
+    def write(self, writer: tf.summary.SummaryWriter, step: int) -> None:
+        """Writes everything at `step` (`global_timestep`, environment steps)."""
+        with writer.as_default(step=step):
+            for tag, value in self.scalars.items():
+                tf.summary.scalar(tag, value)
+            for tag, value in self.histograms.items():
+                tf.summary.histogram(tag, value)
+            for tag, value in self.images.items():
+                tf.summary.image(tag, value)

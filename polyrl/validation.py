@@ -1,0 +1,33 @@
+"""Argument checks shared by constructors: each error names the argument, its value and what would do."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import Any
+
+
+def check_int(name: str, value: Any, minimum: int) -> int:
+    """Returns `value` as an int of at least `minimum`; a TypeError or ValueError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name}={value!r} must be an integer.")
+    if value < minimum:
+        raise ValueError(f"{name}={value} must be at least {minimum}.")
+    return int(value)
+
+
+def check_float(name: str, value: Any, minimum: float = -math.inf, maximum: float = math.inf) -> float:
+    """Returns `value` as a finite float within `[minimum, maximum]`; a TypeError or ValueError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name}={value!r} must be a number.")
+    if not math.isfinite(value) or not minimum <= value <= maximum:
+        raise ValueError(f"{name}={value} must lie in [{minimum}, {maximum}] and be finite.")
+    return float(value)
+
+
+def suggestion(wrong: str, known: Any) -> str:
+    """` Did you mean ...?` for the nearest of `known`, or an empty string."""
+    import difflib
+
+    near = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.5)
+    return f" Did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,53 @@
+"""Packaging of polyrl; the settings of the development tools are in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "polyrl" / "__init__.py").read_text()).group(1)
+
+setup(
+    name="polyrl",
+    version=VERSION,
+    description="Estimator-style experiments for value-based reinforcement learning on TensorFlow and tf-keras.",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["polyrl", "polyrl.*"]),
+    package_data={"polyrl": ["py.typed"]},
+    python_requires=">=3.10",
+    install_requires=[
+        "tensorflow>=2.21",
+        "tf-keras>=2.21",
+        "absl-py>=2.1",
+        "tensorboard>=2.20",
+        "numpy>=1.26",
+        "gymnasium>=1.1",
+        "tensorflow-probability>=0.25",
+        "ml-collections>=1.0",
+        "rich>=13.7",
+    ],
+    extras_require={
+        "atari": ["ale-py>=0.11", "gymnasium[other]"],
+        "box2d": ["gymnasium[box2d]"],
+        "mujoco": ["gymnasium[mujoco]"],
+        "video": ["gymnasium[other]"],
+        "dev": [
+            "pytest>=8",
+            "pytest-timeout>=2.3",
+            "hypothesis>=6.100",
+            "trfl>=1.2",
+            "ruff>=0.8",
+            "mypy>=1.13",
+        ],
+    },
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+)
