@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from polyrl.modes import Modes
+
 import tensorflow as tf
 import tf_keras
-
-from polyrl.modes import Modes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,10 +74,7 @@ class EstimatorSpec:
         if self.predictions is not None:
             _check_tensors("predictions", self.predictions)
         if self.loss is not None:
-            if not tf.is_tensor(self.loss):
-                raise TypeError(f"loss must be a Tensor, given: {self.loss!r}.")
-            if self.loss.shape.rank not in (0, None):
-                raise ValueError(f"loss must be a scalar, given: shape {tuple(self.loss.shape)}.")
+            _check_scalar("loss", self.loss)
         if self.train_op is not None and not callable(self.train_op):
             raise TypeError(f"train_op must be callable, given: {self.train_op!r}.")
         for name, metric in _mapping("eval_metric_ops", self.eval_metric_ops).items():
@@ -98,6 +95,13 @@ def _mapping(name: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise TypeError(f"{name} must be a dict, given: {value!r}.")
     return value
+
+
+def _check_scalar(name: str, value: Any) -> None:
+    if not tf.is_tensor(value):
+        raise TypeError(f"{name} must be a Tensor, given: {value!r}.")
+    if value.shape.rank not in (0, None):
+        raise ValueError(f"{name} must be a scalar, given: shape {tuple(value.shape)}.")
 
 
 def _check_tensors(name: str, values: Any) -> None:

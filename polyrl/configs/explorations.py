@@ -6,11 +6,11 @@ import dataclasses
 import math
 from typing import ClassVar
 
-import tensorflow as tf
-import tf_keras
-
 from polyrl.configs.base import Config
 from polyrl.validation import check_float, check_int
+
+import tensorflow as tf
+import tf_keras
 
 schedules = tf_keras.optimizers.schedules
 
@@ -123,14 +123,10 @@ _DECAYS = {
     "polynomial_decay": lambda c: schedules.PolynomialDecay(
         c.exploration_rate, c.decay_steps, c.min_exploration_rate, c.power, c.cycle
     ),
-    "exponential_decay": lambda c: schedules.ExponentialDecay(
-        c.exploration_rate, c.decay_steps, c.decay_rate, c.staircase
-    ),
+    "exponential_decay": lambda c: schedules.ExponentialDecay(c.exploration_rate, c.decay_steps, c.decay_rate, c.staircase),
     "natural_exp_decay": lambda c: schedules.ExponentialDecay(
         c.exploration_rate, c.decay_steps, math.exp(-c.decay_rate), c.staircase
     ),
-    "inverse_time_decay": lambda c: schedules.InverseTimeDecay(
-        c.exploration_rate, c.decay_steps, c.decay_rate, c.staircase
-    ),
+    "inverse_time_decay": lambda c: schedules.InverseTimeDecay(c.exploration_rate, c.decay_steps, c.decay_rate, c.staircase),
     "piecewise_constant": _piecewise,
 }

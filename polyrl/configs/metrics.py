@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import tf_keras
-
 from polyrl.configs.base import Config
 from polyrl.validation import suggestion
+
+import tf_keras
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,9 @@
+"""The agent, its loop, its hooks and its checkpoints."""
+
+from polyrl.estimators.agent import Agent
+from polyrl.estimators.checkpoints import CheckpointManager
+from polyrl.estimators.run_config import RunConfig
+from polyrl.estimators.training import TrainingResult, TrainingRun
+from polyrl.spec import EstimatorSpec
+
+__all__ = ["Agent", "CheckpointManager", "EstimatorSpec", "RunConfig", "TrainingResult", "TrainingRun"]

@@ -6,9 +6,6 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-import tensorflow as tf
-import tf_keras
-
 from polyrl.configs import AdamConfig, LossConfig, MetricConfig, OptimizerConfig
 from polyrl.models.gradients import ClippedGradients, clip_gradients
 from polyrl.models.scope import current_scope
@@ -16,6 +13,9 @@ from polyrl.modes import Modes
 from polyrl.spec import EstimatorSpec
 from polyrl.summaries import Summaries, SummaryOptions
 from polyrl.validation import check_float
+
+import tensorflow as tf
+import tf_keras
 
 GraphFn = Callable[[str, Any], tf.Tensor]
 Nest = Any
@@ -150,9 +150,7 @@ class BaseModel:
         """Computes and clips the gradients of `loss`; returns the function that applies them and gives `global_step`."""
         variables = self._trainable_variables()
         gradients = self._tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        self._gradients = clip_gradients(
-            gradients, self._embedding_indices(), self.clip_gradients, self.clip_embed_gradients
-        )
+        self._gradients = clip_gradients(gradients, self._embedding_indices(), self.clip_gradients, self.clip_embed_gradients)
 
         def train_op() -> tf.Tensor:
             self._optimizer().apply_gradients(zip(self._gradients.clipped, variables, strict=True))

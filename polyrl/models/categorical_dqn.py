@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import tensorflow as tf
-import tf_keras
-
 from polyrl import ops
 from polyrl.models.q_model import BaseQModel
 from polyrl.models.q_network import QModelSpec
 from polyrl.policies import BasePolicy, CategoricalQPolicy
 from polyrl.summaries import Summaries, SummaryOptions
 from polyrl.validation import check_float, check_int
+
+import tensorflow as tf
+import tf_keras
 
 
 class CategoricalDQNModel(BaseQModel):
@@ -38,7 +38,7 @@ class CategoricalDQNModel(BaseQModel):
         **kwargs: Any,
     ):
         super().__init__(*args, **kwargs)
-        if kwargs.get("loss_config") is not None or len(args) > 4 and args[4] is not None:
+        if kwargs.get("loss_config", args[4] if len(args) > 4 else None) is not None:
             raise ValueError("loss_config must be None: the loss of C51 is the cross-entropy to the projected target.")
         self.num_atoms = check_int("num_atoms", num_atoms, minimum=2)
         self.min_q_value = check_float("min_q_value", min_q_value)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import tensorflow as tf
-
 from polyrl import ops
 from polyrl.models.q_model import BaseQModel
 from polyrl.models.q_network import QModelSpec
+
+import tensorflow as tf
 
 
 class DQNModel(BaseQModel):
@@ -17,6 +17,4 @@ class DQNModel(BaseQModel):
     def _build_td_loss(
         self, labels: Mapping[str, tf.Tensor], discount: tf.Tensor, target: QModelSpec, online: QModelSpec
     ) -> ops.LossOutput:
-        return ops.q_learning(
-            self._online.q, labels["action"], labels["reward"], discount, target.q, self.loss_config.build()
-        )
+        return ops.q_learning(self._online.q, labels["action"], labels["reward"], discount, target.q, self.loss_config.build())

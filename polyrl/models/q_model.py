@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import tensorflow as tf
-import tf_keras
-
 from polyrl import ops
 from polyrl.configs import (
     ConstantExplorationConfig,
@@ -26,6 +22,10 @@ from polyrl.modes import Modes
 from polyrl.policies import BasePolicy, BoundedTensorSpec, QPolicy, TimeStep, time_step_spec
 from polyrl.summaries import Summaries, SummaryOptions
 from polyrl.validation import check_float, check_int
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
 
 DUELING = (True, "mean", "max", "naive", None, False)
 LABELS = ("action", "reward", "done", "next_state")
@@ -111,9 +111,7 @@ class BaseQModel(BaseModel):
             raise ValueError(f"dueling={dueling!r} is unknown; use True, 'mean', 'max', 'naive', or None.")
         self.dueling = None if dueling is False else dueling
         if use_expert_demo:
-            raise ValueError(
-                "use_expert_demo=True: pre-training on demonstrations is not available yet; leave it False."
-            )
+            raise ValueError("use_expert_demo=True: pre-training on demonstrations is not available yet; leave it False.")
         self.temperature = check_float("temperature", temperature, 0.0)
         if SummaryOptions.IMAGE_INPUT in self.summaries and len(self.num_states) != 3:
             raise ValueError(f"summaries: image_input needs states [height, width, channels]; num_states={num_states}.")
@@ -177,11 +175,11 @@ class BaseQModel(BaseModel):
         """The action for each row, int32 `[B]`: exploring in TRAIN, greedy in EVAL, the policy's choice in PREDICT."""
         if self.mode == Modes.PREDICT:
             step = TimeStep.restart(self._inputs, batch_size=tf.shape(self._online.q)[0])
-            seed = self._scope.random_seed("prediction", self._scope.global_timestep.read_value())
+            seed = self._scope.random_seed("prediction")
             return self._build_policy().action(step, seed=seed).action
         if self.mode == Modes.TRAIN and self._acting:
             self._exploration_rate = self._build_exploration()
-            seed = self._scope.random_seed("exploration", self._scope.global_timestep.read_value())
+            seed = self._scope.random_seed("exploration")
             return ops.epsilon_greedy(self._online.q, self._exploration_rate, seed)
         return tf.argmax(self._online.q, axis=1, output_type=tf.int32)
 
@@ -193,9 +191,7 @@ class BaseQModel(BaseModel):
             rank = getattr(getattr(outputs, "shape", None), "rank", None)
             if rank != 2:
                 shape = tuple(outputs.shape) if rank is not None else outputs
-                raise ValueError(
-                    f"graph_fn must return one row of features for each state, [B, features]; got {shape}."
-                )
+                raise ValueError(f"graph_fn must return one row of features for each state, [B, features]; got {shape}.")
             return self._build_head(outputs)
 
         return graph_fn
@@ -213,7 +209,7 @@ class BaseQModel(BaseModel):
         next_inputs = _with_state(features, labels["next_state"])
         online = network(next_inputs)
         target = self._target_graph()(next_inputs) if self.use_target_graph else online
-        gamma = labels["discount"] if "discount" in labels else self.discount
+        gamma = labels.get("discount", self.discount)
         self._td = self._build_td_loss(labels, gamma * (1.0 - labels["done"]), target, online)
         # The one place where losses are weighted and averaged.
         weighted = self._td.loss * labels["weights"] if "weights" in labels else self._td.loss
@@ -259,9 +255,7 @@ class BaseQModel(BaseModel):
         if SummaryOptions.ACTIVATIONS in self.summaries:
             for label, activation in self._train_graph().activations(features).items():
                 histograms[f"activations/{label}"] = activation
-                scalars[f"activations/{label}/zero_fraction"] = tf.reduce_mean(
-                    tf.cast(tf.equal(activation, 0.0), tf.float32)
-                )
+                scalars[f"activations/{label}/zero_fraction"] = tf.reduce_mean(tf.cast(tf.equal(activation, 0.0), tf.float32))
         if SummaryOptions.IMAGE_INPUT in self.summaries:
             images["input/state"] = _state(features)[:4, ..., -1:]
         return summaries
@@ -323,9 +317,7 @@ class BaseQModel(BaseModel):
         schedule = rate.build() if isinstance(rate, ScheduleConfig) else (lambda step: rate)
         return tf.convert_to_tensor(schedule(self._scope.global_step.read_value()), tf.float32)
 
-    def _policy_network(
-        self, observation: Any, step_type: Any = None, network_state: Any = ()
-    ) -> tuple[tf.Tensor, Any]:
+    def _policy_network(self, observation: Any, step_type: Any = None, network_state: Any = ()) -> tuple[tf.Tensor, Any]:
         """The online network by a policy's contract: `(values, network_state)`."""
         return self._train_graph()(observation).q, network_state
 

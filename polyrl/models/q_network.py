@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import tensorflow as tf
-import tf_keras
-
 from polyrl.modes import Modes
 from polyrl.ops import polyak_average
+
+import tensorflow as tf
+import tf_keras
 
 
 class QModelSpec(NamedTuple):

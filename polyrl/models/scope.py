@@ -35,6 +35,7 @@ class Scope(tf.Module):
         self.global_timestep = tf.Variable(0, dtype=tf.int64, trainable=False, name="global_timestep")
         self.global_episode = tf.Variable(0, dtype=tf.int64, trainable=False, name="global_episode")
         self.parts: dict[str, object] = {}
+        self._clock: tf.Tensor | None = None
 
     def get(self, name: str, build: Callable[[], T]) -> T:
         """The part called `name`; `build()` makes it at the first call, outside of any graph that is being traced."""
@@ -43,17 +44,29 @@ class Scope(tf.Module):
                 self.parts[name] = build()
         return self.parts[name]  # type: ignore[return-value]
 
-    def random_seed(self, stream: str, count: tf.Tensor) -> tf.Tensor:
-        """A seed `[2]` for stateless random ops: a function of root seed, stream name and count, so it needs no state."""
+    def random_seed(self, stream: str, count: tf.Tensor | None = None) -> tf.Tensor:
+        """A seed `[2]` for stateless random ops: a function of root seed, stream name and count, so it needs no state.
+
+        Args:
+            stream: what the numbers are for; streams are independent of each other.
+            count: int64 scalar; by default the clock, which is `global_timestep` unless `active` was given another.
+        """
+        if count is None:
+            count = self.global_timestep.read_value() if self._clock is None else self._clock
         return tf.random.fold_in(tf.constant(stream_seed(self.seed, stream)), count)
 
     @contextlib.contextmanager
-    def active(self) -> Iterator[Scope]:
-        """Models built inside the `with` block live in this scope."""
-        token = _active.set(self)
+    def active(self, clock: tf.Tensor | None = None) -> Iterator[Scope]:
+        """Models built inside the `with` block live in this scope.
+
+        Args:
+            clock: int64 scalar that moves the random streams on instead of `global_timestep`.
+        """
+        token, self._clock = _active.set(self), clock
         try:
             yield self
         finally:
+            self._clock = None
             _active.reset(token)
 
 

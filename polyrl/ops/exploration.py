@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import tensorflow as tf
-
 from polyrl.ops.shapes import check_shapes
+
+import tensorflow as tf
 
 
 def epsilon_greedy(q: tf.Tensor, epsilon: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-import tensorflow as tf
-
 from polyrl.ops.shapes import check_shapes
+
+import tensorflow as tf
 
 
 class LossOutput(NamedTuple):
@@ -50,9 +50,7 @@ def td_loss(
         bootstrap: the value of the next state, `[B]`.
         loss_fn: `loss_fn(target, prediction)`, element-wise.
     """
-    check_shapes(
-        q=(q, "BA"), action=(action, "B"), reward=(reward, "B"), discount=(discount, "B"), bootstrap=(bootstrap, "B")
-    )
+    check_shapes(q=(q, "BA"), action=(action, "B"), reward=(reward, "B"), discount=(discount, "B"), bootstrap=(bootstrap, "B"))
     prediction = select_action(q, action)  # [B]
     target = tf.stop_gradient(reward + discount * bootstrap)  # [B]
     return LossOutput(loss_fn(target, prediction), target, target - prediction, prediction)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import tensorflow as tf
-import tf_keras
-
 from polyrl.policies.specs import BoundedTensorSpec, PolicyStep, TimeStep
 from polyrl.validation import check_float
+
+import tensorflow as tf
+import tf_keras
 
 Splitter = Callable[[Any], tuple[Any, tf.Tensor]]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import tensorflow as tf
-
 from polyrl import ops
 from polyrl.policies.base import BasePolicy, Splitter
 from polyrl.policies.specs import BoundedTensorSpec, TimeStep
 from polyrl.validation import check_float
+
+import tensorflow as tf
 
 
 class CategoricalQPolicy(BasePolicy):
@@ -42,9 +42,7 @@ class CategoricalQPolicy(BasePolicy):
         num_atoms = getattr(q_network, "num_atoms", None)
         if num_atoms is None:
             raise ValueError(f"q_network={q_network!r} must have the property num_atoms.")
-        super().__init__(
-            time_step_spec, action_spec, q_network, observation_and_action_constraint_splitter, temperature
-        )
+        super().__init__(time_step_spec, action_spec, q_network, observation_and_action_constraint_splitter, temperature)
         low, high = check_float("min_q_value", min_q_value), check_float("max_q_value", max_q_value)
         if low >= high:
             raise ValueError(f"min_q_value={min_q_value} must be below max_q_value={max_q_value}.")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import tensorflow as tf
-
 from polyrl.policies.base import BasePolicy
+
+import tensorflow as tf
 
 
 class QPolicy(BasePolicy):

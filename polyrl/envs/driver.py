@@ -1,0 +1,102 @@
+"""`EnvDriver`: steps a vector environment and gives complete transitions."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from polyrl.errors import NonFiniteError
+
+import numpy as np
+from gymnasium.vector import VectorEnv
+
+
+class Transitions(NamedTuple):
+    """One step of `N` environments. `done` means terminated: a truncated episode has a true `next_state` and is not done.
+
+    `state` `[N, ...]`; `action` int32 `[N]`; `reward` float32 `[N]`; `done` float32 `[N]`; `next_state` `[N, ...]`.
+    """
+
+    state: np.ndarray
+    action: np.ndarray
+    reward: np.ndarray
+    done: np.ndarray
+    next_state: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Episode:
+    """A finished episode: sum of its rewards, its number of steps, which environment, and how it ended."""
+
+    reward: float
+    length: int
+    env: int
+    truncated: bool
+
+
+class EnvDriver:
+    """Holds a vector environment and the state it is in.
+
+    Args:
+        env: resets in the same step (`AutoresetMode.SAME_STEP`): no transition crosses an episode's border.
+    """
+
+    def __init__(self, env: VectorEnv):
+        self.env = env
+        self.num_envs: int = env.num_envs
+        space = env.single_observation_space
+        self.dtype = np.dtype(np.float32) if space.dtype == np.float64 else space.dtype
+        self._first_action = int(getattr(env.single_action_space, "start", 0))
+        self._rewards = np.zeros(self.num_envs, np.float64)
+        self._lengths = np.zeros(self.num_envs, np.int64)
+        self._steps = 0
+        self.state: np.ndarray = np.zeros((self.num_envs, *space.shape), self.dtype)
+
+    def reset(self, seeds: Sequence[int]) -> np.ndarray:
+        """Starts new episodes, one seed for each environment; returns the first states `[N, ...]`."""
+        observation, _ = self.env.reset(seed=list(seeds))
+        self._rewards[:], self._lengths[:] = 0.0, 0
+        self.state = self._checked("observation", observation, None)
+        return self.state
+
+    def step(self, actions: np.ndarray) -> tuple[Transitions, list[Episode]]:
+        """Takes one action in each environment; gives the transitions and the episodes that ended.
+
+        Raises:
+            NonFiniteError: for a NaN or an infinity among the observations or rewards.
+        """
+        observation, reward, terminated, truncated, info = self.env.step(actions + self._first_action)
+        self._steps += 1
+        reward = self._checked("reward", np.asarray(reward, np.float32), actions)
+        following = self._checked("observation", observation, actions)
+        self._rewards += reward
+        self._lengths += 1
+        next_state, episodes = following, []
+        ended = np.flatnonzero(terminated | truncated)
+        if ended.size:
+            next_state = following.copy()
+            for index in ended:
+                next_state[index] = info["final_obs"][index]
+                episodes.append(self._finish(int(index), not terminated[index]))
+            self._checked("final observation", next_state, actions)
+        transitions = Transitions(self.state, actions.astype(np.int32), reward, terminated.astype(np.float32), next_state)
+        self.state = following
+        return transitions, episodes
+
+    def _finish(self, index: int, truncated: bool) -> Episode:
+        episode = Episode(float(self._rewards[index]), int(self._lengths[index]), index, truncated)
+        self._rewards[index], self._lengths[index] = 0.0, 0
+        return episode
+
+    def _checked(self, name: str, values: np.ndarray, actions: np.ndarray | None) -> np.ndarray:
+        """A copy in the driver's dtype (environments reuse their buffers); refuses NaN and infinity."""
+        values = np.array(values, dtype=np.float32 if name == "reward" else self.dtype)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            index = int(np.argwhere(~np.isfinite(values))[0][0])
+            last = "none, at reset" if actions is None else f"{actions[index]}"
+            raise NonFiniteError(
+                f"Environment {index} gave a non-finite {name} at its step {self._steps}: {values[index]}; "
+                f"last action: {last}. Nothing of this step was stored."
+            )
+        return values

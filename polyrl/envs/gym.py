@@ -1,0 +1,107 @@
+"""gymnasium environments by id, and the checks that an environment fits before anything starts."""
+
+from __future__ import annotations
+
+from typing import Any, Union
+
+from polyrl.validation import check_int, suggestion
+
+import gymnasium
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+
+EnvLike = Union["GymEnvironment", gymnasium.Env, VectorEnv, str]
+
+
+class GymEnvironment:
+    """An environment by its gymnasium id: not an instance, but how to make as many as are needed.
+
+    Training, evaluation and inference each open their own, so that none disturbs another.
+
+    Args:
+        env_id: a registered id, as `'CartPole-v1'`.
+        num_envs: how many run in parallel while training.
+        vectorization_mode: `'sync'` steps them one after the other, `'async'` in processes of their own.
+        **kwargs: passed to the environment.
+
+    Raises:
+        ValueError: for an unknown id; the message names the nearest known one.
+    """
+
+    def __init__(self, env_id: str, num_envs: int = 1, vectorization_mode: str = "sync", **kwargs: Any):
+        self.env_id = env_id
+        self.num_envs = check_int("num_envs", num_envs, minimum=1)
+        if vectorization_mode not in ("sync", "async"):
+            raise ValueError(f"vectorization_mode={vectorization_mode!r} is unknown; use 'sync' or 'async'.")
+        self.vectorization_mode = vectorization_mode
+        self.kwargs = kwargs
+        try:
+            gymnasium.spec(env_id)
+        except gymnasium.error.Error as error:
+            hint = suggestion(env_id, gymnasium.registry) if isinstance(env_id, str) else ""
+            raise ValueError(f"env_id={env_id!r} is unknown to gymnasium: {error}{hint}") from error
+
+    def open(self, num_envs: int | None = None) -> VectorEnv:
+        """Opens `num_envs` new instances (by default the number given to the constructor)."""
+        return gymnasium.make_vec(
+            self.env_id,
+            num_envs=self.num_envs if num_envs is None else num_envs,
+            vectorization_mode=self.vectorization_mode,
+            vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP},
+            **self.kwargs,
+        )
+
+
+def open_env(env: EnvLike, num_envs: int | None = None) -> tuple[VectorEnv, bool]:
+    """Gives a checked vector environment for whatever stands for one, and whether the caller has to close it.
+
+    Args:
+        env: a `GymEnvironment`, an id, or an instance (single or vector), which is used as it is.
+        num_envs: how many instances to open; ignored for an instance that is open already.
+
+    Raises:
+        TypeError: for something else, or for spaces that no model here can serve.
+        ValueError: for a vector environment that resets in another way than in the same step.
+    """
+    if isinstance(env, str):
+        env = GymEnvironment(env)
+    if isinstance(env, GymEnvironment):
+        vector, owned = env.open(num_envs), True
+    elif isinstance(env, VectorEnv):
+        vector, owned = env, False
+    elif isinstance(env, gymnasium.Env):
+        vector, owned = SyncVectorEnv([lambda: env], autoreset_mode=AutoresetMode.SAME_STEP), False
+    else:
+        raise TypeError(f"env={env!r} must be a GymEnvironment, a gymnasium environment, or an id.")
+    try:
+        _check(vector)
+    except Exception:
+        if owned:
+            vector.close()
+        raise
+    return vector, owned
+
+
+def _check(env: VectorEnv) -> None:
+    mode = env.metadata.get("autoreset_mode")
+    if mode != AutoresetMode.SAME_STEP:
+        raise ValueError(
+            f"The vector environment has autoreset_mode={mode}; make it with AutoresetMode.SAME_STEP "
+            "(vector_kwargs={'autoreset_mode': AutoresetMode.SAME_STEP}), or pass its id."
+        )
+    action_space, observation_space = env.single_action_space, env.single_observation_space
+    if isinstance(action_space, gymnasium.spaces.Box):
+        raise TypeError(
+            f"The action space {action_space} is continuous; the Q models of this version choose among discrete actions. "
+            "It takes a continuous model (NAF), which polyrl does not have yet; or make the actions discrete with a "
+            "gymnasium.ActionWrapper."
+        )
+    if not isinstance(action_space, gymnasium.spaces.Discrete):
+        raise TypeError(
+            f"The action space {action_space} is none that a Q model can serve: it needs one Discrete(n). Flatten the "
+            "choices into one with a gymnasium.ActionWrapper."
+        )
+    if not isinstance(observation_space, gymnasium.spaces.Box):
+        raise TypeError(
+            f"The observation space {observation_space} is no Box; wrap the environment with "
+            "gymnasium.wrappers.FlattenObservation."
+        )

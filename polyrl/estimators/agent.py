@@ -1,0 +1,313 @@
+"""`Agent`: trains, evaluates and predicts with a `model_fn`, all state in one `model_dir`."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from polyrl.envs import EnvDriver, open_env
+from polyrl.envs.gym import EnvLike
+from polyrl.errors import CheckpointMismatchError
+from polyrl.estimators import rollouts
+from polyrl.estimators.budget import Budget
+from polyrl.estimators.checkpoints import CheckpointManager, read_state
+from polyrl.estimators.compiled import RolloutCalls, TrainingCalls
+from polyrl.estimators.hooks import CheckpointHook, Hook, LoggingHook, NanHook, ProgressHook, StopHook, SummaryHook
+from polyrl.estimators.model_fn import ModelFn
+from polyrl.estimators.params import check_same_params, write_params
+from polyrl.estimators.run_config import RunConfig
+from polyrl.estimators.training import TrainingResult, TrainingRun
+from polyrl.models.scope import Scope, stream_seed
+from polyrl.replay import UniformReplay
+from polyrl.spec import EstimatorSpec
+from polyrl.validation import check_int
+
+import ml_collections
+import numpy as np
+import tensorflow as tf
+from rich.console import Console
+
+logger = logging.getLogger("polyrl")
+
+EVALUATION_ENVS = 20
+"""How many environments an evaluation runs side by side, at the most."""
+
+
+class Agent:
+    """Acts, stores, learns; evaluates and predicts.
+
+    Args:
+        model_fn: `model_fn(features, labels[, mode][, params][, config]) -> EstimatorSpec`. It is called anew for each mode;
+            what it builds is found again, see `polyrl.models.Scope`.
+        memory: the replay memory.
+        model_dir: where checkpoints and summaries go; a new temporary directory by default. If it holds a checkpoint,
+            `train` goes on from there.
+        config: seed and housekeeping, `RunConfig()` by default.
+        params: a dict of hyper-parameters for `model_fn`; it gets them as a frozen ConfigDict (`params.learning_rate`).
+    """
+
+    def __init__(
+        self,
+        model_fn: Callable[..., EstimatorSpec],
+        memory: UniformReplay,
+        model_dir: str | os.PathLike[str] | None = None,
+        config: RunConfig | None = None,
+        params: Mapping[str, Any] | None = None,
+    ):
+        if not isinstance(memory, UniformReplay):
+            raise TypeError(f"memory={memory!r} must be a UniformReplay.")
+        if config is not None and not isinstance(config, RunConfig):
+            raise TypeError(f"config={config!r} must be a RunConfig.")
+        self.config = RunConfig() if config is None else config
+        self.params = ml_collections.FrozenConfigDict(dict(params or {}))
+        self.model_dir = Path(tempfile.mkdtemp(prefix="polyrl-") if model_dir is None else model_dir)
+        self.memory = memory
+        self._scope = Scope(self.config.seed)
+        self.checkpoints = CheckpointManager(self.model_dir, self.config.keep_checkpoint_max)
+        self._model_fn = ModelFn(model_fn, self._scope, self.params, self.config)
+        self._rollouts = RolloutCalls(self._model_fn, self.config.jit)
+        self._training = TrainingCalls(self._model_fn, self._scope, memory, self.config.jit)
+        self._eval_writers: dict[str, tf.summary.SummaryWriter] = {}
+
+    # Training. ----------------------------------------------------------------------------------------------------------
+
+    def train(
+        self,
+        env: EnvLike,
+        first_update: int = 1_000,
+        update_frequency: int = 1,
+        steps: int | None = None,
+        max_steps: int | None = None,
+        episodes: int | None = None,
+        max_episodes: int | None = None,
+        timesteps: int | None = None,
+        max_timesteps: int | None = None,
+        hooks: Sequence[Hook] = (),
+    ) -> TrainingResult:
+        """Trains until a budget is used up or a hook asks for a stop; goes on from the newest checkpoint, if there is one.
+
+        With several budgets the first to be reached ends the run; with none it ends by hook or by signal only. SIGINT and
+        SIGTERM end it cleanly. A checkpoint is written at the end.
+
+        Args:
+            env: a `GymEnvironment`, an id, or an open gymnasium environment, single or vector.
+            first_update: environment steps before the first update.
+            update_frequency: environment steps for each update after that.
+            steps: gradient updates from here on.
+            max_steps: gradient updates in all.
+            episodes: episodes from here on.
+            max_episodes: episodes in all.
+            timesteps: environment steps from here on, summed over parallel environments.
+            max_timesteps: environment steps in all.
+            hooks: run after those the agent attaches itself.
+
+        Raises:
+            ValueError: for budgets that are not positive or contradict each other, or a `first_update` below the batch size.
+            CheckpointMismatchError: if `model_dir` holds a checkpoint that does not fit.
+            NonFiniteError: for NaN or infinity in observation, reward or loss.
+        """
+        budgets = {
+            "steps": steps,
+            "max_steps": max_steps,
+            "episodes": episodes,
+            "max_episodes": max_episodes,
+            "timesteps": timesteps,
+            "max_timesteps": max_timesteps,
+        }
+        Budget.validate(**budgets)
+        check_int("update_frequency", update_frequency, minimum=1)
+        if check_int("first_update", first_update, minimum=0) < self.memory.batch_size:
+            raise ValueError(
+                f"first_update={first_update} must be at least the memory's batch_size={self.memory.batch_size}: an update "
+                "needs a batch of environment steps."
+            )
+        for hook in hooks:
+            if not isinstance(hook, Hook):
+                raise TypeError(f"hooks: {hook!r} must be a Hook.")
+        check_same_params(self.model_dir, self.params.to_dict())
+        vector, owned = open_env(env)
+        try:
+            driver = self._driver(vector)
+            self._training.build(driver.state, np.dtype(np.int32))
+            restored = self._resume()
+            counters = (self._scope.global_step, self._scope.global_timestep, self._scope.global_episode)
+            run = TrainingRun(
+                driver=driver,
+                calls=self._training,
+                scope=self._scope,
+                memory=self.memory,
+                checkpoints=self.checkpoints,
+                budget=Budget.starting_from(*(int(counter.numpy()) for counter in counters), **budgets),
+                hooks=[*self._default_hooks(), *hooks],
+                first_update=first_update,
+                update_frequency=update_frequency,
+                restored=restored,
+                evaluate=self._evaluate_present,
+            )
+            write_params(self.model_dir, self.params.to_dict(), dataclasses.asdict(self.config))
+            result = run.execute()
+        finally:
+            if owned:
+                vector.close()
+        logger.info("Training ended: %s. Checkpoint: %s", result.stop_reason, result.checkpoint)
+        return result
+
+    def _resume(self) -> dict[str, Any] | None:
+        path = self.checkpoints.latest()
+        if path is None:
+            return None
+        state = self.checkpoints.restore(path, self._scope, self.memory)
+        if state["seed"] != self.config.seed:
+            raise CheckpointMismatchError(
+                f"{path} was trained with seed={state['seed']}, this run has seed={self.config.seed}; use the same, or "
+                "another model_dir."
+            )
+        logger.info(
+            "Resuming from %s: environment step %d, update %d, episode %d, %d transitions in memory.",
+            path,
+            state["global_timestep"],
+            state["global_step"],
+            state["global_episode"],
+            int(self.memory.stored().numpy()),
+        )
+        return state
+
+    def _default_hooks(self) -> list[Hook]:
+        """In the order in which they run; the guard against NaN comes before anything is written."""
+        config = self.config
+        hooks: list[Hook] = [NanHook(), StopHook()]
+        if config.save_summary_timesteps is not None or config.save_summary_secs is not None:
+            hooks.append(SummaryHook(config.save_summary_timesteps, config.save_summary_secs))
+        if config.save_checkpoints_timesteps is not None or config.save_checkpoints_secs is not None:
+            hooks.append(CheckpointHook(config.save_checkpoints_timesteps, config.save_checkpoints_secs))
+        if config.progress:
+            console = Console(stderr=True)
+            hooks.append(ProgressHook(console) if console.is_terminal and sys.stderr.isatty() else LoggingHook())
+        return hooks
+
+    # Evaluation and prediction. -----------------------------------------------------------------------------------------
+
+    def evaluate(
+        self,
+        env: EnvLike,
+        episodes: int = 100,
+        checkpoint: str | os.PathLike[str] | None = None,
+        name: str | None = None,
+    ) -> dict[str, float]:
+        """Runs greedy episodes with a checkpoint's weights, and writes the result to the TensorBoard run `eval`.
+
+        Args:
+            env: as for `train`; up to 20 instances of a `GymEnvironment` run side by side.
+            episodes: how many episodes.
+            checkpoint: `'latest'` (the default), `'best'`, or a checkpoint's path.
+            name: writes to `eval_<name>` instead, to keep several evaluations apart.
+
+        Returns:
+            `mean_reward`, `std_reward`, `min_reward`, `max_reward`, `mean_ep_length`, `loss`, the metrics of
+            `eval_metrics_config`, and `global_step`, `global_timestep`, `global_episode` of the checkpoint.
+
+        Raises:
+            NotTrainedError: if there is no such checkpoint.
+        """
+        check_int("episodes", episodes, minimum=1)
+        path = self.checkpoints.find(checkpoint)
+        return self._evaluate(env, episodes, name, path)
+
+    def predict(
+        self,
+        env: EnvLike,
+        episodes: int | None = None,
+        steps: int | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """Acts by the policy of PREDICT mode, and yields one dict for each environment step.
+
+        Args:
+            env: as for `train`; one instance of a `GymEnvironment` is opened.
+            episodes: ends after so many episodes.
+            steps: ends after so many environment steps.
+            checkpoint: `'latest'` (the default), `'best'`, or a checkpoint's path.
+
+        Yields:
+            The predictions for the row, `results` (the action), `q`, and so on, with `state`, `reward`, `done`, `truncated`,
+            `episode`, `env` and `timestep`.
+
+        Raises:
+            NotTrainedError: if there is no such checkpoint.
+        """
+        for argument, value in (("episodes", episodes), ("steps", steps)):
+            if value is not None:
+                check_int(argument, value, minimum=1)
+        path = self.checkpoints.find(checkpoint)
+        return self._predict(env, episodes, steps, path)
+
+    def act(self, state: Any, checkpoint: str | os.PathLike[str] | None = None) -> Any:
+        """The action of PREDICT mode's policy for one state (an int) or a batch of states (int32 `[B]`)."""
+        path = self.checkpoints.find(checkpoint)
+        spec = read_state(path)["state_spec"]
+        states = np.asarray(state, dtype=spec["dtype"])
+        single = states.ndim == len(spec["shape"])
+        if states.shape[0 if single else 1 :] != tuple(spec["shape"]):
+            raise ValueError(f"state has shape {states.shape}; asked for is {tuple(spec['shape'])} or a batch of them.")
+        states = states[np.newaxis] if single else states
+        clock = tf.constant(0, tf.int64)
+        self._rollouts.predict.get_concrete_function(states, clock)
+        self.checkpoints.restore_models(path, self._scope)
+        actions = self._rollouts.predict(states, clock)["results"].numpy()
+        return int(actions[0]) if single else actions
+
+    def _predict(self, env: EnvLike, episodes: int | None, steps: int | None, path: Path) -> Iterator[dict[str, Any]]:
+        vector, owned = open_env(env, num_envs=1)
+        try:
+            driver = self._driver(vector)
+            self._rollouts.predict.get_concrete_function(driver.state, tf.TensorSpec([], tf.int64))
+            self.checkpoints.restore_models(path, self._scope)
+            yield from rollouts.predict(self._rollouts, driver, self._seeds("prediction", driver), episodes, steps)
+        finally:
+            if owned:
+                vector.close()
+
+    def _evaluate_present(self, env: EnvLike, episodes: int) -> dict[str, float]:
+        """Evaluates the weights as they are, in the midst of training."""
+        return self._evaluate(env, episodes, None, None)
+
+    def _evaluate(self, env: EnvLike, episodes: int, name: str | None, path: Path | None) -> dict[str, float]:
+        vector, owned = open_env(env, num_envs=min(episodes, EVALUATION_ENVS))
+        try:
+            driver = self._driver(vector)
+            self._rollouts.build(driver.state)
+            if path is not None:
+                self.checkpoints.restore_models(path, self._scope)
+            seeds = self._seeds("evaluation" if name is None else f"evaluation_{name}", driver)
+            result = rollouts.evaluate(self._rollouts, driver, episodes, seeds)
+        finally:
+            if owned:
+                vector.close()
+        self._write_evaluation(result, "eval" if name is None else f"eval_{name}")
+        scope = self._scope
+        counters = {"step": scope.global_step, "timestep": scope.global_timestep, "episode": scope.global_episode}
+        return {**result, **{f"global_{kind}": int(counter.numpy()) for kind, counter in counters.items()}}
+
+    def _write_evaluation(self, result: Mapping[str, float], run: str) -> None:
+        if run not in self._eval_writers:
+            self._eval_writers[run] = tf.summary.create_file_writer(str(self.model_dir / run))
+        writer = self._eval_writers[run]
+        with writer.as_default(step=int(self._scope.global_timestep.numpy())):
+            for key, value in result.items():
+                tf.summary.scalar(f"eval/{key}", value)
+        writer.flush()
+
+    def _driver(self, vector: Any) -> EnvDriver:
+        self._model_fn.num_actions = int(vector.single_action_space.n)
+        return EnvDriver(vector)
+
+    def _seeds(self, stream: str, driver: EnvDriver) -> list[int]:
+        """One seed for each environment, other ones at another stage of training."""
+        timestep = int(self._scope.global_timestep.numpy())
+        return [stream_seed(self.config.seed, f"{stream}/{timestep}/{index}")[0] for index in range(driver.num_envs)]

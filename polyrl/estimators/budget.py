@@ -1,0 +1,60 @@
+"""`Budget`: when a training run is over."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from polyrl.validation import check_int
+
+_PAIRS = (("steps", "max_steps"), ("episodes", "max_episodes"), ("timesteps", "max_timesteps"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """The counts at which training stops, absolute; None is no limit. The first that is reached ends the run.
+
+    `step` counts gradient updates, `timestep` environment steps, `episode` finished episodes.
+    """
+
+    step: int | None = None
+    timestep: int | None = None
+    episode: int | None = None
+
+    @classmethod
+    def validate(cls, **given: int | None) -> None:
+        """Checks the six arguments of `Agent.train`: positive, and not both of one kind."""
+        for incremental, absolute in _PAIRS:
+            for name in (incremental, absolute):
+                if given[name] is not None:
+                    check_int(name, given[name], minimum=1)
+            if given[incremental] is not None and given[absolute] is not None:
+                raise ValueError(
+                    f"{incremental}={given[incremental]} (from here on) and {absolute}={given[absolute]} (in all) "
+                    "contradict each other; give one of the two."
+                )
+
+    @classmethod
+    def starting_from(cls, step: int, timestep: int, episode: int, **given: int | None) -> Budget:
+        """The budget of `Agent.train`'s six arguments for a run that stands at these counts."""
+
+        def end(now: int, incremental: str, absolute: str) -> int | None:
+            more = given[incremental]
+            return given[absolute] if more is None else now + more
+
+        (s, ms), (e, me), (t, mt) = _PAIRS
+        return cls(end(step, s, ms), end(timestep, t, mt), end(episode, e, me))
+
+    def reached(self, step: int, timestep: int, episode: int) -> str | None:
+        """Says which limit is reached, None if none is."""
+        for name, unit, now, limit in (
+            ("steps", "updates", step, self.step),
+            ("timesteps", "environment steps", timestep, self.timestep),
+            ("episodes", "episodes", episode, self.episode),
+        ):
+            if limit is not None and now >= limit:
+                return f"budget of {name} reached: {now} of {limit} {unit}"
+        return None
+
+    def clip_updates(self, step: int, updates: int) -> int:
+        """As many of `updates` as the budget of updates still allows."""
+        return updates if self.step is None else max(0, min(updates, self.step - step))

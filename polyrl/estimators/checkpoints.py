@@ -1,0 +1,187 @@
+"""Checkpoints: one directory each, which appears complete or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from polyrl.errors import CheckpointMismatchError, NotTrainedError
+from polyrl.models.q_network import QNetwork
+from polyrl.models.scope import Scope
+
+import tensorflow as tf
+
+_NAME = re.compile(r"^ckpt-(\d+)$")
+_STATE = "state.json"
+_VARIABLES = "variables"
+
+
+class CheckpointManager:
+    """Writes, lists, prunes and reads the checkpoints of a `model_dir`.
+
+        model_dir/checkpoints/ckpt-<timestep>/   everything, to go on from: the newest `keep_max`
+        model_dir/best/ckpt-<timestep>/          the models alone, of the best evaluation so far
+
+    Each holds TensorFlow's files and `state.json` (counters, hooks' states, shapes, the score). It is written under another
+    name first and renamed when complete, so that a crash leaves the older ones as they were. Timesteps are environment steps.
+    """
+
+    def __init__(self, model_dir: str | os.PathLike[str], keep_max: int):
+        self.model_dir = Path(model_dir)
+        self._keep_max = keep_max
+
+    @property
+    def directory(self) -> Path:
+        """Where the checkpoints to resume from lie."""
+        return self.model_dir / "checkpoints"
+
+    @property
+    def best_directory(self) -> Path:
+        """Where the best one lies."""
+        return self.model_dir / "best"
+
+    def latest(self) -> Path | None:
+        """The newest checkpoint, or None."""
+        return (_checkpoints(self.directory) or [None])[-1]
+
+    def best(self) -> Path | None:
+        """The best checkpoint by evaluation, or None."""
+        return (_checkpoints(self.best_directory) or [None])[-1]
+
+    def best_score(self) -> float | None:
+        """The score the best checkpoint was kept for, or None."""
+        path = self.best()
+        return None if path is None else float(read_state(path)["score"])
+
+    def save(self, scope: Scope, memory: tf.Module, state: Mapping[str, Any]) -> Path:
+        """Writes everything; returns the checkpoint's directory. Older ones are pruned afterwards."""
+        path = self._write(self.directory, tf.train.Checkpoint(scope=scope, memory=memory), scope, state)
+        for old in _checkpoints(self.directory)[: -self._keep_max]:
+            shutil.rmtree(old)
+        return path
+
+    def save_best(self, scope: Scope, state: Mapping[str, Any], score: float) -> Path:
+        """Writes the models alone as the best so far, in place of the one before."""
+        path = self._write(
+            self.best_directory, tf.train.Checkpoint(scope=scope), scope, {**state, "score": score}, replace=True
+        )
+        for old in _checkpoints(self.best_directory):
+            if old != path:
+                shutil.rmtree(old)
+        return path
+
+    def restore(self, path: Path, scope: Scope, memory: tf.Module) -> dict[str, Any]:
+        """Reads everything back into variables that exist already; returns `state.json`.
+
+        Raises:
+            CheckpointMismatchError: if the checkpoint holds another architecture, or other parts.
+        """
+        state = _checked_state(path, scope)
+        try:
+            tf.train.Checkpoint(scope=scope, memory=memory).read(str(path / _VARIABLES)).assert_consumed()
+        except (AssertionError, ValueError) as error:
+            raise CheckpointMismatchError(
+                f"{path} does not fit this run: its optimizer or its memory differs from the one configured now. "
+                f"Use the arguments it was trained with, or another model_dir. ({error})"
+            ) from error
+        return state
+
+    def restore_models(self, path: Path, scope: Scope) -> dict[str, Any]:
+        """Reads the models alone, for evaluation and prediction; returns `state.json`.
+
+        Raises:
+            CheckpointMismatchError: if the checkpoint holds another architecture.
+        """
+        state = _checked_state(path, scope)
+        status = tf.train.Checkpoint(scope=scope).read(str(path / _VARIABLES))
+        status.assert_existing_objects_matched().expect_partial()
+        return state
+
+    def find(self, which: str | os.PathLike[str] | None) -> Path:
+        """The checkpoint meant by None or `'latest'`, `'best'`, or a path.
+
+        Raises:
+            NotTrainedError: if there is none.
+        """
+        if which is None or which == "latest":
+            found = self.latest()
+        elif which == "best":
+            found = self.best()
+        else:
+            found = Path(which)
+            if not (found / _STATE).is_file():
+                raise NotTrainedError(f"{found} is no checkpoint; use 'latest', 'best', or a directory ckpt-<timestep>.")
+        if found is None:
+            kind = "best checkpoint" if which == "best" else "checkpoint"
+            raise NotTrainedError(
+                f"There is no {kind} in model_dir={str(self.model_dir)!r}. Train first"
+                + (" with evaluations." if which == "best" else ".")
+            )
+        return found
+
+    def _write(
+        self,
+        directory: Path,
+        checkpoint: tf.train.Checkpoint,
+        scope: Scope,
+        state: Mapping[str, Any],
+        replace: bool = False,
+    ) -> Path:
+        final = directory / f"ckpt-{int(scope.global_timestep.numpy()):09d}"
+        if final.exists() and not replace:
+            return final
+        staging = directory / f"{final.name}.tmp"
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir(parents=True)
+        checkpoint.write(str(staging / _VARIABLES))
+        shapes = {name: list(variable.shape) for name, variable in _network_variables(scope).items()}
+        (staging / _STATE).write_text(json.dumps({**state, "variables": shapes}, indent=1))
+        if final.exists():
+            shutil.rmtree(final)
+        os.replace(staging, final)
+        return final
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """The `state.json` of a checkpoint."""
+    return json.loads((path / _STATE).read_text())
+
+
+def _checkpoints(directory: Path) -> list[Path]:
+    """Complete checkpoints, oldest first."""
+    found = [path for path in directory.glob("ckpt-*") if _NAME.match(path.name) and (path / _STATE).is_file()]
+    return sorted(found, key=lambda path: int(path.name.split("-")[1]))
+
+
+def _network_variables(scope: Scope) -> dict[str, tf.Variable]:
+    return {
+        f"{part}/{label}": variable
+        for part, network in scope.parts.items()
+        if isinstance(network, QNetwork)
+        for label, variable in network.labelled_variables().items()
+    }
+
+
+def _checked_state(path: Path, scope: Scope) -> dict[str, Any]:
+    """`state.json`, after comparing every variable's shape with the networks that exist now."""
+    state = read_state(path)
+    saved = {name: tuple(shape) for name, shape in state["variables"].items()}
+    parts = {part for part, network in scope.parts.items() if isinstance(network, QNetwork)}
+    wanted = {name: tuple(variable.shape) for name, variable in _network_variables(scope).items()}
+    for name, shape in wanted.items():
+        if name not in saved:
+            raise CheckpointMismatchError(f"{path} has no variable {name!r}, which the model now has with shape {shape}.")
+        if saved[name] != shape:
+            raise CheckpointMismatchError(
+                f"{path} was written by another architecture: variable {name!r} has shape {saved[name]} there and "
+                f"{shape} in the model now."
+            )
+    for name, shape in saved.items():
+        if name not in wanted and any(name.startswith(f"{part}/") for part in parts):
+            raise CheckpointMismatchError(f"{path} has a variable {name!r} of shape {shape}, which the model now lacks.")
+    return state

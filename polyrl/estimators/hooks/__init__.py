@@ -1,0 +1,20 @@
+"""Hooks and the phases they run in."""
+
+from polyrl.estimators.hooks.base import Cadence, Hook
+from polyrl.estimators.hooks.checkpoint import CheckpointHook
+from polyrl.estimators.hooks.evaluation import EvaluationHook
+from polyrl.estimators.hooks.guards import NanHook, StopHook
+from polyrl.estimators.hooks.progress import LoggingHook, ProgressHook
+from polyrl.estimators.hooks.summary import SummaryHook
+
+__all__ = [
+    "Cadence",
+    "CheckpointHook",
+    "EvaluationHook",
+    "Hook",
+    "LoggingHook",
+    "NanHook",
+    "ProgressHook",
+    "StopHook",
+    "SummaryHook",
+]

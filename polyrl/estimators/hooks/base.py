@@ -1,0 +1,78 @@
+"""`Hook`: code that runs at named phases of training."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from polyrl.envs import Episode
+
+if TYPE_CHECKING:
+    from polyrl.estimators.training import TrainingRun
+
+PHASES = ("begin", "after_update", "after_episode", "after_act", "after_checkpoint", "end")
+
+
+class Hook:
+    """Override the phases you need; those left alone cost nothing.
+
+    In one iteration of the loop the environments step, the transitions are stored, the updates are done, and the next actions
+    are chosen. Then `after_update` (if there was one), `after_episode` (once for each that ended) and `after_act` run, for
+    each phase all hooks in their order. A checkpoint that a hook requests is written after them all.
+    """
+
+    def begin(self, run: TrainingRun) -> None:
+        """Before the first iteration, after a checkpoint was restored."""
+
+    def after_update(self, run: TrainingRun) -> None:
+        """In an iteration that did one or more gradient updates."""
+
+    def after_episode(self, run: TrainingRun, episode: Episode) -> None:
+        """For each episode that ended in this iteration, terminated or truncated."""
+
+    def after_act(self, run: TrainingRun) -> None:
+        """In every iteration: the environments stepped, the next actions are chosen."""
+
+    def after_checkpoint(self, run: TrainingRun, path: Path) -> None:
+        """After a checkpoint was written."""
+
+    def end(self, run: TrainingRun) -> None:
+        """After the last iteration, before the final checkpoint; not after an error."""
+
+    def close(self) -> None:
+        """Always, also after an error: give back what was taken."""
+
+    def get_state(self) -> dict[str, Any]:
+        """What a resumed run needs of this hook, as plain JSON values."""
+        return {}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Takes back what `get_state` gave."""
+
+
+class Cadence:
+    """Every so many environment steps, or seconds, or both, whichever comes first.
+
+    By steps it is due when a multiple of `every_timesteps` is passed: a resumed run keeps the same rhythm.
+    """
+
+    def __init__(self, every_timesteps: int | None, every_secs: float | None = None):
+        self._every_timesteps = every_timesteps
+        self._every_secs = every_secs
+        self._timestep = 0
+        self._time = time.monotonic()
+
+    def start(self, timestep: int) -> None:
+        """Begins to count at `timestep`."""
+        self._timestep, self._time = timestep, time.monotonic()
+
+    def due(self, timestep: int) -> bool:
+        """Whether it is time; counts on from here if so."""
+        every = self._every_timesteps
+        by_steps = every is not None and timestep // every > self._timestep // every
+        by_time = self._every_secs is not None and time.monotonic() - self._time >= self._every_secs
+        if by_steps or by_time:
+            self.start(timestep)
+        return by_steps or by_time

@@ -1,0 +1,24 @@
+"""The hook that asks for checkpoints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from polyrl.estimators.hooks.base import Cadence, Hook
+
+if TYPE_CHECKING:
+    from polyrl.estimators.training import TrainingRun
+
+
+class CheckpointHook(Hook):
+    """Requests a checkpoint every so many environment steps or seconds; the run writes it at the iteration's end."""
+
+    def __init__(self, every_timesteps: int | None, every_secs: float | None):
+        self._cadence = Cadence(every_timesteps, every_secs)
+
+    def begin(self, run: TrainingRun) -> None:
+        self._cadence.start(run.timestep)
+
+    def after_act(self, run: TrainingRun) -> None:
+        if self._cadence.due(run.timestep):
+            run.request_checkpoint()

@@ -1,0 +1,93 @@
+"""Hooks that tell a person how far the run is."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from polyrl.estimators.hooks.base import Cadence, Hook
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from polyrl.estimators.training import TrainingRun
+
+logger = logging.getLogger("polyrl")
+
+
+def describe(run: TrainingRun) -> str:
+    """One line on where the run is: episodes, mean reward, exploration rate, loss."""
+    parts = [f"episode {run.episode}"]
+    if run.episodes:
+        parts.append(f"reward {np.mean([episode.reward for episode in run.episodes]):.1f}")
+    if run.last_evaluation is not None:
+        parts.append(f"eval {run.last_evaluation['mean_reward']:.1f}")
+    if np.isfinite(run.exploration_rate):
+        parts.append(f"exploration {run.exploration_rate:.2f}")
+    if run.step:
+        parts.append(f"loss {run.loss:.3g}")
+    return ", ".join(parts)
+
+
+class LoggingHook(Hook):
+    """Logs a line every so many seconds (or environment steps) to the logger `polyrl`."""
+
+    def __init__(self, every_secs: float | None = 10.0, every_timesteps: int | None = None):
+        self._cadence = Cadence(every_timesteps, every_secs)
+
+    def begin(self, run: TrainingRun) -> None:
+        self._cadence.start(run.timestep)
+        self._mark = (time.monotonic(), run.timestep)
+
+    def after_act(self, run: TrainingRun) -> None:
+        if self._cadence.due(run.timestep):
+            then, timestep = self._mark
+            now = time.monotonic()
+            fps = (run.timestep - timestep) / max(now - then, 1e-9)
+            self._mark = (now, run.timestep)
+            logger.info("step %d, update %d, %s, %.0f steps/s", run.timestep, run.step, describe(run), fps)
+
+
+class ProgressHook(Hook):
+    """A progress bar of environment steps on the terminal."""
+
+    def __init__(self, console: Console, refresh_secs: float = 0.5):
+        self._cadence = Cadence(None, refresh_secs)
+        self._progress = Progress(
+            TextColumn("[bold]training"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[speed]}"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[text]}"),
+            console=console,
+            auto_refresh=False,
+        )
+        self._task: TaskID | None = None
+
+    def begin(self, run: TrainingRun) -> None:
+        self._task = self._progress.add_task("", total=run.budget.timestep, completed=run.timestep, text="", speed="")
+        self._mark = (time.monotonic(), run.timestep)
+        self._progress.start()
+
+    def after_act(self, run: TrainingRun) -> None:
+        if self._cadence.due(run.timestep):
+            self._show(run)
+
+    def end(self, run: TrainingRun) -> None:
+        self._show(run)
+
+    def close(self) -> None:
+        self._progress.stop()
+
+    def _show(self, run: TrainingRun) -> None:
+        then, timestep = self._mark
+        now = time.monotonic()
+        speed = f"{(run.timestep - timestep) / max(now - then, 1e-9):.0f}/s"
+        self._mark = (now, run.timestep)
+        assert self._task is not None
+        self._progress.update(self._task, completed=run.timestep, text=describe(run), speed=speed)
+        self._progress.refresh()

@@ -1,0 +1,78 @@
+"""The hook that writes TensorBoard's panels while training."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from polyrl.estimators.hooks.base import Cadence, Hook
+from polyrl.summaries import SummaryOptions
+
+import numpy as np
+import tensorflow as tf
+
+if TYPE_CHECKING:
+    from polyrl.estimators.training import TrainingRun
+
+
+class SummaryHook(Hook):
+    """Writes scalars and histograms to the run's `model_dir`; the x-axis is `global_timestep` (environment steps)."""
+
+    def __init__(self, every_timesteps: int | None, every_secs: float | None):
+        self._cadence = Cadence(every_timesteps, every_secs)
+        self._writer: tf.summary.SummaryWriter | None = None
+        self._losses: list[float] = []
+
+    def begin(self, run: TrainingRun) -> None:
+        self._writer = tf.summary.create_file_writer(str(run.model_dir))
+        self._cadence.start(run.timestep)
+        self._started = time.monotonic()
+        self._mark(run)
+
+    def after_act(self, run: TrainingRun) -> None:
+        if self._cadence.due(run.timestep):
+            self._write_run(run)
+            run.request_summaries()
+
+    def after_update(self, run: TrainingRun) -> None:
+        self._losses.append(run.loss)
+        if run.summaries is not None and self._writer is not None:
+            run.summaries.write(self._writer, run.timestep)
+
+    def end(self, run: TrainingRun) -> None:
+        self._write_run(run)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+    def _mark(self, run: TrainingRun) -> None:
+        self._time, self._timestep, self._step = time.monotonic(), run.timestep, run.step
+
+    def _write_run(self, run: TrainingRun) -> None:
+        seconds = max(time.monotonic() - self._time, 1e-9)
+        values = {
+            "time/fps": (run.timestep - self._timestep) / seconds,
+            "time/updates_per_sec": (run.step - self._step) / seconds,
+            "time/episodes": run.episode,
+            "time/time_elapsed": time.monotonic() - self._started,
+            "train/n_updates": run.step,
+            "replay/size": run.stored,
+        }
+        if self._losses and SummaryOptions.LOSS in run.summary_options:
+            values["train/loss"] = float(np.mean(self._losses))
+        if run.episodes and SummaryOptions.REWARD in run.summary_options:
+            rewards = [episode.reward for episode in run.episodes]
+            values["rollout/ep_rew_mean"] = float(np.mean(rewards))
+            values["rollout/ep_rew_min"] = float(np.min(rewards))
+            values["rollout/ep_rew_max"] = float(np.max(rewards))
+            values["rollout/ep_len_mean"] = float(np.mean([episode.length for episode in run.episodes]))
+        if SummaryOptions.EXPLORATION in run.summary_options and np.isfinite(run.exploration_rate):
+            values["rollout/exploration_rate"] = run.exploration_rate
+        assert self._writer is not None
+        with self._writer.as_default(step=run.timestep):
+            for tag, value in values.items():
+                tf.summary.scalar(tag, value)
+        self._writer.flush()
+        self._losses.clear()
+        self._mark(run)

@@ -1,0 +1,62 @@
+"""Calling a user's `model_fn`, whichever of the optional arguments it takes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from polyrl.models.scope import Scope
+from polyrl.spec import EstimatorSpec
+
+import tensorflow as tf
+
+OPTIONAL = ("mode", "params", "config")
+
+
+class ModelFn:
+    """`model_fn(features, labels[, mode][, params][, config]) -> EstimatorSpec`, bound to a scope.
+
+    Raises:
+        ValueError: if the function does not take `features` and `labels`, or takes an argument nobody can give.
+    """
+
+    def __init__(self, model_fn: Callable[..., EstimatorSpec], scope: Scope, params: Any, config: Any):
+        if not callable(model_fn):
+            raise TypeError(f"model_fn={model_fn!r} must be a function of (features, labels, mode, params, config).")
+        parameters = inspect.signature(model_fn).parameters
+        names = [p.name for p in parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        for required in ("features", "labels"):
+            if required not in names:
+                raise ValueError(f"model_fn must take an argument {required!r}; it takes {names}.")
+        for name in names:
+            has_default = parameters[name].default is not inspect.Parameter.empty
+            if name not in ("features", "labels", *OPTIONAL) and not has_default:
+                raise ValueError(f"model_fn takes {name!r}; it can be given features, labels, mode, params and config.")
+        self._model_fn = model_fn
+        self._scope = scope
+        self._arguments = {"params": params, "config": config}
+        self._names = names
+        self.num_actions: int | None = None
+        """The actions of the environment at hand; a model that values another number of them is refused."""
+
+    def __call__(
+        self, features: Mapping[str, tf.Tensor], labels: Any, mode: str, clock: tf.Tensor | None = None
+    ) -> EstimatorSpec:
+        """Calls the function inside the scope; `clock` moves the random streams, see `Scope.active`."""
+        given = {"mode": mode, **self._arguments}
+        optional = {name: given[name] for name in OPTIONAL if name in self._names}
+        with self._scope.active(clock):
+            spec = self._model_fn(features=features, labels=labels, **optional)
+        if not isinstance(spec, EstimatorSpec):
+            raise TypeError(f"model_fn must return an EstimatorSpec, given: {spec!r}.")
+        if spec.predictions is not None:
+            if "results" not in spec.predictions:
+                raise ValueError(f"predictions must hold the action as 'results'; they hold {sorted(spec.predictions)}.")
+            q = spec.predictions.get("q")
+            if q is not None and self.num_actions is not None and q.shape[-1] not in (None, self.num_actions):
+                raise ValueError(
+                    f"The model has num_actions={q.shape[-1]}, the environment has {self.num_actions} actions; "
+                    f"build the model with num_actions={self.num_actions}."
+                )
+        return spec

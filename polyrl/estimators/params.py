@@ -1,0 +1,52 @@
+"""`params.json`: what a `model_dir` was made with, so that nobody goes on with something else by mistake."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polyrl
+from polyrl.errors import CheckpointMismatchError
+
+import gymnasium
+import tensorflow as tf
+import tf_keras
+
+_FILE = "params.json"
+
+
+def read_params(model_dir: Path) -> dict[str, Any]:
+    """The hyper-parameters a `model_dir` was trained with; empty if it was not."""
+    path = model_dir / _FILE
+    return json.loads(path.read_text())["params"] if path.is_file() else {}
+
+
+def write_params(model_dir: Path, params: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Writes hyper-parameters, run configuration and library versions beside the checkpoints."""
+    versions = {
+        "polyrl": polyrl.__version__,
+        "tensorflow": tf.__version__,
+        "tf_keras": tf_keras.__version__,
+        "gymnasium": gymnasium.__version__,
+        "python": platform.python_version(),
+    }
+    model_dir.mkdir(parents=True, exist_ok=True)
+    content = {"params": dict(params), "config": dict(config), "versions": versions}
+    (model_dir / _FILE).write_text(json.dumps(content, indent=2) + "\n")
+
+
+def check_same_params(model_dir: Path, params: Mapping[str, Any]) -> None:
+    """Raises a CheckpointMismatchError that shows each difference to what `model_dir` was trained with."""
+    saved = read_params(model_dir)
+    given = json.loads(json.dumps(dict(params)))
+    names = sorted(name for name in {*saved, *given} if saved.get(name) != given.get(name)) if saved else []
+    if names:
+        lines = [f"  {name}: {saved.get(name)} there, {given.get(name)} now" for name in names]
+        raise CheckpointMismatchError(
+            f"model_dir={str(model_dir)!r} was trained with other hyper-parameters:\n"
+            + "\n".join(lines)
+            + "\nUse the same (leave the flags out), or another model_dir."
+        )

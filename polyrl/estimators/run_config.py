@@ -1,0 +1,51 @@
+"""`RunConfig`: how a run is kept, as opposed to what it learns."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from polyrl.validation import check_float, check_int, suggestion
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """Seed, cadence and housekeeping of a run. Timesteps are environment steps, summed over parallel environments.
+
+    Args:
+        seed: the root of every random stream: initial weights, each environment, exploration, replay, evaluation.
+        save_summary_timesteps: environment steps between two writes to TensorBoard; None: not by steps.
+        save_summary_secs: seconds between two writes; None: not by time. Both None: no summaries.
+        save_checkpoints_timesteps: environment steps between two checkpoints; None: not by steps.
+        save_checkpoints_secs: seconds between two checkpoints; None: not by time. One is always written at the end.
+        keep_checkpoint_max: how many of the newest checkpoints are kept; the best one by evaluation is kept besides.
+        progress: show a progress bar, or a line every ten seconds where there is no terminal.
+        jit: compile the training loop with XLA.
+    """
+
+    seed: int = 0
+    save_summary_timesteps: int | None = 1_000
+    save_summary_secs: float | None = None
+    save_checkpoints_timesteps: int | None = 10_000
+    save_checkpoints_secs: float | None = None
+    keep_checkpoint_max: int = 3
+    progress: bool = False
+    jit: bool = True
+
+    def __post_init__(self) -> None:
+        check_int("seed", self.seed, minimum=0)
+        check_int("keep_checkpoint_max", self.keep_checkpoint_max, minimum=1)
+        for name in ("save_summary_timesteps", "save_checkpoints_timesteps"):
+            if getattr(self, name) is not None:
+                check_int(name, getattr(self, name), minimum=1)
+        for name in ("save_summary_secs", "save_checkpoints_secs"):
+            if getattr(self, name) is not None:
+                check_float(name, getattr(self, name), minimum=0.0)
+
+    def replace(self, **changes: Any) -> RunConfig:
+        """A copy with some fields changed; an unknown field is a ValueError."""
+        names = [field.name for field in dataclasses.fields(self)]
+        for name in changes:
+            if name not in names:
+                raise ValueError(f"RunConfig has no field {name!r}; it has {names}.{suggestion(name, names)}")
+        return dataclasses.replace(self, **changes)

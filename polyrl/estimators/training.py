@@ -1,0 +1,248 @@
+"""`TrainingRun`: the loop. Act, store, learn; hooks at named phases."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from polyrl.envs import EnvDriver, Episode
+from polyrl.envs.gym import EnvLike
+from polyrl.estimators.budget import Budget
+from polyrl.estimators.checkpoints import CheckpointManager
+from polyrl.estimators.compiled import TrainingCalls
+from polyrl.estimators.hooks import Hook
+from polyrl.estimators.hooks.base import PHASES
+from polyrl.models.scope import Scope, stream_seed
+from polyrl.replay import UniformReplay
+from polyrl.summaries import Summaries
+
+import numpy as np
+
+logger = logging.getLogger("polyrl")
+
+WINDOW = 100
+"""Episodes that the rolling statistics look back on."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingResult:
+    """How a call of `train` ended: the counters, why it stopped, by which signal if by one, and the last checkpoint."""
+
+    global_step: int
+    global_timestep: int
+    global_episode: int
+    stop_reason: str
+    signal: int | None
+    checkpoint: Path
+
+
+class TrainingRun:
+    """One call of `Agent.train`, and what its hooks see of it.
+
+    Attributes:
+        step: gradient updates done (`global_step`).
+        timestep: environment steps taken (`global_timestep`).
+        episode: episodes ended (`global_episode`).
+        loss: mean loss of the last iteration that learned.
+        actions: the actions just chosen, `[N]`.
+        exploration_rate: the last one used; NaN if the model has none.
+        summaries: values of the last update if they were requested, else None.
+        episodes: the last 100 episodes.
+        stored: transitions in the memory.
+        last_evaluation: result of the last evaluation, or None.
+    """
+
+    def __init__(
+        self,
+        *,
+        driver: EnvDriver,
+        calls: TrainingCalls,
+        scope: Scope,
+        memory: UniformReplay,
+        checkpoints: CheckpointManager,
+        budget: Budget,
+        hooks: Sequence[Hook],
+        first_update: int,
+        update_frequency: int,
+        restored: dict[str, Any] | None,
+        evaluate: Callable[[EnvLike, int], dict[str, float]],
+    ):
+        self.checkpoints = checkpoints
+        self.model_dir = checkpoints.model_dir
+        self.budget = budget
+        self.step = int(scope.global_step.numpy())
+        self.timestep = int(scope.global_timestep.numpy())
+        self.episode = int(scope.global_episode.numpy())
+        self.stored = int(memory.stored().numpy())
+        self.loss = 0.0
+        self.actions = np.zeros(driver.num_envs, np.int32)
+        self.exploration_rate = float("nan")
+        self.summaries: Summaries | None = None
+        self.episodes: collections.deque[Episode] = collections.deque(maxlen=WINDOW)
+        self.last_evaluation: dict[str, float] | None = None
+        self._driver, self._calls, self._scope, self._memory = driver, calls, scope, memory
+        self._first_update, self._update_frequency = first_update, update_frequency
+        self._hooks = list(hooks)
+        # A hook takes part in the phases it overrides, in no others.
+        self._phases = {
+            phase: [hook for hook in self._hooks if getattr(type(hook), phase) is not getattr(Hook, phase)] for phase in PHASES
+        }
+        self._evaluate = evaluate
+        self._stop_reason: str | None = None
+        self._signal: int | None = None
+        self._wants_checkpoint = self._wants_summaries = False
+        if restored is not None:
+            self._restore(restored)
+
+    # For hooks. ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def summary_options(self) -> tuple[str, ...]:
+        """The groups of panels the model asks for."""
+        return self._calls.summary_options
+
+    def request_stop(self, reason: str) -> None:
+        """Ends the run after this iteration; the first reason given is the one reported."""
+        if self._stop_reason is None:
+            self._stop_reason = reason
+
+    def request_checkpoint(self) -> None:
+        """Writes a checkpoint at the end of this iteration."""
+        self._wants_checkpoint = True
+
+    def request_summaries(self) -> None:
+        """Has the next update give its summary values."""
+        self._wants_summaries = True
+
+    def evaluate(self, env: EnvLike, episodes: int) -> dict[str, float]:
+        """Evaluates the present weights on environments of their own."""
+        self.last_evaluation = self._evaluate(env, episodes)
+        return self.last_evaluation
+
+    def save_best(self, score: float) -> Path:
+        """Keeps the present weights as the best so far."""
+        return self.checkpoints.save_best(self._scope, self._state(), score)
+
+    # The loop. ----------------------------------------------------------------------------------------------------------
+
+    def execute(self) -> TrainingResult:
+        """Runs until a hook or a signal asks for a stop, then writes a checkpoint.
+
+        An error leaves the checkpoints as they are.
+        """
+        try:
+            with self._signals():
+                self._call("begin")
+                if self._stop_reason is None:
+                    self._loop()
+                self._call("end")
+                path = self._save()
+        finally:
+            for hook in self._hooks:
+                hook.close()
+        assert self._stop_reason is not None
+        return TrainingResult(self.step, self.timestep, self.episode, self._stop_reason, self._signal, path)
+
+    def _loop(self) -> None:
+        # Named by the timestep: a resumed run gets other episodes than the run that it goes on from had at its start.
+        names = [f"environment/{index}/{self.timestep}" for index in range(self._driver.num_envs)]
+        state = self._driver.reset([stream_seed(self._scope.seed, name)[0] for name in names])
+        self.actions = self._calls.act(state)
+        while self._stop_reason is None:
+            self._iterate()
+            if self._wants_checkpoint:
+                self._save()
+
+    def _iterate(self) -> None:
+        transitions, finished = self._driver.step(self.actions)
+        updates = self._updates_due()
+        outputs = self._calls.iterate(transitions, self._driver.state, updates, self._wants_summaries)
+        self.actions = outputs.actions.numpy()
+        self.timestep += self._driver.num_envs
+        self.stored = min(self.stored + self._driver.num_envs, self._memory.size)
+        if finished:
+            self.episode += len(finished)
+            self._scope.global_episode.assign(self.episode)
+        if self._phases["after_act"]:
+            self.exploration_rate = float(outputs.exploration_rate)
+        if updates:
+            self.step += updates
+            self.loss = float(outputs.loss)
+            self.summaries = outputs.summaries if any(outputs.summaries) else None
+            self._wants_summaries = self._wants_summaries and self.summaries is None
+            self._call("after_update")
+        for episode in finished:
+            self.episodes.append(episode)
+            self._call("after_episode", episode)
+        self._call("after_act")
+
+    def _updates_due(self) -> int:
+        """Updates for the environment steps of this iteration: one at each multiple of the frequency after the first ones."""
+        begin = max(self.timestep, self._first_update)
+        end = self.timestep + self._driver.num_envs
+        due = max(0, end // self._update_frequency - begin // self._update_frequency)
+        return self.budget.clip_updates(self.step, due)
+
+    def _call(self, phase: str, *arguments: Any) -> None:
+        for hook in self._phases[phase]:
+            getattr(hook, phase)(self, *arguments)
+
+    # State. -------------------------------------------------------------------------------------------------------------
+
+    def _save(self) -> Path:
+        self._wants_checkpoint = False
+        path = self.checkpoints.save(self._scope, self._memory, self._state())
+        self._call("after_checkpoint", path)
+        return path
+
+    def _state(self) -> dict[str, Any]:
+        """All that a resumed run needs and no variable holds."""
+        return {
+            "seed": self._scope.seed,
+            "global_step": self.step,
+            "global_timestep": self.timestep,
+            "global_episode": self.episode,
+            "episodes": [dataclasses.asdict(episode) for episode in self.episodes],
+            "hooks": {name: hook.get_state() for name, hook in self._named_hooks()},
+            "state_spec": {"shape": list(self._driver.state.shape[1:]), "dtype": self._driver.dtype.name},
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.episodes.extend(Episode(**episode) for episode in state["episodes"])
+        for name, hook in self._named_hooks():
+            if name in state["hooks"]:
+                hook.set_state(state["hooks"][name])
+
+    def _named_hooks(self) -> Iterator[tuple[str, Hook]]:
+        counts: collections.Counter[str] = collections.Counter()
+        for hook in self._hooks:
+            kind = type(hook).__name__
+            yield f"{kind}/{counts[kind]}", hook
+            counts[kind] += 1
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGINT and SIGTERM end the run at the iteration's border, with a checkpoint; a second one at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def handle(number: int, frame: Any) -> None:
+            if self._signal is not None:
+                raise KeyboardInterrupt
+            self._signal = number
+            self.request_stop(f"interrupted by {signal.Signals(number).name}")
+
+        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -1,0 +1,213 @@
+"""The command line that all experiment scripts share: the flags, once, and what is made of them.
+
+A script imports this module, sets its own defaults with `set_defaults`, and starts with `run(main)`. Hyper-parameters that
+are not given on the command line are taken from the `model_dir`, if it has been trained: evaluation and inference need
+`--mode` and `--model_dir` only.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from polyrl.configs import AdamConfig, DecayExplorationConfig, ExplorationConfig, OptimizerConfig
+from polyrl.envs import GymEnvironment
+from polyrl.errors import NonFiniteError
+from polyrl.estimators import Agent, RunConfig, TrainingResult
+from polyrl.estimators.params import check_same_params, read_params
+from polyrl.experiments.rl_experiment import RLExperiment
+
+from absl import app, flags
+from absl import logging as absl_logging
+from rich.console import Console
+from rich.logging import RichHandler
+
+FLAGS = flags.FLAGS
+
+# The run. ---------------------------------------------------------------------------------------------------------------
+flags.DEFINE_enum(
+    "mode",
+    "train_and_eval",
+    ["train", "eval", "infer", "train_and_eval", "continuous_eval", "continuous_train_and_eval"],
+    "What to do. train: train only. eval: evaluate a checkpoint. infer: act by the prediction-mode policy. "
+    "train_and_eval: train with evaluations, keep the best, evaluate it. continuous_eval: evaluate the checkpoints another "
+    "process writes. continuous_train_and_eval: alternate training and whole evaluations.",
+)
+flags.DEFINE_string("model_dir", None, "Directory of the run: checkpoints, summaries, parameters. It is resumed if it exists.")
+flags.DEFINE_integer("seed", 1, "Root of all random streams.", lower_bound=0)
+flags.DEFINE_bool("progress", True, "Show a progress bar, or a line every 10 seconds where there is no terminal.")
+flags.DEFINE_bool("jit", True, "Compile the training loop with XLA.")
+flags.DEFINE_bool("debug", False, "Show the traceback of an error, not its message alone.")
+
+# Budgets. ---------------------------------------------------------------------------------------------------------------
+flags.DEFINE_integer("train_timesteps", 100_000, "Budget in environment steps, in all. 0: none.", lower_bound=0)
+flags.DEFINE_integer("train_steps", 0, "Budget in gradient updates, in all. 0: none.", lower_bound=0)
+flags.DEFINE_integer("train_episodes", 0, "Budget in episodes, in all. 0: none.", lower_bound=0)
+
+# Evaluation and inference. ----------------------------------------------------------------------------------------------
+flags.DEFINE_integer("eval_episodes", 100, "Episodes of an evaluation by --mode=eval, and of the last one.", lower_bound=1)
+flags.DEFINE_integer("eval_frequency", 2_000, "Environment steps between evaluations while training.", lower_bound=1)
+flags.DEFINE_integer("eval_episodes_while_training", 20, "Episodes of an evaluation while training.", lower_bound=1)
+flags.DEFINE_float("stop_at_reward", None, "Stop when an evaluation while training has at least this mean reward.")
+flags.DEFINE_string("checkpoint", None, "What eval and infer read: best, latest or a path. Default: best if there is one.")
+flags.DEFINE_integer("infer_episodes", 5, "Episodes that --mode=infer plays.", lower_bound=1)
+flags.DEFINE_string("output", None, "File to which --mode=infer writes one JSON line per environment step.")
+flags.DEFINE_float("temperature", 0.0, "Of the policy of --mode=infer: 0 is greedy, more is more random.", lower_bound=0.0)
+
+# Cadence. ---------------------------------------------------------------------------------------------------------------
+flags.DEFINE_integer("save_summary_timesteps", 1_000, "Environment steps between TensorBoard writes.", lower_bound=1)
+flags.DEFINE_integer("save_checkpoints_timesteps", 10_000, "Environment steps between checkpoints.", lower_bound=1)
+flags.DEFINE_float("save_checkpoints_secs", None, "Seconds between checkpoints, besides those by steps.", lower_bound=0.0)
+flags.DEFINE_integer("keep_checkpoint_max", 3, "Newest checkpoints that are kept, besides the best.", lower_bound=1)
+
+# Hyper-parameters. ------------------------------------------------------------------------------------------------------
+flags.DEFINE_integer("num_envs", 8, "Environments that run in parallel while training.", lower_bound=1)
+flags.DEFINE_integer("first_update", 1_000, "Environment steps before the first update.", lower_bound=0)
+flags.DEFINE_integer("update_frequency", 1, "Environment steps for each gradient update.", lower_bound=1)
+flags.DEFINE_integer("memory_size", 50_000, "Capacity of the replay memory, in transitions.", lower_bound=1)
+flags.DEFINE_integer("batch_size", 64, "Transitions in a batch.", lower_bound=1)
+flags.DEFINE_float("learning_rate", 1e-3, "Of Adam.", lower_bound=0.0)
+flags.DEFINE_float("discount", 0.99, "Gamma.", lower_bound=0.0, upper_bound=1.0)
+flags.DEFINE_integer("target_update_frequency", 200, "Gradient updates between target network copies.", lower_bound=1)
+flags.DEFINE_float("exploration_start", 1.0, "Epsilon at the start.", lower_bound=0.0, upper_bound=1.0)
+flags.DEFINE_float("exploration_final", 0.05, "Epsilon at the end.", lower_bound=0.0, upper_bound=1.0)
+flags.DEFINE_integer("exploration_timesteps", 10_000, "Environment steps from the start to the end.", lower_bound=1)
+flags.DEFINE_enum("dueling", "mean", ["mean", "max", "naive", "none"], "How advantage and value heads make Q.")
+flags.DEFINE_float("clip_gradients", 10.0, "Largest global norm of the gradients; 0 does not clip.", lower_bound=0.0)
+
+HYPER_PARAMETERS = (
+    "seed",
+    "num_envs",
+    "first_update",
+    "update_frequency",
+    "memory_size",
+    "batch_size",
+    "learning_rate",
+    "discount",
+    "target_update_frequency",
+    "exploration_start",
+    "exploration_final",
+    "exploration_timesteps",
+    "dueling",
+    "clip_gradients",
+)
+
+
+def set_defaults(**defaults: Any) -> None:
+    """A script's own defaults for flags that are defined here."""
+    for name, value in defaults.items():
+        FLAGS.set_default(name, value)
+
+
+def read_hyper_parameters(model_dir: str | os.PathLike[str], *extra: str) -> dict[str, Any]:
+    """The hyper-parameters by flag name: as given, else as in a trained `model_dir`, else the defaults.
+
+    Args:
+        model_dir: the run's directory.
+        extra: names of the script's own flags that are hyper-parameters too.
+
+    Raises:
+        CheckpointMismatchError: if one is given that differs from what `model_dir` was trained with; it shows both.
+    """
+    saved = read_params(Path(model_dir))
+    values = {name: FLAGS[name].value for name in (*HYPER_PARAMETERS, *extra)}
+    values |= {name: saved[name] for name in values if name in saved and not FLAGS[name].present}
+    check_same_params(Path(model_dir), values)
+    return values
+
+
+def run_config(params: dict[str, Any]) -> RunConfig:
+    """The `RunConfig` that the flags describe."""
+    return RunConfig(
+        seed=params["seed"],
+        save_summary_timesteps=FLAGS.save_summary_timesteps,
+        save_checkpoints_timesteps=FLAGS.save_checkpoints_timesteps,
+        save_checkpoints_secs=FLAGS.save_checkpoints_secs,
+        keep_checkpoint_max=FLAGS.keep_checkpoint_max,
+        progress=FLAGS.progress,
+        jit=FLAGS.jit,
+    )
+
+
+def model_arguments(params: Any) -> dict[str, Any]:
+    """The arguments of a Q model that the hyper-parameters decide, as configs."""
+    optimizer: OptimizerConfig = AdamConfig(learning_rate=params.learning_rate)
+    exploration: ExplorationConfig = DecayExplorationConfig(
+        exploration_rate=params.exploration_start,
+        min_exploration_rate=params.exploration_final,
+        decay_steps=params.exploration_timesteps,
+    )
+    return {
+        "optimizer_config": optimizer,
+        "exploration_config": exploration,
+        "discount": params.discount,
+        "target_update_frequency": params.target_update_frequency,
+        "dueling": None if params.dueling == "none" else params.dueling,
+        "clip_gradients": params.clip_gradients,
+        "temperature": FLAGS.temperature,
+    }
+
+
+def rl_experiment(agent: Agent, env: GymEnvironment) -> RLExperiment:
+    """The `RLExperiment` that the flags describe."""
+    return RLExperiment(
+        agent,
+        env,
+        train_steps=FLAGS.train_steps or None,
+        train_episodes=FLAGS.train_episodes or None,
+        train_timesteps=FLAGS.train_timesteps or None,
+        first_update=agent.params.first_update,
+        update_frequency=agent.params.update_frequency,
+        eval_episodes=FLAGS.eval_episodes,
+        eval_frequency=FLAGS.eval_frequency,
+        eval_episodes_while_training=FLAGS.eval_episodes_while_training,
+        stop_at_reward=FLAGS.stop_at_reward,
+        infer_episodes=FLAGS.infer_episodes,
+        infer_output=FLAGS.output,
+        checkpoint=FLAGS.checkpoint,
+    )
+
+
+def _log_to_console() -> None:
+    """Shows polyrl's messages, and of the libraries beneath it warnings only."""
+    if not FLAGS["verbosity"].present:
+        absl_logging.set_verbosity(absl_logging.WARNING)
+    handler: logging.Handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("[%(asctime)s] %(message)s", "%H:%M:%S"))
+    if sys.stderr.isatty():
+        handler = RichHandler(console=Console(stderr=True), show_path=False, show_level=False, log_time_format="[%X]")
+    logger = logging.getLogger("polyrl")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.handlers = [handler]
+
+
+def run(main: Callable[[Sequence[str]], Any]) -> None:
+    """Parses the flags and runs `main`; its errors are shown as one message, or whole with `--debug`.
+
+    The exit status is 0, 1 after an error, or 128 plus the number of the signal that ended a training run.
+    """
+    for flag in FLAGS.get_key_flags_for_module(__name__):
+        FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+
+    def guarded(argv: Sequence[str]) -> None:
+        _log_to_console()
+        if len(argv) > 1:
+            raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
+        try:
+            result = main(argv)
+        except (ValueError, TypeError, KeyError, NonFiniteError) as error:
+            if FLAGS.debug:
+                raise
+            message = error.args[0] if isinstance(error, KeyError) and error.args else error
+            print(f"{type(error).__name__}: {message}\n(--debug shows the traceback.)", file=sys.stderr)
+            sys.exit(1)
+        training = result[0] if isinstance(result, tuple) else result
+        if isinstance(training, TrainingResult) and training.signal is not None:
+            sys.exit(128 + training.signal)
+
+    app.run(guarded)

@@ -1,0 +1,91 @@
+"""What an experiment shows at its end: tables, and the file of predictions."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from polyrl.estimators import TrainingResult
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+
+def print_training(result: TrainingResult) -> None:
+    """Says how a training run ended."""
+    table = Table(title="training", title_justify="left", show_header=False)
+    for name, value in (
+        ("stopped", result.stop_reason),
+        ("environment steps", f"{result.global_timestep:,}"),
+        ("updates", f"{result.global_step:,}"),
+        ("episodes", f"{result.global_episode:,}"),
+        ("checkpoint", str(result.checkpoint)),
+    ):
+        table.add_row(name, value)
+    _console().print(table)
+
+
+def print_evaluation(result: Mapping[str, float], checkpoint: Path, episodes: int) -> None:
+    """The result of an evaluation as a table."""
+    table = Table(title=f"evaluation of {checkpoint}, {episodes} episodes", title_justify="left", show_header=False)
+    for name, value in result.items():
+        table.add_row(name, f"{value:,}" if isinstance(value, int) else f"{value:.3f}")
+    _console().print(table)
+
+
+def write_predictions(
+    steps: Iterable[Mapping[str, Any]], output: str | os.PathLike[str] | None, checkpoint: Path
+) -> dict[str, float]:
+    """Writes one JSON line for each step, prints a summary, and returns it.
+
+    A line holds `episode`, `timestep`, `state`, `action`, `q`, `reward`, `done`, `truncated`; with a categorical model also
+    `support` and `probabilities`, the return distribution of the action chosen.
+    """
+    rewards: list[float] = []
+    lengths: list[int] = []
+    with contextlib.ExitStack() as stack:
+        file: TextIO | None = None
+        if output is not None:
+            Path(output).parent.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(open(output, "w", encoding="utf-8"))
+        for step in steps:
+            if step["timestep"] == 0:
+                rewards.append(0.0)
+                lengths.append(0)
+            rewards[-1] += step["reward"]
+            lengths[-1] += 1
+            if file is not None:
+                file.write(json.dumps(_line(step)) + "\n")
+    summary = {
+        "episodes": float(len(rewards)),
+        "steps": float(sum(lengths)),
+        "mean_reward": float(np.mean(rewards)),
+        "min_reward": float(np.min(rewards)),
+        "max_reward": float(np.max(rewards)),
+    }
+    table = Table(title=f"inference with {checkpoint}", title_justify="left", show_header=False)
+    for name, value in summary.items():
+        table.add_row(name, f"{value:g}")
+    if output is not None:
+        table.add_row("output", str(output))
+    _console().print(table)
+    return summary
+
+
+def _line(step: Mapping[str, Any]) -> dict[str, Any]:
+    action = int(step["results"])
+    line = {name: step[name] for name in ("episode", "timestep", "reward", "done", "truncated")}
+    line |= {"state": step["state"].tolist(), "action": action, "q": step["q"].tolist()}
+    if "probabilities" in step:
+        line["support"] = step["support"].tolist()
+        line["probabilities"] = step["probabilities"][action].tolist()
+    return line
+
+
+def _console() -> Console:
+    return Console(soft_wrap=True)

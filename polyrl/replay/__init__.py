@@ -1,0 +1,5 @@
+"""Replay memories."""
+
+from polyrl.replay.uniform import UniformReplay
+
+__all__ = ["UniformReplay"]
