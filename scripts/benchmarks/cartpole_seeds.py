@@ -16,6 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import polyrl  # noqa: F401  Quiet: before TensorBoard imports TensorFlow.
+
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Installs polyrl with what its tests need, then checks style (ruff), types (mypy) and behaviour (pytest).
+# Arguments go to pytest:  bash scripts/test.sh -m slow
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source scripts/setup.sh
+setup_environment dev
+
+.venv/bin/ruff format --check .
+.venv/bin/ruff check .
+.venv/bin/mypy
+.venv/bin/pytest "$@"
