@@ -20,9 +20,10 @@ def check_float(name: str, value: Any, minimum: float = -math.inf, maximum: floa
     """Returns `value` as a finite float within `[minimum, maximum]`; a TypeError or ValueError otherwise."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name}={value!r} must be a number.")
-    if not math.isfinite(value) or not minimum <= value <= maximum:
+    number = float(value)
+    if not math.isfinite(number) or not minimum <= number <= maximum:
         raise ValueError(f"{name}={value} must lie in [{minimum}, {maximum}] and be finite.")
-    return float(value)
+    return number
 
 
 def suggestion(wrong: str, known: Any) -> str:

@@ -115,10 +115,6 @@ class DecayExplorationConfig(ExplorationConfig):
         return tf.maximum(tf.cast(_DECAYS[self.decay_type](self)(elapsed), tf.float32), self.min_exploration_rate)
 
 
-def _piecewise(config: DecayExplorationConfig) -> schedules.LearningRateSchedule:
-    return schedules.PiecewiseConstantDecay(list(config.boundaries), list(config.values))
-
-
 _DECAYS = {
     "polynomial_decay": lambda c: schedules.PolynomialDecay(
         c.exploration_rate, c.decay_steps, c.min_exploration_rate, c.power, c.cycle
@@ -128,5 +124,5 @@ _DECAYS = {
         c.exploration_rate, c.decay_steps, math.exp(-c.decay_rate), c.staircase
     ),
     "inverse_time_decay": lambda c: schedules.InverseTimeDecay(c.exploration_rate, c.decay_steps, c.decay_rate, c.staircase),
-    "piecewise_constant": _piecewise,
+    "piecewise_constant": lambda c: schedules.PiecewiseConstantDecay(list(c.boundaries), list(c.values)),
 }

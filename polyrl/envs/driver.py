@@ -46,7 +46,9 @@ class EnvDriver:
         self.env = env
         self.num_envs: int = env.num_envs
         space = env.single_observation_space
-        self.dtype = np.dtype(np.float32) if space.dtype == np.float64 else space.dtype
+        if space.shape is None:
+            raise TypeError(f"The observation space {space} has no shape.")
+        self.dtype = np.dtype(np.float32) if space.dtype == np.float64 else np.dtype(space.dtype)
         self._first_action = int(getattr(env.single_action_space, "start", 0))
         self._rewards = np.zeros(self.num_envs, np.float64)
         self._lengths = np.zeros(self.num_envs, np.int64)
@@ -55,7 +57,8 @@ class EnvDriver:
 
     def reset(self, seeds: Sequence[int]) -> np.ndarray:
         """Starts new episodes, one seed for each environment; returns the first states `[N, ...]`."""
-        observation, _ = self.env.reset(seed=list(seeds))
+        # A vector environment takes one seed for each of its environments, though gymnasium's type says one.
+        observation, _ = self.env.reset(seed=list(seeds))  # type: ignore[arg-type]
         self._rewards[:], self._lengths[:] = 0.0, 0
         self.state = self._checked("observation", observation, None)
         return self.state

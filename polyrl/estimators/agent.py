@@ -137,13 +137,14 @@ class Agent:
             self._training.build(driver.state, np.dtype(np.int32))
             restored = self._resume()
             counters = (self._scope.global_step, self._scope.global_timestep, self._scope.global_episode)
+            step, timestep, episode = (int(counter.numpy()) for counter in counters)
             run = TrainingRun(
                 driver=driver,
                 calls=self._training,
                 scope=self._scope,
                 memory=self.memory,
                 checkpoints=self.checkpoints,
-                budget=Budget.starting_from(*(int(counter.numpy()) for counter in counters), **budgets),
+                budget=Budget.starting_from(step, timestep, episode, **budgets),
                 hooks=[*self._default_hooks(), *hooks],
                 first_update=first_update,
                 update_frequency=update_frequency,

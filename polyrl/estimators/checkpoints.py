@@ -47,11 +47,11 @@ class CheckpointManager:
 
     def latest(self) -> Path | None:
         """The newest checkpoint, or None."""
-        return (_checkpoints(self.directory) or [None])[-1]
+        return next(reversed(_checkpoints(self.directory)), None)
 
     def best(self) -> Path | None:
         """The best checkpoint by evaluation, or None."""
-        return (_checkpoints(self.best_directory) or [None])[-1]
+        return next(reversed(_checkpoints(self.best_directory)), None)
 
     def best_score(self) -> float | None:
         """The score the best checkpoint was kept for, or None."""

@@ -72,9 +72,8 @@ class TrainingCalls:
         )
 
     def _build_act(self, state: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        spec = self._model_fn({"state": state}, None, Modes.TRAIN)
-        rate = spec.extra_ops.get("exploration_rate", tf.constant(np.nan, tf.float32))
-        return spec.predictions["results"], rate
+        predictions, extra = self._model_fn.act({"state": state}, Modes.TRAIN)
+        return predictions["results"], extra.get("exploration_rate", tf.constant(np.nan, tf.float32))
 
     def _build_iteration(
         self,
@@ -130,11 +129,11 @@ class RolloutCalls:
 
     def _build_prediction(self, state: tf.Tensor, clock: tf.Tensor) -> dict[str, tf.Tensor]:
         """PREDICT mode on `state` `[B, ...]`; `clock` int64 moves the policy's random stream."""
-        return dict(self._model_fn({"state": state}, None, Modes.PREDICT, clock).predictions)
+        return self._model_fn.act({"state": state}, Modes.PREDICT, clock)[0]
 
     def _build_greedy(self, state: tf.Tensor) -> tf.Tensor:
         """EVAL mode's actions, int32 `[B]`."""
-        return self._model_fn({"state": state}, None, Modes.EVAL).predictions["results"]
+        return self._model_fn.act({"state": state}, Modes.EVAL)[0]["results"]
 
     def _build_measure(self, transitions: Transitions, state: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The loss on `transitions`, with the metrics updated, and EVAL mode's actions for `state`."""

@@ -40,6 +40,13 @@ class ModelFn:
         self.num_actions: int | None = None
         """The actions of the environment at hand; a model that values another number of them is refused."""
 
+    def act(
+        self, features: Mapping[str, tf.Tensor], mode: str, clock: tf.Tensor | None = None
+    ) -> tuple[dict[str, tf.Tensor], Mapping[str, Any]]:
+        """The predictions and the extra ops of a call without labels."""
+        spec = self(features, None, mode, clock)
+        return dict(spec.predictions or {}), spec.extra_ops
+
     def __call__(
         self, features: Mapping[str, tf.Tensor], labels: Any, mode: str, clock: tf.Tensor | None = None
     ) -> EstimatorSpec:
@@ -50,7 +57,9 @@ class ModelFn:
             spec = self._model_fn(features=features, labels=labels, **optional)
         if not isinstance(spec, EstimatorSpec):
             raise TypeError(f"model_fn must return an EstimatorSpec, given: {spec!r}.")
-        if spec.predictions is not None:
+        if labels is None:
+            if spec.predictions is None:
+                raise ValueError(f"model_fn must return predictions in mode {mode!r} without labels.")
             if "results" not in spec.predictions:
                 raise ValueError(f"predictions must hold the action as 'results'; they hold {sorted(spec.predictions)}.")
             q = spec.predictions.get("q")

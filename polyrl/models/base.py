@@ -70,11 +70,11 @@ class BaseModel:
         if not callable(graph_fn):
             raise TypeError(f"graph_fn={graph_fn!r} must be a function of (mode, inputs).")
         self.graph_fn = graph_fn
-        self.loss_config = _typed("loss_config", loss_config, LossConfig)
-        self.optimizer_config = _typed("optimizer_config", optimizer_config, OptimizerConfig) or AdamConfig()
+        self.loss_config = check_type("loss_config", loss_config, LossConfig)
+        self.optimizer_config = check_type("optimizer_config", optimizer_config, OptimizerConfig) or AdamConfig()
         self.eval_metrics_config = tuple(eval_metrics_config or ())
         for config in self.eval_metrics_config:
-            _typed("eval_metrics_config", config, MetricConfig)
+            check_type("eval_metrics_config", config, MetricConfig)
         self.summaries = SummaryOptions.validate(summaries)
         self.clip_gradients = None if clip_gradients is None else check_float("clip_gradients", clip_gradients, 0.0)
         self.clip_embed_gradients = (
@@ -204,7 +204,8 @@ class BaseModel:
     _summaries: Summaries
 
 
-def _typed(name: str, value: Any, kind: type) -> Any:
+def check_type(name: str, value: Any, kind: type) -> Any:
+    """Returns `value`, which must be None or of this kind; a TypeError that names it otherwise."""
     if value is not None and not isinstance(value, kind):
         raise TypeError(f"{name}={value!r} must be a {kind.__name__}.")
     return value

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-Gradient = tf.Tensor | tf.IndexedSlices
+Gradient = Any  # tf.Tensor or, of an embedding, tf.IndexedSlices
 
 
 class ClippedGradients(NamedTuple):

@@ -15,20 +15,20 @@ from polyrl.configs import (
     OptimizerConfig,
     ScheduleConfig,
 )
-from polyrl.models.base import BaseModel, GraphFn, _typed
+from polyrl.models import batches
+from polyrl.models.base import BaseModel, GraphFn, check_type
 from polyrl.models.q_network import QModelSpec, QNetwork
+from polyrl.models.q_summaries import q_summaries
 from polyrl.models.scope import stream_seed
 from polyrl.modes import Modes
 from polyrl.policies import BasePolicy, BoundedTensorSpec, QPolicy, TimeStep, time_step_spec
 from polyrl.summaries import Summaries, SummaryOptions
 from polyrl.validation import check_float, check_int
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 
 DUELING = (True, "mean", "max", "naive", None, False)
-LABELS = ("action", "reward", "done", "next_state")
 
 
 class BaseQModel(BaseModel):
@@ -97,11 +97,11 @@ class BaseQModel(BaseModel):
             name,
         )
         self.loss_config = self.loss_config or HuberLossConfig()
-        self.num_states = _state_shape(num_states)
+        self.num_states = batches.state_shape(num_states)
         self.num_actions = check_int("num_actions", num_actions, minimum=2)
         self.discount = check_float("discount", discount, 0.0, 1.0)
         self.exploration_config = (
-            _typed("exploration_config", exploration_config, ExplorationConfig) or ConstantExplorationConfig()
+            check_type("exploration_config", exploration_config, ExplorationConfig) or ConstantExplorationConfig()
         )
         self.use_target_graph = bool(use_target_graph)
         self.target_update_frequency = check_int("target_update_frequency", target_update_frequency, minimum=1)
@@ -143,29 +143,8 @@ class BaseQModel(BaseModel):
             KeyError: for a missing `state`, `action`, `reward`, `done` or `next_state`.
             ValueError: for a state that does not fit `num_states`, or labels that do not fit the states.
         """
-        if isinstance(features, Mapping):
-            if "state" not in features:
-                raise KeyError(f"features must contain 'state'; they have {sorted(features)}.")
-            features = {key: tf.convert_to_tensor(value) for key, value in features.items()}
-        else:
-            features = tf.convert_to_tensor(features)
-        self._check_state("features['state']", _state(features))
-        if labels is None:
-            return features, None
-        for key in LABELS:
-            if key not in labels:
-                raise KeyError(f"labels must contain {key!r}; they have {sorted(labels)}.")
-        labels = {key: tf.convert_to_tensor(value) for key, value in labels.items()}
-        self._check_state("labels['next_state']", labels["next_state"])
-        for key, value in labels.items():
-            if key != "next_state":
-                labels[key] = tf.cast(value, tf.int32 if key == "action" else tf.float32)
-                if value.shape.rank != 1 or not value.shape.is_compatible_with(_state(features).shape[:1]):
-                    raise ValueError(
-                        f"labels[{key!r}] has shape {tuple(value.shape)}; asked for is one value for each of the "
-                        f"{_state(features).shape[0]} states."
-                    )
-        return features, labels
+        features = batches.check_features(features, self.num_states)
+        return features, None if labels is None else batches.check_labels(labels, features, self.num_states)
 
     def _build_exploration(self) -> tf.Tensor:
         """Epsilon at the present `global_timestep`, a scalar."""
@@ -206,7 +185,7 @@ class BaseQModel(BaseModel):
         """The TD loss of each example, and their weighted mean plus the torso's own regularisation losses."""
         network = self._train_graph()
         regularisation = network.model.losses if self._learning else []
-        next_inputs = _with_state(features, labels["next_state"])
+        next_inputs = batches.with_state(features, labels["next_state"])
         online = network(next_inputs)
         target = self._target_graph()(next_inputs) if self.use_target_graph else online
         gamma = labels.get("discount", self.discount)
@@ -233,32 +212,18 @@ class BaseQModel(BaseModel):
         return train_op
 
     def _build_summary_op(self, results: tf.Tensor, features: Any, labels: Any) -> Summaries:
-        summaries = Summaries.empty()
-        scalars, histograms, images = summaries
-        if SummaryOptions.LOSS in self.summaries:
-            scalars["train/td_error"] = tf.reduce_mean(tf.abs(self._td.td_error))
-            scalars["train/q_mean"] = tf.reduce_mean(self._online.q)
-            scalars["train/q_max"] = tf.reduce_max(self._online.q)
-            scalars["train/target_mean"] = tf.reduce_mean(self._td.target)
-            histograms["train/td_error_distribution"] = self._td.td_error
-        if SummaryOptions.LEARNING_RATE in self.summaries:
-            scalars["train/learning_rate"] = self._learning_rate()
-        if SummaryOptions.GRADIENTS in self.summaries:
-            scalars["train/grad_norm"] = self._gradients.norm
-            scalars["train/grad_norm_clipped"] = self._gradients.clipped_norm
-            names = {variable.ref(): label for label, variable in self._train_graph().labelled_variables().items()}
-            for variable, gradient in zip(self._trainable_variables(), self._gradients.clipped, strict=True):
-                histograms[f"gradients/{names[variable.ref()]}"] = tf.convert_to_tensor(gradient)
-        if SummaryOptions.VARIABLES in self.summaries:
-            for label, variable in self._train_graph().labelled_variables().items():
-                histograms[f"variables/{label}"] = variable.read_value()
-        if SummaryOptions.ACTIVATIONS in self.summaries:
-            for label, activation in self._train_graph().activations(features).items():
-                histograms[f"activations/{label}"] = activation
-                scalars[f"activations/{label}/zero_fraction"] = tf.reduce_mean(tf.cast(tf.equal(activation, 0.0), tf.float32))
-        if SummaryOptions.IMAGE_INPUT in self.summaries:
-            images["input/state"] = _state(features)[:4, ..., -1:]
-        return summaries
+        network = self._train_graph()
+        wanted = SummaryOptions.ACTIVATIONS in self.summaries
+        return q_summaries(
+            self.summaries,
+            state=batches.state_of(features),
+            activations=network.activations(features) if wanted else {},
+            online=self._online,
+            td=self._td,
+            network=network,
+            gradients=self._gradients,
+            learning_rate=self._learning_rate(),
+        )
 
     def _build_predictions(self, results: tf.Tensor, features: Any, labels: Any) -> dict[str, tf.Tensor]:
         """`results` (the action) `[B]`, `q`, `a`, `v` where there is one, `graph_results`; with labels, `td_error` `[B]`."""
@@ -331,26 +296,8 @@ class BaseQModel(BaseModel):
             return advantage
         return ops.dueling(advantage, value, str(self.dueling))
 
-    def _check_state(self, name: str, state: tf.Tensor) -> None:
-        if state.shape.rank is not None and not state.shape[1:].is_compatible_with(self.num_states):
-            wanted = ", ".join(map(str, self.num_states))
-            raise ValueError(f"{name} has shape {tuple(state.shape)}; num_states asks for [batch, {wanted}].")
-
     _acting: bool = True
     _inputs: Any
     _online: QModelSpec
     _td: ops.LossOutput
     _exploration_rate: tf.Tensor
-
-
-def _state_shape(num_states: int | Sequence[int]) -> tuple[int, ...]:
-    sizes = [num_states] if isinstance(num_states, int | np.integer) else list(num_states)
-    return tuple(check_int("num_states", size, minimum=1) for size in sizes)
-
-
-def _state(features: Any) -> tf.Tensor:
-    return features["state"] if isinstance(features, Mapping) else features
-
-
-def _with_state(features: Any, state: tf.Tensor) -> Any:
-    return {**features, "state": state} if isinstance(features, Mapping) else state
