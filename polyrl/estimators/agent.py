@@ -134,6 +134,7 @@ class Agent:
         vector, owned = open_env(env)
         try:
             driver = self._driver(vector)
+            logger.info("Compiling the training loop; its first calls take some seconds.")
             self._training.build(driver.state, np.dtype(np.int32))
             restored = self._resume()
             counters = (self._scope.global_step, self._scope.global_timestep, self._scope.global_episode)

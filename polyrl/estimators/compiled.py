@@ -39,6 +39,8 @@ class TrainingCalls:
         self._memory = memory
         self._act = tf.function(self._build_act, jit_compile=jit, autograph=False)
         self._iterate = tf.function(self._build_iteration, jit_compile=jit, autograph=False)
+        # It runs once in a thousand steps: not worth the seconds that XLA takes to compile it.
+        self._iterate_with_summaries = tf.function(self._build_iteration, autograph=False)
         self.summary_options: tuple[str, ...] = ()
 
     def build(self, state: np.ndarray, action_dtype: np.dtype) -> None:
@@ -62,14 +64,10 @@ class TrainingCalls:
 
     def iterate(self, transitions: Transitions, state: np.ndarray, updates: int, summarize: bool) -> Outputs:
         """Stores `transitions`, does `updates` updates, and acts on `state`."""
-        return self._iterate(
-            transitions,
-            state,
-            tf.constant(updates, tf.int32),
-            learn=updates > 0,
-            several=updates > 1,
-            summarize=summarize and updates > 0,
-        )
+        summarize = summarize and updates > 0
+        call = self._iterate_with_summaries if summarize else self._iterate
+        number = tf.constant(updates, tf.int32)
+        return call(transitions, state, number, learn=updates > 0, several=updates > 1, summarize=summarize)
 
     def _build_act(self, state: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         predictions, extra = self._model_fn.act({"state": state}, Modes.TRAIN)

@@ -141,7 +141,7 @@ class BaseModel:
         values = {**predictions, **{f"labels.{key}": value for key, value in labels.items()}}
         metrics = {}
         for config in self.eval_metrics_config:
-            metric = self._part(f"metrics/{config.key}", config.build)
+            metric = self._part(f"metrics/{config.key}", config.build, saved=False)
             config.update(metric, values)
             metrics[config.key] = metric
         return metrics
@@ -172,8 +172,8 @@ class BaseModel:
 
     # Parts that later calls find again. ---------------------------------------------------------------------------------
 
-    def _part(self, name: str, build: Callable[[], T]) -> T:
-        return self._scope.get(f"{self.name}/{name}", build)
+    def _part(self, name: str, build: Callable[[], T], saved: bool = True) -> T:
+        return self._scope.get(f"{self.name}/{name}", build, saved)
 
     def _optimizer(self) -> tf_keras.optimizers.Optimizer:
         """The optimizer, with all its slots; its iteration counter is `global_step`."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import hashlib
+import types
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import tensorflow as tf
 
@@ -34,15 +35,24 @@ class Scope(tf.Module):
         self.global_step = tf.Variable(0, dtype=tf.int64, trainable=False, name="global_step")
         self.global_timestep = tf.Variable(0, dtype=tf.int64, trainable=False, name="global_timestep")
         self.global_episode = tf.Variable(0, dtype=tf.int64, trainable=False, name="global_episode")
-        self.parts: dict[str, object] = {}
+        self.parts: dict[str, Any] = {}
+        # In a plain object, which TensorFlow does not look into: no part of a checkpoint.
+        self._transient = types.SimpleNamespace(parts={})
         self._clock: tf.Tensor | None = None
 
-    def get(self, name: str, build: Callable[[], T]) -> T:
-        """The part called `name`; `build()` makes it at the first call, outside of any graph that is being traced."""
-        if name not in self.parts:
+    def get(self, name: str, build: Callable[[], T], saved: bool = True) -> T:
+        """The part called `name`; `build()` makes it at the first call, outside of any graph that is being traced.
+
+        Args:
+            name: of the part.
+            build: makes the part.
+            saved: whether it belongs to the run's state, and so to its checkpoints.
+        """
+        parts = self.parts if saved else self._transient.parts
+        if name not in parts:
             with tf.init_scope():
-                self.parts[name] = build()
-        return self.parts[name]  # type: ignore[return-value]
+                parts[name] = build()
+        return parts[name]
 
     def random_seed(self, stream: str, count: tf.Tensor | None = None) -> tf.Tensor:
         """A seed `[2]` for stateless random ops: a function of root seed, stream name and count, so it needs no state.

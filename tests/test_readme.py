@@ -1,0 +1,42 @@
+"""What the README shows runs as it stands."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_experiment_in_the_readme_runs(tmp_path: Path) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    for long, short in {
+        "max_timesteps=20_000": "max_timesteps=1_500",
+        "every_timesteps=5_000": "every_timesteps=1_200",
+    }.items():
+        assert long in code
+        code = code.replace(long, short)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    evaluation, action = done.stdout.strip().splitlines()
+    assert "mean_reward" in evaluation
+    assert action in ("0", "1")
+    assert done.stderr == "", "the console stays quiet"
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:polyrl|experiments|scripts|docs)/[\w./]*)`", README))))
+def test_every_path_the_readme_names_exists(path: str) -> None:
+    assert (ROOT / path).exists()
+
+
+@pytest.mark.parametrize("script", ["scripts/quickstart.sh", "scripts/test.sh", "scripts/setup.sh", ".ci/run"])
+def test_shell_scripts_parse(script: str) -> None:
+    subprocess.run(["bash", "-n", str(ROOT / script)], check=True)
