@@ -14,7 +14,9 @@ from polyrl.replay import UniformReplay
 import tensorflow as tf
 import tf_keras
 
-cli.set_defaults(model_dir="runs/cartpole_dqn", stop_at_reward=475.0)
+cli.set_defaults(
+    model_dir="runs/cartpole_dqn", stop_at_reward=475.0, discount=0.98, batch_size=128, target_update_frequency=250
+)
 
 
 def graph_fn(mode: str, features: Mapping[str, tf.Tensor]) -> tf.Tensor:

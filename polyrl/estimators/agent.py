@@ -26,6 +26,7 @@ from polyrl.estimators.training import TrainingResult, TrainingRun
 from polyrl.models.scope import Scope, stream_seed
 from polyrl.replay import UniformReplay
 from polyrl.spec import EstimatorSpec
+from polyrl.summaries import write_evaluation
 from polyrl.validation import check_int
 
 import ml_collections
@@ -73,7 +74,7 @@ class Agent:
         self._model_fn = ModelFn(model_fn, self._scope, self.params, self.config)
         self._rollouts = RolloutCalls(self._model_fn, self.config.jit)
         self._training = TrainingCalls(self._model_fn, self._scope, memory, self.config.jit)
-        self._eval_writers: dict[str, tf.summary.SummaryWriter] = {}
+        self._writers: dict[str, tf.summary.SummaryWriter] = {}
 
     # Training. ----------------------------------------------------------------------------------------------------------
 
@@ -150,7 +151,8 @@ class Agent:
                 first_update=first_update,
                 update_frequency=update_frequency,
                 restored=restored,
-                evaluate=self._evaluate_present,
+                evaluate=self._evaluate,
+                writer=self._writer,
             )
             write_params(self.model_dir, self.params.to_dict(), dataclasses.asdict(self.config))
             result = run.execute()
@@ -219,7 +221,10 @@ class Agent:
         """
         check_int("episodes", episodes, minimum=1)
         path = self.checkpoints.find(checkpoint)
-        return self._evaluate(env, episodes, name, path)
+        run = "eval" if name is None else f"eval_{name}"
+        result = self._evaluate(env, episodes, run, path)
+        write_evaluation(self._writer(run), result)
+        return result
 
     def predict(
         self,
@@ -275,35 +280,27 @@ class Agent:
             if owned:
                 vector.close()
 
-    def _evaluate_present(self, env: EnvLike, episodes: int) -> dict[str, float]:
-        """Evaluates the weights as they are, in the midst of training."""
-        return self._evaluate(env, episodes, None, None)
-
-    def _evaluate(self, env: EnvLike, episodes: int, name: str | None, path: Path | None) -> dict[str, float]:
+    def _evaluate(self, env: EnvLike, episodes: int, name: str = "evaluation", path: Path | None = None) -> dict[str, float]:
+        """Evaluates a checkpoint, or without a path the weights as they are; `name` is that of the random stream."""
         vector, owned = open_env(env, num_envs=min(episodes, EVALUATION_ENVS))
         try:
             driver = self._driver(vector)
             self._rollouts.build(driver.state)
             if path is not None:
                 self.checkpoints.restore_models(path, self._scope)
-            seeds = self._seeds("evaluation" if name is None else f"evaluation_{name}", driver)
-            result = rollouts.evaluate(self._rollouts, driver, episodes, seeds)
+            result = rollouts.evaluate(self._rollouts, driver, episodes, self._seeds(name, driver))
         finally:
             if owned:
                 vector.close()
-        self._write_evaluation(result, "eval" if name is None else f"eval_{name}")
         scope = self._scope
         counters = {"step": scope.global_step, "timestep": scope.global_timestep, "episode": scope.global_episode}
         return {**result, **{f"global_{kind}": int(counter.numpy()) for kind, counter in counters.items()}}
 
-    def _write_evaluation(self, result: Mapping[str, float], run: str) -> None:
-        if run not in self._eval_writers:
-            self._eval_writers[run] = tf.summary.create_file_writer(str(self.model_dir / run))
-        writer = self._eval_writers[run]
-        with writer.as_default(step=int(self._scope.global_timestep.numpy())):
-            for key, value in result.items():
-                tf.summary.scalar(f"eval/{key}", value)
-        writer.flush()
+    def _writer(self, run: str = "") -> tf.summary.SummaryWriter:
+        """The writer of a TensorBoard run below `model_dir`, one for each: TensorBoard follows one file in a directory."""
+        if run not in self._writers:
+            self._writers[run] = tf.summary.create_file_writer(str(self.model_dir / run))
+        return self._writers[run]
 
     def _driver(self, vector: Any) -> EnvDriver:
         self._model_fn.num_actions = int(vector.single_action_space.n)

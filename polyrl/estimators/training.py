@@ -21,9 +21,10 @@ from polyrl.estimators.hooks import Hook
 from polyrl.estimators.hooks.base import PHASES
 from polyrl.models.scope import Scope, stream_seed
 from polyrl.replay import UniformReplay
-from polyrl.summaries import Summaries
+from polyrl.summaries import Summaries, write_evaluation
 
 import numpy as np
+import tensorflow as tf
 
 logger = logging.getLogger("polyrl")
 
@@ -73,6 +74,7 @@ class TrainingRun:
         update_frequency: int,
         restored: dict[str, Any] | None,
         evaluate: Callable[[EnvLike, int], dict[str, float]],
+        writer: Callable[[], tf.summary.SummaryWriter],
     ):
         self.checkpoints = checkpoints
         self.model_dir = checkpoints.model_dir
@@ -94,7 +96,7 @@ class TrainingRun:
         self._phases = {
             phase: [hook for hook in self._hooks if getattr(type(hook), phase) is not getattr(Hook, phase)] for phase in PHASES
         }
-        self._evaluate = evaluate
+        self._evaluate, self._writer = evaluate, writer
         self._stop_reason: str | None = None
         self._signal: int | None = None
         self._wants_checkpoint = self._wants_summaries = False
@@ -107,6 +109,11 @@ class TrainingRun:
     def summary_options(self) -> tuple[str, ...]:
         """The groups of panels the model asks for."""
         return self._calls.summary_options
+
+    @property
+    def writer(self) -> tf.summary.SummaryWriter:
+        """Writes to the TensorBoard run of `model_dir`."""
+        return self._writer()
 
     def request_stop(self, reason: str) -> None:
         """Ends the run after this iteration; the first reason given is the one reported."""
@@ -122,8 +129,9 @@ class TrainingRun:
         self._wants_summaries = True
 
     def evaluate(self, env: EnvLike, episodes: int) -> dict[str, float]:
-        """Evaluates the present weights on environments of their own."""
+        """Evaluates the present weights on environments of their own, and writes the result to TensorBoard."""
         self.last_evaluation = self._evaluate(env, episodes)
+        write_evaluation(self.writer, self.last_evaluation)
         return self.last_evaluation
 
     def save_best(self, score: float) -> Path:

@@ -92,9 +92,9 @@ class RLExperiment:
         return self._train(self._train_hooks, self._budget)
 
     def evaluate(self) -> dict[str, float]:
-        """Evaluates the checkpoint once; prints a table, and writes the TensorBoard run `eval_final`."""
+        """Evaluates the checkpoint once; prints a table, and writes the TensorBoard run `eval`."""
         path = self._find()
-        result = self.agent.evaluate(self._eval_env, self._eval_episodes, path, name="final")
+        result = self.agent.evaluate(self._eval_env, self._eval_episodes, path)
         report.print_evaluation(result, path, self._eval_episodes)
         return result
 

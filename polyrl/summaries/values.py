@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -27,3 +28,12 @@ class Summaries(NamedTuple):
                 tf.summary.histogram(tag, value)
             for tag, value in self.images.items():
                 tf.summary.image(tag, value)
+
+
+def write_evaluation(writer: tf.summary.SummaryWriter, result: Mapping[str, float]) -> None:
+    """Writes an evaluation's result under `eval/`, at its `global_timestep`; the counters themselves are left out."""
+    with writer.as_default(step=int(result["global_timestep"])):
+        for name, value in result.items():
+            if not name.startswith("global_"):
+                tf.summary.scalar(f"eval/{name}", value)
+    writer.flush()

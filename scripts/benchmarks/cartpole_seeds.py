@@ -31,7 +31,7 @@ def measure(script: str, seed: int, model_dir: Path) -> tuple[int, float, float]
     seconds = time.monotonic() - start
     newest = max((model_dir / "checkpoints").glob("ckpt-*"), key=lambda path: path.name)
     steps = json.loads((newest / "state.json").read_text())["global_timestep"]
-    events = EventAccumulator(str(model_dir / "eval_final"), size_guidance={"tensors": 0})
+    events = EventAccumulator(str(model_dir / "eval"), size_guidance={"tensors": 0})
     events.Reload()
     proto = events.Tensors("eval/mean_reward")[-1].tensor_proto
     return steps, seconds, float(proto.float_val[0] if proto.float_val else memoryview(proto.tensor_content).cast("f")[0])

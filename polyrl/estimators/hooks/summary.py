@@ -20,11 +20,9 @@ class SummaryHook(Hook):
 
     def __init__(self, every_timesteps: int | None, every_secs: float | None):
         self._cadence = Cadence(every_timesteps, every_secs)
-        self._writer: tf.summary.SummaryWriter | None = None
         self._losses: list[float] = []
 
     def begin(self, run: TrainingRun) -> None:
-        self._writer = tf.summary.create_file_writer(str(run.model_dir))
         self._cadence.start(run.timestep)
         self._started = time.monotonic()
         self._mark(run)
@@ -36,15 +34,11 @@ class SummaryHook(Hook):
 
     def after_update(self, run: TrainingRun) -> None:
         self._losses.append(run.loss)
-        if run.summaries is not None and self._writer is not None:
-            run.summaries.write(self._writer, run.timestep)
+        if run.summaries is not None:
+            run.summaries.write(run.writer, run.timestep)
 
     def end(self, run: TrainingRun) -> None:
         self._write_run(run)
-
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
 
     def _mark(self, run: TrainingRun) -> None:
         self._time, self._timestep, self._step = time.monotonic(), run.timestep, run.step
@@ -69,10 +63,9 @@ class SummaryHook(Hook):
             values["rollout/ep_len_mean"] = float(np.mean([episode.length for episode in run.episodes]))
         if SummaryOptions.EXPLORATION in run.summary_options and np.isfinite(run.exploration_rate):
             values["rollout/exploration_rate"] = run.exploration_rate
-        assert self._writer is not None
-        with self._writer.as_default(step=run.timestep):
+        with run.writer.as_default(step=run.timestep):
             for tag, value in values.items():
                 tf.summary.scalar(tag, value)
-        self._writer.flush()
+        run.writer.flush()
         self._losses.clear()
         self._mark(run)
