@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+import itertools
 import math
 import numbers
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -26,9 +29,15 @@ def check_float(name: str, value: Any, minimum: float = -math.inf, maximum: floa
     return number
 
 
+def check_increasing(name: str, values: Sequence[Any]) -> None:
+    """Checks that `values` are integers, each larger than the one before; a TypeError or ValueError otherwise."""
+    for value in values:
+        check_int(name, value, minimum=0)
+    if any(later <= earlier for earlier, later in itertools.pairwise(values)):
+        raise ValueError(f"{name}={tuple(values)} must increase.")
+
+
 def suggestion(wrong: str, known: Any) -> str:
     """` Did you mean ...?` for the nearest of `known`, or an empty string."""
-    import difflib
-
     near = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.5)
     return f" Did you mean {near[0]!r}?" if near else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
@@ -17,10 +18,21 @@ class Config:
 
     IDENTIFIER: ClassVar[str] = ""
 
+    def __post_init__(self) -> None:
+        """Brings the fields to their types, an int to a float, a list to a tuple; then checks them."""
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, _normal(getattr(self, field.name), str(field.type)))
+        self._validate()
+
+    def _validate(self) -> None:
+        """Raises an error that names the field and its value, if one does not do."""
+
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values, nested configs included, with the class's `identifier`."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        plain = {name: value.to_dict() if isinstance(value, Config) else value for name, value in fields.items()}
+        plain = {
+            name: value.to_dict() if isinstance(value, Config) else copy.deepcopy(value) for name, value in fields.items()
+        }
         return {"identifier": self.IDENTIFIER, **plain}
 
     @classmethod
@@ -50,6 +62,14 @@ def _family(cls: type[C]) -> Iterator[type[C]]:
         yield cls
     for subclass in cls.__subclasses__():
         yield from _family(subclass)
+
+
+def _normal(value: Any, annotation: str) -> Any:
+    if annotation.startswith("float") and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, list | tuple):
+        return tuple(_normal(item, annotation.removeprefix("tuple[")) for item in value)
+    return copy.deepcopy(value) if isinstance(value, Mapping) else value
 
 
 def _nested(value: Any) -> Any:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import ClassVar
 
 from polyrl.configs.base import Config
-from polyrl.validation import check_float, check_int
+from polyrl.validation import check_float, check_increasing, check_int
 
 import tensorflow as tf
 import tf_keras
@@ -31,7 +32,7 @@ class ConstantExplorationConfig(ExplorationConfig):
     IDENTIFIER: ClassVar[str] = "constant"
     value: float = 0.05
 
-    def __post_init__(self) -> None:
+    def _validate(self) -> None:
         check_float("value", self.value, 0.0, 1.0)
 
     def rate(self, timestep: tf.Tensor) -> tf.Tensor:
@@ -89,13 +90,16 @@ class DecayExplorationConfig(ExplorationConfig):
     boundaries: tuple[int, ...] = ()
     values: tuple[float, ...] = ()
 
-    def __post_init__(self) -> None:
+    def _validate(self) -> None:
         check_float("exploration_rate", self.exploration_rate, 0.0, 1.0)
         check_float("min_exploration_rate", self.min_exploration_rate, 0.0, 1.0)
         check_int("start_decay_at", self.start_decay_at, 0)
         check_int("stop_decay_at", self.stop_decay_at, self.start_decay_at)
         check_int("decay_steps", self.decay_steps, 1)
-        check_float("decay_rate", self.decay_rate, 0.0)
+        # More than 1 would make an exponential grow.
+        check_float("decay_rate", self.decay_rate, 0.0, 1.0 if self.decay_type == "exponential_decay" else math.inf)
+        check_float("power", self.power, 0.0)
+        check_increasing("boundaries", self.boundaries)
         if self.decay_type not in _DECAYS:
             raise ValueError(f"decay_type={self.decay_type!r} is unknown; use one of {sorted(_DECAYS)}.")
         piecewise = self.decay_type == "piecewise_constant"
@@ -115,14 +119,22 @@ class DecayExplorationConfig(ExplorationConfig):
         return tf.maximum(tf.cast(_DECAYS[self.decay_type](self)(elapsed), tf.float32), self.min_exploration_rate)
 
 
+def _natural_exp_decay(config: DecayExplorationConfig) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Not as an exponential decay by `exp(-decay_rate)`: for a small rate that is 1 in float32."""
+
+    def rate(elapsed: tf.Tensor) -> tf.Tensor:
+        periods = tf.cast(elapsed / config.decay_steps, tf.float32)
+        return config.exploration_rate * tf.exp(-config.decay_rate * (tf.floor(periods) if config.staircase else periods))
+
+    return rate
+
+
 _DECAYS = {
     "polynomial_decay": lambda c: schedules.PolynomialDecay(
         c.exploration_rate, c.decay_steps, c.min_exploration_rate, c.power, c.cycle
     ),
     "exponential_decay": lambda c: schedules.ExponentialDecay(c.exploration_rate, c.decay_steps, c.decay_rate, c.staircase),
-    "natural_exp_decay": lambda c: schedules.ExponentialDecay(
-        c.exploration_rate, c.decay_steps, math.exp(-c.decay_rate), c.staircase
-    ),
+    "natural_exp_decay": _natural_exp_decay,
     "inverse_time_decay": lambda c: schedules.InverseTimeDecay(c.exploration_rate, c.decay_steps, c.decay_rate, c.staircase),
     "piecewise_constant": lambda c: schedules.PiecewiseConstantDecay(list(c.boundaries), list(c.values)),
 }

@@ -37,7 +37,7 @@ class HuberLossConfig(LossConfig):
     IDENTIFIER: ClassVar[str] = "huber"
     delta: float = 1.0
 
-    def __post_init__(self) -> None:
+    def _validate(self) -> None:
         check_float("delta", self.delta, minimum=1e-12)
 
     def _keras_loss(self) -> tf_keras.losses.Loss:

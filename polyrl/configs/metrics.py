@@ -32,7 +32,7 @@ class MetricConfig(Config):
     name: str | None = None
     arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
-    def __post_init__(self) -> None:
+    def _validate(self) -> None:
         if not isinstance(getattr(tf_keras.metrics, self.metric, None), type):
             known = [name for name in dir(tf_keras.metrics) if name[0].isupper()]
             hint = suggestion(self.metric, known)

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any, ClassVar
 
 from polyrl.configs.base import Config
-from polyrl.validation import check_float, check_int
+from polyrl.validation import check_float, check_increasing, check_int
 
 import tf_keras
 
@@ -63,7 +63,8 @@ class PiecewiseConstantDecayConfig(ScheduleConfig):
     boundaries: tuple[int, ...]
     values: tuple[float, ...]
 
-    def __post_init__(self) -> None:
+    def _validate(self) -> None:
+        check_increasing("boundaries", self.boundaries)
         if len(self.values) != len(self.boundaries) + 1:
             raise ValueError(
                 f"values={self.values} must have one entry more than boundaries={self.boundaries}: "
@@ -99,7 +100,7 @@ class OptimizerConfig(Config):
 
     learning_rate: float | ScheduleConfig = 0.001
 
-    def __post_init__(self) -> None:
+    def _validate(self) -> None:
         if not isinstance(self.learning_rate, ScheduleConfig):
             check_float("learning_rate", self.learning_rate, minimum=0.0)
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from polyrl.validation import check_int
 
-import numpy as np
 import tensorflow as tf
 
 LABELS = ("action", "reward", "done", "next_state")
@@ -15,7 +14,7 @@ LABELS = ("action", "reward", "done", "next_state")
 
 def state_shape(num_states: int | Sequence[int]) -> tuple[int, ...]:
     """`num_states` as a shape: an int is the size of a vector."""
-    sizes = [num_states] if isinstance(num_states, int | np.integer) else list(num_states)
+    sizes = list(num_states) if isinstance(num_states, Sequence) else [num_states]
     return tuple(check_int("num_states", size, minimum=1) for size in sizes)
 
 
@@ -43,6 +42,8 @@ def check_features(features: Any, shape: tuple[int, ...]) -> Any:
     else:
         features = tf.convert_to_tensor(features)
     _check_state("features['state']", state_of(features), shape)
+    if state_of(features).shape[:1] == [0]:
+        raise ValueError("features['state'] is an empty batch; there must be at least one row.")
     return features
 
 

@@ -32,8 +32,9 @@ def clip_gradients(
         max_global_norm: the largest norm of all gradients together.
         max_embedding_norm: the largest norm of an embedding's gradient.
     """
-    norm = tf.linalg.global_norm(gradients)
-    clipped = list(gradients)
+    # A sparse gradient may name a row more than once: its norm is that of the sum, so it is made dense first.
+    clipped = [tf.convert_to_tensor(gradient) for gradient in gradients]
+    norm = tf.linalg.global_norm(clipped)
     if max_global_norm is not None and max_global_norm > 0.0:
         clipped, _ = tf.clip_by_global_norm(clipped, max_global_norm, use_norm=norm)
     if max_embedding_norm is not None and max_embedding_norm > 0.0:

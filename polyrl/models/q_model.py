@@ -178,7 +178,14 @@ class BaseQModel(BaseModel):
     def _call_graph_fn(self, inputs: Any) -> tf.Tensor:
         """Runs the online network on `inputs` (in training mode only inside an update) and chooses the actions."""
         self._inputs = inputs
-        self._online = self._train_graph()(inputs, training=self._learning)
+        network = self._train_graph()
+        # A pass in training mode moves the averages of batch normalisation; they are put back, for the update to set.
+        averages = network.model.non_trainable_variables if self._learning else []
+        before = [variable.read_value() for variable in averages]
+        self._online = network(inputs, training=self._learning)
+        self._averages = [(variable, variable.read_value()) for variable in averages]
+        for variable, value in zip(averages, before, strict=True):
+            variable.assign(value)
         return self._build_actions()
 
     def _build_loss(self, results: tf.Tensor, features: Any, labels: Any) -> tuple[tf.Tensor, tf.Tensor]:
@@ -205,6 +212,8 @@ class BaseQModel(BaseModel):
 
         def train_op() -> tf.Tensor:
             step = apply_gradients()
+            for variable, value in self._averages:
+                variable.assign(value)
             if self.use_target_graph:
                 self._build_update_target_graph(step)
             return step
@@ -260,7 +269,6 @@ class BaseQModel(BaseModel):
     def _target_graph(self) -> QNetwork:
         def build() -> QNetwork:
             network = self._new_network("target")
-            network.model.trainable = False
             network.copy_from(self._train_graph())
             return network
 
@@ -298,6 +306,7 @@ class BaseQModel(BaseModel):
 
     _acting: bool = True
     _inputs: Any
+    _averages: list[tuple[tf.Variable, tf.Tensor]]
     _online: QModelSpec
     _td: ops.LossOutput
     _exploration_rate: tf.Tensor

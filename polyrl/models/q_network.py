@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
+import contextvars
+import itertools
 import random
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from polyrl.modes import Modes
@@ -43,8 +44,7 @@ class QNetwork(tf.Module):
     def __init__(self, graph: Callable[[str, Any], QModelSpec], inputs: Any, seed: int, name: str):
         super().__init__(name=re.sub(r"\W", "_", name))
         symbolic = tf.nest.map_structure(lambda t: tf_keras.Input(shape=t.shape[1:], dtype=t.dtype), inputs)
-        with _initial_weights_from(seed):
-            spec = graph(Modes.TRAIN, symbolic)
+        spec = _with_initial_weights_from(seed, lambda: graph(Modes.TRAIN, symbolic))
         outputs = {field: value for field, value in spec._asdict().items() if value is not None}
         self.model = tf_keras.Model(symbolic, outputs, name=self.name)
 
@@ -55,6 +55,10 @@ class QNetwork(tf.Module):
     def copy_from(self, source: QNetwork, when: tf.Tensor | bool = True) -> None:
         """Takes over all variables of a network of the same structure, non-trainable ones too, if `when` holds."""
         pairs = list(zip(self.model.variables, source.model.variables, strict=True))
+        if any(old is new for old, new in pairs):
+            raise ValueError(
+                "graph_fn must create its layers inside: a layer made outside would be shared by the two networks."
+            )
 
         def copy() -> tf.Tensor:
             values = polyak_average([new for _, new in pairs], [old for old, _ in pairs], tau=1.0)
@@ -70,28 +74,13 @@ class QNetwork(tf.Module):
 
     def activations(self, inputs: Any) -> dict[str, tf.Tensor]:
         """The output of each layer that has weights, by label."""
-        layers = self.labelled_layers()
-        probe = tf_keras.Model(self.model.inputs, {label: layer.output for label, layer in layers.items()})
-        return probe(tf.nest.flatten(inputs))
-
-    def labelled_layers(self) -> dict[str, tf_keras.layers.Layer]:
-        """The layers that have weights by a label that is the same in every process: `dense`, `dense_1`, `advantage`."""
-        labels: dict[str, tf_keras.layers.Layer] = {}
-        counts: Counter[str] = Counter()
-        for layer in self.model.layers:
-            if layer.weights:
-                base = re.sub(r"_\d+$", "", layer.name)
-                labels[base if not counts[base] else f"{base}_{counts[base]}"] = layer
-                counts[base] += 1
-        return labels
+        # At its last call: a model used as a layer has been called on inputs of its own before.
+        outputs = {label: layer.get_output_at(-1) for label, layer in _labelled(self.model.layers).items()}
+        return tf_keras.Model(self.model.inputs, outputs)(tf.nest.flatten(inputs))
 
     def labelled_variables(self) -> dict[str, tf.Variable]:
-        """All variables by label: `dense/kernel`, `advantage/bias`."""
-        return {
-            f"{label}/{_local_name(variable, index)}": variable
-            for label, layer in self.labelled_layers().items()
-            for index, variable in enumerate(layer.weights)
-        }
+        """All variables by a label that is the same in every process: `dense/kernel`, `dense_1/kernel`, `advantage/bias`."""
+        return _labelled_variables(self.model)
 
     def embedding_indices(self) -> set[int]:
         """Which trainable variables belong to an embedding layer."""
@@ -104,18 +93,50 @@ class QNetwork(tf.Module):
         return {i for i, variable in enumerate(self.model.trainable_variables) if variable.ref() in tables}
 
 
-def _local_name(variable: tf.Variable, index: int) -> str:
-    """`kernel` of `dense_3/kernel:0`; layers of layers keep what tells their variables apart."""
-    path = variable.name.split(":")[0].split("/")[1:]
-    return "/".join(re.sub(r"_\d+$", "", part) for part in path) or f"variable_{index}"
+def _labelled(layers: Sequence[tf_keras.layers.Layer]) -> dict[str, tf_keras.layers.Layer]:
+    """The layers that have weights, numbered by kind in their order; tf-keras's own numbers go on through the process."""
+    labels: dict[str, tf_keras.layers.Layer] = {}
+    for layer in layers:
+        if layer.weights:
+            labels[_unique(re.sub(r"_\d+$", "", layer.name), labels)] = layer
+    return labels
 
 
-@contextlib.contextmanager
-def _initial_weights_from(seed: int) -> Iterator[None]:
-    """tf-keras initialisers without a seed take one from Python's `random`; it is put back as it was afterwards."""
+def _labelled_variables(model: tf_keras.Model) -> dict[str, tf.Variable]:
+    labels: dict[str, tf.Variable] = {}
+    for layer_label, layer in _labelled(model.layers).items():
+        if isinstance(layer, tf_keras.Model):
+            inner = _labelled_variables(layer)
+        else:
+            inner = {}
+            for variable in layer.weights:
+                # `kernel` of `dense_3/kernel:0`; layers of layers keep what tells their variables apart.
+                path = variable.name.split(":")[0].split("/")[1:]
+                inner[_unique("/".join(re.sub(r"_\d+$", "", part) for part in path) or "variable", inner)] = variable
+        labels.update({f"{layer_label}/{label}": variable for label, variable in inner.items()})
+    return labels
+
+
+def _unique(label: str, taken: Container[str]) -> str:
+    numbered = itertools.chain([label], (f"{label}_{number}" for number in itertools.count(1)))
+    return next(candidate for candidate in numbered if candidate not in taken)
+
+
+def _with_initial_weights_from(seed: int, build: Callable[[], QModelSpec]) -> QModelSpec:
+    """Runs `build` so that the weights depend on `seed` alone, and no random state of the process on it.
+
+    tf-keras initialisers without a seed take one from Python's `random`, which is put back as it was; or, after a call of
+    `tf_keras.utils.set_random_seed`, from a generator that it keeps for each thread, hence a thread of our own.
+    """
     state = random.getstate()
     random.seed(seed)
+    # Dropout then draws from a generator of its own, seeded as the weights are and part of the checkpoint.
+    stateful = tf_keras.backend.experimental.is_tf_random_generator_enabled()
+    tf_keras.backend.experimental.enable_tf_random_generator()
     try:
-        yield
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            return pool.submit(contextvars.copy_context().run, build).result()
     finally:
         random.setstate(state)
+        if not stateful:
+            tf_keras.backend.experimental.disable_tf_random_generator()

@@ -63,7 +63,8 @@ class Scope(tf.Module):
         """
         if count is None:
             count = self.global_timestep.read_value() if self._clock is None else self._clock
-        return tf.random.fold_in(tf.constant(stream_seed(self.seed, stream)), count)
+        # Philox by name: the same seeds with and without XLA.
+        return tf.random.fold_in(tf.constant(stream_seed(self.seed, stream)), tf.cast(count, tf.int32), alg="philox")
 
     @contextlib.contextmanager
     def active(self, clock: tf.Tensor | None = None) -> Iterator[Scope]:
@@ -72,11 +73,12 @@ class Scope(tf.Module):
         Args:
             clock: int64 scalar that moves the random streams on instead of `global_timestep`.
         """
+        outer = self._clock
         token, self._clock = _active.set(self), clock
         try:
             yield self
         finally:
-            self._clock = None
+            self._clock = outer
             _active.reset(token)
 
 

@@ -1,7 +1,7 @@
 """Pure, batched, shape-checked functions: targets, losses, projections, returns. They know nothing of models."""
 
 from polyrl.ops.categorical import categorical_q_learning, expected_value, project_distribution, support
-from polyrl.ops.exploration import epsilon_greedy
+from polyrl.ops.exploration import epsilon_greedy, sample_categorical, uniform
 from polyrl.ops.returns import NStepReturn, n_step_return
 from polyrl.ops.targets import polyak_average
 from polyrl.ops.value import LossOutput, double_q_learning, dueling, q_learning, select_action, td_loss
@@ -18,7 +18,9 @@ __all__ = [
     "polyak_average",
     "project_distribution",
     "q_learning",
+    "sample_categorical",
     "select_action",
     "support",
     "td_loss",
+    "uniform",
 ]

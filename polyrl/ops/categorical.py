@@ -14,7 +14,11 @@ def support(min_value: float, max_value: float, num_atoms: int) -> tf.Tensor:
 
 
 def expected_value(probabilities: tf.Tensor, atoms: tf.Tensor) -> tf.Tensor:
-    """`sum_i p_i z_i`: `[..., N]` and `[N]` to `[...]`."""
+    """`sum_i p_i z_i`: `[..., N]` and `[N]` to `[...]`; a ValueError unless there is one atom for each probability."""
+    if not probabilities.shape[-1:].is_compatible_with(atoms.shape):
+        raise ValueError(
+            f"atoms has shape {tuple(atoms.shape)}, probabilities {tuple(probabilities.shape)}; asked for is [N] and [..., N]."
+        )
     return tf.reduce_sum(probabilities * atoms, axis=-1)
 
 

@@ -1,6 +1,8 @@
-"""Action selection with exploration: stateless, one coin for each row."""
+"""Random choices: stateless, and the same with and without XLA."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from polyrl.ops.shapes import check_shapes
 
@@ -18,10 +20,31 @@ def epsilon_greedy(q: tf.Tensor, epsilon: tf.Tensor, seed: tf.Tensor) -> tf.Tens
     Returns:
         int32 `[B]`.
     """
-    check_shapes(q=(q, "BA"))
+    epsilon = tf.convert_to_tensor(epsilon, tf.float32)
+    check_shapes(q=(q, "BA"), epsilon=(epsilon, ""))
     rows, num_actions = tf.shape(q)[0], tf.shape(q)[1]
-    coin_seed, action_seed = tf.unstack(tf.random.split(seed, 2))
     # Philox by name: the same draws with and without XLA.
-    coin = tf.random.stateless_uniform([rows], coin_seed, alg="philox")
+    coin_seed, action_seed = tf.unstack(tf.random.split(seed, 2, alg="philox"))
     random_action = tf.random.stateless_uniform([rows], action_seed, 0, num_actions, tf.int32, alg="philox")
-    return tf.where(coin < epsilon, random_action, tf.argmax(q, axis=1, output_type=tf.int32))
+    return tf.where(uniform([rows], coin_seed) < epsilon, random_action, tf.argmax(q, axis=1, output_type=tf.int32))
+
+
+def uniform(shape: Any, seed: tf.Tensor) -> tf.Tensor:
+    """Numbers from 0 up to but not including 1, float32.
+
+    The same with and without XLA: out of 24 of the 32 bits of random integers (floats differ), drawn in one row (more
+    dimensions differ).
+    """
+    size = tf.reduce_prod(shape)
+    bits = tf.random.stateless_uniform([size], seed, minval=None, maxval=None, dtype=tf.int32, alg="philox")
+    return tf.reshape(tf.cast(tf.bitwise.bitwise_and(bits, 0xFFFFFF), tf.float32) * 2.0**-24, shape)
+
+
+def sample_categorical(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """An index for each row with probability `softmax(logits)`, int32 `[B]`; minus infinity is never drawn.
+
+    By the largest of the logits with Gumbel noise (Gumbel 1954).
+    """
+    check_shapes(logits=(logits, "BA"))
+    noise = -tf.math.log(-tf.math.log(tf.maximum(uniform(tf.shape(logits), seed), 2.0**-25)))
+    return tf.argmax(tf.cast(logits, tf.float32) + noise, axis=1, output_type=tf.int32)

@@ -29,6 +29,7 @@ class LossOutput(NamedTuple):
 
 def select_action(values: tf.Tensor, action: tf.Tensor) -> tf.Tensor:
     """`values[b, action[b], ...]`: `[B, A, ...]` and `[B]` to `[B, ...]`."""
+    check_shapes(values=(values, "BANXYZ"[: values.shape.rank]), action=(action, "B"))
     return tf.gather(values, action, axis=1, batch_dims=1)
 
 
@@ -111,6 +112,9 @@ def dueling(advantage: tf.Tensor, value: tf.Tensor, how: str) -> tf.Tensor:
         value: `[B, 1]`, or `[B, 1, N]`.
         how: `'mean'`, `'max'` or `'naive'` (no baseline, eq. 7).
     """
+    wanted = [*advantage.shape[:1], 1, *advantage.shape[2:]]
+    if not value.shape.is_compatible_with(wanted):
+        raise ValueError(f"value has shape {tuple(value.shape)}; advantage {tuple(advantage.shape)} asks for {tuple(wanted)}.")
     if how == "mean":
         return value + advantage - tf.reduce_mean(advantage, axis=1, keepdims=True)
     if how == "max":

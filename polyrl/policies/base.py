@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable
 from typing import Any
 
+from polyrl import ops
 from polyrl.policies.specs import BoundedTensorSpec, PolicyStep, TimeStep
 from polyrl.validation import check_float
 
@@ -52,6 +54,8 @@ class BasePolicy:
         self._q_network = q_network
         self._splitter = observation_and_action_constraint_splitter
         self._temperature = check_float("temperature", temperature, 0.0)
+        # Less than a float32 can divide by is zero.
+        self._greedy = self._temperature < tf.float32.as_numpy_dtype(1.2e-38)
 
     @property
     def time_step_spec(self) -> TimeStep:
@@ -94,16 +98,19 @@ class BasePolicy:
             `PolicyStep(action [B], state, info)`.
         """
         values, policy_state = self._masked_values(time_step, policy_state)
-        if self._temperature == 0.0:
-            return PolicyStep(tf.argmax(values, axis=1, output_type=self._action_spec.dtype), policy_state)
-        if isinstance(seed, int):
-            seed = tf.constant([seed, 0])
-        return PolicyStep(self._categorical(values).sample(seed=seed), policy_state)
+        if self._greedy:
+            return PolicyStep(tf.cast(tf.argmax(values, axis=1), self._action_spec.dtype), policy_state)
+        actions = ops.sample_categorical(self._logits(values), _stateless_seed(seed))
+        return PolicyStep(tf.cast(actions, self._action_spec.dtype), policy_state)
 
     def distribution(self, time_step: TimeStep, policy_state: Any = ()) -> PolicyStep:
         """The distribution over the next action of each row, a `tfp.distributions.Categorical`, as `PolicyStep.action`."""
         values, policy_state = self._masked_values(time_step, policy_state)
-        return PolicyStep(self._categorical(values), policy_state)
+        # Imported here: it takes a second, and acting does without it.
+        import tensorflow_probability as tfp
+
+        categorical = tfp.distributions.Categorical(logits=self._logits(values), dtype=self._action_spec.dtype)
+        return PolicyStep(categorical, policy_state)
 
     def _values(self, observation: Any, step_type: Any, policy_state: Any) -> tuple[tf.Tensor, Any]:
         """The value of each action, `[B, A]`, and the next policy state."""
@@ -133,16 +140,22 @@ class BasePolicy:
         with tf.control_dependencies([check] if check is not None else []):
             return tf.where(legal, values, tf.fill(tf.shape(values), values.dtype.min)), policy_state
 
-    def _categorical(self, values: tf.Tensor) -> Any:
-        # Imported here: it takes a second, and a greedy policy never needs it.
-        import tensorflow_probability as tfp
-
-        best = tf.reduce_max(values, axis=1, keepdims=True)
-        minus_infinity = tf.fill(tf.shape(values), tf.constant(float("-inf"), values.dtype))
-        if self._temperature == 0.0:
+    def _logits(self, values: tf.Tensor) -> tf.Tensor:
+        """Of the distribution over actions, `[B, A]`: minus infinity for what must not be drawn."""
+        nothing = tf.fill(tf.shape(values), tf.constant(float("-inf"), values.dtype))
+        if self._greedy:
             chosen = tf.one_hot(tf.argmax(values, axis=1), self.num_actions, on_value=True, off_value=False)
-            logits = tf.where(chosen, tf.zeros_like(values), minus_infinity)
-        else:
-            # The best value becomes 0 first, so that a small temperature cannot overflow.
-            logits = tf.where(values > values.dtype.min, (values - best) / self._temperature, minus_infinity)
-        return tfp.distributions.Categorical(logits=logits, dtype=self._action_spec.dtype)
+            return tf.where(chosen, tf.zeros_like(values), nothing)
+        # The best value becomes 0 first, so that a small temperature cannot overflow.
+        best = tf.reduce_max(values, axis=1, keepdims=True)
+        return tf.where(values > values.dtype.min, (values - best) / self._temperature, nothing)
+
+
+def _stateless_seed(seed: Any) -> tf.Tensor:
+    """An integer of any size, or a tensor `[2]`, as an int32 tensor `[2]`; for None one that nothing repeats."""
+    if seed is None:
+        return tf.random.uniform([2], maxval=2**31 - 1, dtype=tf.int32)
+    if isinstance(seed, numbers.Integral):
+        number = int(seed)
+        return tf.constant([number & 0x7FFFFFFF, number >> 31 & 0x7FFFFFFF])
+    return tf.cast(seed, tf.int32)

@@ -29,9 +29,14 @@ class UniformReplay(tf.Module):
     def build(self, specs: Mapping[str, tf.TensorSpec]) -> None:
         """Makes room for rows of such specs (without batch dimension); a second call with the same specs does nothing."""
         if self.columns:
-            for name, spec in specs.items():
-                column = self.columns.get(name)
-                if column is None or tuple(column.shape[1:]) != tuple(spec.shape) or column.dtype != spec.dtype:
+            for name in {*specs, *self.columns}:
+                spec, column = specs.get(name), self.columns.get(name)
+                if (
+                    column is None
+                    or spec is None
+                    or tuple(column.shape[1:]) != tuple(spec.shape)
+                    or column.dtype != spec.dtype
+                ):
                     raise ValueError(f"The memory was built for other transitions: {name} is now {spec}, was {column}.")
             return
         self.columns = {
