@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import numbers
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 
@@ -65,7 +66,9 @@ def _family(cls: type[C]) -> Iterator[type[C]]:
 
 
 def _normal(value: Any, annotation: str) -> Any:
-    if annotation.startswith("float") and isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        if isinstance(value, numbers.Integral) and not annotation.startswith("float"):
+            return int(value)
         return float(value)
     if isinstance(value, list | tuple):
         return tuple(_normal(item, annotation.removeprefix("tuple[")) for item in value)

@@ -49,6 +49,7 @@ class EnvDriver:
         if space.shape is None:
             raise TypeError(f"The observation space {space} has no shape.")
         self.dtype = np.dtype(np.float32) if space.dtype == np.float64 else np.dtype(space.dtype)
+        self.num_actions = int(getattr(env.single_action_space, "n", 0))
         self._first_action = int(getattr(env.single_action_space, "start", 0))
         self._rewards = np.zeros(self.num_envs, np.float64)
         self._lengths = np.zeros(self.num_envs, np.int64)

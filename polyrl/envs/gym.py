@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, Union
 
 from polyrl.validation import check_int, suggestion
@@ -47,8 +48,20 @@ class GymEnvironment:
             num_envs=self.num_envs if num_envs is None else num_envs,
             vectorization_mode=self.vectorization_mode,
             vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP},
+            wrappers=(_CopyObservation,),
             **self.kwargs,
         )
+
+
+class _CopyObservation(gymnasium.ObservationWrapper):
+    """Gives each observation as an array of its own.
+
+    gymnasium keeps a final observation by reference, so that an environment which writes into one buffer would overwrite it
+    when it resets.
+    """
+
+    def observation(self, observation: Any) -> Any:
+        return copy.copy(observation)
 
 
 def open_env(env: EnvLike, num_envs: int | None = None) -> tuple[VectorEnv, bool]:
@@ -69,7 +82,7 @@ def open_env(env: EnvLike, num_envs: int | None = None) -> tuple[VectorEnv, bool
     elif isinstance(env, VectorEnv):
         vector, owned = env, False
     elif isinstance(env, gymnasium.Env):
-        vector, owned = SyncVectorEnv([lambda: env], autoreset_mode=AutoresetMode.SAME_STEP), False
+        vector, owned = SyncVectorEnv([lambda: _CopyObservation(env)], autoreset_mode=AutoresetMode.SAME_STEP), False
     else:
         raise TypeError(f"env={env!r} must be a GymEnvironment, a gymnasium environment, or an id.")
     try:

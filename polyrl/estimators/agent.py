@@ -134,9 +134,9 @@ class Agent:
         check_same_params(self.model_dir, self.params.to_dict())
         vector, owned = open_env(env)
         try:
-            driver = self._driver(vector)
+            driver = EnvDriver(vector)
             logger.info("Compiling the training loop; its first calls take some seconds.")
-            self._training.build(driver.state, np.dtype(np.int32))
+            self._training.build(driver.state, driver.num_actions)
             restored = self._resume()
             counters = (self._scope.global_step, self._scope.global_timestep, self._scope.global_episode)
             step, timestep, episode = (int(counter.numpy()) for counter in counters)
@@ -264,7 +264,7 @@ class Agent:
             raise ValueError(f"state has shape {states.shape}; asked for is {tuple(spec['shape'])} or a batch of them.")
         states = states[np.newaxis] if single else states
         clock = tf.constant(0, tf.int64)
-        self._rollouts.predict.get_concrete_function(states, clock)
+        self._rollouts.build_prediction(states)
         self.checkpoints.restore_models(path, self._scope)
         actions = self._rollouts.predict(states, clock)["results"].numpy()
         return int(actions[0]) if single else actions
@@ -272,8 +272,8 @@ class Agent:
     def _predict(self, env: EnvLike, episodes: int | None, steps: int | None, path: Path) -> Iterator[dict[str, Any]]:
         vector, owned = open_env(env, num_envs=1)
         try:
-            driver = self._driver(vector)
-            self._rollouts.predict.get_concrete_function(driver.state, tf.TensorSpec([], tf.int64))
+            driver = EnvDriver(vector)
+            self._rollouts.build_prediction(driver.state, driver.num_actions)
             self.checkpoints.restore_models(path, self._scope)
             yield from rollouts.predict(self._rollouts, driver, self._seeds("prediction", driver), episodes, steps)
         finally:
@@ -284,8 +284,8 @@ class Agent:
         """Evaluates a checkpoint, or without a path the weights as they are; `name` is that of the random stream."""
         vector, owned = open_env(env, num_envs=min(episodes, EVALUATION_ENVS))
         try:
-            driver = self._driver(vector)
-            self._rollouts.build(driver.state)
+            driver = EnvDriver(vector)
+            self._rollouts.build_evaluation(driver.state, driver.num_actions)
             if path is not None:
                 self.checkpoints.restore_models(path, self._scope)
             result = rollouts.evaluate(self._rollouts, driver, episodes, self._seeds(name, driver))
@@ -301,10 +301,6 @@ class Agent:
         if run not in self._writers:
             self._writers[run] = tf.summary.create_file_writer(str(self.model_dir / run))
         return self._writers[run]
-
-    def _driver(self, vector: Any) -> EnvDriver:
-        self._model_fn.num_actions = int(vector.single_action_space.n)
-        return EnvDriver(vector)
 
     def _seeds(self, stream: str, driver: EnvDriver) -> list[int]:
         """One seed for each environment, other ones at another stage of training."""

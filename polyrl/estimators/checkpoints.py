@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from polyrl.errors import CheckpointMismatchError, NotTrainedError
+from polyrl.errors import CheckpointMismatchError, NonFiniteError, NotTrainedError
 from polyrl.models.q_network import QNetwork
 from polyrl.models.scope import Scope
 
+import numpy as np
 import tensorflow as tf
+from tf_keras.optimizers import Optimizer
 
 _NAME = re.compile(r"^ckpt-(\d+)$")
 _STATE = "state.json"
@@ -82,6 +84,15 @@ class CheckpointManager:
             CheckpointMismatchError: if the checkpoint holds another architecture, or other parts.
         """
         state = _checked_state(path, scope)
+        for name, config in _optimizers(scope).items():
+            saved = state["optimizers"].get(name, {})
+            changed = [
+                f"{key}: {saved.get(key)} there, {value} now" for key, value in config.items() if saved.get(key) != value
+            ]
+            if changed:
+                raise CheckpointMismatchError(
+                    f"{path} was trained with another optimizer, {name}: {'; '.join(changed)}. Use the same, or another model_dir."
+                )
         try:
             tf.train.Checkpoint(scope=scope, memory=memory).read(str(path / _VARIABLES)).assert_consumed()
         except (AssertionError, ValueError) as error:
@@ -133,14 +144,18 @@ class CheckpointManager:
         replace: bool = False,
     ) -> Path:
         final = directory / f"ckpt-{int(scope.global_timestep.numpy()):09d}"
-        if final.exists() and not replace:
+        if (final / _STATE).is_file() and not replace:
             return final
+        for name, variable in _network_variables(scope).items():
+            if not np.isfinite(variable.numpy()).all():
+                raise NonFiniteError(f"Variable {name!r} holds NaN or infinity; no checkpoint of it is written.")
         staging = directory / f"{final.name}.tmp"
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(parents=True)
         checkpoint.write(str(staging / _VARIABLES))
         shapes = {name: list(variable.shape) for name, variable in _network_variables(scope).items()}
-        (staging / _STATE).write_text(json.dumps({**state, "variables": shapes}, indent=1))
+        content = {**state, "variables": shapes, "optimizers": _optimizers(scope)}
+        (staging / _STATE).write_text(json.dumps(content, indent=1))
         if final.exists():
             shutil.rmtree(final)
         os.replace(staging, final)
@@ -165,6 +180,13 @@ def _network_variables(scope: Scope) -> dict[str, tf.Variable]:
         if isinstance(network, QNetwork)
         for label, variable in network.labelled_variables().items()
     }
+
+
+def _optimizers(scope: Scope) -> dict[str, Any]:
+    """The configuration of each optimizer, as JSON gives it back."""
+    optimizers = {part: optimizer for part, optimizer in scope.parts.items() if isinstance(optimizer, Optimizer)}
+    configs = {part: {"class": type(o).__name__, **o.get_config()} for part, o in optimizers.items()}
+    return json.loads(json.dumps(configs, default=lambda value: getattr(value, "tolist", lambda: str(value))()))
 
 
 def _checked_state(path: Path, scope: Scope) -> dict[str, Any]:

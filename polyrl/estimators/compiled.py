@@ -43,11 +43,15 @@ class TrainingCalls:
         self._iterate_with_summaries = tf.function(self._build_iteration, autograph=False)
         self.summary_options: tuple[str, ...] = ()
 
-    def build(self, state: np.ndarray, action_dtype: np.dtype) -> None:
-        """Creates every variable (networks, optimizer, memory) without running anything; `state` is `[N, ...]`."""
+    def build(self, state: np.ndarray, num_actions: int) -> None:
+        """Creates every variable (networks, optimizer, memory) without running anything; `state` is `[N, ...]`.
+
+        The model comes first: what it refuses leaves the memory alone.
+        """
         row = tf.TensorSpec(state.shape[1:], tf.as_dtype(state.dtype))
-        scalar = tf.TensorSpec([], tf.float32)
-        action = tf.TensorSpec([], tf.as_dtype(action_dtype))
+        scalar, action = tf.TensorSpec([], tf.float32), tf.TensorSpec([], tf.int32)
+        self._act.get_concrete_function(tf.TensorSpec(state.shape, row.dtype))
+        self._model_fn.check_num_actions(num_actions)
         self._memory.build(Transitions(row, action, scalar, scalar, row)._asdict())
 
         def batch(spec: tf.TensorSpec) -> tf.TensorSpec:
@@ -119,11 +123,18 @@ class RolloutCalls:
         self.measure = tf.function(self._build_measure, jit_compile=jit, autograph=False)
         self.metrics: dict[str, Any] = {}
 
-    def build(self, state: np.ndarray) -> None:
+    def build_evaluation(self, state: np.ndarray, num_actions: int) -> None:
         """Creates every variable that evaluation reads, without running anything; `state` is `[N, ...]`."""
         columns = Transitions(state, *_zeros(state.shape[0]), state)
         specs = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, tf.as_dtype(x.dtype)), columns)
         self.measure.get_concrete_function(specs, specs.state)
+        self._model_fn.check_num_actions(num_actions)
+
+    def build_prediction(self, state: np.ndarray, num_actions: int | None = None) -> None:
+        """Creates every variable that prediction reads; `state` is `[B, ...]`."""
+        self.predict.get_concrete_function(state, tf.TensorSpec([], tf.int64))
+        if num_actions is not None:
+            self._model_fn.check_num_actions(num_actions)
 
     def _build_prediction(self, state: tf.Tensor, clock: tf.Tensor) -> dict[str, tf.Tensor]:
         """PREDICT mode on `state` `[B, ...]`; `clock` int64 moves the policy's random stream."""

@@ -37,8 +37,7 @@ class ModelFn:
         self._scope = scope
         self._arguments = {"params": params, "config": config}
         self._names = names
-        self.num_actions: int | None = None
-        """The actions of the environment at hand; a model that values another number of them is refused."""
+        self._num_actions: int | None = None
 
     def act(
         self, features: Mapping[str, tf.Tensor], mode: str, clock: tf.Tensor | None = None
@@ -62,10 +61,14 @@ class ModelFn:
                 raise ValueError(f"model_fn must return predictions in mode {mode!r} without labels.")
             if "results" not in spec.predictions:
                 raise ValueError(f"predictions must hold the action as 'results'; they hold {sorted(spec.predictions)}.")
-            q = spec.predictions.get("q")
-            if q is not None and self.num_actions is not None and q.shape[-1] not in (None, self.num_actions):
-                raise ValueError(
-                    f"The model has num_actions={q.shape[-1]}, the environment has {self.num_actions} actions; "
-                    f"build the model with num_actions={self.num_actions}."
-                )
+            if "q" in spec.predictions:
+                self._num_actions = spec.predictions["q"].shape[-1]
         return spec
+
+    def check_num_actions(self, num_actions: int) -> None:
+        """Refuses an environment with another number of actions than the model, which must have been called before."""
+        if self._num_actions is not None and self._num_actions != num_actions:
+            raise ValueError(
+                f"The model has num_actions={self._num_actions}, the environment has {num_actions} actions; build the model "
+                f"with num_actions={num_actions}."
+            )

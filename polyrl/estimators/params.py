@@ -18,10 +18,10 @@ import tf_keras
 _FILE = "params.json"
 
 
-def read_params(model_dir: Path) -> dict[str, Any]:
-    """The hyper-parameters a `model_dir` was trained with; empty if it was not."""
+def read_params(model_dir: Path) -> dict[str, Any] | None:
+    """The hyper-parameters a `model_dir` was trained with; None if it was not."""
     path = model_dir / _FILE
-    return json.loads(path.read_text())["params"] if path.is_file() else {}
+    return json.loads(path.read_text())["params"] if path.is_file() else None
 
 
 def write_params(model_dir: Path, params: Mapping[str, Any], config: Mapping[str, Any]) -> None:
@@ -41,8 +41,10 @@ def write_params(model_dir: Path, params: Mapping[str, Any], config: Mapping[str
 def check_same_params(model_dir: Path, params: Mapping[str, Any]) -> None:
     """Raises a CheckpointMismatchError that shows each difference to what `model_dir` was trained with."""
     saved = read_params(model_dir)
+    if saved is None:
+        return
     given = json.loads(json.dumps(dict(params)))
-    names = sorted(name for name in {*saved, *given} if saved.get(name) != given.get(name)) if saved else []
+    names = sorted(name for name in {*saved, *given} if saved.get(name) != given.get(name))
     if names:
         lines = [f"  {name}: {saved.get(name)} there, {given.get(name)} now" for name in names]
         raise CheckpointMismatchError(

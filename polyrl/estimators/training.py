@@ -148,6 +148,9 @@ class TrainingRun:
         try:
             with self._signals():
                 self._call("begin")
+                spent = self.budget.reached(self.step, self.timestep, self.episode)
+                if spent is not None:
+                    self.request_stop(spent)
                 if self._stop_reason is None:
                     self._loop()
                 self._call("end")

@@ -113,7 +113,7 @@ def read_hyper_parameters(model_dir: str | os.PathLike[str], *extra: str) -> dic
     Raises:
         CheckpointMismatchError: if one is given that differs from what `model_dir` was trained with; it shows both.
     """
-    saved = read_params(Path(model_dir))
+    saved = read_params(Path(model_dir)) or {}
     values = {name: FLAGS[name].value for name in (*HYPER_PARAMETERS, *extra)}
     values |= {name: saved[name] for name in values if name in saved and not FLAGS[name].present}
     check_same_params(Path(model_dir), values)

@@ -84,6 +84,11 @@ class BaseModel:
             raise ValueError(f"name={name!r} must be a non-empty string.")
         self.name = name
         self._scope = current_scope()
+        owner = self._part("owner", lambda: type(self), saved=False)
+        if owner is not type(self):
+            raise ValueError(
+                f"name={name!r} belongs to a {owner.__name__} in this scope; give the {type(self).__name__} a name of its own."
+            )
 
     def __call__(self, features: Nest, labels: Mapping[str, tf.Tensor] | None = None) -> EstimatorSpec:
         """Builds the outputs of this mode for one batch; see the class for the steps and `EstimatorSpec` for the result."""

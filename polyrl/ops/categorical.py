@@ -37,6 +37,8 @@ def project_distribution(positions: tf.Tensor, probabilities: tf.Tensor, atoms: 
         Probabilities over `atoms`, `[B, N]`.
     """
     check_shapes(positions=(positions, "BM"), probabilities=(probabilities, "BM"), atoms=(atoms, "N"))
+    if atoms.shape[0] == 1:
+        raise ValueError("atoms has shape (1,); a support needs at least 2.")
     spacing = (atoms[-1] - atoms[0]) / tf.cast(tf.shape(atoms)[0] - 1, atoms.dtype)
     clipped = tf.clip_by_value(positions, atoms[0], atoms[-1])  # [B, M]
     distance = tf.abs(clipped[:, tf.newaxis, :] - atoms[tf.newaxis, :, tf.newaxis]) / spacing  # [B, N, M]

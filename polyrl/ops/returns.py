@@ -41,4 +41,6 @@ def n_step_return(reward: tf.Tensor, terminated: tf.Tensor, truncated: tf.Tensor
     steps = tf.reduce_sum(within, axis=1)  # [B]
     survived = 1.0 - tf.reduce_max(within * terminated, axis=1)  # [B]
     bootstrap = tf.pow(tf.cast(gamma, reward.dtype), steps) * survived
-    return NStepReturn(tf.reduce_sum(within * powers * reward, axis=1), bootstrap, tf.cast(steps, tf.int32))
+    # Not by multiplication alone: what follows the end may be anything, NaN too.
+    counted = tf.where(within > 0.0, powers * reward, tf.zeros_like(reward))
+    return NStepReturn(tf.reduce_sum(counted, axis=1), bootstrap, tf.cast(steps, tf.int32))

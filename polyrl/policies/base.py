@@ -127,6 +127,8 @@ class BasePolicy:
         if self._splitter is not None:
             observation, mask = self._splitter(observation)
         values, policy_state = self._values(observation, time_step.step_type, policy_state)
+        # Of whatever precision the network is: a temperature may be less than a float16 can hold.
+        values = tf.cast(values, tf.float32)
         if values.shape.rank != 2 or not values.shape[1:].is_compatible_with([self.num_actions]):
             raise ValueError(
                 f"q_network gives values of shape {tuple(values.shape)}; action_spec asks for [B, {self.num_actions}]."
@@ -134,6 +136,8 @@ class BasePolicy:
         if mask is None:
             return values, policy_state
         legal = tf.cast(mask, tf.bool)
+        if not legal.shape.is_compatible_with(values.shape):
+            raise ValueError(f"The mask has shape {tuple(legal.shape)}; the values ask for {tuple(values.shape)}.")
         check = tf.debugging.assert_equal(
             tf.reduce_any(legal, axis=1), True, message="The mask leaves a row without any legal action."
         )

@@ -7,7 +7,7 @@ from typing import Any
 from polyrl import ops
 from polyrl.policies.base import BasePolicy, Splitter
 from polyrl.policies.specs import BoundedTensorSpec, TimeStep
-from polyrl.validation import check_float
+from polyrl.validation import check_float, check_int
 
 import tensorflow as tf
 
@@ -46,7 +46,7 @@ class CategoricalQPolicy(BasePolicy):
         low, high = check_float("min_q_value", min_q_value), check_float("max_q_value", max_q_value)
         if low >= high:
             raise ValueError(f"min_q_value={min_q_value} must be below max_q_value={max_q_value}.")
-        self._num_atoms = int(num_atoms)
+        self._num_atoms = check_int("num_atoms", num_atoms, minimum=2)
         self._range = (low, high)
 
     @property
@@ -62,4 +62,4 @@ class CategoricalQPolicy(BasePolicy):
                 f"q_network gives shape {tuple(logits.shape)}; action_spec and num_atoms ask for "
                 f"[B, {self.num_actions}, {self._num_atoms}]."
             )
-        return ops.expected_value(tf.nn.softmax(logits), self.support), policy_state
+        return ops.expected_value(tf.nn.softmax(tf.cast(logits, tf.float32)), self.support), policy_state
