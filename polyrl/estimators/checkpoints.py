@@ -91,7 +91,8 @@ class CheckpointManager:
             ]
             if changed:
                 raise CheckpointMismatchError(
-                    f"{path} was trained with another optimizer, {name}: {'; '.join(changed)}. Use the same, or another model_dir."
+                    f"{path} was trained with another optimizer, {name}: {'; '.join(changed)}. Use the same one, or another "
+                    "model_dir."
                 )
         try:
             tf.train.Checkpoint(scope=scope, memory=memory).read(str(path / _VARIABLES)).assert_consumed()

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from polyrl.envs.gym import EnvLike
 from polyrl.estimators import Agent, TrainingResult
+from polyrl.estimators.checkpoints import read_state
 from polyrl.estimators.hooks import EvaluationHook, Hook
 from polyrl.experiments import report
 from polyrl.validation import check_float, check_int
@@ -142,10 +143,11 @@ class RLExperiment:
             predicate_fn: told each result; the alternation ends when it returns False.
         """
         while True:
-            started = self.agent.checkpoints.latest()
-            training = self._train(self._train_hooks, {**self._budget, "timesteps": self._eval_frequency})
-            if training.checkpoint == started:
-                logger.info("Nothing left to train: %s.", training.stop_reason)
+            latest = self.agent.checkpoints.latest()
+            goal = (0 if latest is None else read_state(latest)["global_timestep"]) + self._eval_frequency
+            limit = self._budget["max_timesteps"]
+            budget = {**self._budget, "max_timesteps": goal if limit is None else min(goal, limit)}
+            training = self._train(self._train_hooks, budget)
             result = self.agent.evaluate(self._eval_env, self._eval_episodes, "latest", name="continuous")
             report.print_evaluation(result, training.checkpoint, self._eval_episodes)
             solved = self._stop_at_reward is not None and result["mean_reward"] >= self._stop_at_reward
