@@ -218,7 +218,8 @@ def test_any_integer_is_a_seed(seed) -> None:
     policy = of_output(QPolicy, np.zeros((rows, NUM_ACTIONS)))
     first = policy.action(steps_of(rows), seed=seed).action
     np.testing.assert_array_equal(policy.action(steps_of(rows), seed=seed).action, first)
-    assert (policy.action(steps_of(rows), seed=seed + 1).action.numpy() != first.numpy()).any()
+    for other in (int(seed) + 1, int(seed) + 2**40):
+        assert (policy.action(steps_of(rows), seed=other).action.numpy() != first.numpy()).any()
 
 
 @BOTH

@@ -38,25 +38,30 @@ flags.DEFINE_enum(
     "process writes. continuous_train_and_eval: alternate training and whole evaluations.",
 )
 flags.DEFINE_string("model_dir", None, "Directory of the run: checkpoints, summaries, parameters. It is resumed if it exists.")
-flags.DEFINE_integer("seed", 1, "Root of all random streams.", lower_bound=0)
+flags.DEFINE_integer("seed", 1, "An integer, the root of all random streams.", lower_bound=0)
 flags.DEFINE_bool("progress", True, "Show a progress bar, or a line every 10 seconds where there is no terminal.")
 flags.DEFINE_bool("jit", True, "Compile the training loop with XLA.")
 flags.DEFINE_bool("debug", False, "Show the traceback of an error, not its message alone.")
 
 # Budgets. ---------------------------------------------------------------------------------------------------------------
-flags.DEFINE_integer("train_timesteps", 100_000, "Budget in environment steps, in all. 0: none.", lower_bound=0)
-flags.DEFINE_integer("train_steps", 0, "Budget in gradient updates, in all. 0: none.", lower_bound=0)
-flags.DEFINE_integer("train_episodes", 0, "Budget in episodes, in all. 0: none.", lower_bound=0)
+flags.DEFINE_integer("train_timesteps", 100_000, "Budget in environment steps, in all.", lower_bound=1)
+flags.DEFINE_integer("train_steps", None, "Budget in gradient updates, in all.", lower_bound=1)
+flags.DEFINE_integer("train_episodes", None, "Budget in episodes, in all.", lower_bound=1)
 
 # Evaluation and inference. ----------------------------------------------------------------------------------------------
 flags.DEFINE_integer("eval_episodes", 100, "Episodes of an evaluation by --mode=eval, and of the last one.", lower_bound=1)
 flags.DEFINE_integer("eval_frequency", 2_000, "Environment steps between evaluations while training.", lower_bound=1)
 flags.DEFINE_integer("eval_episodes_while_training", 20, "Episodes of an evaluation while training.", lower_bound=1)
-flags.DEFINE_float("stop_at_reward", None, "Stop when an evaluation while training has at least this mean reward.")
+flags.DEFINE_float("stop_at_reward", None, "Stop when an evaluation while training has at least this mean reward per episode.")
 flags.DEFINE_string("checkpoint", None, "What eval and infer read: best, latest or a path. Default: best if there is one.")
 flags.DEFINE_integer("infer_episodes", 5, "Episodes that --mode=infer plays.", lower_bound=1)
 flags.DEFINE_string("output", None, "File to which --mode=infer writes one JSON line per environment step.")
-flags.DEFINE_float("temperature", 0.0, "Of the policy of --mode=infer: 0 is greedy, more is more random.", lower_bound=0.0)
+flags.DEFINE_float(
+    "temperature",
+    0.0,
+    "Of the policy of --mode=infer, in units of the action values: 0 is greedy, more is more random.",
+    lower_bound=0.0,
+)
 
 # Cadence. ---------------------------------------------------------------------------------------------------------------
 flags.DEFINE_integer("save_summary_timesteps", 1_000, "Environment steps between TensorBoard writes.", lower_bound=1)
@@ -70,12 +75,14 @@ flags.DEFINE_integer("first_update", 1_000, "Environment steps before the first 
 flags.DEFINE_integer("update_frequency", 1, "Environment steps for each gradient update.", lower_bound=1)
 flags.DEFINE_integer("memory_size", 50_000, "Capacity of the replay memory, in transitions.", lower_bound=1)
 flags.DEFINE_integer("batch_size", 64, "Transitions in a batch.", lower_bound=1)
-flags.DEFINE_float("learning_rate", 1e-3, "Of Adam.", lower_bound=0.0)
-flags.DEFINE_float("discount", 0.99, "Gamma.", lower_bound=0.0, upper_bound=1.0)
+flags.DEFINE_float("learning_rate", 1e-3, "Learning rate of Adam, per gradient update.", lower_bound=0.0)
+flags.DEFINE_float("discount", 0.99, "Gamma, the discount per environment step.", lower_bound=0.0, upper_bound=1.0)
 flags.DEFINE_integer("target_update_frequency", 200, "Gradient updates between target network copies.", lower_bound=1)
-flags.DEFINE_float("exploration_start", 1.0, "Epsilon at the start.", lower_bound=0.0, upper_bound=1.0)
-flags.DEFINE_float("exploration_final", 0.05, "Epsilon at the end.", lower_bound=0.0, upper_bound=1.0)
-flags.DEFINE_integer("exploration_timesteps", 10_000, "Environment steps from the start to the end.", lower_bound=1)
+flags.DEFINE_float(
+    "exploration_start", 1.0, "Epsilon, the probability of a random action, at the start.", lower_bound=0.0, upper_bound=1.0
+)
+flags.DEFINE_float("exploration_final", 0.05, "Epsilon at the end of its decay.", lower_bound=0.0, upper_bound=1.0)
+flags.DEFINE_integer("exploration_timesteps", 10_000, "Environment steps over which epsilon decays.", lower_bound=1)
 flags.DEFINE_enum("dueling", "mean", ["mean", "max", "naive", "none"], "How advantage and value heads make Q.")
 flags.DEFINE_float("clip_gradients", 10.0, "Largest global norm of the gradients; 0 does not clip.", lower_bound=0.0)
 
@@ -157,9 +164,9 @@ def rl_experiment(agent: Agent, env: GymEnvironment) -> RLExperiment:
     return RLExperiment(
         agent,
         env,
-        train_steps=FLAGS.train_steps or None,
-        train_episodes=FLAGS.train_episodes or None,
-        train_timesteps=FLAGS.train_timesteps or None,
+        train_steps=FLAGS.train_steps,
+        train_episodes=FLAGS.train_episodes,
+        train_timesteps=FLAGS.train_timesteps,
         first_update=agent.params.first_update,
         update_frequency=agent.params.update_frequency,
         eval_episodes=FLAGS.eval_episodes,

@@ -118,6 +118,8 @@ def test_uniform_numbers_are_spread_evenly_from_zero_to_below_one(seed) -> None:
     assert (numbers.dtype, numbers.shape) == (np.float32, (20, 1_000))
     assert numbers.min() >= 0.0
     assert numbers.max() < 1.0
+    # float32 holds every multiple of 2^-24 up to 1 exactly, so that none is rounded up to 1.
+    assert (numbers.astype(np.float64) * 2**24 % 1.0 == 0.0).all()
     assert chi_square_p_value(np.bincount((numbers * bins).astype(int).ravel(), minlength=bins)) > 1e-4
     # The same of what is left below the first four bits and below the first sixteen.
     for scale in (bins, bins**4):
