@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -18,7 +19,7 @@ from rich.table import Table
 
 def print_training(result: TrainingResult) -> None:
     """Says how a training run ended."""
-    table = Table(title="training", title_justify="left", show_header=False)
+    table = Table(show_header=False)
     for name, value in (
         ("stopped", result.stop_reason),
         ("environment steps", f"{result.global_timestep:,}"),
@@ -27,15 +28,16 @@ def print_training(result: TrainingResult) -> None:
         ("checkpoint", str(result.checkpoint)),
     ):
         table.add_row(name, value)
-    _console().print(table)
+    _show("training", table)
 
 
 def print_evaluation(result: Mapping[str, float], checkpoint: Path, episodes: int) -> None:
     """The result of an evaluation as a table."""
-    table = Table(title=f"evaluation of {checkpoint}, {episodes} episodes", title_justify="left", show_header=False)
+    table = Table(show_header=False)
+    title = f"evaluation of {checkpoint}, {episodes} episodes"
     for name, value in result.items():
         table.add_row(name, f"{value:,}" if isinstance(value, int) else f"{value:.3f}")
-    _console().print(table)
+    _show(title, table)
 
 
 def write_predictions(
@@ -46,34 +48,33 @@ def write_predictions(
     A line holds `episode`, `timestep`, `state`, `action`, `q`, `reward`, `done`, `truncated`; with a categorical model also
     `support` and `probabilities`, the return distribution of the action chosen.
     """
-    rewards: list[float] = []
-    lengths: list[int] = []
+    episodes: dict[int, float] = {}
+    taken = 0
     with contextlib.ExitStack() as stack:
         file: TextIO | None = None
         if output is not None:
             Path(output).parent.mkdir(parents=True, exist_ok=True)
             file = stack.enter_context(open(output, "w", encoding="utf-8"))
         for step in steps:
-            if step["timestep"] == 0:
-                rewards.append(0.0)
-                lengths.append(0)
-            rewards[-1] += step["reward"]
-            lengths[-1] += 1
+            episodes[step["episode"]] = episodes.get(step["episode"], 0.0) + step["reward"]
+            taken += 1
             if file is not None:
                 file.write(json.dumps(_line(step)) + "\n")
+    rewards = list(episodes.values())
     summary = {
         "episodes": float(len(rewards)),
-        "steps": float(sum(lengths)),
+        "steps": float(taken),
         "mean_reward": float(np.mean(rewards)),
         "min_reward": float(np.min(rewards)),
         "max_reward": float(np.max(rewards)),
     }
-    table = Table(title=f"inference with {checkpoint}", title_justify="left", show_header=False)
+    table = Table(show_header=False)
+    title = f"inference with {checkpoint}"
     for name, value in summary.items():
         table.add_row(name, f"{value:g}")
     if output is not None:
         table.add_row("output", str(output))
-    _console().print(table)
+    _show(title, table)
     return summary
 
 
@@ -87,5 +88,8 @@ def _line(step: Mapping[str, Any]) -> dict[str, Any]:
     return line
 
 
-def _console() -> Console:
-    return Console(soft_wrap=True)
+def _show(title: str, table: Table) -> None:
+    """As wide as the terminal; in a file or a pipe as wide as a path may be."""
+    console = Console() if sys.stdout.isatty() else Console(width=200)
+    console.print(title, soft_wrap=True, highlight=False)
+    console.print(table)

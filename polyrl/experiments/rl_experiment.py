@@ -136,7 +136,9 @@ class RLExperiment:
             if self._finished(result) or (predicate_fn is not None and not predicate_fn(result)):
                 return result
 
-    def continuous_train_and_eval(self, predicate_fn: Callable[[dict[str, float]], bool] | None = None) -> dict[str, float]:
+    def continuous_train_and_eval(
+        self, predicate_fn: Callable[[dict[str, float]], bool] | None = None
+    ) -> tuple[TrainingResult, dict[str, float] | None]:
         """Alternates `eval_frequency` environment steps of training and a whole evaluation until the budget is reached.
 
         Args:
@@ -148,12 +150,14 @@ class RLExperiment:
             limit = self._budget["max_timesteps"]
             budget = {**self._budget, "max_timesteps": goal if limit is None else min(goal, limit)}
             training = self._train(self._train_hooks, budget)
+            if training.signal is not None:
+                return training, None
             result = self.agent.evaluate(self._eval_env, self._eval_episodes, "latest", name="continuous")
             report.print_evaluation(result, training.checkpoint, self._eval_episodes)
             solved = self._stop_at_reward is not None and result["mean_reward"] >= self._stop_at_reward
             stopped = predicate_fn is not None and not predicate_fn(result)
-            if training.signal is not None or self._finished(result) or solved or stopped:
-                return result
+            if self._finished(result) or solved or stopped:
+                return training, result
 
     def _train(self, hooks: Sequence[Hook], budget: dict[str, int | None]) -> TrainingResult:
         result = self.agent.train(
