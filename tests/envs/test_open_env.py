@@ -1,0 +1,166 @@
+"""`GymEnvironment` and `open_env`: what stands for an environment, and what is refused before anything starts."""
+
+from __future__ import annotations
+
+from polyrl.envs import EnvDriver, GymEnvironment, open_env
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from tiny_agents import make_agent
+from tiny_envs import ScheduleEnv, vector
+
+ID = "polyrl/TinySchedule-v0"
+
+
+def with_spaces(action=None, observation=None) -> ScheduleEnv:
+    env = ScheduleEnv()
+    env.action_space = env.action_space if action is None else action
+    env.observation_space = env.observation_space if observation is None else observation
+    return env
+
+
+BOX = Box(-1.0, 1.0, (2,), np.float32)
+SPACES = {
+    "continuous_action": ({"action": BOX}, ["continuous", "NAF", "ActionWrapper"]),
+    "multi_discrete_action": ({"action": MultiDiscrete([2, 3])}, ["MultiDiscrete", "Discrete(n)"]),
+    "multi_binary_action": ({"action": MultiBinary(3)}, ["MultiBinary", "Discrete(n)"]),
+    "discrete_observation": ({"observation": Discrete(5)}, ["Discrete(5)", "FlattenObservation"]),
+    "dict_observation": ({"observation": Dict(x=BOX)}, ["Dict", "FlattenObservation"]),
+}
+
+
+@pytest.mark.parametrize("case", SPACES)
+@pytest.mark.parametrize("form", ["single", "vector"])
+def test_spaces_that_no_model_serves_are_refused_with_a_way_out(case, form):
+    arguments, words = SPACES[case]
+    env = with_spaces(**arguments)
+    with pytest.raises(TypeError) as error:
+        open_env(env if form == "single" else vector(env))
+    for word in words:
+        assert word in str(error.value)
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED])
+def test_a_vector_that_resets_otherwise_is_refused(mode):
+    env = SyncVectorEnv([ScheduleEnv], autoreset_mode=mode)
+    with pytest.raises(ValueError, match=r"autoreset_mode=.*SAME_STEP"):
+        open_env(env)
+
+
+@pytest.mark.parametrize("thing", [None, 3, ScheduleEnv, [ScheduleEnv()]], ids=["None", "int", "class", "list"])
+def test_what_is_no_environment_is_refused(thing):
+    with pytest.raises(TypeError, match="must be a GymEnvironment"):
+        open_env(thing)
+
+
+@pytest.mark.parametrize("open_it", [GymEnvironment, open_env])
+def test_an_unknown_id_names_the_nearest_one(open_it):
+    with pytest.raises(ValueError, match="CartPole-v1"):
+        open_it("CartPoll-v1")
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_fewer_than_one_environment_is_refused(number):
+    with pytest.raises(ValueError, match=f"num_envs={number}"):
+        GymEnvironment(ID, number)
+
+
+def test_an_unknown_vectorization_mode_is_refused():
+    with pytest.raises(ValueError, match="vectorization_mode='threads'"):
+        GymEnvironment(ID, vectorization_mode="threads")
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_an_id_is_opened_as_often_as_asked_with_its_arguments(mode):
+    env, owned = open_env(GymEnvironment(ID, 3, mode, lengths=(2,), ends=("truncated",)))
+    try:
+        assert owned
+        driver = EnvDriver(env)
+        driver.reset([0, 1, 2])
+        ended = [driver.step(np.zeros(3, np.int32)) for _ in range(4)]
+        assert [len(episodes) for _, episodes in ended] == [0, 3, 0, 3]
+        for transitions, _ in ended:
+            np.testing.assert_array_equal(transitions.next_state[:, 1], transitions.state[:, 1])
+            np.testing.assert_array_equal(transitions.next_state[:, 2], transitions.state[:, 2] + 1)
+            np.testing.assert_array_equal(transitions.done, 0.0)
+    finally:
+        env.close()
+
+
+def test_the_number_asked_for_overrides_that_of_the_constructor():
+    env, _ = open_env(GymEnvironment(ID, 3), num_envs=2)
+    assert env.num_envs == 2
+    env.close()
+
+
+def test_a_time_limit_of_the_environments_registration_truncates():
+    gymnasium.register("polyrl/Limited-v0", ScheduleEnv, max_episode_steps=2, kwargs={"lengths": (5,)}, order_enforce=False)
+    try:
+        env, _ = open_env("polyrl/Limited-v0")
+        driver = EnvDriver(env)
+        driver.reset([0])
+        driver.step(np.array([0]))
+        transitions, (episode,) = driver.step(np.array([0]))
+        assert (episode.truncated, episode.length, transitions.done[0]) == (True, 2, 0.0)
+        env.close()
+    finally:
+        del gymnasium.registry["polyrl/Limited-v0"]
+
+
+@pytest.mark.parametrize("form", ["id", "single"])
+def test_the_final_observation_is_right_though_the_environment_reuses_its_buffer(form):
+    """The reset of the same step writes over the environment's array; the final observation may not go with it."""
+    env, _ = open_env(GymEnvironment(ID, reuse_buffer=True) if form == "id" else ScheduleEnv(reuse_buffer=True))
+    driver = EnvDriver(env)
+    driver.reset([0])
+    transitions = [driver.step(np.array([1]))[0] for _ in range(4)]
+    assert [tuple(given.next_state[0]) for given in transitions] == [(0, 0, 1, 2), (0, 0, 2, 2), (0, 0, 3, 2), (0, 1, 1, 2)]
+    env.close()
+
+
+def test_instances_are_used_as_they_are_and_belong_to_the_caller():
+    single, many = ScheduleEnv(), vector(ScheduleEnv(), ScheduleEnv())
+    wrapped, owned = open_env(single, num_envs=7)
+    assert ([env.unwrapped for env in wrapped.envs], owned) == ([single], False)
+    assert open_env(many, num_envs=7) == (many, False)
+
+
+@pytest.mark.parametrize("form", ["single", "vector"])
+def test_training_evaluation_and_prediction_leave_a_callers_environment_open(form, tmp_path):
+    singles = [ScheduleEnv(number) for number in range(1 if form == "single" else 2)]
+    env = singles[0] if form == "single" else vector(*singles)
+    agent = make_agent(model_dir=tmp_path)
+    agent.train(env, first_update=4, timesteps=8)
+    agent.evaluate(env, episodes=2)
+    rows = agent.predict(env)
+    next(rows)
+    rows.close()
+    assert [single.closings for single in singles] == [0] * len(singles)
+    assert all(single.steps > 0 for single in singles)
+
+
+def test_environments_opened_from_an_id_are_closed_again_also_after_an_error(tmp_path, monkeypatch):
+    opened = []
+
+    class Watched(ScheduleEnv):
+        def __init__(self, **arguments):
+            super().__init__(**arguments)
+            opened.append(self)
+
+    gymnasium.register("polyrl/Watched-v0", Watched, order_enforce=False, disable_env_checker=True)
+    try:
+        agent = make_agent(model_dir=tmp_path)
+        agent.train("polyrl/Watched-v0", first_update=4, timesteps=8)
+        agent.evaluate("polyrl/Watched-v0", episodes=2)
+        next(agent.predict("polyrl/Watched-v0"))
+        monkeypatch.setattr(EnvDriver, "step", lambda self, actions: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            agent.train("polyrl/Watched-v0", first_update=4, timesteps=8)
+    finally:
+        del gymnasium.registry["polyrl/Watched-v0"]
+    live = [env for env in opened if env.seeds]  # gymnasium also makes one to look at its spaces, and closes it.
+    assert len(live) == 1 + 2 + 1 + 1
+    assert all(env.closings == 1 for env in live)

@@ -1,0 +1,179 @@
+"""The scripts from the command line: what a user types, and what comes back."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from polyrl.experiments import cli
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = [
+    "--nojit",
+    "--noprogress",
+    "--num_envs=2",
+    "--train_timesteps=300",
+    "--first_update=128",
+    "--update_frequency=8",
+    "--eval_frequency=200",
+    "--eval_episodes_while_training=2",
+    "--eval_episodes=3",
+]
+
+
+def start(script: str, *flags: str) -> subprocess.Popen:
+    command = [sys.executable, str(ROOT / "experiments" / f"cartpole_{script}.py"), *flags]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def finish(process: subprocess.Popen, status: int = 0) -> str:
+    """What it has written; an unexpected end shows it."""
+    output, _ = process.communicate(timeout=200)
+    assert process.returncode == status, output
+    assert "Traceback" not in output
+    return output
+
+
+def state_of(model_dir: Path) -> dict:
+    newest = max((model_dir / "checkpoints").glob("ckpt-*"))
+    return json.loads((newest / "state.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A short training run of each of two scripts, side by side: the directory and what was written to the console."""
+    root = tmp_path_factory.mktemp("runs")
+    processes = {script: start(script, *TINY, f"--model_dir={root / script}") for script in ("dqn", "ddqn")}
+    return {script: (root / script, finish(process)) for script, process in processes.items()}
+
+
+@pytest.fixture(scope="module")
+def c51_script():
+    """The module of the C51 script, whose flags are defined by the import."""
+    spec = importlib.util.spec_from_file_location("cartpole_c51_of_the_test", ROOT / "experiments" / "cartpole_c51.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+# The flags. -------------------------------------------------------------------------------------------------------------
+
+
+def test_every_flag_has_a_help_text_that_says_something(c51_script):
+    flags = cli.FLAGS.flags_by_module_dict()
+    found = [*flags["polyrl.experiments.cli"], *flags[c51_script.__name__]]
+    assert {"mode", "model_dir", "temperature", "num_atoms", "double"} <= {flag.name for flag in found}
+    for flag in found:
+        assert flag.help, flag.name
+        assert len(flag.help.split()) >= 2 or flag.help.endswith("."), flag.name
+        assert flag.help.rstrip().endswith((".", ">")), flag.name
+
+
+def test_every_hyper_parameter_is_a_flag_and_every_flag_of_a_model_a_hyper_parameter():
+    """What `params.json` keeps is what decides the outcome: all flags below that heading."""
+    names = [flag.name for flag in cli.FLAGS.flags_by_module_dict()["polyrl.experiments.cli"]]
+    assert set(cli.HYPER_PARAMETERS) <= set(names)
+    source = Path(cli.__file__).read_text()
+    heading = source[source.index("# Hyper-parameters. ---") : source.index("HYPER_PARAMETERS = (")]
+    assert [name for name in names if f'"{name}"' in heading and name not in cli.HYPER_PARAMETERS] == []
+
+
+# The scripts. -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("script", ["dqn", "ddqn"])
+def test_a_script_trains_to_its_budget_and_evaluates(runs, script):
+    model_dir, output = runs[script]
+    state = state_of(model_dir)
+    assert state["global_timestep"] == 300
+    assert state["global_step"] == 300 // 8 - 128 // 8
+    for words in ("budget of timesteps reached: 300 of 300", "mean_reward", "3 episodes", "ckpt-"):
+        assert words in output
+    params = json.loads((model_dir / "params.json").read_text())["params"]
+    assert params["num_envs"] == 2
+    assert set(cli.HYPER_PARAMETERS) == set(params)
+    assert list((model_dir / "best").glob("ckpt-*"))
+
+
+def test_the_same_command_again_trains_no_further(runs):
+    model_dir, _ = runs["dqn"]
+    before = sorted((model_dir / "checkpoints").iterdir())
+    output = finish(start("dqn", *TINY, f"--model_dir={model_dir}", "--mode=train"))
+    assert sorted((model_dir / "checkpoints").iterdir()) == before
+    assert "Resuming from" in output
+    assert "environment step 300" in output
+
+
+def test_c51_goes_through_training_evaluation_and_inference(tmp_path):
+    """Evaluation and inference are told the directory and nothing else of the model: the rest is in it."""
+    model_dir, steps = tmp_path / "run", tmp_path / "out" / "steps.jsonl"
+    finish(start("c51", *TINY, f"--model_dir={model_dir}", "--num_atoms=7", "--max_q_value=30", "--double"))
+    assert state_of(model_dir)["global_timestep"] == 300
+    others = [
+        start("c51", "--mode=eval", f"--model_dir={model_dir}", "--eval_episodes=4", "--nojit", "--checkpoint=latest"),
+        start("c51", "--mode=infer", f"--model_dir={model_dir}", "--nojit", f"--output={steps}", "--infer_episodes=2",
+              "--temperature=100"),
+    ]  # fmt: skip
+    evaluation, inference = map(finish, others)
+    for words in ("mean_reward", "4 episodes", "ckpt-000000300"):
+        assert words in evaluation
+    assert "mean_reward" in inference
+    lines = [json.loads(line) for line in steps.read_text().splitlines()]
+    assert {line["episode"] for line in lines} == {0, 1}
+    assert len(lines) > 10
+    actions = [line["action"] for line in lines]
+    greedy = [int(np.argmax(line["q"])) for line in lines]
+    assert set(actions) == {0, 1}
+    assert actions != greedy
+    for line in lines:
+        np.testing.assert_allclose(line["support"], np.linspace(0.0, 30.0, 7), rtol=1e-6)
+        assert sum(line["probabilities"]) == pytest.approx(1.0, abs=1e-5)
+        assert (len(line["state"]), len(line["q"]), line["reward"]) == (4, 2, 1.0)
+    assert [line["done"] or line["truncated"] for line in lines].count(True) == 2
+
+
+# What goes wrong. -------------------------------------------------------------------------------------------------------
+
+
+def test_mistakes_are_told_in_one_message_each(runs, tmp_path):
+    """Side by side: each costs the start of a process."""
+    model_dir, _ = runs["dqn"]
+    empty = tmp_path / "empty"
+    processes = {
+        "untrained": start("dqn", "--mode=eval", f"--model_dir={empty}"),
+        "mode": start("dqn", "--mode=evaluation", f"--model_dir={empty}"),
+        "conflict": start("dqn", *TINY, f"--model_dir={model_dir}", "--learning_rate=0.25", "--batch_size=32"),
+        "argument": start("dqn", "train", f"--model_dir={empty}"),
+    }
+    try:
+        untrained = finish(processes["untrained"], 1)
+        assert "NotTrainedError: There is no checkpoint" in untrained
+        assert str(empty) in untrained
+        unknown = finish(processes["mode"], 1)
+        for mode in ("train", "eval", "infer", "train_and_eval", "continuous_eval", "continuous_train_and_eval"):
+            assert mode in unknown
+        conflict = finish(processes["conflict"], 1)
+        assert "learning_rate: 0.001 there, 0.25 now" in conflict
+        assert "batch_size: 128 there, 32 now" in conflict
+        assert "num_envs" not in conflict
+        assert "unknown arguments: train" in finish(processes["argument"], 1)
+    finally:
+        for process in processes.values():
+            process.kill()
+            process.wait()
+    assert not empty.exists()
+    assert state_of(model_dir)["global_timestep"] == 300
+
+
+def test_help_shows_every_flag(c51_script):
+    output = finish(start("c51", "--help"), 1)  # absl's exit status after --help.
+    flags = cli.FLAGS.flags_by_module_dict()
+    for flag in [*flags["polyrl.experiments.cli"], *flags[c51_script.__name__]]:
+        assert f"--{flag.name}" in output or f"--[no]{flag.name}" in output

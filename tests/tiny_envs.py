@@ -1,0 +1,214 @@
+"""Environments small enough that everything about them is known beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+
+class Step(NamedTuple):
+    """What a `ScheduleEnv` gives for one step, before any vector environment touches it."""
+
+    state: tuple[int, ...]
+    reward: float
+    terminated: bool
+    truncated: bool
+    next_state: tuple[int, ...]
+
+
+class Bad(NamedTuple):
+    """A value that is put into `where` ('observation' or 'reward') at step `t` of an episode; t=0 is its reset."""
+
+    where: str
+    episode: int
+    t: int
+    value: float = float("nan")
+
+
+class ScheduleEnv(gymnasium.Env):
+    """Observations say where they come from: `(number, episode, t, last action + 1)`; the last one is 0 after a reset.
+
+    Args:
+        number: tells environments apart.
+        lengths: the k-th episode has `lengths[k % len(lengths)]` steps.
+        ends: how it ends, in the same way: 'terminated', 'truncated', 'both'.
+        start: the first action of the action space.
+        dtype: of the observations.
+        reuse_buffer: gives the same array for each observation.
+        bad: where a value is broken.
+        first: number of the first episode.
+    """
+
+    NUM_ACTIONS = 3
+
+    def __init__(
+        self,
+        number: int = 0,
+        lengths: Sequence[int] = (3,),
+        ends: Sequence[str] = ("terminated",),
+        start: int = 0,
+        dtype: Any = np.float32,
+        reuse_buffer: bool = False,
+        bad: Bad | None = None,
+        first: int = 0,
+    ):
+        self.observation_space = Box(0, 200, (4,), dtype)
+        self.action_space = Discrete(self.NUM_ACTIONS, start=start)
+        self._number, self._lengths, self._ends = number, lengths, ends
+        self._buffer = np.zeros(4, dtype) if reuse_buffer else None
+        self._bad = bad
+        self._episode = first - 1
+        self.steps = self.closings = 0
+        self.seeds: list[int | None] = []
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.seeds.append(seed)
+        self._episode += 1
+        self._t = 0
+        return self._observation(0), {}
+
+    def step(self, action):
+        if not self.action_space.contains(action):
+            raise ValueError(f"{action!r} is no action.")
+        self._t += 1
+        self.steps += 1
+        over = self._t == self._lengths[self._episode % len(self._lengths)]
+        end = self._ends[self._episode % len(self._ends)]
+        reward = self._bad.value if self._is_bad("reward") else self.reward(self._number, self._t)
+        observation = self._observation(int(action) - int(self.action_space.start) + 1)
+        return observation, reward, over and end != "truncated", over and end != "terminated", {}
+
+    def close(self):
+        self.closings += 1
+
+    @staticmethod
+    def reward(number: int, t: int) -> float:
+        return 10.0 * number + t
+
+    def _observation(self, action: int) -> np.ndarray:
+        values = np.array([self._number, self._episode, self._t, action], self.observation_space.dtype)
+        if self._is_bad("observation"):
+            values[2] = self._bad.value
+        if self._buffer is None:
+            return values
+        self._buffer[:] = values
+        return self._buffer
+
+    def _is_bad(self, where: str) -> bool:
+        return self._bad is not None and self._bad[:3] == (where, self._episode, self._t)
+
+
+def expected_steps(
+    actions: Iterator[int], number: int = 0, lengths: Sequence[int] = (3,), ends: Sequence[str] = ("terminated",)
+) -> Iterator[Step]:
+    """What a `ScheduleEnv` shall go through, loop by loop."""
+    episode = 0
+    while True:
+        state = (number, episode, 0, 0)
+        for t in range(1, lengths[episode % len(lengths)] + 1):
+            following = (number, episode, t, next(actions) + 1)
+            over, end = t == lengths[episode % len(lengths)], ends[episode % len(ends)]
+            yield Step(state, 10.0 * number + t, over and end != "truncated", over and end != "terminated", following)
+            state = following
+        episode += 1
+
+
+class BanditEnv(gymnasium.Env):
+    """Shows one of `arms` as a one-hot vector; reward 1 for pulling that one, else 0; the episode is over."""
+
+    def __init__(self, arms: int = 3):
+        self.observation_space = Box(0, 1, (arms,), np.float32)
+        self.action_space = Discrete(arms)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self._arm = int(self.np_random.integers(self.action_space.n))
+        return self._observation(), {}
+
+    def step(self, action):
+        return self._observation(), float(action == self._arm), True, False, {}
+
+    def _observation(self) -> np.ndarray:
+        return np.eye(self.action_space.n, dtype=np.float32)[self._arm]
+
+
+class ChainEnv(gymnasium.Env):
+    """Three links: action 1 goes on, and to the end of the chain for a reward of 1; action 0 takes 0.2 and ends at once."""
+
+    LENGTH = 3
+    OPTIMUM = 1.0
+
+    def __init__(self):
+        self.observation_space = Box(0, 1, (self.LENGTH + 1,), np.float32)
+        self.action_space = Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self._link = 0
+        return self._observation(), {}
+
+    def step(self, action):
+        if action == 0:
+            return self._observation(), 0.2, True, False, {}
+        self._link += 1
+        over = self._link == self.LENGTH
+        return self._observation(), float(over), over, False, {}
+
+    def _observation(self) -> np.ndarray:
+        return np.eye(self.LENGTH + 1, dtype=np.float32)[self._link]
+
+
+class ConstantEnv(gymnasium.Env):
+    """The same observation and reward 1 at each step, for ever, or until the `length`-th step terminates it."""
+
+    def __init__(self, length: int | None = None):
+        self.observation_space = Box(0, 1, (1,), np.float32)
+        self.action_space = Discrete(2)
+        self._length = length
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self._t = 0
+        return np.ones(1, np.float32), {}
+
+    def step(self, action):
+        self._t += 1
+        return np.ones(1, np.float32), 1.0, self._t == self._length, False, {}
+
+
+class ScriptedEnv(gymnasium.Env):
+    """One-step episodes; the reward is that of the rollout at hand: each reset with a seed begins the next one.
+
+    What evaluations find can so be written down beforehand: `ScriptedEnv([5.0, 3.0])` gives 5 to the first one, 3 to those
+    after.
+    """
+
+    def __init__(self, rewards: Sequence[float]):
+        self.observation_space = Box(0, 200, (4,), np.float32)
+        self.action_space = Discrete(ScheduleEnv.NUM_ACTIONS)
+        self._rewards = list(rewards)
+        self.rollouts = 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.rollouts += seed is not None
+        return np.zeros(4, np.float32), {}
+
+    def step(self, action):
+        return np.zeros(4, np.float32), self._rewards[min(self.rollouts, len(self._rewards)) - 1], True, False, {}
+
+
+def vector(*envs: gymnasium.Env) -> SyncVectorEnv:
+    """A vector of these environments that resets in the same step."""
+    return SyncVectorEnv([lambda env=env: env for env in envs], autoreset_mode=AutoresetMode.SAME_STEP)
+
+
+for _name, _env in (("Schedule", ScheduleEnv), ("Bandit", BanditEnv), ("Chain", ChainEnv), ("Constant", ConstantEnv)):
+    gymnasium.register(f"polyrl/Tiny{_name}-v0", _env, order_enforce=False, disable_env_checker=True)
+gymnasium.register("polyrl/TinyLimited-v0", ConstantEnv, max_episode_steps=5, order_enforce=False, disable_env_checker=True)
