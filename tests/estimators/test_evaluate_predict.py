@@ -153,15 +153,18 @@ class Noted(ConstantEnv):
 
 
 def test_evaluation_and_prediction_are_greedy_though_training_acts_at_random(agent):
+    """Side by side: all random actions of one step of a rollout would be drawn with one seed."""
     model_fn = q_model_fn(num_states=1, num_actions=2, exploration_config=RandomExplorationConfig())
-    training, evaluation, prediction = Noted(), Noted(), Noted()
+    training, evaluation, prediction = ([Noted() for _ in range(6)] for _ in range(3))
     trained = agent(model_fn)
-    trained.train(training, first_update=BATCH, timesteps=60)
-    trained.evaluate(evaluation, episodes=3)
-    list(trained.predict(prediction, episodes=3))
-    assert set(training.actions) == {0, 1}
-    assert len(evaluation.actions) == len(prediction.actions) == 60
-    assert len(set(evaluation.actions + prediction.actions)) == 1
+    trained.train(vector(*training), first_update=6, update_frequency=6, timesteps=60)
+    trained.evaluate(vector(*evaluation), episodes=6)
+    list(trained.predict(vector(*prediction), episodes=6))
+    for env in training:
+        assert set(env.actions) == {0, 1}
+    (greedy,) = {action for env in (*evaluation, *prediction) for action in env.actions}
+    assert trained.act(np.ones(1)) == greedy
+    assert {len(env.actions) for env in (*evaluation, *prediction)} == {20}
 
 
 def test_the_same_checkpoint_gives_the_same_evaluation_again(agent, tmp_path):

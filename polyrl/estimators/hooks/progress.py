@@ -11,6 +11,7 @@ from polyrl.estimators.hooks.base import Cadence, Hook
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 if TYPE_CHECKING:
     from polyrl.estimators.training import TrainingRun
@@ -18,13 +19,21 @@ if TYPE_CHECKING:
 logger = logging.getLogger("polyrl")
 
 
-def describe(run: TrainingRun) -> str:
-    """One line on where the run is: episodes, mean reward, exploration rate, loss."""
-    parts = [f"episode {run.episode}"]
+def describe_rewards(run: TrainingRun) -> str:
+    """The mean reward of the last episodes, and of the last evaluation."""
+    parts = []
     if run.episodes:
         parts.append(f"reward {np.mean([episode.reward for episode in run.episodes]):.1f}")
     if run.last_evaluation is not None:
         parts.append(f"eval {run.last_evaluation['mean_reward']:.1f}")
+    return ", ".join(parts)
+
+
+def describe(run: TrainingRun) -> str:
+    """One line on where the run is: episodes, mean rewards, exploration rate, loss."""
+    parts = [f"episode {run.episode}"]
+    if run.episodes:
+        parts.append(describe_rewards(run))
     if np.isfinite(run.exploration_rate):
         parts.append(f"exploration {run.exploration_rate:.2f}")
     if run.step:
@@ -57,12 +66,12 @@ class ProgressHook(Hook):
     def __init__(self, console: Console, refresh_secs: float = 0.5):
         self._cadence = Cadence(None, refresh_secs)
         self._progress = Progress(
-            TextColumn("[bold]training"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[speed]}"),
-            TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[text]}"),
+            # All of it fits into 80 columns.
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            TextColumn("{task.fields[speed]}", table_column=Column(no_wrap=True)),
+            TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
+            TextColumn("{task.fields[text]}", table_column=Column(no_wrap=True)),
             console=console,
             auto_refresh=False,
         )
@@ -89,5 +98,5 @@ class ProgressHook(Hook):
         speed = f"{(run.timestep - timestep) / max(now - then, 1e-9):.0f}/s"
         self._mark = (now, run.timestep)
         assert self._task is not None
-        self._progress.update(self._task, completed=run.timestep, text=describe(run), speed=speed)
+        self._progress.update(self._task, completed=run.timestep, text=describe_rewards(run), speed=speed)
         self._progress.refresh()
