@@ -30,8 +30,8 @@ class EstimatorSpec:
         eval_metric_ops: dict of tf-keras metrics, already updated with this batch.
         extra_ops: dict of anything a model wants to hand to its agent.
         export_outputs: dict from signature name to a dict of tensors, for serving.
-        training_hooks: hooks that train with this model.
-        evaluation_hooks: hooks that run when this model is evaluated.
+        training_hooks: hooks (`polyrl.estimators.hooks.Hook`) that run while this model trains.
+        evaluation_hooks: hooks that belong to an evaluation; `Agent` does not run any yet and refuses them.
     """
 
     mode: str

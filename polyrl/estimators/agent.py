@@ -106,7 +106,7 @@ class Agent:
             max_episodes: episodes in all.
             timesteps: environment steps from here on, summed over parallel environments.
             max_timesteps: environment steps in all.
-            hooks: run after those the agent attaches itself.
+            hooks: run after those that the agent attaches itself, and the model's `training_hooks`.
 
         Raises:
             ValueError: for budgets that are not positive or contradict each other, or a `first_update` below the batch size.
@@ -128,9 +128,7 @@ class Agent:
                 f"first_update={first_update} must be at least the memory's batch_size={self.memory.batch_size}: an update "
                 "needs a batch of environment steps."
             )
-        for hook in hooks:
-            if not isinstance(hook, Hook):
-                raise TypeError(f"hooks: {hook!r} must be a Hook.")
+        _hooks("hooks", hooks)
         check_same_params(self.model_dir, self.params.to_dict())
         vector, owned = open_env(env)
         try:
@@ -147,7 +145,7 @@ class Agent:
                 memory=self.memory,
                 checkpoints=self.checkpoints,
                 budget=Budget.starting_from(step, timestep, episode, **budgets),
-                hooks=[*self._default_hooks(), *hooks],
+                hooks=[*self._default_hooks(), *_hooks("training_hooks", self._training.hooks), *_hooks("hooks", hooks)],
                 first_update=first_update,
                 update_frequency=update_frequency,
                 restored=restored,
@@ -306,3 +304,10 @@ class Agent:
         """One seed for each environment, other ones at another stage of training."""
         timestep = int(self._scope.global_timestep.numpy())
         return [stream_seed(self.config.seed, f"{stream}/{timestep}/{index}")[0] for index in range(driver.num_envs)]
+
+
+def _hooks(name: str, hooks: Sequence[Any]) -> Sequence[Hook]:
+    for hook in hooks:
+        if not isinstance(hook, Hook):
+            raise TypeError(f"{name}: {hook!r} must be a Hook.")
+    return hooks

@@ -42,6 +42,7 @@ class TrainingCalls:
         # It runs once in a thousand steps: not worth the seconds that XLA takes to compile it.
         self._iterate_with_summaries = tf.function(self._build_iteration, autograph=False)
         self.summary_options: tuple[str, ...] = ()
+        self.hooks: tuple[Any, ...] = ()
 
     def build(self, state: np.ndarray, num_actions: int) -> None:
         """Creates every variable (networks, optimizer, memory) without running anything; `state` is `[N, ...]`.
@@ -109,6 +110,7 @@ class TrainingCalls:
         if spec.train_op is None or spec.loss is None:
             raise ValueError("model_fn must return loss and train_op in mode 'train' with labels.")
         spec.train_op()
+        self.hooks = tuple(spec.training_hooks)
         self.summary_options = tuple(spec.extra_ops.get("summary_options", ()))
         return spec.loss, spec.extra_ops.get("summaries", Summaries.empty())
 
@@ -151,6 +153,8 @@ class RolloutCalls:
         spec = self._model_fn(features, labels, Modes.EVAL)
         if spec.loss is None:
             raise ValueError("model_fn must return a loss in mode 'eval' with labels.")
+        if spec.evaluation_hooks:
+            raise ValueError("evaluation_hooks are not run yet: leave them out, or act on what Agent.evaluate returns.")
         self.metrics = dict(spec.eval_metric_ops)
         return spec.loss, self._build_greedy(state)
 

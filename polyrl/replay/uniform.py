@@ -47,9 +47,10 @@ class UniformReplay(tf.Module):
     def add(self, rows: Mapping[str, tf.Tensor]) -> None:
         """Stores `N` rows `[N, ...]`; the oldest give way."""
         count = next(iter(rows.values())).shape[0]
-        positions = (self.inserted + tf.range(count, dtype=tf.int64)) % self.size  # [N]
+        skipped = max(count - self.size, 0)  # No position is written twice in one call: its order would not be defined.
+        positions = (self.inserted + tf.range(skipped, count, dtype=tf.int64)) % self.size  # [N]
         for name, values in rows.items():
-            self.columns[name].scatter_nd_update(positions[:, tf.newaxis], values)
+            self.columns[name].scatter_nd_update(positions[:, tf.newaxis], values[skipped:])
         self.inserted.assign_add(count)
 
     def sample(self, seed: tf.Tensor) -> dict[str, tf.Tensor]:

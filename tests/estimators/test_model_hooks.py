@@ -1,0 +1,49 @@
+"""Hooks that a model hands over in its spec have an effect or are refused."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from polyrl.estimators.hooks import Hook
+
+import pytest
+from tiny_agents import counting_model_fn
+from tiny_envs import ScheduleEnv
+
+
+class Counting(Hook):
+    def __init__(self):
+        self.updates = 0
+
+    def after_update(self, run: Any) -> None:
+        self.updates += 1
+
+
+def with_hooks(**hooks: Any) -> Any:
+    """The counting model, with hooks in each spec that has a loss."""
+
+    def model_fn(features, labels, mode):
+        spec = counting_model_fn(features, labels, mode)
+        return dataclasses.replace(spec, **hooks) if labels is not None else spec
+
+    return model_fn
+
+
+def test_training_hooks_of_the_spec_run(agent):
+    hook = Counting()
+    result = agent(with_hooks(training_hooks=[hook])).train(ScheduleEnv(), first_update=4, timesteps=10)
+    assert hook.updates == result.global_step == 6
+
+
+def test_a_training_hook_that_is_none_is_refused_before_anything_is_written(agent, tmp_path):
+    with pytest.raises(TypeError, match="training_hooks: 'no hook' must be a Hook"):
+        agent(with_hooks(training_hooks=["no hook"])).train(ScheduleEnv(), first_update=4, timesteps=10)
+    assert not (tmp_path / "run").exists()
+
+
+def test_evaluation_hooks_of_the_spec_are_refused(agent):
+    made = agent(with_hooks(evaluation_hooks=[Counting()]))
+    made.train(ScheduleEnv(), first_update=4, timesteps=10)
+    with pytest.raises(ValueError, match="evaluation_hooks"):
+        made.evaluate(ScheduleEnv(), episodes=1)
