@@ -87,7 +87,7 @@ def open_env(env: EnvLike, num_envs: int | None = None) -> tuple[VectorEnv, bool
         raise TypeError(f"env={env!r} must be a GymEnvironment, a gymnasium environment, or an id.")
     try:
         _check(vector)
-    except Exception:
+    except (TypeError, ValueError):
         if owned:
             vector.close()
         raise

@@ -323,13 +323,10 @@ CALLS = {
 
 @pytest.mark.parametrize("before", [False, True], ids=["first_call", "after_a_call_that_fitted"])
 @pytest.mark.parametrize("ask", CALLS)
-def test_an_environment_with_another_number_of_actions_is_refused(agent, ask, before):
-    asked = agent(q_model_fn())
-    asked.train(schedule(), first_update=BATCH, timesteps=1)
+def test_an_environment_with_another_number_of_actions_is_refused(dqn, agent, ask, before):
+    asked = agent(q_model_fn()) if ask == "train" else make_agent(q_model_fn(), model_dir=dqn)
     if before:
         CALLS[ask](asked, schedule())
-    else:
-        asked = agent(q_model_fn())
     with pytest.raises(ValueError, match="num_actions=3, the environment has 2"):
         CALLS[ask](asked, Fewer())
 

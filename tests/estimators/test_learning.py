@@ -10,7 +10,7 @@ import pytest
 from tiny_agents import KINDS, make_agent, q_model_fn
 from tiny_envs import ChainEnv
 
-SEEDS = [0, 1, 2]
+SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))]
 NUM_ENVS = 8
 
 

@@ -54,7 +54,7 @@ def state_of(directory: Path) -> dict[str, bytes]:
 # What comes back. -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("kind", "jit"), [("dqn", True), ("c51_double", False)])
+@pytest.mark.parametrize(("kind", "jit"), [("dqn", True), pytest.param("c51_double", False, marks=pytest.mark.slow)])
 def test_a_run_resumed_between_episodes_is_the_run_that_was_not_interrupted(agent, tmp_path, kind, jit):
     """F11: weights, optimizer, target network, memory, exploration and sampling go on bit for bit."""
     steps = 2 * LENGTH * 4
