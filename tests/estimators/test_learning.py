@@ -14,7 +14,7 @@ SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))]
 NUM_ENVS = 8
 
 
-def learner(kind: str, num_states: int, num_actions: int, seed: int, **arguments):
+def learner(model_dir, kind: str, num_states: int, num_actions: int, seed: int, **arguments):
     """An agent that learns fast."""
     settings = {
         "units": 16,
@@ -25,7 +25,7 @@ def learner(kind: str, num_states: int, num_actions: int, seed: int, **arguments
         "discount": 0.9,
     }
     model_fn = q_model_fn(kind, num_states=num_states, num_actions=num_actions, **{**settings, **arguments})
-    return make_agent(model_fn, batch_size=32, size=4_000, seed=seed)
+    return make_agent(model_fn, model_dir=model_dir, batch_size=32, size=4_000, seed=seed)
 
 
 def learn(agent, env: GymEnvironment, updates: int):
@@ -35,17 +35,17 @@ def learn(agent, env: GymEnvironment, updates: int):
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_bandit_is_solved(kind, seed):
-    agent = learner(kind, 3, 3, seed)
+def test_the_bandit_is_solved(tmp_path, kind, seed):
+    agent = learner(tmp_path, kind, 3, 3, seed)
     learn(agent, GymEnvironment("polyrl/TinyBandit-v0", NUM_ENVS), 100)
     assert agent.evaluate("polyrl/TinyBandit-v0", 60)["mean_reward"] == 1.0
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_chain_is_solved(kind, seed):
+def test_the_chain_is_solved(tmp_path, kind, seed):
     """The small reward at hand is passed over for the larger one three steps away."""
-    agent = learner(kind, 4, 2, seed)
+    agent = learner(tmp_path, kind, 4, 2, seed)
     learn(agent, GymEnvironment("polyrl/TinyChain-v0", NUM_ENVS), 300)
     result = agent.evaluate("polyrl/TinyChain-v0", 20)
     assert (result["min_reward"], result["mean_ep_length"]) == (ChainEnv.OPTIMUM, ChainEnv.LENGTH)
@@ -62,12 +62,12 @@ def test_the_chain_is_solved(kind, seed):
     ],
     ids=["truncated", "terminated"],
 )
-def test_values_reach_beyond_a_truncation_but_not_beyond_a_termination(kind, env, value, tolerance):
+def test_values_reach_beyond_a_truncation_but_not_beyond_a_termination(tmp_path, kind, env, value, tolerance):
     """A14: the return of an episode that a time limit cut off was taken for all there was to get."""
     # Huber's loss would lean towards the median of the two targets; a squared error and C51 give the mean.
     atoms = {"max_q_value": 10.0, "num_atoms": 21}
     arguments = atoms if kind.startswith("c51") else {"loss_config": MeanSquaredErrorConfig()}
-    agent = learner(kind, 1, 2, 0, discount=0.8, **arguments)
+    agent = learner(tmp_path, kind, 1, 2, 0, discount=0.8, **arguments)
     learn(agent, env, 400)
     q = next(agent.predict(env))["q"]
     np.testing.assert_allclose(q, value, rtol=tolerance)

@@ -77,7 +77,7 @@ def test_an_unknown_schedule_is_refused_with_the_list_and_the_nearest_before_any
 
 def test_an_experiment_fn_that_returns_something_else_is_refused(tmp_path):
     with pytest.raises(TypeError, match="must return an RLExperiment"):
-        run_experiment(lambda output_dir: make_agent(), tmp_path, "train")
+        run_experiment(lambda output_dir: make_agent(model_dir=output_dir), tmp_path, "train")
 
 
 @pytest.mark.parametrize(
