@@ -19,9 +19,10 @@ _FILE = "params.json"
 
 
 def read_params(model_dir: Path) -> dict[str, Any] | None:
-    """The hyper-parameters a `model_dir` was trained with; None if it was not."""
+    """The hyper-parameters a `model_dir` was trained with; None if it holds no checkpoint of it."""
     path = model_dir / _FILE
-    return json.loads(path.read_text())["params"] if path.is_file() else None
+    trained = any(model_dir.glob("checkpoints/ckpt-*/state.json"))
+    return json.loads(path.read_text())["params"] if trained and path.is_file() else None
 
 
 def write_params(model_dir: Path, params: Mapping[str, Any], config: Mapping[str, Any]) -> None:

@@ -145,7 +145,10 @@ class TrainingRun:
 
         An error leaves the checkpoints as they are.
         """
-        try:
+        with contextlib.ExitStack() as stack:
+            # Each is closed, in their order, even if one before it raises.
+            for hook in reversed(self._hooks):
+                stack.callback(hook.close)
             with self._signals():
                 self._call("begin")
                 spent = self.budget.reached(self.step, self.timestep, self.episode)
@@ -155,9 +158,6 @@ class TrainingRun:
                     self._loop()
                 self._call("end")
                 path = self._save()
-        finally:
-            for hook in self._hooks:
-                hook.close()
         assert self._stop_reason is not None
         return TrainingResult(self.step, self.timestep, self.episode, self._stop_reason, self._signal, path)
 

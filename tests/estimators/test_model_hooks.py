@@ -47,3 +47,30 @@ def test_evaluation_hooks_of_the_spec_are_refused(agent):
     made.train(ScheduleEnv(), first_update=4, timesteps=10)
     with pytest.raises(ValueError, match="evaluation_hooks"):
         made.evaluate(ScheduleEnv(), episodes=1)
+
+
+def test_every_hook_is_closed_though_one_of_them_fails_to(agent):
+    closed = []
+
+    class Closing(Hook):
+        def __init__(self, name: str, fails: bool):
+            self.name, self.fails = name, fails
+
+        def close(self) -> None:
+            closed.append(self.name)
+            if self.fails:
+                raise OSError("no space")
+
+    with pytest.raises(OSError, match="no space"):
+        agent().train(ScheduleEnv(), first_update=4, timesteps=5, hooks=[Closing("first", True), Closing("second", False)])
+    assert closed == ["first", "second"]
+
+
+def test_parameters_of_a_run_that_failed_before_its_first_checkpoint_bind_nobody(agent):
+    class Failing(Hook):
+        def after_act(self, run: Any) -> None:
+            raise ArithmeticError("no number")
+
+    with pytest.raises(ArithmeticError):
+        agent(params={"learning_rate": 1.0}).train(ScheduleEnv(), first_update=4, timesteps=5, hooks=[Failing()])
+    assert agent(params={"learning_rate": 0.1}).train(ScheduleEnv(), first_update=4, timesteps=5).global_timestep == 5
