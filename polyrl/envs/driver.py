@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from polyrl.errors import NonFiniteError
 
@@ -15,13 +15,15 @@ from gymnasium.vector import VectorEnv
 class Transitions(NamedTuple):
     """One step of `N` environments. `done` means terminated: a truncated episode has a true `next_state` and is not done.
 
-    `state` `[N, ...]`; `action` int32 `[N]`; `reward` float32 `[N]`; `done` float32 `[N]`; `next_state` `[N, ...]`.
+    `state` `[N, ...]`; `action` int32 `[N]`; `reward` float32 `[N]`; `done` float32 `[N]`; `truncated` float32 `[N]`, 1 where
+    the episode was ended by a limit; `next_state` `[N, ...]`.
     """
 
     state: np.ndarray
     action: np.ndarray
     reward: np.ndarray
     done: np.ndarray
+    truncated: np.ndarray
     next_state: np.ndarray
 
 
@@ -76,22 +78,38 @@ class EnvDriver:
         following = self._checked("observation", observation, actions)
         self._rewards += reward
         self._lengths += 1
-        next_state, episodes = following, []
+        next_state, episodes = following, list[Episode]()
         ended = np.flatnonzero(terminated | truncated)
         if ended.size:
             next_state = following.copy()
             for index in ended:
                 next_state[index] = info["final_obs"][index]
-                episodes.append(self._finish(int(index), not terminated[index]))
+            episodes = self._finish(ended, terminated, info)
             self._checked("final observation", next_state, actions)
-        transitions = Transitions(self.state, actions.astype(np.int32), reward, terminated.astype(np.float32), next_state)
+        done = np.asarray(terminated, np.float32)
+        cut = np.asarray(truncated & ~terminated, np.float32)
+        transitions = Transitions(self.state, actions.astype(np.int32), reward, done, cut, next_state)
         self.state = following
         return transitions, episodes
 
-    def _finish(self, index: int, truncated: bool) -> Episode:
-        episode = Episode(float(self._rewards[index]), int(self._lengths[index]), index, truncated)
-        self._rewards[index], self._lengths[index] = 0.0, 0
-        return episode
+    def _finish(self, ended: np.ndarray, terminated: np.ndarray, info: Mapping[str, Any]) -> list[Episode]:
+        """The episodes that are over, by the environment's own statistics if it gives any.
+
+        Those are in the form of gymnasium's vector `RecordEpisodeStatistics`, and tell of the game beneath what is changed for
+        the learner: the true rewards where those of the transitions are clipped, and one episode where a lost life ends one
+        for the learner (`info["_episode"]` is False then).
+        """
+        rewards, lengths, over = self._rewards, self._lengths, np.ones(self.num_envs, np.bool_)
+        statistics = info.get("episode")
+        if isinstance(statistics, Mapping):
+            rewards, lengths, over = statistics["r"], statistics["l"], info["_episode"]
+        episodes = [
+            Episode(float(rewards[index]), int(lengths[index]), int(index), not terminated[index])
+            for index in ended
+            if over[index]
+        ]
+        self._rewards[ended], self._lengths[ended] = 0.0, 0
+        return episodes
 
     def _checked(self, name: str, values: np.ndarray, actions: np.ndarray | None) -> np.ndarray:
         """A copy in the driver's dtype (environments reuse their buffers); refuses NaN and infinity."""

@@ -19,6 +19,7 @@ from polyrl.estimators.budget import Budget
 from polyrl.estimators.checkpoints import CheckpointManager, read_state
 from polyrl.estimators.compiled import RolloutCalls, TrainingCalls
 from polyrl.estimators.hooks import CheckpointHook, Hook, LoggingHook, NanHook, ProgressHook, StopHook, SummaryHook
+from polyrl.estimators.loops import UpdateSchedule, open_loop
 from polyrl.estimators.model_fn import ModelFn
 from polyrl.estimators.params import check_same_params, write_params
 from polyrl.estimators.run_config import RunConfig
@@ -72,8 +73,8 @@ class Agent:
         self._scope = Scope(self.config.seed)
         self.checkpoints = CheckpointManager(self.model_dir, self.config.keep_checkpoint_max)
         self._model_fn = ModelFn(model_fn, self._scope, self.params, self.config)
-        self._rollouts = RolloutCalls(self._model_fn, self.config.jit)
-        self._training = TrainingCalls(self._model_fn, self._scope, memory, self.config.jit)
+        self._rollouts = RolloutCalls(self._model_fn, self.config.jit != "off")
+        self._training = TrainingCalls(self._model_fn, self._scope, memory)
         self._writers: dict[str, tf.summary.SummaryWriter] = {}
 
     # Training. ----------------------------------------------------------------------------------------------------------
@@ -130,33 +131,27 @@ class Agent:
             )
         _hooks("hooks", hooks)
         check_same_params(self.model_dir, self.params.to_dict())
-        vector, owned = open_env(env)
-        try:
-            driver = EnvDriver(vector)
-            logger.info("Compiling the training loop; its first calls take some seconds.")
-            self._training.build(driver.state, driver.num_actions)
+        schedule = UpdateSchedule(first_update, update_frequency)
+        with open_loop(env, self._training, self._scope, schedule) as loop:
             restored = self._resume()
             counters = (self._scope.global_step, self._scope.global_timestep, self._scope.global_episode)
             step, timestep, episode = (int(counter.numpy()) for counter in counters)
+            budget = Budget.starting_from(step, timestep, episode, **budgets)
+            loop.compile(self.config.uses_xla(budget.timestep))
             run = TrainingRun(
-                driver=driver,
+                loop=loop,
                 calls=self._training,
                 scope=self._scope,
                 memory=self.memory,
                 checkpoints=self.checkpoints,
-                budget=Budget.starting_from(step, timestep, episode, **budgets),
+                budget=budget,
                 hooks=[*self._default_hooks(), *_hooks("training_hooks", self._training.hooks), *_hooks("hooks", hooks)],
-                first_update=first_update,
-                update_frequency=update_frequency,
                 restored=restored,
                 evaluate=self._evaluate,
                 writer=self._writer,
             )
             write_params(self.model_dir, self.params.to_dict(), dataclasses.asdict(self.config))
             result = run.execute()
-        finally:
-            if owned:
-                vector.close()
         logger.info("Training ended: %s. Checkpoint: %s", result.stop_reason, result.checkpoint)
         return result
 

@@ -54,7 +54,3 @@ class Budget:
             if limit is not None and now >= limit:
                 return f"budget of {name} reached: {now} of {limit} {unit}"
         return None
-
-    def clip_updates(self, step: int, updates: int) -> int:
-        """As many of `updates` as the budget of updates still allows."""
-        return updates if self.step is None else max(0, min(updates, self.step - step))

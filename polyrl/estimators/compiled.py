@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from polyrl import functional
 from polyrl.envs import Transitions
+from polyrl.estimators.carried import CarriedState, PlainState
 from polyrl.estimators.model_fn import ModelFn
 from polyrl.models.scope import Scope
 from polyrl.modes import Modes
@@ -13,106 +18,163 @@ from polyrl.summaries import Summaries
 
 import numpy as np
 import tensorflow as tf
+import tf_keras
+
+logger = logging.getLogger("polyrl")
 
 
 class Outputs(NamedTuple):
     """What one iteration gives: `actions` int32 `[N]` for the present states; the mean `loss` of its updates (0 without); the
-    exploration rate; the summaries of the last update, if they were asked for.
+    exploration rate.
     """
 
     actions: tf.Tensor
     loss: tf.Tensor
     exploration_rate: tf.Tensor
-    summaries: Summaries
 
 
 class TrainingCalls:
-    """One call per iteration: store the transitions, learn, act.
+    """Builds and compiles what a training loop does on tensors: store, learn, act.
 
-    Everything it changes is a variable of the scope or the memory. Each variant (learning or not, with summaries or not) is
-    traced once.
+    Everything it changes is a variable of the scope, the memory, or the modules it is started with. Compiled with XLA, their
+    values are carried from call to call in a few tensors, see `CarriedState`; the variables are behind until `push`.
     """
 
-    def __init__(self, model_fn: ModelFn, scope: Scope, memory: UniformReplay, jit: bool):
+    def __init__(self, model_fn: ModelFn, scope: Scope, memory: UniformReplay):
         self._model_fn = model_fn
         self._scope = scope
         self._memory = memory
-        self._act = tf.function(self._build_act, jit_compile=jit, autograph=False)
-        self._iterate = tf.function(self._build_iteration, jit_compile=jit, autograph=False)
-        # It runs once in a thousand steps: not worth the seconds that XLA takes to compile it.
-        self._iterate_with_summaries = tf.function(self._build_iteration, autograph=False)
+        self._act = tf.function(self.build_act, autograph=False)
+        self._state: CarriedState | PlainState = PlainState()
+        self._started: tuple[bool, Sequence[tf.Module]] | None = None
+        self._compiled: dict[Hashable, Callable[..., Any]] = {}
+        self._built: tuple[tf.TensorSpec, int] | None = None
+        self._unroll = False
+        self._summaries: Any = None
         self.summary_options: tuple[str, ...] = ()
         self.hooks: tuple[Any, ...] = ()
 
-    def build(self, state: np.ndarray, num_actions: int) -> None:
-        """Creates every variable (networks, optimizer, memory) without running anything; `state` is `[N, ...]`.
+    def build(self, state: tf.TensorSpec, num_envs: int, num_actions: int) -> None:
+        """Creates every variable (networks, optimizer, memory) without running anything; `state` is the spec of one state.
 
         The model comes first: what it refuses leaves the memory alone.
         """
-        row = tf.TensorSpec(state.shape[1:], tf.as_dtype(state.dtype))
-        scalar, action = tf.TensorSpec([], tf.float32), tf.TensorSpec([], tf.int32)
-        self._act.get_concrete_function(tf.TensorSpec(state.shape, row.dtype))
+        if self._built == (state, num_envs):
+            self._model_fn.check_num_actions(num_actions)
+            return
+        states = tf.TensorSpec([num_envs, *state.shape], state.dtype)
+        self._act.get_concrete_function(states)
         self._model_fn.check_num_actions(num_actions)
-        self._memory.build(Transitions(row, action, scalar, scalar, row)._asdict())
+        scalar, action = tf.TensorSpec([], tf.float32), tf.TensorSpec([], tf.int32)
+        self._memory.build(Transitions(state, action, scalar, scalar, scalar, state)._asdict())
+        tf.function(self._build_update, autograph=False).get_concrete_function()
+        self._built, self._started, self._summaries = (state, num_envs), None, None
 
-        def batch(spec: tf.TensorSpec) -> tf.TensorSpec:
-            return tf.TensorSpec([state.shape[0], *spec.shape], spec.dtype)
+    def start(self, jit: bool, modules: Sequence[tf.Module] = ()) -> None:
+        """Gets ready for calls, with XLA or without; `modules` hold variables besides those of the scope and the memory.
 
-        columns = Transitions(*map(batch, (row, action, scalar, scalar, row)))
-        self._iterate.get_concrete_function(
-            columns, batch(row), tf.TensorSpec([], tf.int32), learn=True, several=False, summarize=False
-        )
+        The variables must have their values. What was compiled for the same modules is kept.
+        """
+        if self._started == (jit, modules):
+            self._state.pull()
+            return
+        self._started, self._compiled, self._state = (jit, modules), {}, PlainState()
+        self._unroll = jit and self.has_convolution()
+        if jit:
+            try:
+                self._state = CarriedState([self._scope, self._memory, *modules], self._build_update)
+            except functional.NotFunctionalError as error:
+                logger.info("The training loop is not compiled by XLA, which is slower: %s", error)
+
+    def compile(self, key: Hashable, function: Callable[..., Any], specs: Sequence[tf.TensorSpec]) -> Callable[..., Any]:
+        """Compiles a function of tensors that calls the `build_...` methods; once for each `key`, which stands for it."""
+        if key not in self._compiled:
+            started = time.monotonic()
+            compiled = self._state.compile(function, specs)
+
+            def first(*inputs: tf.Tensor) -> Any:
+                outputs = compiled(*inputs)  # XLA compiles at the first call.
+                logger.info("Compiled the training loop in %.1f s.", time.monotonic() - started)
+                self._compiled[key] = compiled
+                return outputs
+
+            return first
+        return self._compiled[key]
 
     def act(self, state: np.ndarray) -> np.ndarray:
-        """The exploring actions for `state` `[N, ...]`; nothing else happens."""
-        return self._act(state)[0].numpy()
+        """The exploring actions int32 `[N]` for `state` `[N, ...]`; the variables must be up to date."""
+        return self._act(tf.constant(state))[0].numpy()
 
-    def iterate(self, transitions: Transitions, state: np.ndarray, updates: int, summarize: bool) -> Outputs:
-        """Stores `transitions`, does `updates` updates, and acts on `state`."""
-        summarize = summarize and updates > 0
-        call = self._iterate_with_summaries if summarize else self._iterate
-        number = tf.constant(updates, tf.int32)
-        return call(transitions, state, number, learn=updates > 0, several=updates > 1, summarize=summarize)
+    def push(self) -> None:
+        """Brings all variables up to date."""
+        self._state.push()
 
-    def _build_act(self, state: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    @property
+    def unroll(self) -> bool:
+        """Whether loops are to be unrolled: XLA's loops on a CPU slow convolutions down twentyfold."""
+        return self._unroll
+
+    def has_convolution(self) -> bool:
+        """Whether a network convolves."""
+        kinds = (tf_keras.layers.Conv1D, tf_keras.layers.Conv2D, tf_keras.layers.Conv3D)
+        return any(isinstance(module, kinds) for module in self._scope.submodules)
+
+    def summaries(self) -> Summaries:
+        """The summaries of the next update, which is not done; the variables must be up to date."""
+        if self._summaries is None:
+            # Once in a thousand steps: not worth the seconds that XLA takes to compile it.
+            self._summaries = tf.function(self._build_summaries, autograph=False).get_concrete_function()
+            known = {variable.ref() for module in (self._scope, self._memory) for variable in module.variables}
+            self._generators = [v for v in self._summaries.variables if v.ref() not in known]
+        before = [variable.read_value() for variable in self._generators]
+        summaries = self._summaries()
+        for variable, value in zip(self._generators, before, strict=True):
+            variable.assign(value)
+        return summaries
+
+    # What compiled functions are made of. -------------------------------------------------------------------------------
+
+    def build_act(self, state: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The exploring actions int32 `[N]` for `state` `[N, ...]`, and the exploration rate (NaN if there is none)."""
         predictions, extra = self._model_fn.act({"state": state}, Modes.TRAIN)
         return predictions["results"], extra.get("exploration_rate", tf.constant(np.nan, tf.float32))
 
-    def _build_iteration(
-        self,
-        transitions: Transitions,
-        state: tf.Tensor,
-        updates: tf.Tensor,
-        learn: bool,
-        several: bool,
-        summarize: bool,
-    ) -> Outputs:
+    def build_store(self, transitions: Transitions, finished: tf.Tensor) -> None:
+        """Stores `N` transitions and counts their steps, and the episodes that they finished."""
         self._memory.add(transitions._asdict())
-        self._scope.global_timestep.assign_add(state.shape[0])
-        loss, summaries = tf.constant(0.0), Summaries.empty()
-        if several:
-            loss = tf.while_loop(
-                lambda done, total: done < updates - 1,
-                lambda done, total: (done + 1, total + self._build_update()[0]),
-                [tf.constant(0), loss],
-            )[1]
-        if learn:
-            last, values = self._build_update()
-            loss = (loss + last) / tf.cast(updates, tf.float32)
-            summaries = values if summarize else summaries
-        actions, rate = self._build_act(state)
-        return Outputs(actions, loss, rate, summaries)
+        self._scope.global_timestep.assign_add(transitions.reward.shape[0])
+        self._scope.global_episode.assign_add(tf.cast(finished, tf.int64))
 
-    def _build_update(self) -> tuple[tf.Tensor, Summaries]:
+    def build_updates(self, updates: tf.Tensor | int) -> tf.Tensor:
+        """Does so many updates; returns the sum of their losses, float32. An int unrolls the loop."""
+        if isinstance(updates, int):
+            return tf.add_n([tf.constant(0.0), *(self._build_update() for _ in range(updates))])
+        return functional.while_loop(
+            lambda done, total: done < updates,
+            lambda done, total: (done + 1, total + self._build_update()),
+            [tf.constant(0), tf.constant(0.0)],
+        )[1]
+
+    def _build_update(self) -> tf.Tensor:
+        spec, labels = self._build_spec()
+        spec.train_op()
+        if "index" in labels:
+            self._memory.update_priorities(labels["index"], spec.extra_ops["priorities"])
+        return tf.cast(spec.loss, tf.float32)
+
+    def _build_summaries(self) -> Summaries:
+        return self._build_spec()[0].extra_ops.get("summaries", Summaries.empty())
+
+    def _build_spec(self) -> tuple[Any, Mapping[str, tf.Tensor]]:
         labels = self._memory.sample(self._scope.random_seed("replay", self._scope.global_step.read_value()))
-        features: dict[str, Any] = {"state": labels.pop("state")}
-        spec = self._model_fn(features, labels, Modes.TRAIN)
+        given = dict(labels)
+        features: dict[str, Any] = {"state": given.pop("state")}
+        spec = self._model_fn(features, given, Modes.TRAIN)
         if spec.train_op is None or spec.loss is None:
             raise ValueError("model_fn must return loss and train_op in mode 'train' with labels.")
-        spec.train_op()
         self.hooks = tuple(spec.training_hooks)
         self.summary_options = tuple(spec.extra_ops.get("summary_options", ()))
-        return spec.loss, spec.extra_ops.get("summaries", Summaries.empty())
+        return spec, labels
 
 
 class RolloutCalls:
@@ -159,6 +221,6 @@ class RolloutCalls:
         return spec.loss, self._build_greedy(state)
 
 
-def _zeros(rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Actions, rewards and ends of `rows` transitions."""
-    return np.zeros(rows, np.int32), np.zeros(rows, np.float32), np.zeros(rows, np.float32)
+def _zeros(rows: int) -> tuple[np.ndarray, ...]:
+    """Actions, rewards and the two kinds of ends of `rows` transitions."""
+    return np.zeros(rows, np.int32), *(np.zeros(rows, np.float32) for _ in range(3))

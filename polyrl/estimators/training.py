@@ -12,14 +12,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from polyrl.envs import EnvDriver, Episode
+from polyrl.envs import Episode
 from polyrl.envs.gym import EnvLike
 from polyrl.estimators.budget import Budget
 from polyrl.estimators.checkpoints import CheckpointManager
 from polyrl.estimators.compiled import TrainingCalls
 from polyrl.estimators.hooks import Hook
 from polyrl.estimators.hooks.base import PHASES
-from polyrl.models.scope import Scope, stream_seed
+from polyrl.estimators.loops import Limits, Loop
+from polyrl.models.scope import Scope
 from polyrl.replay import UniformReplay
 from polyrl.summaries import Summaries, write_evaluation
 
@@ -30,6 +31,8 @@ logger = logging.getLogger("polyrl")
 
 WINDOW = 100
 """Episodes that the rolling statistics look back on."""
+
+_UNLIMITED = 2**62
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,24 +57,20 @@ class TrainingRun:
         loss: mean loss of the last iteration that learned.
         actions: the actions just chosen, `[N]`.
         exploration_rate: the last one used; NaN if the model has none.
-        summaries: values of the last update if they were requested, else None.
         episodes: the last 100 episodes.
-        stored: transitions in the memory.
         last_evaluation: result of the last evaluation, or None.
     """
 
     def __init__(
         self,
         *,
-        driver: EnvDriver,
+        loop: Loop,
         calls: TrainingCalls,
         scope: Scope,
         memory: UniformReplay,
         checkpoints: CheckpointManager,
         budget: Budget,
         hooks: Sequence[Hook],
-        first_update: int,
-        update_frequency: int,
         restored: dict[str, Any] | None,
         evaluate: Callable[[EnvLike, int], dict[str, float]],
         writer: Callable[[], tf.summary.SummaryWriter],
@@ -82,15 +81,12 @@ class TrainingRun:
         self.step = int(scope.global_step.numpy())
         self.timestep = int(scope.global_timestep.numpy())
         self.episode = int(scope.global_episode.numpy())
-        self.stored = int(memory.stored().numpy())
         self.loss = 0.0
-        self.actions = np.zeros(driver.num_envs, np.int32)
+        self.actions = np.zeros(loop.num_envs, np.int32)
         self.exploration_rate = float("nan")
-        self.summaries: Summaries | None = None
         self.episodes: collections.deque[Episode] = collections.deque(maxlen=WINDOW)
         self.last_evaluation: dict[str, float] | None = None
-        self._driver, self._calls, self._scope, self._memory = driver, calls, scope, memory
-        self._first_update, self._update_frequency = first_update, update_frequency
+        self._loop, self._calls, self._scope, self._memory = loop, calls, scope, memory
         self._hooks = list(hooks)
         # A hook takes part in the phases it overrides, in no others.
         self._phases = {
@@ -99,7 +95,7 @@ class TrainingRun:
         self._evaluate, self._writer = evaluate, writer
         self._stop_reason: str | None = None
         self._signal: int | None = None
-        self._wants_checkpoint = self._wants_summaries = False
+        self._wants_checkpoint = False
         if restored is not None:
             self._restore(restored)
 
@@ -124,18 +120,27 @@ class TrainingRun:
         """Writes a checkpoint at the end of this iteration."""
         self._wants_checkpoint = True
 
-    def request_summaries(self) -> None:
-        """Has the next update give its summary values."""
-        self._wants_summaries = True
+    @property
+    def stored(self) -> int:
+        """Transitions in the memory."""
+        self._calls.push()
+        return int(self._memory.stored().numpy())
+
+    def summarize(self) -> Summaries:
+        """What the model's panels show of the next update, which is not done; there must have been one before."""
+        self._calls.push()
+        return self._calls.summaries()
 
     def evaluate(self, env: EnvLike, episodes: int) -> dict[str, float]:
         """Evaluates the present weights on environments of their own, and writes the result to TensorBoard."""
+        self._calls.push()
         self.last_evaluation = self._evaluate(env, episodes)
         write_evaluation(self.writer, self.last_evaluation)
         return self.last_evaluation
 
     def save_best(self, score: float) -> Path:
         """Keeps the present weights as the best so far."""
+        self._calls.push()
         return self.checkpoints.save_best(self._scope, self._state(), score)
 
     # The loop. ----------------------------------------------------------------------------------------------------------
@@ -155,51 +160,36 @@ class TrainingRun:
                 if spent is not None:
                     self.request_stop(spent)
                 if self._stop_reason is None:
-                    self._loop()
+                    self.actions = self._loop.start(self.timestep)
+                while self._stop_reason is None:
+                    self._iterate()
+                    if self._wants_checkpoint:
+                        self._save()
                 self._call("end")
                 path = self._save()
         assert self._stop_reason is not None
         return TrainingResult(self.step, self.timestep, self.episode, self._stop_reason, self._signal, path)
 
-    def _loop(self) -> None:
-        # Named by the timestep: a resumed run gets other episodes than the run that it goes on from had at its start.
-        names = [f"environment/{index}/{self.timestep}" for index in range(self._driver.num_envs)]
-        state = self._driver.reset([stream_seed(self._scope.seed, name)[0] for name in names])
-        self.actions = self._calls.act(state)
-        while self._stop_reason is None:
-            self._iterate()
-            if self._wants_checkpoint:
-                self._save()
-
     def _iterate(self) -> None:
-        transitions, finished = self._driver.step(self.actions)
-        updates = self._updates_due()
-        outputs = self._calls.iterate(transitions, self._driver.state, updates, self._wants_summaries)
-        self.actions = outputs.actions.numpy()
-        self.timestep += self._driver.num_envs
-        self.stored = min(self.stored + self._driver.num_envs, self._memory.size)
-        if finished:
-            self.episode += len(finished)
-            self._scope.global_episode.assign(self.episode)
-        if self._phases["after_act"]:
-            self.exploration_rate = float(outputs.exploration_rate)
-        if updates:
-            self.step += updates
-            self.loss = float(outputs.loss)
-            self.summaries = outputs.summaries if any(outputs.summaries) else None
-            self._wants_summaries = self._wants_summaries and self.summaries is None
+        progress = self._loop.advance(self.timestep, self._limits())
+        self.actions = progress.actions
+        self.exploration_rate = progress.exploration_rate
+        self.timestep += progress.timesteps
+        self.episode += len(progress.episodes)
+        if progress.updates:
+            self.step += progress.updates
+            self.loss = progress.loss
             self._call("after_update")
-        for episode in finished:
+        for episode in progress.episodes:
             self.episodes.append(episode)
             self._call("after_episode", episode)
         self._call("after_act")
 
-    def _updates_due(self) -> int:
-        """Updates for the environment steps of this iteration: one at each multiple of the frequency after the first ones."""
-        begin = max(self.timestep, self._first_update)
-        end = self.timestep + self._driver.num_envs
-        due = max(0, end // self._update_frequency - begin // self._update_frequency)
-        return self.budget.clip_updates(self.step, due)
+    def _limits(self) -> Limits:
+        """What the budget leaves."""
+        counts = (self.timestep, self.step, self.episode)
+        limits = (self.budget.timestep, self.budget.step, self.budget.episode)
+        return Limits(*(_UNLIMITED if limit is None else limit - now for now, limit in zip(counts, limits, strict=True)))
 
     def _call(self, phase: str, *arguments: Any) -> None:
         for hook in self._phases[phase]:
@@ -209,6 +199,7 @@ class TrainingRun:
 
     def _save(self) -> Path:
         self._wants_checkpoint = False
+        self._calls.push()
         path = self.checkpoints.save(self._scope, self._memory, self._state())
         self._call("after_checkpoint", path)
         return path
@@ -222,7 +213,7 @@ class TrainingRun:
             "global_episode": self.episode,
             "episodes": [dataclasses.asdict(episode) for episode in self.episodes],
             "hooks": {name: hook.get_state() for name, hook in self._named_hooks()},
-            "state_spec": {"shape": list(self._driver.state.shape[1:]), "dtype": self._driver.dtype.name},
+            "state_spec": {"shape": list(self._loop.state_spec.shape), "dtype": self._loop.state_spec.dtype.name},
         }
 
     def _restore(self, state: dict[str, Any]) -> None:

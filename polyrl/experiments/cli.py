@@ -40,7 +40,9 @@ flags.DEFINE_enum(
 flags.DEFINE_string("model_dir", None, "Directory of the run: checkpoints, summaries, parameters. It is resumed if it exists.")
 flags.DEFINE_integer("seed", 1, "An integer, the root of all random streams.", lower_bound=0)
 flags.DEFINE_bool("progress", True, "Show a progress bar, or a line every 10 seconds where there is no terminal.")
-flags.DEFINE_bool("jit", True, "Compile the training loop with XLA.")
+flags.DEFINE_enum(
+    "jit", "auto", ["auto", "on", "off"], "Compile with XLA; auto leaves it out where a training run is too short to gain by it."
+)
 flags.DEFINE_bool("debug", False, "Show the traceback of an error, not its message alone.")
 
 # Budgets. ---------------------------------------------------------------------------------------------------------------

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from polyrl import functional
 from polyrl.configs import AdamConfig, LossConfig, MetricConfig, OptimizerConfig
 from polyrl.models.gradients import ClippedGradients, clip_gradients
 from polyrl.models.scope import current_scope
@@ -96,6 +97,7 @@ class BaseModel:
             raise ValueError("labels must be None in mode 'infer'.")
         with tf.name_scope(self.name):
             features, labels = self._preprocess(features, labels)
+            self._inputs = features
             if labels is None:
                 results = self._call_graph_fn(features)
                 predictions = self._build_predictions(results, features, labels)
@@ -154,7 +156,8 @@ class BaseModel:
     def _build_train_op(self, loss: tf.Tensor) -> Callable[[], tf.Tensor]:
         """Computes and clips the gradients of `loss`; returns the function that applies them and gives `global_step`."""
         variables = self._trainable_variables()
-        gradients = self._tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        unconnected = tf.UnconnectedGradients.ZERO
+        gradients = self._tape.gradient(loss, functional.sources(variables), unconnected_gradients=unconnected)
         self._gradients = clip_gradients(gradients, self._embedding_indices(), self.clip_gradients, self.clip_embed_gradients)
 
         def train_op() -> tf.Tensor:
@@ -198,12 +201,16 @@ class BaseModel:
         """Which of the trainable variables are embedding tables."""
         return set()
 
-    def _gradient_tape(self) -> contextlib.AbstractContextManager[Any]:
+    @contextlib.contextmanager
+    def _gradient_tape(self) -> Iterator[None]:
         if self.mode != Modes.TRAIN:
-            return contextlib.nullcontext()
-        self._tape = tf.GradientTape()
-        return self._tape
+            yield
+            return
+        with tf.GradientTape() as self._tape:
+            self._tape.watch(functional.sources(self._trainable_variables()))
+            yield
 
+    _inputs: Nest
     _tape: tf.GradientTape
     _gradients: ClippedGradients
     _summaries: Summaries

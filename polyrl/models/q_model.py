@@ -177,7 +177,6 @@ class BaseQModel(BaseModel):
 
     def _call_graph_fn(self, inputs: Any) -> tf.Tensor:
         """Runs the online network on `inputs` (in training mode only inside an update) and chooses the actions."""
-        self._inputs = inputs
         network = self._train_graph()
         # A pass in training mode moves the averages of batch normalisation; they are put back, for the update to set.
         averages = network.model.non_trainable_variables if self._learning else []
@@ -305,7 +304,6 @@ class BaseQModel(BaseModel):
         return ops.dueling(advantage, value, str(self.dueling))
 
     _acting: bool = True
-    _inputs: Any
     _averages: list[tuple[tf.Variable, tf.Tensor]]
     _online: QModelSpec
     _td: ops.LossOutput

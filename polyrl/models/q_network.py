@@ -52,25 +52,21 @@ class QNetwork(tf.Module):
         """Runs the network on a batch; `training` is what dropout and batch normalisation are told."""
         return QModelSpec(**{"v": None, **self.model(inputs, training=training)})
 
-    def copy_from(self, source: QNetwork, when: tf.Tensor | bool = True) -> None:
-        """Takes over all variables of a network of the same structure, non-trainable ones too, if `when` holds."""
+    def copy_from(self, source: QNetwork, when: tf.Tensor | None = None) -> None:
+        """Takes over all variables of a network of the same structure, non-trainable ones too; where given, if `when` holds."""
         pairs = list(zip(self.model.variables, source.model.variables, strict=True))
         if any(old is new for old, new in pairs):
             raise ValueError(
                 "graph_fn must create its layers inside: a layer made outside would be shared by the two networks."
             )
 
-        def copy() -> tf.Tensor:
-            values = polyak_average([new for _, new in pairs], [old for old, _ in pairs], tau=1.0)
-            for (variable, _), value in zip(pairs, values, strict=True):
-                variable.assign(value)
-            return tf.constant(True)
+        def copied() -> list[tf.Tensor]:
+            return polyak_average([new for _, new in pairs], [old for old, _ in pairs], tau=1.0)
 
-        if isinstance(when, bool):
-            if when:
-                copy()
-        else:
-            tf.cond(when, copy, lambda: tf.constant(False))
+        # The branches assign nothing: they may be traced where assignments are carried as values.
+        values = copied() if when is None else tf.cond(when, copied, lambda: [old.read_value() for old, _ in pairs])
+        for (variable, _), value in zip(pairs, values, strict=True):
+            variable.assign(value)
 
     def activations(self, inputs: Any) -> dict[str, tf.Tensor]:
         """The output of each layer that has weights, by label."""

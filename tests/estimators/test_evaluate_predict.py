@@ -266,7 +266,7 @@ def test_a_support_as_long_as_the_batch_is_given_whole(tmp_path, batch):
         np.testing.assert_allclose(row["probabilities"] @ row["support"], row["q"], rtol=1e-5)
 
 
-@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("jit", ["off", "on"])
 def test_a_temperature_draws_actions_that_vary_and_can_be_drawn_again(tmp_path, jit):
     train_on(ConstantEnv(), q_model_fn(num_states=1, num_actions=2), tmp_path / "run")
     model_fn = q_model_fn(num_states=1, num_actions=2, temperature=50.0)

@@ -55,7 +55,7 @@ def state_of(directory: Path) -> dict[str, bytes]:
 # What comes back. -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("kind", "jit"), [("dqn", True), pytest.param("c51_double", False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("kind", "jit"), [("dqn", "on"), pytest.param("c51_double", "off", marks=pytest.mark.slow)])
 def test_a_run_resumed_between_episodes_is_the_run_that_was_not_interrupted(agent, tmp_path, kind, jit):
     """F11: weights, optimizer, target network, memory, exploration and sampling go on bit for bit."""
     steps = 2 * LENGTH * 4
@@ -319,8 +319,8 @@ def test_a_damaged_checkpoint_is_an_error_and_no_new_beginning(agent, trained, t
 # Determinism. -----------------------------------------------------------------------------------------------------------
 
 
-def run_with(agent, directory: Path, seed: int, jit: bool):
-    model_fn = q_model_fn("dqn" if jit else "c51", num_states=3, **EXPLORATION)
+def run_with(agent, directory: Path, seed: int, jit: str):
+    model_fn = q_model_fn("dqn" if jit == "on" else "c51", num_states=3, **EXPLORATION)
     trained = agent(model_fn, model_dir=directory, seed=seed, jit=jit)
     look = Look(trained)
     env = vector(BanditEnv(), BanditEnv())
@@ -328,7 +328,7 @@ def run_with(agent, directory: Path, seed: int, jit: bool):
     return trained, look
 
 
-@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("jit", ["off", "on"])
 def test_the_same_seed_gives_the_same_run_bit_for_bit(agent, tmp_path, jit):
     """F7: of all random streams one alone was seeded."""
     (first, a), (second, b) = (run_with(agent, tmp_path / name, 5, jit) for name in "ab")
@@ -339,7 +339,7 @@ def test_the_same_seed_gives_the_same_run_bit_for_bit(agent, tmp_path, jit):
 
 
 def test_another_seed_gives_other_weights_environments_and_actions(agent, tmp_path):
-    (first, a), (second, b) = (run_with(agent, tmp_path / str(seed), seed, False) for seed in (5, 6))
+    (first, a), (second, b) = (run_with(agent, tmp_path / str(seed), seed, "off") for seed in (5, 6))
     assert differ(a.weights, b.weights)  # Those at the begin.
     assert differ({"state": rows(first)["state"]}, {"state": rows(second)["state"]})
     assert a.actions != b.actions
@@ -382,7 +382,7 @@ def test_a_second_signal_ends_at_once(agent):
 def test_scripts_end_by_a_signal_with_a_checkpoint_and_its_exit_status(tmp_path):
     """Two processes side by side; each gets its signal once it has written a checkpoint."""
     cases = {"train": signal.SIGINT, "continuous_train_and_eval": signal.SIGTERM}
-    script = [sys.executable, str(ROOT / "experiments" / "cartpole_dqn.py"), "--nojit", "--noprogress", "--eval_episodes=1"]
+    script = [sys.executable, str(ROOT / "experiments" / "cartpole_dqn.py"), "--jit=off", "--noprogress", "--eval_episodes=1"]
     flags = ["--train_timesteps=10000000", "--eval_frequency=10000000", "--save_checkpoints_timesteps=200", "--num_envs=2"]
     processes = {
         mode: subprocess.Popen(

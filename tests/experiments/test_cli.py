@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = [
-    "--nojit",
+    "--jit=off",
     "--noprogress",
     "--num_envs=2",
     "--train_timesteps=300",
@@ -124,8 +124,8 @@ def test_c51_goes_through_training_evaluation_and_inference(tmp_path):
     finish(start("c51", *TINY, f"--model_dir={model_dir}", "--num_atoms=7", "--max_q_value=30", "--double"))
     assert state_of(model_dir)["global_timestep"] == 300
     others = [
-        start("c51", "--mode=eval", f"--model_dir={model_dir}", "--eval_episodes=4", "--nojit", "--checkpoint=latest"),
-        start("c51", "--mode=infer", f"--model_dir={model_dir}", "--nojit", f"--output={steps}", "--infer_episodes=2",
+        start("c51", "--mode=eval", f"--model_dir={model_dir}", "--eval_episodes=4", "--jit=off", "--checkpoint=latest"),
+        start("c51", "--mode=infer", f"--model_dir={model_dir}", "--jit=off", f"--output={steps}", "--infer_episodes=2",
               "--temperature=100"),
     ]  # fmt: skip
     evaluation, inference = map(finish, others)

@@ -30,12 +30,11 @@ class SummaryHook(Hook):
     def after_act(self, run: TrainingRun) -> None:
         if self._cadence.due(run.timestep):
             self._write_run(run)
-            run.request_summaries()
+            if run.step:
+                run.summarize().write(run.writer, run.timestep)
 
     def after_update(self, run: TrainingRun) -> None:
         self._losses.append(run.loss)
-        if run.summaries is not None:
-            run.summaries.write(run.writer, run.timestep)
 
     def end(self, run: TrainingRun) -> None:
         self._write_run(run)

@@ -1,0 +1,82 @@
+"""`GraphDriver`: steps an in-graph environment; its variables are the state the environments are in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from polyrl.envs import Transitions
+from polyrl.models.scope import Scope
+
+import tensorflow as tf
+
+if TYPE_CHECKING:
+    from polyrl.envs.compiled import CompiledEnvironment
+
+
+class GraphDriver(tf.Module):
+    """Holds `N` environments of a `CompiledEnvironment`, and starts the next episode where one ends.
+
+    Args:
+        env: the environment.
+        scope: whose random streams and `global_timestep` the environments draw by.
+    """
+
+    def __init__(self, env: CompiledEnvironment, scope: Scope):
+        super().__init__(name="environment")
+        self.num_envs = env.num_envs
+        self.num_actions = int(env.action_space.n)
+        self.state_spec = tf.TensorSpec(env.observation_space.shape, tf.as_dtype(env.observation_space.dtype))
+        self._env, self._scope = env, scope
+        self._structure = env.reset(self.num_envs, tf.zeros([2], tf.int32))
+        self._leaves = [tf.Variable(leaf, trainable=False) for leaf in tf.nest.flatten(self._structure)]
+        self._reward = tf.Variable(tf.zeros([self.num_envs]), trainable=False)
+        self._length = tf.Variable(tf.zeros([self.num_envs], tf.int32), trainable=False)
+
+    def reset(self) -> None:
+        """Starts new episodes."""
+        self._assign(self._env.reset(self.num_envs, self._scope.random_seed("environment/reset")))
+        self._reward.assign(tf.zeros_like(self._reward))
+        self._length.assign(tf.zeros_like(self._length))
+
+    def observe(self) -> tf.Tensor:
+        """The present states, `[N, ...]`."""
+        return self._env.observe(self._state())
+
+    def step(self, action: tf.Tensor, seed: tf.Tensor) -> tuple[Transitions, tf.Tensor]:
+        """Takes one action in each; gives the transitions, and float32 `[N, 4]`: ended, the episode's reward and length so far,
+        truncated.
+        """
+        step_seed, reset_seed = tf.unstack(tf.random.split(seed, 2, alg="philox"))
+        before = self._state()
+        state, reward, terminated = self._env.step(before, action, step_seed)
+        episode_reward = self._reward.read_value() + reward
+        length = self._length.read_value() + 1
+        limit = self._env.max_episode_steps
+        truncated = tf.zeros_like(terminated) if limit is None else (length >= limit) & ~terminated
+        ended = terminated | truncated
+        transitions = Transitions(
+            self._env.observe(before),
+            action,
+            reward,
+            tf.cast(terminated, tf.float32),
+            tf.cast(truncated, tf.float32),
+            self._env.observe(state),
+        )
+        fresh = self._env.reset(self.num_envs, reset_seed)
+        self._assign(tf.nest.map_structure(lambda new, old: tf.where(_like(ended, old), new, old), fresh, state))
+        self._reward.assign(tf.where(ended, 0.0, episode_reward))
+        self._length.assign(tf.where(ended, 0, length))
+        columns = (ended, episode_reward, length, truncated)
+        return transitions, tf.stack([tf.cast(column, tf.float32) for column in columns], axis=1)
+
+    def _state(self) -> Any:
+        return tf.nest.pack_sequence_as(self._structure, [leaf.read_value() for leaf in self._leaves])
+
+    def _assign(self, state: Any) -> None:
+        for leaf, value in zip(self._leaves, tf.nest.flatten(state), strict=True):
+            leaf.assign(value)
+
+
+def _like(flags: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    """Flags `[N]` with as many dimensions as `values` `[N, ...]`."""
+    return tf.reshape(flags, [-1, *[1] * (values.shape.rank - 1)])

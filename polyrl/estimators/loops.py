@@ -1,0 +1,214 @@
+"""Two ways to advance a training run: environments in Python, one call for each of their steps; or all of it in the graph."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Protocol
+
+from polyrl import functional
+from polyrl.envs import EnvDriver, Episode, Transitions, open_env
+
+try:
+    from polyrl.envs.compiled import CompiledEnvironment
+except ImportError:
+    CompiledEnvironment = type("X", (), {})
+from polyrl.envs.gym import EnvLike
+from polyrl.estimators.compiled import Outputs, TrainingCalls
+from polyrl.estimators.graph_driver import GraphDriver
+from polyrl.estimators.layout import Layout
+from polyrl.models.scope import Scope, stream_seed
+
+import numpy as np
+import tensorflow as tf
+
+
+class Progress(NamedTuple):
+    """What an advance did: environment steps, updates and the mean loss of these, the last actions int32 `[N]` and exploration
+    rate, and the episodes that ended.
+    """
+
+    timesteps: int
+    updates: int
+    loss: float
+    actions: np.ndarray
+    exploration_rate: float
+    episodes: list[Episode]
+
+
+class Limits(NamedTuple):
+    """How far an advance may go, in what is left: environment steps, updates, episodes."""
+
+    timesteps: int
+    updates: int
+    episodes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class UpdateSchedule:
+    """One update at each multiple of `frequency` environment steps, after the first `first_update` of them."""
+
+    first_update: int
+    frequency: int
+
+    def due(self, begin: Any, end: Any) -> Any:
+        """Updates for the environment steps from `begin` to `end`; ints or int64 tensors."""
+        larger = tf.maximum if tf.is_tensor(begin) else max
+        return larger(end // self.frequency - larger(begin, self.first_update) // self.frequency, 0)
+
+
+class Loop(Protocol):
+    """Advances a run; a new one has all variables built.
+
+    `timestep` is the run's counter of environment steps before the call.
+    """
+
+    num_envs: int
+    state_spec: tf.TensorSpec
+
+    def compile(self, jit: bool) -> None:
+        """Gets the calls ready, with XLA or without; the variables must have their values."""
+
+    def start(self, timestep: int) -> np.ndarray:
+        """Starts episodes; returns the first actions, int32 `[N]`."""
+
+    def advance(self, timestep: int, limits: Limits) -> Progress:
+        """Steps the environments and learns."""
+
+
+@contextlib.contextmanager
+def open_loop(env: EnvLike, calls: TrainingCalls, scope: Scope, schedule: UpdateSchedule) -> Iterator[Loop]:
+    """The loop for whatever stands for an environment; closes at its end what it has opened."""
+    if isinstance(env, CompiledEnvironment):
+        yield GraphLoop(GraphDriver(env, scope), calls, scope, schedule)
+        return
+    vector, owned = open_env(env)
+    try:
+        yield PythonLoop(EnvDriver(vector), calls, scope, schedule)
+    finally:
+        if owned:
+            vector.close()
+
+
+class PythonLoop:
+    """Environments in Python: an advance is one step of each, and one compiled call that stores, learns and acts."""
+
+    def __init__(self, driver: EnvDriver, calls: TrainingCalls, scope: Scope, schedule: UpdateSchedule):
+        self.num_envs = driver.num_envs
+        self.state_spec = tf.TensorSpec(driver.state.shape[1:], tf.as_dtype(driver.dtype))
+        self._driver, self._calls, self._scope, self._schedule = driver, calls, scope, schedule
+        calls.build(self.state_spec, self.num_envs, driver.num_actions)
+        states = tf.TensorSpec([self.num_envs, *self.state_spec.shape], self.state_spec.dtype)
+        numbers, action = tf.TensorSpec([self.num_envs], tf.float32), tf.TensorSpec([self.num_envs], tf.int32)
+        count = tf.TensorSpec([], tf.int32)
+        self._inputs = Layout([states, action, numbers, numbers, numbers, states, states, count, count])
+
+    def compile(self, jit: bool) -> None:
+        self._calls.start(jit)
+
+    def start(self, timestep: int) -> np.ndarray:
+        # Named by the timestep: a resumed run gets other episodes than the run that it goes on from had at its start.
+        names = [f"environment/{index}/{timestep}" for index in range(self.num_envs)]
+        state = self._driver.reset([stream_seed(self._scope.seed, name)[0] for name in names])
+        self._actions = self._calls.act(state)
+        return self._actions
+
+    def advance(self, timestep: int, limits: Limits) -> Progress:
+        transitions, episodes = self._driver.step(self._actions)
+        updates = min(self._schedule.due(timestep, timestep + self.num_envs), limits.updates)
+        counts = np.array([updates, len(episodes)], np.int32)
+        inputs = self._inputs.pack_arrays([*transitions, self._driver.state, counts[0], counts[1]])
+        # One call for any number of updates, or where loops are unrolled one for each number.
+        key = updates if self._calls.unroll else None
+        outputs = self._calls.compile(("iteration", key), self._iteration(key), self._inputs.specs)(*inputs)
+        self._actions = outputs.actions.numpy()
+        loss, rate = float(outputs.loss), float(outputs.exploration_rate)
+        return Progress(self.num_envs, updates, loss, self._actions, rate, episodes)
+
+    def _iteration(self, unrolled: int | None) -> Callable[..., Outputs]:
+        def iteration(*inputs: tf.Tensor) -> Outputs:
+            *columns, state, updates, finished = self._inputs.unpack(inputs)
+            self._calls.build_store(Transitions(*columns), finished)
+            total = self._calls.build_updates(updates if unrolled is None else unrolled)
+            actions, rate = self._calls.build_act(state)
+            return Outputs(actions, total / tf.maximum(tf.cast(updates, tf.float32), 1.0), rate)
+
+        return iteration
+
+
+class GraphLoop:
+    """Environments in the graph: an advance is many steps of each, learning included, in one compiled call."""
+
+    def __init__(self, driver: GraphDriver, calls: TrainingCalls, scope: Scope, schedule: UpdateSchedule, chunk: int = 1_000):
+        self.num_envs = driver.num_envs
+        self.state_spec = driver.state_spec
+        self._driver, self._calls, self._scope, self._schedule = driver, calls, scope, schedule
+        calls.build(self.state_spec, self.num_envs, driver.num_actions)
+        self._chunk = chunk
+        self._rows = max(1, -(-chunk // self.num_envs))
+
+    def compile(self, jit: bool) -> None:
+        # A convolution in a loop of XLA's is slow on a CPU, and this loop cannot be unrolled.
+        self._driver.reset()
+        self._calls.start(jit and not self._calls.has_convolution(), [self._driver])
+
+    def start(self, timestep: int) -> np.ndarray:
+        return np.zeros(self.num_envs, np.int32)
+
+    def advance(self, timestep: int, limits: Limits) -> Progress:
+        counts = [tf.TensorSpec([], tf.int64)] * 3
+        call = self._calls.compile(("iterations", self._schedule), self._build_iterations, counts)
+        # To the next multiple of the chunk, so that whatever is due by environment steps is due at an advance's end.
+        steps = min(self._chunk - timestep % self._chunk, limits.timesteps)
+        iterations = max(1, min(self._rows, -(-steps // self.num_envs)))
+        outputs = call(*(tf.constant(number, tf.int64) for number in (iterations, limits.updates, limits.episodes)))
+        done, updates = int(outputs["iterations"]), int(outputs["updates"])
+        return Progress(
+            done * self.num_envs,
+            updates,
+            float(outputs["loss"]) / max(updates, 1),
+            outputs["actions"].numpy(),
+            float(outputs["exploration_rate"]),
+            _episodes(outputs["log"].numpy()[:done]),
+        )
+
+    def _build_iterations(self, iterations: tf.Tensor, updates: tf.Tensor, episodes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """So many iterations, or fewer if the last of `episodes` ends before; no more than `updates` updates."""
+        timestep, step, episode = self._scope.global_timestep, self._scope.global_step, self._scope.global_episode
+        last_step, last_episode = step.read_value() + updates, episode.read_value() + episodes
+        first_step = step.read_value()
+
+        def cond(done: tf.Tensor, *carried: tf.Tensor) -> tf.Tensor:
+            return (done < iterations) & (episode.read_value() < last_episode)
+
+        def body(done: tf.Tensor, total: tf.Tensor, log: tf.Tensor, *last: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            begin = timestep.read_value()
+            actions, rate = self._calls.build_act(self._driver.observe())
+            transitions, finished = self._driver.step(actions, self._scope.random_seed("environment"))
+            self._calls.build_store(transitions, tf.math.count_nonzero(finished[:, 0]))
+            due = tf.minimum(self._schedule.due(begin, timestep.read_value()), last_step - step.read_value())
+            total += self._calls.build_updates(tf.cast(due, tf.int32))
+            log = tf.tensor_scatter_nd_update(log, tf.reshape(done, [1, 1]), finished[tf.newaxis])
+            return done + 1, total, log, actions, rate
+
+        log = tf.zeros([self._rows, self.num_envs, 4])
+        actions, rate = tf.zeros([self.num_envs], tf.int32), tf.constant(0.0)
+        done, total, log, actions, rate = functional.while_loop(
+            cond, body, [tf.constant(0, tf.int64), tf.constant(0.0), log, actions, rate]
+        )
+        return {
+            "iterations": done,
+            "updates": step.read_value() - first_step,
+            "loss": total,
+            "log": log,
+            "actions": actions,
+            "exploration_rate": rate,
+        }
+
+
+def _episodes(log: np.ndarray) -> list[Episode]:
+    """The episodes of a log `[iterations, N, 4]`: ended, reward, length, truncated."""
+    return [
+        Episode(float(log[i, n, 1]), int(log[i, n, 2]), int(n), bool(log[i, n, 3])) for i, n in np.argwhere(log[..., 0] > 0)
+    ]
