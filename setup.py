@@ -8,6 +8,10 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "polyrl" / "__init__.py").read_text()).group(1)
 
+# ale-py 0.12.1 resets some environments of a vector; opencv without its windows needs no display's libraries.
+ENVPOOL = ["envpool>=1.2"]
+ATARI = ["ale-py>=0.12.1", "opencv-python-headless>=4.8", *ENVPOOL]
+
 setup(
     name="polyrl",
     version=VERSION,
@@ -30,11 +34,13 @@ setup(
         "rich>=13.7",
     ],
     extras_require={
-        "atari": ["ale-py>=0.11", "gymnasium[other]"],
+        "atari": ATARI,
         "box2d": ["gymnasium[box2d]"],
         "mujoco": ["gymnasium[mujoco]"],
+        "envpool": ENVPOOL,
         "video": ["gymnasium[other]"],
         "dev": [
+            *ATARI,
             "pytest>=8",
             "pytest-timeout>=2.3",
             "hypothesis>=6.100",

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Union
+from typing import Any
 
+from polyrl.envs.environment import Environment
 from polyrl.validation import check_int, suggestion
 
 import gymnasium
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
-EnvLike = Union["GymEnvironment", gymnasium.Env, VectorEnv, str]
+EnvLike = Environment | gymnasium.Env | VectorEnv | str
 
 
-class GymEnvironment:
+class GymEnvironment(Environment):
     """An environment by its gymnasium id: not an instance, but how to make as many as are needed.
-
-    Training, evaluation and inference each open their own, so that none disturbs another.
 
     Args:
         env_id: a registered id, as `'CartPole-v1'`.
@@ -68,7 +67,7 @@ def open_env(env: EnvLike, num_envs: int | None = None) -> tuple[VectorEnv, bool
     """Gives a checked vector environment for whatever stands for one, and whether the caller has to close it.
 
     Args:
-        env: a `GymEnvironment`, an id, or an instance (single or vector), which is used as it is.
+        env: a `GymEnvironment` or another `Environment`, an id, or an instance (single or vector), which is used as it is.
         num_envs: how many instances to open; ignored for an instance that is open already.
 
     Raises:
@@ -77,14 +76,14 @@ def open_env(env: EnvLike, num_envs: int | None = None) -> tuple[VectorEnv, bool
     """
     if isinstance(env, str):
         env = GymEnvironment(env)
-    if isinstance(env, GymEnvironment):
+    if isinstance(env, Environment):
         vector, owned = env.open(num_envs), True
     elif isinstance(env, VectorEnv):
         vector, owned = env, False
     elif isinstance(env, gymnasium.Env):
         vector, owned = SyncVectorEnv([lambda: _CopyObservation(env)], autoreset_mode=AutoresetMode.SAME_STEP), False
     else:
-        raise TypeError(f"env={env!r} must be a GymEnvironment, a gymnasium environment, or an id.")
+        raise TypeError(f"env={env!r} must be a GymEnvironment or another Environment, a gymnasium environment, or an id.")
     try:
         _check(vector)
     except (TypeError, ValueError):

@@ -1,0 +1,246 @@
+"""`AtariEnvironment`: Atari 2600 games by name, the same task whichever package runs them."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from polyrl.envs.backends import UNLIMITED, EnvpoolPool, import_package
+from polyrl.envs.environment import Environment
+from polyrl.envs.frame_stack import FrameStack
+from polyrl.envs.same_step import SameStepVectorEnv, Stepped
+from polyrl.validation import check_float, check_int, suggestion
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
+from gymnasium.wrappers import AtariPreprocessing, TimeLimit
+
+BACKENDS = ("gymnasium", "ale", "envpool")
+SCREEN = (84, 84)
+
+
+class AtariEnvironment(Environment):
+    """A game of the Arcade Learning Environment (Bellemare et al. 2013) with the usual preprocessing.
+
+    Observations are uint8 `[84, 84, frame_stack]`: gray, the larger one of the last two frames of each step, the newest last;
+    the first of an episode is repeated. One step is `frame_skip` frames with the same action.
+
+    The defaults are those of Machado et al. 2018 that later work kept (Dopamine, Castro et al. 2018): sticky actions, episodes
+    that end with the game, not with a life, the game's own few actions. The limit of 108,000 frames (30 minutes of play) is
+    Dopamine's and Hessel's et al. 2018; Machado et al. have 18,000. They also start without no-ops: `noop_max=0`.
+    Mnih et al. 2015 is `sticky_actions=0.0, terminal_on_life_loss=True, clip_rewards=True`, the last two for training only.
+
+    Whatever `clip_rewards` and `terminal_on_life_loss` say, the episodes that training and evaluation report are whole games
+    with the rewards of the game: `info["episode"]` has them, in the form of gymnasium's `RecordEpisodeStatistics`.
+
+    Args:
+        game: as in `'ALE/Pong-v5'`: `'Pong'`, `'MsPacman'`.
+        num_envs: how many run in parallel while training.
+        backend: who runs it. `'gymnasium'`: ale-py, one after the other. `'ale'`: ale-py's threads. `'envpool'`: envpool's.
+        frame_skip: frames of a step.
+        sticky_actions: probability that a frame repeats the action of the frame before instead.
+        noop_max: a game begins with up to so many frames of no action, drawn evenly; at least one but for `'ale'`.
+        terminal_on_life_loss: a lost life terminates the episode; the next one goes on in the same game.
+        full_action_space: all 18 actions in place of those that do something in this game.
+        max_episode_frames: a game is truncated after so many frames; counted in whole steps, without the no-ops.
+        clip_rewards: rewards are clipped to [-1, 1].
+        frame_stack: frames of an observation.
+
+    Raises:
+        ValueError: for an unknown game or backend, an option the backend does not have, or a package that is not installed.
+    """
+
+    def __init__(
+        self,
+        game: str,
+        num_envs: int = 1,
+        backend: str = "gymnasium",
+        *,
+        frame_skip: int = 4,
+        sticky_actions: float = 0.25,
+        noop_max: int = 30,
+        terminal_on_life_loss: bool = False,
+        full_action_space: bool = False,
+        max_episode_frames: int = 108_000,
+        clip_rewards: bool = False,
+        frame_stack: int = 4,
+    ):
+        if backend not in BACKENDS:
+            raise ValueError(f"backend={backend!r} is unknown; use one of {BACKENDS}.")
+        self.game = game
+        self.num_envs = check_int("num_envs", num_envs, minimum=1)
+        self.backend = backend
+        self.frame_skip = check_int("frame_skip", frame_skip, minimum=1)
+        self.sticky_actions = check_float("sticky_actions", sticky_actions, 0.0, 1.0)
+        self.noop_max = check_int("noop_max", noop_max, minimum=0)
+        self.terminal_on_life_loss = bool(terminal_on_life_loss)
+        self.full_action_space = bool(full_action_space)
+        self.max_steps = check_int("max_episode_frames", max_episode_frames, minimum=self.frame_skip) // self.frame_skip
+        self.clip_rewards = bool(clip_rewards)
+        self.frame_stack = check_int("frame_stack", frame_stack, minimum=1)
+        self._rom = self._check_backend()
+
+    @functools.cached_property
+    def num_actions(self) -> int:
+        """How many actions the game has."""
+        env = self.open(1)
+        try:
+            return int(env.single_action_space.n)  # type: ignore[attr-defined]
+        finally:
+            env.close()
+
+    def open(self, num_envs: int | None = None) -> VectorEnv:
+        number = self.num_envs if num_envs is None else num_envs
+        frames = {"gymnasium": self._gymnasium, "ale": self._ale, "envpool": self._envpool}[self.backend](number)
+        return FrameStack(_Games(frames, self.terminal_on_life_loss, self.clip_rewards), self.frame_stack)
+
+    # The backends: single frames, rewards and episodes as in the game, reset in the same step. ----------------------------
+
+    def _gymnasium(self, num_envs: int) -> VectorEnv:
+        def one() -> gymnasium.Env:
+            env = gymnasium.make(
+                f"ALE/{self.game}-v5",
+                frameskip=1,
+                repeat_action_probability=self.sticky_actions,
+                full_action_space=self.full_action_space,
+                max_num_frames_per_episode=UNLIMITED,
+                disable_env_checker=True,
+            )
+            env = AtariPreprocessing(env, noop_max=self.noop_max, frame_skip=self.frame_skip)
+            return TimeLimit(env, self.max_steps)
+
+        return SyncVectorEnv([one] * num_envs, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
+
+    def _ale(self, num_envs: int) -> VectorEnv:
+        return SameStepVectorEnv(_AlePool(self, self._rom, num_envs), self.max_steps)
+
+    def _envpool(self, num_envs: int) -> VectorEnv:
+        pool = EnvpoolPool(
+            self._rom,
+            num_envs,
+            info=("lives",),
+            stack_num=1,
+            frame_skip=self.frame_skip,
+            noop_max=self.noop_max,
+            use_fire_reset=False,
+            repeat_action_probability=self.sticky_actions,
+            full_action_space=self.full_action_space,
+        )
+        return SameStepVectorEnv(pool, self.max_steps)
+
+    def _check_backend(self) -> str:
+        """What the backend calls the game."""
+        asked = f"backend={self.backend!r}"
+        ale_py = import_package("ale_py", "AtariEnvironment", "atari", "an environment that is no Atari game")
+        ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # Else it puts its banner on the console.
+        gymnasium.register_envs(ale_py)
+        games = [name[len("ALE/") : -len("-v5")] for name in gymnasium.registry if name.startswith("ALE/")]
+        if self.game not in games:
+            raise ValueError(
+                f"game={self.game!r} is unknown; names are as in 'ALE/MsPacman-v5'.{suggestion(str(self.game), games)}"
+            )
+        if self.backend == "gymnasium":
+            import_package("cv2", asked, "atari", "backend='ale'")
+        if self.backend != "envpool":
+            return str(gymnasium.spec(f"ALE/{self.game}-v5").kwargs["game"])
+        known = {name.lower(): name for name in import_package("envpool", asked, "atari", "backend='ale'").list_all_envs()}
+        if f"{self.game}-v5".lower() not in known:
+            raise ValueError(f"game={self.game!r} is not in envpool; use backend='ale' or 'gymnasium'.")
+        for name, minimum in (("noop_max", 1), ("frame_skip", 2)):
+            # envpool 1.2.5: a uniform number of 1 to noop_max; with one frame it takes the largest over the whole episode.
+            if getattr(self, name) < minimum:
+                raise ValueError(f"envpool needs {name} of at least {minimum}; use backend='ale' or 'gymnasium' for less.")
+        return known[f"{self.game}-v5".lower()]
+
+
+class _AlePool:
+    """The `Pool` of ale-py's `AtariVectorEnv`.
+
+    Its own limit of frames and its own reset in the same step are not used: at the limit the last frame of the step is missing
+    from its final observation (ale-py 0.12.1).
+    """
+
+    def __init__(self, options: AtariEnvironment, rom: str, num_envs: int):
+        vector_env = import_package("ale_py.vector_env", "backend='ale'", "atari", "backend='gymnasium'")
+        self._env = vector_env.AtariVectorEnv(
+            rom,
+            num_envs,
+            stack_num=1,
+            frameskip=options.frame_skip,
+            noop_max=options.noop_max + 1,  # It draws from 0 to one less.
+            use_fire_reset=False,
+            reward_clipping=False,
+            repeat_action_probability=options.sticky_actions,
+            full_action_space=options.full_action_space,
+            max_num_frames_per_episode=UNLIMITED,
+        )
+        self.num_envs = num_envs
+        self.observation_space = self._env.single_observation_space
+        self.action_space = self._env.single_action_space
+
+    def reset(self, seeds: Any) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        frames, info = self._env.reset(seed=np.asarray(seeds))
+        return frames, {"lives": info["lives"]}
+
+    def reset_some(self, envs: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        mask = np.isin(np.arange(self.num_envs), envs)
+        frames, info = self._env.reset(options={"reset_mask": mask})
+        return frames[envs], {"lives": info["lives"][envs]}
+
+    def step(self, actions: np.ndarray) -> Stepped:
+        frames, reward, terminated, truncated, info = self._env.step(np.asarray(actions, np.int32))
+        return Stepped(frames, reward, terminated, truncated, {"lives": info["lives"]})
+
+    def close(self) -> None:
+        self._env.close()
+
+
+class _Games(VectorWrapper):
+    """Frames as `[N, 84, 84]`; lost lives and clipped rewards for the learner, whole games for `info["episode"]`.
+
+    Args:
+        env: gives `info["lives"]`.
+        life_loss: a lost life terminates; the frame after it is the first observation of the next episode.
+        clip: rewards are clipped to [-1, 1].
+    """
+
+    def __init__(self, env: VectorEnv, life_loss: bool, clip: bool):
+        super().__init__(env)
+        self._life_loss, self._clip = life_loss, clip
+        self.single_observation_space = Box(0, 255, SCREEN, np.uint8)
+        self.observation_space = Box(0, 255, (self.num_envs, *SCREEN), np.uint8)
+        self._lives = np.zeros(self.num_envs, np.int64)
+        self._scores = np.zeros(self.num_envs, np.float64)
+        self._lengths = np.zeros(self.num_envs, np.int64)
+
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+        frames, info = self.env.reset(seed=seed, options=options)
+        self._lives = np.array(info["lives"])
+        self._scores[:], self._lengths[:] = 0.0, 0
+        return self._screens(frames), {"lives": self._lives}
+
+    def step(self, actions: Any) -> tuple[np.ndarray, Any, Any, Any, dict[str, Any]]:
+        observation, reward, terminated, truncated, given = self.env.step(actions)
+        frames, lives, over = self._screens(observation), np.array(given["lives"]), terminated | truncated
+        self._scores += reward
+        self._lengths += 1
+        info: dict[str, Any] = {"lives": lives}
+        # With no life left the game itself ends, some frames later in a few games; that is the one end then.
+        lost = (lives < self._lives) & (lives > 0) & ~over if self._life_loss else np.zeros_like(over)
+        self._lives = lives
+        ended = over | lost
+        if ended.any():
+            finals = np.full(self.num_envs, None, dtype=object)
+            for index in np.flatnonzero(ended):
+                finals[index] = frames[index].copy() if lost[index] else given["final_obs"][index].reshape(SCREEN)
+            # In the steps in which a life alone is lost too: no game is over then.
+            statistics = {"r": np.where(over, self._scores, 0.0), "l": np.where(over, self._lengths, 0)}
+            info |= {"final_obs": finals, "_final_obs": ended, "episode": statistics, "_episode": over}
+            self._scores[over], self._lengths[over] = 0.0, 0
+        reward = np.clip(reward, -1.0, 1.0) if self._clip else np.asarray(reward, np.float64)
+        return frames, reward, terminated | lost, truncated, info
+
+    def _screens(self, observation: np.ndarray) -> np.ndarray:
+        return observation.reshape(self.num_envs, *SCREEN)
