@@ -8,9 +8,10 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "polyrl" / "__init__.py").read_text()).group(1)
 
-# ale-py 0.12.1 resets some environments of a vector; opencv without its windows needs no display's libraries.
-ENVPOOL = ["envpool>=1.2"]
-ATARI = ["ale-py>=0.12.1", "opencv-python-headless>=4.8", *ENVPOOL]
+# ale-py 0.12.1 is the first that is tested to reset some environments of a vector; headless opencv needs no display.
+ATARI = ["ale-py>=0.12.1", "opencv-python-headless>=4.8"]
+# An extra of its own: it takes 750 MB, and there is none for Python 3.10.
+ENVPOOL = ["envpool>=1.2; python_version >= '3.11'"]
 
 setup(
     name="polyrl",
@@ -41,6 +42,7 @@ setup(
         "video": ["gymnasium[other]"],
         "dev": [
             *ATARI,
+            *ENVPOOL,
             "pytest>=8",
             "pytest-timeout>=2.3",
             "hypothesis>=6.100",

@@ -145,7 +145,7 @@ class AtariEnvironment(Environment):
             import_package("cv2", asked, "atari", "backend='ale'")
         if self.backend != "envpool":
             return str(gymnasium.spec(f"ALE/{self.game}-v5").kwargs["game"])
-        known = {name.lower(): name for name in import_package("envpool", asked, "atari", "backend='ale'").list_all_envs()}
+        known = {name.lower(): name for name in import_package("envpool", asked, "envpool", "backend='ale'").list_all_envs()}
         if f"{self.game}-v5".lower() not in known:
             raise ValueError(f"game={self.game!r} is not in envpool; use backend='ale' or 'gymnasium'.")
         for name, minimum in (("noop_max", 1), ("frame_skip", 2)):

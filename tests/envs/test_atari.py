@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
+import sys
 from typing import NamedTuple
 
 from polyrl.envs import AtariEnvironment, EnvDriver, Episode, open_env
@@ -12,10 +15,14 @@ import pytest
 from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode
 
-for package in ("ale_py", "cv2", "envpool"):
+for package in ("ale_py", "cv2"):
     pytest.importorskip(package, reason=f"{package} is not installed: pip install 'polyrl[atari]'")
 
-every_backend = pytest.mark.parametrize("backend", BACKENDS)
+NO_ENVPOOL = importlib.util.find_spec("envpool") is None
+needs_envpool = pytest.mark.skipif(NO_ENVPOOL, reason="envpool is not installed: pip install 'polyrl[envpool]'")
+every_backend = pytest.mark.parametrize(
+    "backend", [pytest.param(backend, marks=needs_envpool) if backend == "envpool" else backend for backend in BACKENDS]
+)
 
 
 class Run(NamedTuple):
@@ -57,11 +64,10 @@ def breakout(backend: str, **options) -> AtariEnvironment:
     return AtariEnvironment("Breakout", backend=backend, **{"sticky_actions": 0.0, "noop_max": 1, **options})
 
 
-@pytest.fixture(scope="module")
-def lives() -> dict[str, Run]:
-    """The same 300 steps of Breakout in which a lost life ends an episode, on each backend."""
-    actions = random_actions(300, 4)
-    return {backend: play(breakout(backend, terminal_on_life_loss=True), actions, [0, 1, 2]) for backend in BACKENDS}
+@functools.cache
+def lives(backend: str) -> Run:
+    """300 steps of Breakout in which a lost life ends an episode, the same actions on each backend."""
+    return play(breakout(backend, terminal_on_life_loss=True), random_actions(300, 4), [0, 1, 2])
 
 
 # Observations. ----------------------------------------------------------------------------------------------------------
@@ -84,8 +90,8 @@ def test_spaces(backend):
 
 
 @every_backend
-def test_a_stack_moves_on_within_an_episode_and_begins_with_its_first_frame_repeated(lives, backend):
-    run = lives[backend]
+def test_a_stack_moves_on_within_an_episode_and_begins_with_its_first_frame_repeated(backend):
+    run = lives(backend)
     assert (run.states[0] == run.states[0][..., :1]).all()
     over = ends(run)
     assert over.sum() >= 15
@@ -95,9 +101,9 @@ def test_a_stack_moves_on_within_an_episode_and_begins_with_its_first_frame_repe
 
 
 @every_backend
-def test_all_backends_play_the_same_game(lives, backend):
+def test_all_backends_play_the_same_game(backend):
     """The same frames, rewards and ends, to the last pixel."""
-    reference, run = lives["gymnasium"], lives[backend]
+    reference, run = lives("gymnasium"), lives(backend)
     columns = (0, 1, 2)
     if backend == "ale":  # Of 0 or 1 no-op, seed 0 draws 1; the other backends have no choice.
         columns = (0,)
@@ -110,8 +116,8 @@ def test_all_backends_play_the_same_game(lives, backend):
 
 
 @every_backend
-def test_a_lost_life_ends_an_episode_for_the_learner_but_is_none_to_report(lives, backend):
-    run = lives[backend]
+def test_a_lost_life_ends_an_episode_for_the_learner_but_is_none_to_report(backend):
+    run = lives(backend)
     assert run.episodes != [[]] * 300
     for column in range(3):
         games = [(t, e) for t, episodes in enumerate(run.episodes) for e in episodes if e.env == column]
@@ -123,9 +129,9 @@ def test_a_lost_life_ends_an_episode_for_the_learner_but_is_none_to_report(lives
 
 
 @every_backend
-def test_after_a_lost_life_the_same_game_goes_on(lives, backend):
+def test_after_a_lost_life_the_same_game_goes_on(backend):
     """Its next episode begins with the frame that ended the one before; a new game with another."""
-    run = lives[backend]
+    run = lives(backend)
     over = {(t, episode.env) for t, episodes in enumerate(run.episodes) for episode in episodes}
     for t, column in np.argwhere(run.done == 1.0):
         same = (run.states[t + 1, column] == run.next_states[t, column][..., -1:]).all()
@@ -133,10 +139,10 @@ def test_after_a_lost_life_the_same_game_goes_on(lives, backend):
 
 
 @every_backend
-def test_without_the_option_an_episode_is_a_game(lives, backend):
+def test_without_the_option_an_episode_is_a_game(backend):
     run = play(breakout(backend), random_actions(300, 4), [0, 1, 2])
-    np.testing.assert_array_equal(run.rewards, lives[backend].rewards)
-    assert run.episodes == lives[backend].episodes
+    np.testing.assert_array_equal(run.rewards, lives(backend).rewards)
+    assert run.episodes == lives(backend).episodes
     done = [[float(any(e.env == column for e in episodes)) for column in range(3)] for episodes in run.episodes]
     np.testing.assert_array_equal(run.done, done)
 
@@ -213,9 +219,9 @@ def test_frame_skip_is_the_number_of_frames_of_a_step(backend):
     np.testing.assert_array_equal(eight.states[..., -1], four.states[::2, ..., -1])
 
 
-def test_all_actions_are_possible():
-    for backend in BACKENDS:
-        assert AtariEnvironment("Pong", backend=backend, full_action_space=True).num_actions == 18
+@every_backend
+def test_all_actions_are_possible(backend):
+    assert AtariEnvironment("Pong", backend=backend, full_action_space=True).num_actions == 18
 
 
 # What is refused. -------------------------------------------------------------------------------------------------------
@@ -231,8 +237,6 @@ def test_all_actions_are_possible():
         ({"max_episode_frames": 3}, "max_episode_frames=3 must be at least 4"),
         ({"num_envs": 0}, "num_envs=0"),
         ({"frame_stack": 0}, "frame_stack=0"),
-        ({"backend": "envpool", "noop_max": 0}, "envpool needs noop_max of at least 1; use backend='ale'"),
-        ({"backend": "envpool", "frame_skip": 1}, "envpool needs frame_skip of at least 2"),
     ],
 )
 def test_what_cannot_be_is_refused_by_the_constructor(arguments, message):
@@ -240,8 +244,19 @@ def test_what_cannot_be_is_refused_by_the_constructor(arguments, message):
         AtariEnvironment(**{"game": "Pong", **arguments})
 
 
-@pytest.mark.parametrize(("backend", "package"), [("gymnasium", "cv2"), ("gymnasium", "ale_py"), ("envpool", "envpool")])
-def test_a_missing_package_is_named_by_the_constructor(monkeypatch, backend, package):
-    monkeypatch.setitem(__import__("sys").modules, package, None)
-    with pytest.raises(ValueError, match=rf"'{package}', which cannot be imported.*pip install 'polyrl\[atari\]'"):
+@needs_envpool
+@pytest.mark.parametrize("option", ["noop_max", "frame_skip"])
+def test_what_envpool_does_otherwise_is_refused(option):
+    minimum = {"noop_max": 1, "frame_skip": 2}[option]
+    with pytest.raises(ValueError, match=f"envpool needs {option} of at least {minimum}; use backend='ale'"):
+        AtariEnvironment("Pong", backend="envpool", **{option: minimum - 1})
+
+
+@pytest.mark.parametrize(
+    ("backend", "package", "extra"),
+    [("gymnasium", "cv2", "atari"), ("ale", "ale_py", "atari"), ("envpool", "envpool", "envpool")],
+)
+def test_a_missing_package_is_named_by_the_constructor(monkeypatch, backend, package, extra):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ValueError, match=rf"'{package}', which cannot be imported.*pip install 'polyrl\[{extra}\]'.* or use"):
         AtariEnvironment("Pong", backend=backend)
