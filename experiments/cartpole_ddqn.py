@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from polyrl.envs import GymEnvironment
 from polyrl.estimators import Agent, EstimatorSpec
 from polyrl.experiments import RLExperiment, cli, run_experiment
 from polyrl.models import DDQNModel
@@ -36,7 +35,7 @@ def experiment_fn(output_dir: str) -> RLExperiment:
     params = cli.read_hyper_parameters(output_dir)
     memory = UniformReplay(params["memory_size"], params["batch_size"])
     agent = Agent(model_fn, memory, output_dir, cli.run_config(params), params)
-    return cli.rl_experiment(agent, GymEnvironment("CartPole-v1", params["num_envs"]))
+    return cli.rl_experiment(agent, cli.environment("CartPole-v1", params))
 
 
 def main(argv: Sequence[str]) -> Any:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from polyrl.configs import AdamConfig, DecayExplorationConfig, ExplorationConfig, OptimizerConfig
-from polyrl.envs import GymEnvironment
+from polyrl.envs import EnvpoolEnvironment, GymEnvironment
+from polyrl.envs.gym import EnvLike
 from polyrl.errors import NonFiniteError
 from polyrl.estimators import Agent, RunConfig, TrainingResult
 from polyrl.estimators.params import check_same_params, read_params
@@ -41,7 +42,18 @@ flags.DEFINE_string("model_dir", None, "Directory of the run: checkpoints, summa
 flags.DEFINE_integer("seed", 1, "An integer, the root of all random streams.", lower_bound=0)
 flags.DEFINE_bool("progress", True, "Show a progress bar, or a line every 10 seconds where there is no terminal.")
 flags.DEFINE_enum(
-    "jit", "auto", ["auto", "on", "off"], "Compile with XLA; auto leaves it out where a training run is too short to gain by it."
+    "jit",
+    "auto",
+    ["auto", "on", "off"],
+    "Compile with XLA; auto leaves it out where a training run is too short to gain by it.",
+)
+flags.DEFINE_enum(
+    "env_backend",
+    "gymnasium",
+    ["gymnasium", "async", "compiled", "ale", "envpool"],
+    "Who runs the environments. gymnasium: this process, one after the other. async: a process for each. compiled: the "
+    "training loop itself, in TensorFlow. ale: the threads of ale-py; Atari games only. envpool: the threads of envpool. A run "
+    "may be resumed with another one.",
 )
 flags.DEFINE_bool("debug", False, "Show the traceback of an error, not its message alone.")
 
@@ -161,11 +173,30 @@ def model_arguments(params: Any) -> dict[str, Any]:
     }
 
 
-def rl_experiment(agent: Agent, env: GymEnvironment) -> RLExperiment:
-    """The `RLExperiment` that the flags describe."""
+def environment(env_id: str, params: dict[str, Any]) -> EnvLike:
+    """The environment of that id, run by `--env_backend`.
+
+    Raises:
+        ValueError: if the backend does not have it, or its package is not installed.
+    """
+    backend, num_envs = FLAGS.env_backend, params["num_envs"]
+    if backend == "compiled":
+        from polyrl.envs.compiled import compiled_environment
+
+        return compiled_environment(env_id, num_envs)
+    if backend == "envpool":
+        return EnvpoolEnvironment(env_id, num_envs)
+    if backend == "ale":
+        raise ValueError(f"--env_backend=ale runs Atari games; for {env_id} use gymnasium, async, compiled or envpool.")
+    return GymEnvironment(env_id, num_envs, vectorization_mode="async" if backend == "async" else "sync")
+
+
+def rl_experiment(agent: Agent, env: EnvLike, eval_env: EnvLike | None = None) -> RLExperiment:
+    """The `RLExperiment` that the flags describe; `eval_env` is what it is evaluated on, `env` by default."""
     return RLExperiment(
         agent,
         env,
+        eval_env=eval_env,
         train_steps=FLAGS.train_steps,
         train_episodes=FLAGS.train_episodes,
         train_timesteps=FLAGS.train_timesteps,
@@ -200,8 +231,10 @@ def run(main: Callable[[Sequence[str]], Any]) -> None:
 
     The exit status is 0, 1 after an error, or 128 plus the number of the signal that ended a training run.
     """
-    for flag in FLAGS.get_key_flags_for_module(__name__):
-        FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+    for module, defined in FLAGS.flags_by_module_dict().items():
+        if module.startswith("polyrl."):
+            for flag in defined:
+                FLAGS.register_key_flag_for_module(sys.argv[0], flag)
 
     def guarded(argv: Sequence[str]) -> None:
         _log_to_console()

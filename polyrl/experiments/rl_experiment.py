@@ -31,7 +31,7 @@ class RLExperiment:
         first_update: environment steps before the first update.
         update_frequency: environment steps for each update.
         train_hooks: hooks of the training runs.
-        eval_env: what to evaluate on, `env` by default.
+        eval_env: what to evaluate and to infer on, `env` by default.
         eval_episodes: episodes of an evaluation.
         eval_frequency: environment steps between two evaluations while training.
         eval_episodes_while_training: episodes of those.
@@ -102,7 +102,7 @@ class RLExperiment:
     def infer(self) -> dict[str, float]:
         """Acts for some episodes by the policy of PREDICT mode; writes JSON lines if asked, and prints a summary."""
         path = self._find()
-        steps = self.agent.predict(self._env, episodes=self._infer_episodes, checkpoint=path)
+        steps = self.agent.predict(self._eval_env, episodes=self._infer_episodes, checkpoint=path)
         return report.write_predictions(steps, self._infer_output, path)
 
     def train_and_evaluate(self) -> tuple[TrainingResult, dict[str, float] | None]:
