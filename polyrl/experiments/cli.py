@@ -52,8 +52,8 @@ flags.DEFINE_enum(
     "gymnasium",
     ["gymnasium", "async", "compiled", "ale", "envpool"],
     "Who runs the environments. gymnasium: this process, one after the other. async: a process for each. compiled: the "
-    "training loop itself, in TensorFlow. ale: the threads of ale-py; Atari games only. envpool: the threads of envpool. A run "
-    "may be resumed with another one.",
+    "training loop itself, in TensorFlow. ale: the threads of ale-py, for Atari games only. envpool: the threads of envpool. "
+    "A run may be resumed with another one.",
 )
 flags.DEFINE_bool("debug", False, "Show the traceback of an error, not its message alone.")
 
