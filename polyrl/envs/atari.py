@@ -148,10 +148,8 @@ class AtariEnvironment(Environment):
         known = {name.lower(): name for name in import_package("envpool", asked, "envpool", "backend='ale'").list_all_envs()}
         if f"{self.game}-v5".lower() not in known:
             raise ValueError(f"game={self.game!r} is not in envpool; use backend='ale' or 'gymnasium'.")
-        for name, minimum in (("noop_max", 1), ("frame_skip", 2)):
-            # envpool 1.2.5: a uniform number of 1 to noop_max; with one frame it takes the largest over the whole episode.
-            if getattr(self, name) < minimum:
-                raise ValueError(f"envpool needs {name} of at least {minimum}; use backend='ale' or 'gymnasium' for less.")
+        if self.noop_max < 1:  # It draws from 1 to noop_max.
+            raise ValueError("envpool needs noop_max of at least 1; use backend='ale' or 'gymnasium' for noop_max=0.")
         return known[f"{self.game}-v5".lower()]
 
 

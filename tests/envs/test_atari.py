@@ -199,9 +199,9 @@ def test_sticky_actions_make_the_same_actions_differ(backend, sticky):
 def test_games_begin_with_differing_numbers_of_no_ops(backend):
     def starts(noop_max: int) -> int:
         environment = AtariEnvironment("Freeway", backend=backend, sticky_actions=0.0, noop_max=noop_max)
-        return len({state.tobytes() for state in play(environment, np.zeros(1, np.int64), list(range(8))).states[0]})
+        return len({state.tobytes() for state in play(environment, np.zeros(1, np.int64), list(range(5))).states[0]})
 
-    assert starts(30) >= 4
+    assert starts(30) >= 3
     assert starts(1) <= (2 if backend == "ale" else 1)
 
 
@@ -217,6 +217,13 @@ def test_frame_skip_is_the_number_of_frames_of_a_step(backend):
     four = play(breakout(backend), np.repeat(random_actions(20, 4), 2), [0])
     eight = play(breakout(backend, frame_skip=8), random_actions(20, 4), [0])
     np.testing.assert_array_equal(eight.states[..., -1], four.states[::2, ..., -1])
+
+
+@every_backend
+def test_steps_of_one_frame_are_the_same_on_all_backends(backend):
+    actions = random_actions(100, 4)
+    reference, run = (play(breakout(name, frame_skip=1, frame_stack=1), actions, [0]) for name in ("gymnasium", backend))
+    np.testing.assert_array_equal(run.states, reference.states)
 
 
 @every_backend
@@ -245,11 +252,9 @@ def test_what_cannot_be_is_refused_by_the_constructor(arguments, message):
 
 
 @needs_envpool
-@pytest.mark.parametrize("option", ["noop_max", "frame_skip"])
-def test_what_envpool_does_otherwise_is_refused(option):
-    minimum = {"noop_max": 1, "frame_skip": 2}[option]
-    with pytest.raises(ValueError, match=f"envpool needs {option} of at least {minimum}; use backend='ale'"):
-        AtariEnvironment("Pong", backend="envpool", **{option: minimum - 1})
+def test_no_no_ops_are_refused_where_they_are_not_possible():
+    with pytest.raises(ValueError, match="envpool needs noop_max of at least 1; use backend='ale'"):
+        AtariEnvironment("Pong", backend="envpool", noop_max=0)
 
 
 @pytest.mark.parametrize(
