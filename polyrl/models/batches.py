@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from polyrl import ops
 from polyrl.validation import check_int
 
 import tensorflow as tf
 
 LABELS = ("action", "reward", "done", "next_state")
+WINDOWED = ("reward", "done", "truncated")
 
 
 def state_shape(num_states: int | Sequence[int]) -> tuple[int, ...]:
@@ -50,6 +52,8 @@ def check_features(features: Any, shape: tuple[int, ...]) -> Any:
 def check_labels(labels: Mapping[str, Any], features: Any, shape: tuple[int, ...]) -> dict[str, tf.Tensor]:
     """The labels as tensors: `action` int32, `next_state` as it is, the others float32.
 
+    Windows of `n` steps have `reward`, `done`, and `truncated` if it is there, of shape `[B, n]`.
+
     Raises:
         KeyError: for a missing one.
         ValueError: if one has not a row for each state, or `next_state` is not `[B, *shape]`.
@@ -60,14 +64,43 @@ def check_labels(labels: Mapping[str, Any], features: Any, shape: tuple[int, ...
     rows = state_of(features).shape[:1]
     checked = {key: tf.convert_to_tensor(value) for key, value in labels.items()}
     _check_state("labels['next_state']", checked["next_state"], shape)
+    window = checked["reward"].shape[1:] if is_window(checked) else tf.TensorShape([])
     for key, value in checked.items():
-        if not value.shape[:1].is_compatible_with(rows) or (key != "next_state" and value.shape.rank != 1):
+        fits = value.shape[1:].is_compatible_with(window if key in WINDOWED else [])
+        if not value.shape[:1].is_compatible_with(rows) or (key != "next_state" and not fits):
             raise ValueError(
-                f"labels[{key!r}] has shape {tuple(value.shape)}; asked for is one value for each of the {rows[0]} states."
+                f"labels[{key!r}] has shape {tuple(value.shape)}; asked for is one value for each of the {rows[0]} states"
+                + (f", or {window[0]} like the rewards." if key in WINDOWED and window.rank == 1 else ".")
             )
         if key != "next_state":
             checked[key] = tf.cast(value, tf.int32 if key == "action" else tf.float32)
     return checked
+
+
+def is_window(labels: Mapping[str, tf.Tensor]) -> bool:
+    """Whether the labels are windows of several steps, `[B, n]`."""
+    return labels["reward"].shape.rank == 2 and labels["done"].shape.rank == 2
+
+
+def reduce_window(labels: Mapping[str, tf.Tensor], gamma: float) -> dict[str, tf.Tensor]:
+    """Windows of `n` steps as single transitions: `reward`, `done` and `discount` are `[B]` then, `truncated` is gone.
+
+    `next_state` is the one after the last step that counts; see `ops.n_step_return` for which that is.
+
+    Args:
+        labels: checked ones, with `reward` and `done` `[B, n]`, and `truncated` `[B, n]` (zeros without it).
+        gamma: the discount of one step.
+
+    Raises:
+        ValueError: if they hold a `discount` of their own.
+    """
+    if "discount" in labels:
+        raise ValueError("labels['discount'] must be left out with rewards [B, n]: the model's own discount reduces them.")
+    reduced = dict(labels)
+    reward, done = reduced["reward"], reduced["done"]
+    window = ops.n_step_return(reward, done, reduced.pop("truncated", tf.zeros_like(done)), gamma)
+    last = tf.gather(done, window.steps - 1, axis=1, batch_dims=1)  # [B]
+    return {**reduced, "reward": window.reward, "discount": window.discount, "done": last}
 
 
 def _check_state(name: str, state: tf.Tensor, shape: tuple[int, ...]) -> None:

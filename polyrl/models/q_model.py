@@ -36,7 +36,8 @@ class BaseQModel(BaseModel):
 
     Called with features (a state batch, or a dict with the key `state`) and labels: `action` int `[B]`, `reward` `[B]`,
     `next_state` `[B, ...]`, `done` `[B]` (terminated; a truncated episode is not done), and optionally `discount` `[B]` (the
-    factor on the bootstrap of this row, by default the model's) and `weights` `[B]` (importance weights).
+    factor on the bootstrap of this row, by default the model's) and `weights` `[B]` (importance weights). For n-step learning
+    `reward`, `done` and optionally `truncated` are windows `[B, n]` of consecutive steps, reduced by the model's discount.
 
     Args:
         mode: `'train'`, `'eval'` or `'infer'`.
@@ -144,7 +145,10 @@ class BaseQModel(BaseModel):
             ValueError: for a state that does not fit `num_states`, or labels that do not fit the states.
         """
         features = batches.check_features(features, self.num_states)
-        return features, None if labels is None else batches.check_labels(labels, features, self.num_states)
+        if labels is None:
+            return features, None
+        labels = batches.check_labels(labels, features, self.num_states)
+        return features, batches.reduce_window(labels, self.discount) if batches.is_window(labels) else labels
 
     def _build_exploration(self) -> tf.Tensor:
         """Epsilon at the present `global_timestep`, a scalar."""

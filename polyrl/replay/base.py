@@ -1,0 +1,128 @@
+"""`Replay`: what all replay memories share. A subclass chooses which transitions to sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from polyrl.replay.storage import Storage, Written
+from polyrl.replay.transitions import TransitionStorage
+from polyrl.validation import check_int
+
+import tensorflow as tf
+
+
+class Replay(tf.Module):
+    """A memory of the newest transitions, in TensorFlow variables, written and sampled inside the compiled update.
+
+    It has room for rows once `build` has told it what they are.
+
+    Args:
+        size: capacity, in transitions.
+        batch_size: rows of a sample.
+        n_step: steps of a transition (Sutton 1988). Above 1 a sample holds windows of rewards and ends, which a model reduces
+            with its own discount; rows are stored once all the same.
+        frame_stack: None, or the number of frames that a state stacks on its last axis, the newest last.
+    """
+
+    def __init__(self, size: int = 50_000, batch_size: int = 64, *, n_step: int = 1, frame_stack: int | None = None):
+        super().__init__(name="replay")
+        self.size = check_int("size", size, minimum=1)
+        self.batch_size = check_int("batch_size", batch_size, minimum=1)
+        if self.batch_size > self.size:
+            raise ValueError(f"batch_size={batch_size} must not exceed the memory's size={size}.")
+        self.n_step = check_int("n_step", n_step, minimum=1)
+        self.frame_stack = None if frame_stack is None else check_int("frame_stack", frame_stack, minimum=1)
+        self.num_envs = 0
+        self._specs: dict[str, tf.TensorSpec] = {}
+
+    def build(self, specs: Mapping[str, tf.TensorSpec], num_envs: int = 1) -> None:
+        """Makes room; a second call with the same arguments does nothing.
+
+        Args:
+            specs: of one row, without batch dimension: `state`, `action` int32, `reward` float32, `done` float32 (terminated),
+                `next_state`, and optionally `truncated` float32 (zeros without it).
+            num_envs: how many environments run in lockstep, `N`. With `n_step` 1 and without `frame_stack` it plays no part.
+
+        Raises:
+            ValueError: if the memory was built for other rows, or cannot be built for these.
+        """
+        num_envs = check_int("num_envs", num_envs, minimum=1)
+        if self._specs:
+            self._check_same(specs, num_envs)
+            return
+        self._storage = self._build_storage(specs, num_envs)
+        self._specs = {name: tf.TensorSpec(spec.shape, spec.dtype) for name, spec in specs.items()}
+        self.num_envs = num_envs
+
+    def add(self, rows: Mapping[str, tf.Tensor]) -> None:
+        """Stores one lockstep, `[N, ...]`, row `n` from environment `n`; the oldest rows give way.
+
+        With `n_step` 1 and without `frame_stack`, `N` may be any number.
+
+        Raises:
+            ValueError: for other columns than the memory was built for, or another number of rows.
+        """
+        if {*rows, "truncated"} != {*self._specs, "truncated"}:
+            raise ValueError(f"rows have the columns {sorted(rows)}; the memory was built for {sorted(self._specs)}.")
+        rows = {name: tf.convert_to_tensor(values) for name, values in rows.items()}
+        count = rows["action"].shape[0] if "action" in rows else next(iter(rows.values())).shape[0]
+        if self._in_lockstep and count != self.num_envs:
+            raise ValueError(f"rows has {count} rows; the memory was built for num_envs={self.num_envs}.")
+        self._note(self._storage.add(rows))
+
+    def sample(self, seed: tf.Tensor, step: tf.Tensor | int = 0) -> dict[str, tf.Tensor]:
+        """A batch: `state`, `action`, `reward`, `done`, `next_state`, each `[B, ...]`; nothing can be sampled out of nothing.
+
+        With `n_step` > 1 `reward`, `done` and `truncated` are windows `[B, n]` of consecutive steps, and `next_state` is the
+        one after the last step that counts: the first that ended the episode, or the window's last. What lies beyond the
+        newest step counts as truncated.
+
+        Args:
+            seed: `[2]`; the same seed picks the same rows of the same memory.
+            step: `global_step` (updates).
+        """
+        raise NotImplementedError
+
+    def update_priorities(self, index: tf.Tensor, priorities: tf.Tensor) -> None:
+        """Gives the rows at `index` `[B]`, as sampled, new priorities `[B]`, if the memory has any."""
+
+    def stored(self) -> tf.Tensor:
+        """How many transitions there are to sample from, int64 scalar."""
+        return self._storage.stored()
+
+    def start_episodes(self) -> None:
+        """Says that every environment starts an episode now, though its last one was not seen to end, as on resuming.
+
+        Without it `n_step` windows and frame stacks would reach over the gap.
+        """
+        self._storage.start_episodes()
+
+    @property
+    def columns(self) -> dict[str, tf.Tensor]:
+        """All that is stored, by position, unused room included; for looking at, not for the loop."""
+        return self._storage.columns
+
+    @property
+    def inserted(self) -> tf.Variable:
+        """Transitions ever stored, int64 scalar."""
+        return self._storage.inserted
+
+    def _note(self, written: Written) -> None:
+        """What else is to do for new rows."""
+
+    @property
+    def _in_lockstep(self) -> bool:
+        return self.n_step > 1 or self.frame_stack is not None
+
+    def _build_storage(self, specs: Mapping[str, tf.TensorSpec], num_envs: int) -> Storage:
+        return TransitionStorage(specs, self.size, num_envs, self.n_step)
+
+    def _check_same(self, specs: Mapping[str, tf.TensorSpec], num_envs: int) -> None:
+        for name in {*specs, *self._specs}:
+            new, old = specs.get(name), self._specs.get(name)
+            if new is None or old is None or new.shape != old.shape or new.dtype != old.dtype:
+                raise ValueError(f"The memory was built for other transitions: {name} is now {new}, was {old}.")
+        if self._in_lockstep and num_envs != self.num_envs:
+            raise ValueError(f"The memory was built for other transitions: num_envs is now {num_envs}, was {self.num_envs}.")
+
+    _storage: Storage

@@ -1,0 +1,105 @@
+"""`TransitionStorage`: a ring of transitions, each with both of its states."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from polyrl.replay.packing import Packing, fits
+from polyrl.replay.storage import Written, close_window
+
+import tensorflow as tf
+
+WINDOWED = ("reward", "done", "truncated")
+
+
+class TransitionStorage(tf.Module):
+    """Keeps the newest `capacity` transitions in the order in which they come, environment by environment in each lockstep.
+
+    The row of environment `n` at time `t` has the number `t * N + n`, and the position of that number modulo `capacity`.
+    So the next step of the same environment is `N` positions on whatever the capacity, a multiple of `N` or not.
+
+    Args:
+        specs: of one row of each column.
+        capacity: transitions.
+        num_envs: `N`; with `n_step` 1 it plays no part, and a group of rows may have any size.
+        n_step: length of the windows.
+    """
+
+    def __init__(self, specs: Mapping[str, tf.TensorSpec], capacity: int, num_envs: int, n_step: int):
+        super().__init__(name="transitions")
+        self._specs, self.capacity, self._num_envs, self._n_step = dict(specs), capacity, num_envs, n_step
+        if n_step > 1:
+            self._specs.setdefault("truncated", tf.TensorSpec([], tf.float32))
+            missing = sorted({*WINDOWED, "next_state"} - {*self._specs})
+            if missing:
+                raise ValueError(f"n_step={n_step} needs the columns {missing}; the transitions have {sorted(specs)}.")
+            if num_envs * n_step > capacity:
+                raise ValueError(
+                    f"size={capacity} is too small for windows of n_step={n_step} steps in num_envs={num_envs} environments; "
+                    f"at least {num_envs * n_step} is needed."
+                )
+            # Its shape tells a checkpoint how many environments the rows come from: windows depend on it.
+            self.environments = tf.Variable(tf.range(num_envs), trainable=False, name="environments")
+        self.inserted = tf.Variable(0, dtype=tf.int64, trainable=False, name="inserted")
+        packed = {name: spec for name, spec in self._specs.items() if fits(spec)}
+        # Windows read many steps of each row's three columns, and one of all others.
+        windowed = {name: packed.pop(name) for name in WINDOWED} if n_step > 1 else {}
+        self._packing, self._window = Packing(packed), Packing(windowed)
+        self.packed = tf.Variable(tf.zeros([capacity, self._packing.width]), trainable=False, name="packed")
+        if n_step > 1:
+            self.steps = tf.Variable(tf.zeros([capacity, self._window.width]), trainable=False, name="steps")
+        self.large = {
+            name: tf.Variable(tf.zeros([capacity, *spec.shape], spec.dtype), trainable=False, name=name)
+            for name, spec in self._specs.items()
+            if not fits(spec)
+        }
+
+    def add(self, rows: Mapping[str, tf.Tensor]) -> Written:
+        """Stores rows `[N, ...]`; the oldest give way."""
+        rows = dict(rows)
+        count = next(iter(rows.values())).shape[0]
+        rows.setdefault("truncated", tf.zeros([count]))
+        skipped = max(count - self.capacity, 0)  # No position is written twice in one call: its order would not be defined.
+        positions = (self.inserted + tf.range(skipped, count, dtype=tf.int64)) % self.capacity  # [N]
+        self.packed.scatter_nd_update(positions[:, tf.newaxis], self._packing.pack(rows)[skipped:])
+        if self._n_step > 1:
+            self.steps.scatter_nd_update(positions[:, tf.newaxis], self._window.pack(rows))
+        for name, column in self.large.items():
+            column.scatter_nd_update(positions[:, tf.newaxis], rows[name][skipped:])
+        self.inserted.assign_add(count)
+        return Written(positions, dead=tf.zeros([0], tf.int64))
+
+    def draw(self, seed: tf.Tensor, count: int) -> tf.Tensor:
+        return tf.random.stateless_uniform([count], seed, 0, self.stored(), tf.int64, alg="philox")
+
+    def gather(self, positions: tf.Tensor) -> dict[str, tf.Tensor]:
+        batch = self._rows(positions)
+        if self._n_step == 1:
+            batch.pop("truncated", None)  # A single step bootstraps whether it was truncated or not.
+            return batch
+        steps = tf.range(self._n_step, dtype=tf.int64) * self._num_envs  # [n]
+        window = self._window.unpack(tf.gather(self.steps, (positions[:, tf.newaxis] + steps) % self.capacity))
+        newer = (self.inserted - 1 - positions) % self.capacity // self._num_envs  # [B]
+        window["truncated"], last = close_window(window["done"], window["truncated"], newer)
+        following = self._rows((positions + last * self._num_envs) % self.capacity)
+        return {**batch, **window, "next_state": following["next_state"]}
+
+    def stored(self) -> tf.Tensor:
+        return tf.minimum(self.inserted.read_value(), self.capacity)
+
+    def start_episodes(self) -> None:
+        if self._n_step > 1:
+            # Nothing is stored after these rows yet, or what is does not follow: either way their windows end here.
+            positions = (self.inserted + tf.range(-self._num_envs, 0, dtype=tf.int64)) % self.capacity  # [N]
+            place = tf.fill(positions.shape, tf.constant(self._window.place("truncated"), tf.int64))
+            self.steps.scatter_nd_update(tf.stack([positions, place], axis=1), tf.ones([self._num_envs]))
+
+    @property
+    def columns(self) -> dict[str, tf.Tensor]:
+        window = self._window.unpack(tf.convert_to_tensor(self.steps)) if self._n_step > 1 else {}
+        return {**self._packing.unpack(tf.convert_to_tensor(self.packed)), **window, **self.large}
+
+    def _rows(self, positions: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The rows at `positions` `[B]`, without the columns of windows."""
+        packed = self._packing.unpack(tf.gather(self.packed, positions))
+        return {**packed, **{name: tf.gather(column, positions) for name, column in self.large.items()}}
