@@ -78,7 +78,8 @@ def _delegate(operator: str) -> Callable[..., Any]:
     return apply
 
 
-for _name in "add radd sub rsub mul rmul truediv rtruediv floordiv mod pow rpow matmul neg abs lt le gt ge".split():
+_ARITHMETIC = ("add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "floordiv", "mod", "pow", "rpow", "matmul")
+for _name in (*_ARITHMETIC, "neg", "abs", "lt", "le", "gt", "ge"):
     setattr(StandIn, f"__{_name}__", _delegate(f"__{_name}__"))
 
 tf.register_tensor_conversion_function(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -55,6 +56,7 @@ class EnvDriver:
         self._first_action = int(getattr(env.single_action_space, "start", 0))
         self._rewards = np.zeros(self.num_envs, np.float64)
         self._lengths = np.zeros(self.num_envs, np.int64)
+        self._no = np.zeros(self.num_envs, np.float32)
         self._steps = 0
         self.state: np.ndarray = np.zeros((self.num_envs, *space.shape), self.dtype)
 
@@ -72,23 +74,24 @@ class EnvDriver:
         Raises:
             NonFiniteError: for a NaN or an infinity among the observations or rewards.
         """
-        observation, reward, terminated, truncated, info = self.env.step(actions + self._first_action)
+        chosen = actions + self._first_action if self._first_action else actions
+        observation, reward, terminated, truncated, info = self.env.step(chosen)
         self._steps += 1
-        reward = self._checked("reward", np.asarray(reward, np.float32), actions)
+        reward = self._checked("reward", reward, actions)
         following = self._checked("observation", observation, actions)
         self._rewards += reward
         self._lengths += 1
-        next_state, episodes = following, list[Episode]()
-        ended = np.flatnonzero(terminated | truncated)
-        if ended.size:
+        next_state, done, cut, episodes = following, self._no, self._no, list[Episode]()
+        if terminated.any() or truncated.any():
+            ended = np.flatnonzero(terminated | truncated)
+            done = np.asarray(terminated, np.float32)
+            cut = np.asarray(truncated & ~terminated, np.float32)
             next_state = following.copy()
             for index in ended:
                 next_state[index] = info["final_obs"][index]
             episodes = self._finish(ended, terminated, info)
             self._checked("final observation", next_state, actions)
-        done = np.asarray(terminated, np.float32)
-        cut = np.asarray(truncated & ~terminated, np.float32)
-        transitions = Transitions(self.state, actions.astype(np.int32), reward, done, cut, next_state)
+        transitions = Transitions(self.state, np.asarray(actions, np.int32), reward, done, cut, next_state)
         self.state = following
         return transitions, episodes
 
@@ -114,7 +117,8 @@ class EnvDriver:
     def _checked(self, name: str, values: np.ndarray, actions: np.ndarray | None) -> np.ndarray:
         """A copy in the driver's dtype (environments reuse their buffers); refuses NaN and infinity."""
         values = np.array(values, dtype=np.float32 if name == "reward" else self.dtype)
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
+        # A sum is quicker, and finite if all are; it may overflow where they are.
+        if values.dtype.kind == "f" and not math.isfinite(values.sum()) and not np.isfinite(values).all():
             index = int(np.argwhere(~np.isfinite(values))[0][0])
             last = "none, at reset" if actions is None else f"{actions[index]}"
             raise NonFiniteError(

@@ -46,21 +46,25 @@ class GymEnvironment(Environment):
             self.env_id,
             num_envs=self.num_envs if num_envs is None else num_envs,
             vectorization_mode=self.vectorization_mode,
-            vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP},
+            # What the driver keeps it copies.
+            vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP, "copy": False},
             wrappers=(_CopyObservation,),
             **self.kwargs,
         )
 
 
-class _CopyObservation(gymnasium.ObservationWrapper):
-    """Gives each observation as an array of its own.
+class _CopyObservation(gymnasium.Wrapper):
+    """Gives an episode's last observation as an array of its own.
 
     gymnasium keeps a final observation by reference, so that an environment which writes into one buffer would overwrite it
     when it resets.
     """
 
-    def observation(self, observation: Any) -> Any:
-        return copy.copy(observation)
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        if terminated or truncated:
+            observation = copy.copy(observation)
+        return observation, reward, terminated, truncated, info
 
 
 def open_env(env: EnvLike, num_envs: int | None = None) -> tuple[VectorEnv, bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from polyrl import functional
 from polyrl.envs import Transitions
@@ -21,16 +21,6 @@ import tensorflow as tf
 import tf_keras
 
 logger = logging.getLogger("polyrl")
-
-
-class Outputs(NamedTuple):
-    """What one iteration gives: `actions` int32 `[N]` for the present states; the mean `loss` of its updates (0 without); the
-    exploration rate.
-    """
-
-    actions: tf.Tensor
-    loss: tf.Tensor
-    exploration_rate: tf.Tensor
 
 
 class TrainingCalls:
@@ -86,20 +76,30 @@ class TrainingCalls:
             except functional.NotFunctionalError as error:
                 logger.info("The training loop is not compiled by XLA, which is slower: %s", error)
 
-    def compile(self, key: Hashable, function: Callable[..., Any], specs: Sequence[tf.TensorSpec]) -> Callable[..., Any]:
-        """Compiles a function of tensors that calls the `build_...` methods; once for each `key`, which stands for it."""
+    def compiled(
+        self, key: Hashable, build: Callable[[], tuple[Callable[..., list[tf.Tensor]], Sequence[tf.TensorSpec]]]
+    ) -> Callable[..., list[tf.Tensor]]:
+        """The call that goes by the name `key`.
+
+        At first `build()` gives what is compiled: a function of tensors, made of the `build_...` methods, and its specs.
+        """
         if key not in self._compiled:
-            started = time.monotonic()
-            compiled = self._state.compile(function, specs)
-
-            def first(*inputs: tf.Tensor) -> Any:
-                outputs = compiled(*inputs)  # XLA compiles at the first call.
-                logger.info("Compiled the training loop in %.1f s.", time.monotonic() - started)
-                self._compiled[key] = compiled
-                return outputs
-
-            return first
+            self._compiled[key] = self._compile(key, *build())
         return self._compiled[key]
+
+    def _compile(
+        self, key: Hashable, function: Callable[..., list[tf.Tensor]], specs: Sequence[tf.TensorSpec]
+    ) -> Callable[..., list[tf.Tensor]]:
+        started = time.monotonic()
+        compiled = self._state.compile(function, specs)
+
+        def first(*inputs: tf.Tensor) -> list[tf.Tensor]:
+            outputs = compiled(*inputs)  # XLA compiles at the first call.
+            logger.info("Compiled the training loop in %.1f s.", time.monotonic() - started)
+            self._compiled[key] = compiled
+            return outputs
+
+        return first
 
     def act(self, state: np.ndarray) -> np.ndarray:
         """The exploring actions int32 `[N]` for `state` `[N, ...]`; the variables must be up to date."""

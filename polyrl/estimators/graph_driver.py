@@ -34,7 +34,7 @@ class GraphDriver(tf.Module):
 
     def reset(self) -> None:
         """Starts new episodes."""
-        self._assign(self._env.reset(self.num_envs, self._scope.random_seed("environment/reset")))
+        self._assign(self._env.reset(self.num_envs, self._scope.random_seed("environment/start")))
         self._reward.assign(tf.zeros_like(self._reward))
         self._length.assign(tf.zeros_like(self._length))
 
@@ -42,13 +42,12 @@ class GraphDriver(tf.Module):
         """The present states, `[N, ...]`."""
         return self._env.observe(self._state())
 
-    def step(self, action: tf.Tensor, seed: tf.Tensor) -> tuple[Transitions, tf.Tensor]:
-        """Takes one action in each; gives the transitions, and float32 `[N, 4]`: ended, the episode's reward and length so far,
-        truncated.
+    def step(self, action: tf.Tensor) -> tuple[Transitions, tf.Tensor]:
+        """Takes one action in each; gives the transitions, and float32 `[N, 4]`: ended, the episode's reward and length so
+        far, truncated.
         """
-        step_seed, reset_seed = tf.unstack(tf.random.split(seed, 2, alg="philox"))
         before = self._state()
-        state, reward, terminated = self._env.step(before, action, step_seed)
+        state, reward, terminated = self._env.step(before, action, self._scope.random_seed("environment/step"))
         episode_reward = self._reward.read_value() + reward
         length = self._length.read_value() + 1
         limit = self._env.max_episode_steps
@@ -62,7 +61,7 @@ class GraphDriver(tf.Module):
             tf.cast(truncated, tf.float32),
             self._env.observe(state),
         )
-        fresh = self._env.reset(self.num_envs, reset_seed)
+        fresh = self._env.reset(self.num_envs, self._scope.random_seed("environment/reset"))
         self._assign(tf.nest.map_structure(lambda new, old: tf.where(_like(ended, old), new, old), fresh, state))
         self._reward.assign(tf.where(ended, 0.0, episode_reward))
         self._length.assign(tf.where(ended, 0, length))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,23 @@ class Layout:
         taken = {index for group in self._groups for index in group}
         self._groups += [[index] for index in range(len(self._specs)) if index not in taken]
 
+        self._alone = [group[0] for group in self._groups[self._packed :]]
+        self._places: dict[int, tuple[int, int]] = {}
+        for position, group in enumerate(self._groups):
+            begin = 0
+            for index in group:
+                self._places[index] = (position, begin)
+                begin += self._specs[index].shape.num_elements()
+
+        self._buffers = [np.zeros(spec.shape, spec.dtype.as_numpy_dtype) for spec in self.specs[: self._packed]]
+        self._views = [(self._view(index), index) for group in self._groups[: self._packed] for index in group]
+
+    def _view(self, index: int) -> np.ndarray:
+        """Where in the buffers a tensor's numbers go."""
+        spec, (position, begin) = self._specs[index], self._places[index]
+        part = self._buffers[position][begin : begin + spec.shape.num_elements()]
+        return part.view(spec.dtype.as_numpy_dtype).reshape(spec.shape)
+
     @property
     def specs(self) -> list[tf.TensorSpec]:
         """Of the packed tensors: the vectors first, then those by themselves."""
@@ -39,43 +56,50 @@ class Layout:
             tf.TensorSpec([sum(self._specs[i].shape.num_elements() for i in group)], _carrier(self._specs[group[0]]))
             for group in self._groups[: self._packed]
         ]
-        return vectors + [self._specs[index] for index in self.alone]
+        return vectors + [self._specs[index] for index in self._alone]
+
+    @property
+    def vectors(self) -> int:
+        """How many of the packed tensors are vectors."""
+        return self._packed
 
     @property
     def alone(self) -> list[int]:
         """Which tensors stay by themselves."""
-        return [group[0] for group in self._groups[self._packed :]]
+        return list(self._alone)
 
-    def pack(self, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """The tensors, packed."""
-        vectors = [
-            tf.concat([tf.bitcast(tf.reshape(tensors[i], [-1]), _carrier(self._specs[i])) for i in group], axis=0)
-            for group in self._groups[: self._packed]
-        ]
-        return vectors + [tensors[index] for index in self.alone]
+    def update(self, packed: Sequence[tf.Tensor], changes: Mapping[int, tf.Tensor]) -> dict[int, tf.Tensor]:
+        """Which of the packed tensors change when some of the tensors do, and what they are then, both by their position."""
+        updated: dict[int, tf.Tensor] = {}
+        for index, value in changes.items():
+            position, begin = self._places[index]
+            if position >= self._packed:
+                updated[position] = value
+                continue
+            vector = updated.get(position, packed[position])
+            flat = tf.reshape(tf.bitcast(value, vector.dtype), [-1])
+            # In place, where a concatenation of all of them would compute and copy each again.
+            updated[position] = tf.raw_ops.TensorStridedSliceUpdate(
+                input=vector, begin=[begin], end=[begin + flat.shape[0]], strides=[1], value=flat
+            )
+        return updated
 
     def pack_arrays(self, arrays: Sequence[np.ndarray]) -> list[tf.Tensor]:
-        """NumPy arrays of the right dtypes, packed."""
-        vectors = [
-            np.concatenate([arrays[i].reshape(-1).view(_carrier(self._specs[i]).as_numpy_dtype) for i in group])
-            for group in self._groups[: self._packed]
-        ]
-        return [tf.constant(array) for array in (*vectors, *(arrays[index] for index in self.alone))]
+        """NumPy arrays of the right shapes and dtypes, packed."""
+        for view, index in self._views:
+            view[...] = arrays[index]
+        return [tf.constant(array) for array in (*self._buffers, *(arrays[index] for index in self._alone))]
 
     def unpack(self, packed: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """The tensors out of their packed form."""
-        tensors: dict[int, tf.Tensor] = {}
-        for vector, group in zip(packed, self._groups, strict=True):
-            if group[0] in self.alone:
-                tensors[group[0]] = vector
-                continue
-            offset = 0
-            for index in group:
-                spec = self._specs[index]
-                size = spec.shape.num_elements()
-                tensors[index] = tf.reshape(tf.bitcast(vector[offset : offset + size], spec.dtype), spec.shape)
-                offset += size
-        return [tensors[index] for index in range(len(self._specs))]
+        tensors = []
+        for index, spec in enumerate(self._specs):
+            position, begin = self._places[index]
+            tensor = packed[position]
+            if position < self._packed:
+                tensor = tf.bitcast(tensor[begin : begin + spec.shape.num_elements()], spec.dtype)
+            tensors.append(tf.reshape(tensor, spec.shape))
+        return tensors
 
 
 def _small(spec: tf.TensorSpec) -> bool:

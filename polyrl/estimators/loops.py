@@ -15,7 +15,7 @@ try:
 except ImportError:
     CompiledEnvironment = type("X", (), {})
 from polyrl.envs.gym import EnvLike
-from polyrl.estimators.compiled import Outputs, TrainingCalls
+from polyrl.estimators.compiled import TrainingCalls
 from polyrl.estimators.graph_driver import GraphDriver
 from polyrl.estimators.layout import Layout
 from polyrl.models.scope import Scope, stream_seed
@@ -117,22 +117,22 @@ class PythonLoop:
     def advance(self, timestep: int, limits: Limits) -> Progress:
         transitions, episodes = self._driver.step(self._actions)
         updates = min(self._schedule.due(timestep, timestep + self.num_envs), limits.updates)
-        counts = np.array([updates, len(episodes)], np.int32)
-        inputs = self._inputs.pack_arrays([*transitions, self._driver.state, counts[0], counts[1]])
-        # One call for any number of updates, or where loops are unrolled one for each number.
-        key = updates if self._calls.unroll else None
-        outputs = self._calls.compile(("iteration", key), self._iteration(key), self._inputs.specs)(*inputs)
-        self._actions = outputs.actions.numpy()
-        loss, rate = float(outputs.loss), float(outputs.exploration_rate)
-        return Progress(self.num_envs, updates, loss, self._actions, rate, episodes)
+        inputs = self._inputs.pack_arrays([*transitions, self._driver.state, updates, len(episodes)])
+        # One call for any number of updates; or where loops are unrolled one for each, as for the most frequent numbers.
+        key = updates if self._calls.unroll or updates < 2 else None
+        call = self._calls.compiled(("iteration", key), lambda: (self._iteration(key), self._inputs.specs))
+        outputs = call(*inputs)
+        actions, loss, rate = (output.numpy() for output in outputs)
+        self._actions = actions
+        return Progress(self.num_envs, updates, float(loss), actions, float(rate), episodes)
 
-    def _iteration(self, unrolled: int | None) -> Callable[..., Outputs]:
-        def iteration(*inputs: tf.Tensor) -> Outputs:
+    def _iteration(self, unrolled: int | None) -> Callable[..., list[tf.Tensor]]:
+        def iteration(*inputs: tf.Tensor) -> list[tf.Tensor]:
             *columns, state, updates, finished = self._inputs.unpack(inputs)
             self._calls.build_store(Transitions(*columns), finished)
             total = self._calls.build_updates(updates if unrolled is None else unrolled)
             actions, rate = self._calls.build_act(state)
-            return Outputs(actions, total / tf.maximum(tf.cast(updates, tf.float32), 1.0), rate)
+            return [actions, total / tf.maximum(tf.cast(updates, tf.float32), 1.0), rate]
 
         return iteration
 
@@ -157,23 +157,17 @@ class GraphLoop:
         return np.zeros(self.num_envs, np.int32)
 
     def advance(self, timestep: int, limits: Limits) -> Progress:
-        counts = [tf.TensorSpec([], tf.int64)] * 3
-        call = self._calls.compile(("iterations", self._schedule), self._build_iterations, counts)
+        count = tf.TensorSpec([], tf.int64)
+        call = self._calls.compiled(("iterations", self._schedule), lambda: (self._build_iterations, [count] * 3))
         # To the next multiple of the chunk, so that whatever is due by environment steps is due at an advance's end.
         steps = min(self._chunk - timestep % self._chunk, limits.timesteps)
         iterations = max(1, min(self._rows, -(-steps // self.num_envs)))
         outputs = call(*(tf.constant(number, tf.int64) for number in (iterations, limits.updates, limits.episodes)))
-        done, updates = int(outputs["iterations"]), int(outputs["updates"])
-        return Progress(
-            done * self.num_envs,
-            updates,
-            float(outputs["loss"]) / max(updates, 1),
-            outputs["actions"].numpy(),
-            float(outputs["exploration_rate"]),
-            _episodes(outputs["log"].numpy()[:done]),
-        )
+        done, updates, total, log, actions, rate = (output.numpy() for output in outputs)
+        loss = float(total) / max(int(updates), 1)
+        return Progress(int(done) * self.num_envs, int(updates), loss, actions, float(rate), _episodes(log[:done]))
 
-    def _build_iterations(self, iterations: tf.Tensor, updates: tf.Tensor, episodes: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _build_iterations(self, iterations: tf.Tensor, updates: tf.Tensor, episodes: tf.Tensor) -> list[tf.Tensor]:
         """So many iterations, or fewer if the last of `episodes` ends before; no more than `updates` updates."""
         timestep, step, episode = self._scope.global_timestep, self._scope.global_step, self._scope.global_episode
         last_step, last_episode = step.read_value() + updates, episode.read_value() + episodes
@@ -185,7 +179,7 @@ class GraphLoop:
         def body(done: tf.Tensor, total: tf.Tensor, log: tf.Tensor, *last: tf.Tensor) -> tuple[tf.Tensor, ...]:
             begin = timestep.read_value()
             actions, rate = self._calls.build_act(self._driver.observe())
-            transitions, finished = self._driver.step(actions, self._scope.random_seed("environment"))
+            transitions, finished = self._driver.step(actions)
             self._calls.build_store(transitions, tf.math.count_nonzero(finished[:, 0]))
             due = tf.minimum(self._schedule.due(begin, timestep.read_value()), last_step - step.read_value())
             total += self._calls.build_updates(tf.cast(due, tf.int32))
@@ -197,14 +191,7 @@ class GraphLoop:
         done, total, log, actions, rate = functional.while_loop(
             cond, body, [tf.constant(0, tf.int64), tf.constant(0.0), log, actions, rate]
         )
-        return {
-            "iterations": done,
-            "updates": step.read_value() - first_step,
-            "loss": total,
-            "log": log,
-            "actions": actions,
-            "exploration_rate": rate,
-        }
+        return [done, step.read_value() - first_step, total, log, actions, rate]
 
 
 def _episodes(log: np.ndarray) -> list[Episode]:

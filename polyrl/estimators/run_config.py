@@ -7,7 +7,6 @@ from typing import Any
 
 from polyrl.validation import check_float, check_int, suggestion
 
-
 XLA_TIMESTEPS = 5_000
 """Environment steps from which on XLA pays: it takes about 3 seconds to compile, and saves about 0.7 ms in each call."""
 

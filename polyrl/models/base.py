@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from polyrl import functional
 from polyrl.configs import AdamConfig, LossConfig, MetricConfig, OptimizerConfig
+from polyrl.models.bundle import Bundle
 from polyrl.models.gradients import ClippedGradients, clip_gradients
 from polyrl.models.scope import current_scope
 from polyrl.modes import Modes
@@ -158,10 +159,15 @@ class BaseModel:
         variables = self._trainable_variables()
         unconnected = tf.UnconnectedGradients.ZERO
         gradients = self._tape.gradient(loss, functional.sources(variables), unconnected_gradients=unconnected)
-        self._gradients = clip_gradients(gradients, self._embedding_indices(), self.clip_gradients, self.clip_embed_gradients)
+        # A sparse gradient may name a row more than once: its norm is that of the sum, so it is made dense first.
+        bundle = self._bundle()
+        packed = bundle.pack([tf.convert_to_tensor(gradient) for gradient in gradients])
+        embeddings = bundle.positions(self._embedding_indices())
+        clipped = clip_gradients(packed, embeddings, self.clip_gradients, self.clip_embed_gradients)
+        self._gradients = clipped._replace(clipped=bundle.unpack(clipped.clipped))
 
         def train_op() -> tf.Tensor:
-            self._optimizer().apply_gradients(zip(self._gradients.clipped, variables, strict=True))
+            bundle.apply_gradients(self._optimizer(), clipped.clipped, variables)
             return self._scope.global_step.read_value()
 
         return train_op
@@ -189,10 +195,13 @@ class BaseModel:
         def build() -> tf_keras.optimizers.Optimizer:
             optimizer = self.optimizer_config.build()
             optimizer.iterations = self._scope.global_step
-            optimizer.build(self._trainable_variables())
+            optimizer.build(self._bundle().optimized(self._trainable_variables()))
             return optimizer
 
         return self._part("optimizer", build)
+
+    def _bundle(self) -> Bundle:
+        return self._part("bundle", lambda: Bundle(self._trainable_variables(), alone=self._embedding_indices()))
 
     def _trainable_variables(self) -> list[tf.Variable]:
         raise NotImplementedError

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
-
-Gradient = Any  # tf.Tensor or, of an embedding, tf.IndexedSlices
 
 
 class ClippedGradients(NamedTuple):
     """Gradients after clipping, and the global norm before (`norm`) and after (`clipped_norm`), scalars."""
 
-    clipped: list[Gradient]
+    clipped: list[tf.Tensor]
     norm: tf.Tensor
     clipped_norm: tf.Tensor
 
 
 def clip_gradients(
-    gradients: Sequence[Gradient],
+    gradients: Sequence[tf.Tensor],
     embeddings: Collection[int],
     max_global_norm: float | None,
     max_embedding_norm: float | None,
@@ -27,13 +25,12 @@ def clip_gradients(
     """Clips by global norm (Pascanu et al. 2013), then each embedding's gradient by its own norm; None and 0 do not clip.
 
     Args:
-        gradients: dense or sparse, in the order of the variables.
+        gradients: dense, in the order of the variables.
         embeddings: positions in `gradients` that belong to embedding tables.
         max_global_norm: the largest norm of all gradients together.
         max_embedding_norm: the largest norm of an embedding's gradient.
     """
-    # A sparse gradient may name a row more than once: its norm is that of the sum, so it is made dense first.
-    clipped = [tf.convert_to_tensor(gradient) for gradient in gradients]
+    clipped = list(gradients)
     norm = tf.linalg.global_norm(clipped)
     if max_global_norm is not None and max_global_norm > 0.0:
         clipped, _ = tf.clip_by_global_norm(clipped, max_global_norm, use_norm=norm)

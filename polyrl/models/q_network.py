@@ -53,7 +53,7 @@ class QNetwork(tf.Module):
         return QModelSpec(**{"v": None, **self.model(inputs, training=training)})
 
     def copy_from(self, source: QNetwork, when: tf.Tensor | None = None) -> None:
-        """Takes over all variables of a network of the same structure, non-trainable ones too; where given, if `when` holds."""
+        """Takes over all variables of a network of the same structure, non-trainable ones too; if `when` holds, if given."""
         pairs = list(zip(self.model.variables, source.model.variables, strict=True))
         if any(old is new for old, new in pairs):
             raise ValueError(

@@ -55,7 +55,7 @@ class Scope(tf.Module):
         return parts[name]
 
     def random_seed(self, stream: str, count: tf.Tensor | None = None) -> tf.Tensor:
-        """A seed `[2]` for stateless random ops: a function of root seed, stream name and count, so it needs no state.
+        """A seed int64 `[2]` for stateless random ops: of root seed, stream name and count, so it needs no state.
 
         Args:
             stream: what the numbers are for; streams are independent of each other.
@@ -63,8 +63,9 @@ class Scope(tf.Module):
         """
         if count is None:
             count = self.global_timestep.read_value() if self._clock is None else self._clock
-        # Philox by name: the same seeds with and without XLA.
-        return tf.random.fold_in(tf.constant(stream_seed(self.seed, stream)), tf.cast(count, tf.int32), alg="philox")
+        # The generators behind the stateless ops mix the two numbers themselves: each pair gives numbers of its own.
+        high, low = stream_seed(self.seed, stream)
+        return tf.stack([tf.constant(high << 31 | low, tf.int64), tf.cast(count, tf.int64)])
 
     @contextlib.contextmanager
     def active(self, clock: tf.Tensor | None = None) -> Iterator[Scope]:

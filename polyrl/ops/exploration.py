@@ -23,10 +23,9 @@ def epsilon_greedy(q: tf.Tensor, epsilon: tf.Tensor, seed: tf.Tensor) -> tf.Tens
     epsilon = tf.convert_to_tensor(epsilon, tf.float32)
     check_shapes(q=(q, "BA"), epsilon=(epsilon, ""))
     rows, num_actions = tf.shape(q)[0], tf.shape(q)[1]
-    # Philox by name: the same draws with and without XLA.
-    coin_seed, action_seed = tf.unstack(tf.random.split(seed, 2, alg="philox"))
-    random_action = tf.random.stateless_uniform([rows], action_seed, 0, num_actions, tf.int32, alg="philox")
-    return tf.where(uniform([rows], coin_seed) < epsilon, random_action, tf.argmax(q, axis=1, output_type=tf.int32))
+    coin, choice = tf.unstack(uniform([2, rows], seed))
+    random_action = tf.cast(choice * tf.cast(num_actions, tf.float32), tf.int32)
+    return tf.where(coin < epsilon, random_action, tf.argmax(q, axis=1, output_type=tf.int32))
 
 
 def uniform(shape: Any, seed: tf.Tensor) -> tf.Tensor:

@@ -30,7 +30,10 @@ class LossOutput(NamedTuple):
 def select_action(values: tf.Tensor, action: tf.Tensor) -> tf.Tensor:
     """`values[b, action[b], ...]`: `[B, A, ...]` and `[B]` to `[B, ...]`."""
     check_shapes(values=(values, "BANXYZ"[: values.shape.rank]), action=(action, "B"))
-    return tf.gather(values, action, axis=1, batch_dims=1)
+    # A sum over a mask and not a gather, whose gradient is a scatter: slow in a compiled update.
+    chosen = tf.equal(tf.cast(action, tf.int32)[:, tf.newaxis], tf.range(tf.shape(values)[1]))  # [B, A]
+    chosen = tf.reshape(chosen, [*tf.unstack(tf.shape(chosen)), *[1] * (values.shape.rank - 2)])
+    return tf.reduce_sum(tf.where(chosen, values, tf.zeros_like(values)), axis=1)
 
 
 def td_loss(

@@ -89,6 +89,7 @@ def test_a_truncated_episode_is_not_done_and_a_terminated_one_is():
     _, transitions, episodes, _ = drive(driver, steps=3)
     for given, finished in zip(transitions, episodes, strict=True):
         np.testing.assert_array_equal(given.done, [1.0, 0.0, 1.0])
+        np.testing.assert_array_equal(given.truncated, [0.0, 1.0, 0.0])
         assert [episode.truncated for episode in finished] == [False, True, False]
 
 
@@ -100,6 +101,7 @@ def test_dtypes_and_shapes_are_those_documented():
         "action": (np.int32, (3,)),
         "reward": (np.float32, (3,)),
         "done": (np.float32, (3,)),
+        "truncated": (np.float32, (3,)),
         "next_state": (np.float32, (3, 4)),
     }
 

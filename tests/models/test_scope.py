@@ -75,7 +75,7 @@ def test_a_whole_update_traced_first_builds_everything_once(dqn, scope, batch):
     assert update(*batch(size=4)) == 1
     parts = dict(scope.parts)
     assert update(*batch(size=3)) == 2
-    assert set(parts) == {"Model/online", "Model/target", "Model/optimizer"}
+    assert set(parts) == {"Model/online", "Model/target", "Model/bundle", "Model/optimizer"}
     assert all(scope.parts[name] is part for name, part in parts.items())
 
 
