@@ -91,6 +91,11 @@ class CategoricalDQNModel(BaseQModel):
         probabilities = tf.nn.softmax(self._online.logits)
         return {**predictions, "probabilities": probabilities, "support": self.support}
 
+    def _build_extra_ops(self, results: tf.Tensor, features: Any, labels: Any) -> dict[str, Any]:
+        """As the parent's, but the losses as `priorities` (Hessel et al. 2018): a distribution has no single TD error."""
+        extra = super()._build_extra_ops(results, features, labels)
+        return {**extra, "priorities": self._td.loss} if self._learning else extra
+
     def _build_summary_op(self, results: tf.Tensor, features: Any, labels: Any) -> Summaries:
         summaries = super()._build_summary_op(results, features, labels)
         if SummaryOptions.LOSS in self.summaries:

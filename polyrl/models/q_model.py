@@ -248,10 +248,14 @@ class BaseQModel(BaseModel):
         return predictions
 
     def _build_extra_ops(self, results: tf.Tensor, features: Any, labels: Any) -> dict[str, Any]:
-        """`summary_options`, the names asked for; learning: `summaries`; acting in training: `exploration_rate`."""
+        """`summary_options`, the names asked for; acting in training: `exploration_rate`.
+
+        Learning: `summaries`, and `priorities` `[B]` for a prioritized memory, here the absolute TD errors.
+        """
         extra: dict[str, Any] = {"summary_options": self.summaries}
         if self._learning:
             extra["summaries"] = self._summaries
+            extra["priorities"] = tf.abs(self._td.td_error)
         elif self.mode == Modes.TRAIN:
             extra["exploration_rate"] = self._exploration_rate
         return extra

@@ -1,6 +1,7 @@
 """Replay memories."""
 
 from polyrl.replay.base import Replay
+from polyrl.replay.prioritized import PrioritizedReplay
 from polyrl.replay.uniform import UniformReplay
 
-__all__ = ["Replay", "UniformReplay"]
+__all__ = ["PrioritizedReplay", "Replay", "UniformReplay"]

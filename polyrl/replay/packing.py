@@ -48,7 +48,3 @@ class Packing:
             values = tf.reshape(packed[..., begin:end], [*packed.shape[:-1], *spec.shape])
             columns[name] = values if spec.dtype == tf.float32 else tf.bitcast(values, spec.dtype)
         return columns
-
-    def place(self, name: str) -> int:
-        """The number of the matrix column in which the scalar `name` lies."""
-        return self._ranges[name][0]

@@ -89,10 +89,10 @@ class TransitionStorage(tf.Module):
 
     def start_episodes(self) -> None:
         if self._n_step > 1:
-            # Nothing is stored after these rows yet, or what is does not follow: either way their windows end here.
             positions = (self.inserted + tf.range(-self._num_envs, 0, dtype=tf.int64)) % self.capacity  # [N]
-            place = tf.fill(positions.shape, tf.constant(self._window.place("truncated"), tf.int64))
-            self.steps.scatter_nd_update(tf.stack([positions, place], axis=1), tf.ones([self._num_envs]))
+            newest = self._window.unpack(tf.gather(self.steps, positions))
+            newest["truncated"] = tf.maximum(newest["truncated"], 1.0 - newest["done"])
+            self.steps.scatter_nd_update(positions[:, tf.newaxis], self._window.pack(newest))
 
     @property
     def columns(self) -> dict[str, tf.Tensor]:

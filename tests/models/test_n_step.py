@@ -1,4 +1,4 @@
-"""n-step labels: windows `[B, n]` that every kind of model reduces with its own discount, once."""
+"""What replay memories need of the models: n-step windows `[B, n]` reduced by the model's discount, once; priorities."""
 
 from __future__ import annotations
 
@@ -90,3 +90,25 @@ def test_a_discount_besides_windows_is_refused(dqn, windows):
     features, labels, reduced = windows(0)
     with pytest.raises(ValueError, match=r"labels\['discount'\] must be left out"):
         dqn("train")(features, {**labels, "discount": reduced["discount"]})
+
+
+# Priorities. ------------------------------------------------------------------------------------------------------------
+
+
+def test_priorities_are_absolute_td_errors_or_the_losses_of_c51(kind, scope, networks, windows):
+    for labels in windows(2)[1:]:
+        features = windows(2)[0]
+        kind("train", scope)(features, labels)
+        networks.perturb_target()
+        spec = kind("train", scope)(features, labels)
+        expected = spec.predictions["losses"] if kind.categorical else tf.abs(spec.predictions["td_error"])
+        np.testing.assert_array_equal(spec.extra_ops["priorities"], expected)
+        assert spec.extra_ops["priorities"].shape == [SIZE]
+
+
+@pytest.mark.parametrize("mode", ["train", "eval", "infer"])
+def test_there_are_priorities_in_learning_only(kind, batch, mode):
+    features, labels = batch()
+    assert "priorities" not in kind(mode)(features).extra_ops
+    if mode == "eval":
+        assert "priorities" not in kind(mode)(features, labels).extra_ops
