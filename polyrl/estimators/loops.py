@@ -10,10 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from polyrl import functional
 from polyrl.envs import EnvDriver, Episode, Transitions, open_env
 
-try:
-    from polyrl.envs.compiled import CompiledEnvironment
-except ImportError:
-    CompiledEnvironment = type("X", (), {})
+from polyrl.envs.compiled import CompiledEnvironment
 from polyrl.envs.gym import EnvLike
 from polyrl.estimators.compiled import TrainingCalls
 from polyrl.estimators.graph_driver import GraphDriver
