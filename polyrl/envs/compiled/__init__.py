@@ -1,7 +1,9 @@
-"""Environments in the graph."""
+"""In-graph environments: episodes computed by TensorFlow, compiled together with the training loop."""
 
 from polyrl.envs.compiled.base import CompiledEnvironment, StepOutput
 from polyrl.envs.compiled.cart_pole import CartPole
+from polyrl.envs.compiled.check import check_environment
+from polyrl.envs.compiled.registry import compiled_environment
 from polyrl.envs.compiled.vector import TensorVectorEnv
 
-__all__ = ["CartPole", "CompiledEnvironment", "StepOutput", "TensorVectorEnv"]
+__all__ = ["CartPole", "CompiledEnvironment", "StepOutput", "TensorVectorEnv", "check_environment", "compiled_environment"]

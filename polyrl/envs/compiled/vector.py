@@ -1,4 +1,4 @@
-"""`TensorVectorEnv`: an in-graph environment as one of gymnasium's vectors, for evaluation and inference."""
+"""`TensorVectorEnv`: a `CompiledEnvironment` as an ordinary gymnasium vector environment."""
 
 from __future__ import annotations
 
@@ -6,74 +6,136 @@ from collections.abc import Sequence
 from typing import Any
 
 from polyrl.envs.compiled.base import CompiledEnvironment
+from polyrl.envs.compiled.check import action_spec, check_environment
+from polyrl.validation import check_int
 
 import gymnasium
 import numpy as np
 import tensorflow as tf
+from gymnasium.spaces import Discrete
 from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
 
 
 class TensorVectorEnv(VectorEnv):
-    """Steps `N` environments by one traced call; an episode that ends starts again in the same step.
+    """Steps `N` environments by one call of a `tf.function`; each is reset in the step that ends its episode.
 
-    The random numbers are a function of the seed given to `reset` and the number of steps since then.
+    As gymnasium's `TimeLimit` does, the last step allowed sets `truncated` also where the episode terminates in it.
+    The episodes are a function of the seeds of the last `reset` that had some, and of the calls since.
+
+    Args:
+        env: what is stepped.
+        num_envs: `N`.
+
+    Raises:
+        TypeError, ValueError: if the functions of `env` do not give what they promise (`check_environment`).
     """
 
-    def __init__(self, env: CompiledEnvironment, num_envs: int):
-        self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
-        self.num_envs = num_envs
+    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
+
+    def __init__(self, env: CompiledEnvironment, num_envs: int = 1):
+        self.num_envs = check_int("num_envs", num_envs, minimum=1)
+        check_environment(env, self.num_envs)
+        self.env = env
         self.single_observation_space = env.observation_space
         self.single_action_space = env.action_space
-        self.observation_space = gymnasium.vector.utils.batch_space(env.observation_space, num_envs)
-        self.action_space = gymnasium.vector.utils.batch_space(env.action_space, num_envs)
-        self._env = env
-        self._call = tf.function(self._build_step, autograph=False)
-        self._key, self._steps = 0, 0
+        self.observation_space = batch_space(env.observation_space, self.num_envs)
+        self.action_space = batch_space(env.action_space, self.num_envs)
+        self._root: list[int] | None = None
+        self._count = 0
+        self._state: Any = None
+        self._actions = action_spec(env, self.num_envs)
+        self._reset_call = tf.function(self._build_reset, autograph=False)
+        self._step_call = tf.function(self._build_step, autograph=False)
 
     def reset(
-        self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """First observations `[N, ...]`. One seed for each environment is as good as one for all: they are mixed."""
-        entropy = np.random.SeedSequence(None if seed is None else [abs(int(part)) for part in np.atleast_1d(seed)])
-        self._key, self._steps = int(entropy.generate_state(1, np.uint64)[0] >> 1), 0
-        self._state = self._env.reset(self.num_envs, self._seed(0))
-        self._lengths = np.zeros(self.num_envs, np.int64)
-        return self._env.observe(self._state).numpy(), {}
+        """Starts new episodes; observations `[N, ...]`.
 
-    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """As gymnasium's vectors in mode SAME_STEP: `info["final_obs"]` holds the last observations where episodes ended."""
-        self._steps += 1
-        self._lengths += 1
-        limit = self._env.max_episode_steps
-        truncated = np.zeros(self.num_envs, np.bool_) if limit is None else self._lengths >= limit
-        action = tf.constant(np.asarray(actions, self.single_action_space.dtype))
-        action = tf.cast(action, tf.int32) if action.dtype.is_integer else action
-        self._state, *outputs = self._call(self._state, action, tf.constant(truncated), self._seed(1), self._seed(2))
-        observation, final, reward, terminated = (output.numpy() for output in outputs)
-        ended = terminated | truncated
+        Args:
+            seed: one for each environment, `s` for `[s, s + 1, ...]`; those that are None are drawn. Without, the random
+                streams go on, or begin with seeds that are drawn. They are of all environments together: the episodes of one
+                depend on the seeds of the others too.
+            options: there are none.
+
+        Raises:
+            ValueError: for another number of seeds, for a negative one, or for options.
+        """
+        if options:
+            raise ValueError(f"options={options}: there are none.")
+        if seed is not None or self._root is None:
+            self._root, self._count = self._roots(seed), 0
+        observation, self._state = self._reset_call(self._seeds())
+        return observation.numpy(), {}
+
+    def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Takes one action in each environment, `[N, ...]`; the rest is as gymnasium's `SyncVectorEnv` gives it.
+
+        Raises:
+            ValueError: for actions of another shape or out of range.
+            gymnasium.error.ResetNeeded: before the first reset.
+        """
+        if self._state is None:
+            raise gymnasium.error.ResetNeeded("Call reset before step.")
+        outputs, self._state = self._step_call(self._state, self._checked(actions), self._seeds())
+        observation, final, reward, terminated, truncated = (output.numpy() for output in outputs)
         info: dict[str, Any] = {}
+        ended = terminated | truncated
         if ended.any():
-            rows = np.empty(self.num_envs, object)
+            finals = np.full(self.num_envs, None, dtype=object)
             for index in np.flatnonzero(ended):
-                rows[index] = final[index]
-            info = {"final_obs": rows, "_final_obs": ended}
-            self._lengths[ended] = 0
+                finals[index] = final[index]
+            info = {"final_obs": finals, "_final_obs": ended}
         return observation, reward.astype(np.float64), terminated, truncated, info
 
-    def _build_step(
-        self, state: Any, action: tf.Tensor, truncated: tf.Tensor, step_seed: tf.Tensor, reset_seed: tf.Tensor
-    ) -> tuple[Any, ...]:
-        following, reward, terminated = self._env.step(state, action, step_seed)
-        fresh = self._env.reset(self.num_envs, reset_seed)
-        state = restarted(terminated | truncated, fresh, following)
-        return state, self._env.observe(state), self._env.observe(following), reward, terminated
+    def _build_reset(self, seeds: tf.Tensor) -> tuple[tf.Tensor, Any]:
+        state = self.env.reset(self.num_envs, seeds[0])
+        return self.env.observe(state), (state, tf.zeros([self.num_envs], tf.int32))
 
-    def _seed(self, use: int) -> tf.Tensor:
-        return tf.constant([self._key, 3 * self._steps + use], tf.int64)
+    def _build_step(self, before: Any, actions: tf.Tensor, seeds: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], Any]:
+        """Outputs, and the states and lengths of the episodes to go on from."""
+        state, reward, terminated = self.env.step(before[0], actions, seeds[1])
+        length, limit = before[1] + 1, self.env.max_episode_steps
+        truncated = tf.zeros_like(terminated) if limit is None else length >= limit
+        ended = terminated | truncated
+        first = self.env.reset(self.num_envs, seeds[0])
+        following = restarted(ended, first, state)
+        outputs = (self.env.observe(following), self.env.observe(state), reward, terminated, truncated)
+        return outputs, (following, tf.where(ended, 0, length))
+
+    def _checked(self, actions: Any) -> tf.Tensor:
+        array = np.asarray(actions)
+        if array.shape != self._actions.shape:
+            raise ValueError(f"actions have shape {array.shape}; asked for is {self._actions.shape}.")
+        space = self.single_action_space
+        if isinstance(space, Discrete) and not (array.min() >= 0 and array.max() < space.n):
+            raise ValueError(f"actions={actions} must lie in 0..{space.n - 1}.")
+        return tf.constant(array, self._actions.dtype)
+
+    def _roots(self, seed: int | Sequence[int | None] | None) -> list[int]:
+        """Two numbers of 31 bits, mixed from all seeds: roots of the random streams for resets and for steps."""
+        if isinstance(seed, (int, np.integer)):
+            seed = [int(seed) + index for index in range(self.num_envs)]
+        seeds = [None] * self.num_envs if seed is None else list(seed)
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"seed={seed} must hold one seed for each of the {self.num_envs} environments.")
+        drawn = np.random.default_rng().integers(2**31, size=self.num_envs)
+        known = [int(drawn[index]) if one is None else int(one) for index, one in enumerate(seeds)]
+        if min(known) < 0:
+            raise ValueError(f"seed={seed} must not be negative.")
+        return [int(root >> 1) for root in np.random.SeedSequence(known).generate_state(2)]
+
+    def _seeds(self) -> tf.Tensor:
+        """For this call's reset and step: int32 `[2, 2]`, of the roots and the number of the call."""
+        assert self._root is not None
+        count = self._count % 2**31
+        self._count += 1
+        return tf.constant([[self._root[0], count], [self._root[1], count]], tf.int32)
 
 
 def restarted(ended: tf.Tensor, fresh: Any, state: Any) -> Any:
-    """The nest `fresh` of `[N, ...]` where `ended` `[N]`, elsewhere `state`."""
+    """The nest `fresh` of tensors `[N, ...]` where `ended` `[N]`, elsewhere `state`."""
 
     def choose(new: tf.Tensor, old: tf.Tensor) -> tf.Tensor:
         return tf.where(tf.reshape(ended, [-1, *[1] * (old.shape.rank - 1)]), new, old)

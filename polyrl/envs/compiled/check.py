@@ -1,0 +1,94 @@
+"""`check_environment`: what a `CompiledEnvironment` promises of shapes and dtypes, found out before anything runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from polyrl.envs.compiled.base import CompiledEnvironment, StepOutput
+
+import tensorflow as tf
+from gymnasium.spaces import Box, Discrete
+
+
+def check_environment(env: CompiledEnvironment, num_envs: int | None = None) -> None:
+    """Traces the functions of an environment, without running them, and compares what they give with what they promise.
+
+    Args:
+        env: the environment.
+        num_envs: for how many; `env.num_envs` by default.
+
+    Raises:
+        TypeError: if `env` is no `CompiledEnvironment`, or a space or an output is of the wrong kind.
+        ValueError: for a wrong shape, dtype or structure; the message says which, and what is asked for.
+    """
+    if not isinstance(env, CompiledEnvironment):
+        raise TypeError(f"env={env!r} must be a CompiledEnvironment.")
+    size = env.num_envs if num_envs is None else num_envs
+    _check_spaces(env)
+    name = type(env).__name__
+    seed = tf.TensorSpec([2], tf.int32)
+    state = _specs(_outputs(lambda seed: env.reset(size, seed), seed))
+    for leaf in tf.nest.flatten(state):
+        if leaf.shape.rank is None or leaf.shape.rank < 1 or leaf.shape[0] != size or not leaf.shape.is_fully_defined():
+            raise ValueError(
+                f"{name}.reset({size}, seed) gives a state with {leaf}; asked for is a static shape [{size}, ...]."
+            )
+    stepped = _outputs(env.step, state, action_spec(env, size), seed)
+    if not isinstance(stepped, StepOutput):
+        raise TypeError(f"{name}.step gives {type(stepped).__name__}; asked for is a StepOutput(state, reward, terminated).")
+    following = _specs(stepped.state)
+    try:
+        tf.nest.assert_same_structure(state, following)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}.step gives a state of another structure than reset: {error}") from error
+    for before, after in zip(tf.nest.flatten(state), tf.nest.flatten(following), strict=True):
+        _check_spec(f"{name}.step: a part of the state", after, before)
+    _check_spec(f"{name}.step: reward", _specs(stepped.reward), tf.TensorSpec([size], tf.float32))
+    _check_spec(f"{name}.step: terminated", _specs(stepped.terminated), tf.TensorSpec([size], tf.bool))
+    space = env.observation_space
+    seen = tf.TensorSpec([size, *space.shape], tf.as_dtype(space.dtype))
+    _check_spec(f"{name}.observe", _specs(_outputs(env.observe, state)), seen)
+
+
+def action_spec(env: CompiledEnvironment, num_envs: int) -> tf.TensorSpec:
+    """Of the actions that `step` takes: int32 `[N]`, or float32 `[N, *action_space.shape]`."""
+    if isinstance(env.action_space, Discrete):
+        return tf.TensorSpec([num_envs], tf.int32)
+    return tf.TensorSpec([num_envs, *env.action_space.shape], tf.float32)
+
+
+def _check_spaces(env: CompiledEnvironment) -> None:
+    name = type(env).__name__
+    if not isinstance(getattr(env, "observation_space", None), Box):
+        raise TypeError(f"{name} needs an observation_space that is a gymnasium.spaces.Box.")
+    actions = getattr(env, "action_space", None)
+    if not isinstance(actions, (Discrete, Box)):
+        raise TypeError(f"{name} needs an action_space that is a gymnasium.spaces.Discrete or Box.")
+    if isinstance(actions, Discrete) and actions.start != 0:
+        raise ValueError(f"{name}: the action space {actions} must begin at 0.")
+
+
+def _outputs(function: Any, *specs: Any) -> Any:
+    """What `function` gives for tensors of these specs, symbolically."""
+    # Tensors of an eager call would be plain values; inside of a traced function they are as the training loop sees them.
+    found: list[Any] = []
+
+    def traced(*arguments: Any) -> None:
+        found.append(function(*arguments))
+
+    tf.function(traced, autograph=False).get_concrete_function(*specs)
+    return found[0]
+
+
+def _specs(nest: Any) -> Any:
+    def spec(value: Any) -> tf.TensorSpec:
+        if not tf.is_tensor(value):
+            raise TypeError(f"{value!r} is no tensor.")
+        return tf.TensorSpec(value.shape, value.dtype)
+
+    return tf.nest.map_structure(spec, nest)
+
+
+def _check_spec(what: str, given: tf.TensorSpec, asked: tf.TensorSpec) -> None:
+    if given.dtype != asked.dtype or not given.shape.is_fully_defined() or given.shape != asked.shape:
+        raise ValueError(f"{what} is {given.dtype.name} {given.shape}; asked for is {asked.dtype.name} {asked.shape}.")

@@ -1,0 +1,31 @@
+"""`compiled_environment`: in-graph environments by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from polyrl.envs.compiled.base import CompiledEnvironment
+from polyrl.envs.compiled.cart_pole import CartPole
+from polyrl.validation import suggestion
+
+ENVIRONMENTS: dict[str, Callable[..., CompiledEnvironment]] = {
+    "CartPole-v1": CartPole,
+}
+
+
+def compiled_environment(env_id: str, num_envs: int = 1, **kwargs: Any) -> CompiledEnvironment:
+    """The in-graph environment of that gymnasium id (`'CartPole-v1'`) or name.
+
+    Args:
+        env_id: one of `ENVIRONMENTS`.
+        num_envs: how many run in parallel while training.
+        **kwargs: passed to the environment.
+
+    Raises:
+        ValueError: for an unknown id; the message names those known, and the nearest.
+    """
+    if env_id not in ENVIRONMENTS:
+        hint = suggestion(str(env_id), ENVIRONMENTS)
+        raise ValueError(f"env_id={env_id!r} is no in-graph environment; there are {', '.join(ENVIRONMENTS)}.{hint}")
+    return ENVIRONMENTS[env_id](num_envs=num_envs, **kwargs)

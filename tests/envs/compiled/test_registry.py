@@ -1,0 +1,29 @@
+"""`compiled_environment`: in-graph environments by gymnasium id or name."""
+
+from __future__ import annotations
+
+from polyrl.envs.compiled import CartPole, compiled_environment
+
+import pytest
+
+
+def test_an_environment_by_its_gymnasium_id():
+    env = compiled_environment("CartPole-v1", num_envs=3)
+    assert isinstance(env, CartPole)
+    assert env.num_envs == 3
+    assert compiled_environment("CartPole-v1").num_envs == 1
+
+
+def test_an_unknown_id_is_refused_with_those_known_and_the_nearest():
+    with pytest.raises(ValueError, match=r"'CartPole-v0' .*CartPole-v1.*Did you mean 'CartPole-v1'"):
+        compiled_environment("CartPole-v0")
+    with pytest.raises(ValueError, match="CartPole-v1") as refused:
+        compiled_environment("Chess")
+    assert "Did you mean" not in str(refused.value)
+
+
+def test_what_the_environment_does_not_know_is_refused():
+    with pytest.raises(TypeError, match="gravitation"):
+        compiled_environment("CartPole-v1", gravitation=3.0)
+    with pytest.raises(ValueError, match="num_envs=0"):
+        compiled_environment("CartPole-v1", num_envs=0)
