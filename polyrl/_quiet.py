@@ -15,10 +15,16 @@ _NOISE = re.compile(rb"^(I\d{4} |WARNING: All log messages before absl|.*(cuda_|
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow and initialises its devices, quietly unless the user chose a log level."""
+    """Imports TensorFlow and looks for its devices, quietly unless the user chose a log level.
+
+    It leaves the environment as it was: what is set for the import is none of the business of the user's own processes.
+    """
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ or "tensorflow" in sys.modules:
         return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    # TensorFlow would import Keras 3 at once, 0.6 seconds, which polyrl has no use for; `tf.keras` stays what it is.
+    settings = {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_USE_LEGACY_KERAS": "1"}
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
     sys.stderr.flush()
     original = os.dup(2)
     with tempfile.TemporaryFile() as captured:
@@ -26,8 +32,13 @@ def import_tensorflow() -> None:
         try:
             import tensorflow as tf
 
-            tf.config.list_logical_devices()
+            tf.config.list_physical_devices()
         finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
             sys.stderr.flush()
             os.dup2(original, 2)
             os.close(original)

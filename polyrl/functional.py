@@ -30,7 +30,7 @@ class StandIn:
 
     def __init__(self, variable: tf.Variable):
         self._variable = variable
-        self.tensor: tf.Tensor | None = None
+        self.tensor: Any = None
 
     # Only what describes the variable; never its handle, which would bypass the stand-in.
     name = property(lambda self: self._variable.name)

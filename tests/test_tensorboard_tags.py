@@ -74,7 +74,7 @@ def train(model_dir: Path, model, env) -> Agent:
         lambda features, labels, mode: model(mode)(features, labels),
         UniformReplay(100, 4),
         model_dir,
-        RunConfig(save_summary_timesteps=10, jit="off"),
+        RunConfig(save_summary_timesteps=10, jit="off", max_overhead=None),
     )
     agent.train(env, first_update=4, timesteps=40)
     return agent

@@ -25,7 +25,7 @@ from polyrl.estimators.params import check_same_params, write_params
 from polyrl.estimators.run_config import RunConfig
 from polyrl.estimators.training import TrainingResult, TrainingRun
 from polyrl.models.scope import Scope, stream_seed
-from polyrl.replay import UniformReplay
+from polyrl.replay import Replay
 from polyrl.spec import EstimatorSpec
 from polyrl.summaries import write_evaluation
 from polyrl.validation import check_int
@@ -57,13 +57,13 @@ class Agent:
     def __init__(
         self,
         model_fn: Callable[..., EstimatorSpec],
-        memory: UniformReplay,
+        memory: Replay,
         model_dir: str | os.PathLike[str] | None = None,
         config: RunConfig | None = None,
         params: Mapping[str, Any] | None = None,
     ):
-        if not isinstance(memory, UniformReplay):
-            raise TypeError(f"memory={memory!r} must be a UniformReplay.")
+        if not isinstance(memory, Replay):
+            raise TypeError(f"memory={memory!r} must be a UniformReplay or a PrioritizedReplay.")
         if config is not None and not isinstance(config, RunConfig):
             raise TypeError(f"config={config!r} must be a RunConfig.")
         self.config = RunConfig() if config is None else config
@@ -134,10 +134,10 @@ class Agent:
         schedule = UpdateSchedule(first_update, update_frequency)
         with open_loop(env, self._training, self._scope, schedule) as loop:
             restored = self._resume()
+            self.memory.start_episodes()
             counters = (self._scope.global_step, self._scope.global_timestep, self._scope.global_episode)
             step, timestep, episode = (int(counter.numpy()) for counter in counters)
             budget = Budget.starting_from(step, timestep, episode, **budgets)
-            loop.compile(self.config.uses_xla(budget.timestep))
             run = TrainingRun(
                 loop=loop,
                 calls=self._training,
@@ -149,6 +149,7 @@ class Agent:
                 restored=restored,
                 evaluate=self._evaluate,
                 writer=self._writer,
+                uses_xla=self.config.uses_xla,
             )
             write_params(self.model_dir, self.params.to_dict(), dataclasses.asdict(self.config))
             result = run.execute()
@@ -180,9 +181,9 @@ class Agent:
         config = self.config
         hooks: list[Hook] = [NanHook(), StopHook()]
         if config.save_summary_timesteps is not None or config.save_summary_secs is not None:
-            hooks.append(SummaryHook(config.save_summary_timesteps, config.save_summary_secs))
+            hooks.append(SummaryHook(config.save_summary_timesteps, config.save_summary_secs, config.max_overhead))
         if config.save_checkpoints_timesteps is not None or config.save_checkpoints_secs is not None:
-            hooks.append(CheckpointHook(config.save_checkpoints_timesteps, config.save_checkpoints_secs))
+            hooks.append(CheckpointHook(config.save_checkpoints_timesteps, config.save_checkpoints_secs, config.max_overhead))
         if config.progress:
             console = Console(stderr=True)
             hooks.append(ProgressHook(console) if console.is_terminal and sys.stderr.isatty() else LoggingHook())

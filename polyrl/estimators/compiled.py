@@ -13,7 +13,7 @@ from polyrl.estimators.carried import CarriedState, PlainState
 from polyrl.estimators.model_fn import ModelFn
 from polyrl.models.scope import Scope
 from polyrl.modes import Modes
-from polyrl.replay import UniformReplay
+from polyrl.replay import Replay
 from polyrl.summaries import Summaries
 
 import numpy as np
@@ -30,7 +30,7 @@ class TrainingCalls:
     values are carried from call to call in a few tensors, see `CarriedState`; the variables are behind until `push`.
     """
 
-    def __init__(self, model_fn: ModelFn, scope: Scope, memory: UniformReplay):
+    def __init__(self, model_fn: ModelFn, scope: Scope, memory: Replay):
         self._model_fn = model_fn
         self._scope = scope
         self._memory = memory
@@ -56,7 +56,7 @@ class TrainingCalls:
         self._act.get_concrete_function(states)
         self._model_fn.check_num_actions(num_actions)
         scalar, action = tf.TensorSpec([], tf.float32), tf.TensorSpec([], tf.int32)
-        self._memory.build(Transitions(state, action, scalar, scalar, scalar, state)._asdict())
+        self._memory.build(Transitions(state, action, scalar, scalar, scalar, state)._asdict(), num_envs)
         tf.function(self._build_update, autograph=False).get_concrete_function()
         self._built, self._started, self._summaries = (state, num_envs), None, None
 
@@ -93,9 +93,12 @@ class TrainingCalls:
         started = time.monotonic()
         compiled = self._state.compile(function, specs)
 
+        if self._started is not None and not self._started[0]:
+            return compiled
+
         def first(*inputs: tf.Tensor) -> list[tf.Tensor]:
             outputs = compiled(*inputs)  # XLA compiles at the first call.
-            logger.info("Compiled the training loop in %.1f s.", time.monotonic() - started)
+            logger.info("Compiled the training loop with XLA in %.1f s.", time.monotonic() - started)
             self._compiled[key] = compiled
             return outputs
 
@@ -104,6 +107,10 @@ class TrainingCalls:
     def act(self, state: np.ndarray) -> np.ndarray:
         """The exploring actions int32 `[N]` for `state` `[N, ...]`; the variables must be up to date."""
         return self._act(tf.constant(state))[0].numpy()
+
+    def pull(self) -> None:
+        """Takes over what was assigned to variables besides the calls."""
+        self._state.pull()
 
     def push(self) -> None:
         """Brings all variables up to date."""
@@ -166,7 +173,8 @@ class TrainingCalls:
         return self._build_spec()[0].extra_ops.get("summaries", Summaries.empty())
 
     def _build_spec(self) -> tuple[Any, Mapping[str, tf.Tensor]]:
-        labels = self._memory.sample(self._scope.random_seed("replay", self._scope.global_step.read_value()))
+        step = self._scope.global_step.read_value()
+        labels = self._memory.sample(self._scope.random_seed("replay", step), step)
         given = dict(labels)
         features: dict[str, Any] = {"state": given.pop("state")}
         spec = self._model_fn(features, given, Modes.TRAIN)

@@ -6,7 +6,6 @@ from typing import Any
 
 from polyrl.envs import Transitions
 from polyrl.envs.compiled import CompiledEnvironment
-from polyrl.envs.compiled.vector import restarted
 from polyrl.models.scope import Scope
 
 import tensorflow as tf
@@ -61,7 +60,7 @@ class GraphDriver(tf.Module):
             self._env.observe(state),
         )
         fresh = self._env.reset(self.num_envs, self._scope.random_seed("environment/reset"))
-        self._assign(restarted(ended, fresh, state))
+        self._assign(tf.nest.map_structure(lambda new, old: tf.where(_like(ended, old), new, old), fresh, state))
         self._reward.assign(tf.where(ended, 0.0, episode_reward))
         self._length.assign(tf.where(ended, 0, length))
         columns = (ended, episode_reward, length, truncated)
@@ -73,3 +72,8 @@ class GraphDriver(tf.Module):
     def _assign(self, state: Any) -> None:
         for leaf, value in zip(self._leaves, tf.nest.flatten(state), strict=True):
             leaf.assign(value)
+
+
+def _like(flags: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    """Flags `[N]` with as many dimensions as `values` `[N, ...]`."""
+    return tf.reshape(flags, [-1, *[1] * (values.shape.rank - 1)])

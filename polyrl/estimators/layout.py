@@ -84,8 +84,8 @@ class Layout:
             )
         return updated
 
-    def pack_arrays(self, arrays: Sequence[np.ndarray]) -> list[tf.Tensor]:
-        """NumPy arrays of the right shapes and dtypes, packed."""
+    def pack_arrays(self, arrays: Sequence[Any]) -> list[tf.Tensor]:
+        """NumPy arrays (or numbers) of the right shapes, packed."""
         for view, index in self._views:
             view[...] = arrays[index]
         return [tf.constant(array) for array in (*self._buffers, *(arrays[index] for index in self._alone))]

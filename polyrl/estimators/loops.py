@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, Protocol
 
 from polyrl import functional
 from polyrl.envs import EnvDriver, Episode, Transitions, open_env
-
 from polyrl.envs.compiled import CompiledEnvironment
 from polyrl.envs.gym import EnvLike
 from polyrl.estimators.compiled import TrainingCalls
@@ -147,10 +146,11 @@ class GraphLoop:
 
     def compile(self, jit: bool) -> None:
         # A convolution in a loop of XLA's is slow on a CPU, and this loop cannot be unrolled.
-        self._driver.reset()
         self._calls.start(jit and not self._calls.has_convolution(), [self._driver])
 
     def start(self, timestep: int) -> np.ndarray:
+        self._driver.reset()
+        self._calls.pull()
         return np.zeros(self.num_envs, np.int32)
 
     def advance(self, timestep: int, limits: Limits) -> Progress:

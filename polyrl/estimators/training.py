@@ -21,7 +21,7 @@ from polyrl.estimators.hooks import Hook
 from polyrl.estimators.hooks.base import PHASES
 from polyrl.estimators.loops import Limits, Loop
 from polyrl.models.scope import Scope
-from polyrl.replay import UniformReplay
+from polyrl.replay import Replay
 from polyrl.summaries import Summaries, write_evaluation
 
 import numpy as np
@@ -67,13 +67,14 @@ class TrainingRun:
         loop: Loop,
         calls: TrainingCalls,
         scope: Scope,
-        memory: UniformReplay,
+        memory: Replay,
         checkpoints: CheckpointManager,
         budget: Budget,
         hooks: Sequence[Hook],
         restored: dict[str, Any] | None,
         evaluate: Callable[[EnvLike, int], dict[str, float]],
         writer: Callable[[], tf.summary.SummaryWriter],
+        uses_xla: Callable[[int], bool],
     ):
         self.checkpoints = checkpoints
         self.model_dir = checkpoints.model_dir
@@ -92,7 +93,7 @@ class TrainingRun:
         self._phases = {
             phase: [hook for hook in self._hooks if getattr(type(hook), phase) is not getattr(Hook, phase)] for phase in PHASES
         }
-        self._evaluate, self._writer = evaluate, writer
+        self._evaluate, self._writer, self._uses_xla = evaluate, writer, uses_xla
         self._stop_reason: str | None = None
         self._signal: int | None = None
         self._wants_checkpoint = False
@@ -160,6 +161,7 @@ class TrainingRun:
                 if spent is not None:
                     self.request_stop(spent)
                 if self._stop_reason is None:
+                    self._compile(self._uses_xla(self.step))
                     self.actions = self._loop.start(self.timestep)
                 while self._stop_reason is None:
                     self._iterate()
@@ -170,7 +172,14 @@ class TrainingRun:
         assert self._stop_reason is not None
         return TrainingResult(self.step, self.timestep, self.episode, self._stop_reason, self._signal, path)
 
+    def _compile(self, xla: bool) -> None:
+        self._calls.push()
+        self._loop.compile(xla)
+        self._xla = xla
+
     def _iterate(self) -> None:
+        if not self._xla and self._uses_xla(self.step):
+            self._compile(True)
         progress = self._loop.advance(self.timestep, self._limits())
         self.actions = progress.actions
         self.exploration_rate = progress.exploration_rate

@@ -56,13 +56,20 @@ class Cadence:
     """Every so many environment steps, or seconds, or both, whichever comes first.
 
     By steps it is due when a multiple of `every_timesteps` is passed: a resumed run keeps the same rhythm.
+
+    Args:
+        every_timesteps: environment steps; None: not by steps.
+        every_secs: seconds; None: not by time.
+        max_share: the largest share of the run's time that what is done may take, as told to `took`: it is put off as long as
+            it would take more. None: it is never put off.
     """
 
-    def __init__(self, every_timesteps: int | None, every_secs: float | None = None):
+    def __init__(self, every_timesteps: int | None, every_secs: float | None = None, max_share: float | None = None):
         self._every_timesteps = every_timesteps
         self._every_secs = every_secs
+        self._max_share = max_share
         self._timestep = 0
-        self._time = time.monotonic()
+        self._time = self._not_before = time.monotonic()
 
     def start(self, timestep: int) -> None:
         """Begins to count at `timestep`."""
@@ -73,6 +80,12 @@ class Cadence:
         every = self._every_timesteps
         by_steps = every is not None and timestep // every > self._timestep // every
         by_time = self._every_secs is not None and time.monotonic() - self._time >= self._every_secs
-        if by_steps or by_time:
+        due = (by_steps or by_time) and time.monotonic() >= self._not_before
+        if due:
             self.start(timestep)
-        return by_steps or by_time
+        return due
+
+    def took(self, seconds: float) -> None:
+        """Notes what was done, and how long it took."""
+        if self._max_share is not None:
+            self._not_before = time.monotonic() + seconds / self._max_share

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polyrl.estimators.hooks.base import Cadence, Hook
@@ -11,14 +13,25 @@ if TYPE_CHECKING:
 
 
 class CheckpointHook(Hook):
-    """Requests a checkpoint every so many environment steps or seconds; the run writes it at the iteration's end."""
+    """Requests a checkpoint every so many environment steps or seconds; the run writes it at the iteration's end.
 
-    def __init__(self, every_timesteps: int | None, every_secs: float | None):
-        self._cadence = Cadence(every_timesteps, every_secs)
+    See `Cadence` for the arguments.
+    """
+
+    def __init__(self, every_timesteps: int | None, every_secs: float | None, max_share: float | None = None):
+        self._cadence = Cadence(every_timesteps, every_secs, max_share)
 
     def begin(self, run: TrainingRun) -> None:
         self._cadence.start(run.timestep)
 
     def after_act(self, run: TrainingRun) -> None:
         if self._cadence.due(run.timestep):
+            self._requested = time.monotonic()
             run.request_checkpoint()
+
+    def after_checkpoint(self, run: TrainingRun, path: Path) -> None:
+        if self._requested is not None:
+            self._cadence.took(time.monotonic() - self._requested)
+            self._requested = None
+
+    _requested: float | None = None

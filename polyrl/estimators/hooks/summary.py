@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 
 
 class SummaryHook(Hook):
-    """Writes scalars and histograms to the run's `model_dir`; the x-axis is `global_timestep` (environment steps)."""
+    """Writes scalars and histograms to the run's `model_dir`; the x-axis is `global_timestep` (environment steps).
 
-    def __init__(self, every_timesteps: int | None, every_secs: float | None):
-        self._cadence = Cadence(every_timesteps, every_secs)
+    See `Cadence` for the arguments.
+    """
+
+    def __init__(self, every_timesteps: int | None, every_secs: float | None, max_share: float | None = None):
+        self._cadence = Cadence(every_timesteps, every_secs, max_share)
         self._losses: list[float] = []
+        self._written = False
 
     def begin(self, run: TrainingRun) -> None:
         self._cadence.start(run.timestep)
@@ -29,9 +33,13 @@ class SummaryHook(Hook):
 
     def after_act(self, run: TrainingRun) -> None:
         if self._cadence.due(run.timestep):
+            started = time.monotonic()
             self._write_run(run)
             if run.step:
                 run.summarize().write(run.writer, run.timestep)
+            # The first takes longer: it is traced.
+            self._cadence.took(time.monotonic() - started if self._written else 0.0)
+            self._written = True
 
     def after_update(self, run: TrainingRun) -> None:
         self._losses.append(run.loss)
