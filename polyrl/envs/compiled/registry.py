@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from polyrl.envs.compiled.acrobot import Acrobot
 from polyrl.envs.compiled.base import CompiledEnvironment
 from polyrl.envs.compiled.cart_pole import CartPole
+from polyrl.envs.compiled.mountain_car import MountainCar
+from polyrl.envs.compiled.pendulum import Pendulum
 from polyrl.validation import suggestion
 
 ENVIRONMENTS: dict[str, Callable[..., CompiledEnvironment]] = {
     "CartPole-v1": CartPole,
+    "MountainCar-v0": MountainCar,
+    "Acrobot-v1": Acrobot,
+    "Pendulum-v1": Pendulum,
 }
 
 
