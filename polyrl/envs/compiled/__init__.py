@@ -3,7 +3,10 @@
 from polyrl.envs.compiled.acrobot import Acrobot
 from polyrl.envs.compiled.base import CompiledEnvironment, StepOutput
 from polyrl.envs.compiled.cart_pole import CartPole
+from polyrl.envs.compiled.catch import Catch
 from polyrl.envs.compiled.check import check_environment
+from polyrl.envs.compiled.deep_sea import DeepSea
+from polyrl.envs.compiled.grid_world import GridWorld
 from polyrl.envs.compiled.mountain_car import MountainCar
 from polyrl.envs.compiled.pendulum import Pendulum
 from polyrl.envs.compiled.registry import compiled_environment
@@ -12,7 +15,10 @@ from polyrl.envs.compiled.vector import TensorVectorEnv
 __all__ = [
     "Acrobot",
     "CartPole",
+    "Catch",
     "CompiledEnvironment",
+    "DeepSea",
+    "GridWorld",
     "MountainCar",
     "Pendulum",
     "StepOutput",

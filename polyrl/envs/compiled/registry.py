@@ -8,6 +8,9 @@ from typing import Any
 from polyrl.envs.compiled.acrobot import Acrobot
 from polyrl.envs.compiled.base import CompiledEnvironment
 from polyrl.envs.compiled.cart_pole import CartPole
+from polyrl.envs.compiled.catch import Catch
+from polyrl.envs.compiled.deep_sea import DeepSea
+from polyrl.envs.compiled.grid_world import GridWorld
 from polyrl.envs.compiled.mountain_car import MountainCar
 from polyrl.envs.compiled.pendulum import Pendulum
 from polyrl.validation import suggestion
@@ -17,11 +20,14 @@ ENVIRONMENTS: dict[str, Callable[..., CompiledEnvironment]] = {
     "MountainCar-v0": MountainCar,
     "Acrobot-v1": Acrobot,
     "Pendulum-v1": Pendulum,
+    "Catch": Catch,
+    "DeepSea": DeepSea,
+    "GridWorld": GridWorld,
 }
 
 
 def compiled_environment(env_id: str, num_envs: int = 1, **kwargs: Any) -> CompiledEnvironment:
-    """The in-graph environment of that gymnasium id (`'CartPole-v1'`) or name.
+    """The in-graph environment of that gymnasium id (`'CartPole-v1'`) or name (`'Catch'`).
 
     Args:
         env_id: one of `ENVIRONMENTS`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from polyrl.envs.compiled import CartPole, compiled_environment
+from polyrl.envs.compiled.registry import ENVIRONMENTS
 
 import pytest
 
@@ -12,6 +13,17 @@ def test_an_environment_by_its_gymnasium_id():
     assert isinstance(env, CartPole)
     assert env.num_envs == 3
     assert compiled_environment("CartPole-v1").num_envs == 1
+
+
+@pytest.mark.parametrize("env_id", ENVIRONMENTS)
+def test_each_environment_has_its_name(env_id):
+    env = compiled_environment(env_id, num_envs=2)
+    assert type(env).__name__ == env_id.split("-")[0]
+    assert env.num_envs == 2
+
+
+def test_arguments_are_those_of_the_environment():
+    assert compiled_environment("DeepSea", size=7).observation_space.shape == (7, 7)
 
 
 def test_an_unknown_id_is_refused_with_those_known_and_the_nearest():

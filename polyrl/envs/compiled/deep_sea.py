@@ -1,0 +1,68 @@
+"""`DeepSea`: exploration that must be deep (Osband et al. 2019; as in bsuite, Osband et al. 2020)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from polyrl.envs.compiled.base import CompiledEnvironment, StepOutput
+from polyrl.validation import check_int
+
+import numpy as np
+import tensorflow as tf
+from gymnasium.spaces import Box, Discrete
+
+MOVE_COST = 0.01  # of a whole way to the right
+TREASURE = 1.0
+
+
+class DeepSeaState(NamedTuple):
+    """Row and column of the diver; int32 `[N]` each. The row is `size` when the episode is over."""
+
+    row: tf.Tensor
+    column: tf.Tensor
+
+
+class DeepSea(CompiledEnvironment):
+    """Dive `size` rows down from the upper left corner, in each step one column to the left or to the right.
+
+    Moving to the right costs 0.01 / size, and is the only way to the treasure of 1, which is right of the last cell of the
+    last row: one sequence of actions in `2 ** size` finds it, with 0.99 in all; the best of the others has 0. Observations are
+    float32 `[size, size]`, 1 where the diver is, and 0 everywhere after the last step, with which the episode terminates.
+
+    Args:
+        num_envs: how many run in parallel while training.
+        size: rows and columns.
+        mapping_seed: in each cell one of the two actions moves to the right, drawn by this seed (as bsuite does); None: it is
+            action 1 everywhere.
+
+    Raises:
+        TypeError, ValueError: for a `size` that is no integer of at least 1, or a `mapping_seed` below 0.
+    """
+
+    action_space = Discrete(2)
+
+    def __init__(self, num_envs: int = 1, size: int = 10, mapping_seed: int | None = None):
+        super().__init__(num_envs)
+        self.size = check_int("size", size, minimum=1)
+        self.observation_space = Box(0.0, 1.0, [self.size, self.size], np.float32)
+        self.right = np.ones([self.size, self.size], np.int32)
+        """The action that moves to the right, `[row, column]`."""
+        if mapping_seed is not None:
+            random = np.random.RandomState(check_int("mapping_seed", mapping_seed, minimum=0))
+            self.right = random.binomial(1, 0.5, [self.size, self.size]).astype(np.int32)
+
+    def reset(self, num_envs: int, seed: tf.Tensor) -> DeepSeaState:
+        return DeepSeaState(tf.zeros([num_envs], tf.int32), tf.zeros([num_envs], tf.int32))
+
+    def step(self, state: DeepSeaState, action: tf.Tensor, seed: tf.Tensor) -> StepOutput:
+        last = self.size - 1
+        right = action == tf.gather(tf.constant(self.right.ravel()), state.row * self.size + state.column)
+        reward = tf.where(right, -MOVE_COST / self.size, 0.0) + tf.where(right & (state.column == last), TREASURE, 0.0)
+        column = tf.clip_by_value(state.column + tf.where(right, 1, -1), 0, last)
+        row = state.row + 1
+        return StepOutput(DeepSeaState(row, column), reward, row >= self.size)
+
+    def observe(self, state: DeepSeaState) -> tf.Tensor:
+        # Below the last row there is no such cell, and all is 0.
+        board = tf.one_hot(state.row * self.size + state.column, self.size**2)
+        return tf.reshape(board, [-1, self.size, self.size])
