@@ -1,0 +1,89 @@
+"""Trains DQN with stable-baselines3, or sbx, and prints environment steps per second: `python sb3_worker.py cartpole_dqn`."""
+
+# mypy: disable-error-code="import-not-found"
+
+from __future__ import annotations
+
+from typing import Any
+
+import settings
+from settings import Setting
+from stable_baselines3.common.env_util import make_atari_env, make_vec_env
+from stable_baselines3.common.vec_env import VecEnvWrapper, VecFrameStack
+from stopwatch import Stopwatch, report_and_exit, seconds_since_start
+
+
+class Counting(VecEnvWrapper):
+    """Counts the steps of the environments below it."""
+
+    def __init__(self, env: Any, stopwatch: Stopwatch):
+        super().__init__(env)
+        self._stopwatch = stopwatch
+
+    def reset(self) -> Any:
+        return self.venv.reset()
+
+    def step_wait(self) -> Any:
+        self._stopwatch.count(self.num_envs)
+        return self.venv.step_wait()
+
+
+def environment(setting: Setting) -> Any:
+    """The environment of the setting."""
+    if setting.atari:
+        env = make_atari_env(f"{setting.env}NoFrameskip-v4", n_envs=setting.num_envs, seed=0)
+        return VecFrameStack(env, n_stack=settings.FRAME_STACK)
+    return make_vec_env(setting.env, n_envs=setting.num_envs, seed=0)
+
+
+def main() -> None:
+    """Measures once and prints the result."""
+    parser = settings.parser(__doc__)
+    parser.add_argument("--sbx", action="store_true", help="sbx, which is JAX, in place of stable-baselines3")
+    arguments = parser.parse_args()
+    setting = settings.chosen(arguments)
+    if arguments.sbx:
+        from sbx import DQN
+
+        packages = ["sbx-rl", "jax", "stable-baselines3", "gymnasium", "numpy"]
+    else:
+        from stable_baselines3 import DQN
+
+        packages = ["stable-baselines3", "torch", "gymnasium", "numpy"]
+
+    def done(measured: dict[str, float]) -> None:
+        report_and_exit(*packages, **measured)
+
+    stopwatch = Stopwatch(setting.warm_up, setting.seconds, done)
+    # Training is due once per step of the vector: so many of its steps, and so many updates, are a round.
+    steps = max(setting.update_frequency // setting.num_envs, 1)
+    model = DQN(
+        "CnnPolicy" if setting.atari else "MlpPolicy",
+        Counting(environment(setting), stopwatch),
+        learning_rate=settings.LEARNING_RATE,
+        buffer_size=setting.memory_size,
+        learning_starts=setting.first_update,
+        batch_size=setting.batch_size,
+        gamma=settings.DISCOUNT,
+        train_freq=steps,
+        gradient_steps=steps * setting.num_envs // setting.update_frequency,
+        target_update_interval=setting.target_update_frequency * setting.update_frequency,  # In environment steps.
+        exploration_initial_eps=settings.EPSILON,
+        exploration_final_eps=settings.EPSILON,
+        policy_kwargs=None if setting.atari else {"net_arch": list(setting.hidden)},
+        seed=0,
+        device="cpu",
+    )
+    if arguments.startup:
+        train = model.train
+
+        def train_once(*args: Any, **kwargs: Any) -> None:
+            train(*args, **kwargs)
+            done({"value": seconds_since_start()})
+
+        model.train = train_once
+    model.learn(10**9, log_interval=10**9)
+
+
+if __name__ == "__main__":
+    main()

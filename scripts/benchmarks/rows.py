@@ -1,0 +1,125 @@
+"""The rows of the table: what each one runs, and against what."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterable
+
+POLYRL, PEERS, TF_AGENTS = "polyrl", "peers", "tf_agents"
+"""Which Python runs a worker: this one, `--peers_python`, or `--tf_agents_python`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Worker:
+    """A process that measures: a script of this directory and its arguments, run by one of the Pythons."""
+
+    title: str
+    python: str
+    script: str
+    arguments: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Peer:
+    """What polyrl is compared with; `target` is how many times better polyrl is to be, if that is settled."""
+
+    worker: Worker
+    target: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A measurement of polyrl, the same of its peers, and what is aimed at.
+
+    Attributes:
+        name: what `--rows` calls it.
+        worker: polyrl's.
+        peers: whom it is compared with.
+        unit: of the figure; more is better in `'steps/s'` only.
+        limit: what polyrl's figure must not exceed.
+        group: another name for it and others in `--rows`.
+        by_default: whether it runs unasked.
+    """
+
+    name: str
+    worker: Worker
+    peers: tuple[Peer, ...] = ()
+    unit: str = "steps/s"
+    limit: float | None = None
+    group: str = ""
+    by_default: bool = True
+
+    @property
+    def more_is_better(self) -> bool:
+        """Whether a larger figure is the better one."""
+        return self.unit == "steps/s"
+
+
+def _polyrl(setting: str, *arguments: str, title: str = "polyrl") -> Worker:
+    return Worker(title, POLYRL, "polyrl_worker.py", (setting, *arguments))
+
+
+def _sb3(setting: str = "cartpole_dqn", *arguments: str) -> Worker:
+    return Worker("SB3", PEERS, "peers/sb3_worker.py", (setting, *arguments))
+
+
+def _sbx(setting: str) -> Worker:
+    return Worker("sbx", PEERS, "peers/sb3_worker.py", (setting, "--sbx"))
+
+
+def _tf_agents(setting: str, *arguments: str) -> Worker:
+    return Worker("TF-Agents", TF_AGENTS, "peers/tf_agents_worker.py", (setting, *arguments))
+
+
+def _training(setting: str, *peers: Peer) -> Row:
+    return Row(setting, _polyrl(setting), peers)
+
+
+def _summaries(setting: str) -> Row:
+    # Long enough for some checkpoints: each is put off until the ones before it take no more than their share.
+    long = "--seconds=20"
+    without = Peer(_polyrl(setting, long, title="polyrl without"), 0.95)
+    return Row(f"summaries_{setting}", _polyrl(setting, long, "--housekeeping"), (without,), group="summaries")
+
+
+ROWS = (
+    _training("cartpole_dqn", Peer(_sb3(), 3.5), Peer(_tf_agents("cartpole_dqn"), 10)),
+    _training("cartpole_dqn_8envs", Peer(_sbx("cartpole_dqn_8envs"), 2.5), Peer(_sb3("cartpole_dqn_8envs"))),
+    _training("cartpole_c51", Peer(_tf_agents("cartpole_c51"), 8)),
+    # Peers have no environments in the graph; these are compared with the ordinary way of training.
+    _training("cartpole_compiled", Peer(_sb3(), 23)),
+    _training("cartpole_compiled_120x84", Peer(_sb3(), 15)),
+    _training("cartpole_compiled_128envs", Peer(_sb3(), 230)),
+    _training("pong", Peer(_sb3("pong"), 2)),
+    Row(
+        "prioritized",
+        Worker("polyrl", POLYRL, "polyrl_prioritized.py"),
+        (Peer(Worker("cpprb", PEERS, "peers/cpprb_worker.py")),),
+        unit="us/step",
+    ),
+    # A frame of 84 x 84 bytes, a million of them, and a twentieth for all the rest.
+    Row("replay_memory", Worker("polyrl", POLYRL, "polyrl_replay_memory.py"), unit="GB", limit=1.05 * 7.06, by_default=False),
+    Row(
+        "startup",
+        _polyrl("cartpole_dqn", "--startup"),
+        (Peer(_sb3("cartpole_dqn", "--startup")), Peer(_tf_agents("cartpole_dqn", "--startup"))),
+        unit="s",
+        limit=5,
+    ),
+    _summaries("cartpole_dqn"),
+    _summaries("cartpole_compiled"),
+)
+
+
+def select(names: Iterable[str]) -> list[Row]:
+    """The rows of these names or groups, in the order of the table; without names those that run by default.
+
+    Raises:
+        ValueError: for a name that no row has; the message lists them all.
+    """
+    wanted = set(names)
+    known = set(itertools.chain.from_iterable((row.name, row.group) for row in ROWS)) - {""}
+    if wanted - known:
+        raise ValueError(f"unknown rows {sorted(wanted - known)}; there are {sorted(known)}.")
+    return [row for row in ROWS if ({row.name, row.group} & wanted if wanted else row.by_default)]

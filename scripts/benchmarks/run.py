@@ -1,0 +1,142 @@
+"""Measures polyrl against its peers and prints the table of docs/performance.md.
+
+    python scripts/benchmarks/run.py --peers_python=.peers/bin/python --tf_agents_python=.tfa/bin/python
+    python scripts/benchmarks/run.py --rows=cartpole_dqn,startup --pairs=1
+
+docs/performance.md says how the peers are installed, and how it is measured.
+"""
+
+# mypy: disable-error-code="import-not-found"
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import measuring
+import rows
+from absl import app, flags
+from measuring import Comparison, Figures
+from rich.console import Console
+from rich.table import Table
+
+flags.DEFINE_list("rows", [], f"Which rows; by default all but replay_memory: {', '.join(row.name for row in rows.ROWS)}.")
+flags.DEFINE_integer("pairs", 5, "How often each side of a row is measured, in turn.", lower_bound=1)
+flags.DEFINE_string(
+    "peers_python", None, "The Python that has stable-baselines3, sbx-rl and cpprb; without it they are left out."
+)
+flags.DEFINE_string("tf_agents_python", None, "The Python that has tf-agents; without it TF-Agents is left out.")
+flags.DEFINE_integer("core", 0, "The processor core that all processes run on; -1: any.")
+flags.DEFINE_string("output", None, "A JSON file for all figures.")
+FLAGS = flags.FLAGS
+
+QUIET = 0.95
+"""The share of a core below which other processes disturb a measurement."""
+
+WIDTH = 130  # of the table where there is no terminal
+
+
+def number(value: float | None) -> str:
+    """Three digits, or all that come before the point."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def cell(figures: Figures | None) -> str:
+    """The median, with the smallest and the largest."""
+    if figures is None:
+        return "left out"
+    if figures.median is None:
+        return "failed"
+    return f"{number(figures.median)} ({number(min(figures.values))}..{number(max(figures.values))})"
+
+
+def target(comparison: Comparison) -> str:
+    """What is aimed at."""
+    row, peer = comparison.row, comparison.peer
+    parts = [] if row.limit is None else [f"<= {number(row.limit)} {row.unit}"]
+    parts += [] if peer is None or peer.target is None else [f">= {peer.target:g}x"]
+    return ", ".join(parts)
+
+
+def table(comparisons: Sequence[Comparison]) -> Table:
+    """The table; a ratio above 1 says how many times better polyrl is."""
+    result = Table(title="median (min..max)")
+    for title in ("row", "unit", "polyrl", "peer", "ratio", "target", "reached"):
+        result.add_column(title, no_wrap=True)
+    for comparison in comparisons:
+        row, peer, ratio = comparison.row, comparison.peer, comparison.ratio
+        theirs = "" if peer is None else f"{peer.worker.title}: {cell(comparison.theirs)}"
+        reached = {True: "yes", False: "no", None: ""}[comparison.reached]
+        shown = "" if ratio is None else f"{ratio:.3g}x"
+        result.add_row(row.name, row.unit, cell(comparison.ours), theirs, shown, target(comparison), reached)
+    return result
+
+
+def as_json(comparisons: Sequence[Comparison]) -> dict[str, Any]:
+    """All figures, with the machine they come from."""
+    lines = [
+        {
+            "row": line.row.name,
+            "unit": line.row.unit,
+            "limit": line.row.limit,
+            "polyrl": line.ours.results,
+            "peer": None if line.peer is None else line.peer.worker.title,
+            "target": None if line.peer is None else line.peer.target,
+            "peer_results": None if line.theirs is None else line.theirs.results,
+            "ratio": line.ratio,
+            "reached": line.reached,
+        }
+        for line in comparisons
+    ]
+    machine = {"processor": _processor(), "cores": os.cpu_count(), "system": platform.platform()}
+    return {"date": datetime.datetime.now().isoformat(timespec="seconds"), "machine": machine, "rows": lines}
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), platform.processor())
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measures, and tells as it goes; the exit status is 1 if a worker failed."""
+    if argv[1:]:
+        raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
+    try:
+        chosen = rows.select(FLAGS.rows)
+    except ValueError as error:
+        raise app.UsageError(f"--rows: {error}") from error
+    console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH)
+    pythons = {rows.POLYRL: sys.executable, rows.PEERS: FLAGS.peers_python, rows.TF_AGENTS: FLAGS.tf_agents_python}
+    # Workers run in directories of their own; a link to a virtual environment's Python must stay one.
+    pythons = {name: os.path.abspath(python) for name, python in pythons.items() if python}
+    for name, flag in ((rows.PEERS, "--peers_python"), (rows.TF_AGENTS, "--tf_agents_python")):
+        if name not in pythons:
+            console.print(f"{flag} is not given: its peers are left out.")
+    comparisons: list[Comparison] = []
+    for row in chosen:
+
+        def tell(worker: rows.Worker, figures: Figures, row: rows.Row = row) -> None:
+            count = f"{len(figures.results)}/{FLAGS.pairs}"
+            value = f"failed: {figures.error}" if figures.error else f"{number(figures.values[-1])} {row.unit}"
+            share = figures.results[-1].get("cpu_share", 1.0) if figures.results else 1.0
+            note = f", with the core to itself for {share:.0%} of the time only" if share < QUIET else ""
+            console.print(f"{row.name}  {worker.title}  {count}  {value}{note}", markup=False, highlight=False)
+
+        comparisons += measuring.measure_row(row, FLAGS.pairs, pythons, measuring.Processes(pythons, FLAGS.core), tell)
+        if FLAGS.output:
+            Path(FLAGS.output).write_text(json.dumps(as_json(comparisons), indent=1) + "\n")
+    console.print(table(comparisons))
+    return int(any(figures is not None and figures.error for line in comparisons for figures in (line.ours, line.theirs)))
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,99 @@
+"""What is trained in each row: one description that polyrl's worker and those of its peers all read."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """A task and its sizes. Steps are environment steps, summed over parallel environments.
+
+    Attributes:
+        algorithm: `'dqn'` or `'c51'`.
+        env: gymnasium's id.
+        compiled: whether polyrl runs the environment in its graph.
+        jit: polyrl's `RunConfig(jit=...)`.
+        num_envs: parallel environments.
+        hidden: units of the dense layers; for Atari the network of Mnih et al. 2015.
+        batch_size: transitions of an update.
+        update_frequency: steps for each update.
+        memory_size: transitions that the replay memory keeps.
+        first_update: steps before the first update.
+        target_update_frequency: updates between two copies to the target network.
+        warm_up: steps before the clock starts; everything is compiled and learns by then.
+        seconds: how long it is timed.
+    """
+
+    algorithm: str = "dqn"
+    env: str = "CartPole-v1"
+    compiled: bool = False
+    jit: str = "on"
+    num_envs: int = 1
+    hidden: tuple[int, ...] = (64, 64)
+    batch_size: int = 64
+    update_frequency: int = 1
+    memory_size: int = 50_000
+    first_update: int = 1_000
+    target_update_frequency: int = 500
+    warm_up: int = 2_000
+    seconds: float = 10.0
+
+    @property
+    def atari(self) -> bool:
+        """Whether states are images."""
+        return self.env == "Pong"
+
+
+LEARNING_RATE = 2.5e-4
+DISCOUNT = 0.99
+EPSILON = 0.05
+CLIP_GRADIENTS = 10.0
+ATOMS, MIN_Q, MAX_Q = 51, 0.0, 200.0
+FRAME_STACK = 4
+
+ONE = Setting()
+COMPILED = dataclasses.replace(ONE, compiled=True)
+LARGER = dataclasses.replace(COMPILED, hidden=(120, 84))
+
+SETTINGS = {
+    "cartpole_dqn": ONE,
+    "cartpole_dqn_8envs": dataclasses.replace(ONE, num_envs=8),
+    "cartpole_c51": dataclasses.replace(ONE, algorithm="c51"),
+    "cartpole_compiled": COMPILED,
+    "cartpole_compiled_120x84": LARGER,
+    # No update before there is a batch; 100,000 steps are some 800 updates.
+    "cartpole_compiled_128envs": dataclasses.replace(
+        LARGER, num_envs=128, batch_size=1_024, update_frequency=128, first_update=1_024, warm_up=100_000
+    ),
+    # On a CPU, XLA's convolutions are slower than TensorFlow's own: experiments/atari_dqn.py has jit off too.
+    "pong": dataclasses.replace(
+        ONE,
+        env="Pong",
+        jit="off",
+        batch_size=32,
+        update_frequency=4,
+        memory_size=10_000,
+        first_update=200,
+        warm_up=400,
+        seconds=12,
+    ),
+}
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """The arguments that all training workers have in common."""
+    arguments = argparse.ArgumentParser(description=description)
+    arguments.add_argument("setting", choices=SETTINGS)
+    arguments.add_argument("--startup", action="store_true", help="seconds from the process's start to the first update's end")
+    arguments.add_argument("--seconds", type=float, help="how long it is timed; by default as in the setting")
+    arguments.add_argument("--warm_up", type=int, help="environment steps before that; by default as in the setting")
+    return arguments
+
+
+def chosen(arguments: argparse.Namespace) -> Setting:
+    """The setting that the arguments ask for."""
+    setting = SETTINGS[arguments.setting]
+    given = {"seconds": arguments.seconds, "warm_up": arguments.warm_up}
+    return dataclasses.replace(setting, **{name: value for name, value in given.items() if value is not None})
