@@ -6,10 +6,11 @@ import copy
 from typing import Any
 
 from polyrl.envs.environment import Environment
+from polyrl.envs.lockstep import LockstepVectorEnv
 from polyrl.validation import check_int, suggestion
 
 import gymnasium
-from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AutoresetMode, VectorEnv
 
 EnvLike = Environment | gymnasium.Env | VectorEnv | str
 
@@ -42,10 +43,13 @@ class GymEnvironment(Environment):
 
     def open(self, num_envs: int | None = None) -> VectorEnv:
         """Opens `num_envs` new instances (by default the number given to the constructor)."""
+        num_envs = self.num_envs if num_envs is None else num_envs
+        if self.vectorization_mode == "sync":
+            return LockstepVectorEnv([lambda: gymnasium.make(self.env_id, **self.kwargs)] * num_envs)
         return gymnasium.make_vec(
             self.env_id,
-            num_envs=self.num_envs if num_envs is None else num_envs,
-            vectorization_mode=self.vectorization_mode,
+            num_envs=num_envs,
+            vectorization_mode="async",
             # What the driver keeps it copies.
             vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP, "copy": False},
             wrappers=(_CopyObservation,),
@@ -85,7 +89,7 @@ def open_env(env: EnvLike, num_envs: int | None = None) -> tuple[VectorEnv, bool
     elif isinstance(env, VectorEnv):
         vector, owned = env, False
     elif isinstance(env, gymnasium.Env):
-        vector, owned = SyncVectorEnv([lambda: _CopyObservation(env)], autoreset_mode=AutoresetMode.SAME_STEP), False
+        vector, owned = LockstepVectorEnv([lambda: env]), False
     else:
         raise TypeError(f"env={env!r} must be a GymEnvironment or another Environment, a gymnasium environment, or an id.")
     try:
