@@ -1,0 +1,88 @@
+"""`check_environment` refuses what would fail later, or worse: not fail."""
+
+from __future__ import annotations
+
+from polyrl.envs.compiled import CompiledEnvironment, StepOutput, TensorVectorEnv, check_environment
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from gymnasium.spaces import Box, Discrete, MultiBinary
+
+
+class Good(CompiledEnvironment):
+    """Adds up its actions."""
+
+    observation_space = Box(-np.inf, np.inf, [1], np.float32)
+    action_space = Discrete(2)
+
+    def reset(self, num_envs, seed):
+        return {"sum": tf.zeros([num_envs])}
+
+    def step(self, state, action, seed):
+        total = state["sum"] + tf.cast(action, tf.float32)
+        return StepOutput({"sum": total}, total, total > 3.0)
+
+    def observe(self, state):
+        return state["sum"][:, tf.newaxis]
+
+
+def test_a_good_one_passes():
+    check_environment(Good())
+    check_environment(Good(), 5)
+
+
+def step_giving(**parts):
+    """A step of which some parts are computed otherwise, from state and action."""
+
+    def step(self, state, action, seed):
+        good = Good.step(self, state, action, seed)
+        return good._replace(**{name: make(good) for name, make in parts.items()})
+
+    return step
+
+
+WRONG = {
+    "reward_dtype": (
+        {"step": step_giving(reward=lambda good: tf.cast(good.reward, tf.float64))},
+        ValueError,
+        "reward.*float32",
+    ),
+    "reward_shape": ({"step": step_giving(reward=lambda good: good.reward[:, None])}, ValueError, "reward"),
+    "reward_number": ({"step": step_giving(reward=lambda good: 1.0)}, TypeError, "no tensor"),
+    "terminated_dtype": ({"step": step_giving(terminated=lambda good: good.reward)}, ValueError, "terminated.*bool"),
+    "terminated_scalar": ({"step": step_giving(terminated=lambda good: tf.constant(False))}, ValueError, "terminated"),
+    "state_dtype": ({"step": step_giving(state=lambda good: {"sum": tf.cast(good.reward, tf.int32)})}, ValueError, "state"),
+    "state_names": ({"step": step_giving(state=lambda good: {"total": good.reward})}, ValueError, "structure"),
+    "no_output": ({"step": lambda self, state, action, seed: (state, action, action)}, TypeError, "StepOutput"),
+    "unbatched_state": ({"reset": lambda self, num_envs, seed: {"sum": tf.zeros([])}}, ValueError, "reset"),
+    "observation_dtype": ({"observe": lambda self, state: tf.zeros([3, 1], tf.uint8)}, ValueError, "observe"),
+    "observation_shape": ({"observe": lambda self, state: state["sum"]}, ValueError, "observe"),
+    "first_action": ({"action_space": Discrete(2, start=1)}, ValueError, "begin at 0"),
+    "action_space": ({"action_space": MultiBinary(2)}, TypeError, "Discrete or Box"),
+    "observation_space": ({"observation_space": Discrete(2)}, TypeError, "observation_space"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_one_is_refused(wrong):
+    attributes, error, message = WRONG[wrong]
+    env = type("Wrong", (Good,), attributes)()
+    with pytest.raises(error, match=message):
+        check_environment(env, 3)
+    with pytest.raises(error, match=message):
+        TensorVectorEnv(env, 3)
+
+
+def test_what_is_no_environment_is_refused():
+    with pytest.raises(TypeError, match="CompiledEnvironment"):
+        check_environment("CartPole-v1")
+
+
+def test_all_three_functions_are_asked_for():
+    class Half(CompiledEnvironment):
+        def reset(self, num_envs, seed):
+            return tf.zeros([num_envs])
+
+    with pytest.raises(TypeError, match="abstract"):
+        Half()
