@@ -67,6 +67,8 @@ class StandIn:
     def scatter_nd_update(self, indices: Any, updates: Any, name: str | None = None) -> tf.Tensor:
         return self.assign(tf.tensor_scatter_nd_update(self.tensor, indices, updates))
 
+    __array_priority__ = 100  # As a variable's: an array on the left leaves the operation to the stand-in.
+
     def __getitem__(self, item: Any) -> tf.Tensor:
         return self.tensor[item]
 
@@ -78,8 +80,10 @@ def _delegate(operator: str) -> Callable[..., Any]:
     return apply
 
 
-_ARITHMETIC = ("add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "floordiv", "mod", "pow", "rpow", "matmul")
-for _name in (*_ARITHMETIC, "neg", "abs", "lt", "le", "gt", "ge"):
+# All that a variable overloads. What it left out would be done by identity, as `==`, or by Python's `object`, in silence.
+_BINARY = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor")
+_OTHER = ("neg", "abs", "invert", "bool", "eq", "ne", "lt", "le", "gt", "ge")
+for _name in (*_BINARY, *(f"r{_name}" for _name in _BINARY), *_OTHER):
     setattr(StandIn, f"__{_name}__", _delegate(f"__{_name}__"))
 
 tf.register_tensor_conversion_function(
