@@ -24,9 +24,10 @@ PACKAGES = ("polyrl", "tensorflow", "tf_keras", "gymnasium", "numpy")
 
 
 class Timing(Hook):
-    """Ticks the stopwatch after each iteration, and notes what was written while it ran."""
+    """Ticks the stopwatch after each iteration, and a profile if there is one; counts the checkpoints while it runs."""
 
-    def __init__(self, setting: Setting):
+    def __init__(self, setting: Setting, profile: Any = None):
+        self._profile = profile
         self._stopwatch = Stopwatch(setting.warm_up, setting.seconds, self._done)
         self.measured: dict[str, float] = {}
         self.checkpoints = 0
@@ -35,12 +36,16 @@ class Timing(Hook):
         self._stopwatch.tick(run.timestep)
         if self.measured:
             run.request_stop("measured")
+        elif self._profile is not None and self._stopwatch.running:
+            self._profile.tick()
 
     def after_checkpoint(self, run: Any, path: Any) -> None:
         self.checkpoints += self._stopwatch.running
 
     def _done(self, measured: dict[str, float]) -> None:
         self.measured = measured
+        if self._profile is not None:
+            self._profile.stop()
 
 
 class FirstUpdate(Hook):
@@ -117,11 +122,10 @@ def main() -> None:
         return
     timing = Timing(setting)
     if arguments.profile:
-        from profiling import profiled
+        from profiling import Profile
 
-        profiled(lambda hook: train(setting, config, hook), timing)
-    else:
-        train(setting, config, timing)
+        timing = Timing(setting, Profile())
+    train(setting, config, timing)
     report(*PACKAGES, **timing.measured, checkpoints=timing.checkpoints)
 
 

@@ -31,6 +31,10 @@ class Counting(VecEnvWrapper):
 def environment(setting: Setting) -> Any:
     """The environment of the setting."""
     if setting.atari:
+        import ale_py
+        import gymnasium
+
+        gymnasium.register_envs(ale_py)
         env = make_atari_env(f"{setting.env}NoFrameskip-v4", n_envs=setting.num_envs, seed=0)
         return VecFrameStack(env, n_stack=settings.FRAME_STACK)
     return make_vec_env(setting.env, n_envs=setting.num_envs, seed=0)
