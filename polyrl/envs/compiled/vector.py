@@ -73,7 +73,7 @@ class TensorVectorEnv(VectorEnv):
         """Takes one action in each environment, `[N, ...]`; the rest is as gymnasium's `SyncVectorEnv` gives it.
 
         Raises:
-            ValueError: for actions of another shape or out of range.
+            ValueError: for actions of another shape, out of range, or not whole where they are counted.
             gymnasium.error.ResetNeeded: before the first reset.
         """
         if self._state is None:
@@ -109,8 +109,8 @@ class TensorVectorEnv(VectorEnv):
         if array.shape != self._actions.shape:
             raise ValueError(f"actions have shape {array.shape}; asked for is {self._actions.shape}.")
         space = self.single_action_space
-        if isinstance(space, Discrete) and not (array.min() >= 0 and array.max() < space.n):
-            raise ValueError(f"actions={actions} must lie in 0..{space.n - 1}.")
+        if isinstance(space, Discrete) and not (array.dtype.kind in "iu" and array.min() >= 0 and array.max() < space.n):
+            raise ValueError(f"actions={actions} must be integers from 0 to {space.n - 1}.")
         return tf.constant(array, self._actions.dtype)
 
     def _roots(self, seed: int | Sequence[int | None] | None) -> list[int]:
