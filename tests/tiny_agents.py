@@ -53,7 +53,8 @@ def make_agent(
     **config: Any,
 ) -> Agent:
     """An agent with a small memory, traced but not compiled, without summaries, checkpoints at the end only."""
-    settings = {"jit": "off", "save_summary_timesteps": None, "save_checkpoints_timesteps": None, "max_overhead": None, **config}
+    cadences = dict.fromkeys(["save_summary_timesteps", "save_checkpoints_timesteps", "max_overhead"])
+    settings = {"jit": "off", **cadences, **config}
     memory = UniformReplay(size, batch_size)
     return Agent(counting_model_fn if model_fn is None else model_fn, memory, model_dir, RunConfig(**settings), params)
 

@@ -19,8 +19,9 @@ from polyrl.estimators.budget import Budget
 from polyrl.estimators.checkpoints import CheckpointManager, read_state
 from polyrl.estimators.compiled import RolloutCalls, TrainingCalls
 from polyrl.estimators.hooks import CheckpointHook, Hook, LoggingHook, NanHook, ProgressHook, StopHook, SummaryHook
-from polyrl.estimators.loops import UpdateSchedule, open_loop
+from polyrl.estimators.loops import PythonLoop, UpdateSchedule, open_loop
 from polyrl.estimators.model_fn import ModelFn
+from polyrl.estimators.overlap import OverlappedLoop
 from polyrl.estimators.params import check_same_params, write_params
 from polyrl.estimators.run_config import RunConfig
 from polyrl.estimators.training import TrainingResult, TrainingRun
@@ -132,7 +133,8 @@ class Agent:
         _hooks("hooks", hooks)
         check_same_params(self.model_dir, self.params.to_dict())
         schedule = UpdateSchedule(first_update, update_frequency)
-        with open_loop(env, self._training, self._scope, schedule) as loop:
+        python_loop = OverlappedLoop if self.config.overlap else PythonLoop
+        with open_loop(env, self._training, self._scope, schedule, python_loop) as loop:
             restored = self._resume()
             self.memory.start_episodes()
             counters = (self._scope.global_step, self._scope.global_timestep, self._scope.global_episode)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from polyrl import functional
 from polyrl.envs import Transitions
@@ -19,6 +19,8 @@ from polyrl.summaries import Summaries
 import numpy as np
 import tensorflow as tf
 import tf_keras
+
+T = TypeVar("T")
 
 logger = logging.getLogger("polyrl")
 
@@ -38,6 +40,7 @@ class TrainingCalls:
         self._state: CarriedState | PlainState = PlainState()
         self._started: tuple[bool, Sequence[tf.Module]] | None = None
         self._compiled: dict[Hashable, Callable[..., Any]] = {}
+        self._kept: dict[int, tuple[Any, Any]] = {}
         self._built: tuple[tf.TensorSpec, int] | None = None
         self._unroll = False
         self._summaries: Any = None
@@ -59,6 +62,12 @@ class TrainingCalls:
         self._memory.build(Transitions(state, action, scalar, scalar, scalar, state)._asdict(), num_envs)
         tf.function(self._build_update, autograph=False).get_concrete_function()
         self._built, self._started, self._summaries = (state, num_envs), None, None
+
+    def kept(self, key: Any, build: Callable[[], T]) -> T:
+        """The module that was built for the object `key`, so that what is compiled for it can be used again."""
+        if id(key) not in self._kept:
+            self._kept[id(key)] = (key, build())
+        return self._kept[id(key)][1]
 
     def start(self, jit: bool, modules: Sequence[tf.Module] = ()) -> None:
         """Gets ready for calls, with XLA or without; `modules` hold variables besides those of the scope and the memory.
@@ -197,7 +206,8 @@ class RolloutCalls:
 
     def build_evaluation(self, state: np.ndarray, num_actions: int) -> None:
         """Creates every variable that evaluation reads, without running anything; `state` is `[N, ...]`."""
-        columns = Transitions(state, *_zeros(state.shape[0]), state)
+        action, number = np.zeros(state.shape[0], np.int32), np.zeros(state.shape[0], np.float32)
+        columns = Transitions(state, action, number, number, number, state)
         specs = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, tf.as_dtype(x.dtype)), columns)
         self.measure.get_concrete_function(specs, specs.state)
         self._model_fn.check_num_actions(num_actions)
@@ -227,8 +237,3 @@ class RolloutCalls:
             raise ValueError("evaluation_hooks are not run yet: leave them out, or act on what Agent.evaluate returns.")
         self.metrics = dict(spec.eval_metric_ops)
         return spec.loss, self._build_greedy(state)
-
-
-def _zeros(rows: int) -> tuple[np.ndarray, ...]:
-    """Actions, rewards and the two kinds of ends of `rows` transitions."""
-    return np.zeros(rows, np.int32), *(np.zeros(rows, np.float32) for _ in range(3))

@@ -9,6 +9,7 @@ from polyrl.envs.compiled import CompiledEnvironment
 from polyrl.models.scope import Scope
 
 import tensorflow as tf
+from gymnasium.spaces import Discrete
 
 
 class GraphDriver(tf.Module):
@@ -22,6 +23,8 @@ class GraphDriver(tf.Module):
     def __init__(self, env: CompiledEnvironment, scope: Scope):
         super().__init__(name="environment")
         self.num_envs = env.num_envs
+        if not isinstance(env.action_space, Discrete):
+            raise TypeError(f"The action space {env.action_space} is continuous; the Q models choose among discrete actions.")
         self.num_actions = int(env.action_space.n)
         self.state_spec = tf.TensorSpec(env.observation_space.shape, tf.as_dtype(env.observation_space.dtype))
         self._env, self._scope = env, scope

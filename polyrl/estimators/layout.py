@@ -78,6 +78,8 @@ class Layout:
                 continue
             vector = updated.get(position, packed[position])
             flat = tf.reshape(tf.bitcast(value, vector.dtype), [-1])
+            if flat.shape[0] == 0:  # XLA cannot write nothing.
+                continue
             # In place, where a concatenation of all of them would compute and copy each again.
             updated[position] = tf.raw_ops.TensorStridedSliceUpdate(
                 input=vector, begin=[begin], end=[begin + flat.shape[0]], strides=[1], value=flat
@@ -90,7 +92,7 @@ class Layout:
             view[...] = arrays[index]
         # Without a copy, at a tenth of the cost. The buffers are written again when the call that was given them is over.
         vectors = [tf.experimental.dlpack.from_dlpack(buffer.__dlpack__()) for buffer in self._buffers]
-        return vectors + [tf.constant(arrays[index]) for index in self._alone]
+        return vectors + [tf.constant(arrays[index], self._specs[index].dtype) for index in self._alone]
 
     def unpack(self, packed: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """The tensors out of their packed form."""

@@ -72,16 +72,28 @@ class Loop(Protocol):
     def advance(self, timestep: int, limits: Limits) -> Progress:
         """Steps the environments and learns."""
 
+    def flush(self) -> tuple[int, float]:
+        """Finishes what an advance left for the next one; gives the updates done and their mean loss."""
+
 
 @contextlib.contextmanager
-def open_loop(env: EnvLike, calls: TrainingCalls, scope: Scope, schedule: UpdateSchedule) -> Iterator[Loop]:
-    """The loop for whatever stands for an environment; closes at its end what it has opened."""
+def open_loop(
+    env: EnvLike,
+    calls: TrainingCalls,
+    scope: Scope,
+    schedule: UpdateSchedule,
+    python_loop: Callable[[EnvDriver, TrainingCalls, Scope, UpdateSchedule], Loop],
+) -> Iterator[Loop]:
+    """The loop for whatever stands for an environment; closes at its end what it has opened.
+
+    `python_loop` makes the one for environments in Python.
+    """
     if isinstance(env, CompiledEnvironment):
-        yield GraphLoop(GraphDriver(env, scope), calls, scope, schedule)
+        yield GraphLoop(calls.kept(env, lambda: GraphDriver(env, scope)), calls, scope, schedule)
         return
     vector, owned = open_env(env)
     try:
-        yield PythonLoop(EnvDriver(vector), calls, scope, schedule)
+        yield python_loop(EnvDriver(vector), calls, scope, schedule)
     finally:
         if owned:
             vector.close()
@@ -95,7 +107,7 @@ class PythonLoop:
         self.state_spec = tf.TensorSpec(driver.state.shape[1:], tf.as_dtype(driver.dtype))
         self._driver, self._calls, self._scope, self._schedule = driver, calls, scope, schedule
         calls.build(self.state_spec, self.num_envs, driver.num_actions)
-        states = tf.TensorSpec([self.num_envs, *self.state_spec.shape], self.state_spec.dtype)
+        states = self._states = tf.TensorSpec([self.num_envs, *self.state_spec.shape], self.state_spec.dtype)
         numbers, action = tf.TensorSpec([self.num_envs], tf.float32), tf.TensorSpec([self.num_envs], tf.int32)
         count = tf.TensorSpec([], tf.int32)
         self._inputs = Layout([states, action, numbers, numbers, numbers, states, states, count, count])
@@ -122,27 +134,36 @@ class PythonLoop:
         self._actions = actions
         return Progress(self.num_envs, updates, float(loss), actions, float(rate), episodes)
 
-    def _iteration(self, unrolled: int | None) -> Callable[..., list[tf.Tensor]]:
+    def flush(self) -> tuple[int, float]:
+        return 0, 0.0
+
+    def _iteration(self, unrolled: int | None, acts: bool = True) -> Callable[..., list[tf.Tensor]]:
         def iteration(*inputs: tf.Tensor) -> list[tf.Tensor]:
             *columns, state, updates, finished = self._inputs.unpack(inputs)
             self._calls.build_store(Transitions(*columns), finished)
             total = self._calls.build_updates(updates if unrolled is None else unrolled)
+            loss = total / tf.maximum(tf.cast(updates, tf.float32), 1.0)
+            if not acts:
+                return [loss]
             actions, rate = self._calls.build_act(state)
-            return [actions, total / tf.maximum(tf.cast(updates, tf.float32), 1.0), rate]
+            return [actions, loss, rate]
 
         return iteration
 
 
 class GraphLoop:
-    """Environments in the graph: an advance is many steps of each, learning included, in one compiled call."""
+    """Environments in the graph: an advance is many steps of each, learning included, in one compiled call.
+
+    It ends at each multiple of `chunk` environment steps, if that is a multiple of the environments and at least 100 of each.
+    """
 
     def __init__(self, driver: GraphDriver, calls: TrainingCalls, scope: Scope, schedule: UpdateSchedule, chunk: int = 1_000):
         self.num_envs = driver.num_envs
         self.state_spec = driver.state_spec
         self._driver, self._calls, self._scope, self._schedule = driver, calls, scope, schedule
         calls.build(self.state_spec, self.num_envs, driver.num_actions)
-        self._chunk = chunk
-        self._rows = max(1, -(-chunk // self.num_envs))
+        self._rows = max(-(-chunk // self.num_envs), 100)
+        self._chunk = self._rows * self.num_envs
 
     def compile(self, jit: bool) -> None:
         # A convolution in a loop of XLA's is slow on a CPU, and this loop cannot be unrolled.
@@ -163,6 +184,9 @@ class GraphLoop:
         done, updates, total, log, actions, rate = (output.numpy() for output in outputs)
         loss = float(total) / max(int(updates), 1)
         return Progress(int(done) * self.num_envs, int(updates), loss, actions, float(rate), _episodes(log[:done]))
+
+    def flush(self) -> tuple[int, float]:
+        return 0, 0.0
 
     def _build_iterations(self, iterations: tf.Tensor, updates: tf.Tensor, episodes: tf.Tensor) -> list[tf.Tensor]:
         """So many iterations, or fewer if the last of `episodes` ends before; no more than `updates` updates."""

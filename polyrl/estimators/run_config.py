@@ -25,6 +25,7 @@ class RunConfig:
             more are put off, so a fast run writes fewer than its steps ask for. None: none is put off.
         keep_checkpoint_max: how many of the newest checkpoints are kept; the best one by evaluation is kept besides.
         progress: show a progress bar, or a line every ten seconds where there is no terminal.
+        overlap: step environments in Python while the learner runs on another core. It learns one step later then.
         jit: whether XLA compiles the training loop: `'on'`, `'off'`, or `'auto'`: from the 1,000th update on, so that a short
             run does not spend seconds on a compilation that it cannot make up for.
     """
@@ -37,6 +38,7 @@ class RunConfig:
     max_overhead: float | None = 0.02
     keep_checkpoint_max: int = 3
     progress: bool = False
+    overlap: bool = False
     jit: str = "auto"
 
     def __post_init__(self) -> None:

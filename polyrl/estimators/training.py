@@ -124,24 +124,24 @@ class TrainingRun:
     @property
     def stored(self) -> int:
         """Transitions in the memory."""
-        self._calls.push()
+        self._sync()
         return int(self._memory.stored().numpy())
 
     def summarize(self) -> Summaries:
         """What the model's panels show of the next update, which is not done; there must have been one before."""
-        self._calls.push()
+        self._sync()
         return self._calls.summaries()
 
     def evaluate(self, env: EnvLike, episodes: int) -> dict[str, float]:
         """Evaluates the present weights on environments of their own, and writes the result to TensorBoard."""
-        self._calls.push()
+        self._sync()
         self.last_evaluation = self._evaluate(env, episodes)
         write_evaluation(self.writer, self.last_evaluation)
         return self.last_evaluation
 
     def save_best(self, score: float) -> Path:
         """Keeps the present weights as the best so far."""
-        self._calls.push()
+        self._sync()
         return self.checkpoints.save_best(self._scope, self._state(), score)
 
     # The loop. ----------------------------------------------------------------------------------------------------------
@@ -172,8 +172,20 @@ class TrainingRun:
         assert self._stop_reason is not None
         return TrainingResult(self.step, self.timestep, self.episode, self._stop_reason, self._signal, path)
 
-    def _compile(self, xla: bool) -> None:
+    def _sync(self) -> None:
+        """Brings all variables up to date with the run."""
+        updates, loss = self._loop.flush()
+        self._count(updates, loss)
         self._calls.push()
+
+    def _count(self, updates: int, loss: float) -> None:
+        if updates:
+            self.step += updates
+            self.loss = loss
+            self._call("after_update")
+
+    def _compile(self, xla: bool) -> None:
+        self._sync()
         self._loop.compile(xla)
         self._xla = xla
 
@@ -185,10 +197,7 @@ class TrainingRun:
         self.exploration_rate = progress.exploration_rate
         self.timestep += progress.timesteps
         self.episode += len(progress.episodes)
-        if progress.updates:
-            self.step += progress.updates
-            self.loss = progress.loss
-            self._call("after_update")
+        self._count(progress.updates, progress.loss)
         for episode in progress.episodes:
             self.episodes.append(episode)
             self._call("after_episode", episode)
@@ -208,7 +217,7 @@ class TrainingRun:
 
     def _save(self) -> Path:
         self._wants_checkpoint = False
-        self._calls.push()
+        self._sync()
         path = self.checkpoints.save(self._scope, self._memory, self._state())
         self._call("after_checkpoint", path)
         return path

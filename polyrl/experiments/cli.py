@@ -55,6 +55,7 @@ flags.DEFINE_enum(
     "training loop itself, in TensorFlow. ale: the threads of ale-py, for Atari games only. envpool: the threads of envpool. "
     "A run may be resumed with another one.",
 )
+flags.DEFINE_bool("overlap", False, "Step the environments while the learner runs on another core; it learns one step later.")
 flags.DEFINE_bool("debug", False, "Show the traceback of an error, not its message alone.")
 
 # Budgets. ---------------------------------------------------------------------------------------------------------------
@@ -150,6 +151,7 @@ def run_config(params: dict[str, Any]) -> RunConfig:
         save_checkpoints_secs=FLAGS.save_checkpoints_secs,
         keep_checkpoint_max=FLAGS.keep_checkpoint_max,
         progress=FLAGS.progress,
+        overlap=FLAGS.overlap,
         jit=FLAGS.jit,
     )
 

@@ -1,0 +1,58 @@
+"""`OverlappedLoop`: the environments step while the learner runs on another core."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from polyrl.envs import EnvDriver, Transitions
+from polyrl.estimators.compiled import TrainingCalls
+from polyrl.estimators.loops import Limits, Progress, PythonLoop, UpdateSchedule
+from polyrl.models.scope import Scope
+
+import numpy as np
+import tensorflow as tf
+
+
+class OverlappedLoop(PythonLoop):
+    """As its parent, but what a step gave is stored and learned from during the next step of the environments.
+
+    So the actions are chosen without the update that belongs to the latest step: another run than without overlap, though the
+    same one for the same seed.
+    """
+
+    def __init__(self, driver: EnvDriver, calls: TrainingCalls, scope: Scope, schedule: UpdateSchedule):
+        super().__init__(driver, calls, scope, schedule)
+        self._learner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="learner")
+        self._pending: tuple[Transitions, int, int] | None = None
+
+    def start(self, timestep: int) -> np.ndarray:
+        self._pending = None
+        return super().start(timestep)
+
+    def advance(self, timestep: int, limits: Limits) -> Progress:
+        learning = self._learner.submit(self._learn)
+        transitions, episodes = self._driver.step(self._actions)
+        updates, loss = learning.result()
+        due = min(self._schedule.due(timestep, timestep + self.num_envs), limits.updates - updates)
+        self._pending = (transitions, due, len(episodes))
+        act = self._calls.compiled("act", lambda: (self._act, [self._states]))
+        actions, rate = (output.numpy() for output in act(tf.constant(self._driver.state)))
+        self._actions = actions
+        return Progress(self.num_envs, updates, loss, actions, float(rate), episodes)
+
+    def flush(self) -> tuple[int, float]:
+        return self._learn()
+
+    def _learn(self) -> tuple[int, float]:
+        """Stores and learns from what is pending; the updates done and their mean loss."""
+        if self._pending is None:
+            return 0, 0.0
+        (transitions, updates, finished), self._pending = self._pending, None
+        key = updates if self._calls.unroll or updates < 2 else None
+        learn = self._calls.compiled(("learn", key), lambda: (self._iteration(key, acts=False), self._inputs.specs))
+        (loss,) = learn(*self._inputs.pack_arrays([*transitions, transitions.next_state, updates, finished]))
+        return updates, float(loss.numpy())
+
+    def _act(self, state: tf.Tensor) -> list[Any]:
+        return list(self._calls.build_act(state))
