@@ -1,0 +1,164 @@
+"""`Layout`: whatever is packed comes back, bit for bit."""
+
+from __future__ import annotations
+
+from polyrl.estimators.layout import LIMIT, Layout
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+DTYPES = ("float32", "int32", "int64", "float64", "uint8", "bool", "float16")
+SHAPES = ((), (0,), (1,), (3,), (2, 0), (2, 3), (1, 1, 1), (2, 3, 4), (5, 7))
+BITS = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
+
+
+def random_bits(rng, dtype: str, shape) -> np.ndarray:
+    """An array of any bits at all: NaN with payloads, infinities, denormal and negative numbers."""
+    dtype = np.dtype(dtype)
+    if dtype == np.bool_:
+        return rng.integers(0, 2, shape).astype(np.bool_)
+    return np.frombuffer(rng.bytes(dtype.itemsize * int(np.prod(shape))), dtype).reshape(shape)
+
+
+def bits(array) -> np.ndarray:
+    array = np.asarray(array)
+    return array.view(BITS[array.dtype.itemsize]) if array.ndim else array.reshape([1]).view(BITS[array.dtype.itemsize])
+
+
+def same(found, expected) -> None:
+    """The same shape, dtype and bits."""
+    found = np.asarray(found)
+    assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+    np.testing.assert_array_equal(bits(found), bits(expected))
+
+
+def specs_of(arrays) -> list[tf.TensorSpec]:
+    return [tf.TensorSpec(array.shape, array.dtype) for array in arrays]
+
+
+def compiled(function, specs, jit):
+    return tf.function(function, jit_compile=jit, autograph=False).get_concrete_function(*specs)
+
+
+ARRAYS = st.lists(st.tuples(st.sampled_from(DTYPES), st.sampled_from(SHAPES)), min_size=1, max_size=8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(kinds=ARRAYS, seed=st.integers(0, 2**32 - 1))
+def test_arrays_come_back_bit_for_bit(kinds, seed):
+    rng = np.random.default_rng(seed)
+    arrays = [random_bits(rng, dtype, shape) for dtype, shape in kinds]
+    layout = Layout(specs_of(arrays))
+    packed = layout.pack_arrays(arrays)
+    assert [(tensor.shape, tensor.dtype) for tensor in packed] == [(spec.shape, spec.dtype) for spec in layout.specs]
+    for found, expected in zip(layout.unpack(packed), arrays, strict=True):
+        same(found, expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(kinds=ARRAYS, seed=st.integers(0, 2**32 - 1), data=st.data())
+def test_an_update_changes_what_it_names_and_nothing_else(kinds, seed, data):
+    rng = np.random.default_rng(seed)
+    before, after = ([random_bits(rng, dtype, shape) for dtype, shape in kinds] for _ in range(2))
+    chosen = data.draw(st.sets(st.sampled_from(range(len(kinds)))))
+    layout = Layout(specs_of(before))
+    packed = layout.pack_arrays(before)
+    updated = layout.update(packed, {index: tf.constant(after[index]) for index in chosen})
+    assert bool(updated) == any(after[index].size or index in layout.alone for index in chosen)
+    present = [updated.get(position, tensor) for position, tensor in enumerate(packed)]
+    for index, found in enumerate(layout.unpack(present)):
+        same(found, after[index] if index in chosen else before[index])
+
+
+@pytest.mark.parametrize("jit", [False, True], ids=["function", "xla"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_shape_of_every_dtype_goes_through_a_compiled_call(jit, seed):
+    """Unpacked, half of them replaced, and packed again."""
+    rng = np.random.default_rng(seed)
+    kinds = [(dtype, shape) for dtype in DTYPES for shape in SHAPES]
+    before, after = ([random_bits(rng, dtype, shape) for dtype, shape in kinds] for _ in range(2))
+    layout = Layout(specs_of(before))
+    chosen = list(range(seed, len(kinds), 2))
+
+    def function(*inputs):
+        packed, replaced = inputs[: len(layout.specs)], inputs[len(layout.specs) :]
+        updated = layout.update(packed, dict(zip(chosen, replaced, strict=True)))
+        return [updated.get(position, tensor) for position, tensor in enumerate(packed)], layout.unpack(packed)
+
+    call = compiled(function, [*layout.specs, *specs_of([after[index] for index in chosen])], jit)
+    present, unpacked = call(*layout.pack_arrays(before), *(tf.constant(after[index]) for index in chosen))
+    for found, expected in zip(unpacked, before, strict=True):
+        same(found, expected)
+    for index, found in enumerate(layout.unpack(present)):
+        same(found, after[index] if index in chosen else before[index])
+
+
+@pytest.mark.parametrize("jit", [False, True], ids=["function", "xla"])
+def test_nan_payloads_and_negative_integers_keep_their_bits(jit):
+    nan32 = np.array([0x7FC00001, 0xFFC12345, 0x7F800001, 0x80000000, 0x00000001], np.uint32).view(np.float32)
+    nan64 = np.array([0x7FF8000000000001, 0xFFF8DEADBEEF0001, 0x8000000000000000, 1], np.uint64).view(np.float64)
+    arrays = [nan32, np.array([-1, -(2**31), 2**31 - 1], np.int32), nan64, np.array([-1, -(2**63), 2**63 - 1], np.int64)]
+    layout = Layout(specs_of(arrays))
+    assert len(layout.specs) == layout.vectors == 2
+    found = compiled(lambda *packed: layout.unpack(packed), layout.specs, jit)(*layout.pack_arrays(arrays))
+    for tensor, expected in zip(found, arrays, strict=True):
+        same(tensor, expected)
+
+
+def test_small_tensors_share_a_vector_by_their_size_and_others_stay_alone():
+    kinds = [
+        ("float32", (3,)),
+        ("uint8", (2,)),
+        ("int64", ()),
+        ("int32", (2, 2)),
+        ("float64", (5,)),
+        ("float32", (LIMIT,)),
+        ("float32", (LIMIT + 1,)),
+        ("int64", (LIMIT + 1,)),
+        ("bool", ()),
+        ("float16", (4,)),
+    ]
+    layout = Layout([tf.TensorSpec(shape, dtype) for dtype, shape in kinds])
+    assert layout.vectors == 2
+    assert layout.alone == [1, 6, 7, 8, 9]
+    assert [spec.shape.as_list() for spec in layout.specs[:2]] == [[3 + 4 + LIMIT], [1 + 5]]
+    assert [spec.dtype.size for spec in layout.specs[:2]] == [4, 8]
+    assert [(spec.dtype.name, spec.shape) for spec in layout.specs[2:]] == [kinds[index] for index in layout.alone]
+
+
+@pytest.mark.parametrize("size", [LIMIT - 1, LIMIT, LIMIT + 1])
+@pytest.mark.parametrize("dtype", ["float32", "int64"])
+def test_tensors_about_the_limit_come_back(size, dtype):
+    rng = np.random.default_rng(size)
+    arrays = [random_bits(rng, dtype, (size,)), random_bits(rng, dtype, (3,)), random_bits(rng, dtype, (size,))]
+    layout = Layout(specs_of(arrays))
+    packed = layout.pack_arrays(arrays)
+    new = random_bits(rng, dtype, (size,))
+    updated = layout.update(packed, {2: tf.constant(new)})
+    present = [updated.get(position, tensor) for position, tensor in enumerate(packed)]
+    for found, expected in zip(layout.unpack(present), [*arrays[:2], new], strict=True):
+        same(found, expected)
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_packing_holds_what_it_was_given_last(times):
+    """The buffers are written again by the next one, the arrays are the caller's."""
+    layout = Layout([tf.TensorSpec([3]), tf.TensorSpec([], tf.int64), tf.TensorSpec([2], tf.uint8)])
+    for number in range(times):
+        small, frame = np.full(3, number, np.float32), np.array([number, 2], np.uint8)
+        packed = layout.pack_arrays([small, 5 + number, frame])
+        small[:], frame[:] = -1.0, 9  # An environment's own buffers.
+        one, five, two = layout.unpack(packed)
+        np.testing.assert_array_equal(one, np.full(3, number))
+        assert five == 5 + number
+        np.testing.assert_array_equal(two, [number, 2])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_python_numbers_are_packed_as_their_spec_says(dtype):
+    layout = Layout([tf.TensorSpec([], dtype), tf.TensorSpec([2])])
+    number = layout.unpack(layout.pack_arrays([dtype == "bool" or 1, np.zeros(2, np.float32)]))[0]
+    assert (number.dtype.name, int(number)) == (dtype, 1)
