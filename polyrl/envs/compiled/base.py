@@ -39,6 +39,7 @@ class CompiledEnvironment(Environment):
         action_space: of one environment; a `Discrete` begins at 0.
         max_episode_steps: an episode is truncated after so many steps, or never. Counted by whoever drives the environment.
         num_envs: how many run in parallel while training.
+        traced: the calls of `TensorVectorEnv` by number of environments, so that opening another one traces nothing anew.
 
     Raises:
         TypeError, ValueError: for a `num_envs` that is no integer of at least 1.
@@ -50,6 +51,7 @@ class CompiledEnvironment(Environment):
 
     def __init__(self, num_envs: int = 1):
         self.num_envs = check_int("num_envs", num_envs, minimum=1)
+        self.traced: dict[int, Any] = {}
 
     @abc.abstractmethod
     def reset(self, num_envs: int, seed: tf.Tensor) -> Any:

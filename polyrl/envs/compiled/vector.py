@@ -45,8 +45,10 @@ class TensorVectorEnv(VectorEnv):
         self._count = 0
         self._state: Any = None
         self._actions = action_spec(env, self.num_envs)
-        self._reset_call = tf.function(self._build_reset, autograph=False)
-        self._step_call = tf.function(self._build_step, autograph=False)
+        if self.num_envs not in env.traced:
+            functions = (self._build_reset, self._build_step)  # Of the environment and the number alone.
+            env.traced[self.num_envs] = tuple(tf.function(function, autograph=False) for function in functions)
+        self._reset_call, self._step_call = env.traced[self.num_envs]
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
