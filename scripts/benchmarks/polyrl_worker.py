@@ -24,13 +24,22 @@ PACKAGES = ("polyrl", "tensorflow", "tf_keras", "gymnasium", "numpy")
 
 
 class Timing(Hook):
-    """Ticks the stopwatch after each iteration, and a profile if there is one; counts the checkpoints while it runs."""
+    """Ticks the stopwatch after each iteration, and a profile if there is one; counts what is written meanwhile."""
 
     def __init__(self, setting: Setting, profile: Any = None):
         self._profile = profile
         self._stopwatch = Stopwatch(setting.warm_up, setting.seconds, self._done)
         self.measured: dict[str, float] = {}
-        self.checkpoints = 0
+        self.written = {"summaries": 0, "checkpoints": 0}
+
+    def begin(self, run: Any) -> None:
+        summarize = run.summarize
+
+        def counted() -> Any:
+            self.written["summaries"] += self._stopwatch.running
+            return summarize()
+
+        run.summarize = counted
 
     def after_act(self, run: Any) -> None:
         self._stopwatch.tick(run.timestep)
@@ -40,7 +49,7 @@ class Timing(Hook):
             self._profile.tick()
 
     def after_checkpoint(self, run: Any, path: Any) -> None:
-        self.checkpoints += self._stopwatch.running
+        self.written["checkpoints"] += self._stopwatch.running
 
     def _done(self, measured: dict[str, float]) -> None:
         self.measured = measured
@@ -126,7 +135,7 @@ def main() -> None:
 
         timing = Timing(setting, Profile())
     train(setting, config, timing)
-    report(*PACKAGES, **timing.measured, checkpoints=timing.checkpoints)
+    report(*PACKAGES, **timing.measured, **timing.written)
 
 
 if __name__ == "__main__":

@@ -76,11 +76,11 @@ def _training(setting: str, *peers: Peer) -> Row:
     return Row(setting, _polyrl(setting), peers)
 
 
-def _summaries(setting: str) -> Row:
-    # Long enough for some checkpoints: each is put off until the ones before it take no more than their share.
-    long = "--seconds=20"
-    without = Peer(_polyrl(setting, long, title="polyrl without"), 0.95)
-    return Row(f"summaries_{setting}", _polyrl(setting, long, "--housekeeping"), (without,), group="summaries")
+def _summaries(name: str, setting: str) -> Row:
+    # Long enough for some of each: they are put off until those before take no more than their share of the time.
+    long = ("--warm_up=20000", "--seconds=20")
+    without = Peer(_polyrl(setting, *long, title="without"), 0.95)
+    return Row(name, _polyrl(setting, *long, "--housekeeping"), (without,), group="summaries")
 
 
 ROWS = (
@@ -107,8 +107,8 @@ ROWS = (
         unit="s",
         limit=5,
     ),
-    _summaries("cartpole_dqn"),
-    _summaries("cartpole_compiled"),
+    _summaries("summaries_dqn", "cartpole_dqn"),
+    _summaries("summaries_compiled", "cartpole_compiled"),
 )
 
 

@@ -15,7 +15,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ FLAGS = flags.FLAGS
 QUIET = 0.95
 """The share of a core below which other processes disturb a measurement."""
 
-WIDTH = 130  # of the table where there is no terminal
+WIDTH = 140  # of the table where there is no terminal
 
 
 def number(value: float | None) -> str:
@@ -47,6 +47,15 @@ def number(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def describe(result: Mapping[str, Any], unit: str) -> str:
+    """A process's figure, and what there is to say about it."""
+    parts = [f"{number(result['value'])} {unit}"]
+    parts += [f"{result[kind]} {kind}" for kind in ("summaries", "checkpoints") if result.get(kind)]
+    share = result.get("cpu_share", 1.0)
+    parts += [f"noisy: it had the core for {share:.0%} of the time"] if share < QUIET else []
+    return ", ".join(parts)
 
 
 def cell(figures: Figures | None) -> str:
@@ -70,7 +79,7 @@ def table(comparisons: Sequence[Comparison]) -> Table:
     """The table; a ratio above 1 says how many times better polyrl is."""
     result = Table(title="median (min..max)")
     for title in ("row", "unit", "polyrl", "peer", "ratio", "target", "reached"):
-        result.add_column(title, no_wrap=True)
+        result.add_column(title, no_wrap=title == "row")
     for comparison in comparisons:
         row, peer, ratio = comparison.row, comparison.peer, comparison.ratio
         theirs = "" if peer is None else f"{peer.worker.title}: {cell(comparison.theirs)}"
@@ -126,10 +135,8 @@ def main(argv: Sequence[str]) -> int:
 
         def tell(worker: rows.Worker, figures: Figures, row: rows.Row = row) -> None:
             count = f"{len(figures.results)}/{FLAGS.pairs}"
-            value = f"failed: {figures.error}" if figures.error else f"{number(figures.values[-1])} {row.unit}"
-            share = figures.results[-1].get("cpu_share", 1.0) if figures.results else 1.0
-            note = f", with the core to itself for {share:.0%} of the time only" if share < QUIET else ""
-            console.print(f"{row.name}  {worker.title}  {count}  {value}{note}", markup=False, highlight=False)
+            said = f"failed: {figures.error}" if figures.error else describe(figures.results[-1], row.unit)
+            console.print(f"{row.name}  {worker.title}  {count}  {said}", markup=False, highlight=False)
 
         comparisons += measuring.measure_row(row, FLAGS.pairs, pythons, measuring.Processes(pythons, FLAGS.core), tell)
         if FLAGS.output:

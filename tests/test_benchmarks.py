@@ -1,0 +1,135 @@
+"""The benchmarks' own logic, with workers that only pretend to measure; and polyrl's worker for a fraction of a second."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "scripts" / "benchmarks"
+
+
+@pytest.fixture
+def modules(monkeypatch):
+    """The modules `measuring` and `rows`, imported as the scripts do."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import measuring
+    import rows
+
+    yield measuring, rows
+    for name in ("measuring", "rows", "stopwatch"):
+        sys.modules.pop(name, None)
+
+
+def compare(modules, row, values, pairs=3, pythons=("polyrl", "peers"), tell=lambda worker, figures: None):
+    """Measures with workers that give these values by their titles, again and again."""
+    measuring, _ = modules
+    streams = {title: itertools.cycle(given) for title, given in values.items()}
+
+    def measure(worker):
+        value = next(streams[worker.title])
+        if value is None:
+            raise measuring.WorkerError("it broke")
+        return {"value": value}
+
+    return measuring.measure_row(row, pairs, dict.fromkeys(pythons, "python"), measure, tell)
+
+
+def make_row(rows, target=None, **arguments):
+    peer = rows.Peer(rows.Worker("SB3", "peers", "sb3.py"), target)
+    return rows.Row("a_row", rows.Worker("polyrl", "polyrl", "polyrl.py"), (peer,), **arguments)
+
+
+def test_ratio_is_of_medians_and_sides_alternate(modules):
+    order = []
+    row = make_row(modules[1], target=4.0)
+    values = {"polyrl": [100.0, 400.0, 90.0], "SB3": [20.0, 25.0, 1.0]}
+    (line,) = compare(modules, row, values, tell=lambda worker, figures: order.append(worker.title))
+    assert order == ["polyrl", "SB3"] * 3
+    assert line.ratio == 5.0  # 100 / 20
+    assert line.reached
+
+
+@pytest.mark.parametrize(("target", "reached"), [(2.0, True), (2.5, False)])
+def test_less_is_better_in_seconds(modules, target, reached):
+    (line,) = compare(modules, make_row(modules[1], target, unit="s"), {"polyrl": [3.0], "SB3": [6.0]})
+    assert line.ratio == 2.0
+    assert line.reached is reached
+
+
+@pytest.mark.parametrize(("value", "reached"), [(5.0, True), (5.1, False)])
+def test_limit_holds_for_the_figure_itself(modules, value, reached):
+    (line,) = compare(modules, make_row(modules[1], unit="s", limit=5.0), {"polyrl": [value], "SB3": [6.0]})
+    assert line.reached is reached
+
+
+def test_a_peer_without_a_python_is_left_out(modules):
+    (line,) = compare(modules, make_row(modules[1], target=2.0), {"polyrl": [3.0]}, pythons=["polyrl"])
+    assert line.theirs is None
+    assert line.ratio is None
+    assert line.reached is None
+    assert line.ours.median == 3.0
+
+
+def test_a_worker_that_fails_once_has_no_figure(modules):
+    (line,) = compare(modules, make_row(modules[1], target=2.0), {"polyrl": [3.0], "SB3": [1.0, None]})
+    assert line.theirs.error == "it broke"
+    assert len(line.theirs.results) == 1
+    assert line.ratio is None
+    assert len(line.ours.results) == 3
+
+
+def test_the_result_is_found_among_other_output(modules):
+    measuring, _ = modules
+    assert measuring.parse('WARNING\n{"value": 1.0}\n\n{"value": 2.5, "steps": 3}\n[1]\n12\nbye')["steps"] == 3
+    with pytest.raises(measuring.WorkerError, match="no result"):
+        measuring.parse("Traceback")
+
+
+def test_a_failing_process_says_why(modules, tmp_path):
+    measuring, rows = modules
+    script = tmp_path / "worker.py"
+    script.write_text("raise SystemExit('no such thing')")
+    with pytest.raises(measuring.WorkerError, match="no such thing"):
+        measuring.Processes({"polyrl": sys.executable}, core=-1)(rows.Worker("polyrl", "polyrl", str(script)))
+
+
+def test_rows_by_name_and_group(modules):
+    _, rows = modules
+    assert [row.name for row in rows.select(["summaries", "startup"])] == [
+        "startup",
+        "summaries_dqn",
+        "summaries_compiled",
+    ]
+    assert "replay_memory" not in [row.name for row in rows.select([])]
+    with pytest.raises(ValueError, match="pongg"):
+        rows.select(["pongg"])
+
+
+def test_one_command_prints_the_table(tmp_path):
+    """The command with polyrl's worker, for one row whose peers are left out."""
+    output = tmp_path / "figures.json"
+    command = [sys.executable, str(BENCHMARKS / "run.py"), "--rows=startup", "--pairs=1", "--core=-1", f"--output={output}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "--peers_python is not given" in done.stdout
+    assert "left out" in done.stdout
+    line = json.loads(output.read_text())["rows"][0]
+    assert line["peer"] == "SB3"
+    assert line["polyrl"][0]["value"] > 0.5
+    assert "tensorflow" in line["polyrl"][0]["versions"]
+
+
+def test_the_worker_times_a_window(modules):
+    measuring, rows = modules
+    arguments = ("cartpole_dqn", "--warm_up=1100", "--seconds=0.2")
+    result = measuring.Processes({"polyrl": sys.executable}, core=-1)(
+        rows.Worker("polyrl", "polyrl", "polyrl_worker.py", arguments)
+    )
+    assert result["seconds"] >= 0.2
+    assert result["value"] == pytest.approx(result["steps"] / result["seconds"])
+    assert (result["summaries"], result["checkpoints"]) == (0, 0)
