@@ -10,7 +10,6 @@ from polyrl.estimators import Agent, EstimatorSpec
 from polyrl.experiments import RLExperiment, atari, cli, run_experiment
 from polyrl.models import CategoricalDQNModel
 from polyrl.networks import nature_cnn
-from polyrl.replay import UniformReplay
 
 from absl import flags
 
@@ -43,7 +42,7 @@ def experiment_fn(output_dir: str) -> RLExperiment:
     own = ("num_atoms", "min_q_value", "max_q_value", "double")
     params = cli.read_hyper_parameters(output_dir, *atari.HYPER_PARAMETERS, *own)
     env, eval_env = atari.environments(params)
-    memory = UniformReplay(params["memory_size"], params["batch_size"], frame_stack=atari.FRAME_STACK)
+    memory = cli.memory(params, atari.FRAME_STACK)
     game_model_fn = functools.partial(model_fn, num_actions=env.num_actions)
     agent = Agent(game_model_fn, memory, output_dir, cli.run_config(params), params)
     return cli.rl_experiment(agent, env, eval_env)

@@ -10,7 +10,6 @@ from polyrl.estimators import Agent, EstimatorSpec
 from polyrl.experiments import RLExperiment, atari, cli, run_experiment
 from polyrl.models import DQNModel
 from polyrl.networks import nature_cnn
-from polyrl.replay import UniformReplay
 
 cli.set_defaults(**atari.DEFAULTS, model_dir="runs/atari_dqn")
 
@@ -25,7 +24,7 @@ def experiment_fn(output_dir: str) -> RLExperiment:
     """The agent and what it is trained on."""
     params = cli.read_hyper_parameters(output_dir, *atari.HYPER_PARAMETERS)
     env, eval_env = atari.environments(params)
-    memory = UniformReplay(params["memory_size"], params["batch_size"], frame_stack=atari.FRAME_STACK)
+    memory = cli.memory(params, atari.FRAME_STACK)
     game_model_fn = functools.partial(model_fn, num_actions=env.num_actions)
     agent = Agent(game_model_fn, memory, output_dir, cli.run_config(params), params)
     return cli.rl_experiment(agent, env, eval_env)

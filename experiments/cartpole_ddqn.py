@@ -8,7 +8,6 @@ from typing import Any
 from polyrl.estimators import Agent, EstimatorSpec
 from polyrl.experiments import RLExperiment, cli, run_experiment
 from polyrl.models import DDQNModel
-from polyrl.replay import UniformReplay
 
 import tensorflow as tf
 import tf_keras
@@ -33,8 +32,7 @@ def model_fn(features: Any, labels: Any, mode: str, params: Any) -> EstimatorSpe
 def experiment_fn(output_dir: str) -> RLExperiment:
     """The agent and what it is trained on."""
     params = cli.read_hyper_parameters(output_dir)
-    memory = UniformReplay(params["memory_size"], params["batch_size"])
-    agent = Agent(model_fn, memory, output_dir, cli.run_config(params), params)
+    agent = Agent(model_fn, cli.memory(params), output_dir, cli.run_config(params), params)
     return cli.rl_experiment(agent, cli.environment("CartPole-v1", params))
 
 

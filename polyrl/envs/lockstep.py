@@ -30,6 +30,7 @@ class LockstepVectorEnv(VectorEnv):
         self.single_action_space = self.envs[0].action_space
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self._shape, self._dtype = self.envs[0].observation_space.shape or (), self.envs[0].observation_space.dtype
         self.render_mode = self.envs[0].render_mode
 
     def reset(
@@ -64,4 +65,4 @@ class LockstepVectorEnv(VectorEnv):
             env.close()
 
     def _empty(self) -> np.ndarray:
-        return np.empty(self.observation_space.shape, self.observation_space.dtype)
+        return np.empty((self.num_envs, *self._shape), self._dtype)

@@ -151,7 +151,7 @@ class Agent:
                 restored=restored,
                 evaluate=self._evaluate,
                 writer=self._writer,
-                uses_xla=self.config.uses_xla,
+                jit=self.config.jit,
             )
             write_params(self.model_dir, self.params.to_dict(), dataclasses.asdict(self.config))
             result = run.execute()

@@ -99,15 +99,15 @@ class TrainingCalls:
     def _compile(
         self, key: Hashable, function: Callable[..., list[tf.Tensor]], specs: Sequence[tf.TensorSpec]
     ) -> Callable[..., list[tf.Tensor]]:
+        if isinstance(self._state, PlainState):
+            return self._state.compile(function, specs)
+        logger.info("Compiling the training loop with XLA; this takes some seconds.")
         started = time.monotonic()
         compiled = self._state.compile(function, specs)
 
-        if self._started is not None and not self._started[0]:
-            return compiled
-
         def first(*inputs: tf.Tensor) -> list[tf.Tensor]:
             outputs = compiled(*inputs)  # XLA compiles at the first call.
-            logger.info("Compiled the training loop with XLA in %.1f s.", time.monotonic() - started)
+            logger.info("Compiled in %.1f s.", time.monotonic() - started)
             self._compiled[key] = compiled
             return outputs
 

@@ -19,6 +19,8 @@ from polyrl.models.scope import Scope, stream_seed
 import numpy as np
 import tensorflow as tf
 
+NEVER = 2**62
+
 
 class Progress(NamedTuple):
     """What an advance did: environment steps, updates and the mean loss of these, the last actions int32 `[N]` and exploration
@@ -62,6 +64,8 @@ class Loop(Protocol):
 
     num_envs: int
     state_spec: tf.TensorSpec
+    xla_from: int
+    """Updates from which on a compilation by XLA pays."""
 
     def compile(self, jit: bool) -> None:
         """Gets the calls ready, with XLA or without; the variables must have their values."""
@@ -110,6 +114,8 @@ class PythonLoop:
         states = self._states = tf.TensorSpec([self.num_envs, *self.state_spec.shape], self.state_spec.dtype)
         numbers, action = tf.TensorSpec([self.num_envs], tf.float32), tf.TensorSpec([self.num_envs], tf.int32)
         count = tf.TensorSpec([], tf.int32)
+        # XLA takes some 2 seconds to compile and saves about 1 ms in each update; on a CPU, nothing with convolutions.
+        self.xla_from = NEVER if calls.has_convolution() else 1_000
         self._inputs = Layout([states, action, numbers, numbers, numbers, states, states, count, count])
 
     def compile(self, jit: bool) -> None:
@@ -162,12 +168,13 @@ class GraphLoop:
         self.state_spec = driver.state_spec
         self._driver, self._calls, self._scope, self._schedule = driver, calls, scope, schedule
         calls.build(self.state_spec, self.num_envs, driver.num_actions)
+        # A convolution in a loop of XLA's is slow on a CPU, and this loop cannot be unrolled.
+        self.xla_from = NEVER if calls.has_convolution() else 0
         self._rows = max(-(-chunk // self.num_envs), 100)
         self._chunk = self._rows * self.num_envs
 
     def compile(self, jit: bool) -> None:
-        # A convolution in a loop of XLA's is slow on a CPU, and this loop cannot be unrolled.
-        self._calls.start(jit and not self._calls.has_convolution(), [self._driver])
+        self._calls.start(jit, [self._driver])
 
     def start(self, timestep: int) -> np.ndarray:
         self._driver.reset()

@@ -7,9 +7,6 @@ from typing import Any
 
 from polyrl.validation import check_float, check_int, suggestion
 
-XLA_UPDATES = 1_000
-"""Updates from which on XLA is used by default. It takes some 2 seconds to compile and saves about 1 ms in each update."""
-
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
@@ -26,8 +23,9 @@ class RunConfig:
         keep_checkpoint_max: how many of the newest checkpoints are kept; the best one by evaluation is kept besides.
         progress: show a progress bar, or a line every ten seconds where there is no terminal.
         overlap: step environments in Python while the learner runs on another core. It learns one step later then.
-        jit: whether XLA compiles the training loop: `'on'`, `'off'`, or `'auto'`: from the 1,000th update on, so that a short
-            run does not spend seconds on a compilation that it cannot make up for.
+        jit: whether XLA compiles the training loop: `'on'`, `'off'`, or `'auto'`: where it pays. Environments in the graph use
+            it from the start; those in Python from the 1,000th update on, so that a short run does not wait for a compilation
+            that it cannot make up for; convolutions do without it.
     """
 
     seed: int = 0
@@ -54,13 +52,6 @@ class RunConfig:
         for name in ("save_summary_secs", "save_checkpoints_secs"):
             if getattr(self, name) is not None:
                 check_float(name, getattr(self, name), minimum=0.0)
-
-    def uses_xla(self, step: int) -> bool:
-        """Whether XLA compiles the training loop after so many updates (`global_step`).
-
-        Of nothing else, so that a resumed run computes as one that was never interrupted.
-        """
-        return self.jit == "on" or (self.jit == "auto" and step >= XLA_UPDATES)
 
     def replace(self, **changes: Any) -> RunConfig:
         """A copy with some fields changed; an unknown field is a ValueError."""

@@ -74,7 +74,7 @@ class TrainingRun:
         restored: dict[str, Any] | None,
         evaluate: Callable[[EnvLike, int], dict[str, float]],
         writer: Callable[[], tf.summary.SummaryWriter],
-        uses_xla: Callable[[int], bool],
+        jit: str,
     ):
         self.checkpoints = checkpoints
         self.model_dir = checkpoints.model_dir
@@ -93,7 +93,7 @@ class TrainingRun:
         self._phases = {
             phase: [hook for hook in self._hooks if getattr(type(hook), phase) is not getattr(Hook, phase)] for phase in PHASES
         }
-        self._evaluate, self._writer, self._uses_xla = evaluate, writer, uses_xla
+        self._evaluate, self._writer, self._jit = evaluate, writer, jit
         self._stop_reason: str | None = None
         self._signal: int | None = None
         self._wants_checkpoint = False
@@ -161,7 +161,7 @@ class TrainingRun:
                 if spent is not None:
                     self.request_stop(spent)
                 if self._stop_reason is None:
-                    self._compile(self._uses_xla(self.step))
+                    self._compile(self._uses_xla())
                     self.actions = self._loop.start(self.timestep)
                 while self._stop_reason is None:
                     self._iterate()
@@ -184,13 +184,17 @@ class TrainingRun:
             self.loss = loss
             self._call("after_update")
 
+    def _uses_xla(self) -> bool:
+        """Whether to run with XLA: by the updates done alone, so that a resumed run computes as one never interrupted."""
+        return self._jit == "on" or (self._jit == "auto" and self.step >= self._loop.xla_from)
+
     def _compile(self, xla: bool) -> None:
         self._sync()
         self._loop.compile(xla)
         self._xla = xla
 
     def _iterate(self) -> None:
-        if not self._xla and self._uses_xla(self.step):
+        if not self._xla and self._uses_xla():
             self._compile(True)
         progress = self._loop.advance(self.timestep, self._limits())
         self.actions = progress.actions

@@ -21,6 +21,7 @@ from polyrl.errors import NonFiniteError
 from polyrl.estimators import Agent, RunConfig, TrainingResult
 from polyrl.estimators.params import check_same_params, read_params
 from polyrl.experiments.rl_experiment import RLExperiment
+from polyrl.replay import PrioritizedReplay, Replay, UniformReplay
 
 from absl import app, flags
 from absl import logging as absl_logging
@@ -90,6 +91,11 @@ flags.DEFINE_integer("first_update", 1_000, "Environment steps before the first 
 flags.DEFINE_integer("update_frequency", 1, "Environment steps for each gradient update.", lower_bound=1)
 flags.DEFINE_integer("memory_size", 50_000, "Capacity of the replay memory, in transitions.", lower_bound=1)
 flags.DEFINE_integer("batch_size", 64, "Transitions in a batch.", lower_bound=1)
+flags.DEFINE_integer("n_step", 1, "Environment steps of a transition: rewards summed before the bootstrap.", lower_bound=1)
+flags.DEFINE_bool("prioritized", False, "Sample transitions by priority, not uniformly.")
+flags.DEFINE_float("priority_exponent", 0.6, "Alpha: how much priorities count.", lower_bound=0.0, upper_bound=1.0)
+flags.DEFINE_float("importance_exponent", 0.4, "Beta at the first update; it grows to 1.", lower_bound=0.0, upper_bound=1.0)
+flags.DEFINE_integer("importance_steps", 100_000, "Gradient updates over which beta grows to 1.", lower_bound=1)
 flags.DEFINE_float("learning_rate", 1e-3, "Learning rate of Adam, per gradient update.", lower_bound=0.0)
 flags.DEFINE_float("discount", 0.99, "Gamma, the discount per environment step.", lower_bound=0.0, upper_bound=1.0)
 flags.DEFINE_integer("target_update_frequency", 200, "Gradient updates between target network copies.", lower_bound=1)
@@ -108,6 +114,11 @@ HYPER_PARAMETERS = (
     "update_frequency",
     "memory_size",
     "batch_size",
+    "n_step",
+    "prioritized",
+    "priority_exponent",
+    "importance_exponent",
+    "importance_steps",
     "learning_rate",
     "discount",
     "target_update_frequency",
@@ -173,6 +184,22 @@ def model_arguments(params: Any) -> dict[str, Any]:
         "clip_gradients": params.clip_gradients,
         "temperature": FLAGS.temperature,
     }
+
+
+def memory(params: dict[str, Any], frame_stack: int | None = None) -> Replay:
+    """The replay memory that the hyper-parameters describe; `frame_stack` is how many frames a state stacks, if it does."""
+    size, batch_size, n_step = params["memory_size"], params["batch_size"], params["n_step"]
+    if not params["prioritized"]:
+        return UniformReplay(size, batch_size, n_step=n_step, frame_stack=frame_stack)
+    return PrioritizedReplay(
+        size,
+        batch_size,
+        n_step=n_step,
+        frame_stack=frame_stack,
+        alpha=params["priority_exponent"],
+        beta=params["importance_exponent"],
+        beta_steps=params["importance_steps"],
+    )
 
 
 def environment(env_id: str, params: dict[str, Any]) -> EnvLike:
