@@ -18,11 +18,13 @@ from typing import Any
 from polyrl.envs.frame_stack import FrameStack
 from polyrl.estimators import RunConfig
 from polyrl.estimators.hooks import Hook
+from polyrl.replay import UniformReplay
 
 import gymnasium
 import numpy as np
 import polyrl_worker
 import settings
+import tensorflow as tf
 from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
@@ -82,6 +84,17 @@ class Peak(Hook):
             report_and_exit(*polyrl_worker.PACKAGES, value=peak - self._before, **more)
 
 
+def check_frames(arguments: argparse.Namespace) -> None:
+    """Refuses to fill a memory that stores a frame more than once: with all frames stacked twice a million take 56 GB."""
+    memory = UniformReplay(1_024, NUM_ENVS, frame_stack=settings.FRAME_STACK)
+    scalar, state = tf.TensorSpec([]), tf.TensorSpec([84, 84, settings.FRAME_STACK], tf.uint8)
+    action = tf.TensorSpec([], tf.int32)
+    memory.build({"state": state, "action": action, "reward": scalar, "done": scalar, "next_state": state}, NUM_ENVS)
+    stored = sum(variable.shape.num_elements() * variable.dtype.size for variable in memory.variables) / memory.size
+    if stored > 2 * 84 * 84 and arguments.frames > 100_000:
+        raise SystemExit(f"The memory takes {stored:,.0f} bytes for each frame of 7,056: {arguments.frames:,} are too many.")
+
+
 def resident(name: str) -> float:
     """GB of this process: `'VmRSS'` as it is, `'VmHWM'` at the peak. Linux only."""
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -94,6 +107,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=FRAMES, help="what the memory keeps")
     parser.add_argument("--jit", default=settings.SETTINGS["pong"].jit, help="as in RunConfig")
     arguments = parser.parse_args()
+    check_frames(arguments)
     setting = dataclasses.replace(
         settings.SETTINGS["pong"], memory_size=arguments.frames, first_update=arguments.frames, update_frequency=NUM_ENVS
     )
