@@ -137,6 +137,31 @@ def test_the_goal_of_mountain_car_is_not_reached_backwards():
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_second_link_of_acrobot_is_no_faster_than_allowed(seed):
+    """Where gymnasium clips, the inexact digits of the highest velocities are gone."""
+    rng, env = np.random.default_rng(seed), compiled_environment("Acrobot-v1")
+    starts = rng.uniform([-math.pi, -math.pi, -6, 26], [math.pi, math.pi, 6, 9 * math.pi], [500, 4])
+    starts *= rng.choice([-1, 1], [500, 1])
+    steps = gymnasium_steps("Acrobot-v1", seed, starts, 500)
+    state, _, _ = env.step(as_state("Acrobot-v1", starts), as_action(env, steps.action), NO_SEED)
+    given, asked = state.velocity2.numpy(), steps.observation[:, 5]
+    for bound in (-np.float32(9 * math.pi), np.float32(9 * math.pi)):
+        assert np.sum(asked == bound) > 20
+    np.testing.assert_allclose(given, asked, rtol=0, atol=0.02)
+    assert np.mean((np.abs(given) == np.float32(9 * math.pi)) == (np.abs(asked) == np.float32(9 * math.pi))) > 0.99
+
+
+def test_a_torque_too_large_for_the_pendulum_is_clipped():
+    original_env, env = original("Pendulum-v1", 0), compiled_environment("Pendulum-v1")
+    for torque in (-5.0, -2.0, 2.0, 5.0):
+        place(original_env, np.array([1.0, 0.5]))
+        observation, reward, _, _, _ = original_env.step(np.array([torque], np.float32))
+        output = env.step(as_state("Pendulum-v1", np.array([[1.0, 0.5]])), tf.constant([[torque]]), NO_SEED)
+        np.testing.assert_allclose(env.observe(output.state)[0], observation, rtol=0, atol=TOLERANCE)
+        np.testing.assert_allclose(output.reward[0], reward, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("env_id", CASES)
 def test_a_thousand_steps_run_freely(env_id, seed):
     """From one state at the beginning of each episode, after which neither knows of the other."""

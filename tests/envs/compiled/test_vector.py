@@ -9,6 +9,7 @@ from polyrl.envs.compiled import (
     CartPole,
     Catch,
     CompiledEnvironment,
+    GridWorld,
     MountainCar,
     Pendulum,
     StepOutput,
@@ -116,6 +117,17 @@ def test_no_two_episodes_are_alike():
     rows = np.concatenate(starts)
     assert len(rows) > 60
     assert len(np.unique(rows, axis=0)) == len(rows)
+
+
+def test_each_step_draws_chance_anew():
+    """In a corridor, moved by slips alone: all walkers go both ways, and none as another."""
+    vector = GridWorld(8, grid=("." * 41, "." * 20 + "S" + "." * 19 + "G", "." * 41), slip=1.0).open()
+    boards = [vector.reset(seed=0)[0]]
+    boards += [vector.step(np.zeros(8, np.int64))[0] for _ in range(30)]
+    columns = np.argmax(np.sum(boards, axis=2), axis=2)
+    moves = np.diff(columns, axis=0)
+    assert all({-1, 0, 1} == set(walker) for walker in moves.T)
+    assert len({tuple(walker) for walker in moves.T}) == 8
 
 
 def test_a_seed_begins_the_streams_anew_and_none_goes_on():
