@@ -105,7 +105,7 @@ def main() -> None:
     """Fills, learns, measures and prints the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, default=FRAMES, help="what the memory keeps")
-    parser.add_argument("--jit", default=settings.SETTINGS["pong"].jit, help="as in RunConfig")
+    parser.add_argument("--jit", default="auto", help="as in RunConfig")
     arguments = parser.parse_args()
     check_frames(arguments)
     setting = dataclasses.replace(

@@ -121,12 +121,12 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="print where time goes; it takes longer then")
     arguments = parser.parse_args()
     setting = settings.chosen(arguments)
-    config = RunConfig(jit=setting.jit)
+    config = RunConfig()
     if not arguments.housekeeping:
         config = config.replace(save_summary_timesteps=None, save_checkpoints_timesteps=None)
     if arguments.startup:
         first = FirstUpdate()
-        train(setting, config.replace(jit="auto"), first)
+        train(setting, config, first)
         report(*PACKAGES, value=first.value)
         return
     timing = Timing(setting)

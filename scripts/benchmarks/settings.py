@@ -14,7 +14,6 @@ class Setting:
         algorithm: `'dqn'` or `'c51'`.
         env: gymnasium's id.
         compiled: whether polyrl runs the environment in its graph.
-        jit: polyrl's `RunConfig(jit=...)`.
         num_envs: parallel environments.
         hidden: units of the dense layers; for Atari the network of Mnih et al. 2015.
         batch_size: transitions of an update.
@@ -22,14 +21,14 @@ class Setting:
         memory_size: transitions that the replay memory keeps.
         first_update: steps before the first update.
         target_update_frequency: updates between two copies to the target network.
-        warm_up: steps before the clock starts; everything is compiled and learns by then.
+        warm_up: steps before the clock starts; everything learns by then, and is compiled: polyrl uses XLA from its 1,000th
+            update on.
         seconds: how long it is timed.
     """
 
     algorithm: str = "dqn"
     env: str = "CartPole-v1"
     compiled: bool = False
-    jit: str = "on"
     num_envs: int = 1
     hidden: tuple[int, ...] = (64, 64)
     batch_size: int = 64
@@ -37,7 +36,7 @@ class Setting:
     memory_size: int = 50_000
     first_update: int = 1_000
     target_update_frequency: int = 500
-    warm_up: int = 2_000
+    warm_up: int = 2_500
     seconds: float = 10.0
 
     @property
@@ -68,11 +67,9 @@ SETTINGS = {
     "cartpole_compiled_128envs": dataclasses.replace(
         LARGER, num_envs=128, batch_size=1_024, update_frequency=128, first_update=1_024, warm_up=100_000
     ),
-    # On a CPU, XLA's convolutions are slower than TensorFlow's own: experiments/atari_dqn.py has jit off too.
     "pong": dataclasses.replace(
         ONE,
         env="Pong",
-        jit="off",
         batch_size=32,
         update_frequency=4,
         memory_size=10_000,
