@@ -19,13 +19,17 @@ _active: contextvars.ContextVar[Functional | None] = contextvars.ContextVar("pol
 
 
 class NotFunctionalError(Exception):
-    """The code assigns a variable where its value cannot be carried out, as in a branch of `tf.cond`."""
+    """The code does with a variable what cannot be done with its value, as to assign it in a branch of `tf.cond`."""
+
+
+class _MissingError(NotFunctionalError, AttributeError):
+    """What a stand-in does not have; an AttributeError too, so that code which asks first gets its answer."""
 
 
 class StandIn:
     """Stands in for a variable while code is traced: it reads as a tensor, and an assignment rebinds it.
 
-    What it does not offer (its resource handle, above all) code cannot use: it then raises an AttributeError.
+    What it does not offer, its resource handle above all, raises a NotFunctionalError.
     """
 
     def __init__(self, variable: tf.Variable):
@@ -66,6 +70,9 @@ class StandIn:
 
     def scatter_nd_update(self, indices: Any, updates: Any, name: str | None = None) -> tf.Tensor:
         return self.assign(tf.tensor_scatter_nd_update(self.tensor, indices, updates))
+
+    def __getattr__(self, name: str) -> Any:
+        raise _MissingError(f"A variable's {name!r} is used, which has no meaning for its value.")
 
     __array_priority__ = 100  # As a variable's: an array on the left leaves the operation to the stand-in.
 

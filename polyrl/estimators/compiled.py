@@ -83,7 +83,7 @@ class TrainingCalls:
             try:
                 self._state = CarriedState([self._scope, self._memory, *modules], self._build_update)
             except functional.NotFunctionalError as error:
-                logger.info("The training loop is not compiled by XLA, which is slower: %s", error)
+                logger.warning("The training loop goes on without XLA, slower: %s", error)
 
     def compiled(
         self, key: Hashable, build: Callable[[], tuple[Callable[..., list[tf.Tensor]], Sequence[tf.TensorSpec]]]
@@ -106,7 +106,14 @@ class TrainingCalls:
         compiled = self._state.compile(function, specs)
 
         def first(*inputs: tf.Tensor) -> list[tf.Tensor]:
-            outputs = compiled(*inputs)  # XLA compiles at the first call.
+            try:
+                outputs = compiled(*inputs)  # XLA compiles at the first call.
+            except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
+                reason = str(error).strip().splitlines()[0]
+                logger.warning("XLA cannot compile the training loop, which goes on without it, slower: %s", reason)
+                self._state.push()
+                self._state, self._compiled = PlainState(), {}
+                return self.compiled(key, lambda: (function, specs))(*inputs)
             logger.info("Compiled in %.1f s.", time.monotonic() - started)
             self._compiled[key] = compiled
             return outputs
@@ -124,6 +131,11 @@ class TrainingCalls:
     def push(self) -> None:
         """Brings all variables up to date."""
         self._state.push()
+
+    @property
+    def xla(self) -> bool:
+        """Whether calls are compiled by XLA."""
+        return isinstance(self._state, CarriedState)
 
     @property
     def unroll(self) -> bool:

@@ -131,7 +131,9 @@ class PythonLoop:
     def advance(self, timestep: int, limits: Limits) -> Progress:
         transitions, episodes = self._driver.step(self._actions)
         updates = min(self._schedule.due(timestep, timestep + self.num_envs), limits.updates)
-        inputs = self._inputs.pack_arrays([*transitions, self._driver.state, updates, len(episodes)])
+        # With XLA nothing keeps the memory of an input; without, a variable may share it.
+        arrays = [*transitions, self._driver.state, updates, len(episodes)]
+        inputs = self._inputs.pack_arrays(arrays, copy=not self._calls.xla)
         # One call for any number of updates; or where loops are unrolled one for each, as for the most frequent numbers.
         key = updates if self._calls.unroll or updates < 2 else None
         call = self._calls.compiled(("iteration", key), lambda: (self._iteration(key), self._inputs.specs))

@@ -157,8 +157,9 @@ class BaseModel:
     def _build_train_op(self, loss: tf.Tensor) -> Callable[[], tf.Tensor]:
         """Computes and clips the gradients of `loss`; returns the function that applies them and gives `global_step`."""
         variables = self._trainable_variables()
-        unconnected = tf.UnconnectedGradients.ZERO
-        gradients = self._tape.gradient(loss, functional.sources(variables), unconnected_gradients=unconnected)
+        gradients = self._tape.gradient(loss, functional.sources(variables))
+        self._check_connected(variables, gradients)
+        gradients = [tf.zeros(v.shape, v.dtype) if g is None else g for v, g in zip(variables, gradients, strict=True)]
         # A sparse gradient may name a row more than once: its norm is that of the sum, so it is made dense first.
         bundle = self._bundle()
         packed = bundle.pack([tf.convert_to_tensor(gradient) for gradient in gradients])
@@ -205,6 +206,12 @@ class BaseModel:
 
     def _trainable_variables(self) -> list[tf.Variable]:
         raise NotImplementedError
+
+    def _check_connected(self, variables: Sequence[Any], gradients: Sequence[Any]) -> None:
+        """Refuses to go on by value where a gradient gets lost that the variable itself has, as in `tf.recompute_grad`."""
+        lost = {variable.ref() for variable, gradient in zip(variables, gradients, strict=True) if gradient is None}
+        if lost - self._part("unconnected", lambda: lost, saved=False):
+            raise functional.NotFunctionalError("A custom gradient differentiates by variables, not by their values.")
 
     def _embedding_indices(self) -> set[int]:
         """Which of the trainable variables are embedding tables."""
