@@ -24,7 +24,7 @@ class SummaryHook(Hook):
     def __init__(self, every_timesteps: int | None, every_secs: float | None, max_share: float | None = None):
         self._cadence = Cadence(every_timesteps, every_secs, max_share)
         self._losses: list[float] = []
-        self._written = False
+        self._traced = False
 
     def begin(self, run: TrainingRun) -> None:
         self._cadence.start(run.timestep)
@@ -37,9 +37,9 @@ class SummaryHook(Hook):
             self._write_run(run)
             if run.step:
                 run.summarize().write(run.writer, run.timestep)
-            # The first takes longer: it is traced.
-            self._cadence.took(time.monotonic() - started if self._written else 0.0)
-            self._written = True
+            # The first with the model's values takes longer, as it is traced: it does not count.
+            self._cadence.took(time.monotonic() - started if self._traced else 0.0)
+            self._traced = run.step > 0
 
     def after_update(self, run: TrainingRun) -> None:
         self._losses.append(run.loss)
