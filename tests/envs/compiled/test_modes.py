@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-COUNT, STEPS, SEEDS = 5, 12, (0, 1, 2)
+COUNT, STEPS, SEEDS = 5, 10, (0, 1)
 VARIANTS: dict[str, dict[str, Any]] = {"DeepSea": {"mapping_seed": 1}, "GridWorld": {"slip": 0.5}}
 MODES = {"traced": False, "xla": True}
 # XLA fuses operations, which rounds other digits; CartPole falling and Acrobot swinging amplify them a little.
