@@ -1,7 +1,8 @@
-"""Environments: gymnasium's, envpool's and Atari games, opened as vectors and driven step by step."""
+"""Environments: gymnasium's, envpool's, Atari games and those in the graph, opened as vectors and driven step by step."""
 
 from polyrl.envs.atari import AtariEnvironment
 from polyrl.envs.backends import EnvpoolEnvironment
+from polyrl.envs.compiled import CompiledEnvironment, compiled_environment
 from polyrl.envs.driver import EnvDriver, Episode, Transitions
 from polyrl.envs.environment import Environment
 from polyrl.envs.frame_stack import FrameStack
@@ -9,6 +10,7 @@ from polyrl.envs.gym import GymEnvironment, open_env
 
 __all__ = [
     "AtariEnvironment",
+    "CompiledEnvironment",
     "EnvDriver",
     "Environment",
     "EnvpoolEnvironment",
@@ -16,5 +18,6 @@ __all__ = [
     "FrameStack",
     "GymEnvironment",
     "Transitions",
+    "compiled_environment",
     "open_env",
 ]
