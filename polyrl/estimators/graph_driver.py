@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from polyrl.envs import Transitions
-from polyrl.envs.compiled import CompiledEnvironment
+from polyrl.envs.compiled import CompiledEnvironment, check_environment
+from polyrl.envs.compiled.vector import restarted
 from polyrl.models.scope import Scope
 
 import tensorflow as tf
@@ -22,6 +23,7 @@ class GraphDriver(tf.Module):
 
     def __init__(self, env: CompiledEnvironment, scope: Scope):
         super().__init__(name="environment")
+        check_environment(env, env.num_envs)
         self.num_envs = env.num_envs
         if not isinstance(env.action_space, Discrete):
             raise TypeError(f"The action space {env.action_space} is continuous; the Q models choose among discrete actions.")
@@ -63,7 +65,7 @@ class GraphDriver(tf.Module):
             self._env.observe(state),
         )
         fresh = self._env.reset(self.num_envs, self._scope.random_seed("environment/reset"))
-        self._assign(tf.nest.map_structure(lambda new, old: tf.where(_like(ended, old), new, old), fresh, state))
+        self._assign(restarted(ended, fresh, state))
         self._reward.assign(tf.where(ended, 0.0, episode_reward))
         self._length.assign(tf.where(ended, 0, length))
         columns = (ended, episode_reward, length, truncated)
@@ -75,8 +77,3 @@ class GraphDriver(tf.Module):
     def _assign(self, state: Any) -> None:
         for leaf, value in zip(self._leaves, tf.nest.flatten(state), strict=True):
             leaf.assign(value)
-
-
-def _like(flags: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-    """Flags `[N]` with as many dimensions as `values` `[N, ...]`."""
-    return tf.reshape(flags, [-1, *[1] * (values.shape.rank - 1)])
