@@ -198,13 +198,13 @@ class GraphLoop:
         return 0, 0.0
 
     def _build_iterations(self, iterations: tf.Tensor, updates: tf.Tensor, episodes: tf.Tensor) -> list[tf.Tensor]:
-        """So many iterations, or fewer if the last of `episodes` ends before; no more than `updates` updates."""
+        """So many iterations, or fewer if the last of `updates` is done or the last of `episodes` ends before."""
         timestep, step, episode = self._scope.global_timestep, self._scope.global_step, self._scope.global_episode
         last_step, last_episode = step.read_value() + updates, episode.read_value() + episodes
         first_step = step.read_value()
 
         def cond(done: tf.Tensor, *carried: tf.Tensor) -> tf.Tensor:
-            return (done < iterations) & (episode.read_value() < last_episode)
+            return (done < iterations) & (step.read_value() < last_step) & (episode.read_value() < last_episode)
 
         def body(done: tf.Tensor, total: tf.Tensor, log: tf.Tensor, *last: tf.Tensor) -> tuple[tf.Tensor, ...]:
             begin = timestep.read_value()

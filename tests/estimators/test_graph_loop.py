@@ -68,7 +68,7 @@ def noting_model_fn(features, labels, mode):
     log = scope.get("log", lambda: tf.Module())
     if not hasattr(log, "when"):
         with tf.init_scope():
-            log.when = tf.Variable(tf.zeros([500], tf.int64), trainable=False, name="when")
+            log.when = tf.Variable(tf.zeros([1_000], tf.int64), trainable=False, name="when")
     state = tf.cast(features["state"], tf.int32)
     timestep = tf.cast(scope.global_timestep.read_value(), tf.int32)
     predictions = {"results": (2 * state[:, 0] + state[:, 1] + timestep // 3) % 3}
@@ -219,7 +219,6 @@ def test_a_budget_of_episodes_ends_in_mid_chunk_with_the_iteration_that_reaches_
     assert naive.timestep < 100
 
 
-@pytest.mark.xfail(strict=True, reason="The loop steps its environments on to the end of the chunk after the last update.")
 @pytest.mark.parametrize("num_envs", [1, 3])
 @pytest.mark.parametrize("steps", [1, 7])
 def test_a_budget_of_updates_ends_in_mid_chunk_with_the_iteration_that_reaches_it(tmp_path, num_envs, steps):
@@ -267,7 +266,7 @@ def test_advances_report_what_they_did_and_end_at_multiples_of_the_chunk(num_env
     naive, timestep, episodes = Naive(num_envs, 5, 10, 4), 0, []
     size = max(-(-chunk // num_envs), 100) * num_envs
     sizes = []
-    for timesteps, updates in [(25, UNLIMITED), (UNLIMITED, 3), (UNLIMITED, UNLIMITED), (1, UNLIMITED)]:
+    for timesteps, updates in [(25, UNLIMITED), *[(UNLIMITED, UNLIMITED)] * 2, (1, UNLIMITED), (UNLIMITED, 3)]:
         progress = loop.advance(timestep, Limits(timesteps, updates, UNLIMITED))
         before = naive.step
         while naive.timestep < timestep + progress.timesteps:
@@ -282,7 +281,8 @@ def test_advances_report_what_they_did_and_end_at_multiples_of_the_chunk(num_env
         assert progress.actions.tolist() == [action for _, _, action, *_ in last]
     assert sizes[0] == -(-25 // num_envs) * num_envs
     assert sizes[0] + sizes[1] == size
-    assert sizes[2:] == [size, num_envs]
+    assert sizes[2:4] == [size, num_envs]
+    assert progress.updates in range(3, 3 + num_envs)
     assert episodes == naive.episodes
     assert int(scope.global_timestep) == timestep
 
