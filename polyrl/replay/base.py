@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from polyrl.replay.frames import FrameStorage
 from polyrl.replay.storage import Storage, Written
 from polyrl.replay.transitions import TransitionStorage
 from polyrl.validation import check_int
@@ -21,7 +22,9 @@ class Replay(tf.Module):
         batch_size: rows of a sample.
         n_step: steps of a transition (Sutton 1988). Above 1 a sample holds windows of rewards and ends, which a model reduces
             with its own discount; rows are stored once all the same.
-        frame_stack: None, or the number of frames that a state stacks on its last axis, the newest last.
+        frame_stack: None, or the number of frames that a state stacks on its last axis, the newest last; the first frame of an
+            episode is repeated. Each frame is then stored once, and stacks are rebuilt in sampling, bit for bit. `size`
+            counts frames: each episode takes one more than it has transitions.
     """
 
     def __init__(self, size: int = 50_000, batch_size: int = 64, *, n_step: int = 1, frame_stack: int | None = None):
@@ -115,6 +118,8 @@ class Replay(tf.Module):
         return self.n_step > 1 or self.frame_stack is not None
 
     def _build_storage(self, specs: Mapping[str, tf.TensorSpec], num_envs: int) -> Storage:
+        if self.frame_stack is not None:
+            return FrameStorage(specs, self.size, num_envs, self.n_step, self.frame_stack)
         return TransitionStorage(specs, self.size, num_envs, self.n_step)
 
     def _check_same(self, specs: Mapping[str, tf.TensorSpec], num_envs: int) -> None:
