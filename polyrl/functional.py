@@ -186,6 +186,11 @@ def while_loop(cond: Callable[..., tf.Tensor], body: Callable[..., Any], loop_va
     return (tf.while_loop if functional is None else functional.while_loop)(cond, body, list(loop_vars))
 
 
+def active() -> bool:
+    """Whether code finds stand-ins in place of variables."""
+    return _active.get() is not None
+
+
 def sources(variables: Sequence[Any]) -> list[Any]:
     """What a gradient tape watches and differentiates by for `variables`: themselves, or their present values."""
     return [variable.tensor if isinstance(variable, StandIn) else variable for variable in variables]

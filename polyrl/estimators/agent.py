@@ -71,7 +71,7 @@ class Agent:
         self.params = ml_collections.FrozenConfigDict(dict(params or {}))
         self.model_dir = Path(tempfile.mkdtemp(prefix="polyrl-") if model_dir is None else model_dir)
         self.memory = memory
-        self._scope = Scope(self.config.seed)
+        self._scope = Scope(self.config.seed, xla=self.config.jit != "off")
         self.checkpoints = CheckpointManager(self.model_dir, self.config.keep_checkpoint_max)
         self._model_fn = ModelFn(model_fn, self._scope, self.params, self.config)
         self._rollouts = RolloutCalls(self._model_fn, self.config.jit != "off")

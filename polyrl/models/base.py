@@ -168,7 +168,7 @@ class BaseModel:
         self._gradients = clipped._replace(clipped=bundle.unpack(clipped.clipped))
 
         def train_op() -> tf.Tensor:
-            bundle.apply_gradients(self._optimizer(), clipped.clipped, variables)
+            bundle.apply_gradients(self._optimizer(), clipped.clipped, variables, self._scope.xla)
             return self._scope.global_step.read_value()
 
         return train_op

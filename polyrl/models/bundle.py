@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from polyrl import functional
+
 import tensorflow as tf
 import tf_keras
 
@@ -59,9 +61,26 @@ class Bundle(tf.Module):
         return [tensors[index] for index in range(len(self._shapes))]
 
     def apply_gradients(
+        self,
+        optimizer: tf_keras.optimizers.Optimizer,
+        gradients: Sequence[tf.Tensor],
+        variables: Sequence[tf.Variable],
+        xla: bool = False,
+    ) -> None:
+        """One step of an optimizer that was built for `optimized(variables)`; `gradients` are packed.
+
+        With `xla` the step on each large variable is compiled if nothing around it is: in one pass over its numbers, where
+        TensorFlow's own operations take ten.
+        """
+        optimizer.jit_compile = xla and bool(self._large) and not functional.active()
+        try:
+            self._apply_gradients(optimizer, gradients, variables)
+        finally:
+            optimizer.jit_compile = False
+
+    def _apply_gradients(
         self, optimizer: tf_keras.optimizers.Optimizer, gradients: Sequence[tf.Tensor], variables: Sequence[tf.Variable]
     ) -> None:
-        """One step of an optimizer that was built for `optimized(variables)`; `gradients` are packed."""
         before = self._vector.read_value()
         self._vector.assign(self.pack(variables)[0])
         optimizer.apply_gradients(zip(gradients, self.optimized(variables), strict=True))

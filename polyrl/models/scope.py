@@ -27,11 +27,13 @@ class Scope(tf.Module):
         global_timestep: int64 scalar, environment steps, summed over parallel environments.
         global_episode: int64 scalar, finished episodes.
         seed: the run's root seed.
+        xla: whether models may have parts of what they do compiled by XLA.
     """
 
-    def __init__(self, seed: int = 0):
+    def __init__(self, seed: int = 0, xla: bool = False):
         super().__init__(name="scope")
         self.seed = seed
+        self.xla = xla
         self.global_step = tf.Variable(0, dtype=tf.int64, trainable=False, name="global_step")
         self.global_timestep = tf.Variable(0, dtype=tf.int64, trainable=False, name="global_timestep")
         self.global_episode = tf.Variable(0, dtype=tf.int64, trainable=False, name="global_episode")

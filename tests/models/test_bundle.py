@@ -1,0 +1,56 @@
+"""One vector of small variables for the optimizer."""
+
+from __future__ import annotations
+
+from polyrl.configs import AdamConfig, RMSpropConfig
+from polyrl.models.bundle import LIMIT, Bundle
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+SHAPES = [(3, 4), (LIMIT + 1,), (5,), (), (2, LIMIT)]
+
+
+def new_variables() -> list[tf.Variable]:
+    rng = np.random.default_rng(0)
+    return [tf.Variable(rng.normal(size=shape).astype(np.float32)) for shape in SHAPES]
+
+
+def gradients(step: int) -> list[tf.Tensor]:
+    rng = np.random.default_rng(1 + step)
+    return [tf.constant(rng.normal(size=shape).astype(np.float32)) for shape in SHAPES]
+
+
+@pytest.mark.parametrize("config", [AdamConfig(0.01), RMSpropConfig(0.01, momentum=0.9, centered=True)])
+@pytest.mark.parametrize("xla", [False, True])
+def test_an_optimizer_does_the_same_to_a_bundle_as_to_each_variable(config, xla):
+    ours, theirs = new_variables(), new_variables()
+    bundle, optimizer, plain = Bundle(ours, alone={2}), config.build(), config.build()
+    optimizer.build(bundle.optimized(ours))
+    plain.build(theirs)
+    update = tf.function(lambda *g: bundle.apply_gradients(optimizer, bundle.pack(g), ours, xla), autograph=False)
+    for step in range(5):
+        update(*gradients(step))
+        plain.apply_gradients(zip(gradients(step), theirs, strict=True))
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-5, atol=1e-6)
+    assert int(optimizer.iterations) == 5
+    assert not optimizer.jit_compile
+
+
+def test_packing_is_undone_by_unpacking():
+    variables = new_variables()
+    bundle = Bundle(variables)
+    packed = bundle.pack([variable.read_value() for variable in variables])
+    assert len(packed) == 3  # The vector, and two large ones.
+    for one, other in zip(bundle.unpack(packed), variables, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_bundle_may_be_empty():
+    variables = [tf.Variable(tf.ones([LIMIT + 1]))]
+    bundle, optimizer = Bundle(variables), AdamConfig(0.1).build()
+    optimizer.build(bundle.optimized(variables))
+    bundle.apply_gradients(optimizer, bundle.pack([tf.ones([LIMIT + 1])]), variables)
+    np.testing.assert_allclose(variables[0], np.full(LIMIT + 1, 0.9), rtol=1e-5)
