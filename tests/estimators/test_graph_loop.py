@@ -178,7 +178,7 @@ def check(agent: Agent, watch: Watch, naive: Naive) -> None:
 # As a naive loop. -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("jit", ["off", "on"])
+@pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("num_envs", "limit", "first_update", "frequency"),
     [
@@ -302,7 +302,7 @@ def test_an_advance_ends_with_the_iteration_of_the_last_episode():
 # Going on. --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("jit", ["off", "on"])
+@pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
 def test_a_resumed_run_starts_new_episodes_and_goes_on_counting(tmp_path, jit):
     naive = Naive(3, 5, 10, 2)
     for timesteps in (31, 22, 40):
@@ -339,7 +339,7 @@ class Meddling(Hook):
         self.times += run.stored > 0
 
 
-@pytest.mark.parametrize("jit", ["on", pytest.param("off", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
 def test_what_a_hook_does_between_advances_changes_nothing_in_the_training(tmp_path, jit):
     model_fn = q_model_fn(num_states=2, summaries=["loss"], exploration_config=ConstantExplorationConfig(0.3))
     found = []
