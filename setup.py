@@ -45,6 +45,7 @@ setup(
             *ENVPOOL,
             "pytest>=8",
             "pytest-timeout>=2.3",
+            "pytest-xdist>=3.5",
             "hypothesis>=6.100",
             "trfl>=1.2",
             "ruff>=0.8",

@@ -9,4 +9,5 @@ setup_environment dev
 .venv/bin/ruff format --check .
 .venv/bin/ruff check .
 .venv/bin/mypy
-.venv/bin/pytest "$@"
+# One process for each of two cores; every one starts TensorFlow anew.
+.venv/bin/pytest -n 2 --dist=worksteal "$@"
