@@ -64,7 +64,9 @@ def test_what_a_mode_allows_is_kept_as_given(mode, names):
         assert getattr(spec, name) is (value if name in names else None)
 
 
-@pytest.mark.parametrize(("mode", "names"), REFUSED, ids=str)
+@pytest.mark.parametrize(
+    ("mode", "names"), REFUSED, ids=lambda value: value if isinstance(value, str) else "+".join(sorted(value)) or "nothing"
+)
 def test_what_a_mode_requires_or_forbids_is_named_in_the_message(mode, names):
     with pytest.raises(ValueError, match=f"^{REFUSED[mode, names]}"):
         EstimatorSpec(mode, **{name: GIVEN[name] for name in names})
