@@ -119,9 +119,10 @@ def test_starts_that_were_not_seen_to_come(kind, n):
     """As when a run is resumed: neither stacks nor windows reach over them."""
     world, memory = built(kind, n_step=n, end=0.1)
     memory.start_episodes()  # Of an empty memory, too.
+    add, sample = (tf.function(f, autograph=False) for f in (memory.add, memory.sample))
     for time in range(80):
-        memory.add(world.step())
-        check(world, memory, time, n)
+        add(world.step())
+        check(world, memory, time, n, sample)
         if time % 6 == 2:
             for _ in range(1 + time % 2):  # Twice is as good as once.
                 memory.start_episodes()
@@ -217,7 +218,7 @@ def test_eager_traced_compiled_and_carried_loops_do_the_same(kind):
         return memory
 
     world = FrameWorld(0, 2, 4)
-    rows = [world.step() for _ in range(50)]
+    rows = [world.step() for _ in range(40)]
     results = {}
     for how, wrap in COMPILATIONS.items():
         memory = memory_of(world)
@@ -251,11 +252,12 @@ def test_eager_traced_compiled_and_carried_loops_do_the_same(kind):
 @pytest.mark.parametrize("kind", MEMORIES)
 def test_a_checkpoint_brings_everything_back(kind, tmp_path):
     (world, memory), (_, other) = built(kind, n_step=2), built(kind, n_step=2)
+    add = tf.function(memory.add, autograph=False)
     for _ in range(45):
-        memory.add(world.step())
+        add(world.step())
     path = tf.train.Checkpoint(memory=memory).write(str(tmp_path / "memory"))
     tf.train.Checkpoint(memory=other).read(path).assert_consumed()
-    for time in range(10):
+    for time in range(4):
         rows = world.step()
         for one in (memory, other):
             one.add(rows)

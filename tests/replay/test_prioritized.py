@@ -120,9 +120,10 @@ def test_index_says_where_the_sampled_rows_are():
 
 def test_windows_of_several_steps_are_prioritized_too():
     world, memory = built(num_envs=3, size=41, n_step=3)
+    add, sample = (tf.function(f, autograph=False) for f in (memory.add, memory.sample))
     for time in range(60):
-        memory.add(world.step())
-        batch = memory.sample(seed(time))
+        add(world.step())
+        batch = sample(seed(time))
         memory.update_priorities(batch["index"], tf.abs(batch["reward"][:, 0]))
         check_batch(world, arrays(batch), 3, places(arrays(batch)))
 
