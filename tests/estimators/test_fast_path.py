@@ -330,8 +330,9 @@ def test_a_model_learns_as_with_each_plain_optimizer(name, jit):
     check_against_oracle(model_fn_of("dqn", optimizer_config=config), config, jit)
 
 
-@pytest.mark.parametrize("jit", [pytest.param(True, marks=SLOW), False], ids=["xla", "function"])
-@pytest.mark.parametrize("name", ["piecewise", *(pytest.param(name, marks=SLOW) for name in SCHEDULES if name != "piecewise")])
+@pytest.mark.parametrize("jit", [True, False], ids=["xla", "function"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SCHEDULES)
 def test_learning_rates_follow_their_schedule(name, jit):
     config = SGDConfig(SCHEDULES[name], momentum=0.5)
     check_against_oracle(model_fn_of("dqn", optimizer_config=config), config, jit)
@@ -341,7 +342,7 @@ def test_learning_rates_follow_their_schedule(name, jit):
 
 
 @pytest.mark.parametrize("jit", [pytest.param(True, marks=SLOW), False], ids=["xla", "function"])
-@pytest.mark.parametrize("clip", [None, 0.0, 0.01])
+@pytest.mark.parametrize("clip", [None, pytest.param(0.0, marks=SLOW), 0.01])
 def test_gradients_are_clipped_by_the_norm_of_all_of_them(clip, jit):
     config = SGDConfig(0.5)
     model_fn = model_fn_of("dqn", optimizer_config=config, clip_gradients=clip)
@@ -375,7 +376,7 @@ def test_constraints_hold_after_compiled_updates():
 
 
 @pytest.mark.parametrize("jit", [pytest.param(True, marks=SLOW), False], ids=["xla", "function"])
-@pytest.mark.parametrize("embed_clip", [None, 0.01])
+@pytest.mark.parametrize("embed_clip", [pytest.param(None, marks=SLOW), 0.01])
 def test_an_embeddings_gradient_is_clipped_by_its_own_norm(embed_clip, jit):
     def graph_fn(mode, inputs):
         return tf_keras.layers.Flatten()(tf_keras.layers.Embedding(7, 3)(inputs["state"]))
