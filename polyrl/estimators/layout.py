@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -12,6 +12,16 @@ LIMIT = 16_384
 """Elements up to which a tensor is packed: more cost more to copy than a tensor of its own."""
 
 _CARRIER = {4: tf.int32, 8: tf.int64}
+
+
+class _Place(NamedTuple):
+    """A tensor's: which of the packed tensors, from where to where in it, and as what."""
+
+    position: int
+    begin: int
+    end: int
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
 
 
 class Layout:
@@ -33,21 +43,23 @@ class Layout:
         self._groups += [[index] for index in range(len(self._specs)) if index not in taken]
 
         self._alone = [group[0] for group in self._groups[self._packed :]]
-        self._places: dict[int, tuple[int, int]] = {}
+        places: dict[int, _Place] = {}
         for position, group in enumerate(self._groups):
             begin = 0
             for index in group:
-                self._places[index] = (position, begin)
-                begin += self._specs[index].shape.num_elements()
+                spec = self._specs[index]
+                end = begin + spec.shape.num_elements()
+                places[index] = _Place(position, begin, end, np.dtype(spec.dtype.as_numpy_dtype), tuple(spec.shape))
+                begin = end
+        self._places = [places[index] for index in range(len(self._specs))]
 
         self._buffers = [_aligned(spec) for spec in self.specs[: self._packed]]
         self._views = [(self._view(index), index) for group in self._groups[: self._packed] for index in group]
 
     def _view(self, index: int) -> np.ndarray:
         """Where in the buffers a tensor's numbers go."""
-        spec, (position, begin) = self._specs[index], self._places[index]
-        part = self._buffers[position][begin : begin + spec.shape.num_elements()]
-        return part.view(spec.dtype.as_numpy_dtype).reshape(spec.shape)
+        position, begin, end, dtype, shape = self._places[index]
+        return self._buffers[position][begin:end].view(dtype).reshape(shape)
 
     @property
     def specs(self) -> list[tf.TensorSpec]:
@@ -72,7 +84,7 @@ class Layout:
         """Which of the packed tensors change when some of the tensors do, and what they are then, both by their position."""
         updated: dict[int, tf.Tensor] = {}
         for index, value in changes.items():
-            position, begin = self._places[index]
+            position, begin, end, *_ = self._places[index]
             if position >= self._packed:
                 updated[position] = value
                 continue
@@ -82,9 +94,17 @@ class Layout:
                 continue
             # In place, where a concatenation of all of them would compute and copy each again.
             updated[position] = tf.raw_ops.TensorStridedSliceUpdate(
-                input=vector, begin=[begin], end=[begin + flat.shape[0]], strides=[1], value=flat
+                input=vector, begin=[begin], end=[end], strides=[1], value=flat
             )
         return updated
+
+    def pack(self, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """The tensors in their packed form."""
+        groups = [
+            tf.concat([tf.reshape(tf.bitcast(tensors[index], _carrier(self._specs[index])), [-1]) for index in group], axis=0)
+            for group in self._groups[: self._packed]
+        ]
+        return groups + [tensors[index] for index in self._alone]
 
     def pack_arrays(self, arrays: Sequence[Any], copy: bool = True) -> list[tf.Tensor]:
         """NumPy arrays (or numbers) of the right shapes, packed.
@@ -102,13 +122,20 @@ class Layout:
     def unpack(self, packed: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """The tensors out of their packed form."""
         tensors = []
-        for index, spec in enumerate(self._specs):
-            position, begin = self._places[index]
+        for position, begin, end, dtype, shape in self._places:
             tensor = packed[position]
             if position < self._packed:
-                tensor = tf.bitcast(tensor[begin : begin + spec.shape.num_elements()], spec.dtype)
-            tensors.append(tf.reshape(tensor, spec.shape))
+                tensor = tf.bitcast(tensor[begin:end], dtype)
+            tensors.append(tf.reshape(tensor, shape))
         return tensors
+
+    def unpack_arrays(self, packed: Sequence[tf.Tensor]) -> list[np.ndarray]:
+        """The same as NumPy arrays."""
+        arrays = [np.asarray(tensor.numpy()) for tensor in packed]
+        return [
+            arrays[position][begin:end].view(dtype).reshape(shape) if position < self._packed else arrays[position]
+            for position, begin, end, dtype, shape in self._places
+        ]
 
 
 def _small(spec: tf.TensorSpec) -> bool:

@@ -52,7 +52,7 @@ class UpdateSchedule:
 
     def due(self, begin: Any, end: Any) -> Any:
         """Updates for the environment steps from `begin` to `end`; ints or int64 tensors."""
-        larger = tf.maximum if tf.is_tensor(begin) else max
+        larger = max if isinstance(begin, int) else tf.maximum
         return larger(end // self.frequency - larger(begin, self.first_update) // self.frequency, 0)
 
 
@@ -113,10 +113,11 @@ class PythonLoop:
         calls.build(self.state_spec, self.num_envs, driver.num_actions)
         states = self._states = tf.TensorSpec([self.num_envs, *self.state_spec.shape], self.state_spec.dtype)
         numbers, action = tf.TensorSpec([self.num_envs], tf.float32), tf.TensorSpec([self.num_envs], tf.int32)
-        count = tf.TensorSpec([], tf.int32)
+        number, count = tf.TensorSpec([], tf.float32), tf.TensorSpec([], tf.int32)
         # XLA takes some 2 seconds to compile and saves about 1 ms in each update; on a CPU, nothing with convolutions.
         self.xla_from = NEVER if calls.has_convolution() else 1_000
         self._inputs = Layout([states, action, numbers, numbers, numbers, states, states, count, count])
+        self._outputs = Layout([action, number, number])
 
     def compile(self, jit: bool) -> None:
         self._calls.start(jit)
@@ -137,8 +138,7 @@ class PythonLoop:
         # One call for any number of updates; or where loops are unrolled one for each, as for the most frequent numbers.
         key = updates if self._calls.unroll or updates < 2 else None
         call = self._calls.compiled(("iteration", key), lambda: (self._iteration(key), self._inputs.specs))
-        outputs = call(*inputs)
-        actions, loss, rate = (output.numpy() for output in outputs)
+        actions, loss, rate = self._outputs.unpack_arrays(call(*inputs))
         self._actions = actions
         return Progress(self.num_envs, updates, float(loss), actions, float(rate), episodes)
 
@@ -154,7 +154,7 @@ class PythonLoop:
             if not acts:
                 return [loss]
             actions, rate = self._calls.build_act(state)
-            return [actions, loss, rate]
+            return self._outputs.pack([actions, loss, rate])
 
         return iteration
 

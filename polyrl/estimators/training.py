@@ -79,6 +79,8 @@ class TrainingRun:
         self.checkpoints = checkpoints
         self.model_dir = checkpoints.model_dir
         self.budget = budget
+        limits = (budget.timestep, budget.step, budget.episode)
+        self._last = tuple(_UNLIMITED if limit is None else limit for limit in limits)
         self.step = int(scope.global_step.numpy())
         self.timestep = int(scope.global_timestep.numpy())
         self.episode = int(scope.global_episode.numpy())
@@ -209,9 +211,8 @@ class TrainingRun:
 
     def _limits(self) -> Limits:
         """What the budget leaves."""
-        counts = (self.timestep, self.step, self.episode)
-        limits = (self.budget.timestep, self.budget.step, self.budget.episode)
-        return Limits(*(_UNLIMITED if limit is None else limit - now for now, limit in zip(counts, limits, strict=True)))
+        last_timestep, last_step, last_episode = self._last
+        return Limits(last_timestep - self.timestep, last_step - self.step, last_episode - self.episode)
 
     def _call(self, phase: str, *arguments: Any) -> None:
         for hook in self._phases[phase]:

@@ -21,12 +21,12 @@ from polyrl.models.q_network import QModelSpec, QNetwork
 from polyrl.models.q_summaries import q_summaries
 from polyrl.models.scope import stream_seed
 from polyrl.modes import Modes
+from polyrl.networks import NarrowDense
 from polyrl.policies import BasePolicy, BoundedTensorSpec, QPolicy, TimeStep, time_step_spec
 from polyrl.summaries import Summaries, SummaryOptions
 from polyrl.validation import check_float, check_int
 
 import tensorflow as tf
-import tf_keras
 
 DUELING = (True, "mean", "max", "naive", None, False)
 
@@ -121,8 +121,8 @@ class BaseQModel(BaseModel):
 
     def _build_head(self, outputs: tf.Tensor) -> QModelSpec:
         """Adds the heads to the torso's output; one value per action here."""
-        advantage = tf_keras.layers.Dense(self.num_actions, name="advantage")(outputs)  # [B, A]
-        value = None if self.dueling is None else tf_keras.layers.Dense(1, name="value")(outputs)  # [B, 1]
+        advantage = NarrowDense(self.num_actions, name="advantage")(outputs)  # [B, A]
+        value = None if self.dueling is None else NarrowDense(1, name="value")(outputs)  # [B, 1]
         return QModelSpec(outputs, advantage, value, self._combine(advantage, value))
 
     def _build_td_loss(

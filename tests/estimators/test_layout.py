@@ -56,6 +56,12 @@ def test_arrays_come_back_bit_for_bit(kinds, seed):
     assert [(tensor.shape, tensor.dtype) for tensor in packed] == [(spec.shape, spec.dtype) for spec in layout.specs]
     for found, expected in zip(layout.unpack(packed), arrays, strict=True):
         same(found, expected)
+    for found, expected in zip(layout.unpack_arrays(packed), arrays, strict=True):
+        same(found, expected)
+        assert isinstance(found, np.ndarray)
+        assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+    for found, expected in zip(layout.pack([tf.constant(array) for array in arrays]), packed, strict=True):
+        same(found, expected)
 
 
 @settings(max_examples=60, deadline=None)
