@@ -14,8 +14,8 @@ NARROW = 6
 class NarrowDense(tf_keras.layers.Dense):
     """`tf_keras.layers.Dense`, with a quicker gradient if it has few units; `[B, n]` to `[B, units]`.
 
-    XLA multiplies matrices with a side of two at a fiftieth of the speed of larger ones, on a CPU. So the gradient of the inputs
-    is a sum of outer products, which joins what is done next, and that of the kernel is put together from rows.
+    On a CPU, XLA multiplies matrices with a side of two at a fiftieth of the speed of larger ones. So the gradient of the
+    inputs is a sum of outer products, which joins what is done next, and that of the kernel is put together from rows.
     """
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
