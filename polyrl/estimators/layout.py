@@ -83,8 +83,9 @@ class Layout:
     def update(self, packed: Sequence[tf.Tensor], changes: Mapping[int, tf.Tensor]) -> dict[int, tf.Tensor]:
         """Which of the packed tensors change when some of the tensors do, and what they are then, both by their position."""
         updated: dict[int, tf.Tensor] = {}
-        for index, value in changes.items():
-            position, begin, end, *_ = self._places[index]
+        # The smallest first: XLA reads and writes one vector in it, element by element, and two in those that follow.
+        for index in sorted(changes, key=lambda index: self._specs[index].shape.num_elements()):
+            value, (position, begin, end, *_) = changes[index], self._places[index]
             if position >= self._packed:
                 updated[position] = value
                 continue

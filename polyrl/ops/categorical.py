@@ -40,11 +40,10 @@ def project_distribution(positions: tf.Tensor, probabilities: tf.Tensor, atoms: 
     if atoms.shape[0] == 1:
         raise ValueError("atoms has shape (1,); a support needs at least 2.")
     spacing = (atoms[-1] - atoms[0]) / tf.cast(tf.shape(atoms)[0] - 1, atoms.dtype)
-    # In units of the spacing, and summed over the middle axis: XLA makes one vectorised loop of it.
-    places = (tf.clip_by_value(positions, atoms[0], atoms[-1]) - atoms[0]) / spacing  # [B, M]
+    places = (tf.clip_by_value(positions, atoms[0], atoms[-1]) - atoms[0]) / spacing  # [B, M], in units of the spacing
     distance = tf.abs(places[:, :, tf.newaxis] - tf.range(tf.shape(atoms)[0], dtype=atoms.dtype))  # [B, M, N]
-    shares = tf.maximum(1.0 - distance, 0.0) * probabilities[:, :, tf.newaxis]
-    return tf.reduce_sum(shares, axis=1)  # [B, N]
+    # A product, as XLA takes twice the time to multiply and sum.
+    return tf.linalg.matvec(tf.maximum(1.0 - distance, 0.0), probabilities, transpose_a=True)  # [B, N]
 
 
 def categorical_q_learning(
