@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-LIMIT = 16_384
+LIMIT = 2_048
 """Elements up to which a tensor is packed: more cost more to copy than a tensor of its own."""
 
 _CARRIER = {4: tf.int32, 8: tf.int64}
