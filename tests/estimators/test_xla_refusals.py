@@ -70,7 +70,7 @@ def test_a_model_that_cannot_be_compiled_where_it_predicts_is_evaluated_without_
     trained = agent(predicting_model_fn, jit="on")
     trained.train(ScheduleEnv(), first_update=BATCH, timesteps=8)
     assert "cannot compile" not in caplog.text
-    assert trained.evaluate(ScheduleEnv(), episodes=2)["episodes"] == 2
+    assert np.isfinite(trained.evaluate(ScheduleEnv(), episodes=2)["mean_reward"])
     assert "the model's predictions, which go on without it" in caplog.text
 
 
