@@ -59,16 +59,15 @@ class GymEnvironment(Environment):
 
 
 class _CopyObservation(gymnasium.Wrapper):
-    """Gives an episode's last observation in arrays of its own.
+    """Gives an episode's last observation and info in arrays of their own.
 
-    gymnasium keeps a final observation by reference, so that an environment which writes into one buffer would overwrite it
-    when it resets.
+    gymnasium keeps them by reference, so that an environment which writes into one buffer would overwrite them when it resets.
     """
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         observation, reward, terminated, truncated, info = self.env.step(action)
         if terminated or truncated:
-            observation = copy.deepcopy(observation)
+            observation, info = copy.deepcopy((observation, info))
         return observation, reward, terminated, truncated, info
 
 
