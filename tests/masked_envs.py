@@ -79,6 +79,7 @@ class MaskedScheduleEnv(gymnasium.Env):
         broken: a mask that is given in place of the right one at step 2 of episode 1; 'missing' gives none.
         reuse_buffers: writes each observation and mask into the same arrays.
         final: whether the masks of terminal states are given.
+        first: number of the first episode.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class MaskedScheduleEnv(gymnasium.Env):
         broken: Any = None,
         reuse_buffers: bool = False,
         final: bool = True,
+        first: int = 0,
     ):
         parts = {"state": Box(0, 200, (3,), np.float64), "goal": Box(-200, 200, (2,), np.float32), "place": Discrete(300)}
         if where != "info":
@@ -98,7 +100,7 @@ class MaskedScheduleEnv(gymnasium.Env):
         self.action_space = Discrete(3)
         self._number, self._length, self._end, self._where, self._broken = number, length, end, where, broken
         self._reuse, self._final = reuse_buffers, final
-        self._episode = -1
+        self._episode = first - 1
         self._arrays: dict[str, np.ndarray] = {}
 
     def reset(self, *, seed=None, options=None):

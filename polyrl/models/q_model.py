@@ -252,7 +252,10 @@ class BaseQModel(BaseModel):
         )
 
     def _build_predictions(self, results: tf.Tensor, features: Any, labels: Any) -> dict[str, tf.Tensor]:
-        """`results` (the action) `[B]`, `q`, `a`, `v` where there is one, `graph_results`; with labels, `td_error` `[B]`."""
+        """`results` (the action) `[B]`, `q`, `a`, `v` where there is one, `graph_results`; with labels, `td_error` `[B]`.
+
+        `q` has what the network says of illegal actions, too.
+        """
         spec = self._online
         predictions = {"results": results, "graph_results": spec.graph_outputs, "a": spec.a, "q": spec.q}
         if spec.v is not None:
