@@ -22,7 +22,7 @@ def batch_of_states(name: str, state: Any, spec: Mapping[str, Any]) -> tuple[Any
 
     Raises:
         TypeError: if the spec asks for a dict, and the state is none.
-        ValueError: for other keys or another shape, a mix of one state and a batch, or an `action_mask` without a legal action.
+        ValueError: for other keys or another shape, a mix of one state and a batch, or a mask without a legal action.
     """
     if "dict" not in spec:
         array = np.asarray(state, dtype=spec["dtype"])

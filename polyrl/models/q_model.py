@@ -249,6 +249,7 @@ class BaseQModel(BaseModel):
             network=network,
             gradients=self._gradients,
             learning_rate=self._learning_rate(),
+            mask=masks.split(features)[1],
         )
 
     def _build_predictions(self, results: tf.Tensor, features: Any, labels: Any) -> dict[str, tf.Tensor]:

@@ -260,6 +260,16 @@ def test_other_keys_of_the_next_state_are_its_own(scalar_kind, scope, networks, 
     np.testing.assert_allclose(model._td.target, expected(goals[0]), rtol=1e-4, atol=1e-5)
 
 
+def test_the_panels_of_values_leave_illegal_actions_out(dqn, scope, masked):
+    features, labels = masked(2)
+    spec = dqn("train", scope, summaries="loss")(features, labels)
+    q, mask = spec.predictions["q"].numpy(), features["action_mask"].numpy()
+    legal = [float(q[row, action]) for row in range(SIZE) for action in range(ACTIONS) if mask[row, action]]
+    assert float(spec.extra_ops["summaries"].scalars["train/q_mean"]) == pytest.approx(np.mean(legal), abs=1e-5)
+    assert float(spec.extra_ops["summaries"].scalars["train/q_max"]) == pytest.approx(max(legal), abs=1e-6)
+    assert max(legal) < q.max()
+
+
 # What is refused. -----------------------------------------------------------------------------------------------------------
 
 ONES = np.ones([SIZE, ACTIONS], np.int8)
