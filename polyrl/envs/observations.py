@@ -63,7 +63,13 @@ def check_observation_space(space: Space[Any], num_actions: int) -> None:
 
 
 def kept_dtype(space: Space[Any]) -> np.dtype[Any]:
-    """The dtype in which observations are kept: that of the space, but float32 for float64."""
+    """The dtype in which observations are kept: that of the space, but float32 for float64.
+
+    Raises:
+        TypeError: for a space whose observations are no arrays.
+    """
+    if space.shape is None:
+        raise TypeError(f"The observation space {space} has no shape.")
     return np.dtype(np.float32) if space.dtype == np.float64 else np.dtype(space.dtype)
 
 
