@@ -22,6 +22,26 @@ def expected_value(probabilities: tf.Tensor, atoms: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(probabilities * atoms, axis=-1)
 
 
+def conditional_value_at_risk(probabilities: tf.Tensor, atoms: tf.Tensor, level: float) -> tf.Tensor:
+    """The mean of the worst returns that together have probability `level`: `[..., N]` and `[N]` to `[...]`.
+
+    Of the atom at which the sum of probabilities passes `level` the part below it counts (Rockafellar & Uryasev 2000, for a
+    discrete distribution). At 1 it is the mean.
+
+    Args:
+        probabilities: of the atoms, `[..., N]`.
+        atoms: increasing, `[N]`.
+        level: in (0, 1].
+
+    Raises:
+        ValueError: for another level, or another number of atoms.
+    """
+    if not 0.0 < level <= 1.0:
+        raise ValueError(f"level={level} must lie in (0, 1].")
+    below = tf.cumsum(probabilities, axis=-1, exclusive=True)
+    return expected_value(tf.minimum(tf.maximum(level - below, 0.0), probabilities), atoms) / level
+
+
 def project_distribution(positions: tf.Tensor, probabilities: tf.Tensor, atoms: tf.Tensor) -> tf.Tensor:
     """Projects a distribution onto an evenly spaced support, keeping its mass (Bellemare et al. 2017, eq. 7).
 
