@@ -145,7 +145,11 @@ class AdamaxConfig(OptimizerConfig):
 
 @dataclasses.dataclass(frozen=True)
 class NadamConfig(OptimizerConfig):
-    """Adam with Nesterov momentum (Dozat 2015)."""
+    """Adam with Nesterov momentum (Dozat 2015).
+
+    tf-keras keeps part of the bias correction in Python, which a traced update counts once: as anywhere under `tf.function`,
+    the first steps differ a little from those in eager mode.
+    """
 
     IDENTIFIER: ClassVar[str] = "nadam"
     beta_1: float = 0.9

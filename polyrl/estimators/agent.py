@@ -5,24 +5,25 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from polyrl.envs import EnvDriver, open_env
+from polyrl.envs.compiled import CompiledEnvironment
 from polyrl.envs.gym import EnvLike
 from polyrl.errors import CheckpointMismatchError
 from polyrl.estimators import rollouts
 from polyrl.estimators.budget import Budget
 from polyrl.estimators.checkpoints import CheckpointManager, read_state
-from polyrl.estimators.compiled import RolloutCalls, TrainingCalls
-from polyrl.estimators.hooks import CheckpointHook, Hook, LoggingHook, NanHook, ProgressHook, StopHook, SummaryHook
+from polyrl.estimators.compiled import TrainingCalls
+from polyrl.estimators.hooks import Hook, default_hooks
 from polyrl.estimators.loops import PythonLoop, UpdateSchedule, open_loop
 from polyrl.estimators.model_fn import ModelFn
 from polyrl.estimators.overlap import OverlappedLoop
 from polyrl.estimators.params import check_same_params, write_params
+from polyrl.estimators.rollout_calls import RolloutCalls
 from polyrl.estimators.run_config import RunConfig
 from polyrl.estimators.training import TrainingResult, TrainingRun
 from polyrl.models.scope import Scope, stream_seed
@@ -34,7 +35,6 @@ from polyrl.validation import check_int
 import ml_collections
 import numpy as np
 import tensorflow as tf
-from rich.console import Console
 
 logger = logging.getLogger("polyrl")
 
@@ -133,8 +133,14 @@ class Agent:
             )
         _hooks("hooks", hooks)
         check_same_params(self.model_dir, self.params.to_dict())
+        # An error may have ended the last run with values that only its calls know; they come before those restored.
+        self._training.push()
         schedule = UpdateSchedule(first_update, update_frequency)
         python_loop = OverlappedLoop if self.config.overlap else PythonLoop
+        if self.config.overlap and isinstance(env, CompiledEnvironment):
+            raise ValueError(
+                "overlap=True: an environment in the graph steps with the learner, not beside it; leave it False."
+            )
         with open_loop(env, self._training, self._scope, schedule, python_loop) as loop:
             restored = self._resume()
             self.memory.start_episodes()
@@ -148,7 +154,7 @@ class Agent:
                 memory=self.memory,
                 checkpoints=self.checkpoints,
                 budget=budget,
-                hooks=[*self._default_hooks(), *_hooks("training_hooks", self._training.hooks), *_hooks("hooks", hooks)],
+                hooks=[*default_hooks(self.config), *_hooks("training_hooks", self._training.hooks), *_hooks("hooks", hooks)],
                 restored=restored,
                 evaluate=self._evaluate,
                 writer=self._writer,
@@ -178,19 +184,6 @@ class Agent:
             int(self.memory.stored().numpy()),
         )
         return state
-
-    def _default_hooks(self) -> list[Hook]:
-        """In the order in which they run; the guard against NaN comes before anything is written."""
-        config = self.config
-        hooks: list[Hook] = [NanHook(), StopHook()]
-        if config.save_summary_timesteps is not None or config.save_summary_secs is not None:
-            hooks.append(SummaryHook(config.save_summary_timesteps, config.save_summary_secs, config.max_overhead))
-        if config.save_checkpoints_timesteps is not None or config.save_checkpoints_secs is not None:
-            hooks.append(CheckpointHook(config.save_checkpoints_timesteps, config.save_checkpoints_secs, config.max_overhead))
-        if config.progress:
-            console = Console(stderr=True)
-            hooks.append(ProgressHook(console) if console.is_terminal and sys.stderr.isatty() else LoggingHook())
-        return hooks
 
     # Evaluation and prediction. -----------------------------------------------------------------------------------------
 

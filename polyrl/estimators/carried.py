@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from polyrl.estimators.layout import Layout
-from polyrl.functional import Functional
+from polyrl.functional import Functional, NotFunctionalError
 
 import tensorflow as tf
 
@@ -76,7 +76,7 @@ class CarriedState:
         carried = {variable.ref() for variable in self._functional.variables}
         missed = [variable.name for variable in inner.variables if variable.ref() in carried]
         if missed:
-            raise ValueError(f"model_fn uses variables when it acts in another way than when it learns: {missed}.")
+            raise NotFunctionalError(f"model_fn uses variables when it acts in another way than when it learns: {missed}.")
 
         def call(*inputs: tf.Tensor) -> Any:
             held = [variable.read_value() for variable in self._held]

@@ -24,6 +24,14 @@ T = TypeVar("T")
 
 logger = logging.getLogger("polyrl")
 
+CONVOLUTIONS = tuple(
+    getattr(tf_keras.layers, name)
+    for name in ("Conv1D", "Conv2D", "Conv3D", "DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D")
+)
+
+XLA_ERRORS = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError)
+"""What a call raises that XLA cannot compile."""
+
 
 class TrainingCalls:
     """Builds and compiles what a training loop does on tensors: store, learn, act.
@@ -59,6 +67,7 @@ class TrainingCalls:
         self._act.get_concrete_function(states)
         self._model_fn.check_num_actions(num_actions)
         scalar, action = tf.TensorSpec([], tf.float32), tf.TensorSpec([], tf.int32)
+        self._memory.xla = self._scope.xla
         self._memory.build(Transitions(state, action, scalar, scalar, scalar, state)._asdict(), num_envs)
         tf.function(self._build_update, autograph=False).get_concrete_function()
         self._built, self._started, self._summaries = (state, num_envs), None, None
@@ -83,7 +92,7 @@ class TrainingCalls:
             try:
                 self._state = CarriedState([self._scope, self._memory, *modules], self._build_update)
             except functional.NotFunctionalError as error:
-                logger.warning("The training loop goes on without XLA, slower: %s", error)
+                self._leave_xla(error)
 
     def compiled(
         self, key: Hashable, build: Callable[[], tuple[Callable[..., list[tf.Tensor]], Sequence[tf.TensorSpec]]]
@@ -103,22 +112,29 @@ class TrainingCalls:
             return self._state.compile(function, specs)
         logger.info("Compiling the training loop with XLA; this takes some seconds.")
         started = time.monotonic()
-        compiled = self._state.compile(function, specs)
+        try:
+            compiled = self._state.compile(function, specs)
+        except functional.NotFunctionalError as error:
+            self._leave_xla(error)
+            return self._state.compile(function, specs)
 
         def first(*inputs: tf.Tensor) -> list[tf.Tensor]:
             try:
                 outputs = compiled(*inputs)  # XLA compiles at the first call.
-            except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
-                reason = str(error).strip().splitlines()[0]
-                logger.warning("XLA cannot compile the training loop, which goes on without it, slower: %s", reason)
-                self._state.push()
-                self._state, self._compiled = PlainState(), {}
+            except XLA_ERRORS as error:
+                self._leave_xla(error)
                 return self.compiled(key, lambda: (function, specs))(*inputs)
             logger.info("Compiled in %.1f s.", time.monotonic() - started)
             self._compiled[key] = compiled
             return outputs
 
         return first
+
+    def _leave_xla(self, error: Exception) -> None:
+        """Goes on with the variables themselves, brought up to date."""
+        logger.warning("XLA cannot compile the training loop, which goes on without it, slower: %s", first_line(error))
+        self._state.push()
+        self._state, self._compiled, self._unroll = PlainState(), {}, False
 
     def act(self, state: np.ndarray) -> np.ndarray:
         """The exploring actions int32 `[N]` for `state` `[N, ...]`; the variables must be up to date."""
@@ -137,15 +153,16 @@ class TrainingCalls:
         """Whether calls are compiled by XLA."""
         return isinstance(self._state, CarriedState)
 
-    @property
-    def unroll(self) -> bool:
-        """Whether loops are to be unrolled: XLA's loops on a CPU slow convolutions down twentyfold."""
-        return self._unroll
+    def unrolled(self, updates: int) -> int | None:
+        """How many updates a call for so many is to have one after the other; None for a loop, of any number.
+
+        The most frequent numbers need no loop, and XLA's loops on a CPU slow convolutions down twentyfold.
+        """
+        return updates if self._unroll or updates < 2 else None
 
     def has_convolution(self) -> bool:
         """Whether a network convolves."""
-        kinds = (tf_keras.layers.Conv1D, tf_keras.layers.Conv2D, tf_keras.layers.Conv3D)
-        return any(isinstance(module, kinds) for module in self._scope.submodules)
+        return any(isinstance(module, CONVOLUTIONS) for module in self._scope.submodules)
 
     def summaries(self) -> Summaries:
         """The summaries of the next update, which is not done; the variables must be up to date."""
@@ -162,10 +179,14 @@ class TrainingCalls:
 
     # What compiled functions are made of. -------------------------------------------------------------------------------
 
-    def build_act(self, state: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The exploring actions int32 `[N]` for `state` `[N, ...]`, and the exploration rate (NaN if there is none)."""
-        predictions, extra = self._model_fn.act({"state": state}, Modes.TRAIN)
-        return predictions["results"], extra.get("exploration_rate", tf.constant(np.nan, tf.float32))
+    def build_act(self, state: tf.Tensor, clock: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """The exploring actions int32 `[N]` for `state` `[N, ...]`, and the exploration rate (NaN if there is none).
+
+        `clock` int64 moves the random streams; by default `global_timestep`.
+        """
+        predictions, extra = self._model_fn.act({"state": state}, Modes.TRAIN, clock)
+        rate = tf.cast(extra.get("exploration_rate", np.nan), tf.float32)
+        return tf.cast(predictions["results"], tf.int32), rate
 
     def build_store(self, transitions: Transitions, finished: tf.Tensor) -> None:
         """Stores `N` transitions and counts their steps, and the episodes that they finished."""
@@ -206,46 +227,6 @@ class TrainingCalls:
         return spec, labels
 
 
-class RolloutCalls:
-    """The calls of evaluation and prediction; they change nothing but the evaluation metrics."""
-
-    def __init__(self, model_fn: ModelFn, jit: bool):
-        self._model_fn = model_fn
-        self.predict = tf.function(self._build_prediction, jit_compile=jit, autograph=False)
-        self.greedy = tf.function(self._build_greedy, jit_compile=jit, autograph=False)
-        self.measure = tf.function(self._build_measure, jit_compile=jit, autograph=False)
-        self.metrics: dict[str, Any] = {}
-
-    def build_evaluation(self, state: np.ndarray, num_actions: int) -> None:
-        """Creates every variable that evaluation reads, without running anything; `state` is `[N, ...]`."""
-        action, number = np.zeros(state.shape[0], np.int32), np.zeros(state.shape[0], np.float32)
-        columns = Transitions(state, action, number, number, number, state)
-        specs = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, tf.as_dtype(x.dtype)), columns)
-        self.measure.get_concrete_function(specs, specs.state)
-        self._model_fn.check_num_actions(num_actions)
-
-    def build_prediction(self, state: np.ndarray, num_actions: int | None = None) -> None:
-        """Creates every variable that prediction reads; `state` is `[B, ...]`."""
-        self.predict.get_concrete_function(state, tf.TensorSpec([], tf.int64))
-        if num_actions is not None:
-            self._model_fn.check_num_actions(num_actions)
-
-    def _build_prediction(self, state: tf.Tensor, clock: tf.Tensor) -> dict[str, tf.Tensor]:
-        """PREDICT mode on `state` `[B, ...]`; `clock` int64 moves the policy's random stream."""
-        return self._model_fn.act({"state": state}, Modes.PREDICT, clock)[0]
-
-    def _build_greedy(self, state: tf.Tensor) -> tf.Tensor:
-        """EVAL mode's actions, int32 `[B]`."""
-        return self._model_fn.act({"state": state}, Modes.EVAL)[0]["results"]
-
-    def _build_measure(self, transitions: Transitions, state: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The loss on `transitions`, with the metrics updated, and EVAL mode's actions for `state`."""
-        labels = transitions._asdict()
-        features = {"state": labels.pop("state")}
-        spec = self._model_fn(features, labels, Modes.EVAL)
-        if spec.loss is None:
-            raise ValueError("model_fn must return a loss in mode 'eval' with labels.")
-        if spec.evaluation_hooks:
-            raise ValueError("evaluation_hooks are not run yet: leave them out, or act on what Agent.evaluate returns.")
-        self.metrics = dict(spec.eval_metric_ops)
-        return spec.loss, self._build_greedy(state)
+def first_line(error: Exception) -> str:
+    """Of an error's message."""
+    return str(error).strip().splitlines()[0]

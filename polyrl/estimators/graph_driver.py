@@ -46,8 +46,8 @@ class GraphDriver(tf.Module):
         return self._env.observe(self._state())
 
     def step(self, action: tf.Tensor) -> tuple[Transitions, tf.Tensor]:
-        """Takes one action in each; gives the transitions, and float32 `[N, 4]`: ended, the episode's reward and length so
-        far, truncated.
+        """Takes one action in each; gives the transitions, and float32 `[N, 5]`: ended, the episode's reward and length so
+        far, truncated, and whether the next state is finite.
         """
         before = self._state()
         state, reward, terminated = self._env.step(before, action, self._scope.random_seed("environment/step"))
@@ -68,7 +68,7 @@ class GraphDriver(tf.Module):
         self._assign(restarted(ended, fresh, state))
         self._reward.assign(tf.where(ended, 0.0, episode_reward))
         self._length.assign(tf.where(ended, 0, length))
-        columns = (ended, episode_reward, length, truncated)
+        columns = (ended, episode_reward, length, truncated, _finite(transitions.next_state))
         return transitions, tf.stack([tf.cast(column, tf.float32) for column in columns], axis=1)
 
     def _state(self) -> Any:
@@ -77,3 +77,10 @@ class GraphDriver(tf.Module):
     def _assign(self, state: Any) -> None:
         for leaf, value in zip(self._leaves, tf.nest.flatten(state), strict=True):
             leaf.assign(value)
+
+
+def _finite(state: tf.Tensor) -> tf.Tensor:
+    """Where all of a state `[N, ...]` is finite, bool `[N]`."""
+    if not state.dtype.is_floating:
+        return tf.ones([state.shape[0]], tf.bool)
+    return tf.reduce_all(tf.math.is_finite(tf.reshape(state, [state.shape[0], -1])), axis=1)

@@ -11,6 +11,7 @@ from polyrl import functional
 from polyrl.envs import EnvDriver, Episode, Transitions, open_env
 from polyrl.envs.compiled import CompiledEnvironment
 from polyrl.envs.gym import EnvLike
+from polyrl.errors import NonFiniteError
 from polyrl.estimators.compiled import TrainingCalls
 from polyrl.estimators.graph_driver import GraphDriver
 from polyrl.estimators.layout import Layout
@@ -135,9 +136,8 @@ class PythonLoop:
         # With XLA nothing keeps the memory of an input; without, a variable may share it.
         arrays = [*transitions, self._driver.state, updates, len(episodes)]
         inputs = self._inputs.pack_arrays(arrays, copy=not self._calls.xla)
-        # One call for any number of updates; or where loops are unrolled one for each, as for the most frequent numbers.
-        key = updates if self._calls.unroll or updates < 2 else None
-        call = self._calls.compiled(("iteration", key), lambda: (self._iteration(key), self._inputs.specs))
+        unrolled = self._calls.unrolled(updates)
+        call = self._calls.compiled(("iteration", unrolled), lambda: (self._iteration(unrolled), self._inputs.specs))
         actions, loss, rate = self._outputs.unpack_arrays(call(*inputs))
         self._actions = actions
         return Progress(self.num_envs, updates, float(loss), actions, float(rate), episodes)
@@ -192,10 +192,22 @@ class GraphLoop:
         outputs = call(*(tf.constant(number, tf.int64) for number in (iterations, limits.updates, limits.episodes)))
         done, updates, total, log, actions, rate = (output.numpy() for output in outputs)
         loss = float(total) / max(int(updates), 1)
+        self._check_finite(log[:done], timestep)
         return Progress(int(done) * self.num_envs, int(updates), loss, actions, float(rate), _episodes(log[:done]))
 
     def flush(self) -> tuple[int, float]:
         return 0, 0.0
+
+    def _check_finite(self, log: np.ndarray, timestep: int) -> None:
+        """The sum of an episode's rewards, and whether a state is finite, tell of every step."""
+        wrong = ~np.isfinite(log[..., 1]) | (log[..., 4] == 0.0)
+        if wrong.any():
+            iteration, index = (int(place) for place in np.argwhere(wrong)[0])
+            name = "observation" if log[iteration, index, 4] == 0.0 else "reward"
+            raise NonFiniteError(
+                f"Environment {index} gave a non-finite {name} at environment step {timestep + iteration * self.num_envs}. "
+                "The steps of this call are stored already: go on from the last checkpoint."
+            )
 
     def _build_iterations(self, iterations: tf.Tensor, updates: tf.Tensor, episodes: tf.Tensor) -> list[tf.Tensor]:
         """So many iterations, or fewer if the last of `updates` is done or the last of `episodes` ends before."""
@@ -216,7 +228,7 @@ class GraphLoop:
             log = tf.tensor_scatter_nd_update(log, tf.reshape(done, [1, 1]), finished[tf.newaxis])
             return done + 1, total, log, actions, rate
 
-        log = tf.zeros([self._rows, self.num_envs, 4])
+        log = tf.zeros([self._rows, self.num_envs, 5])
         actions, rate = tf.zeros([self.num_envs], tf.int32), tf.constant(0.0)
         done, total, log, actions, rate = functional.while_loop(
             cond, body, [tf.constant(0, tf.int64), tf.constant(0.0), log, actions, rate]
@@ -225,7 +237,7 @@ class GraphLoop:
 
 
 def _episodes(log: np.ndarray) -> list[Episode]:
-    """The episodes of a log `[iterations, N, 4]`: ended, reward, length, truncated."""
+    """The episodes of a log `[iterations, N, 5]`: ended, reward, length, truncated, finite."""
     return [
         Episode(float(log[i, n, 1]), int(log[i, n, 2]), int(n), bool(log[i, n, 3])) for i, n in np.argwhere(log[..., 0] > 0)
     ]

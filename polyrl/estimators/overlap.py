@@ -32,12 +32,16 @@ class OverlappedLoop(PythonLoop):
 
     def advance(self, timestep: int, limits: Limits) -> Progress:
         learning = self._learner.submit(self._learn)
-        transitions, episodes = self._driver.step(self._actions)
-        updates, loss = learning.result()
+        try:
+            transitions, episodes = self._driver.step(self._actions)
+        finally:
+            updates, loss = learning.result()  # Waited for even if the environments fail: nothing learns on behind the run.
         due = min(self._schedule.due(timestep, timestep + self.num_envs), limits.updates - updates)
         self._pending = (transitions, due, len(episodes))
-        act = self._calls.compiled("act", lambda: (self._act, [self._states]))
-        actions, rate = (output.numpy() for output in act(tf.constant(self._driver.state)))
+        act = self._calls.compiled("act", lambda: (self._act, [self._states, tf.TensorSpec([], tf.int64)]))
+        # The counter lacks the steps that are pending.
+        clock = tf.constant(timestep + self.num_envs, tf.int64)
+        actions, rate = (output.numpy() for output in act(tf.constant(self._driver.state), clock))
         self._actions = actions
         return Progress(self.num_envs, updates, loss, actions, float(rate), episodes)
 
@@ -49,10 +53,10 @@ class OverlappedLoop(PythonLoop):
         if self._pending is None:
             return 0, 0.0
         (transitions, updates, finished), self._pending = self._pending, None
-        key = updates if self._calls.unroll or updates < 2 else None
-        learn = self._calls.compiled(("learn", key), lambda: (self._iteration(key, acts=False), self._inputs.specs))
+        unrolled = self._calls.unrolled(updates)
+        learn = self._calls.compiled(("learn", unrolled), lambda: (self._iteration(unrolled, acts=False), self._inputs.specs))
         (loss,) = learn(*self._inputs.pack_arrays([*transitions, transitions.next_state, updates, finished]))
         return updates, float(loss.numpy())
 
-    def _act(self, state: tf.Tensor) -> list[Any]:
-        return list(self._calls.build_act(state))
+    def _act(self, state: tf.Tensor, clock: tf.Tensor) -> list[Any]:
+        return list(self._calls.build_act(state, clock))

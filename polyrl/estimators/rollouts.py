@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from polyrl.envs import EnvDriver
-from polyrl.estimators.compiled import RolloutCalls
+from polyrl.estimators.rollout_calls import RolloutCalls
 
 import numpy as np
 import tensorflow as tf

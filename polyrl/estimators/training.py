@@ -8,6 +8,7 @@ import dataclasses
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,7 @@ class TrainingRun:
         exploration_rate: the last one used; NaN if the model has none.
         episodes: the last 100 episodes.
         last_evaluation: result of the last evaluation, or None.
+        checkpoint_seconds: how long the last checkpoint took to write.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class TrainingRun:
         self.exploration_rate = float("nan")
         self.episodes: collections.deque[Episode] = collections.deque(maxlen=WINDOW)
         self.last_evaluation: dict[str, float] | None = None
+        self.checkpoint_seconds = 0.0
         self._loop, self._calls, self._scope, self._memory = loop, calls, scope, memory
         self._hooks = list(hooks)
         # A hook takes part in the phases it overrides, in no others.
@@ -223,7 +226,9 @@ class TrainingRun:
     def _save(self) -> Path:
         self._wants_checkpoint = False
         self._sync()
+        started = time.monotonic()
         path = self.checkpoints.save(self._scope, self._memory, self._state())
+        self.checkpoint_seconds = time.monotonic() - started
         self._call("after_checkpoint", path)
         return path
 

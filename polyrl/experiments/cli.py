@@ -83,6 +83,13 @@ flags.DEFINE_float(
 flags.DEFINE_integer("save_summary_timesteps", 1_000, "Environment steps between TensorBoard writes.", lower_bound=1)
 flags.DEFINE_integer("save_checkpoints_timesteps", 10_000, "Environment steps between checkpoints.", lower_bound=1)
 flags.DEFINE_float("save_checkpoints_secs", None, "Seconds between checkpoints, besides those by steps.", lower_bound=0.0)
+flags.DEFINE_float(
+    "max_overhead",
+    0.02,
+    "Share of the time that TensorBoard writes may take, and checkpoints; those beyond are put off. 1: none is.",
+    lower_bound=0.001,
+    upper_bound=1.0,
+)
 flags.DEFINE_integer("keep_checkpoint_max", 3, "Newest checkpoints that are kept, besides the best.", lower_bound=1)
 
 # Hyper-parameters. ------------------------------------------------------------------------------------------------------
@@ -160,6 +167,7 @@ def run_config(params: dict[str, Any]) -> RunConfig:
         save_summary_timesteps=FLAGS.save_summary_timesteps,
         save_checkpoints_timesteps=FLAGS.save_checkpoints_timesteps,
         save_checkpoints_secs=FLAGS.save_checkpoints_secs,
+        max_overhead=None if FLAGS.max_overhead == 1.0 else FLAGS.max_overhead,
         keep_checkpoint_max=FLAGS.keep_checkpoint_max,
         progress=FLAGS.progress,
         overlap=FLAGS.overlap,

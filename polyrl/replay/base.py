@@ -25,6 +25,9 @@ class Replay(tf.Module):
         frame_stack: None, or the number of frames that a state stacks on its last axis, the newest last; the first frame of an
             episode is repeated. Each frame is then stored once, and stacks are rebuilt in sampling, bit for bit. `size`
             counts frames: each episode takes one more than it has transitions.
+
+    Attributes:
+        xla: whether XLA may do what it does much faster than TensorFlow; set before `build`.
     """
 
     def __init__(self, size: int = 50_000, batch_size: int = 64, *, n_step: int = 1, frame_stack: int | None = None):
@@ -36,6 +39,7 @@ class Replay(tf.Module):
         self.n_step = check_int("n_step", n_step, minimum=1)
         self.frame_stack = None if frame_stack is None else check_int("frame_stack", frame_stack, minimum=1)
         self.num_envs = 0
+        self.xla = True
         self._specs: dict[str, tf.TensorSpec] = {}
 
     def build(self, specs: Mapping[str, tf.TensorSpec], num_envs: int = 1) -> None:
@@ -119,7 +123,7 @@ class Replay(tf.Module):
 
     def _build_storage(self, specs: Mapping[str, tf.TensorSpec], num_envs: int) -> Storage:
         if self.frame_stack is not None:
-            return FrameStorage(specs, self.size, num_envs, self.n_step, self.frame_stack)
+            return FrameStorage(specs, self.size, num_envs, self.n_step, self.frame_stack, self.xla)
         return TransitionStorage(specs, self.size, num_envs, self.n_step)
 
     def _check_same(self, specs: Mapping[str, tf.TensorSpec], num_envs: int) -> None:

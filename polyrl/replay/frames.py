@@ -30,10 +30,14 @@ class FrameStorage(tf.Module):
         num_envs: `N`.
         n_step: length of the windows.
         frame_stack: frames of a state.
+        xla: whether XLA turns the stacks, in a quarter of the time.
     """
 
-    def __init__(self, specs: Mapping[str, tf.TensorSpec], size: int, num_envs: int, n_step: int, frame_stack: int):
+    def __init__(
+        self, specs: Mapping[str, tf.TensorSpec], size: int, num_envs: int, n_step: int, frame_stack: int, xla: bool = True
+    ):
         super().__init__(name="frames")
+        self._frames_last = tf.function(_frames_last, jit_compile=True, autograph=False) if xla else _frames_last
         _check(specs, size, num_envs, n_step, frame_stack)
         self._stack, self._n_step, self._num_envs = frame_stack, n_step, num_envs
         self._ring = size // num_envs
@@ -134,12 +138,11 @@ class FrameStorage(tf.Module):
         back = tf.minimum(tf.range(self._stack - 1, -1, -1), reach[:, tf.newaxis] - 1)  # [B, k], oldest first
         rows = (row[:, tf.newaxis] - tf.cast(back, tf.int64)) % self._ring
         frames = tf.gather(self.frames, env[:, tf.newaxis] * self._ring + rows)  # [B, k, ...]
-        return _frames_last(frames)
+        return self._frames_last(frames)
 
 
-@tf.function(jit_compile=True, autograph=False)
 def _frames_last(frames: tf.Tensor) -> tf.Tensor:
-    """`[B, k, ...]` to `[B, ..., k]`; XLA moves bytes four times as fast as TensorFlow's own transposition."""
+    """`[B, k, ...]` to `[B, ..., k]`."""
     return tf.transpose(frames, [0, *range(2, frames.shape.rank), 1])
 
 

@@ -95,7 +95,7 @@ ROWS = (
     Row(
         "prioritized",
         Worker("polyrl", POLYRL, "polyrl_prioritized.py"),
-        (Peer(Worker("cpprb", PEERS, "peers/cpprb_worker.py")),),
+        (Peer(Worker("cpprb", PEERS, "peers/cpprb_worker.py"), 1),),
         unit="us/step",
     ),
     # A frame of 84 x 84 bytes, a million of them, and a twentieth for all the rest.
@@ -113,12 +113,14 @@ ROWS = (
 
 
 def select(names: Iterable[str]) -> list[Row]:
-    """The rows of these names or groups, in the order of the table; without names those that run by default.
+    """The rows of these names or groups, in the order of the table; without names those that run by default, `all` is all.
 
     Raises:
         ValueError: for a name that no row has; the message lists them all.
     """
     wanted = set(names)
+    if wanted == {"all"}:
+        return list(ROWS)
     known = set(itertools.chain.from_iterable((row.name, row.group) for row in ROWS)) - {""}
     if wanted - known:
         raise ValueError(f"unknown rows {sorted(wanted - known)}; there are {sorted(known)}.")

@@ -14,6 +14,7 @@ import datetime
 import json
 import os
 import platform
+import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -59,12 +60,16 @@ def describe(result: Mapping[str, Any], unit: str) -> str:
 
 
 def cell(figures: Figures | None) -> str:
-    """The median, with the smallest and the largest."""
+    """The median, with the smallest and the largest; and how much was written meanwhile, if anything was."""
     if figures is None:
         return "left out"
     if figures.median is None:
         return "failed"
-    return f"{number(figures.median)} ({number(min(figures.values))}..{number(max(figures.values))})"
+    written = {
+        kind: statistics.median(result.get(kind, 0) for result in figures.results) for kind in ("summaries", "checkpoints")
+    }
+    parts = [f"{number(figures.median)} ({number(min(figures.values))}..{number(max(figures.values))})"]
+    return ", ".join([*parts, *(f"{count:g} {kind}" for kind, count in written.items() if count)])
 
 
 def target(comparison: Comparison) -> str:

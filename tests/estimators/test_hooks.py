@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import time
+from types import SimpleNamespace
 
 from polyrl.configs import DecayExplorationConfig, HuberLossConfig, MeanSquaredErrorConfig, MetricConfig
 from polyrl.errors import NonFiniteError
@@ -13,7 +16,7 @@ from polyrl.models.scope import current_scope
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny_agents import counters, counting_model_fn, q_model_fn, weights
+from tiny_agents import assert_equal, counters, counting_model_fn, q_model_fn, rows, weights
 from tiny_envs import Bad, ScheduleEnv, ScriptedEnv, vector
 
 BATCH = 4
@@ -215,11 +218,20 @@ def test_hooks_are_closed_after_an_exception_of_the_environment(agent):
     assert recorder.log[-2][:2] == ("after_act", 3)
 
 
-def test_after_an_exception_training_goes_on_from_the_checkpoint_before_it(agent):
-    trained = agent(save_checkpoints_timesteps=4)
+@pytest.mark.parametrize("jit", ["off", "on"])
+def test_after_an_exception_training_goes_on_from_the_checkpoint_before_it(agent, jit):
+    """As an agent does that knows of nothing but the checkpoint."""
+    trained = agent(q_model_fn(), jit=jit, save_checkpoints_timesteps=10)
     with pytest.raises(RuntimeError):
-        trained.train(schedule(), first_update=BATCH, timesteps=9, hooks=[Failing("after_act", 7)])
-    assert trained.train(schedule(), first_update=BATCH, timesteps=2).global_timestep == 6
+        trained.train(schedule(), first_update=BATCH, timesteps=30, hooks=[Failing("after_act", 17)])
+    shutil.copytree(trained.model_dir, trained.model_dir.parent / "copy")
+    fresh = agent(q_model_fn(), jit=jit, model_dir=trained.model_dir.parent / "copy")
+    for each in (trained, fresh):
+        result = each.train(schedule(), first_update=BATCH, timesteps=5)
+        assert (result.global_step, result.global_timestep, result.global_episode) == counters(each)
+        assert result.global_timestep == 15
+    assert_equal(weights(trained), weights(fresh))
+    assert_equal(rows(trained), rows(fresh))
 
 
 # Checkpoints. -----------------------------------------------------------------------------------------------------------
@@ -247,6 +259,30 @@ def test_a_resumed_run_keeps_the_rhythm(agent):
         trained = agent(save_checkpoints_timesteps=5, keep_checkpoint_max=100)
         trained.train(schedule(), first_update=BATCH, timesteps=timesteps)
     assert checkpoints(trained) == [3, 5, 7, 10, 15]
+
+
+def test_what_other_hooks_take_does_not_put_checkpoints_off():
+    """They run between the request and the writing."""
+    requested = []
+    run = SimpleNamespace(timestep=0, checkpoint_seconds=0.0, request_checkpoint=lambda: requested.append(run.timestep))
+    hook = CheckpointHook(1, None, max_share=0.01)
+    hook.begin(run)
+    for run.timestep in (1, 2):
+        hook.after_act(run)
+        time.sleep(0.02)  # An evaluation, say; a hundredth of the time would be two seconds.
+        hook.after_checkpoint(run, None)
+    assert requested == [1, 2]
+
+
+def test_checkpoints_that_take_long_are_put_off():
+    requested = []
+    run = SimpleNamespace(timestep=0, checkpoint_seconds=60.0, request_checkpoint=lambda: requested.append(run.timestep))
+    hook = CheckpointHook(1, None, max_share=0.01)
+    hook.begin(run)
+    for run.timestep in (1, 2):
+        hook.after_act(run)
+        hook.after_checkpoint(run, None)
+    assert requested == [1]
 
 
 def test_checkpoints_by_the_clock(agent):

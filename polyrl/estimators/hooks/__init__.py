@@ -2,6 +2,7 @@
 
 from polyrl.estimators.hooks.base import Cadence, Hook
 from polyrl.estimators.hooks.checkpoint import CheckpointHook
+from polyrl.estimators.hooks.defaults import default_hooks
 from polyrl.estimators.hooks.evaluation import EvaluationHook
 from polyrl.estimators.hooks.guards import NanHook, StopHook
 from polyrl.estimators.hooks.progress import LoggingHook, ProgressHook
@@ -17,4 +18,5 @@ __all__ = [
     "ProgressHook",
     "StopHook",
     "SummaryHook",
+    "default_hooks",
 ]

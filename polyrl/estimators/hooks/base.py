@@ -21,6 +21,8 @@ class Hook:
     In one iteration of the loop the environments step, the transitions are stored, the updates are done, and the next actions
     are chosen. Then `after_update` (if there was one), `after_episode` (once for each that ended) and `after_act` run, for
     each phase all hooks in their order. A checkpoint that a hook requests is written after them all.
+
+    With environments in the graph an iteration is 1,000 environment steps, or 100 of each environment if that is more.
     """
 
     def begin(self, run: TrainingRun) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,12 +25,7 @@ class CheckpointHook(Hook):
 
     def after_act(self, run: TrainingRun) -> None:
         if self._cadence.due(run.timestep):
-            self._requested = time.monotonic()
             run.request_checkpoint()
 
     def after_checkpoint(self, run: TrainingRun, path: Path) -> None:
-        if self._requested is not None:
-            self._cadence.took(time.monotonic() - self._requested)
-            self._requested = None
-
-    _requested: float | None = None
+        self._cadence.took(run.checkpoint_seconds)

@@ -261,7 +261,7 @@ def test_both_drivers_take_it_as_terminated():
     graph = GraphDriver(NearGoal(1), Scope(0))
     graph.reset()
     inside, log = graph.step(tf.constant([2]))
-    assert log.numpy().tolist() == [[1.0, -1.0, 1.0, 0.0]]
+    assert log.numpy().tolist() == [[1.0, -1.0, 1.0, 0.0, 1.0]]
     for name, one, other in zip(transitions._fields, transitions, inside, strict=True):
         np.testing.assert_array_equal(one, other, err_msg=name)
     assert (transitions.done.tolist(), transitions.truncated.tolist()) == ([1.0], [0.0])
