@@ -1,6 +1,7 @@
 """Pure, batched, shape-checked functions: targets, losses, projections, returns. They know nothing of models."""
 
 from polyrl.ops.categorical import (
+    SMALLEST_RISK_LEVEL,
     categorical_q_learning,
     conditional_value_at_risk,
     expected_value,
@@ -13,6 +14,7 @@ from polyrl.ops.targets import polyak_average
 from polyrl.ops.value import LossOutput, double_q_learning, dueling, q_learning, select_action, td_loss
 
 __all__ = [
+    "SMALLEST_RISK_LEVEL",
     "LossOutput",
     "NStepReturn",
     "categorical_q_learning",

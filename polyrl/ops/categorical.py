@@ -7,6 +7,8 @@ from polyrl.ops.value import LossOutput, select_action
 
 import tensorflow as tf
 
+SMALLEST_RISK_LEVEL = 1e-6
+
 
 def support(min_value: float, max_value: float, num_atoms: int) -> tf.Tensor:
     """The atoms `z_i`, evenly spaced from `min_value` to `max_value`: float32 `[N]`."""
@@ -31,13 +33,13 @@ def conditional_value_at_risk(probabilities: tf.Tensor, atoms: tf.Tensor, level:
     Args:
         probabilities: of the atoms, `[..., N]`.
         atoms: increasing, `[N]`.
-        level: in (0, 1].
+        level: in [1e-6, 1]: float32 does not add probabilities up more finely.
 
     Raises:
         ValueError: for another level, or another number of atoms.
     """
-    if not 0.0 < level <= 1.0:
-        raise ValueError(f"level={level} must lie in (0, 1].")
+    if not SMALLEST_RISK_LEVEL <= level <= 1.0:
+        raise ValueError(f"level={level} must lie in [{SMALLEST_RISK_LEVEL}, 1].")
     below = tf.cumsum(probabilities, axis=-1, exclusive=True)
     return expected_value(tf.minimum(tf.maximum(level - below, 0.0), probabilities), atoms) / level
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import numbers
 from collections.abc import Callable
 from typing import Any
 
 from polyrl import ops
-from polyrl.policies.nests import check_nest, leaves, to_tensors, zeros
+from polyrl.policies.arguments import stateless_seed
+from polyrl.policies.export import signatures
+from polyrl.policies.masks import check_legal
+from polyrl.policies.nests import check_nest, check_spec, is_empty, to_tensors, zeros
 from polyrl.policies.specs import BoundedTensorSpec, PolicyInfo, PolicyStep, TensorSpec, TimeStep, Trajectory
 from polyrl.policies.updating import update_variables
+from polyrl.validation import check_int
 
 import tensorflow as tf
 
@@ -18,18 +21,21 @@ Splitter = Callable[[Any], tuple[Any, tf.Tensor]]
 
 
 @dataclasses.dataclass(frozen=True)
-class _Specs:
-    """Not attributes of the policy itself, which `tf.Module` would wrap."""
+class _Given:
+    """What the constructor was given. Not attributes of the policy itself, which `tf.Module` would wrap."""
 
     time_step: TimeStep
     action: BoundedTensorSpec
     state: Any
+    splitter: Splitter | None
+    emit_log_probability: bool
+    validate_args: bool
 
 
 class BasePolicy(tf.Module):
     """A policy over one discrete action, the next one of each row of a batch.
 
-    It stands alone: time steps go in, actions come out. Its variables are those of the networks it holds.
+    It stands alone: time steps go in, actions come out. `variables` are those of the networks it holds.
 
     Args:
         time_step_spec: a `TimeStep` of specs, without batch dimension.
@@ -42,7 +48,8 @@ class BasePolicy(tf.Module):
         name: of the module.
 
     Raises:
-        TypeError: if `action_spec` is no `BoundedTensorSpec`, or `time_step_spec` no `TimeStep`.
+        TypeError: if `action_spec` is no `BoundedTensorSpec`, `time_step_spec` no `TimeStep` of specs, or the splitter no
+            function.
         ValueError: if the action is not a scalar integer from 0.
     """
 
@@ -52,21 +59,26 @@ class BasePolicy(tf.Module):
         action_spec: BoundedTensorSpec,
         policy_state_spec: Any = (),
         observation_and_action_constraint_splitter: Splitter | None = None,
+        *,
         emit_log_probability: bool = False,
         validate_args: bool = True,
         name: str | None = None,
     ):
         super().__init__(name=name)
+        splitter = observation_and_action_constraint_splitter
         if not isinstance(time_step_spec, TimeStep):
             raise TypeError(f"time_step_spec={time_step_spec!r} must be a TimeStep of specs.")
         if not isinstance(action_spec, BoundedTensorSpec):
             raise TypeError(f"action_spec={action_spec!r} must be a BoundedTensorSpec.")
         if action_spec.shape != () or not action_spec.dtype.is_integer or action_spec.minimum != 0:
             raise ValueError(f"action_spec={action_spec} must be one integer, of shape () and minimum 0.")
-        self._specs = _Specs(time_step_spec, action_spec, policy_state_spec)
-        self._splitter = observation_and_action_constraint_splitter
-        self._emit_log_probability = bool(emit_log_probability)
-        self._validate_args = bool(validate_args)
+        if not (splitter is None or callable(splitter)):
+            raise TypeError(f"observation_and_action_constraint_splitter={splitter!r} must be a function, or None.")
+        check_spec("time_step_spec", time_step_spec)
+        state_spec = check_spec("policy_state_spec", policy_state_spec)
+        self._arguments = _Given(
+            time_step_spec, action_spec, state_spec, splitter, bool(emit_log_probability), bool(validate_args)
+        )
 
     # What it is. --------------------------------------------------------------------------------------------------------
 
@@ -88,7 +100,7 @@ class BasePolicy(tf.Module):
     @property
     def info_spec(self) -> Any:
         """Describes the side information that comes with an action: `PolicyInfo`, or `()`."""
-        return PolicyInfo(TensorSpec([], tf.float32, "log_probability")) if self._emit_log_probability else ()
+        return PolicyInfo(TensorSpec([], tf.float32, "log_probability")) if self.emit_log_probability else ()
 
     @property
     def policy_step_spec(self) -> PolicyStep:
@@ -108,18 +120,28 @@ class BasePolicy(tf.Module):
 
     @property
     def emit_log_probability(self) -> bool:
-        """Whether `action` tells the logarithm of the action's probability."""
-        return self._emit_log_probability
+        """Whether the side information is the logarithm of the action's probability."""
+        return self._given().emit_log_probability
 
     @property
     def validate_args(self) -> bool:
         """Whether inputs and outputs are checked against the specs."""
-        return self._validate_args
+        return self._given().validate_args
 
     @property
     def observation_and_action_constraint_splitter(self) -> Splitter | None:
         """The function given to the constructor."""
-        return self._splitter
+        return self._given().splitter
+
+    @property
+    def trainable_variables(self) -> tuple[tf.Variable, ...]:
+        """Those of `variables` that are trainable."""
+        return tuple(variable for variable in self.variables if variable.trainable)
+
+    @property
+    def non_trainable_variables(self) -> tuple[tf.Variable, ...]:
+        """The others."""
+        return tuple(variable for variable in self.variables if not variable.trainable)
 
     @property
     def num_actions(self) -> int:
@@ -129,7 +151,13 @@ class BasePolicy(tf.Module):
     # What it does. ------------------------------------------------------------------------------------------------------
 
     def get_initial_state(self, batch_size: Any = None) -> Any:
-        """The state to begin with: zeros `[batch_size, ...]`, without that dimension if it is None."""
+        """The state to begin with: zeros `[batch_size, ...]`, without that dimension if it is None.
+
+        Args:
+            batch_size: an int or an integer tensor `[]`.
+        """
+        if not (batch_size is None or tf.is_tensor(batch_size)):
+            check_int("batch_size", batch_size, minimum=0)
         return zeros(self.policy_state_spec, batch_size)
 
     def action(self, time_step: TimeStep, policy_state: Any = (), seed: Any = None) -> PolicyStep:
@@ -137,8 +165,9 @@ class BasePolicy(tf.Module):
 
         Args:
             time_step: a batch of time steps.
-            policy_state: the state given by the last call; rows at the first step of an episode begin anew.
-            seed: an int or an int tensor `[2]`; the same seed draws the same actions, eagerly and in a graph.
+            policy_state: the state given by the last call, or `()` for the initial one; rows at the first step of an episode
+                begin anew.
+            seed: an int, or an int tensor `[]` or `[2]`; the same seed draws the same actions, eagerly and in a graph.
 
         Returns:
             `PolicyStep(action [B], state, info)`.
@@ -146,45 +175,47 @@ class BasePolicy(tf.Module):
         Raises:
             RuntimeError: if a subclass has not called this class's `__init__`.
             ValueError: if what goes in or comes out does not match its spec, with `validate_args`.
-            TypeError: if `time_step` is no `TimeStep`.
+            TypeError: if `time_step` is no `TimeStep`, or `seed` is not of integers.
+            tf.errors.InvalidArgumentError: if the mask leaves a row without any legal action.
         """
         logits, policy_state = self._checked_logits(time_step, policy_state)
         actions = ops.sample_categorical(logits, stateless_seed(seed))
         info: Any = ()
-        if self._emit_log_probability:
+        if self.emit_log_probability:
             info = PolicyInfo(tf.gather(tf.nn.log_softmax(logits), actions, batch_dims=1))
-        step = PolicyStep(tf.cast(actions, self.action_spec.dtype), policy_state, info)
-        if self._validate_args:
-            check_nest("policy_step", step, self.policy_step_spec)
-        return step
+        return PolicyStep(tf.cast(actions, self.action_spec.dtype), policy_state, info)
 
     def distribution(self, time_step: TimeStep, policy_state: Any = ()) -> PolicyStep:
         """The distribution over the next action of each row, a `tfp.distributions.Categorical`, as `PolicyStep.action`.
 
-        Its arguments and errors are those of `action`; there is no action yet that side information could be on.
+        Its arguments and errors are those of `action`. The side information has the structure of `info_spec`; there is no
+        action yet whose probability could be told, so that is NaN: ask the distribution's `log_prob`.
         """
         logits, policy_state = self._checked_logits(time_step, policy_state)
         # Imported here: it takes a second, and acting does without it.
         import tensorflow_probability as tfp
 
         categorical = tfp.distributions.Categorical(logits=logits, dtype=self.action_spec.dtype)
-        return PolicyStep(categorical, policy_state)
+        info = PolicyInfo(tf.fill(tf.shape(logits)[:1], float("nan"))) if self.emit_log_probability else ()
+        return PolicyStep(categorical, policy_state, info)
 
     def update(
         self, policy: Any, tau: Any = 1.0, tau_non_trainable: Any = None, sort_variables_by_name: bool = False
-    ) -> Any:
+    ) -> tf.Tensor:
         """Moves this policy's variables towards those of another: `tau * other + (1 - tau) * own`.
 
         Args:
-            policy: the other, with as many variables of the same shapes.
-            tau: in [0, 1], for the trainable variables; 1 copies.
-            tau_non_trainable: in [0, 1], for the others; None is `tau`.
-            sort_variables_by_name: pairs the variables in the order of their names, not in that of their creation.
+            policy: the other, or whatever has `variables`: as many, of the same shapes.
+            tau: number or scalar tensor in [0, 1], for the variables that are trainable here; 1 copies.
+            tau_non_trainable: the same for the others; None is `tau`.
+            sort_variables_by_name: pairs the variables in the order of their names (`dense_9` before `dense_10`), not in that
+                of their creation.
 
         Returns:
-            An operation in a graph, None eagerly.
+            How many variables there were, int32 `[]`; in a graph this tensor waits for all of them.
 
         Raises:
+            TypeError: if `policy` has no `variables`.
             ValueError: if a tau lies outside [0, 1], or the variables do not pair; names those that differ.
         """
         self._given()
@@ -193,19 +224,8 @@ class BasePolicy(tf.Module):
         return update_variables(policy.variables, self.variables, tau, tau_non_trainable, sort_variables_by_name)
 
     def signatures(self) -> dict[str, Any]:
-        """Functions for `tf.saved_model.save(policy, path, signatures=policy.signatures())`.
-
-        Loaded again they need TensorFlow alone. Inputs are the leaves of the observation, and for a recurrent policy
-        `step_type` and those of the state, each under its name (`observation`, or `observation_key`):
-
-        * `action`: takes `seed` int32 `[2]` besides; gives `action` `[B]`, leaves of the next state, and `log_probability` if
-          the policy emits it.
-        * `distribution`: gives `probabilities` float32 `[B, A]`.
-        """
-        return {
-            "action": self._signature(self._serve_action, seed=True),
-            "distribution": self._signature(self._serve_probabilities),
-        }
+        """For `tf.saved_model.save(policy, path, signatures=policy.signatures())`; see `polyrl.policies.export.signatures`."""
+        return signatures(self)
 
     # What a subclass gives. ---------------------------------------------------------------------------------------------
 
@@ -218,89 +238,53 @@ class BasePolicy(tf.Module):
 
     # Parts. -------------------------------------------------------------------------------------------------------------
 
-    def _given(self) -> _Specs:
-        """The specs.
+    def _given(self) -> _Given:
+        """What the constructor was given.
 
         Raises:
             RuntimeError: if a subclass has not called `__init__`.
         """
-        specs = getattr(self, "_specs", None)
-        if specs is None:
+        given = getattr(self, "_arguments", None)
+        if given is None:
             raise RuntimeError(f"{type(self).__name__}.__init__ must call super().__init__().")
-        return specs
+        return given
+
+    def _split(self, observation: Any) -> tuple[Any, tf.Tensor | None]:
+        """What the network gets; and which actions are legal, bool `[B, A]`, None if all are."""
+        splitter = self.observation_and_action_constraint_splitter
+        if splitter is None:
+            return observation, None
+        parts = splitter(observation)
+        if not isinstance(parts, tuple | list) or len(parts) != 2:
+            raise ValueError(f"observation_and_action_constraint_splitter must return (observation, mask); got {parts!r}.")
+        return parts[0], check_legal(parts[1], self.num_actions)
 
     def _checked_logits(self, time_step: TimeStep, policy_state: Any) -> tuple[tf.Tensor, Any]:
-        return self._logits(*self._checked(time_step, policy_state))
+        """`_logits`, with what goes in and what comes out compared with the specs."""
+        logits, next_state = self._logits(*self._checked(time_step, policy_state))
+        if self.validate_args:
+            check_nest("logits", logits, TensorSpec([self.num_actions], tf.float32))
+            check_nest("policy_step.state", next_state, self.policy_state_spec)
+        return logits, next_state
 
     def _checked(self, time_step: TimeStep, policy_state: Any) -> tuple[TimeStep, Any]:
         """The inputs as tensors, compared with their specs; a state begins anew where an episode does."""
-        specs = self._given()
+        given = self._given()
         if not isinstance(time_step, TimeStep):
             raise TypeError(f"time_step={time_step!r} must be a TimeStep.")
-        time_step, policy_state = to_tensors(time_step), to_tensors(policy_state)
-        if self._validate_args:
-            check_nest("time_step", time_step, specs.time_step)
-        if specs.state == ():
-            if self._validate_args:
-                check_nest("policy_state", policy_state, ())
-            return time_step, policy_state
+        time_step, policy_state = to_tensors("time_step", time_step), to_tensors("policy_state", policy_state)
+        if given.validate_args:
+            check_nest("time_step", time_step, given.time_step)
         first = time_step.is_first()
         initial = self.get_initial_state(tf.shape(first)[0])
-        if policy_state == ():
+        if is_empty(policy_state):
             policy_state = initial
-        if self._validate_args:
-            check_nest("policy_state", policy_state, specs.state)
+        if given.validate_args:
+            check_nest("policy_state", policy_state, given.state)
+        if is_empty(given.state):
+            return time_step, policy_state
 
         def restarted(fresh: tf.Tensor, carried: tf.Tensor) -> tf.Tensor:
             return tf.where(tf.reshape(first, [-1] + [1] * (fresh.shape.rank - 1)), fresh, carried)
 
         return time_step, tf.nest.map_structure(restarted, initial, policy_state)
-
-    def _signature(self, function: Callable[..., dict[str, tf.Tensor]], seed: bool = False) -> Any:
-        """A concrete function of the leaves that policies look at, each an input by its name."""
-        observation, state = self.time_step_spec.observation, self.policy_state_spec
-        recurrent = state != ()
-        wanted = (observation, TensorSpec([], tf.int32), state) if recurrent else (observation,)
-        names = [_identifier(path) for path, _ in leaves(observation, "observation")]
-        if recurrent:
-            names += ["step_type", *(_identifier(path) for path, _ in leaves(state, "policy_state"))]
-        inputs = [
-            TensorSpec([None, *spec.shape], spec.dtype, name)
-            for name, (_, spec) in zip(names, leaves(wanted, ""), strict=True)
-        ]
-
-        def serve(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-            given = tf.nest.pack_sequence_as(wanted, list(tensors[: len(inputs)]))
-            rows = tf.shape(tensors[0])[0]
-            step = TimeStep.restart(given[0], rows)
-            if recurrent:
-                step = step._replace(step_type=given[1])
-            return function(step, given[2] if recurrent else (), *tensors[len(inputs) :])
-
-        last = [TensorSpec([2], tf.int32, "seed")] if seed else []
-        return tf.function(serve, autograph=False).get_concrete_function(*inputs, *last)
-
-    def _serve_action(self, time_step: TimeStep, policy_state: Any, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        step = self.action(time_step, policy_state, seed)
-        state = {_identifier(path): leaf for path, leaf in leaves(step.state, "policy_state")}
-        info = {"log_probability": step.info.log_probability} if self._emit_log_probability else {}
-        return {"action": step.action, **state, **info}
-
-    def _serve_probabilities(self, time_step: TimeStep, policy_state: Any) -> dict[str, tf.Tensor]:
-        return {"probabilities": tf.nn.softmax(self._checked_logits(time_step, policy_state)[0])}
-
-
-def stateless_seed(seed: Any) -> tf.Tensor:
-    """An integer of any size, or a tensor `[2]`, as an int32 tensor `[2]`; for None one that nothing repeats."""
-    if seed is None:
-        return tf.random.uniform([2], maxval=2**31 - 1, dtype=tf.int32)
-    if isinstance(seed, numbers.Integral):
-        number = int(seed)
-        return tf.constant([number & 0x7FFFFFFF, number >> 31 & 0x7FFFFFFF])
-    return tf.cast(seed, tf.int32)
-
-
-def _identifier(path: str) -> str:
-    """`observation['image'][0]` as `observation_image_0`."""
-    return "_".join(part for part in "".join(c if c.isalnum() or c == "_" else " " for c in path).split())
-

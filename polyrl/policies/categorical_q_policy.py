@@ -31,15 +31,16 @@ class CategoricalQPolicy(ValuePolicy):
         max_q_value: the highest atom.
         observation_and_action_constraint_splitter: see `BasePolicy`.
         temperature: when close to 0.0, and at 0.0, the action is the argmax.
-        emit_log_probability: see `BasePolicy`.
-        validate_args: see `BasePolicy`.
         risk_level: values are the mean of the worst returns, those that make up this part of the probability (the conditional
             value at risk, Rockafellar & Uryasev 2000); 1.0 is the mean of all.
+        emit_log_probability: see `BasePolicy`.
+        validate_args: see `BasePolicy`.
         name: of the module.
 
     Raises:
-        ValueError: if `q_network` has no `num_atoms`, if `min_q_value >= max_q_value`, or `risk_level` is not in (0, 1].
-        TypeError: if `action_spec` is no `BoundedTensorSpec`.
+        ValueError: if `q_network` has no `num_atoms`, if `min_q_value >= max_q_value`, or `risk_level` is not in
+            [1e-6, 1].
+        TypeError: if `action_spec` is no `BoundedTensorSpec`; and the errors of `ValuePolicy`.
     """
 
     def __init__(
@@ -51,9 +52,10 @@ class CategoricalQPolicy(ValuePolicy):
         max_q_value: float,
         observation_and_action_constraint_splitter: Splitter | None = None,
         temperature: float = 1.0,
+        *,
+        risk_level: float = 1.0,
         emit_log_probability: bool = False,
         validate_args: bool = True,
-        risk_level: float = 1.0,
         name: str | None = None,
     ):
         num_atoms = getattr(q_network, "num_atoms", None)
@@ -65,18 +67,16 @@ class CategoricalQPolicy(ValuePolicy):
             q_network,
             observation_and_action_constraint_splitter,
             temperature,
-            emit_log_probability,
-            validate_args,
-            name,
+            emit_log_probability=emit_log_probability,
+            validate_args=validate_args,
+            name=name,
         )
         low, high = check_float("min_q_value", min_q_value), check_float("max_q_value", max_q_value)
         if low >= high:
             raise ValueError(f"min_q_value={min_q_value} must be below max_q_value={max_q_value}.")
         self._num_atoms = check_int("num_atoms", num_atoms, minimum=2)
         self._low, self._high = low, high
-        self._risk_level = check_float("risk_level", risk_level, 0.0, 1.0)
-        if self._risk_level == 0.0:
-            raise ValueError("risk_level=0.0 must be above 0; a small one looks at the worst returns only.")
+        self._risk_level = check_float("risk_level", risk_level, ops.SMALLEST_RISK_LEVEL, 1.0)
 
     @property
     def support(self) -> tf.Tensor:

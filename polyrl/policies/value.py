@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from polyrl.policies.base import BasePolicy, Splitter
+from polyrl.policies.masks import tempered
+from polyrl.policies.nests import is_empty
 from polyrl.policies.specs import BoundedTensorSpec, TimeStep
 from polyrl.validation import check_float
 
@@ -18,9 +21,9 @@ class ValuePolicy(BasePolicy):
     Args:
         time_step_spec: a `TimeStep` of specs.
         action_spec: a scalar integer `BoundedTensorSpec` that starts at 0.
-        q_network: a tf-keras model, called as `q_network(observation)`; or anything called as
-            `q_network(observation, step_type=, network_state=)` that returns `(output, network_state)`. A recurrent one of the
-            latter kind says what its state is by the attribute `state_spec`.
+        q_network: a tf-keras model, called as `q_network(observation)`; or whatever (a tf-keras model whose `call` has an
+            argument `network_state` too) is called as `q_network(observation, step_type=, network_state=)` and returns
+            `(output, network_state)`. A recurrent one says what its state is by the attribute `state_spec`.
         observation_and_action_constraint_splitter: see `BasePolicy`.
         temperature: when close to 0.0, and at 0.0, the action is the argmax.
         emit_log_probability: see `BasePolicy`.
@@ -29,7 +32,8 @@ class ValuePolicy(BasePolicy):
 
     Raises:
         TypeError: if `q_network` cannot be called, and as `BasePolicy`.
-        ValueError: if the temperature is negative, and as `BasePolicy`.
+        ValueError: if the temperature is negative, if a tf-keras model has a `state_spec` but its `call` no argument
+            `network_state`, and as `BasePolicy`.
     """
 
     def __init__(
@@ -39,20 +43,24 @@ class ValuePolicy(BasePolicy):
         q_network: Any,
         observation_and_action_constraint_splitter: Splitter | None = None,
         temperature: float = 1.0,
+        *,
         emit_log_probability: bool = False,
         validate_args: bool = True,
         name: str | None = None,
     ):
         if not callable(q_network):
             raise TypeError(f"q_network={q_network!r} must be callable.")
+        state_spec = getattr(q_network, "state_spec", ())
+        if _is_plain(q_network) and not is_empty(state_spec):
+            raise ValueError(f"q_network={q_network!r} has a state_spec, but its call has no argument network_state.")
         super().__init__(
             time_step_spec,
             action_spec,
-            getattr(q_network, "state_spec", ()),
+            state_spec,
             observation_and_action_constraint_splitter,
-            emit_log_probability,
-            validate_args,
-            name,
+            emit_log_probability=emit_log_probability,
+            validate_args=validate_args,
+            name=name,
         )
         self._q_network = q_network
         self._temperature = check_float("temperature", temperature, 0.0)
@@ -61,6 +69,12 @@ class ValuePolicy(BasePolicy):
     def temperature(self) -> float:
         """The temperature given to the constructor."""
         return self._temperature
+
+    @property
+    def variables(self) -> tuple[tf.Variable, ...]:
+        """Those of the network; none if it does not show them by an attribute `variables`."""
+        self._given()
+        return tuple(getattr(self._q_network, "variables", ()))
 
     # What a subclass gives. ---------------------------------------------------------------------------------------------
 
@@ -71,63 +85,24 @@ class ValuePolicy(BasePolicy):
     # Parts. -------------------------------------------------------------------------------------------------------------
 
     def _network_output(self, observation: Any, step_type: Any, policy_state: Any) -> tuple[tf.Tensor, Any]:
-        if isinstance(self._q_network, tf_keras.layers.Layer):
+        if _is_plain(self._q_network):
             return self._q_network(observation), policy_state
-        return self._q_network(observation, step_type=step_type, network_state=policy_state)
-
-    def _split(self, observation: Any) -> tuple[Any, tf.Tensor | None]:
-        """What the network gets, and the mask `[B, A]` if there is one."""
-        return (observation, None) if self._splitter is None else self._splitter(observation)
+        result = self._q_network(observation, step_type=step_type, network_state=policy_state)
+        if not isinstance(result, tuple | list) or len(result) != 2:
+            raise ValueError(f"q_network must return (output, network_state); got {result!r}.")
+        return result[0], result[1]
 
     def _logits(self, time_step: TimeStep, policy_state: Any) -> tuple[tf.Tensor, Any]:
-        observation, mask = self._split(time_step.observation)
+        observation, legal = self._split(time_step.observation)
         values, policy_state = self._values(observation, time_step.step_type, policy_state)
-        # Of whatever precision the network is: a temperature may be less than a float16 can hold.
-        values = tf.cast(values, tf.float32)
-        if values.shape.rank != 2 or not values.shape[1:].is_compatible_with([self.num_actions]):
+        if not values.shape.is_compatible_with([None, self.num_actions]):
             raise ValueError(
                 f"q_network gives values of shape {tuple(values.shape)}; action_spec asks for [B, {self.num_actions}]."
             )
-        legal = None if mask is None else check_legal(mask, values.shape)
-        return tempered(values, legal, self._temperature), policy_state
+        # Of whatever precision the network is: a temperature may be less than a float16 can hold.
+        return tempered(tf.cast(values, tf.float32), legal, self._temperature), policy_state
 
 
-def check_legal(mask: Any, shape: tf.TensorShape) -> tf.Tensor:
-    """A mask as bool `[B, A]`.
-
-    Raises:
-        ValueError: for another shape.
-        tf.errors.InvalidArgumentError: for a row without any legal action.
-    """
-    legal = tf.cast(mask, tf.bool)
-    if not legal.shape.is_compatible_with(shape):
-        raise ValueError(f"The mask has shape {tuple(legal.shape)}; the values ask for {tuple(shape)}.")
-    check = tf.debugging.assert_equal(
-        tf.reduce_any(legal, axis=1), True, message="The mask leaves a row without any legal action."
-    )
-    with tf.control_dependencies([check] if check is not None else []):
-        return tf.identity(legal)
-
-
-def tempered(values: tf.Tensor, legal: tf.Tensor | None, temperature: Any) -> tf.Tensor:
-    """Logits `[B, A]` of `softmax(values / temperature)` among the legal actions; minus infinity for the others.
-
-    At temperature 0, or one that float32 cannot divide by, all is on the best action, the first one of equals.
-    """
-    nothing = tf.fill(tf.shape(values), tf.constant(float("-inf"), values.dtype))
-    if legal is not None:
-        # Lower than all that are legal, even if those are minus infinity: the argmax must be a legal one.
-        lowest = tf.fill(tf.shape(values), values.dtype.min)
-        values = tf.where(legal, tf.maximum(values, values.dtype.min), lowest)
-    legal = tf.ones_like(values, tf.bool) if legal is None else legal
-    rank = tf.where(legal, values, nothing)
-    best = tf.reduce_max(rank, axis=1, keepdims=True)
-    if not tf.is_tensor(temperature) and temperature < _TINY:
-        chosen = tf.one_hot(tf.argmax(rank, axis=1), values.shape[1] or tf.shape(values)[1], on_value=True, off_value=False)
-        return tf.where(chosen, tf.zeros_like(values), nothing)
-    # The best value becomes 0 first, so that a small temperature cannot overflow.
-    return tf.where(legal, (values - best) / temperature, nothing)
-
-
-_TINY = 1.2e-38
-"""Less than a float32 can divide by."""
+def _is_plain(network: Any) -> bool:
+    """Whether a network takes an observation only: a tf-keras layer or model that knows of no `network_state`."""
+    return isinstance(network, tf_keras.layers.Layer) and "network_state" not in inspect.signature(network.call).parameters

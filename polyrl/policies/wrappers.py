@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from typing import Any
 
+from polyrl.policies.arguments import Number, number_or_check, present
 from polyrl.policies.base import BasePolicy, Splitter
+from polyrl.policies.masks import tempered
 from polyrl.policies.specs import BoundedTensorSpec, TimeStep
-from polyrl.policies.value import check_legal, tempered
-from polyrl.validation import check_float
 
 import tensorflow as tf
-
-Number = float | tf.Tensor | tf.Variable | Callable[[], Any]
 
 
 class WrappedPolicy(BasePolicy):
@@ -26,9 +24,9 @@ class WrappedPolicy(BasePolicy):
             policy.action_spec,
             policy.policy_state_spec,
             policy.observation_and_action_constraint_splitter,
-            policy.emit_log_probability,
-            policy.validate_args,
-            name,
+            emit_log_probability=policy.emit_log_probability,
+            validate_args=policy.validate_args,
+            name=name,
         )
         self._policy = policy
 
@@ -37,20 +35,30 @@ class WrappedPolicy(BasePolicy):
         """The other policy."""
         return self._policy
 
+    @property
+    def variables(self) -> tuple[tf.Variable, ...]:
+        """Those of the other policy; a variable that is an epsilon or a temperature is not among them."""
+        return self.wrapped_policy.variables
+
     def _logits(self, time_step: TimeStep, policy_state: Any) -> tuple[tf.Tensor, Any]:
         logits, policy_state = self._policy._logits(time_step, policy_state)
-        return self._changed(logits), policy_state
+        return self._changed(logits, time_step), policy_state
 
-    def _changed(self, logits: tf.Tensor) -> tf.Tensor:
-        """The new logits `[B, A]`; what is minus infinity, not legal, stays so."""
+    def _changed(self, logits: tf.Tensor, time_step: TimeStep) -> tf.Tensor:
+        """The new logits `[B, A]`."""
         raise NotImplementedError
 
 
 class GreedyPolicy(WrappedPolicy):
-    """Takes the most probable action of another policy, the first one of equals."""
+    """Takes the most probable action of another policy, the first one of equals.
 
-    def _changed(self, logits: tf.Tensor) -> tf.Tensor:
-        return tempered(logits, _legal(logits), 0.0)
+    Args:
+        policy: the other.
+        name: of the module.
+    """
+
+    def _changed(self, logits: tf.Tensor, time_step: TimeStep) -> tf.Tensor:
+        return tempered(logits, None, 0.0)
 
 
 class EpsilonGreedyPolicy(WrappedPolicy):
@@ -66,18 +74,19 @@ class EpsilonGreedyPolicy(WrappedPolicy):
 
     def __init__(self, policy: BasePolicy, epsilon: Number, name: str | None = None):
         super().__init__(policy, name)
-        self._epsilon = epsilon if callable(epsilon) or tf.is_tensor(epsilon) else check_float("epsilon", epsilon, 0.0, 1.0)
+        self._epsilon = number_or_check("epsilon", epsilon, 0.0, 1.0)
 
     @property
-    def epsilon(self) -> Any:
+    def epsilon(self) -> tf.Tensor:
         """The probability of an action by chance, at present."""
-        return self._epsilon() if callable(self._epsilon) else self._epsilon
+        return present("epsilon", self._epsilon, 0.0, 1.0)
 
-    def _changed(self, logits: tf.Tensor) -> tf.Tensor:
-        epsilon = tf.convert_to_tensor(self.epsilon, tf.float32)
-        legal = _legal(logits)
-        chance = tf.cast(legal, tf.float32) / tf.reduce_sum(tf.cast(legal, tf.float32), axis=1, keepdims=True)
-        greedy = tf.nn.softmax(tempered(logits, legal, 0.0))
+    def _changed(self, logits: tf.Tensor, time_step: TimeStep) -> tf.Tensor:
+        # Not the actions the other policy may draw: it may draw one only.
+        _, legal = self._split(time_step.observation)
+        chance = tf.nn.softmax(tempered(tf.zeros_like(logits), legal, 1.0))
+        greedy = tf.nn.softmax(tempered(logits, None, 0.0))
+        epsilon = self.epsilon
         return tf.math.log(epsilon * chance + (1.0 - epsilon) * greedy)
 
 
@@ -86,24 +95,22 @@ class BoltzmannPolicy(WrappedPolicy):
 
     Args:
         policy: the other; if it draws from `softmax(q)`, this one does from `softmax(q / temperature)`.
-        temperature: at least 0, which is the argmax; a number, a scalar tensor or variable above 0, or a function that gives
-            one, asked at each call.
+        temperature: at least 0, which is the argmax; a number, a scalar tensor or variable, or a function that gives one,
+            asked at each call.
         name: of the module.
     """
 
     def __init__(self, policy: BasePolicy, temperature: Number = 1.0, name: str | None = None):
         super().__init__(policy, name)
-        given = callable(temperature) or tf.is_tensor(temperature)
-        self._temperature = temperature if given else check_float("temperature", temperature, 0.0)
+        self._temperature = number_or_check("temperature", temperature, 0.0, math.inf)
 
     @property
-    def temperature(self) -> Any:
+    def temperature(self) -> tf.Tensor:
         """The temperature, at present."""
-        return self._temperature() if callable(self._temperature) else self._temperature
+        return present("temperature", self._temperature, 0.0, math.inf)
 
-    def _changed(self, logits: tf.Tensor) -> tf.Tensor:
-        temperature = self.temperature
-        return tempered(logits, _legal(logits), tf.cast(temperature, tf.float32) if tf.is_tensor(temperature) else temperature)
+    def _changed(self, logits: tf.Tensor, time_step: TimeStep) -> tf.Tensor:
+        return tempered(logits, logits > float("-inf"), self.temperature)
 
 
 class RandomPolicy(BasePolicy):
@@ -123,6 +130,7 @@ class RandomPolicy(BasePolicy):
         time_step_spec: TimeStep,
         action_spec: BoundedTensorSpec,
         observation_and_action_constraint_splitter: Splitter | None = None,
+        *,
         emit_log_probability: bool = False,
         validate_args: bool = True,
         name: str | None = None,
@@ -132,20 +140,12 @@ class RandomPolicy(BasePolicy):
             action_spec,
             (),
             observation_and_action_constraint_splitter,
-            emit_log_probability,
-            validate_args,
-            name,
+            emit_log_probability=emit_log_probability,
+            validate_args=validate_args,
+            name=name,
         )
 
     def _logits(self, time_step: TimeStep, policy_state: Any) -> tuple[tf.Tensor, Any]:
-        rows = tf.shape(tf.nest.flatten(time_step.observation)[0])[0]
-        values = tf.zeros([rows, self.num_actions])
-        if self._splitter is None:
-            return values, policy_state
-        legal = check_legal(self._splitter(time_step.observation)[1], tf.TensorShape([None, self.num_actions]))
-        return tempered(values, legal, 1.0), policy_state
-
-
-def _legal(logits: tf.Tensor) -> tf.Tensor:
-    """Which actions may be drawn, bool `[B, A]`."""
-    return logits > float("-inf")
+        rows = tf.shape(time_step.step_type)[0]
+        _, legal = self._split(time_step.observation)
+        return tempered(tf.zeros([rows, self.num_actions]), legal, 1.0), policy_state
