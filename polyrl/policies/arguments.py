@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from polyrl.validation import check_float
 
 import tensorflow as tf
 
-Number = float | tf.Tensor | tf.Variable | Callable[[], Any]
+Number: TypeAlias = float | tf.Tensor | tf.Variable | Callable[[], Any]
 """A number; a scalar tensor or variable; or a function that gives one of them, asked at each call."""
 
 
@@ -52,7 +52,7 @@ def present(name: str, value: Number, minimum: float, maximum: float) -> tf.Tens
     value = value() if callable(value) and not tf.is_tensor(value) else value
     if not tf.is_tensor(value):
         return tf.constant(check_float(name, value, minimum, maximum), tf.float32)
-    tensor = tf.cast(value, tf.float32)
+    tensor = tf.cast(tf.convert_to_tensor(value), tf.float32)
     if tensor.shape.rank not in (0, None):
         raise ValueError(f"{name} has shape {tensor.shape}; asked for is a scalar.")
     known = tf.get_static_value(tensor)

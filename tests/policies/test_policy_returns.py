@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from polyrl.policies import CategoricalQPolicy
 
 import numpy as np
 import pytest
-from policy_testing import ACTION, ROWS, SPEC, Logits, categorical, probabilities, steps
+import tensorflow as tf
+from policy_testing import ACTION, COMPILATIONS, ROWS, SPEC, Logits, atoms_model, categorical, probabilities, steps
 
 
 def test_the_distribution_over_returns() -> None:
@@ -30,7 +33,36 @@ def test_a_cautious_policy_prefers_the_smaller_risk() -> None:
         np.testing.assert_allclose(probabilities(policy)[0], expected, rtol=1e-4)
 
 
-@pytest.mark.parametrize("level", [0.0, -0.5, 1.5])
+@pytest.mark.parametrize("level", [0.0, -0.5, 1.5, 1e-7, float("nan")])
 def test_a_risk_level_outside_of_zero_to_one_is_refused(level: float) -> None:
     with pytest.raises(ValueError, match=f"risk_level={level}"):
         categorical(risk_level=level)
+
+
+@pytest.mark.parametrize("wrap", COMPILATIONS.values(), ids=COMPILATIONS)
+def test_the_distribution_over_returns_of_a_keras_model_by_hand(wrap: Any) -> None:
+    model = atoms_model()
+    policy, step = categorical(model), steps()
+    atoms, found = wrap(policy.value_distribution)(step)
+    logits = model(step.observation).numpy()
+    weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    expected = weights / weights.sum(axis=-1, keepdims=True)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    q = (expected * atoms.numpy()).sum(axis=-1)
+    np.testing.assert_allclose(probabilities(policy, step), np.exp(q) / np.exp(q).sum(axis=1, keepdims=True), rtol=1e-4)
+
+
+def test_a_cautious_policy_takes_the_safe_action_where_the_mean_prefers_the_risky_one() -> None:
+    far = -40.0
+    # Action 0: sure to give 0. Action 1: -2 with probability 0.4, else 2; its mean is 0.4. Action 2: sure to give -1.
+    logits = [[far, far, 0.0, far, far], [np.log(0.4), far, far, far, np.log(0.6)], [far, 0.0, far, far, far]]
+    for level, best in ((1.0, 1), (0.5, 0)):
+        policy = categorical(Logits(logits), temperature=0.0, risk_level=level)
+        np.testing.assert_array_equal(policy.action(steps()).action, [best] * ROWS)
+
+
+def test_a_distribution_over_returns_is_checked_too() -> None:
+    with pytest.raises(ValueError, match="time_step does not match its spec"):
+        categorical().value_distribution(steps()._replace(observation=tf.zeros([ROWS, 1])))
+    with pytest.raises(ValueError, match="policy_state is float32"):
+        categorical().value_distribution(steps(), tf.zeros([ROWS]))

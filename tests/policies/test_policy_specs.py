@@ -56,19 +56,8 @@ def test_the_specs_of_a_policy_without_state_and_information() -> None:
 
 def test_a_categorical_policy_shows_what_it_was_given() -> None:
     splitter = lambda each: (each, tf.constant(MASK))  # noqa: E731
-    policy = CategoricalQPolicy(
-        SPEC,
-        ACTION,
-        Recurrent(),
-        -2.0,
-        2.0,
-        splitter,
-        0.5,
-        risk_level=0.25,
-        emit_log_probability=True,
-        validate_args=False,
-        name="p",
-    )
+    options = {"risk_level": 0.25, "emit_log_probability": True, "validate_args": False, "name": "p"}
+    policy = CategoricalQPolicy(SPEC, ACTION, Recurrent(), -2.0, 2.0, splitter, 0.5, **options)
     assert policy.time_step_spec is SPEC
     assert policy.action_spec is ACTION
     assert policy.observation_and_action_constraint_splitter is splitter
@@ -119,7 +108,9 @@ def test_what_an_action_gives_matches_its_specs(log_probability: bool) -> None:
     [(TimeStep.transition, 1, 1.0), (TimeStep.termination, 2, 0.0), (TimeStep.truncation, 2, 1.0)],
 )
 def test_time_steps_say_where_they_lie(make: Any, step_type: int, discount: float) -> None:
-    step = make(tf.zeros([2, FEATURES]), [1.5, -1.0])
+    observation = tf.zeros([2, FEATURES])
+    step = make(observation, [1.5, -1.0])
+    assert step.observation is observation
     np.testing.assert_array_equal(step.step_type, [step_type] * 2)
     np.testing.assert_array_equal(step.reward, [1.5, -1.0])
     np.testing.assert_array_equal(step.discount, [discount] * 2)
@@ -136,7 +127,7 @@ def test_a_step_may_have_a_discount_of_its_own(make: Any, discount: Any) -> None
     assert step.discount.dtype == tf.float32
 
 
-def test_a_trajectory_has_the_reward_and_the_discount_of_the_next_step() -> None:
+def test_a_trajectory_has_the_outcome_of_its_step() -> None:
     policy = categorical()
     now = TimeStep.transition(steps().observation, tf.fill([ROWS], 1.0))
     later = TimeStep.termination(-steps().observation, tf.fill([ROWS], 2.0))
@@ -166,6 +157,11 @@ def test_bounds_may_be_given_for_each_element() -> None:
 def test_a_bound_that_is_no_value_of_the_dtype_is_refused(dtype: tf.DType, maximum: Any) -> None:
     with pytest.raises(ValueError, match=f"maximum=.* is no value of dtype {dtype.name}"):
         BoundedTensorSpec([2] if isinstance(maximum, list) else [], dtype, 0, maximum)
+
+
+def test_specs_of_different_names_differ() -> None:
+    assert BoundedTensorSpec([], tf.int32, 0, 1, "action") != BoundedTensorSpec([], tf.int32, 0, 1, "other")
+    assert BoundedTensorSpec([], tf.int32, 0, 1).name is None
 
 
 def test_a_bound_of_real_numbers_may_be_infinite() -> None:

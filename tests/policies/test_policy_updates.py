@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from polyrl.policies import QPolicy
+from polyrl import policies
+from polyrl.policies import QPolicy, RandomPolicy
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
-from policy_testing import ACTION, ACTIONS, FEATURES, ROWS, SPEC, WRAPS, probabilities, q_model
+from policy_testing import (
+    ACTION,
+    ACTIONS,
+    COMPILATIONS,
+    FEATURES,
+    ROWS,
+    SPEC,
+    WRAPS,
+    atoms_model,
+    categorical,
+    probabilities,
+    q_model,
+)
 
 
 def pair() -> tuple[QPolicy, QPolicy]:
@@ -94,3 +107,115 @@ def test_a_tau_outside_of_zero_to_one_is_refused(name: str, value: float) -> Non
 def test_what_has_no_variables_is_refused() -> None:
     with pytest.raises(TypeError, match="has no variables"):
         pair()[0].update(3)
+
+
+@pytest.mark.parametrize("wrap", COMPILATIONS.values(), ids=COMPILATIONS)
+def test_an_update_gives_how_many_variables_there_were_and_that_waits_for_them(wrap: Any) -> None:
+    own, other = (categorical(atoms_model(seed)) for seed in (0, 1))
+
+    def update_and_read() -> Any:
+        count = own.update(other)
+        with tf.control_dependencies([count]):
+            return count, own.variables[0].read_value()
+
+    count, value = wrap(update_and_read)()
+    assert count.dtype == tf.int32
+    assert count == len(own.variables) == 6
+    np.testing.assert_array_equal(value, other.variables[0])
+
+
+def test_a_tau_that_only_the_graph_knows_is_checked_there() -> None:
+    own, other = pair()
+    update = tf.function(lambda tau, rest: own.update(other, tau, rest))
+    for taus, name in (((1.5, 0.5), "tau"), ((0.5, -0.5), "tau_non_trainable")):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=rf"{name} must lie in \[0.0, 1.0\]"):
+            update(*(tf.constant(tau) for tau in taus))
+
+
+def test_layers_that_keras_has_numbered_pair_by_their_number() -> None:
+    def network(first: int, scale: float) -> tf_keras.Model:
+        layers = [
+            tf_keras.layers.Dense(
+                ACTIONS, name=f"dense_{first + index}", kernel_initializer=tf_keras.initializers.Constant(scale * (index + 1))
+            )
+            for index in range(2)
+        ]
+        return tf_keras.Sequential([tf_keras.Input([ACTIONS]), *layers])
+
+    own, other = network(8, 1.0), network(9, 10.0)  # dense_8, dense_9; and dense_9, dense_10
+    spec = policies.time_step_spec(tf.TensorSpec([ACTIONS], tf.float32))
+    QPolicy(spec, ACTION, own).update(QPolicy(spec, ACTION, other), sort_variables_by_name=True)
+    assert [layer.kernel.numpy()[0, 0] for layer in own.layers] == [10.0, 20.0]
+
+
+def test_every_variable_that_does_not_pair_is_named() -> None:
+    def network(units: int) -> tf_keras.Model:
+        return tf_keras.Sequential(
+            [
+                tf_keras.Input([FEATURES]),
+                tf_keras.layers.Dense(units, name="hidden"),
+                tf_keras.layers.Dense(ACTIONS, name="out"),
+            ]
+        )
+
+    own, other = (QPolicy(SPEC, ACTION, network(units)) for units in (4, 5))
+    message = r"hidden/kernel:0 .*\(4, 5\).*hidden/kernel:0 .*\(4, 4\); hidden/bias:0 .*; out/kernel:0 "
+    before = [variable.numpy() for variable in own.variables]
+    with pytest.raises(ValueError, match=message):
+        own.update(other)
+    for old, variable in zip(before, own.variables, strict=True):
+        np.testing.assert_array_equal(variable, old)
+
+
+def test_integers_are_copied_and_never_averaged() -> None:
+    class Counting(tf.Module):
+        def __init__(self, count: int):
+            super().__init__()
+            self.count = tf.Variable(count, trainable=False)
+
+        def __call__(self, observation: Any, step_type: Any = None, network_state: Any = ()) -> Any:
+            return tf.zeros([ROWS, ACTIONS]), network_state
+
+    own, other = Counting(1), Counting(5)
+    QPolicy(SPEC, ACTION, own).update(QPolicy(SPEC, ACTION, other), 0.5, 0.0)
+    assert own.count == 1
+    with pytest.raises(ValueError, match="dtype int32, which has no averages: use 0 or 1"):
+        QPolicy(SPEC, ACTION, own).update(QPolicy(SPEC, ACTION, other), 0.5)
+    QPolicy(SPEC, ACTION, own).update(QPolicy(SPEC, ACTION, other), 0.5, 1.0)
+    assert own.count == 5
+
+
+def test_a_network_that_is_frozen_keeps_the_kinds_of_its_variables() -> None:
+    own, other = pair()
+    own._q_network.trainable = False
+    kinds = [variable.trainable for variable in own.variables]
+    assert {variable.name for variable in own.trainable_variables} == {v.name for v in own.variables if v.trainable}
+    assert len(own.trainable_variables) + len(own.non_trainable_variables) == len(kinds)
+    before = [variable.numpy() for variable in own.variables]
+    own.update(other, 0.5, 0.0)
+    moved = [(variable.numpy() != old).any() for variable, old in zip(own.variables, before, strict=True)]
+    assert moved == kinds
+
+
+def test_a_policy_without_variables_has_nothing_to_move() -> None:
+    assert RandomPolicy(SPEC, ACTION).update(RandomPolicy(SPEC, ACTION)) == 0
+
+
+def test_a_network_that_is_no_module_shows_its_variables_by_an_attribute() -> None:
+    class Plain:
+        def __init__(self, seed: int):
+            self.model = q_model(seed)
+            self.variables = self.model.variables
+
+        def __call__(self, observation: Any, step_type: Any = None, network_state: Any = ()) -> Any:
+            return self.model(observation), network_state
+
+    own, other = QPolicy(SPEC, ACTION, Plain(0)), QPolicy(SPEC, ACTION, Plain(1))
+    own.update(other)
+    np.testing.assert_array_equal(probabilities(own), probabilities(other))
+
+
+def test_the_other_may_be_any_owner_of_variables() -> None:
+    own, other = pair()
+    own.update(other._q_network)
+    np.testing.assert_array_equal(probabilities(own), probabilities(other))
