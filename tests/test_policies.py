@@ -281,15 +281,18 @@ def test_illegal_actions_are_never_drawn(policy_class, temperature) -> None:
     assert (mask[np.arange(len(mask)), actions] == 1).all()
 
 
-def test_legal_actions_of_very_low_value_are_preferred_to_illegal_ones() -> None:
+@pytest.mark.parametrize("low", [-3e38, -np.inf])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_legal_actions_of_very_low_value_are_preferred_to_illegal_ones(low, temperature) -> None:
     policy = of_output(
         QPolicy,
-        [[-3e38, 5.0]],
-        temperature=0.0,
+        [[low, 5.0]],
+        temperature=temperature,
         observation_and_action_constraint_splitter=masking(np.array([[1, 0]])),
         action_spec=BoundedTensorSpec((), tf.int32, 0, 1),
     )
     assert policy.action(steps_of(1)).action.numpy().tolist() == [0]
+    assert probabilities_of(policy, 1).tolist() == [[1.0, 0.0]]
 
 
 @BOTH

@@ -276,7 +276,7 @@ class BasePolicy(tf.Module):
         if given.validate_args:
             check_nest("time_step", time_step, given.time_step)
         first = time_step.is_first()
-        initial = self.get_initial_state(tf.shape(first)[0])
+        initial = zeros(given.state, tf.shape(first)[0])
         if is_empty(policy_state):
             policy_state = initial
         if given.validate_args:

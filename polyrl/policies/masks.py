@@ -34,18 +34,24 @@ def tempered(values: tf.Tensor, legal: tf.Tensor | None, temperature: Any) -> tf
         legal: bool `[B, A]`; None if all are.
         temperature: at least 0; a number, or float32 `[]`.
     """
-    nothing = tf.fill(tf.shape(values), float("-inf"))
-    if legal is None:
-        legal = tf.ones_like(values, tf.bool)
     # A legal action is above the others even if its own value is minus infinity.
-    rank = tf.where(legal, tf.maximum(values, values.dtype.min), nothing)
-    temperature = tf.cast(temperature, tf.float32)
+    rank = tf.maximum(values, values.dtype.min)
+    if legal is not None:
+        rank = tf.where(legal, rank, float("-inf"))
+    if not tf.is_tensor(temperature):
+        return _softened(rank, temperature) if temperature >= _SMALLEST else _best(rank)
     divides = temperature >= _SMALLEST
-    # The best value becomes 0 first, so that a small temperature cannot overflow.
-    best = tf.reduce_max(rank, axis=1, keepdims=True)
-    soft = tf.where(legal, (rank - best) / tf.where(divides, temperature, 1.0), nothing)
-    first = tf.one_hot(tf.argmax(rank, axis=1), tf.shape(values)[1], on_value=True, off_value=False)
-    return tf.where(divides, soft, tf.where(first, tf.zeros_like(values), nothing))
+    return tf.where(divides, _softened(rank, tf.where(divides, temperature, 1.0)), _best(rank))
+
+
+def _softened(rank: tf.Tensor, temperature: Any) -> tf.Tensor:
+    # The best value becomes 0 first, so that a small temperature cannot overflow. It is finite even if nothing is legal.
+    best = tf.maximum(tf.reduce_max(rank, axis=1, keepdims=True), rank.dtype.min)
+    return (rank - best) / temperature
+
+
+def _best(rank: tf.Tensor) -> tf.Tensor:
+    return tf.one_hot(tf.argmax(rank, axis=1), tf.shape(rank)[1], on_value=0.0, off_value=float("-inf"))
 
 
 _SMALLEST = 1.2e-38

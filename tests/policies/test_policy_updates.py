@@ -115,6 +115,10 @@ def test_an_update_gives_how_many_variables_there_were_and_that_waits_for_them(w
 
     def update_and_read() -> Any:
         count = own.update(other)
+        if tf.inside_function():
+            near = [count.op, *(tensor.op for tensor in count.op.inputs)]
+            waits_for = {before.type for op in near for before in op.control_inputs}
+            assert "AssignVariableOp" in waits_for
         with tf.control_dependencies([count]):
             return count, own.variables[0].read_value()
 
