@@ -9,6 +9,7 @@ from polyrl.ops.categorical import (
     support,
 )
 from polyrl.ops.exploration import epsilon_greedy, sample_categorical, uniform
+from polyrl.ops.masks import mask_values
 from polyrl.ops.returns import NStepReturn, n_step_return
 from polyrl.ops.targets import polyak_average
 from polyrl.ops.value import LossOutput, double_q_learning, dueling, q_learning, select_action, td_loss
@@ -23,6 +24,7 @@ __all__ = [
     "dueling",
     "epsilon_greedy",
     "expected_value",
+    "mask_values",
     "n_step_return",
     "polyak_average",
     "project_distribution",
