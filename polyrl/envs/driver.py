@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from polyrl.errors import NonFiniteError
 
 import numpy as np
+from gymnasium.spaces import Discrete
 from gymnasium.vector import VectorEnv
 
 
@@ -52,6 +53,10 @@ class EnvDriver:
         if space.shape is None:
             raise TypeError(f"The observation space {space} has no shape.")
         self.dtype = np.dtype(np.float32) if space.dtype == np.float64 else np.dtype(space.dtype)
+        # Numbers of states are counted from 0, as the rows of an embedding are.
+        self._first_state = 0
+        if isinstance(space, Discrete):
+            self.dtype, self._first_state = np.dtype(np.int32), int(space.start)
         self.num_actions = int(getattr(env.single_action_space, "n", 0))
         self._first_action = int(getattr(env.single_action_space, "start", 0))
         self._rewards = np.zeros(self.num_envs, np.float64)
@@ -89,7 +94,8 @@ class EnvDriver:
             cut = np.asarray(truncated & ~terminated, np.float32)
             next_state = following.copy()
             for index in ended:
-                next_state[index] = info["final_obs"][index]
+                final = info["final_obs"][index]
+                next_state[index] = final - self._first_state if self._first_state else final
             episodes = self._finish(ended, terminated, info)
             self._checked("final observation", next_state, actions)
         transitions = Transitions(self.state, np.asarray(actions, np.int32), reward, done, cut, next_state)
@@ -118,6 +124,8 @@ class EnvDriver:
     def _checked(self, name: str, values: np.ndarray, actions: np.ndarray | None) -> np.ndarray:
         """A copy in the driver's dtype (environments reuse their buffers); refuses NaN and infinity."""
         values = np.array(values, dtype=np.float32 if name == "reward" else self.dtype)
+        if self._first_state and name == "observation":
+            values -= self._first_state
         # A sum is quicker, and finite if all are; it may overflow where they are.
         if values.dtype.kind == "f" and not math.isfinite(np.add.reduce(values, axis=None)) and not np.isfinite(values).all():
             index = int(np.argwhere(~np.isfinite(values))[0][0])

@@ -120,8 +120,8 @@ def _check(env: VectorEnv) -> None:
             f"The action space {action_space} is none that a Q model can serve: it needs one Discrete(n). Flatten the "
             "choices into one with a gymnasium.ActionWrapper."
         )
-    if not isinstance(observation_space, gymnasium.spaces.Box):
+    if not isinstance(observation_space, gymnasium.spaces.Box | gymnasium.spaces.Discrete):
         raise TypeError(
-            f"The observation space {observation_space} is no Box; wrap the environment with "
+            f"The observation space {observation_space} is neither a Box nor Discrete(n); wrap the environment with "
             "gymnasium.wrappers.FlattenObservation."
         )
