@@ -14,7 +14,18 @@ from polyrl.networks import embedding_mlp
 from absl import flags
 
 flags.DEFINE_bool("slippery", True, "Let the ice take the walker aside in two of three steps.")
-cli.set_defaults(model_dir="runs/frozen_lake_dqn")
+# No policy comes to the goal in more than 0.744 of the episodes on slippery ice, within the 100 steps that they have.
+cli.set_defaults(
+    model_dir="runs/frozen_lake_dqn",
+    train_timesteps=60_000,
+    update_frequency=2,
+    exploration_timesteps=20_000,
+    exploration_final=0.1,
+    eval_frequency=5_000,
+    eval_episodes_while_training=200,
+    stop_at_reward=0.72,
+    eval_episodes=1_000,
+)
 
 
 def experiment_fn(output_dir: str) -> RLExperiment:

@@ -38,8 +38,8 @@ class MetricConfig(Config):
         weights: how much each row counts, a value `[B]`; None: all alike.
 
     Raises:
-        ValueError: if there is no such metric, if it takes a target and gets none or the reverse, if its arguments are not its
-            constructor's, or if the name is one of `RESULTS`.
+        ValueError: if there is no such metric, if it takes a target and gets none or the reverse, if its constructor refuses
+            its arguments, or if the name is one of `RESULTS`.
     """
 
     IDENTIFIER: ClassVar[str] = "metric"
@@ -61,9 +61,10 @@ class MetricConfig(Config):
         if not compares and self.target is not None:
             raise ValueError(f"metric={self.metric!r} is of one value: target={self.target!r} must be None.")
         try:
-            inspect.signature(metric).bind(name=self.key, **self.arguments)
-        except TypeError as error:
-            raise ValueError(f"arguments={dict(self.arguments)} are not those of {self.metric}: {error}.") from error
+            with tf.init_scope():  # A config may be made while a function is traced.
+                self.build()
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"arguments={dict(self.arguments)} will not do for {self.metric}: {error}") from error
         if self.key in RESULTS or self.key.startswith("global_"):
             raise ValueError(f"name={self.key!r} is taken by evaluate's own results; use another name.")
 

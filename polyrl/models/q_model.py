@@ -24,7 +24,7 @@ from polyrl.modes import Modes
 from polyrl.networks import NarrowDense
 from polyrl.policies import BasePolicy, BoundedTensorSpec, QPolicy, TimeStep, time_step_spec
 from polyrl.summaries import Summaries, SummaryOptions
-from polyrl.validation import check_float, check_int
+from polyrl.validation import check_bool, check_float, check_int
 
 import tensorflow as tf
 
@@ -107,7 +107,7 @@ class BaseQModel(BaseModel):
         self.exploration_config = (
             check_type("exploration_config", exploration_config, ExplorationConfig) or ConstantExplorationConfig()
         )
-        self.use_target_graph = bool(use_target_graph)
+        self.use_target_graph = check_bool("use_target_graph", use_target_graph)
         self.target_update_frequency = check_int("target_update_frequency", target_update_frequency, minimum=1)
         if is_continuous:
             raise ValueError(f"is_continuous=True: {type(self).__name__} chooses among discrete actions only.")

@@ -27,7 +27,7 @@ SPACES = {
     "continuous_action": ({"action": BOX}, ["continuous", "NAF", "ActionWrapper"]),
     "multi_discrete_action": ({"action": MultiDiscrete([2, 3])}, ["MultiDiscrete", "Discrete(n)"]),
     "multi_binary_action": ({"action": MultiBinary(3)}, ["MultiBinary", "Discrete(n)"]),
-    "discrete_observation": ({"observation": Discrete(5)}, ["Discrete(5)", "FlattenObservation"]),
+    "multi_discrete_observation": ({"observation": MultiDiscrete([2, 3])}, ["MultiDiscrete", "FlattenObservation"]),
     "dict_observation": ({"observation": Dict(x=BOX)}, ["Dict", "FlattenObservation"]),
 }
 
