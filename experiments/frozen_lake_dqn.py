@@ -31,7 +31,8 @@ cli.set_defaults(
 def experiment_fn(output_dir: str) -> RLExperiment:
     """The agent and what it is trained on."""
     params = cli.read_hyper_parameters(output_dir, "slippery")
-    env = cli.environment("FrozenLake-v1", params, is_slippery=params["slippery"])
+    changed = {} if params["slippery"] else {"is_slippery": False}
+    env = cli.environment("FrozenLake-v1", params, **changed)
     num_states, num_actions = num_states_and_actions(env)
 
     def model_fn(features: Any, labels: Any, mode: str, params: Any) -> EstimatorSpec:

@@ -79,7 +79,7 @@ def parameters(model_class: type) -> set[str]:
 
 
 @functools.cache
-def tests_in(path: str) -> dict[str, str]:
+def named_tests(path: str) -> dict[str, str]:
     """The test functions of a file with their source."""
     source = (ROOT / path).read_text()
     functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
@@ -114,7 +114,7 @@ def test_the_tests_a_row_names_exist_and_are_about_it(row):
     assert tests
     for test in tests:
         path, name = test.split("::")
-        assert name in tests_in(path), f"{test} does not exist."
+        assert name in named_tests(path), f"{test} does not exist."
     if row in parameters(CategoricalDQNModel):
         files = " ".join((ROOT / test.split("::")[0]).read_text() for test in tests)
         assert re.search(rf"\b{row}\b", files), f"None of the files of {tests} speaks of {row}."

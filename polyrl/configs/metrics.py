@@ -32,8 +32,8 @@ class MetricConfig(Config):
         prediction: which value is measured.
         target: what it is compared with, of the same shape, or for the `Sparse...` metrics the number of a class; None for
             metrics of one value (`'Mean'`, `'Sum'`).
-        name: the key in `eval_metric_ops` and in `evaluate`'s result; by default `<metric>_<prediction>`. A metric with several
-            results, as one for each threshold, is reported as `<name>_0`, `<name>_1`, ...
+        name: the key in `eval_metric_ops` and in `evaluate`'s result; by default `<metric>_<prediction>`. One with several
+            results, as for several thresholds, is reported as `<name>_0`, `<name>_1`, ...
         arguments: further arguments of the metric's constructor.
         weights: how much each row counts, a value `[B]`; None: all alike.
 

@@ -155,7 +155,7 @@ class BaseModel:
         return metrics
 
     def _build_train_op(self, loss: tf.Tensor) -> Callable[[], tf.Tensor]:
-        """Computes and clips the gradients of `loss`; returns the function that applies them and gives the number of updates."""
+        """Computes and clips the gradients of `loss`; returns the function that applies them and counts updates."""
         variables = self._trainable_variables()
         gradients = self._tape.gradient(loss, functional.sources(variables))
         self._check_connected(variables, gradients)
@@ -211,8 +211,8 @@ class BaseModel:
     def _updates(self) -> tf.Variable:
         """Counts this model's updates: `global_step` for the first model of a scope that trains.
 
-        A further one has a counter of its own, so that periods and schedules go by each model's updates, and a round of updates
-        of all of them moves `global_step` by one.
+        A further one has a counter of its own: periods and schedules go by each model's updates, and a round of updates of all
+        of them moves `global_step` by one.
         """
         return self._scope.global_step if self._is_first else self._optimizer().iterations
 

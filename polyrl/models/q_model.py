@@ -209,7 +209,7 @@ class BaseQModel(BaseModel):
         return self._td.loss, tf.add_n([tf.reduce_mean(weighted), *regularisation])
 
     def _build_update_target_graph(self, step: tf.Tensor) -> None:
-        """Moves the target network to the online one by `target_update_tau` if `step` (updates done) is a multiple of the period."""
+        """Moves the target network by `target_update_tau` if `step` (updates done) is a multiple of the period."""
         due = None if self.target_update_frequency == 1 else tf.equal(step % self.target_update_frequency, 0)
         self._target_graph().copy_from(self._train_graph(), when=due, tau=self.target_update_tau)
 

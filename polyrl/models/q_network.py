@@ -68,9 +68,7 @@ class QNetwork(tf.Module):
             )
 
         def copied() -> list[tf.Tensor]:
-            return [
-                polyak_average([new], [old], tau if old.dtype.is_floating else 1.0)[0] for old, new in pairs
-            ]
+            return [polyak_average([new], [old], tau if old.dtype.is_floating else 1.0)[0] for old, new in pairs]
 
         # The branches assign nothing: they may be traced where assignments are carried as values.
         values = copied() if when is None else tf.cond(when, copied, lambda: [old.read_value() for old, _ in pairs])

@@ -7,7 +7,7 @@ from polyrl.envs import EnvDriver, GymEnvironment, open_env
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete
+from gymnasium.spaces import Box, Dict, MultiBinary, MultiDiscrete
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from tiny_agents import make_agent
 from tiny_envs import ScheduleEnv, vector

@@ -54,9 +54,7 @@ def chain_model_fn(features, labels, mode):
 def test_numbers_of_states_are_counted_from_zero_also_the_last_of_an_episode(kind):
     env = {
         "single": NumberedChain(),
-        "vector": gymnasium.vector.SyncVectorEnv(
-            [NumberedChain] * 2, autoreset_mode=gymnasium.vector.AutoresetMode.SAME_STEP
-        ),
+        "vector": gymnasium.vector.SyncVectorEnv([NumberedChain] * 2, autoreset_mode=gymnasium.vector.AutoresetMode.SAME_STEP),
         "async": GymEnvironment("polyrl/NumberedChain-v0", 2, vectorization_mode="async"),
     }[kind]
     opened, owned = open_env(env)
@@ -140,9 +138,7 @@ def test_the_embedding_torso_takes_numbers_alone(state):
         embedding_mlp(5)("train", tf_keras.Input(state.shape[1:], dtype=state.dtype))
 
 
-@pytest.mark.parametrize(
-    "arguments", [{"num_states": 0}, {"num_states": 5, "dimension": 0}, {"num_states": 5, "units": [0]}]
-)
+@pytest.mark.parametrize("arguments", [{"num_states": 0}, {"num_states": 5, "dimension": 0}, {"num_states": 5, "units": [0]}])
 def test_the_embedding_torso_refuses_sizes_below_one(arguments):
     with pytest.raises(ValueError, match="must be at least 1"):
         embedding_mlp(**arguments)

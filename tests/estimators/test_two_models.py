@@ -81,7 +81,8 @@ def test_no_variable_is_shared(agent):
     trained = agent(model_fn)
     trained.train(schedule(), first_update=4, timesteps=8)
     owners = {
-        name: [part for key, part in trained._scope.parts.items() if key.startswith(f"{name}/")] for name in ("actor", "second")
+        name: [part for key, part in trained._scope.parts.items() if key.startswith(f"{name}/")]
+        for name in ("actor", "second")
     }
     found = []
     for owned in owners.values():

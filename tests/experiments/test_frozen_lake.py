@@ -17,7 +17,11 @@ SCRIPT = str(ROOT / "experiments" / "frozen_lake_dqn.py")
 
 def run(*flags: str, status: int = 0) -> str:
     done = subprocess.run(
-        [sys.executable, SCRIPT, "--noprogress", *flags], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300
+        [sys.executable, SCRIPT, "--noprogress", *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == status, done.stdout
     assert "Traceback" not in done.stdout
@@ -46,6 +50,7 @@ def test_the_optimum_that_the_script_names_is_that_of_dynamic_programming():
     assert "0.744" in Path(SCRIPT).read_text()
 
 
+@pytest.mark.slow
 def test_the_lake_that_is_not_slippery_is_learnt_to_the_optimum(tmp_path):
     """Six steps to the goal, always; then it acts by its policy with what the directory says."""
     where = f"--model_dir={tmp_path / 'run'}"
@@ -62,5 +67,5 @@ def test_the_lake_that_is_not_slippery_is_learnt_to_the_optimum(tmp_path):
 
 
 def test_a_backend_that_cannot_keep_the_ice_from_being_slippery_is_refused(tmp_path):
-    output = run(f"--model_dir={tmp_path / 'run'}", "--env_backend=envpool", status=1)
+    output = run(f"--model_dir={tmp_path / 'run'}", "--env_backend=envpool", "--noslippery", status=1)
     assert "--env_backend=envpool does not take ['is_slippery']" in output

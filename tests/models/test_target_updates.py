@@ -66,7 +66,9 @@ def test_a_tau_of_one_copies_bit_for_bit_and_is_the_default(dqn, scope, batch, n
 def test_the_bootstrap_is_the_mixed_networks(dqn, scope, batch, networks):
     """By hand: one linear layer without hidden ones, one update, then the target of the next."""
     arguments = {"graph_fn": lambda mode, inputs: layers.Flatten()(inputs["state"]), "dueling": None, "discount": 0.5}
-    model = dqn("train", scope, target_update_frequency=1, target_update_tau=0.25, optimizer_config=SGDConfig(0.1), **arguments)
+    model = dqn(
+        "train", scope, target_update_frequency=1, target_update_tau=0.25, optimizer_config=SGDConfig(0.1), **arguments
+    )
     features, labels = batch(done=np.zeros(6, np.float32))
     model(features, labels)
     before = networks.weights("online")
