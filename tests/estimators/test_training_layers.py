@@ -27,8 +27,9 @@ class Plain(System):
 
     def set_head(self, value: float) -> None:
         """The same number in each weight of the heads."""
-        for role in ("online", "target"):
-            for label, variable in self.part(role).labelled_variables().items():
+        networks = [part for name, part in self.scope.parts.items() if name in ("Model/online", "Model/target")]
+        for network in networks:
+            for label, variable in network.labelled_variables().items():
                 if label.startswith("advantage"):
                     variable.assign(tf.fill(variable.shape, value if "kernel" in label else 0.0))
 
@@ -39,9 +40,11 @@ def arguments(**others):
 
 
 @JIT
-def test_dropout_acts_in_the_update_and_not_in_the_bootstrap(jit):
+@pytest.mark.parametrize("use_target_graph", [True, False])
+def test_dropout_acts_in_the_update_and_not_in_the_bootstrap(jit, use_target_graph):
     """A16: q is the sum of four threes, 12; in training each is 6 or 0. The target is 12 in every update."""
-    system = Plain(model_fn_of("dqn", lambda mode, inputs: layers.Dropout(0.5)(inputs["state"]), **arguments(discount=1.0)))
+    given = arguments(discount=1.0, use_target_graph=use_target_graph)
+    system = Plain(model_fn_of("dqn", lambda mode, inputs: layers.Dropout(0.5)(inputs["state"]), **given))
     system.set_head(1.0)
     losses = system.run_compiled(jit, 1, False)
     # A row's error is 12 - 6 * (how many of four are kept): its square is 0, 36 or 144.
