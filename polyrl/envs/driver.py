@@ -11,7 +11,7 @@ from polyrl.envs.observations import MASK, as_features, kept_dtype, legal_action
 from polyrl.errors import NonFiniteError
 
 import numpy as np
-from gymnasium.spaces import Dict
+from gymnasium.spaces import Dict, Discrete
 from gymnasium.vector import VectorEnv
 
 
@@ -67,6 +67,8 @@ class EnvDriver:
         self._mask_observed = spaces.pop(MASK, None) is not None
         self._mask_in_info = False
         self._dtypes = {key: kept_dtype(part) for key, part in spaces.items()}
+        # Numbers are counted from 0, as the rows of an embedding are.
+        self._starts = {key: int(part.start) for key, part in spaces.items() if isinstance(part, Discrete) and part.start}
         self.num_actions = int(getattr(env.single_action_space, "n", 0))
         self._first_action = int(getattr(env.single_action_space, "start", 0))
         self._rewards = np.zeros(self.num_envs, np.float64)
@@ -132,10 +134,12 @@ class EnvDriver:
     def _observed(self, observation: Any, info: Mapping[str, Any], actions: np.ndarray | None) -> Any:
         """The states to go on from."""
         if not self._is_dict:
-            state: Any = self._checked("observation", observation, self._dtypes["state"], actions)
+            state: Any = self._checked(
+                "observation", observation, self._dtypes["state"], actions, self._starts.get("state", 0)
+            )
         else:
             state = {
-                key: self._checked(f"observation {key!r}", observation[key], dtype, actions)
+                key: self._checked(f"observation {key!r}", observation[key], dtype, actions, self._starts.get(key, 0))
                 for key, dtype in self._dtypes.items()
             }
         if self._mask_observed or MASK in info or self._mask_in_info:
@@ -152,8 +156,10 @@ class EnvDriver:
         finals = info["final_obs"]
         states = {key: values.copy() for key, values in as_features(following).items()}
         for key, dtype in self._dtypes.items():
+            start = self._starts.get(key, 0)
             for index in ended:
-                states[key][index] = finals[index][key] if self._is_dict else finals[index]
+                final = finals[index][key] if self._is_dict else finals[index]
+                states[key][index] = final - start if start else final
             name = f"final observation {key!r}" if self._is_dict else "final observation"
             states[key] = self._checked(name, states[key], dtype, actions)
         if MASK in states:
@@ -177,9 +183,11 @@ class EnvDriver:
             )
         return legal_actions(info.get(MASK), self.num_actions, self.num_envs, envs, when)
 
-    def _checked(self, name: str, values: np.ndarray, dtype: Any, actions: np.ndarray | None) -> np.ndarray:
-        """A copy in that dtype (environments reuse their buffers); refuses NaN and infinity."""
+    def _checked(self, name: str, values: np.ndarray, dtype: Any, actions: np.ndarray | None, start: int = 0) -> np.ndarray:
+        """A copy in that dtype (environments reuse their buffers), less `start`; refuses NaN and infinity."""
         values = np.array(values, dtype=dtype)
+        if start:
+            values -= dtype.type(start)
         # A sum is quicker, and finite if all are; it may overflow where they are.
         if values.dtype.kind == "f" and not math.isfinite(np.add.reduce(values, axis=None)) and not np.isfinite(values).all():
             index = int(np.argwhere(~np.isfinite(values))[0][0])

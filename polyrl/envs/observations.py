@@ -32,15 +32,16 @@ def split_columns(columns: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str,
 
 def check_observation_space(space: Space[Any], num_actions: int) -> None:
     """Refuses an observation space that no model here can serve, with a TypeError that says what would do."""
-    if isinstance(space, Box):
+    if isinstance(space, (Box, Discrete)):
         return
     if not isinstance(space, Dict):
         raise TypeError(
-            f"The observation space {space} is no Box; wrap the environment with gymnasium.wrappers.FlattenObservation."
+            f"The observation space {space} is neither a Box nor Discrete(n); wrap the environment with "
+            "gymnasium.wrappers.FlattenObservation."
         )
-    if not isinstance(space.get("state"), Box):
+    if not isinstance(space.get("state"), (Box, Discrete)):
         raise TypeError(
-            f"The observation space {space} has no Box under the key 'state'; rename its main part to 'state' with "
+            f"The observation space {space} has no Box or Discrete under the key 'state'; rename its main part to that with "
             "gymnasium.wrappers.TransformObservation, or make one Box of it all with gymnasium.wrappers.FlattenObservation."
         )
     for key, part in space.items():
@@ -63,13 +64,15 @@ def check_observation_space(space: Space[Any], num_actions: int) -> None:
 
 
 def kept_dtype(space: Space[Any]) -> np.dtype[Any]:
-    """The dtype in which observations are kept: that of the space, but float32 for float64.
+    """The dtype in which observations are kept: that of the space, but float32 for float64, and int32 for numbers of states.
 
     Raises:
         TypeError: for a space whose observations are no arrays.
     """
     if space.shape is None:
         raise TypeError(f"The observation space {space} has no shape.")
+    if isinstance(space, Discrete):
+        return np.dtype(np.int32)
     return np.dtype(np.float32) if space.dtype == np.float64 else np.dtype(space.dtype)
 
 

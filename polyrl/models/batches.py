@@ -17,7 +17,7 @@ NEXT_MASK = f"next_{masks.MASK}"
 
 
 def state_shape(num_states: int | Sequence[int]) -> tuple[int, ...]:
-    """`num_states` as a shape: an int is the size of a vector."""
+    """`num_states` as a shape: an int is the size of a vector, or of the range of state numbers."""
     sizes = list(num_states) if isinstance(num_states, Sequence) else [num_states]
     return tuple(check_int("num_states", size, minimum=1) for size in sizes)
 
@@ -40,8 +40,8 @@ def check_features(features: Any, shape: tuple[int, ...], num_actions: int) -> A
     Raises:
         KeyError: if they are a dict without `state`.
         TypeError: if `action_mask` is neither of bools nor of integers.
-        ValueError: if the state is not `[B, *shape]`, or `action_mask` not `[B, num_actions]`, or without a legal action in
-            one of its rows.
+        ValueError: if the state is not `[B, *shape]` or, with a shape `(n,)`, integers `[B]`, the numbers of states; if
+            `action_mask` is not `[B, num_actions]`, or without a legal action in one of its rows.
     """
     if isinstance(features, Mapping):
         if "state" not in features:
@@ -130,6 +130,7 @@ def reduce_window(labels: Mapping[str, tf.Tensor], gamma: float) -> dict[str, tf
 
 
 def _check_state(name: str, state: tf.Tensor, shape: tuple[int, ...]) -> None:
-    if state.shape.rank is not None and not state.shape[1:].is_compatible_with(shape):
-        wanted = ", ".join(map(str, shape))
-        raise ValueError(f"{name} has shape {tuple(state.shape)}; num_states asks for [batch, {wanted}].")
+    numbered = len(shape) == 1 and state.shape.rank == 1 and state.dtype.is_integer
+    if state.shape.rank is not None and not numbered and not state.shape[1:].is_compatible_with(shape):
+        wanted = ", ".join(["batch", *map(str, shape)])
+        raise ValueError(f"{name} has shape {tuple(state.shape)}; num_states asks for [{wanted}].")

@@ -8,7 +8,7 @@ from polyrl.envs.observations import split_columns
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, Tuple
+from gymnasium.spaces import Box, Dict, MultiBinary, MultiDiscrete, Tuple
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from masked_envs import MISSING, MaskedScheduleEnv, mask_of
 from tiny_envs import ScheduleEnv, vector
@@ -170,7 +170,7 @@ def test_masks_that_begin_after_the_reset_are_refused():
 
 SPACES = {
     "no state": (Dict(x=BOX), ["'state'", "FlattenObservation"]),
-    "state is a number": (Dict(state=Discrete(3)), ["no Box under the key 'state'"]),
+    "state is many numbers": (Dict(state=MultiDiscrete([2, 3])), ["no Box or Discrete under the key 'state'"]),
     "nested": (Dict(state=BOX, more=Dict(x=BOX)), ["'more'", "Box, Discrete, MultiBinary or MultiDiscrete"]),
     "tuple within": (Dict(state=BOX, more=Tuple([BOX])), ["'more'"]),
     "a name that is taken": (Dict(state=BOX, reward=BOX), ["'reward'", "rename"]),
