@@ -6,14 +6,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from polyrl.envs import EnvDriver
+from polyrl.envs.observations import as_features
 from polyrl.estimators.rollout_calls import RolloutCalls
 
 import numpy as np
 import tensorflow as tf
 
 
-def evaluate(calls: RolloutCalls, driver: EnvDriver, episodes: int, seeds: list[int]) -> dict[str, float]:
+def evaluate(calls: RolloutCalls, driver: EnvDriver, episodes: int) -> dict[str, float]:
     """Greedy episodes. Each environment gives a fixed share of them, so that short episodes do not count for more.
+
+    The driver has been reset.
 
     Returns:
         `mean_reward`, `std_reward`, `min_reward`, `max_reward`, `mean_ep_length`, the mean `loss` over the steps taken, and
@@ -24,8 +27,7 @@ def evaluate(calls: RolloutCalls, driver: EnvDriver, episodes: int, seeds: list[
     rewards, lengths, losses = [], [], []
     for metric in calls.metrics.values():
         metric.reset_state()
-    state = driver.reset(seeds)
-    actions = calls.greedy(state).numpy()
+    actions = calls.greedy(driver.state).numpy()
     while quota.any():
         transitions, finished = driver.step(actions)
         loss, following = calls.measure(transitions, driver.state)
@@ -56,15 +58,14 @@ def _numbers(name: str, result: Any) -> Iterator[tuple[str, float]]:
         yield from ((f"{name}_{index}", float(value)) for index, value in enumerate(values.ravel()))
 
 
-def predict(
-    calls: RolloutCalls, driver: EnvDriver, seeds: list[int], episodes: int | None, steps: int | None
-) -> Iterator[dict[str, Any]]:
+def predict(calls: RolloutCalls, driver: EnvDriver, episodes: int | None, steps: int | None) -> Iterator[dict[str, Any]]:
     """One dict for each step of each environment, until `episodes` have ended or `steps` were taken (both None: for ever).
 
     Holds the model's predictions for that row (what has no row for each state, as `support`, is given whole), and
-    `state`, `reward`, `done`, `truncated`, `episode` (its number, from 0), `env`, and `timestep` (within the episode).
+    `state` (with the other keys of a state that is a dict beside it), `reward`, `done`, `truncated`, `episode` (its number,
+    from 0), `env`, and `timestep` (within the episode). The driver has been reset.
     """
-    state = driver.reset(seeds)
+    state = driver.state
     batched = _batched(calls, state)
     number = list(range(driver.num_envs))
     timestep = [0] * driver.num_envs
@@ -77,7 +78,7 @@ def predict(
         for env in range(driver.num_envs):
             yield {
                 **{name: value[env] if name in batched else value for name, value in predictions.items()},
-                "state": transitions.state[env],
+                **{key: values[env] for key, values in as_features(transitions.state).items()},
                 "reward": float(transitions.reward[env]),
                 "done": bool(transitions.done[env]),
                 "truncated": env in over and over[env].truncated,
@@ -96,8 +97,8 @@ def predict(
         state = driver.state
 
 
-def _batched(calls: RolloutCalls, state: np.ndarray) -> set[str]:
+def _batched(calls: RolloutCalls, state: Any) -> set[str]:
     """Which predictions have one row for each state: those whose first dimension is the unknown batch size."""
-    row = tf.TensorSpec([None, *state.shape[1:]], tf.as_dtype(state.dtype))
+    row = tf.nest.map_structure(lambda values: tf.TensorSpec([None, *values.shape[1:]], values.dtype), state)
     outputs = calls.predict.get_concrete_function(row, tf.TensorSpec([], tf.int64)).structured_outputs
     return {name for name, spec in outputs.items() if spec.shape.rank and spec.shape[0] is None}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from polyrl import ops
+from polyrl.models import masks
 from polyrl.models.q_model import BaseQModel
 from polyrl.models.q_network import QModelSpec
 from polyrl.policies import BasePolicy, CategoricalQPolicy
@@ -73,7 +74,7 @@ class CategoricalDQNModel(BaseQModel):
             labels["reward"],
             discount,
             target.logits,
-            next_q_selector=online.q if self.double else None,
+            next_q_selector=online.q if self.double else target.q,
         )
 
     def _build_policy(self) -> BasePolicy:
@@ -82,6 +83,7 @@ class CategoricalDQNModel(BaseQModel):
             q_network=_LogitsNetwork(self),
             min_q_value=self.min_q_value,
             max_q_value=self.max_q_value,
+            observation_and_action_constraint_splitter=masks.splitter(self._inputs),
             temperature=self.temperature,
         )
 

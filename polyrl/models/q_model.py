@@ -15,7 +15,7 @@ from polyrl.configs import (
     OptimizerConfig,
     ScheduleConfig,
 )
-from polyrl.models import batches
+from polyrl.models import batches, masks
 from polyrl.models.base import BaseModel, GraphFn, check_type
 from polyrl.models.q_network import QModelSpec, QNetwork, check_tau
 from polyrl.models.q_summaries import q_summaries
@@ -39,10 +39,14 @@ class BaseQModel(BaseModel):
     factor on the bootstrap of this row, by default the model's) and `weights` `[B]` (importance weights). For n-step learning
     `reward`, `done` and optionally `truncated` are windows `[B, n]` of consecutive steps, reduced by the model's discount.
 
+    The features may hold `action_mask` `[B, A]`, bools or integers, nonzero where an action is legal; the labels then hold
+    `next_action_mask` `[B, A]`, of the next state. Illegal actions are never chosen, nor bootstrapped from. Other features are
+    for the torso; the label `next_<key>` is what the feature `key` is in the next state, by default the same.
+
     Args:
         mode: `'train'`, `'eval'` or `'infer'`.
         graph_fn: the torso, `graph_fn(mode, inputs) -> [B, features]`; see `BaseModel`. It gets the same structure that
-            the model is called with: the tensor, or the dict.
+            the model is called with: the tensor, or the dict (without `action_mask`).
         num_states: the shape of one state. An int n: a vector of n numbers, or where the states are integers `[B]`, how many
             states there are, numbered from 0.
         num_actions: number of actions.
@@ -132,12 +136,15 @@ class BaseQModel(BaseModel):
     def _build_td_loss(
         self, labels: Mapping[str, tf.Tensor], discount: tf.Tensor, target: QModelSpec, online: QModelSpec
     ) -> ops.LossOutput:
-        """The loss of each example; `target` and `online` are the two networks on the next state, `self._online` on this."""
+        """The loss of each example; `target` and `online` are the two networks on the next state, `self._online` on this.
+
+        With a mask the `q` of the first two is the lowest float32 for illegal actions.
+        """
         raise NotImplementedError
 
     def _build_policy(self) -> BasePolicy:
         """The policy that acts in PREDICT mode."""
-        return QPolicy(*self._policy_specs(), q_network=self._policy_network, temperature=self.temperature)
+        return QPolicy(*self._policy_specs(), self._policy_network, masks.splitter(self._inputs), self.temperature)
 
     # The steps of the template. -----------------------------------------------------------------------------------------
 
@@ -146,12 +153,14 @@ class BaseQModel(BaseModel):
 
         Raises:
             KeyError: for a missing `state`, `action`, `reward`, `done` or `next_state`.
-            ValueError: for a state that does not fit `num_states`, or labels that do not fit the states.
+            TypeError: for masks that are neither of bools nor of integers.
+            ValueError: for a state that does not fit `num_states`, labels that do not fit the states, or a mask that leaves no
+                legal action.
         """
-        features = batches.check_features(features, self.num_states)
+        features = batches.check_features(features, self.num_states, self.num_actions)
         if labels is None:
             return features, None
-        labels = batches.check_labels(labels, features, self.num_states)
+        labels = batches.check_labels(labels, features, self.num_states, self.num_actions)
         return features, batches.reduce_window(labels, self.discount) if batches.is_window(labels) else labels
 
     def _build_exploration(self) -> tf.Tensor:
@@ -164,11 +173,12 @@ class BaseQModel(BaseModel):
             step = TimeStep.restart(self._inputs, batch_size=tf.shape(self._online.q)[0])
             seed = self._scope.random_seed("prediction")
             return self._build_policy().action(step, seed=seed).action
+        mask = masks.split(self._inputs)[1]
         if self.mode == Modes.TRAIN and self._acting:
             self._exploration_rate = self._build_exploration()
             seed = self._scope.random_seed("exploration")
-            return ops.epsilon_greedy(self._online.q, self._exploration_rate, seed)
-        return tf.argmax(self._online.q, axis=1, output_type=tf.int32)
+            return ops.epsilon_greedy(self._online.q, self._exploration_rate, seed, mask)
+        return tf.argmax(ops.mask_values(self._online.q, mask), axis=1, output_type=tf.int32)
 
     def _build_graph_fn(self) -> Callable[[str, Any], QModelSpec]:
         """Returns the function from `(mode, inputs)` to a `QModelSpec`: the user's graph, then the heads."""
@@ -189,7 +199,7 @@ class BaseQModel(BaseModel):
         # A pass in training mode moves the averages of batch normalisation; they are put back, for the update to set.
         averages = network.model.non_trainable_variables if self._learning else []
         before = [variable.read_value() for variable in averages]
-        self._online = network(inputs, training=self._learning)
+        self._online = network(masks.network_inputs(inputs), training=self._learning)
         self._averages = [(variable, variable.read_value()) for variable in averages]
         for variable, value in zip(averages, before, strict=True):
             variable.assign(value)
@@ -199,11 +209,15 @@ class BaseQModel(BaseModel):
         """The TD loss of each example, and their weighted mean plus the torso's own regularisation losses."""
         network = self._train_graph()
         regularisation = network.model.losses if self._learning else []
-        next_inputs = batches.with_state(features, labels["next_state"])
+        next_inputs = masks.network_inputs(batches.next_features(features, labels))
         online = network(next_inputs)
         target = self._target_graph()(next_inputs) if self.use_target_graph else online
-        gamma = labels.get("discount", self.discount)
-        self._td = self._build_td_loss(labels, gamma * (1.0 - labels["done"]), target, online)
+        discount = labels.get("discount", self.discount) * (1.0 - labels["done"])
+        if batches.NEXT_MASK in labels:
+            mask = labels[batches.NEXT_MASK]
+            masks.check_legal(f"labels[{batches.NEXT_MASK!r}]", mask, discount > 0.0)
+            online, target = (spec._replace(q=ops.mask_values(spec.q, mask)) for spec in (online, target))
+        self._td = self._build_td_loss(labels, discount, target, online)
         # The one place where losses are weighted and averaged.
         weighted = self._td.loss * labels["weights"] if "weights" in labels else self._td.loss
         return self._td.loss, tf.add_n([tf.reduce_mean(weighted), *regularisation])
@@ -233,16 +247,20 @@ class BaseQModel(BaseModel):
         return q_summaries(
             self.summaries,
             state=batches.state_of(features),
-            activations=network.activations(features) if wanted else {},
+            activations=network.activations(masks.network_inputs(features)) if wanted else {},
             online=self._online,
             td=self._td,
             network=network,
             gradients=self._gradients,
             learning_rate=self._learning_rate(),
+            mask=masks.split(features)[1],
         )
 
     def _build_predictions(self, results: tf.Tensor, features: Any, labels: Any) -> dict[str, tf.Tensor]:
-        """`results` (the action) `[B]`, `q`, `a`, `v` where there is one, `graph_results`; with labels, `td_error` `[B]`."""
+        """`results` (the action) `[B]`, `q`, `a`, `v` where there is one, `graph_results`; with labels, `td_error` `[B]`.
+
+        `q` has what the network says of illegal actions, too.
+        """
         spec = self._online
         predictions = {"results": results, "graph_results": spec.graph_outputs, "a": spec.a, "q": spec.q}
         if spec.v is not None:
@@ -287,7 +305,8 @@ class BaseQModel(BaseModel):
 
     def _new_network(self, role: str) -> QNetwork:
         seed, _ = stream_seed(self._scope.seed, f"initialisation/{self.name}")
-        specs = tf.nest.map_structure(lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), self._inputs)
+        inputs = masks.network_inputs(self._inputs)
+        specs = tf.nest.map_structure(lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), inputs)
         return QNetwork(self._build_graph_fn(), specs, seed, f"{self.name}_{role}")
 
     def _trainable_variables(self) -> list[tf.Variable]:

@@ -1,19 +1,30 @@
 """Pure, batched, shape-checked functions: targets, losses, projections, returns. They know nothing of models."""
 
-from polyrl.ops.categorical import categorical_q_learning, expected_value, project_distribution, support
+from polyrl.ops.categorical import (
+    SMALLEST_RISK_LEVEL,
+    categorical_q_learning,
+    conditional_value_at_risk,
+    expected_value,
+    project_distribution,
+    support,
+)
 from polyrl.ops.exploration import epsilon_greedy, sample_categorical, uniform
+from polyrl.ops.masks import mask_values
 from polyrl.ops.returns import NStepReturn, n_step_return
 from polyrl.ops.targets import polyak_average
 from polyrl.ops.value import LossOutput, double_q_learning, dueling, q_learning, select_action, td_loss
 
 __all__ = [
+    "SMALLEST_RISK_LEVEL",
     "LossOutput",
     "NStepReturn",
     "categorical_q_learning",
+    "conditional_value_at_risk",
     "double_q_learning",
     "dueling",
     "epsilon_greedy",
     "expected_value",
+    "mask_values",
     "n_step_return",
     "polyak_average",
     "project_distribution",
