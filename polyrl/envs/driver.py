@@ -68,7 +68,7 @@ class EnvDriver:
         self._mask_in_info = False
         self._dtypes = {key: kept_dtype(part) for key, part in spaces.items()}
         # Numbers are counted from 0, as the rows of an embedding are.
-        self._starts = {key: int(part.start) for key, part in spaces.items() if isinstance(part, Discrete) and part.start}
+        self._firsts = {key: int(part.start) for key, part in spaces.items() if isinstance(part, Discrete) and part.start}
         self.num_actions = int(getattr(env.single_action_space, "n", 0))
         self._first_action = int(getattr(env.single_action_space, "start", 0))
         self._rewards = np.zeros(self.num_envs, np.float64)
@@ -134,12 +134,10 @@ class EnvDriver:
     def _observed(self, observation: Any, info: Mapping[str, Any], actions: np.ndarray | None) -> Any:
         """The states to go on from."""
         if not self._is_dict:
-            state: Any = self._checked(
-                "observation", observation, self._dtypes["state"], actions, self._starts.get("state", 0)
-            )
+            state: Any = self._checked("observation", self._counted("state", observation), self._dtypes["state"], actions)
         else:
             state = {
-                key: self._checked(f"observation {key!r}", observation[key], dtype, actions, self._starts.get(key, 0))
+                key: self._checked(f"observation {key!r}", self._counted(key, observation[key]), dtype, actions)
                 for key, dtype in self._dtypes.items()
             }
         if self._mask_observed or MASK in info or self._mask_in_info:
@@ -151,15 +149,17 @@ class EnvDriver:
             state = {**as_features(state), MASK: self._masks(observation, info, None, f"at step {self._steps}")}
         return state
 
+    def _counted(self, key: str, values: Any) -> Any:
+        """Observations as they are; those of a Discrete space that does not start at 0, less its start."""
+        return values - self._firsts[key] if key in self._firsts else values
+
     def _final(self, following: Any, ended: np.ndarray, cut: np.ndarray, info: Mapping[str, Any], actions: np.ndarray) -> Any:
         """The next states, those of the episodes that `ended` being their last; `cut` are those that did not terminate."""
         finals = info["final_obs"]
         states = {key: values.copy() for key, values in as_features(following).items()}
         for key, dtype in self._dtypes.items():
-            start = self._starts.get(key, 0)
             for index in ended:
-                final = finals[index][key] if self._is_dict else finals[index]
-                states[key][index] = final - start if start else final
+                states[key][index] = self._counted(key, finals[index][key] if self._is_dict else finals[index])
             name = f"final observation {key!r}" if self._is_dict else "final observation"
             states[key] = self._checked(name, states[key], dtype, actions)
         if MASK in states:
@@ -183,11 +183,9 @@ class EnvDriver:
             )
         return legal_actions(info.get(MASK), self.num_actions, self.num_envs, envs, when)
 
-    def _checked(self, name: str, values: np.ndarray, dtype: Any, actions: np.ndarray | None, start: int = 0) -> np.ndarray:
-        """A copy in that dtype (environments reuse their buffers), less `start`; refuses NaN and infinity."""
+    def _checked(self, name: str, values: np.ndarray, dtype: Any, actions: np.ndarray | None) -> np.ndarray:
+        """A copy in that dtype (environments reuse their buffers); refuses NaN and infinity."""
         values = np.array(values, dtype=dtype)
-        if start:
-            values -= dtype.type(start)
         # A sum is quicker, and finite if all are; it may overflow where they are.
         if values.dtype.kind == "f" and not math.isfinite(np.add.reduce(values, axis=None)) and not np.isfinite(values).all():
             index = int(np.argwhere(~np.isfinite(values))[0][0])

@@ -41,8 +41,8 @@ def check_observation_space(space: Space[Any], num_actions: int) -> None:
         )
     if not isinstance(space.get("state"), (Box, Discrete)):
         raise TypeError(
-            f"The observation space {space} has no Box or Discrete under the key 'state'; rename its main part to that with "
-            "gymnasium.wrappers.TransformObservation, or make one Box of it all with gymnasium.wrappers.FlattenObservation."
+            f"The observation space {space} has no Box and no Discrete(n) under the key 'state'; rename its main part to that "
+            "with gymnasium.wrappers.TransformObservation, or make one Box of it all with gymnasium.wrappers.FlattenObservation."
         )
     for key, part in space.items():
         if key in TAKEN or key.startswith(NEXT):
@@ -64,7 +64,7 @@ def check_observation_space(space: Space[Any], num_actions: int) -> None:
 
 
 def kept_dtype(space: Space[Any]) -> np.dtype[Any]:
-    """The dtype in which observations are kept: that of the space, but float32 for float64, and int32 for numbers of states.
+    """The dtype in which observations are kept: that of the space, but float32 for float64, and int32 for numbers.
 
     Raises:
         TypeError: for a space whose observations are no arrays.

@@ -40,8 +40,8 @@ def check_features(features: Any, shape: tuple[int, ...], num_actions: int) -> A
     Raises:
         KeyError: if they are a dict without `state`.
         TypeError: if `action_mask` is neither of bools nor of integers.
-        ValueError: if the state is not `[B, *shape]` or, with a shape `(n,)`, integers `[B]`, the numbers of states; if
-            `action_mask` is not `[B, num_actions]`, or without a legal action in one of its rows.
+        ValueError: if the state is not `[B, *shape]` (or, with a shape `(n,)`, integers `[B]`: the numbers of states), or
+            `action_mask` not `[B, num_actions]`, or without a legal action in one of its rows.
     """
     if isinstance(features, Mapping):
         if "state" not in features:

@@ -170,7 +170,7 @@ def test_masks_that_begin_after_the_reset_are_refused():
 
 SPACES = {
     "no state": (Dict(x=BOX), ["'state'", "FlattenObservation"]),
-    "state is many numbers": (Dict(state=MultiDiscrete([2, 3])), ["no Box or Discrete under the key 'state'"]),
+    "state is several numbers": (Dict(state=MultiDiscrete([3, 2])), ["no Box and no Discrete(n) under the key 'state'"]),
     "nested": (Dict(state=BOX, more=Dict(x=BOX)), ["'more'", "Box, Discrete, MultiBinary or MultiDiscrete"]),
     "tuple within": (Dict(state=BOX, more=Tuple([BOX])), ["'more'"]),
     "a name that is taken": (Dict(state=BOX, reward=BOX), ["'reward'", "rename"]),

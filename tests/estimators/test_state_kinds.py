@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary
 from tiny_agents import make_agent
 from tiny_envs import ScheduleEnv, vector
 
@@ -187,3 +187,32 @@ def test_images_stay_bytes_in_the_memory_and_in_what_the_model_gets(tmp_path, ji
     assert set(seen) == {tf.uint8}
     np.testing.assert_array_equal(state[1:4], following[0:3])
     assert state.numpy()[:12].max() > 200
+
+
+class NumberedAndMasked(NumberedChain):
+    """The chain with its room in a dict, which also says that nobody may leave the first room by action 0."""
+
+    observation_space = Dict(state=NumberedChain.observation_space, action_mask=MultiBinary(2))
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self._observation(), {}
+
+    def step(self, action):
+        assert (self._room, action) != (START, 0)
+        _, *rest = super().step(action)
+        return self._observation(), *rest
+
+    def _observation(self):
+        return {"state": self._room, "action_mask": np.array([self._room > START, True], np.int8)}
+
+
+def test_a_number_may_be_the_state_of_a_dict_with_a_mask():
+    env = NumberedAndMasked()
+    assert num_states_and_actions(env) == (LENGTH + 1, 2)
+    agent = make_agent(chain_model_fn, batch_size=8)
+    agent.train(env, first_update=8, timesteps=60)
+    state, following = agent.memory.columns["state"].numpy()[:60], agent.memory.columns["next_state"].numpy()[:60]
+    assert state.dtype == np.int32
+    assert set(state) | set(following) <= set(range(LENGTH + 1))
+    assert (following[state == 0] == 1).all()
