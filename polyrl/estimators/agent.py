@@ -92,6 +92,8 @@ class Agent:
         timesteps: int | None = None,
         max_timesteps: int | None = None,
         hooks: Sequence[Hook] = (),
+        *,
+        pretrain_updates: int = 0,
     ) -> TrainingResult:
         """Trains until a budget is used up or a hook asks for a stop; goes on from the newest checkpoint, if there is one.
 
@@ -110,9 +112,12 @@ class Agent:
             timesteps: environment steps from here on, summed over parallel environments.
             max_timesteps: environment steps in all.
             hooks: run after those that the agent attaches itself, and the model's `training_hooks`.
+            pretrain_updates: gradient updates on the memory's demonstrations alone, before the first environment step. They
+                count in `global_step`; a run that was interrupted in them goes on with those that are left.
 
         Raises:
-            ValueError: for budgets that are not positive or contradict each other, or a `first_update` below the batch size.
+            ValueError: for budgets that are not positive or contradict each other, a `first_update` below the batch size, or
+                `pretrain_updates` without demonstrations, or more of them than a run has done that is past pre-training.
             CheckpointMismatchError: if `model_dir` holds a checkpoint that does not fit.
             NonFiniteError: for NaN or infinity in observation, reward or loss.
         """
@@ -131,6 +136,11 @@ class Agent:
                 f"first_update={first_update} must be at least the memory's batch_size={self.memory.batch_size}: an update "
                 "needs a batch of environment steps."
             )
+        if check_int("pretrain_updates", pretrain_updates, minimum=0) and self.memory.demonstrations is None:
+            raise ValueError(
+                f"pretrain_updates={pretrain_updates} needs demonstrations in the memory, as UniformReplay(demonstrations="
+                "polyrl.demos.load('demos.npz')); this one has none."
+            )
         _hooks("hooks", hooks)
         check_same_params(self.model_dir, self.params.to_dict())
         # An error may have ended the last run with values that only its calls know; they come before those restored.
@@ -146,6 +156,11 @@ class Agent:
             self.memory.start_episodes()
             counters = (self._scope.global_step, self._scope.global_timestep, self._scope.global_episode)
             step, timestep, episode = (int(counter.numpy()) for counter in counters)
+            if timestep > 0 and step < pretrain_updates:
+                raise ValueError(
+                    f"pretrain_updates={pretrain_updates} come before the first environment step; the run in {self.model_dir} "
+                    f"has taken {timestep} after {step} updates. Use the number it began with, or another model_dir."
+                )
             budget = Budget.starting_from(step, timestep, episode, **budgets)
             run = TrainingRun(
                 loop=loop,
@@ -159,6 +174,7 @@ class Agent:
                 evaluate=self._evaluate,
                 writer=self._writer,
                 jit=self.config.jit,
+                pretrain_updates=pretrain_updates,
             )
             write_params(self.model_dir, self.params.to_dict(), dataclasses.asdict(self.config))
             result = run.execute()

@@ -4,7 +4,15 @@ from polyrl.ops.categorical import categorical_q_learning, expected_value, proje
 from polyrl.ops.exploration import epsilon_greedy, sample_categorical, uniform
 from polyrl.ops.returns import NStepReturn, n_step_return
 from polyrl.ops.targets import polyak_average
-from polyrl.ops.value import LossOutput, double_q_learning, dueling, q_learning, select_action, td_loss
+from polyrl.ops.value import (
+    LossOutput,
+    double_q_learning,
+    dueling,
+    large_margin_loss,
+    q_learning,
+    select_action,
+    td_loss,
+)
 
 __all__ = [
     "LossOutput",
@@ -14,6 +22,7 @@ __all__ = [
     "dueling",
     "epsilon_greedy",
     "expected_value",
+    "large_margin_loss",
     "n_step_return",
     "polyak_average",
     "project_distribution",

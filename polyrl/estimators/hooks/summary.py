@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 
 class SummaryHook(Hook):
-    """Writes scalars and histograms to the run's `model_dir`; the x-axis is `global_timestep` (environment steps).
+    """Writes scalars and histograms to the run's `model_dir`; the x-axis is `global_timestep` (environment steps), in pre-training
+    `global_step` (updates).
 
     See `Cadence` for the arguments.
     """
@@ -29,6 +30,13 @@ class SummaryHook(Hook):
     def begin(self, run: TrainingRun) -> None:
         self._cadence.start(run.timestep)
         self._started = time.monotonic()
+        self._mark(run)
+
+    def after_pretraining(self, run: TrainingRun) -> None:
+        if SummaryOptions.LOSS in run.summary_options:
+            with run.writer.as_default(step=run.step):
+                tf.summary.scalar("pretrain/loss", run.loss)
+        self._losses.clear()
         self._mark(run)
 
     def after_act(self, run: TrainingRun) -> None:
