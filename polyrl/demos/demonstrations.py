@@ -10,12 +10,12 @@ import numpy as np
 import tensorflow as tf
 
 
-class Episode(NamedTuple):
+class DemoEpisode(NamedTuple):
     """One demonstrated episode of `T` steps.
 
-    `observations` `[T + 1, ...]`, one more than there are steps: the last is the one after the last step. `actions` `[T]`, counted
-    from 0; `rewards` `[T]`. `terminated`: the environment's rules ended it, nothing follows. `truncated`: a limit did. An
-    episode with neither was cut off in recording, and bootstraps from its last observation as a truncated one does.
+    `observations` `[T + 1, ...]`: the last is the one after the last step. `actions` `[T]`, counted from 0; `rewards` `[T]`.
+    `terminated`: the environment's rules ended it, nothing follows. `truncated`: a limit did. An episode with neither was cut
+    off in recording, and bootstraps from its last observation as a truncated one does.
     """
 
     observations: np.ndarray
@@ -54,7 +54,7 @@ class Demonstrations:
         ValueError: for none, or for arrays that do not fit together, are not finite, or hold actions that are no integers.
     """
 
-    def __init__(self, episodes: Sequence[Episode], source: str = "demonstrations"):
+    def __init__(self, episodes: Sequence[DemoEpisode], source: str = "demonstrations"):
         if not episodes:
             raise ValueError(f"{source}: there are no episodes; at least one is needed.")
         self.source = source
@@ -119,20 +119,24 @@ class Demonstrations:
         return f"<{len(self.episodes)} demonstrations of {self.source}: {self.steps} transitions, mean reward {mean:.1f}>"
 
 
-def _checked(episode: Episode, name: str) -> Episode:
+def _checked(episode: DemoEpisode, name: str) -> DemoEpisode:
     observations, actions, rewards = (np.asarray(array) for array in episode[:3])
     if actions.ndim != 1 or not len(actions):
         raise ValueError(f"{name}: actions have shape {actions.shape}; asked for is [T], with at least one step.")
     if actions.dtype.kind not in "iu":
-        raise ValueError(f"{name}: actions are {actions.dtype.name}; the large-margin loss compares discrete actions, integers.")
+        raise ValueError(
+            f"{name}: actions are {actions.dtype.name}; the large-margin loss compares discrete actions, integers."
+        )
     if actions.min() < 0:
         raise ValueError(f"{name}: there is the action {actions.min()}; actions are counted from 0.")
     if rewards.shape != actions.shape:
-        raise ValueError(f"{name}: rewards have shape {rewards.shape}; asked for is one for each of the {len(actions)} actions.")
+        raise ValueError(
+            f"{name}: rewards have shape {rewards.shape}; asked for is one for each of the {len(actions)} actions."
+        )
     if len(observations) != len(actions) + 1:
         raise ValueError(
-            f"{name}: there are {len(observations)} observations for {len(actions)} actions; asked for is one more than actions: "
-            "the last is the one after the last step."
+            f"{name}: there are {len(observations)} observations for {len(actions)} actions; asked for is one more, "
+            "with the one after the last step."
         )
     if observations.dtype.kind == "f":
         observations = observations.astype(np.float32)
@@ -143,4 +147,4 @@ def _checked(episode: Episode, name: str) -> Episode:
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             step = int(np.argwhere(~np.isfinite(array))[0][0])
             raise ValueError(f"{name}: the {what} are not finite at step {step}.")
-    return Episode(observations, actions.astype(np.int32), rewards, bool(episode.terminated), bool(episode.truncated))
+    return DemoEpisode(observations, actions.astype(np.int32), rewards, bool(episode.terminated), bool(episode.truncated))

@@ -5,12 +5,11 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from polyrl.demos.demonstrations import Demonstrations, Episode
+from polyrl.demos.demonstrations import DemoEpisode, Demonstrations
 from polyrl.envs.backends import import_package
 
 import numpy as np
-from gymnasium import Env
-from gymnasium.spaces import Discrete
+from gymnasium.spaces import Discrete, Space
 
 _OTHERWISE = "an .npz file"
 
@@ -28,41 +27,49 @@ def load_minari(dataset_id: str) -> Demonstrations:
     except (FileNotFoundError, ValueError) as error:
         known = sorted(minari.list_local_datasets())
         raise FileNotFoundError(
-            f"There is no Minari dataset {dataset_id!r} on this machine; there are {known or 'none'}. polyrl downloads nothing: "
+            f"There is no Minari dataset {dataset_id!r} on this machine; there are {known or 'none'}. Nothing is downloaded; "
             f"fetch it with `minari download {dataset_id}`, or record one with scripts/record_demos.py."
         ) from error
     space = dataset.action_space
     if not isinstance(space, Discrete):
-        raise ValueError(f"The Minari dataset {dataset_id!r} has the action space {space}; a Q model learns from Discrete ones.")
+        raise ValueError(
+            f"The Minari dataset {dataset_id!r} has the action space {space}; a Q model learns from Discrete ones."
+        )
     return Demonstrations(
         [_episode(episode, int(space.start), dataset_id) for episode in dataset.iterate_episodes()],
         f"the Minari dataset {dataset_id!r}",
     )
 
 
-def save_minari(demonstrations: Demonstrations, dataset_id: str, env: Env, algorithm_name: str = "polyrl") -> None:
+def save_minari(
+    demonstrations: Demonstrations,
+    dataset_id: str,
+    observation_space: Space[Any],
+    action_space: Space[Any],
+    env_id: str | None = None,
+) -> None:
     """Makes a local Minari dataset of them; images are stored as they are, not as JPEG.
 
     Args:
         demonstrations: the episodes.
         dataset_id: a new name, as `'cartpole/expert-v0'`.
-        env: the environment they are of; its spaces and its spec go into the dataset.
-        algorithm_name: what has recorded them.
+        observation_space: of the environment they are of.
+        action_space: of the environment; their actions become its own, which may begin at another number than 0.
+        env_id: its gymnasium id, if it has one: whoever reads the dataset can make it again.
 
     Raises:
         ValueError: if there is such a dataset already, or the package `minari` is not installed.
     """
     minari = _minari(f"dataset_id={dataset_id!r}")
     check_new_minari(dataset_id)
-    start = int(getattr(env.action_space, "start", 0))
-    dtype = env.observation_space.dtype
+    start = int(getattr(action_space, "start", 0))
     buffers = []
     for index, episode in enumerate(demonstrations.episodes):
         ends = np.zeros([2, episode.steps], np.bool_)
         ends[0, -1] = episode.terminated
         ends[1, -1] = episode.truncated or not episode.terminated  # Minari's datasets know no third way to end.
         columns = {
-            "observations": list(episode.observations.astype(dtype)),
+            "observations": list(episode.observations.astype(observation_space.dtype)),
             "actions": list(episode.actions.astype(np.int64) + start),
             "rewards": episode.rewards.tolist(),
             "terminations": ends[0].tolist(),
@@ -72,7 +79,13 @@ def save_minari(demonstrations: Demonstrations, dataset_id: str, env: Env, algor
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # About the author, the licence and so on.
         minari.create_dataset_from_buffers(
-            dataset_id, buffers, env=env, algorithm_name=algorithm_name, jpeg_encoding=False
+            dataset_id,
+            buffers,
+            env=env_id,
+            observation_space=observation_space,
+            action_space=action_space,
+            algorithm_name="polyrl",
+            jpeg_encoding=False,
         )
 
 
@@ -88,7 +101,7 @@ def _minari(needed_by: str) -> Any:
     return import_package("minari", needed_by, "demos", _OTHERWISE)
 
 
-def _episode(data: Any, start: int, dataset_id: str) -> Episode:
+def _episode(data: Any, start: int, dataset_id: str) -> DemoEpisode:
     if not isinstance(data.observations, np.ndarray):
         raise ValueError(
             f"The Minari dataset {dataset_id!r} has observations that are no arrays, but {type(data.observations).__name__}; "
@@ -97,7 +110,7 @@ def _episode(data: Any, start: int, dataset_id: str) -> Episode:
     early = np.flatnonzero((np.asarray(data.terminations) | np.asarray(data.truncations))[:-1])
     if len(early):
         raise ValueError(
-            f"The Minari dataset {dataset_id!r}: episode {data.id} ends at step {early[0]}, but goes on to {len(data.rewards) - 1}."
+            f"The Minari dataset {dataset_id!r}: episode {data.id} ends at step {early[0]}, but goes on after it."
         )
     ends = bool(data.terminations[-1]), bool(data.truncations[-1])
-    return Episode(data.observations, np.asarray(data.actions) - start, data.rewards, *ends)
+    return DemoEpisode(data.observations, np.asarray(data.actions) - start, data.rewards, *ends)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
-from polyrl.demos.demonstrations import Demonstrations, Episode
+from polyrl.demos.demonstrations import DemoEpisode, Demonstrations
 
 import numpy as np
 
@@ -20,7 +22,7 @@ def save_npz(demonstrations: Demonstrations, path: str | os.PathLike[str]) -> No
         FileExistsError: if there is one already; it is left alone.
     """
     episodes = demonstrations.episodes
-    columns = {
+    columns: dict[str, Any] = {
         "lengths": np.array([episode.steps for episode in episodes], np.int64),
         "observations": np.concatenate([episode.observations for episode in episodes]),
         "actions": np.concatenate([episode.actions for episode in episodes]),
@@ -76,13 +78,13 @@ def load_npz(path: str | os.PathLike[str]) -> Demonstrations:
     for column, rows in wanted.items():
         if columns[column].ndim == 0 or len(columns[column]) != rows:
             raise ValueError(
-                f"{name}: {column} has shape {columns[column].shape}; the lengths of its {len(lengths)} episodes, {steps} steps "
-                f"in all, ask for {rows} rows."
+                f"{name}: {column} has shape {columns[column].shape}; its {len(lengths)} episodes of {steps} steps ask for "
+                f"{rows} rows."
             )
     begins = np.concatenate([[0], np.cumsum(lengths)])
     episodes = []
-    for index, (begin, end) in enumerate(zip(begins[:-1], begins[1:], strict=True)):
+    for index, (begin, end) in enumerate(itertools.pairwise(begins)):
         observations = columns["observations"][begin + index : end + index + 1]
         ends = bool(columns["terminated"][index]), bool(columns["truncated"][index])
-        episodes.append(Episode(observations, columns["actions"][begin:end], columns["rewards"][begin:end], *ends))
+        episodes.append(DemoEpisode(observations, columns["actions"][begin:end], columns["rewards"][begin:end], *ends))
     return Demonstrations(episodes, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from polyrl.demos import Demonstrations
 from polyrl.envs import EnvDriver, open_env
 from polyrl.envs.compiled import CompiledEnvironment
 from polyrl.envs.gym import EnvLike
@@ -260,6 +262,23 @@ class Agent:
         path = self.checkpoints.find(checkpoint)
         return self._predict(env, episodes, steps, path)
 
+    def record(self, env: EnvLike, episodes: int, checkpoint: str | os.PathLike[str] | None = None) -> Demonstrations:
+        """Plays greedy episodes, as `evaluate` does, and gives them as demonstrations.
+
+        Args:
+            env: as for `train`; its rewards are those that a learner will learn from.
+            episodes: how many.
+            checkpoint: `'latest'` (the default), `'best'`, or a checkpoint's path.
+
+        Raises:
+            NotTrainedError: if there is no such checkpoint.
+        """
+        check_int("episodes", episodes, minimum=1)
+        path = self.checkpoints.find(checkpoint)
+        with self._evaluation(env, episodes, path) as driver:
+            recorded = rollouts.record(self._rollouts, driver, episodes, self._seeds("recording", driver))
+        return Demonstrations(recorded, str(path))
+
     def act(self, state: Any, checkpoint: str | os.PathLike[str] | None = None) -> Any:
         """The action of PREDICT mode's policy for one state (an int) or a batch of states (int32 `[B]`)."""
         path = self.checkpoints.find(checkpoint)
@@ -288,19 +307,25 @@ class Agent:
 
     def _evaluate(self, env: EnvLike, episodes: int, name: str = "evaluation", path: Path | None = None) -> dict[str, float]:
         """Evaluates a checkpoint, or without a path the weights as they are; `name` is that of the random stream."""
+        with self._evaluation(env, episodes, path) as driver:
+            result = rollouts.evaluate(self._rollouts, driver, episodes, self._seeds(name, driver))
+        scope = self._scope
+        counters = {"step": scope.global_step, "timestep": scope.global_timestep, "episode": scope.global_episode}
+        return {**result, **{f"global_{kind}": int(counter.numpy()) for kind, counter in counters.items()}}
+
+    @contextlib.contextmanager
+    def _evaluation(self, env: EnvLike, episodes: int, path: Path | None) -> Iterator[EnvDriver]:
+        """The environments of an evaluation, with the weights of the checkpoint restored if there is a path."""
         vector, owned = open_env(env, num_envs=min(episodes, EVALUATION_ENVS))
         try:
             driver = EnvDriver(vector)
             self._rollouts.build_evaluation(driver.state, driver.num_actions)
             if path is not None:
                 self.checkpoints.restore_models(path, self._scope)
-            result = rollouts.evaluate(self._rollouts, driver, episodes, self._seeds(name, driver))
+            yield driver
         finally:
             if owned:
                 vector.close()
-        scope = self._scope
-        counters = {"step": scope.global_step, "timestep": scope.global_timestep, "episode": scope.global_episode}
-        return {**result, **{f"global_{kind}": int(counter.numpy()) for kind, counter in counters.items()}}
 
     def _writer(self, run: str = "") -> tf.summary.SummaryWriter:
         """The writer of a TensorBoard run below `model_dir`, one for each: TensorBoard follows one file in a directory."""

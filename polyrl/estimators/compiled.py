@@ -145,7 +145,7 @@ class TrainingCalls:
     def learn(self, updates: int) -> float:
         """Does so many updates, at least one, without a step of the environments; their mean loss."""
         if self._unroll:  # One by one: a long row of them would take minutes to compile.
-            one = (lambda: [self._build_update()], [])
+            one: Any = (lambda: [self._build_update()], [])
             return float(np.mean([self.compiled("update", lambda: one)()[0].numpy() for _ in range(updates)]))
         many = (lambda updates: [self.build_updates(updates)], [tf.TensorSpec([], tf.int32)])
         return float(self.compiled("updates", lambda: many)(tf.constant(updates))[0].numpy()) / updates

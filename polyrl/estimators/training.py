@@ -189,7 +189,9 @@ class TrainingRun:
         """Learns from the demonstrations, before anything else is in the memory; nothing if that has been done."""
         while self._stop_reason is None and self.timestep == 0 and self.step < self.pretrain_updates:
             # To the next multiple, so that an interruption moves no border of a call but its own.
-            updates = min(PRETRAIN_CHUNK - self.step % PRETRAIN_CHUNK, self.pretrain_updates - self.step, self._limits().updates)
+            updates = min(
+                PRETRAIN_CHUNK - self.step % PRETRAIN_CHUNK, self.pretrain_updates - self.step, self._limits().updates
+            )
             self._count(updates, self._calls.learn(updates))
             self._call("after_pretraining")
             spent = self.budget.reached(self.step, self.timestep, self.episode)

@@ -76,7 +76,9 @@ flags.DEFINE_integer("eval_episodes_while_training", 20, "Episodes of an evaluat
 flags.DEFINE_float("stop_at_reward", None, "Stop when an evaluation while training has at least this mean reward per episode.")
 flags.DEFINE_string("checkpoint", None, "What eval and infer read: best, latest or a path. Default: best if there is one.")
 flags.DEFINE_integer("infer_episodes", 5, "Episodes that --mode=infer plays.", lower_bound=1)
-flags.DEFINE_string("output", None, "File to which --mode=infer writes one JSON line per environment step.")
+flags.DEFINE_string(
+    "output", None, "File to which --mode=infer writes one JSON line per environment step; of record_demos.py, the .npz file."
+)
 flags.DEFINE_float(
     "temperature",
     0.0,

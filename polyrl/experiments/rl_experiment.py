@@ -93,9 +93,9 @@ class RLExperiment:
         self._throttle_secs = check_float("throttle_secs", throttle_secs, minimum=0.0)
 
     @property
-    def eval_env(self) -> EnvLike:
-        """What is evaluated and inferred on."""
-        return self._eval_env
+    def env(self) -> EnvLike:
+        """What is trained on."""
+        return self._env
 
     def train(self) -> TrainingResult:
         """Trains to the budget, without evaluations."""

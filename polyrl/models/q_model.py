@@ -147,7 +147,7 @@ class BaseQModel(BaseModel):
         """Checks the states' shape and converts the labels.
 
         Raises:
-            KeyError: for a missing `state`, `action`, `reward`, `done` or `next_state`; in TRAIN with `use_expert_demo`, `expert`.
+            KeyError: for a missing label; with `use_expert_demo` in TRAIN `expert` is one too.
             ValueError: for a state that does not fit `num_states`, or labels that do not fit the states.
         """
         features = batches.check_features(features, self.num_states)
@@ -200,7 +200,7 @@ class BaseQModel(BaseModel):
         return self._build_actions()
 
     def _build_loss(self, results: tf.Tensor, features: Any, labels: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        """The TD loss of each example, demonstrations' with the large-margin loss, and their weighted mean plus the torso's own
+        """The loss of each example (TD, and for demonstrations the large margin), and their weighted mean plus the torso's own
         regularisation losses.
         """
         network = self._train_graph()

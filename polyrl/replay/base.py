@@ -52,7 +52,9 @@ class Replay(tf.Module):
         self.n_step = check_int("n_step", n_step, minimum=1)
         self.frame_stack = None if frame_stack is None else check_int("frame_stack", frame_stack, minimum=1)
         if demonstrations is not None and not isinstance(demonstrations, Demonstrations):
-            raise TypeError(f"demonstrations={demonstrations!r} must be Demonstrations, as polyrl.demos.load(path) gives them.")
+            raise TypeError(
+                f"demonstrations={demonstrations!r} must be Demonstrations, as polyrl.demos.load(path) gives them."
+            )
         self.demonstrations = demonstrations
         self.num_envs = 0
         self.xla = True
@@ -67,7 +69,7 @@ class Replay(tf.Module):
             num_envs: how many environments run in lockstep, `N`. With `n_step` 1 and without `frame_stack` it plays no part.
 
         Raises:
-            ValueError: if the memory was built for other rows, or cannot be built for these, or the demonstrations are of others.
+            ValueError: if the memory was built for other rows, or it or the demonstrations do not fit these.
         """
         num_envs = check_int("num_envs", num_envs, minimum=1)
         if self._specs:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from polyrl.demos import Demonstrations
-from polyrl.demos.demonstrations import Episode
+from polyrl.demos.demonstrations import DemoEpisode
 from polyrl.replay.frames import FrameStorage
 from polyrl.replay.storage import Storage, Written
 from polyrl.replay.transitions import TransitionStorage
@@ -96,7 +96,9 @@ def store_demonstrations(
         # The windows of the last steps end with their episodes; more room than there are steps is for episodes too short.
         transitions = TransitionStorage(specs, max(demonstrations.steps, n_step), 1, n_step)
         for episode in episodes:
-            transitions.add({name: tf.constant(column) for name, column in episode.transitions().items() if _known(name, specs)})
+            transitions.add(
+                {name: tf.constant(column) for name, column in episode.transitions().items() if _known(name, specs)}
+            )
         return transitions, np.arange(demonstrations.steps)
     room = demonstrations.steps + len(episodes) + frame_stack + n_step
     frames = FrameStorage(specs, room, 1, n_step, frame_stack, xla)
@@ -108,7 +110,7 @@ def store_demonstrations(
     return frames, np.concatenate(places)
 
 
-def _add_one_by_one(frames: FrameStorage, episodes: Sequence[Episode], specs: Mapping[str, tf.TensorSpec]) -> None:
+def _add_one_by_one(frames: FrameStorage, episodes: Sequence[DemoEpisode], specs: Mapping[str, tf.TensorSpec]) -> None:
     """Frames are stored step by step: a step completes the one before."""
     scalar = tf.TensorSpec([], tf.float32)
     wanted = {"truncated": scalar, **specs}
@@ -126,7 +128,7 @@ def _add_one_by_one(frames: FrameStorage, episodes: Sequence[Episode], specs: Ma
         store({name: tf.constant(column) for name, column in episode.transitions().items()})
 
 
-def _check_stacks(frames: FrameStorage, episode: Episode, positions: np.ndarray, name: str) -> None:
+def _check_stacks(frames: FrameStorage, episode: DemoEpisode, positions: np.ndarray, name: str) -> None:
     """Rebuilding gives the same states, or they are no stacks of frames."""
     for begin in range(0, len(positions), 256):
         batch = frames.gather(tf.constant(positions[begin : begin + 256]))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class CheckpointHook(Hook):
-    """Requests a checkpoint every so many environment steps or seconds, and when pre-training is done; the run writes it at the
+    """Requests a checkpoint every so many environment steps or seconds, and after pre-training; the run writes it at the
     iteration's end.
 
     See `Cadence` for the arguments.

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 
 class SummaryHook(Hook):
-    """Writes scalars and histograms to the run's `model_dir`; the x-axis is `global_timestep` (environment steps), in pre-training
-    `global_step` (updates).
+    """Writes scalars and histograms to the run's `model_dir`; the x-axis is `global_timestep` (environment steps).
+
+    Of pre-training it writes the loss alone, as it goes; there the x-axis is `global_step` (updates).
 
     See `Cadence` for the arguments.
     """
