@@ -147,7 +147,8 @@ class BaseQModel(BaseModel):
         """Checks the states' shape and converts the labels.
 
         Raises:
-            KeyError: for a missing label; with `use_expert_demo` in TRAIN `expert` is one too.
+            KeyError: for a missing `state`, `action`, `reward`, `done` or `next_state`, or an `expert` that learning with
+                `use_expert_demo` asks for.
             ValueError: for a state that does not fit `num_states`, or labels that do not fit the states.
         """
         features = batches.check_features(features, self.num_states)
