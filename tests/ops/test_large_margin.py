@@ -56,9 +56,9 @@ def test_it_is_the_same_eagerly_traced_and_compiled(mode):
 
 def test_shapes_that_would_broadcast_are_refused():
     data = transitions(0)
-    with pytest.raises(ValueError, match="^action has shape"):
+    with pytest.raises(ValueError, match=r"^action has shape"):
         ops.large_margin_loss(data.q, data.action[:, tf.newaxis])
-    with pytest.raises(ValueError, match="^q has shape"):
+    with pytest.raises(ValueError, match=r"^q has shape"):
         ops.large_margin_loss(data.q[0], data.action)
     with pytest.raises(ValueError, match="action has shape"):
         ops.large_margin_loss(data.q, data.action[:1])
