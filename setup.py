@@ -12,6 +12,8 @@ VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "polyrl" / "__init__.py").
 ATARI = ["ale-py>=0.12.1", "opencv-python-headless>=4.8"]
 # An extra of its own: it takes 750 MB, and there is none for Python 3.10.
 ENVPOOL = ["envpool>=1.2; python_version >= '3.11'"]
+# 0.5.4 is the first that can keep images as they are; pillow it imports without asking for it.
+DEMOS = ["minari[hdf5]>=0.5.4", "pillow>=10"]
 
 setup(
     name="polyrl",
@@ -39,10 +41,12 @@ setup(
         "box2d": ["gymnasium[box2d]"],
         "mujoco": ["gymnasium[mujoco]"],
         "envpool": ENVPOOL,
+        "demos": DEMOS,
         "video": ["gymnasium[other]"],
         "dev": [
             *ATARI,
             *ENVPOOL,
+            *DEMOS,
             "pytest>=8",
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.5",

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from polyrl.configs import MetricConfig
+from polyrl.demos import DemoEpisode, Demonstrations
 from polyrl.envs import GymEnvironment
 from polyrl.estimators import Agent, RunConfig
 from polyrl.models import CategoricalDQNModel, DQNModel
@@ -69,21 +70,26 @@ def written(directory: Path) -> set[str]:
     return tags
 
 
-def train(model_dir: Path, model, env) -> Agent:
+def train(model_dir: Path, model, env, demonstrations=None) -> Agent:
     agent = Agent(
         lambda features, labels, mode: model(mode)(features, labels),
-        UniformReplay(100, 4),
+        UniformReplay(100, 4, demonstrations=demonstrations),
         model_dir,
         RunConfig(save_summary_timesteps=10, jit="off", max_overhead=None),
     )
-    agent.train(env, first_update=4, timesteps=40)
+    agent.train(env, first_update=4, timesteps=40, pretrain_updates=0 if demonstrations is None else 10)
     return agent
+
+
+def demonstrations() -> Demonstrations:
+    episode = DemoEpisode(np.zeros([6, 4]), np.zeros(5, int), np.ones(5), terminated=True, truncated=False)
+    return Demonstrations([episode])
 
 
 def c51(summaries):
     metric = MetricConfig("Mean", prediction="td_error", name=METRIC)
     return lambda mode: CategoricalDQNModel(
-        mode, mlp([8]), 4, 2, num_atoms=5, eval_metrics_config=[metric], summaries=summaries
+        mode, mlp([8]), 4, 2, num_atoms=5, eval_metrics_config=[metric], summaries=summaries, use_expert_demo=True
     )
 
 
@@ -97,7 +103,7 @@ def picture_model(mode: str) -> DQNModel:
 
 def test_tags_written_are_the_tags_documented(tmp_path: Path) -> None:
     env = GymEnvironment("CartPole-v1")
-    agent = train(tmp_path / "c51", c51("all"), env)
+    agent = train(tmp_path / "c51", c51("all"), env, demonstrations())
     agent.evaluate(env, episodes=2)
     train(tmp_path / "image", picture_model, ImageEnv())
     tags = written(tmp_path / "c51") | written(tmp_path / "c51" / "eval") | written(tmp_path / "image")
@@ -106,7 +112,7 @@ def test_tags_written_are_the_tags_documented(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("group", SummaryOptions.DEFAULT)
 def test_each_group_alone_gives_its_panels_and_only_them(tmp_path: Path, group: str) -> None:
-    train(tmp_path, c51([group]), GymEnvironment("CartPole-v1"))
+    train(tmp_path, c51([group]), GymEnvironment("CartPole-v1"), demonstrations())
     wanted = {tag for tag, of in documented().items() if of == group}
     always = {tag for tag, of in documented().items() if of == "always" and not tag.startswith("eval/")}
     assert written(tmp_path) == wanted | always

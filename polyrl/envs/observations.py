@@ -42,7 +42,7 @@ def check_observation_space(space: Space[Any], num_actions: int) -> None:
     if not isinstance(space.get("state"), (Box, Discrete)):
         raise TypeError(
             f"The observation space {space} has no Box and no Discrete(n) under the key 'state'; rename its main part to that "
-            "with gymnasium.wrappers.TransformObservation, or make one Box of it all with gymnasium.wrappers.FlattenObservation."
+            "with gymnasium.wrappers.TransformObservation, or make one Box of it all with its FlattenObservation."
         )
     for key, part in space.items():
         if key in TAKEN or key.startswith(NEXT):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from polyrl.demos import Demonstrations
 from polyrl.envs import EnvDriver, open_env
 from polyrl.envs.compiled import CompiledEnvironment
 from polyrl.envs.gym import EnvLike
@@ -92,6 +94,8 @@ class Agent:
         timesteps: int | None = None,
         max_timesteps: int | None = None,
         hooks: Sequence[Hook] = (),
+        *,
+        pretrain_updates: int = 0,
     ) -> TrainingResult:
         """Trains until a budget is used up or a hook asks for a stop; goes on from the newest checkpoint, if there is one.
 
@@ -110,9 +114,12 @@ class Agent:
             timesteps: environment steps from here on, summed over parallel environments.
             max_timesteps: environment steps in all.
             hooks: run after those that the agent attaches itself, and the model's `training_hooks`.
+            pretrain_updates: gradient updates on the memory's demonstrations alone, before the first environment step. They
+                count in `global_step`; a run that was interrupted in them goes on with those that are left.
 
         Raises:
-            ValueError: for budgets that are not positive or contradict each other, or a `first_update` below the batch size.
+            ValueError: for budgets that are not positive or contradict each other, a `first_update` below the batch size, or
+                `pretrain_updates` without demonstrations, or more of them than a run has done that is past pre-training.
             CheckpointMismatchError: if `model_dir` holds a checkpoint that does not fit.
             NonFiniteError: for NaN or infinity in observation, reward or loss.
         """
@@ -131,6 +138,11 @@ class Agent:
                 f"first_update={first_update} must be at least the memory's batch_size={self.memory.batch_size}: an update "
                 "needs a batch of environment steps."
             )
+        if check_int("pretrain_updates", pretrain_updates, minimum=0) and self.memory.demonstrations is None:
+            raise ValueError(
+                f"pretrain_updates={pretrain_updates} needs demonstrations in the memory, as UniformReplay(demonstrations="
+                "polyrl.demos.load('demos.npz')); this one has none."
+            )
         _hooks("hooks", hooks)
         check_same_params(self.model_dir, self.params.to_dict())
         # An error may have ended the last run with values that only its calls know; they come before those restored.
@@ -148,6 +160,11 @@ class Agent:
             self.memory.start_episodes()
             counters = (self._scope.global_step, self._scope.global_timestep, self._scope.global_episode)
             step, timestep, episode = (int(counter.numpy()) for counter in counters)
+            if timestep > 0 and step < pretrain_updates:
+                raise ValueError(
+                    f"pretrain_updates={pretrain_updates} come before the first environment step; the run in {self.model_dir} "
+                    f"has taken {timestep} after {step} updates. Use the number it began with, or another model_dir."
+                )
             budget = Budget.starting_from(step, timestep, episode, **budgets)
             run = TrainingRun(
                 loop=loop,
@@ -161,6 +178,7 @@ class Agent:
                 evaluate=self._evaluate,
                 writer=self._writer,
                 jit=self.config.jit,
+                pretrain_updates=pretrain_updates,
             )
             write_params(self.model_dir, self.params.to_dict(), dataclasses.asdict(self.config))
             result = run.execute()
@@ -246,6 +264,23 @@ class Agent:
         path = self.checkpoints.find(checkpoint)
         return self._predict(env, episodes, steps, path)
 
+    def record(self, env: EnvLike, episodes: int, checkpoint: str | os.PathLike[str] | None = None) -> Demonstrations:
+        """Plays greedy episodes, as `evaluate` does, and gives them as demonstrations.
+
+        Args:
+            env: as for `train`; its rewards are those that a learner will learn from.
+            episodes: how many.
+            checkpoint: `'latest'` (the default), `'best'`, or a checkpoint's path.
+
+        Raises:
+            NotTrainedError: if there is no such checkpoint.
+        """
+        check_int("episodes", episodes, minimum=1)
+        path = self.checkpoints.find(checkpoint)
+        with self._evaluation(env, episodes, "recording", path) as driver:
+            recorded = rollouts.record(self._rollouts, driver, episodes)
+        return Demonstrations(recorded, str(path))
+
     def act(self, state: Any, checkpoint: str | os.PathLike[str] | None = None) -> Any:
         """The action of PREDICT mode's policy for one state (an int) or a batch of states (int32 `[B]`).
 
@@ -273,6 +308,15 @@ class Agent:
 
     def _evaluate(self, env: EnvLike, episodes: int, name: str = "evaluation", path: Path | None = None) -> dict[str, float]:
         """Evaluates a checkpoint, or without a path the weights as they are; `name` is that of the random stream."""
+        with self._evaluation(env, episodes, name, path) as driver:
+            result = rollouts.evaluate(self._rollouts, driver, episodes)
+        scope = self._scope
+        counters = {"step": scope.global_step, "timestep": scope.global_timestep, "episode": scope.global_episode}
+        return {**result, **{f"global_{kind}": int(counter.numpy()) for kind, counter in counters.items()}}
+
+    @contextlib.contextmanager
+    def _evaluation(self, env: EnvLike, episodes: int, name: str, path: Path | None) -> Iterator[EnvDriver]:
+        """The environments of an evaluation, just reset, with the weights of the checkpoint restored if there is a path."""
         vector, owned = open_env(env, num_envs=min(episodes, EVALUATION_ENVS))
         try:
             driver = EnvDriver(vector)
@@ -280,13 +324,10 @@ class Agent:
             self._rollouts.build_evaluation(state, driver.num_actions)
             if path is not None:
                 self.checkpoints.restore_models(path, self._scope)
-            result = rollouts.evaluate(self._rollouts, driver, episodes)
+            yield driver
         finally:
             if owned:
                 vector.close()
-        scope = self._scope
-        counters = {"step": scope.global_step, "timestep": scope.global_timestep, "episode": scope.global_episode}
-        return {**result, **{f"global_{kind}": int(counter.numpy()) for kind, counter in counters.items()}}
 
     def _writer(self, run: str = "") -> tf.summary.SummaryWriter:
         """The writer of a TensorBoard run below `model_dir`, one for each: TensorBoard follows one file in a directory."""

@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 from tf_keras.optimizers import Optimizer
 
-_NAME = re.compile(r"^ckpt-(\d+)$")
+_NAME = re.compile(r"^ckpt-(\d+)(?:-(\d+))?$")
 _STATE = "state.json"
 _VARIABLES = "variables"
 
@@ -30,7 +30,8 @@ class CheckpointManager:
         model_dir/best/ckpt-<timestep>/          the models alone, of the best evaluation so far
 
     Each holds TensorFlow's files and `state.json` (counters, hooks' states, shapes, the score). It is written under another
-    name first and renamed when complete, so that a crash leaves the older ones as they were. Timesteps are environment steps.
+    name first and renamed when complete, so that a crash leaves the older ones as they were. Timesteps are environment steps;
+    before the first of them, in pre-training, the updates follow: `ckpt-<timestep>-<updates>`.
     """
 
     def __init__(self, model_dir: str | os.PathLike[str], keep_max: int):
@@ -144,7 +145,7 @@ class CheckpointManager:
         state: Mapping[str, Any],
         replace: bool = False,
     ) -> Path:
-        final = directory / f"ckpt-{int(scope.global_timestep.numpy()):09d}"
+        final = directory / _name(int(scope.global_timestep.numpy()), int(scope.global_step.numpy()))
         if (final / _STATE).is_file() and not replace:
             return final
         for name, variable in _network_variables(scope).items():
@@ -171,7 +172,11 @@ def read_state(path: Path) -> dict[str, Any]:
 def _checkpoints(directory: Path) -> list[Path]:
     """Complete checkpoints, oldest first."""
     found = [path for path in directory.glob("ckpt-*") if _NAME.match(path.name) and (path / _STATE).is_file()]
-    return sorted(found, key=lambda path: int(path.name.split("-")[1]))
+    return sorted(found, key=lambda path: [int(number or 0) for number in _NAME.findall(path.name)[0]])
+
+
+def _name(timestep: int, step: int) -> str:
+    return f"ckpt-{timestep:09d}" if timestep > 0 or step == 0 else f"ckpt-{timestep:09d}-{step:09d}"
 
 
 def _network_variables(scope: Scope) -> dict[str, tf.Variable]:

@@ -70,6 +70,8 @@ class TrainingCalls:
         self._act.get_concrete_function(states)
         self._model_fn.check_num_actions(num_actions)
         scalar, action = tf.TensorSpec([], tf.float32), tf.TensorSpec([], tf.int32)
+        if self._memory.demonstrations is not None:
+            self._memory.demonstrations.check(state, num_actions)
         self._memory.xla = self._scope.xla
         self._memory.build(Transitions(state, action, scalar, scalar, scalar, state).columns(), num_envs)
         tf.function(self._build_update, autograph=False).get_concrete_function()
@@ -142,6 +144,14 @@ class TrainingCalls:
     def act(self, state: Any) -> np.ndarray:
         """The exploring actions int32 `[N]` for `state` `[N, ...]` (or a dict); the variables must be up to date."""
         return self._act(tf.nest.map_structure(tf.constant, state))[0].numpy()
+
+    def learn(self, updates: int) -> float:
+        """Does so many updates, at least one, without a step of the environments; their mean loss."""
+        if self._unroll:  # One by one: a long row of them would take minutes to compile.
+            one: Any = (lambda: [self._build_update()], [])
+            return float(np.mean([self.compiled("update", lambda: one)()[0].numpy() for _ in range(updates)]))
+        many = (lambda updates: [self.build_updates(updates)], [tf.TensorSpec([], tf.int32)])
+        return float(self.compiled("updates", lambda: many)(tf.constant(updates))[0].numpy()) / updates
 
     def pull(self) -> None:
         """Takes over what was assigned to variables besides the calls."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from polyrl.demos import DemoEpisode
 from polyrl.envs import EnvDriver
 from polyrl.envs.observations import as_features
 from polyrl.estimators.rollout_calls import RolloutCalls
@@ -56,6 +57,36 @@ def _numbers(name: str, result: Any) -> Iterator[tuple[str, float]]:
         yield name, float(values)
     else:
         yield from ((f"{name}_{index}", float(value)) for index, value in enumerate(values.ravel()))
+
+
+def record(calls: RolloutCalls, driver: EnvDriver, episodes: int) -> list[DemoEpisode]:
+    """Greedy episodes with all that happened in them, a fixed share from each environment, as in `evaluate`.
+
+    Raises:
+        TypeError: for states that are dicts, or have masks of legal actions.
+    """
+    if isinstance(driver.state, dict):
+        raise TypeError(
+            f"The states are dicts of {sorted(driver.state)}; demonstrations hold an array for each state. Use an environment "
+            "without masks that observes a Box or a Discrete."
+        )
+    quota = np.full(driver.num_envs, episodes // driver.num_envs)
+    quota[: episodes % driver.num_envs] += 1
+    recorded: list[DemoEpisode] = []
+    running: list[list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = [[] for _ in range(driver.num_envs)]
+    firsts = [driver.state[env] for env in range(driver.num_envs)]
+    while quota.any():
+        transitions, _ = driver.step(calls.greedy(driver.state).numpy())
+        for env in np.flatnonzero(quota):
+            running[env].append((transitions.next_state[env], transitions.action[env], transitions.reward[env]))
+            terminated, truncated = transitions.done[env] > 0.0, transitions.truncated[env] > 0.0
+            if terminated or truncated:
+                following, actions, rewards = (np.array(column) for column in zip(*running[env], strict=True))
+                observations = np.concatenate([firsts[env][np.newaxis], following])
+                recorded.append(DemoEpisode(observations, actions, rewards, bool(terminated), bool(truncated)))
+                running[env], firsts[env] = [], driver.state[env]
+                quota[env] -= 1
+    return recorded
 
 
 def predict(calls: RolloutCalls, driver: EnvDriver, episodes: int | None, steps: int | None) -> Iterator[dict[str, Any]]:

@@ -34,6 +34,9 @@ logger = logging.getLogger("polyrl")
 WINDOW = 100
 """Episodes that the rolling statistics look back on."""
 
+PRETRAIN_CHUNK = 100
+"""Updates of one call in pre-training: hooks and signals are waited for that long."""
+
 _UNLIMITED = 2**62
 
 
@@ -61,6 +64,7 @@ class TrainingRun:
         exploration_rate: the last one used; NaN if the model has none.
         episodes: the last 100 episodes.
         last_evaluation: result of the last evaluation, or None.
+        pretrain_updates: gradient updates before the first environment step.
         checkpoint_seconds: how long the last checkpoint took to write.
     """
 
@@ -78,6 +82,7 @@ class TrainingRun:
         evaluate: Callable[[EnvLike, int], dict[str, float]],
         writer: Callable[[], tf.summary.SummaryWriter],
         jit: str,
+        pretrain_updates: int = 0,
     ):
         self.checkpoints = checkpoints
         self.model_dir = checkpoints.model_dir
@@ -100,6 +105,7 @@ class TrainingRun:
             phase: [hook for hook in self._hooks if getattr(type(hook), phase) is not getattr(Hook, phase)] for phase in PHASES
         }
         self._evaluate, self._writer, self._jit = evaluate, writer, jit
+        self.pretrain_updates = pretrain_updates
         self._stop_reason: str | None = None
         self._signal: int | None = None
         self._wants_checkpoint = False
@@ -168,6 +174,8 @@ class TrainingRun:
                     self.request_stop(spent)
                 if self._stop_reason is None:
                     self._compile(self._uses_xla())
+                    self._pretrain()
+                if self._stop_reason is None:
                     self.actions = self._loop.start(self.timestep)
                 while self._stop_reason is None:
                     self._iterate()
@@ -177,6 +185,22 @@ class TrainingRun:
                 path = self._save()
         assert self._stop_reason is not None
         return TrainingResult(self.step, self.timestep, self.episode, self._stop_reason, self._signal, path)
+
+    def _pretrain(self) -> None:
+        """Learns from the demonstrations, before anything else is in the memory; nothing if that has been done."""
+        while self._stop_reason is None and self.timestep == 0 and self.step < self.pretrain_updates:
+            # To the next multiple, so that an interruption moves no border of a call but its own.
+            updates = min(
+                PRETRAIN_CHUNK - self.step % PRETRAIN_CHUNK, self.pretrain_updates - self.step, self._limits().updates
+            )
+            self._count(updates, self._calls.learn(updates))
+            self._call("after_pretraining")
+            spent = self.budget.reached(self.step, self.timestep, self.episode)
+            if spent is not None:
+                self.request_stop(spent)
+            if self._wants_checkpoint:
+                self._save()
+        self._sync()
 
     def _sync(self) -> None:
         """Brings all variables up to date with the run."""
@@ -192,7 +216,8 @@ class TrainingRun:
 
     def _uses_xla(self) -> bool:
         """Whether to run with XLA: by the updates done alone, so that a resumed run computes as one never interrupted."""
-        return self._jit == "on" or (self._jit == "auto" and self.step >= self._loop.xla_from)
+        updates = max(self.step, self.pretrain_updates)  # Those that are known to come count too.
+        return self._jit == "on" or (self._jit == "auto" and updates >= self._loop.xla_from)
 
     def _compile(self, xla: bool) -> None:
         self._sync()

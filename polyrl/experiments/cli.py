@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from polyrl.configs import AdamConfig, DecayExplorationConfig, ExplorationConfig, OptimizerConfig
+from polyrl.demos import load
 from polyrl.envs import EnvpoolEnvironment, GymEnvironment
 from polyrl.envs.gym import EnvLike
 from polyrl.errors import NonFiniteError
@@ -29,6 +30,10 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 FLAGS = flags.FLAGS
+
+TRAINING_MODES = ("train", "train_and_eval", "continuous_train_and_eval")
+
+logger = logging.getLogger("polyrl")
 
 # The run. ---------------------------------------------------------------------------------------------------------------
 flags.DEFINE_enum(
@@ -71,7 +76,9 @@ flags.DEFINE_integer("eval_episodes_while_training", 20, "Episodes of an evaluat
 flags.DEFINE_float("stop_at_reward", None, "Stop when an evaluation while training has at least this mean reward per episode.")
 flags.DEFINE_string("checkpoint", None, "What eval and infer read: best, latest or a path. Default: best if there is one.")
 flags.DEFINE_integer("infer_episodes", 5, "Episodes that --mode=infer plays.", lower_bound=1)
-flags.DEFINE_string("output", None, "File to which --mode=infer writes one JSON line per environment step.")
+flags.DEFINE_string(
+    "output", None, "File to which --mode=infer writes one JSON line per environment step; of record_demos.py, the .npz file."
+)
 flags.DEFINE_float(
     "temperature",
     0.0,
@@ -122,6 +129,36 @@ flags.DEFINE_enum("dueling", "mean", ["mean", "max", "naive", "none"], "How adva
 flags.DEFINE_float("clip_gradients", 10.0, "Largest global norm of the gradients; 0 does not clip.", lower_bound=0.0)
 flags.DEFINE_float("clip_embed_gradients", 0.1, "Largest norm of each embedding's gradient; 0 does not clip.", lower_bound=0.0)
 
+# Demonstrations. --------------------------------------------------------------------------------------------------------
+flags.DEFINE_string(
+    "demos",
+    None,
+    "Demonstrations to learn from with the large-margin loss: an .npz file, or the id of a Minari dataset on this machine.",
+)
+flags.DEFINE_integer(
+    "pretrain_updates", 0, "Gradient updates on the demonstrations before the first environment step.", lower_bound=0
+)
+flags.DEFINE_float(
+    "demo_share",
+    0.25,
+    "Part of each batch that demonstrations make up; with --prioritized their priorities decide that.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+)
+flags.DEFINE_float(
+    "demo_priority",
+    1.0,
+    "With --prioritized: added to the priorities of demonstrations, in units of the TD error.",
+    lower_bound=1e-6,
+)
+flags.DEFINE_float(
+    "expert_margin",
+    0.8,
+    "By how much the expert's action has to be better than the others, in units of the action values.",
+    lower_bound=0.0,
+)
+flags.DEFINE_float("expert_weight", 1.0, "Weight of the large-margin loss beside the TD loss.", lower_bound=0.0)
+
 HYPER_PARAMETERS = (
     "seed",
     "num_envs",
@@ -144,6 +181,12 @@ HYPER_PARAMETERS = (
     "dueling",
     "clip_gradients",
     "clip_embed_gradients",
+    "demos",
+    "pretrain_updates",
+    "demo_share",
+    "demo_priority",
+    "expert_margin",
+    "expert_weight",
 )
 
 
@@ -193,7 +236,11 @@ def model_arguments(params: Any) -> dict[str, Any]:
         min_exploration_rate=params.exploration_final,
         decay_steps=params.exploration_timesteps,
     )
+    expert: dict[str, Any] = {}
+    if params.demos is not None:
+        expert = {name: params[name] for name in ("expert_margin", "expert_weight")} | {"use_expert_demo": True}
     return {
+        **expert,
         "optimizer_config": optimizer,
         "exploration_config": exploration,
         "discount": params.discount,
@@ -208,14 +255,20 @@ def model_arguments(params: Any) -> dict[str, Any]:
 
 def memory(params: dict[str, Any], frame_stack: int | None = None) -> Replay:
     """The replay memory that the hyper-parameters describe; `frame_stack` is how many frames a state stacks, if it does."""
-    size, batch_size, n_step = params["memory_size"], params["batch_size"], params["n_step"]
+    size, batch_size = params["memory_size"], params["batch_size"]
+    options = {"n_step": params["n_step"], "frame_stack": frame_stack}
+    given: dict[str, Any] = {}
+    if params["demos"] is not None and FLAGS.mode in TRAINING_MODES:  # Evaluation and inference do without the file.
+        given = {"demonstrations": load(params["demos"])}
+        logger.info("%r", given["demonstrations"])
+        given |= {"demo_epsilon": params["demo_priority"]} if params["prioritized"] else {"demo_share": params["demo_share"]}
     if not params["prioritized"]:
-        return UniformReplay(size, batch_size, n_step=n_step, frame_stack=frame_stack)
+        return UniformReplay(size, batch_size, **options, **given)
     return PrioritizedReplay(
         size,
         batch_size,
-        n_step=n_step,
-        frame_stack=frame_stack,
+        **options,
+        **given,
         alpha=params["priority_exponent"],
         beta=params["importance_exponent"],
         beta_steps=params["importance_steps"],
@@ -253,6 +306,7 @@ def rl_experiment(agent: Agent, env: EnvLike, eval_env: EnvLike | None = None) -
         train_timesteps=FLAGS.train_timesteps,
         first_update=agent.params.first_update,
         update_frequency=agent.params.update_frequency,
+        pretrain_updates=agent.params.pretrain_updates,
         eval_episodes=FLAGS.eval_episodes,
         eval_frequency=FLAGS.eval_frequency,
         eval_episodes_while_training=FLAGS.eval_episodes_while_training,
@@ -271,7 +325,6 @@ def _log_to_console() -> None:
     handler.setFormatter(logging.Formatter("[%(asctime)s] %(message)s", "%H:%M:%S"))
     if sys.stderr.isatty():
         handler = RichHandler(console=Console(stderr=True), show_path=False, show_level=False, log_time_format="[%X]")
-    logger = logging.getLogger("polyrl")
     logger.setLevel(logging.INFO)
     logger.propagate = False
     logger.handlers = [handler]
@@ -293,7 +346,7 @@ def run(main: Callable[[Sequence[str]], Any]) -> None:
             raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
         try:
             result = main(argv)
-        except (ValueError, TypeError, KeyError, NonFiniteError) as error:
+        except (ValueError, TypeError, KeyError, FileNotFoundError, FileExistsError, NonFiniteError) as error:
             if FLAGS.debug:
                 raise
             message = error.args[0] if isinstance(error, KeyError) and error.args else error

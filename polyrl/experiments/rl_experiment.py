@@ -30,6 +30,7 @@ class RLExperiment:
         train_timesteps: environment steps in all.
         first_update: environment steps before the first update.
         update_frequency: environment steps for each update.
+        pretrain_updates: gradient updates on demonstrations before the first environment step, see `Agent.train`.
         train_hooks: hooks of the training runs.
         eval_env: what to evaluate and to infer on, `env` by default.
         eval_episodes: episodes of an evaluation.
@@ -70,6 +71,8 @@ class RLExperiment:
         infer_output: str | os.PathLike[str] | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         throttle_secs: float = 5.0,
+        *,
+        pretrain_updates: int = 0,
     ):
         if not isinstance(agent, Agent):
             raise TypeError(f"agent={agent!r} must be an Agent.")
@@ -77,6 +80,7 @@ class RLExperiment:
         self._env = env
         self._budget = {"max_steps": train_steps, "max_episodes": train_episodes, "max_timesteps": train_timesteps}
         self._first_update, self._update_frequency = first_update, update_frequency
+        self._pretrain_updates = check_int("pretrain_updates", pretrain_updates, minimum=0)
         self._train_hooks = list(train_hooks)
         self._eval_env = env if eval_env is None else eval_env
         self._eval_episodes = check_int("eval_episodes", eval_episodes, minimum=1)
@@ -87,6 +91,11 @@ class RLExperiment:
         self._infer_output = None if infer_output is None else Path(infer_output)
         self._checkpoint = checkpoint
         self._throttle_secs = check_float("throttle_secs", throttle_secs, minimum=0.0)
+
+    @property
+    def env(self) -> EnvLike:
+        """What is trained on."""
+        return self._env
 
     def train(self) -> TrainingResult:
         """Trains to the budget, without evaluations."""
@@ -165,6 +174,7 @@ class RLExperiment:
             first_update=self._first_update,
             update_frequency=self._update_frequency,
             hooks=hooks,
+            pretrain_updates=self._pretrain_updates,
             **budget,
         )
         report.print_training(result)

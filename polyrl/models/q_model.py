@@ -17,6 +17,7 @@ from polyrl.configs import (
 )
 from polyrl.models import batches, masks
 from polyrl.models.base import BaseModel, GraphFn, check_type
+from polyrl.models.expert import MARGIN, WEIGHT, ExpertLoss
 from polyrl.models.q_network import QModelSpec, QNetwork, check_tau
 from polyrl.models.q_summaries import q_summaries
 from polyrl.models.scope import stream_seed
@@ -36,8 +37,9 @@ class BaseQModel(BaseModel):
 
     Called with features (a state batch, or a dict with the key `state`) and labels: `action` int `[B]`, `reward` `[B]`,
     `next_state` `[B, ...]`, `done` `[B]` (terminated; a truncated episode is not done), and optionally `discount` `[B]` (the
-    factor on the bootstrap of this row, by default the model's) and `weights` `[B]` (importance weights). For n-step learning
-    `reward`, `done` and optionally `truncated` are windows `[B, n]` of consecutive steps, reduced by the model's discount.
+    factor on the bootstrap of this row, by default the model's) and `weights` `[B]` (importance weights); with
+    `use_expert_demo` also `expert` `[B]` (1 for demonstrations, else 0). For n-step learning `reward`, `done` and optionally
+    `truncated` are windows `[B, n]` of consecutive steps, reduced by the model's discount.
 
     The features may hold `action_mask` `[B, A]`, bools or integers, nonzero where an action is legal; the labels then hold
     `next_action_mask` `[B, A]`, of the next state. Illegal actions are never chosen, nor bootstrapped from. Other features are
@@ -60,13 +62,16 @@ class BaseQModel(BaseModel):
         is_continuous: must be False: models of this class choose among discrete actions.
         dueling: True computes advantage and value heads, and `Q = A`; `'mean'`, `'max'`, `'naive'` combine them to
             `Q = V + A - mean(A)`, `- max(A)`, `- 0`; None or False leave the value head out.
-        use_expert_demo: must be False: pre-training on demonstrations does not exist yet.
+        use_expert_demo: adds the large-margin loss on rows that are demonstrations (DQfD, Hester et al. 2018), see
+            `ops.large_margin_loss`; the memory has to hold some, and `Agent.train(pretrain_updates=...)` pre-trains on them.
         summaries: `'all'` or names out of `SummaryOptions`.
         clip_gradients: largest global norm of the gradients; 0 or None does not clip.
         clip_embed_gradients: largest norm of each embedding's gradient; 0 or None does not clip.
         name: scope of everything the model owns.
         temperature: of the policy that acts in PREDICT mode; 0 is greedy.
         target_update_tau: how far the second network goes towards the first at each of its updates, in (0, 1]; 1 is a copy.
+        expert_margin: by how much the expert's action has to be better than all others, in units of the action values.
+        expert_weight: of the large-margin loss beside the TD loss.
     """
 
     def __init__(
@@ -92,6 +97,8 @@ class BaseQModel(BaseModel):
         *,
         temperature: float = 0.0,
         target_update_tau: float = 1.0,
+        expert_margin: float = MARGIN,
+        expert_weight: float = WEIGHT,
     ):
         super().__init__(
             mode,
@@ -118,8 +125,7 @@ class BaseQModel(BaseModel):
         if not any(dueling is option or (isinstance(option, str) and dueling == option) for option in DUELING):
             raise ValueError(f"dueling={dueling!r} is unknown; use True, 'mean', 'max', 'naive', or None.")
         self.dueling = None if dueling is False else dueling
-        if use_expert_demo:
-            raise ValueError("use_expert_demo=True: pre-training on demonstrations is not available yet; leave it False.")
+        self._expert = ExpertLoss.checked(bool(use_expert_demo), expert_margin, expert_weight)
         self.temperature = check_float("temperature", temperature, 0.0)
         self.target_update_tau = check_tau(target_update_tau, self.use_target_graph)
         if SummaryOptions.IMAGE_INPUT in self.summaries and len(self.num_states) != 3:
@@ -152,7 +158,8 @@ class BaseQModel(BaseModel):
         """Checks the states' shape and converts the labels.
 
         Raises:
-            KeyError: for a missing `state`, `action`, `reward`, `done` or `next_state`.
+            KeyError: for a missing `state`, `action`, `reward`, `done` or `next_state`, or an `expert` that learning with
+                `use_expert_demo` asks for.
             TypeError: for masks that are neither of bools nor of integers.
             ValueError: for a state that does not fit `num_states`, labels that do not fit the states, or a mask that leaves no
                 legal action.
@@ -161,6 +168,8 @@ class BaseQModel(BaseModel):
         if labels is None:
             return features, None
         labels = batches.check_labels(labels, features, self.num_states, self.num_actions)
+        if self._expert is not None and self.mode == Modes.TRAIN:
+            self._expert.check_labels(labels)
         return features, batches.reduce_window(labels, self.discount) if batches.is_window(labels) else labels
 
     def _build_exploration(self) -> tf.Tensor:
@@ -206,7 +215,9 @@ class BaseQModel(BaseModel):
         return self._build_actions()
 
     def _build_loss(self, results: tf.Tensor, features: Any, labels: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        """The TD loss of each example, and their weighted mean plus the torso's own regularisation losses."""
+        """The loss of each example (TD, and for demonstrations the large margin), and their weighted mean plus the torso's own
+        regularisation losses.
+        """
         network = self._train_graph()
         regularisation = network.model.losses if self._learning else []
         next_inputs = masks.network_inputs(batches.next_features(features, labels))
@@ -218,9 +229,10 @@ class BaseQModel(BaseModel):
             masks.check_legal(f"labels[{batches.NEXT_MASK!r}]", mask, discount > 0.0)
             online, target = (spec._replace(q=ops.mask_values(spec.q, mask)) for spec in (online, target))
         self._td = self._build_td_loss(labels, discount, target, online)
+        losses = self._td.loss if self._expert is None else self._td.loss + self._expert(self._online.q, labels)
         # The one place where losses are weighted and averaged.
-        weighted = self._td.loss * labels["weights"] if "weights" in labels else self._td.loss
-        return self._td.loss, tf.add_n([tf.reduce_mean(weighted), *regularisation])
+        weighted = losses * labels["weights"] if "weights" in labels else losses
+        return losses, tf.add_n([tf.reduce_mean(weighted), *regularisation])
 
     def _build_update_target_graph(self, step: tf.Tensor) -> None:
         """Moves the target network by `target_update_tau` if `step` (updates done) is a multiple of the period."""
@@ -244,7 +256,7 @@ class BaseQModel(BaseModel):
     def _build_summary_op(self, results: tf.Tensor, features: Any, labels: Any) -> Summaries:
         network = self._train_graph()
         wanted = SummaryOptions.ACTIVATIONS in self.summaries
-        return q_summaries(
+        summaries = q_summaries(
             self.summaries,
             state=batches.state_of(features),
             activations=network.activations(masks.network_inputs(features)) if wanted else {},
@@ -255,6 +267,9 @@ class BaseQModel(BaseModel):
             learning_rate=self._learning_rate(),
             mask=masks.split(features)[1],
         )
+        if self._expert is not None and SummaryOptions.LOSS in self.summaries:
+            summaries.scalars["train/expert_loss"] = self._expert.mean(self._online.q, labels)
+        return summaries
 
     def _build_predictions(self, results: tf.Tensor, features: Any, labels: Any) -> dict[str, tf.Tensor]:
         """`results` (the action) `[B]`, `q`, `a`, `v` where there is one, `graph_results`; with labels, `td_error` `[B]`.

@@ -12,7 +12,15 @@ from polyrl.ops.exploration import epsilon_greedy, sample_categorical, uniform
 from polyrl.ops.masks import mask_values
 from polyrl.ops.returns import NStepReturn, n_step_return
 from polyrl.ops.targets import polyak_average
-from polyrl.ops.value import LossOutput, double_q_learning, dueling, q_learning, select_action, td_loss
+from polyrl.ops.value import (
+    LossOutput,
+    double_q_learning,
+    dueling,
+    large_margin_loss,
+    q_learning,
+    select_action,
+    td_loss,
+)
 
 __all__ = [
     "SMALLEST_RISK_LEVEL",
@@ -24,6 +32,7 @@ __all__ = [
     "dueling",
     "epsilon_greedy",
     "expected_value",
+    "large_margin_loss",
     "mask_values",
     "n_step_return",
     "polyak_average",

@@ -107,6 +107,25 @@ def double_q_learning(
     return td_loss(q, action, reward, discount, select_action(next_q, best), loss_fn)
 
 
+def large_margin_loss(q: tf.Tensor, action: tf.Tensor, margin: float = 0.8) -> tf.Tensor:
+    """`J_E = max_a [q[a] + l(a_E, a)] - q[a_E]`, where `l` is `margin`, and 0 for the expert's own action `a_E`.
+
+    Zero where the expert's action is better than all others by the margin (Hester et al. 2018, eq. 3; Piot et al. 2014).
+
+    Args:
+        q: action values of the state, `[B, A]`; the gradient flows into the two that are compared.
+        action: what the expert did, int `[B]`.
+        margin: in units of the action values.
+
+    Returns:
+        The loss of each example, `[B]`, never negative.
+    """
+    check_shapes(q=(q, "BA"), action=(action, "B"))
+    expert = tf.equal(tf.cast(action, tf.int32)[:, tf.newaxis], tf.range(tf.shape(q)[1]))  # [B, A]
+    rivals = tf.where(expert, q, q + tf.constant(margin, q.dtype))
+    return tf.reduce_max(rivals, axis=1) - select_action(q, action)
+
+
 def dueling(advantage: tf.Tensor, value: tf.Tensor, how: str) -> tf.Tensor:
     """`Q = V + A - baseline(A)`, the baseline over the actions (Wang et al. 2016, eq. 8 and 9).
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from polyrl.demos import Demonstrations
 from polyrl.replay.frames import FrameStorage
+from polyrl.replay.mixed import MixedStorage, store_demonstrations
 from polyrl.replay.storage import Storage, Written
 from polyrl.replay.transitions import TransitionStorage
 from polyrl.validation import check_int
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -25,12 +28,22 @@ class Replay(tf.Module):
         frame_stack: None, or the number of frames that a state stacks on its last axis, the newest last; the first frame of an
             episode is repeated. Each frame is then stored once, and stacks are rebuilt in sampling, bit for bit. `size`
             counts frames: each episode takes one more than it has transitions.
+        demonstrations: None, or episodes that stay in the memory for good, beside the `size` newest transitions. A sample then
+            has the column `expert` float32 `[B]`, 1 for rows of theirs; as long as there are no others, all are.
 
     Attributes:
         xla: whether XLA may do what it does much faster than TensorFlow; set before `build`.
     """
 
-    def __init__(self, size: int = 50_000, batch_size: int = 64, *, n_step: int = 1, frame_stack: int | None = None):
+    def __init__(
+        self,
+        size: int = 50_000,
+        batch_size: int = 64,
+        *,
+        n_step: int = 1,
+        frame_stack: int | None = None,
+        demonstrations: Demonstrations | None = None,
+    ):
         super().__init__(name="replay")
         self.size = check_int("size", size, minimum=1)
         self.batch_size = check_int("batch_size", batch_size, minimum=1)
@@ -38,6 +51,11 @@ class Replay(tf.Module):
             raise ValueError(f"batch_size={batch_size} must not exceed the memory's size={size}.")
         self.n_step = check_int("n_step", n_step, minimum=1)
         self.frame_stack = None if frame_stack is None else check_int("frame_stack", frame_stack, minimum=1)
+        if demonstrations is not None and not isinstance(demonstrations, Demonstrations):
+            raise TypeError(
+                f"demonstrations={demonstrations!r} must be Demonstrations, as polyrl.demos.load(path) gives them."
+            )
+        self.demonstrations = demonstrations
         self.num_envs = 0
         self.xla = True
         self._specs: dict[str, tf.TensorSpec] = {}
@@ -52,13 +70,18 @@ class Replay(tf.Module):
             num_envs: how many environments run in lockstep, `N`. With `n_step` 1 and without `frame_stack` it plays no part.
 
         Raises:
-            ValueError: if the memory was built for other rows, or cannot be built for these.
+            ValueError: if the memory was built for other rows, or it or the demonstrations do not fit these.
         """
         num_envs = check_int("num_envs", num_envs, minimum=1)
         if self._specs:
             self._check_same(specs, num_envs)
             return
-        self._storage = self._build_storage(specs, num_envs)
+        storage = self._build_storage(specs, num_envs)
+        if self.demonstrations is not None:
+            kept, starts = store_demonstrations(self.demonstrations, specs, self.n_step, self.frame_stack, self.xla)
+            self._demo_positions = starts + storage.capacity
+            storage = MixedStorage(storage, kept, self.demonstrations.fingerprint, self._demo_rows)
+        self._storage = storage
         self._specs = {name: tf.TensorSpec(spec.shape, spec.dtype) for name, spec in specs.items()}
         self.num_envs = num_envs
 
@@ -118,6 +141,9 @@ class Replay(tf.Module):
     def _note(self, written: Written) -> None:
         """What else is to do for new rows."""
 
+    _demo_rows = 0
+    """How many rows of a uniform sample are demonstrations."""
+
     @property
     def _in_lockstep(self) -> bool:
         return self.n_step > 1 or self.frame_stack is not None
@@ -136,3 +162,4 @@ class Replay(tf.Module):
             raise ValueError(f"The memory was built for other transitions: num_envs is now {num_envs}, was {self.num_envs}.")
 
     _storage: Storage
+    _demo_positions: np.ndarray

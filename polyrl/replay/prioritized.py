@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from polyrl.demos import Demonstrations
 from polyrl.replay.base import Replay
+from polyrl.replay.mixed import MixedStorage
 from polyrl.replay.storage import Written
 from polyrl.replay.sum_tree import SumTree
 from polyrl.validation import check_float, check_int
 
 import tensorflow as tf
+
+DEMO_EPSILON = 1.0
+
+CHUNK = 1_000
+"""Rows that get their first priorities in one go."""
 
 
 class PrioritizedReplay(Replay):
@@ -27,6 +34,9 @@ class PrioritizedReplay(Replay):
         beta: how far the weights make up for it at the first update, in [0, 1].
         beta_steps: updates (`global_step`) over which beta grows linearly to 1; best all those of a run.
         epsilon: added to each priority, so that none is zero.
+        demonstrations: episodes that stay in the memory, see `Replay`.
+        demo_epsilon: added to the priorities of demonstrations in place of `epsilon`, so that they are sampled more often
+            (Hester et al. 2018, who have 1.0, and 0.001 for the others).
     """
 
     def __init__(
@@ -40,13 +50,18 @@ class PrioritizedReplay(Replay):
         beta: float = 0.4,
         beta_steps: int = 100_000,
         epsilon: float = 1e-6,
+        demonstrations: Demonstrations | None = None,
+        demo_epsilon: float = DEMO_EPSILON,
     ):
-        super().__init__(size, batch_size, n_step=n_step, frame_stack=frame_stack)
+        super().__init__(size, batch_size, n_step=n_step, frame_stack=frame_stack, demonstrations=demonstrations)
         self.alpha = check_float("alpha", alpha, 0.0, 1.0)
         self.beta = check_float("beta", beta, 0.0, 1.0)
         self.beta_steps = check_int("beta_steps", beta_steps, minimum=1)
         # Below, a float32 could round the leaf of a live row to zero.
         self.epsilon = check_float("epsilon", epsilon, 1e-30)
+        self.demo_epsilon = check_float("demo_epsilon", demo_epsilon, 1e-30)
+        if demonstrations is None and self.demo_epsilon != DEMO_EPSILON:
+            raise ValueError(f"demo_epsilon={demo_epsilon} has no effect without demonstrations; give some, or leave it out.")
 
     def build(self, specs: Mapping[str, tf.TensorSpec], num_envs: int = 1) -> None:
         new = not self._specs
@@ -54,6 +69,11 @@ class PrioritizedReplay(Replay):
         if new:
             self._tree = SumTree(self._storage.capacity)
             self.max_priority = tf.Variable(1.0, trainable=False, name="max_priority")
+            if self.demonstrations is not None:
+                # Some at a time: an update of the tree compares all of its rows with each other.
+                for begin in range(0, len(self._demo_positions), CHUNK):
+                    positions = tf.constant(self._demo_positions[begin : begin + CHUNK], tf.int32)
+                    self._tree.update(positions, tf.ones(positions.shape))
 
     def sample(self, seed: tf.Tensor, step: tf.Tensor | int = 0) -> dict[str, tf.Tensor]:
         index, value = self._tree.sample(seed, self.batch_size)
@@ -67,7 +87,10 @@ class PrioritizedReplay(Replay):
         A row that is there several times gets the largest. Rows that are gone meanwhile stay so, and one whose new priority
         is not finite keeps its old one.
         """
-        priorities = tf.abs(tf.cast(priorities, tf.float32)) + self.epsilon
+        epsilon: tf.Tensor | float = self.epsilon
+        if isinstance(self._storage, MixedStorage):
+            epsilon = tf.where(self._storage.is_demo(index), self.demo_epsilon, self.epsilon)
+        priorities = tf.abs(tf.cast(priorities, tf.float32)) + epsilon
         present = self._tree.get(index)
         taken = (present > 0.0) & tf.math.is_finite(priorities)
         self._tree.update(index, tf.where(taken, tf.pow(priorities, self.alpha), present))

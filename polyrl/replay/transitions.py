@@ -70,7 +70,8 @@ class TransitionStorage(tf.Module):
         return Written(positions, dead=tf.zeros([0], tf.int64))
 
     def draw(self, seed: tf.Tensor, count: int) -> tf.Tensor:
-        return tf.random.stateless_uniform([count], seed, 0, self.stored(), tf.int64, alg="philox")
+        filled = tf.maximum(self.stored(), 1)  # Of an empty memory, position 0.
+        return tf.random.stateless_uniform([count], seed, 0, filled, tf.int64, alg="philox")
 
     def gather(self, positions: tf.Tensor) -> dict[str, tf.Tensor]:
         batch = self._rows(positions)

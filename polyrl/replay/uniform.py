@@ -2,13 +2,49 @@
 
 from __future__ import annotations
 
+from polyrl.demos import Demonstrations
 from polyrl.replay.base import Replay
+from polyrl.validation import check_float
 
 import tensorflow as tf
 
+DEMO_SHARE = 0.25
+
 
 class UniformReplay(Replay):
-    """Keeps the newest transitions and samples them uniformly, with replacement (Lin 1992). See `Replay` for the arguments."""
+    """Keeps the newest transitions and samples them uniformly, with replacement (Lin 1992).
+
+    Args:
+        size: capacity, in transitions.
+        batch_size: rows of a sample.
+        n_step: steps of a transition, see `Replay`.
+        frame_stack: frames that a state stacks, see `Replay`.
+        demonstrations: episodes that stay in the memory, see `Replay`.
+        demo_share: the part of each sample that they make up, in [0, 1]: `round(demo_share * batch_size)` rows.
+    """
+
+    def __init__(
+        self,
+        size: int = 50_000,
+        batch_size: int = 64,
+        *,
+        n_step: int = 1,
+        frame_stack: int | None = None,
+        demonstrations: Demonstrations | None = None,
+        demo_share: float = DEMO_SHARE,
+    ):
+        super().__init__(size, batch_size, n_step=n_step, frame_stack=frame_stack, demonstrations=demonstrations)
+        self.demo_share = check_float("demo_share", demo_share, 0.0, 1.0)
+        if demonstrations is None:
+            if self.demo_share != DEMO_SHARE:
+                raise ValueError(f"demo_share={demo_share} has no effect without demonstrations; give some, or leave it out.")
+            return
+        self._demo_rows = round(self.demo_share * self.batch_size)
+        if self._demo_rows == 0 and self.demo_share > 0.0:
+            raise ValueError(
+                f"demo_share={demo_share} of batch_size={batch_size} is less than half a row; make one of them larger, or "
+                "demo_share 0 to sample demonstrations in pre-training only."
+            )
 
     def sample(self, seed: tf.Tensor, step: tf.Tensor | int = 0) -> dict[str, tf.Tensor]:
         return self._storage.gather(self._storage.draw(seed, self.batch_size))

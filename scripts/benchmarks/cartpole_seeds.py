@@ -23,9 +23,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def measure(script: str, seed: int, model_dir: Path) -> tuple[int, float, float]:
+def measure(script: str, seed: int, model_dir: Path, *flags: str) -> tuple[int, float, float]:
     """Environment steps trained, seconds, and the best checkpoint's mean reward over 100 episodes."""
-    command = [sys.executable, str(ROOT / "experiments" / f"cartpole_{script}.py"), f"--seed={seed}"]
+    command = [sys.executable, str(ROOT / "experiments" / f"cartpole_{script}.py"), f"--seed={seed}", *flags]
     start = time.monotonic()
     subprocess.run([*command, f"--model_dir={model_dir}"], check=True, capture_output=True)
     seconds = time.monotonic() - start

@@ -12,7 +12,7 @@ from polyrl.envs import Episode
 if TYPE_CHECKING:
     from polyrl.estimators.training import TrainingRun
 
-PHASES = ("begin", "after_update", "after_episode", "after_act", "after_checkpoint", "end")
+PHASES = ("begin", "after_pretraining", "after_update", "after_episode", "after_act", "after_checkpoint", "end")
 
 
 class Hook:
@@ -27,6 +27,9 @@ class Hook:
 
     def begin(self, run: TrainingRun) -> None:
         """Before the first iteration, after a checkpoint was restored."""
+
+    def after_pretraining(self, run: TrainingRun) -> None:
+        """In pre-training, after each call of up to 100 updates (and `after_update`); `run.timestep` is 0 still."""
 
     def after_update(self, run: TrainingRun) -> None:
         """In an iteration that did one or more gradient updates."""

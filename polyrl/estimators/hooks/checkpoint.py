@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 
 class CheckpointHook(Hook):
-    """Requests a checkpoint every so many environment steps or seconds; the run writes it at the iteration's end.
+    """Requests a checkpoint every so many environment steps or seconds, and after pre-training; the run writes it at the
+    iteration's end.
 
     See `Cadence` for the arguments.
     """
@@ -22,6 +23,10 @@ class CheckpointHook(Hook):
 
     def begin(self, run: TrainingRun) -> None:
         self._cadence.start(run.timestep)
+
+    def after_pretraining(self, run: TrainingRun) -> None:
+        if run.step >= run.pretrain_updates or self._cadence.due(run.timestep):
+            run.request_checkpoint()
 
     def after_act(self, run: TrainingRun) -> None:
         if self._cadence.due(run.timestep):

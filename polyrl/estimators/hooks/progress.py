@@ -41,6 +41,11 @@ def describe(run: TrainingRun) -> str:
     return ", ".join(parts)
 
 
+def describe_pretraining(run: TrainingRun) -> str:
+    """How far pre-training is."""
+    return f"pre-training: update {run.step} of {run.pretrain_updates}, loss {run.loss:.3g}"
+
+
 class LoggingHook(Hook):
     """Logs a line every so many seconds (or environment steps) to the logger `polyrl`."""
 
@@ -50,6 +55,11 @@ class LoggingHook(Hook):
     def begin(self, run: TrainingRun) -> None:
         self._cadence.start(run.timestep)
         self._mark = (time.monotonic(), run.timestep)
+
+    def after_pretraining(self, run: TrainingRun) -> None:
+        if self._cadence.due(run.timestep) or run.step >= run.pretrain_updates:
+            logger.info("%s", describe_pretraining(run))
+            self._mark = (time.monotonic(), run.timestep)
 
     def after_act(self, run: TrainingRun) -> None:
         if self._cadence.due(run.timestep):
@@ -81,6 +91,13 @@ class ProgressHook(Hook):
         self._task = self._progress.add_task("", total=run.budget.timestep, completed=run.timestep, text="", speed="")
         self._mark = (time.monotonic(), run.timestep)
         self._progress.start()
+
+    def after_pretraining(self, run: TrainingRun) -> None:
+        if self._cadence.due(run.timestep) or run.step >= run.pretrain_updates:
+            assert self._task is not None
+            self._progress.update(self._task, text=describe_pretraining(run))
+            self._progress.refresh()
+            self._mark = (time.monotonic(), run.timestep)
 
     def after_act(self, run: TrainingRun) -> None:
         if self._cadence.due(run.timestep):

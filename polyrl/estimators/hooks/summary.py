@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class SummaryHook(Hook):
     """Writes scalars and histograms to the run's `model_dir`; the x-axis is `global_timestep` (environment steps).
 
+    Of pre-training it writes the loss alone, as it goes; there the x-axis is `global_step` (updates).
+
     See `Cadence` for the arguments.
     """
 
@@ -29,6 +31,13 @@ class SummaryHook(Hook):
     def begin(self, run: TrainingRun) -> None:
         self._cadence.start(run.timestep)
         self._started = time.monotonic()
+        self._mark(run)
+
+    def after_pretraining(self, run: TrainingRun) -> None:
+        if SummaryOptions.LOSS in run.summary_options:
+            with run.writer.as_default(step=run.step):
+                tf.summary.scalar("pretrain/loss", run.loss)
+        self._losses.clear()
         self._mark(run)
 
     def after_act(self, run: TrainingRun) -> None:

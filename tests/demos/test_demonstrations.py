@@ -1,0 +1,236 @@
+"""Demonstrations: written, read back, and refused where they do not fit."""
+
+from __future__ import annotations
+
+import sys
+
+from polyrl.demos import DemoEpisode, Demonstrations, load, load_minari, load_npz, save_minari, save_npz
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from gymnasium.spaces import Box, Discrete
+
+
+def episode(length: int = 3, **changes) -> DemoEpisode:
+    rng = np.random.default_rng(length)
+    made = DemoEpisode(
+        rng.normal(size=[length + 1, 2]).astype(np.float32), np.arange(length) % 2, rng.normal(size=length), True, False
+    )
+    return made._replace(**changes)
+
+
+def three() -> Demonstrations:
+    """One that terminated, one that was truncated, one that was cut off."""
+    ends = [(True, False), (False, True), (False, False)]
+    return Demonstrations([episode(n + 1, terminated=a, truncated=b) for n, (a, b) in enumerate(ends)])
+
+
+def assert_same(first: Demonstrations, second: Demonstrations) -> None:
+    assert len(first.episodes) == len(second.episodes)
+    for one, two in zip(first.episodes, second.episodes, strict=True):
+        for a, b in zip(one[:3], two[:3], strict=True):
+            assert a.dtype == b.dtype
+            np.testing.assert_array_equal(a, b)
+        assert one[3:] == two[3:]
+
+
+def test_transitions_mark_how_each_episode_ended_on_its_last_step():
+    columns = [e.transitions() for e in three().episodes]
+    assert [c["done"].tolist() for c in columns] == [[1], [0, 0], [0, 0, 0]]
+    # What was cut off bootstraps from its last observation, as what was truncated does.
+    assert [c["truncated"].tolist() for c in columns] == [[0], [0, 1], [0, 0, 1]]
+    for e, c in zip(three().episodes, columns, strict=True):
+        np.testing.assert_array_equal(c["state"][1:], c["next_state"][:-1])
+        np.testing.assert_array_equal(c["next_state"][-1], e.observations[-1])
+
+
+def test_an_end_that_is_both_is_a_termination():
+    columns = Demonstrations([episode(2, truncated=True)]).episodes[0].transitions()
+    assert (columns["done"].tolist(), columns["truncated"].tolist()) == ([0, 1], [0, 0])
+
+
+def test_numbers_get_the_types_of_the_memory():
+    made = Demonstrations([episode(observations=np.zeros([4, 2]), actions=np.array([0, 1, 1], np.uint8))]).episodes[0]
+    assert [array.dtype for array in made[:3]] == [np.float32, np.int32, np.float32]
+    images = Demonstrations([episode(observations=np.zeros([4, 2, 2, 1], np.uint8))])
+    assert images.episodes[0].observations.dtype == np.uint8
+
+
+def test_the_fingerprint_tells_of_every_part():
+    prints = {three().fingerprint, Demonstrations([episode()]).fingerprint}
+    for change in (
+        {"observations": episode().observations + 1},
+        {"actions": np.ones(3, int)},
+        {"rewards": np.ones(3)},
+        {"terminated": False},
+        {"truncated": True},
+    ):
+        prints.add(Demonstrations([episode(**change)]).fingerprint)
+    assert len(prints) == 7
+    assert three().fingerprint == three().fingerprint
+
+
+REFUSED = [
+    ({"actions": np.zeros(0, int)}, r"episode 0: actions have shape \(0,\)"),
+    ({"actions": np.zeros([3, 1], int)}, r"actions have shape \(3, 1\)"),
+    ({"actions": np.zeros(3)}, "actions are float64; the large-margin loss compares discrete actions"),
+    ({"actions": np.array([0, -1, 0])}, "there is the action -1"),
+    ({"rewards": np.zeros(2)}, r"rewards have shape \(2,\); asked for is one for each of the 3 actions"),
+    ({"observations": np.zeros([3, 2])}, "there are 3 observations for 3 actions"),
+    ({"observations": np.full([4, 2], np.nan)}, "the observations are not finite at step 0"),
+    ({"rewards": np.array([0, np.inf, 0])}, "the rewards are not finite at step 1"),
+    ({"observations": np.array(["a"] * 4)}, "asked for are numbers"),
+]
+
+
+@pytest.mark.parametrize(("changes", "words"), REFUSED)
+def test_arrays_that_do_not_fit_are_refused(changes, words):
+    with pytest.raises(ValueError, match=words):
+        Demonstrations([episode(**changes)])
+
+
+def test_episodes_of_different_environments_and_none_at_all_are_refused():
+    with pytest.raises(ValueError, match="there are no episodes"):
+        Demonstrations([])
+    with pytest.raises(ValueError, match=r"episode 1 has observations float32 \(3,\), episode 0 float32 \(2,\)"):
+        Demonstrations([episode(), episode(observations=np.zeros([4, 3]))])
+
+
+@pytest.mark.parametrize(
+    ("spec", "actions", "words"),
+    [
+        (tf.TensorSpec([3], tf.float32), 2, r"observations are float32 \(2,\), the environment's are float32 \(3,\)"),
+        (tf.TensorSpec([2], tf.uint8), 2, r"observations are float32 \(2,\), the environment's are uint8 \(2,\)"),
+        (tf.TensorSpec([2], tf.float32), 1, "episode 1 has the action 1; the environment has 1 actions"),
+    ],
+)
+def test_another_environment_is_refused(spec, actions, words):
+    three().check(tf.TensorSpec([2], tf.float32), 2)
+    with pytest.raises(ValueError, match=words):
+        three().check(spec, actions)
+
+
+# Files. -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("observations", ["vectors", "images"])
+def test_an_npz_comes_back_as_it_was(tmp_path, observations):
+    written = three()
+    if observations == "images":
+        rng = np.random.default_rng(0)
+        images = [e._replace(observations=rng.integers(0, 256, [e.steps + 1, 4, 4, 3], np.uint8)) for e in written.episodes]
+        written = Demonstrations(images)
+    save_npz(written, tmp_path / "new" / "demos.npz")
+    assert_same(load(tmp_path / "new" / "demos.npz"), written)
+    assert load(tmp_path / "new" / "demos.npz").fingerprint == written.fingerprint
+
+
+def test_nothing_is_overwritten(tmp_path):
+    save_npz(three(), tmp_path / "demos.npz")
+    before = (tmp_path / "demos.npz").read_bytes()
+    with pytest.raises(FileExistsError, match=r"demos\.npz exists already and is not overwritten"):
+        save_npz(Demonstrations([episode()]), tmp_path / "demos.npz")
+    assert (tmp_path / "demos.npz").read_bytes() == before
+
+
+def columns() -> dict[str, np.ndarray]:
+    return {
+        "lengths": np.array([1, 2]),
+        "observations": np.zeros([5, 2]),
+        "actions": np.zeros(3, int),
+        "rewards": np.zeros(3),
+        "terminated": np.array([True, False]),
+        "truncated": np.array([False, True]),
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"lengths": np.array([1, 3])}, r"observations has shape \(5, 2\); its 2 episodes of 4 steps ask for 6 rows"),
+        ({"lengths": np.array([3, 0])}, "lengths must be integers"),
+        ({"lengths": np.array([1.0, 2.0])}, "lengths must be integers"),
+        ({"truncated": np.array([True])}, r"truncated has shape \(1,\); .* ask for 2 rows"),
+        ({"rewards": None}, r"lacks the arrays \['rewards'\]"),
+    ],
+)
+def test_arrays_that_do_not_fit_their_lengths_are_refused(tmp_path, change, words):
+    given = {**columns(), **change}
+    np.savez(tmp_path / "demos.npz", **{name: array for name, array in given.items() if array is not None})
+    with pytest.raises(ValueError, match=words):
+        load_npz(tmp_path / "demos.npz")
+
+
+def test_what_is_no_npz_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no file .*demos\.npz.*record_demos\.py"):
+        load(tmp_path / "demos.npz")
+    (tmp_path / "demos.npz").write_bytes(b"PK no zip")
+    with pytest.raises(ValueError, match=r"cannot be read as an \.npz file"):
+        load(tmp_path / "demos.npz")
+    np.savez(tmp_path / "objects.npz", **{**columns(), "actions": np.array([{}, {}, {}])})
+    with pytest.raises(ValueError, match=r"cannot be read as an \.npz file"):
+        load(tmp_path / "objects.npz")
+
+
+# Minari. ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def minari(tmp_path, monkeypatch):
+    module = pytest.importorskip("minari")
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "datasets"))
+    return module
+
+
+SPACE = Box(-10, 10, (2,), np.float64)
+
+
+@pytest.mark.parametrize("start", [0, 3])
+def test_a_minari_dataset_comes_back_as_it_was(minari, start):
+    save_minari(three(), "tiny/three-v0", SPACE, Discrete(2, start=start))
+    back = load("tiny/three-v0")
+    # Minari knows no episode that was cut off: it is truncated.
+    expected = Demonstrations([e._replace(truncated=not e.terminated) for e in three().episodes])
+    assert_same(back, expected)
+    stored = list(minari.load_dataset("tiny/three-v0").iterate_episodes())
+    assert [e.actions.tolist() for e in stored] == [[start], [start, start + 1], [start, start + 1, start]]
+
+
+def test_images_are_kept_to_the_last_bit(minari):
+    images = np.random.default_rng(0).integers(0, 256, [4, 8, 8, 3], np.uint8)
+    written = Demonstrations([episode(observations=images)])
+    save_minari(written, "tiny/images-v0", Box(0, 255, (8, 8, 3), np.uint8), Discrete(2))
+    assert_same(load_minari("tiny/images-v0"), written)
+
+
+def test_a_dataset_is_not_overwritten(minari):
+    save_minari(three(), "tiny/three-v0", SPACE, Discrete(2))
+    with pytest.raises(ValueError, match="'tiny/three-v0' already, and it is not overwritten"):
+        save_minari(Demonstrations([episode()]), "tiny/three-v0", SPACE, Discrete(2))
+    assert len(load_minari("tiny/three-v0").episodes) == 3
+
+
+@pytest.mark.parametrize("name", ["tiny/absent-v0", "no such/thing here"])
+def test_nothing_is_downloaded(minari, monkeypatch, name):
+    save_minari(three(), "tiny/three-v0", SPACE, Discrete(2))
+    monkeypatch.setattr(minari.storage.hosting, "download_dataset", lambda *a, **k: pytest.fail("It was downloaded."))
+    with pytest.raises(FileNotFoundError, match=r"there are \['tiny/three-v0'\]\. Nothing is downloaded"):
+        load(name)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_continuous_actions_are_refused(minari):
+    buffer = minari.data_collector.EpisodeBuffer(
+        observations=np.zeros([2, 2]), actions=np.zeros([1, 1]), rewards=[0.0], terminations=[True], truncations=[False]
+    )
+    box = Box(-1, 1, (1,), np.float64)
+    minari.create_dataset_from_buffers("tiny/box-v0", [buffer], observation_space=SPACE, action_space=box)
+    with pytest.raises(ValueError, match=r"'tiny/box-v0' has the action space Box.*Discrete"):
+        load("tiny/box-v0")
+
+
+def test_without_minari_the_error_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "minari", None)
+    with pytest.raises(ValueError, match=r"demos='tiny/three-v0' needs the Python package 'minari'.*polyrl\[demos\]"):
+        load("tiny/three-v0")
