@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from polyrl.envs.actions import action_spec
 from polyrl.errors import NonFiniteError
 
 import numpy as np
@@ -16,7 +17,7 @@ from gymnasium.vector import VectorEnv
 class Transitions(NamedTuple):
     """One step of `N` environments. `done` means terminated: a truncated episode has a true `next_state` and is not done.
 
-    `state` `[N, ...]`; `action` int32 `[N]`; `reward` float32 `[N]`; `done` float32 `[N]`; `truncated` float32 `[N]`, 1 where
+    `state` `[N, ...]`; `action` int32 `[N]`, or float32 `[N, k]`; `reward` float32 `[N]`; `done` float32 `[N]`; `truncated` float32 `[N]`, 1 where
     the episode was ended by a limit; `next_state` `[N, ...]`.
     """
 
@@ -52,7 +53,8 @@ class EnvDriver:
         if space.shape is None:
             raise TypeError(f"The observation space {space} has no shape.")
         self.dtype = np.dtype(np.float32) if space.dtype == np.float64 else np.dtype(space.dtype)
-        self.num_actions = int(getattr(env.single_action_space, "n", 0))
+        self.action_spec = action_spec(env.single_action_space)
+        self._action_dtype = self.action_spec.dtype.as_numpy_dtype
         self._first_action = int(getattr(env.single_action_space, "start", 0))
         self._rewards = np.zeros(self.num_envs, np.float64)
         self._lengths = np.zeros(self.num_envs, np.int64)
@@ -92,7 +94,7 @@ class EnvDriver:
                 next_state[index] = info["final_obs"][index]
             episodes = self._finish(ended, terminated, info)
             self._checked("final observation", next_state, actions)
-        transitions = Transitions(self.state, np.asarray(actions, np.int32), reward, done, cut, next_state)
+        transitions = Transitions(self.state, np.asarray(actions, self._action_dtype), reward, done, cut, next_state)
         self.state = following
         return transitions, episodes
 

@@ -245,7 +245,7 @@ class Agent:
         return self._predict(env, episodes, steps, path)
 
     def act(self, state: Any, checkpoint: str | os.PathLike[str] | None = None) -> Any:
-        """The action of PREDICT mode's policy for one state (an int) or a batch of states (int32 `[B]`)."""
+        """The action of PREDICT mode's policy for one state (an int, or an array `[k]`) or a batch of states (`[B, ...]`)."""
         path = self.checkpoints.find(checkpoint)
         spec = read_state(path)["state_spec"]
         states = np.asarray(state, dtype=spec["dtype"])
@@ -257,13 +257,15 @@ class Agent:
         self._rollouts.build_prediction(states)
         self.checkpoints.restore_models(path, self._scope)
         actions = self._rollouts.predict(states, clock)["results"].numpy()
-        return int(actions[0]) if single else actions
+        if not single:
+            return actions
+        return int(actions[0]) if actions.ndim == 1 else actions[0]
 
     def _predict(self, env: EnvLike, episodes: int | None, steps: int | None, path: Path) -> Iterator[dict[str, Any]]:
         vector, owned = open_env(env, num_envs=1)
         try:
             driver = EnvDriver(vector)
-            self._rollouts.build_prediction(driver.state, driver.num_actions)
+            self._rollouts.build_prediction(driver.state, driver.action_spec)
             self.checkpoints.restore_models(path, self._scope)
             yield from rollouts.predict(self._rollouts, driver, self._seeds("prediction", driver), episodes, steps)
         finally:
@@ -275,7 +277,7 @@ class Agent:
         vector, owned = open_env(env, num_envs=min(episodes, EVALUATION_ENVS))
         try:
             driver = EnvDriver(vector)
-            self._rollouts.build_evaluation(driver.state, driver.num_actions)
+            self._rollouts.build_evaluation(driver.state, driver.action_spec)
             if path is not None:
                 self.checkpoints.restore_models(path, self._scope)
             result = rollouts.evaluate(self._rollouts, driver, episodes, self._seeds(name, driver))

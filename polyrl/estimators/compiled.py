@@ -13,6 +13,7 @@ from polyrl.estimators.carried import CarriedState, PlainState
 from polyrl.estimators.model_fn import ModelFn
 from polyrl.models.scope import Scope
 from polyrl.modes import Modes
+from polyrl.policies import BoundedTensorSpec, StepType
 from polyrl.replay import Replay
 from polyrl.summaries import Summaries
 
@@ -50,25 +51,29 @@ class TrainingCalls:
         self._compiled: dict[Hashable, Callable[..., Any]] = {}
         self._kept: dict[int, tuple[Any, Any]] = {}
         self._built: tuple[tf.TensorSpec, int] | None = None
+        self._action_dtype = tf.int32
         self._unroll = False
         self._summaries: Any = None
         self.summary_options: tuple[str, ...] = ()
         self.hooks: tuple[Any, ...] = ()
 
-    def build(self, state: tf.TensorSpec, num_envs: int, num_actions: int) -> None:
-        """Creates every variable (networks, optimizer, memory) without running anything; `state` is the spec of one state.
+    def build(self, state: tf.TensorSpec, num_envs: int, action: BoundedTensorSpec) -> None:
+        """Creates every variable (networks, optimizer, memory) without running anything.
+
+        `state` and `action` are the specs of one.
 
         The model comes first: what it refuses leaves the memory alone.
         """
         if self._built == (state, num_envs):
-            self._model_fn.check_num_actions(num_actions)
+            self._model_fn.check_action_spec(action)
             return
         states = tf.TensorSpec([num_envs, *state.shape], state.dtype)
+        self._action_dtype = action.dtype
         self._act.get_concrete_function(states)
-        self._model_fn.check_num_actions(num_actions)
-        scalar, action = tf.TensorSpec([], tf.float32), tf.TensorSpec([], tf.int32)
+        self._model_fn.check_action_spec(action)
+        scalar, one = tf.TensorSpec([], tf.float32), tf.TensorSpec(action.shape, action.dtype)
         self._memory.xla = self._scope.xla
-        self._memory.build(Transitions(state, action, scalar, scalar, scalar, state)._asdict(), num_envs)
+        self._memory.build(Transitions(state, one, scalar, scalar, scalar, state)._asdict(), num_envs)
         tf.function(self._build_update, autograph=False).get_concrete_function()
         self._built, self._started, self._summaries = (state, num_envs), None, None
 
@@ -137,7 +142,7 @@ class TrainingCalls:
         self._state, self._compiled, self._unroll = PlainState(), {}, False
 
     def act(self, state: np.ndarray) -> np.ndarray:
-        """The exploring actions int32 `[N]` for `state` `[N, ...]`; the variables must be up to date."""
+        """The exploring actions `[N, ...]` for the first states of episodes `[N, ...]`; the variables must be up to date."""
         return self._act(tf.constant(state))[0].numpy()
 
     def pull(self) -> None:
@@ -179,14 +184,21 @@ class TrainingCalls:
 
     # What compiled functions are made of. -------------------------------------------------------------------------------
 
-    def build_act(self, state: tf.Tensor, clock: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        """The exploring actions int32 `[N]` for `state` `[N, ...]`, and the exploration rate (NaN if there is none).
+    def build_act(
+        self, state: tf.Tensor, begins: tf.Tensor | None = None, clock: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The exploring actions `[N, ...]` for `state` `[N, ...]`, and the exploration rate (NaN if there is none).
 
-        `clock` int64 moves the random streams; by default `global_timestep`.
+        Args:
+            state: the present states.
+            begins: which of them are the first of an episode, bool `[N]`; by default all.
+            clock: int64, moves the random streams; by default `global_timestep`.
         """
-        predictions, extra = self._model_fn.act({"state": state}, Modes.TRAIN, clock)
+        count = state.shape[0]
+        step_type = tf.fill([count], StepType.FIRST) if begins is None else tf.where(begins, StepType.FIRST, StepType.MID)
+        predictions, extra = self._model_fn.act({"state": state, "step_type": step_type}, Modes.TRAIN, clock)
         rate = tf.cast(extra.get("exploration_rate", np.nan), tf.float32)
-        return tf.cast(predictions["results"], tf.int32), rate
+        return tf.cast(predictions["results"], self._action_dtype), rate
 
     def build_store(self, transitions: Transitions, finished: tf.Tensor) -> None:
         """Stores `N` transitions and counts their steps, and the episodes that they finished."""

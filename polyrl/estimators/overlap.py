@@ -38,10 +38,12 @@ class OverlappedLoop(PythonLoop):
             updates, loss = learning.result()  # Waited for even if the environments fail: nothing learns on behind the run.
         due = min(self._schedule.due(timestep, timestep + self.num_envs), limits.updates - updates)
         self._pending = (transitions, due, len(episodes))
-        act = self._calls.compiled("act", lambda: (self._act, [self._states, tf.TensorSpec([], tf.int64)]))
+        specs = [self._states, tf.TensorSpec([self.num_envs], tf.bool), tf.TensorSpec([], tf.int64)]
+        act = self._calls.compiled("act", lambda: (self._act, specs))
+        begins = transitions.done + transitions.truncated > 0.0
         # The counter lacks the steps that are pending.
         clock = tf.constant(timestep + self.num_envs, tf.int64)
-        actions, rate = (output.numpy() for output in act(tf.constant(self._driver.state), clock))
+        actions, rate = (output.numpy() for output in act(tf.constant(self._driver.state), tf.constant(begins), clock))
         self._actions = actions
         return Progress(self.num_envs, updates, loss, actions, float(rate), episodes)
 
@@ -58,5 +60,5 @@ class OverlappedLoop(PythonLoop):
         (loss,) = learn(*self._inputs.pack_arrays([*transitions, transitions.next_state, updates, finished]))
         return updates, float(loss.numpy())
 
-    def _act(self, state: tf.Tensor, clock: tf.Tensor) -> list[Any]:
-        return list(self._calls.build_act(state, clock))
+    def _act(self, state: tf.Tensor, begins: tf.Tensor, clock: tf.Tensor) -> list[Any]:
+        return list(self._calls.build_act(state, begins, clock))

@@ -10,6 +10,7 @@ from polyrl.envs import Transitions
 from polyrl.estimators.compiled import XLA_ERRORS, first_line
 from polyrl.estimators.model_fn import ModelFn
 from polyrl.modes import Modes
+from polyrl.policies import BoundedTensorSpec
 
 import numpy as np
 import tensorflow as tf
@@ -27,26 +28,27 @@ class RolloutCalls:
         self.measure = _RolloutCall(self._build_measure, jit)
         self.metrics: dict[str, Any] = {}
 
-    def build_evaluation(self, state: np.ndarray, num_actions: int) -> None:
+    def build_evaluation(self, state: np.ndarray, spec: BoundedTensorSpec) -> None:
         """Creates every variable that evaluation reads, without running anything; `state` is `[N, ...]`."""
-        action, number = np.zeros(state.shape[0], np.int32), np.zeros(state.shape[0], np.float32)
+        action = np.zeros([state.shape[0], *spec.shape], spec.dtype.as_numpy_dtype)
+        number = np.zeros(state.shape[0], np.float32)
         columns = Transitions(state, action, number, number, number, state)
         specs = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, tf.as_dtype(x.dtype)), columns)
         self.measure.get_concrete_function(specs, specs.state)
-        self._model_fn.check_num_actions(num_actions)
+        self._model_fn.check_action_spec(spec)
 
-    def build_prediction(self, state: np.ndarray, num_actions: int | None = None) -> None:
+    def build_prediction(self, state: np.ndarray, spec: BoundedTensorSpec | None = None) -> None:
         """Creates every variable that prediction reads; `state` is `[B, ...]`."""
         self.predict.get_concrete_function(state, tf.TensorSpec([], tf.int64))
-        if num_actions is not None:
-            self._model_fn.check_num_actions(num_actions)
+        if spec is not None:
+            self._model_fn.check_action_spec(spec)
 
     def _build_prediction(self, state: tf.Tensor, clock: tf.Tensor) -> dict[str, tf.Tensor]:
         """PREDICT mode on `state` `[B, ...]`; `clock` int64 moves the policy's random stream."""
         return self._model_fn.act({"state": state}, Modes.PREDICT, clock)[0]
 
     def _build_greedy(self, state: tf.Tensor) -> tf.Tensor:
-        """EVAL mode's actions, int32 `[B]`."""
+        """EVAL mode's actions, `[B, ...]`."""
         return self._model_fn.act({"state": state}, Modes.EVAL)[0]["results"]
 
     def _build_measure(self, transitions: Transitions, state: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

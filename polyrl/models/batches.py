@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from polyrl import ops
+from polyrl.policies import BoundedTensorSpec
 from polyrl.validation import check_int
 
 import tensorflow as tf
@@ -49,8 +50,10 @@ def check_features(features: Any, shape: tuple[int, ...]) -> Any:
     return features
 
 
-def check_labels(labels: Mapping[str, Any], features: Any, shape: tuple[int, ...]) -> dict[str, tf.Tensor]:
-    """The labels as tensors: `action` int32, `next_state` as it is, the others float32.
+def check_labels(
+    labels: Mapping[str, Any], features: Any, shape: tuple[int, ...], action: BoundedTensorSpec
+) -> dict[str, tf.Tensor]:
+    """The labels as tensors: `action` as its spec says, `next_state` as it is, the others float32.
 
     Windows of `n` steps have `reward`, `done`, and `truncated` if it is there, of shape `[B, n]`.
 
@@ -66,14 +69,16 @@ def check_labels(labels: Mapping[str, Any], features: Any, shape: tuple[int, ...
     _check_state("labels['next_state']", checked["next_state"], shape)
     window = checked["reward"].shape[1:] if is_window(checked) else tf.TensorShape([])
     for key, value in checked.items():
+        if key == "action":
+            _check_action(value, rows, action)
         fits = value.shape[1:].is_compatible_with(window if key in WINDOWED else [])
-        if not value.shape[:1].is_compatible_with(rows) or (key != "next_state" and not fits):
+        if not value.shape[:1].is_compatible_with(rows) or (key not in ("action", "next_state") and not fits):
             raise ValueError(
                 f"labels[{key!r}] has shape {tuple(value.shape)}; asked for is one value for each of the {rows[0]} states"
                 + (f", or {window[0]} like the rewards." if key in WINDOWED and window.rank == 1 else ".")
             )
         if key != "next_state":
-            checked[key] = tf.cast(value, tf.int32 if key == "action" else tf.float32)
+            checked[key] = tf.cast(value, action.dtype if key == "action" else tf.float32)
     return checked
 
 
@@ -101,6 +106,14 @@ def reduce_window(labels: Mapping[str, tf.Tensor], gamma: float) -> dict[str, tf
     window = ops.n_step_return(reward, done, reduced.pop("truncated", tf.zeros_like(done)), gamma)
     last = tf.gather(done, window.steps - 1, axis=1, batch_dims=1)  # [B]
     return {**reduced, "reward": window.reward, "discount": window.discount, "done": last}
+
+
+def _check_action(value: tf.Tensor, rows: tf.TensorShape, spec: BoundedTensorSpec) -> None:
+    if not value.shape.is_compatible_with([*rows, *spec.shape]):
+        asked = ", ".join(["batch", *map(str, spec.shape)])
+        raise ValueError(
+            f"labels['action'] has shape {tuple(value.shape)} for {rows[0]} states; asked for is one action for each, [{asked}]."
+        )
 
 
 def _check_state(name: str, state: tf.Tensor, shape: tuple[int, ...]) -> None:

@@ -21,7 +21,8 @@ class QModelSpec(NamedTuple):
     """What a Q network gives for a batch of `B` states and `A` actions.
 
     `graph_outputs`, the torso's output `[B, ...]`; `a`, the advantage head `[B, A]` (`[B, A, N]` with atoms); `v`, the value
-    head `[B, 1]` (`[B, 1, N]`), None without dueling; `q`, action values `[B, A]`; `logits` `[B, A, N]`, None without atoms.
+    head `[B, 1]` (`[B, 1, N]`), None without dueling; `q`, action values `[B, A]`; `logits` `[B, A, N]`, None without atoms. For continuous actions, see `NAFModel`: `a`, the best action `[B, k]`;
+    `q`, its value `[B]`; `scale` `[B, k (k + 1) / 2]`, None for discrete actions.
     """
 
     graph_outputs: tf.Tensor
@@ -29,6 +30,7 @@ class QModelSpec(NamedTuple):
     v: tf.Tensor | None
     q: tf.Tensor
     logits: tf.Tensor | None = None
+    scale: tf.Tensor | None = None
 
 
 class QNetwork(tf.Module):

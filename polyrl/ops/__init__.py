@@ -1,7 +1,15 @@
 """Pure, batched, shape-checked functions: targets, losses, projections, returns. They know nothing of models."""
 
 from polyrl.ops.categorical import categorical_q_learning, expected_value, project_distribution, support
-from polyrl.ops.exploration import epsilon_greedy, sample_categorical, uniform
+from polyrl.ops.exploration import (
+    boltzmann,
+    epsilon_greedy,
+    normal,
+    ornstein_uhlenbeck,
+    sample_categorical,
+    uniform,
+)
+from polyrl.ops.naf import normalized_advantage, normalized_q_learning, scale_tril
 from polyrl.ops.returns import NStepReturn, n_step_return
 from polyrl.ops.targets import polyak_average
 from polyrl.ops.value import LossOutput, double_q_learning, dueling, q_learning, select_action, td_loss
@@ -9,16 +17,22 @@ from polyrl.ops.value import LossOutput, double_q_learning, dueling, q_learning,
 __all__ = [
     "LossOutput",
     "NStepReturn",
+    "boltzmann",
     "categorical_q_learning",
     "double_q_learning",
     "dueling",
     "epsilon_greedy",
     "expected_value",
     "n_step_return",
+    "normal",
+    "normalized_advantage",
+    "normalized_q_learning",
+    "ornstein_uhlenbeck",
     "polyak_average",
     "project_distribution",
     "q_learning",
     "sample_categorical",
+    "scale_tril",
     "select_action",
     "support",
     "td_loss",
