@@ -11,6 +11,7 @@ from polyrl.envs.actions import action_spec
 from polyrl.errors import NonFiniteError
 
 import numpy as np
+from gymnasium.spaces import Discrete
 from gymnasium.vector import VectorEnv
 
 
@@ -55,6 +56,10 @@ class EnvDriver:
         self.dtype = np.dtype(np.float32) if space.dtype == np.float64 else np.dtype(space.dtype)
         self.action_spec = action_spec(env.single_action_space)
         self._action_dtype = self.action_spec.dtype.as_numpy_dtype
+        # Numbers of states are counted from 0, as the rows of an embedding are.
+        self._first_state = 0
+        if isinstance(space, Discrete):
+            self.dtype, self._first_state = np.dtype(np.int32), int(space.start)
         self._first_action = int(getattr(env.single_action_space, "start", 0))
         self._rewards = np.zeros(self.num_envs, np.float64)
         self._lengths = np.zeros(self.num_envs, np.int64)
@@ -91,7 +96,8 @@ class EnvDriver:
             cut = np.asarray(truncated & ~terminated, np.float32)
             next_state = following.copy()
             for index in ended:
-                next_state[index] = info["final_obs"][index]
+                final = info["final_obs"][index]
+                next_state[index] = final - self._first_state if self._first_state else final
             episodes = self._finish(ended, terminated, info)
             self._checked("final observation", next_state, actions)
         transitions = Transitions(self.state, np.asarray(actions, self._action_dtype), reward, done, cut, next_state)
@@ -120,6 +126,8 @@ class EnvDriver:
     def _checked(self, name: str, values: np.ndarray, actions: np.ndarray | None) -> np.ndarray:
         """A copy in the driver's dtype (environments reuse their buffers); refuses NaN and infinity."""
         values = np.array(values, dtype=np.float32 if name == "reward" else self.dtype)
+        if self._first_state and name == "observation":
+            values -= self._first_state
         # A sum is quicker, and finite if all are; it may overflow where they are.
         if values.dtype.kind == "f" and not math.isfinite(np.add.reduce(values, axis=None)) and not np.isfinite(values).all():
             index = int(np.argwhere(~np.isfinite(values))[0][0])

@@ -111,8 +111,8 @@ def _check(env: VectorEnv) -> None:
         )
     action_spec(env.single_action_space)
     observation_space = env.single_observation_space
-    if not isinstance(observation_space, gymnasium.spaces.Box):
+    if not isinstance(observation_space, gymnasium.spaces.Box | gymnasium.spaces.Discrete):
         raise TypeError(
-            f"The observation space {observation_space} is no Box; wrap the environment with "
+            f"The observation space {observation_space} is neither a Box nor Discrete(n); wrap the environment with "
             "gymnasium.wrappers.FlattenObservation."
         )

@@ -43,8 +43,17 @@ def evaluate(calls: RolloutCalls, driver: EnvDriver, episodes: int, seeds: list[
         "max_reward": float(np.max(rewards)),
         "mean_ep_length": float(np.mean(lengths)),
         "loss": float(np.mean(losses)),
-        **{name: float(metric.result()) for name, metric in calls.metrics.items()},
+        **{key: value for name, metric in calls.metrics.items() for key, value in _numbers(name, metric.result())},
     }
+
+
+def _numbers(name: str, result: Any) -> Iterator[tuple[str, float]]:
+    """A metric's result by its name; several as `<name>_0`, `<name>_1`, ..."""
+    values = np.asarray(result)
+    if values.ndim == 0:
+        yield name, float(values)
+    else:
+        yield from ((f"{name}_{index}", float(value)) for index, value in enumerate(values.ravel()))
 
 
 def predict(

@@ -16,7 +16,7 @@ WINDOWED = ("reward", "done", "truncated")
 
 
 def state_shape(num_states: int | Sequence[int]) -> tuple[int, ...]:
-    """`num_states` as a shape: an int is the size of a vector."""
+    """`num_states` as a shape: an int is the size of a vector, or of the range of state numbers."""
     sizes = list(num_states) if isinstance(num_states, Sequence) else [num_states]
     return tuple(check_int("num_states", size, minimum=1) for size in sizes)
 
@@ -36,7 +36,7 @@ def check_features(features: Any, shape: tuple[int, ...]) -> Any:
 
     Raises:
         KeyError: if they are a dict without `state`.
-        ValueError: if the state is not `[B, *shape]`.
+        ValueError: if the state is not `[B, *shape]`; or, with a shape `(n,)`, integers `[B]`: the numbers of states.
     """
     if isinstance(features, Mapping):
         if "state" not in features:
@@ -117,6 +117,7 @@ def _check_action(value: tf.Tensor, rows: tf.TensorShape, spec: BoundedTensorSpe
 
 
 def _check_state(name: str, state: tf.Tensor, shape: tuple[int, ...]) -> None:
-    if state.shape.rank is not None and not state.shape[1:].is_compatible_with(shape):
-        wanted = ", ".join(map(str, shape))
-        raise ValueError(f"{name} has shape {tuple(state.shape)}; num_states asks for [batch, {wanted}].")
+    numbered = len(shape) == 1 and state.shape.rank == 1 and state.dtype.is_integer
+    if state.shape.rank is not None and not numbered and not state.shape[1:].is_compatible_with(shape):
+        wanted = ", ".join(["batch", *map(str, shape)])
+        raise ValueError(f"{name} has shape {tuple(state.shape)}; num_states asks for [{wanted}].")

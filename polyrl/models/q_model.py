@@ -18,7 +18,7 @@ from polyrl.configs import (
 from polyrl.explorations import Explorer, explorer
 from polyrl.models import batches
 from polyrl.models.base import BaseModel, GraphFn, check_type
-from polyrl.models.q_network import QModelSpec, QNetwork
+from polyrl.models.q_network import QModelSpec, QNetwork, check_tau
 from polyrl.models.q_summaries import q_summaries
 from polyrl.models.scope import stream_seed
 from polyrl.modes import Modes
@@ -49,7 +49,8 @@ class BaseQModel(BaseModel):
         mode: `'train'`, `'eval'` or `'infer'`.
         graph_fn: the torso, `graph_fn(mode, inputs) -> [B, features]`; see `BaseModel`. It gets the same structure that
             the model is called with: the tensor, or the dict.
-        num_states: size of the state vector, or the shape of one state.
+        num_states: the shape of one state. An int n: a vector of n numbers, or where the states are integers `[B]`, how many
+            states there are, numbered from 0.
         num_actions: number of actions.
         loss_config: element-wise loss of the TD error; `HuberLossConfig(delta=1)` by default.
         optimizer_config: `AdamConfig()` by default.
@@ -57,7 +58,7 @@ class BaseQModel(BaseModel):
         discount: gamma, in [0, 1].
         exploration_config: how the TRAIN mode acts; `ConstantExplorationConfig()` by default.
         use_target_graph: bootstrap from a second network that the loss does not train.
-        target_update_frequency: updates (`global_step`) between two copies of the first network to the second.
+        target_update_frequency: updates of this model between two updates of the second network from the first.
         is_continuous: whether actions are numbers; only as the class is, `CONTINUOUS`.
         dueling: True computes advantage and value heads, and `Q = A`; `'mean'`, `'max'`, `'naive'` combine them to
             `Q = V + A - mean(A)`, `- max(A)`, `- 0`; None or False leave the value head out.
@@ -67,6 +68,7 @@ class BaseQModel(BaseModel):
         clip_embed_gradients: largest norm of each embedding's gradient; 0 or None does not clip.
         name: scope of everything the model owns.
         temperature: of the policy that acts in PREDICT mode; 0 is greedy.
+        target_update_tau: how far the second network goes towards the first at each of its updates, in (0, 1]; 1 is a copy.
     """
 
     CONTINUOUS: ClassVar[bool] = False
@@ -93,6 +95,7 @@ class BaseQModel(BaseModel):
         name: str = "Model",
         *,
         temperature: float = 0.0,
+        target_update_tau: float = 1.0,
     ):
         super().__init__(
             mode,
@@ -124,6 +127,7 @@ class BaseQModel(BaseModel):
         if use_expert_demo:
             raise ValueError("use_expert_demo=True: pre-training on demonstrations is not available yet; leave it False.")
         self.temperature = check_float("temperature", temperature, 0.0)
+        self.target_update_tau = check_tau(target_update_tau, self.use_target_graph)
         if SummaryOptions.IMAGE_INPUT in self.summaries and len(self.num_states) != 3:
             raise ValueError(f"summaries: image_input needs states [height, width, channels]; num_states={num_states}.")
 
@@ -231,9 +235,9 @@ class BaseQModel(BaseModel):
         return self._td.loss, tf.add_n([tf.reduce_mean(weighted), *regularisation])
 
     def _build_update_target_graph(self, step: tf.Tensor) -> None:
-        """Makes the target network equal to the online one if `step` (updates done) is a multiple of the period."""
-        due = tf.equal(step % self.target_update_frequency, 0)
-        self._target_graph().copy_from(self._train_graph(), when=due)
+        """Moves the target network to the online one by `target_update_tau` if `step` (updates done) is a multiple of the period."""
+        due = None if self.target_update_frequency == 1 else tf.equal(step % self.target_update_frequency, 0)
+        self._target_graph().copy_from(self._train_graph(), when=due, tau=self.target_update_tau)
 
     def _build_train_op(self, loss: tf.Tensor) -> Callable[[], tf.Tensor]:
         """The update of the online network, followed by that of the target network."""
@@ -321,7 +325,7 @@ class BaseQModel(BaseModel):
     def _learning_rate(self) -> tf.Tensor:
         rate = self.optimizer_config.learning_rate
         schedule = rate.build() if isinstance(rate, ScheduleConfig) else (lambda step: rate)
-        return tf.convert_to_tensor(schedule(self._scope.global_step.read_value()), tf.float32)
+        return tf.convert_to_tensor(schedule(self._updates.read_value()), tf.float32)
 
     def _policy_network(self, observation: Any, step_type: Any = None, network_state: Any = ()) -> tuple[tf.Tensor, Any]:
         """The online network by a policy's contract: `(values, network_state)`."""
