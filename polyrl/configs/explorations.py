@@ -65,7 +65,7 @@ class RandomExplorationConfig(ExplorationConfig):
 
 @dataclasses.dataclass(frozen=True)
 class DecayExplorationConfig(ExplorationConfig):
-    """An epsilon, or a scale of normal noise, that decays with the environment steps taken, never below `min_exploration_rate`.
+    """An epsilon, or a scale of normal noise, that decays with the environment steps taken, not below `min_exploration_rate`.
 
     With `t` the environment steps since `start_decay_at` (zero before it, and no longer growing after `stop_decay_at`):
 

@@ -18,8 +18,8 @@ from gymnasium.vector import VectorEnv
 class Transitions(NamedTuple):
     """One step of `N` environments. `done` means terminated: a truncated episode has a true `next_state` and is not done.
 
-    `state` `[N, ...]`; `action` int32 `[N]`, or float32 `[N, k]`; `reward` float32 `[N]`; `done` float32 `[N]`; `truncated` float32 `[N]`, 1 where
-    the episode was ended by a limit; `next_state` `[N, ...]`.
+    `state` `[N, ...]`; `action` int32 `[N]`, or float32 `[N, k]`; `reward` float32 `[N]`; `done` float32 `[N]`; `truncated`
+    float32 `[N]`, 1 where the episode was ended by a limit; `next_state` `[N, ...]`.
     """
 
     state: np.ndarray

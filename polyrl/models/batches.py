@@ -112,7 +112,8 @@ def _check_action(value: tf.Tensor, rows: tf.TensorShape, spec: BoundedTensorSpe
     if not value.shape.is_compatible_with([*rows, *spec.shape]):
         asked = ", ".join(["batch", *map(str, spec.shape)])
         raise ValueError(
-            f"labels['action'] has shape {tuple(value.shape)} for {rows[0]} states; asked for is one action for each, [{asked}]."
+            f"labels['action'] has shape {tuple(value.shape)} for {rows[0]} states; asked for is one action for each state, "
+            f"[{asked}]."
         )
 
 

@@ -43,7 +43,8 @@ class NAFModel(BaseQModel):
     ):
         if dueling is not True and dueling is not None:
             raise ValueError(f"dueling={dueling!r} must be left out: NAF always has heads for value and advantage.")
-        super().__init__(*args, is_continuous=is_continuous, dueling=True, **kwargs)
+        kwargs |= {"is_continuous": is_continuous, "dueling": True}
+        super().__init__(*args, **kwargs)
         self.action_low = self._bound("action_low", action_low)
         self.action_high = self._bound("action_high", action_high)
         if np.any(self.action_low >= self.action_high):
@@ -55,12 +56,11 @@ class NAFModel(BaseQModel):
         return BoundedTensorSpec((self.num_actions,), tf.float32, self.action_low, self.action_high, name="action")
 
     def _build_head(self, outputs: tf.Tensor) -> QModelSpec:
-        # Near 0 at first, as in DDPG (Lillicrap et al. 2016): a tanh at its end has no gradient to come back by.
-        near_zero = tf_keras.initializers.RandomUniform(-3e-3, 3e-3)
-        mean = tf_keras.layers.Dense(self.num_actions, "tanh", kernel_initializer=near_zero, name="mean")(outputs)  # [B, k]
+        # While V is far off, the loss drives the mean away from all actions taken. A tanh at its end has no gradient to come
+        # back by, a softsign has.
+        mean = self._head(self.num_actions, "mean", "softsign")(outputs)  # [B, k], in units of half the range
         value = tf_keras.layers.Dense(1, name="value")(outputs)  # [B, 1]
-        entries = self.num_actions * (self.num_actions + 1) // 2
-        scale = tf_keras.layers.Dense(entries, name="scale")(outputs)  # [B, k (k + 1) / 2]
+        scale = self._head(self.num_actions * (self.num_actions + 1) // 2, "scale")(outputs)  # [B, k (k + 1) / 2]
         return QModelSpec(outputs, mean, value, value[:, 0], scale=scale)
 
     def _best_actions(self) -> tf.Tensor:
@@ -77,8 +77,9 @@ class NAFModel(BaseQModel):
         )
 
     def _build_predictions(self, results: tf.Tensor, features: Any, labels: Any) -> dict[str, tf.Tensor]:
-        """`results` (the action) `[B, k]`, `mean` `[B, k]`, the best; `q`, `a` and `v` `[B]`, of the labels' action if there is
-        one, else of `results`; `graph_results`; with labels, `td_error` `[B]`.
+        """`results` (the action) and `mean` (the best one) `[B, k]`; `q`, `a` and `v` `[B]`; `graph_results`.
+
+        `q` and `a` are of the labels' action if there is one, else of `results`; with labels, also `td_error` `[B]`.
         """
         advantage = self._advantage(results if labels is None else labels["action"])
         predictions = super()._build_predictions(results, features, labels)
@@ -86,6 +87,11 @@ class NAFModel(BaseQModel):
         return {**predictions, "mean": self._best_actions(), "a": advantage, "v": value, "q": value + advantage}
 
     # Parts. -------------------------------------------------------------------------------------------------------------
+
+    def _head(self, units: int, name: str, activation: str | None = None) -> tf_keras.layers.Layer:
+        """A layer whose output is near 0 at first, as in DDPG (Lillicrap et al. 2016)."""
+        near_zero = tf_keras.initializers.RandomUniform(-3e-3, 3e-3)
+        return tf_keras.layers.Dense(units, activation, kernel_initializer=near_zero, name=name)
 
     def _advantage(self, action: tf.Tensor) -> tf.Tensor:
         return ops.normalized_advantage(self._to_unit(action), self._online.a, ops.scale_tril(self._online.scale))

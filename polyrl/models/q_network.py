@@ -22,8 +22,9 @@ class QModelSpec(NamedTuple):
     """What a Q network gives for a batch of `B` states and `A` actions.
 
     `graph_outputs`, the torso's output `[B, ...]`; `a`, the advantage head `[B, A]` (`[B, A, N]` with atoms); `v`, the value
-    head `[B, 1]` (`[B, 1, N]`), None without dueling; `q`, action values `[B, A]`; `logits` `[B, A, N]`, None without atoms. For continuous actions, see `NAFModel`: `a`, the best action `[B, k]`;
-    `q`, its value `[B]`; `scale` `[B, k (k + 1) / 2]`, None for discrete actions.
+    head `[B, 1]` (`[B, 1, N]`), None without dueling; `q`, action values `[B, A]`; `logits` `[B, A, N]`, None without atoms.
+
+    For continuous actions of `k` numbers: `a`, the best action `[B, k]`; `q`, its value `[B]`; `scale` `[B, k (k + 1) / 2]`.
     """
 
     graph_outputs: tf.Tensor
@@ -70,9 +71,7 @@ class QNetwork(tf.Module):
             )
 
         def copied() -> list[tf.Tensor]:
-            return [
-                polyak_average([new], [old], tau if old.dtype.is_floating else 1.0)[0] for old, new in pairs
-            ]
+            return [polyak_average([new], [old], tau if old.dtype.is_floating else 1.0)[0] for old, new in pairs]
 
         # The branches assign nothing: they may be traced where assignments are carried as values.
         values = copied() if when is None else tf.cond(when, copied, lambda: [old.read_value() for old, _ in pairs])
