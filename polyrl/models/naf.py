@@ -69,6 +69,10 @@ class NAFModel(BaseQModel):
     def _exploring_actions(self, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor) -> tf.Tensor:
         return self._from_unit(self._explorer(self._online.a.shape)(self._online.a, rate, seed, begins))
 
+    def _policy_actions(self, seed: tf.Tensor) -> tf.Tensor:
+        scale = ops.scale_tril(self._online.scale)
+        return self._from_unit(ops.sample_normalized(self._online.a, scale, self.temperature, seed))
+
     def _build_td_loss(
         self, labels: Mapping[str, tf.Tensor], discount: tf.Tensor, target: QModelSpec, online: QModelSpec
     ) -> ops.LossOutput:

@@ -157,6 +157,11 @@ class BaseQModel(BaseModel):
         """The exploring action for each row, int32 `[B]`; `begins` bool `[B]` says which rows begin an episode."""
         return self._explorer(self._online.q.shape[:1])(self._online.q, rate, seed, begins)
 
+    def _policy_actions(self, seed: tf.Tensor) -> tf.Tensor:
+        """PREDICT mode's action for each row, int32 `[B]`."""
+        step = TimeStep.restart(self._inputs, batch_size=tf.shape(self._online.q)[0])
+        return self._build_policy().action(step, seed=seed).action
+
     @property
     def action_spec(self) -> BoundedTensorSpec:
         """Of one action, int32 `[]`."""
@@ -187,9 +192,7 @@ class BaseQModel(BaseModel):
     def _build_actions(self) -> tf.Tensor:
         """The action for each row, `[B, ...]`: exploring in TRAIN, greedy in EVAL, the policy's choice in PREDICT."""
         if self.mode == Modes.PREDICT:
-            step = TimeStep.restart(self._inputs, batch_size=tf.shape(self._online.q)[0])
-            seed = self._scope.random_seed("prediction")
-            return self._build_policy().action(step, seed=seed).action
+            return self._policy_actions(self._scope.random_seed("prediction"))
         if self.mode == Modes.TRAIN and self._acting:
             self._exploration_rate = self._build_exploration()
             seed = self._scope.random_seed("exploration")

@@ -1,6 +1,13 @@
 """Pure, batched, shape-checked functions: targets, losses, projections, returns. They know nothing of models."""
 
-from polyrl.ops.categorical import categorical_q_learning, expected_value, project_distribution, support
+from polyrl.ops.categorical import (
+    SMALLEST_RISK_LEVEL,
+    categorical_q_learning,
+    conditional_value_at_risk,
+    expected_value,
+    project_distribution,
+    support,
+)
 from polyrl.ops.exploration import (
     boltzmann,
     epsilon_greedy,
@@ -9,16 +16,18 @@ from polyrl.ops.exploration import (
     sample_categorical,
     uniform,
 )
-from polyrl.ops.naf import normalized_advantage, normalized_q_learning, scale_tril
+from polyrl.ops.naf import normalized_advantage, normalized_q_learning, sample_normalized, scale_tril
 from polyrl.ops.returns import NStepReturn, n_step_return
 from polyrl.ops.targets import polyak_average
 from polyrl.ops.value import LossOutput, double_q_learning, dueling, q_learning, select_action, td_loss
 
 __all__ = [
+    "SMALLEST_RISK_LEVEL",
     "LossOutput",
     "NStepReturn",
     "boltzmann",
     "categorical_q_learning",
+    "conditional_value_at_risk",
     "double_q_learning",
     "dueling",
     "epsilon_greedy",
@@ -32,6 +41,7 @@ __all__ = [
     "project_distribution",
     "q_learning",
     "sample_categorical",
+    "sample_normalized",
     "scale_tril",
     "select_action",
     "support",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
+from polyrl.ops.exploration import normal
 from polyrl.ops.shapes import check_shapes
 from polyrl.ops.value import LossOutput
 
@@ -32,6 +34,20 @@ def normalized_advantage(action: tf.Tensor, mean: tf.Tensor, scale: tf.Tensor) -
     check_shapes(action=(action, "BK"), mean=(mean, "BK"), scale=(scale, "BKK"))
     stretched = tf.linalg.matvec(scale, action - mean, transpose_a=True)  # L^T (a - mean), [B, k]
     return -0.5 * tf.reduce_sum(tf.square(stretched), axis=1)
+
+
+def sample_normalized(mean: tf.Tensor, scale: tf.Tensor, temperature: float, seed: tf.Tensor) -> tf.Tensor:
+    """Actions `[B, k]` with density `softmax(Q(s, .) / temperature)`: normal, of covariance `temperature * (L L^T)^-1`.
+
+    Args:
+        mean: the best action, `[B, k]`; what temperature 0 gives.
+        scale: `L`, `[B, k, k]`.
+        temperature: not negative, in units of the action values.
+        seed: int `[2]`; the same seed gives the same actions.
+    """
+    check_shapes(mean=(mean, "BK"), scale=(scale, "BKK"))
+    noise = math.sqrt(temperature) * normal(tf.shape(mean), seed)
+    return mean + tf.linalg.triangular_solve(scale, noise[..., tf.newaxis], adjoint=True)[..., 0]
 
 
 def normalized_q_learning(

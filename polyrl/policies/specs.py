@@ -29,6 +29,8 @@ class BoundedTensorSpec:
             if values.shape not in ((), self.shape):
                 raise ValueError(f"{bound} has shape {values.shape}; asked for is () or {self.shape}.")
             object.__setattr__(self, bound, _tuples(values.tolist()))  # Tuples compare, arrays do not.
+            if np.isnan(values).any() or (self.dtype.is_integer and not _fits(values, self.dtype)):
+                raise ValueError(f"{bound}={getattr(self, bound)} is no value of dtype {self.dtype.name}.")
         if np.any(np.asarray(self.minimum) > np.asarray(self.maximum)):
             raise ValueError(f"minimum={self.minimum} must not exceed maximum={self.maximum}.")
 
@@ -60,9 +62,9 @@ class TimeStep(NamedTuple):
         return cls(tf.fill([batch_size], StepType.FIRST), zeros, tf.ones_like(zeros), observation)
 
     @classmethod
-    def transition(cls, observation: Any, reward: Any) -> TimeStep:
-        """Steps within episodes; `reward` `[B]`."""
-        return cls._of(StepType.MID, observation, reward, 1.0)
+    def transition(cls, observation: Any, reward: Any, discount: Any = 1.0) -> TimeStep:
+        """Steps within episodes; `reward` `[B]`, `discount` `[B]` or one for all."""
+        return cls._of(StepType.MID, observation, reward, discount)
 
     @classmethod
     def termination(cls, observation: Any, reward: Any) -> TimeStep:
@@ -70,9 +72,9 @@ class TimeStep(NamedTuple):
         return cls._of(StepType.LAST, observation, reward, 0.0)
 
     @classmethod
-    def truncation(cls, observation: Any, reward: Any) -> TimeStep:
-        """Last steps of episodes that were broken off; `reward` `[B]`."""
-        return cls._of(StepType.LAST, observation, reward, 1.0)
+    def truncation(cls, observation: Any, reward: Any, discount: Any = 1.0) -> TimeStep:
+        """Last steps of episodes that were broken off; `reward` `[B]`, `discount` `[B]` or one for all."""
+        return cls._of(StepType.LAST, observation, reward, discount)
 
     def is_first(self) -> tf.Tensor:
         """Where an episode begins, bool `[B]`."""
@@ -83,9 +85,10 @@ class TimeStep(NamedTuple):
         return tf.equal(self.step_type, StepType.LAST)
 
     @classmethod
-    def _of(cls, step_type: int, observation: Any, reward: Any, discount: float) -> TimeStep:
+    def _of(cls, step_type: int, observation: Any, reward: Any, discount: Any) -> TimeStep:
         reward = tf.convert_to_tensor(reward, tf.float32)
-        return cls(tf.fill(tf.shape(reward), step_type), reward, tf.fill(tf.shape(reward), discount), observation)
+        discount = tf.broadcast_to(tf.convert_to_tensor(discount, tf.float32), tf.shape(reward))
+        return cls(tf.fill(tf.shape(reward), step_type), reward, discount, observation)
 
 
 class PolicyInfo(NamedTuple):
@@ -114,7 +117,7 @@ class Trajectory(NamedTuple):
     discount: Any
 
     @classmethod
-    def of(cls, time_step: TimeStep, policy_step: PolicyStep, next_time_step: TimeStep) -> Trajectory:
+    def from_transition(cls, time_step: TimeStep, policy_step: PolicyStep, next_time_step: TimeStep) -> Trajectory:
         """The step from `time_step` to `next_time_step`."""
         return cls(
             time_step.step_type,
@@ -135,3 +138,8 @@ def time_step_spec(observation_spec: Any) -> TimeStep:
 
 def _tuples(values: Any) -> Any:
     return tuple(_tuples(value) for value in values) if isinstance(values, list) else values
+
+
+def _fits(values: np.ndarray, dtype: tf.DType) -> bool:
+    whole = bool(np.all(np.isfinite(values) & (np.floor(values) == values)))
+    return whole and bool(np.all((values >= dtype.min) & (values <= dtype.max)))
