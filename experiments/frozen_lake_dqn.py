@@ -14,13 +14,25 @@ from polyrl.networks import embedding_mlp
 from absl import flags
 
 flags.DEFINE_bool("slippery", True, "Let the ice take the walker aside in two of three steps.")
-cli.set_defaults(model_dir="runs/frozen_lake_dqn")
+# No policy comes to the goal in more than 0.744 of the episodes on slippery ice, within the 100 steps that they have.
+cli.set_defaults(
+    model_dir="runs/frozen_lake_dqn",
+    train_timesteps=60_000,
+    update_frequency=2,
+    exploration_timesteps=20_000,
+    exploration_final=0.1,
+    eval_frequency=5_000,
+    eval_episodes_while_training=200,
+    stop_at_reward=0.72,
+    eval_episodes=1_000,
+)
 
 
 def experiment_fn(output_dir: str) -> RLExperiment:
     """The agent and what it is trained on."""
     params = cli.read_hyper_parameters(output_dir, "slippery")
-    env = cli.environment("FrozenLake-v1", params, is_slippery=params["slippery"])
+    changed = {} if params["slippery"] else {"is_slippery": False}
+    env = cli.environment("FrozenLake-v1", params, **changed)
     num_states, num_actions = num_states_and_actions(env)
 
     def model_fn(features: Any, labels: Any, mode: str, params: Any) -> EstimatorSpec:

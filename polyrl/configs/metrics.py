@@ -32,14 +32,14 @@ class MetricConfig(Config):
         prediction: which value is measured.
         target: what it is compared with, of the same shape, or for the `Sparse...` metrics the number of a class; None for
             metrics of one value (`'Mean'`, `'Sum'`).
-        name: the key in `eval_metric_ops` and in `evaluate`'s result; by default `<metric>_<prediction>`. A metric with several
-            results, as one for each threshold, is reported as `<name>_0`, `<name>_1`, ...
+        name: the key in `eval_metric_ops` and in `evaluate`'s result; by default `<metric>_<prediction>`. One with several
+            results, as for several thresholds, is reported as `<name>_0`, `<name>_1`, ...
         arguments: further arguments of the metric's constructor.
         weights: how much each row counts, a value `[B]`; None: all alike.
 
     Raises:
-        ValueError: if there is no such metric, if it takes a target and gets none or the reverse, if its arguments are not its
-            constructor's, or if the name is one of `RESULTS`.
+        ValueError: if there is no such metric, if it takes a target and gets none or the reverse, if its constructor refuses
+            its arguments, or if the name is one of `RESULTS`.
     """
 
     IDENTIFIER: ClassVar[str] = "metric"
@@ -61,9 +61,10 @@ class MetricConfig(Config):
         if not compares and self.target is not None:
             raise ValueError(f"metric={self.metric!r} is of one value: target={self.target!r} must be None.")
         try:
-            inspect.signature(metric).bind(name=self.key, **self.arguments)
-        except TypeError as error:
-            raise ValueError(f"arguments={dict(self.arguments)} are not those of {self.metric}: {error}.") from error
+            with tf.init_scope():  # A config may be made while a function is traced.
+                self.build()
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"arguments={dict(self.arguments)} will not do for {self.metric}: {error}") from error
         if self.key in RESULTS or self.key.startswith("global_"):
             raise ValueError(f"name={self.key!r} is taken by evaluate's own results; use another name.")
 

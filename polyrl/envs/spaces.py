@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from polyrl.envs.gym import EnvLike, open_env
 
 from gymnasium.spaces import Discrete
 
 
-def num_states_and_actions(env: EnvLike) -> tuple[int | tuple[int, ...], int]:
+def num_states_and_actions(env: EnvLike) -> tuple[Any, int]:
     """The `num_states` and `num_actions` of a model for an environment.
 
     `num_states` is the n of a `Discrete(n)` observation space, whose states are then the integers from 0 to n - 1, and the

@@ -75,13 +75,7 @@ class BaseModel:
         self.graph_fn = graph_fn
         self.loss_config = check_type("loss_config", loss_config, LossConfig)
         self.optimizer_config = check_type("optimizer_config", optimizer_config, OptimizerConfig) or AdamConfig()
-        self.eval_metrics_config = tuple(eval_metrics_config or ())
-        for config in self.eval_metrics_config:
-            if not isinstance(config, MetricConfig):
-                raise TypeError(f"eval_metrics_config={config!r} must be a list of MetricConfig.")
-        keys = [config.key for config in self.eval_metrics_config]
-        if len(set(keys)) < len(keys):
-            raise ValueError(f"eval_metrics_config: the metrics are called {keys}; give each a name of its own.")
+        self.eval_metrics_config = check_metrics(eval_metrics_config)
         self.summaries = SummaryOptions.validate(summaries)
         self.clip_gradients = None if clip_gradients is None else check_float("clip_gradients", clip_gradients, 0.0)
         self.clip_embed_gradients = (
@@ -161,7 +155,7 @@ class BaseModel:
         return metrics
 
     def _build_train_op(self, loss: tf.Tensor) -> Callable[[], tf.Tensor]:
-        """Computes and clips the gradients of `loss`; returns the function that applies them and gives the number of updates."""
+        """Computes and clips the gradients of `loss`; returns the function that applies them and counts updates."""
         variables = self._trainable_variables()
         gradients = self._tape.gradient(loss, functional.sources(variables))
         self._check_connected(variables, gradients)
@@ -217,8 +211,8 @@ class BaseModel:
     def _updates(self) -> tf.Variable:
         """Counts this model's updates: `global_step` for the first model of a scope that trains.
 
-        A further one has a counter of its own, so that periods and schedules go by each model's updates, and a round of updates
-        of all of them moves `global_step` by one.
+        A further one has a counter of its own: periods and schedules go by each model's updates, and a round of updates of all
+        of them moves `global_step` by one.
         """
         return self._scope.global_step if self._is_first else self._optimizer().iterations
 
@@ -251,6 +245,19 @@ class BaseModel:
     _tape: tf.GradientTape
     _gradients: ClippedGradients
     _summaries: Summaries
+
+
+def check_metrics(configs: Any) -> tuple[MetricConfig, ...]:
+    """`eval_metrics_config` as a tuple of configs with names of their own; an error that says what it is instead."""
+    if configs is not None and (isinstance(configs, str) or not isinstance(configs, Sequence)):
+        raise TypeError(f"eval_metrics_config={configs!r} must be a list, each item must be a MetricConfig.")
+    for config in configs or ():
+        if not isinstance(config, MetricConfig):
+            raise TypeError(f"eval_metrics_config={config!r} must be a MetricConfig.")
+    keys = [config.key for config in configs or ()]
+    if len(set(keys)) < len(keys):
+        raise ValueError(f"eval_metrics_config: the metrics are called {keys}; give each a name of its own.")
+    return tuple(configs or ())
 
 
 def check_type(name: str, value: Any, kind: type) -> Any:

@@ -10,7 +10,7 @@ from polyrl.models.q_model import BaseQModel
 from polyrl.models.q_network import QModelSpec
 from polyrl.policies import BasePolicy, CategoricalQPolicy
 from polyrl.summaries import Summaries, SummaryOptions
-from polyrl.validation import check_float, check_int
+from polyrl.validation import check_bool, check_float, check_int
 
 import tensorflow as tf
 import tf_keras
@@ -45,7 +45,7 @@ class CategoricalDQNModel(BaseQModel):
         self.max_q_value = check_float("max_q_value", max_q_value)
         if self.min_q_value >= self.max_q_value:
             raise ValueError(f"min_q_value={min_q_value} must be below max_q_value={max_q_value}.")
-        self.double = bool(double)
+        self.double = check_bool("double", double)
 
     @property
     def support(self) -> tf.Tensor:

@@ -25,7 +25,7 @@ from polyrl.modes import Modes
 from polyrl.networks import NarrowDense
 from polyrl.policies import BasePolicy, BoundedTensorSpec, QPolicy, StepType, TimeStep, time_step_spec
 from polyrl.summaries import Summaries, SummaryOptions
-from polyrl.validation import check_float, check_int
+from polyrl.validation import check_bool, check_float, check_int
 
 import tensorflow as tf
 
@@ -116,7 +116,7 @@ class BaseQModel(BaseModel):
             check_type("exploration_config", exploration_config, ExplorationConfig) or ConstantExplorationConfig()
         )
         self._explorer_class = explorer(self.exploration_config, self.CONTINUOUS)
-        self.use_target_graph = bool(use_target_graph)
+        self.use_target_graph = check_bool("use_target_graph", use_target_graph)
         self.target_update_frequency = check_int("target_update_frequency", target_update_frequency, minimum=1)
         if is_continuous is not self.CONTINUOUS:
             kind = "gives numbers" if self.CONTINUOUS else "chooses among discrete actions"
@@ -238,7 +238,7 @@ class BaseQModel(BaseModel):
         return self._td.loss, tf.add_n([tf.reduce_mean(weighted), *regularisation])
 
     def _build_update_target_graph(self, step: tf.Tensor) -> None:
-        """Moves the target network to the online one by `target_update_tau` if `step` (updates done) is a multiple of the period."""
+        """Moves the target network by `target_update_tau` if `step` (updates done) is a multiple of the period."""
         due = None if self.target_update_frequency == 1 else tf.equal(step % self.target_update_frequency, 0)
         self._target_graph().copy_from(self._train_graph(), when=due, tau=self.target_update_tau)
 
