@@ -6,7 +6,7 @@ of the range.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from polyrl import ops
 
@@ -19,7 +19,12 @@ class Explorer(tf.Module):
     Args:
         config: the exploration config, for what is not a rate.
         shape: of all actions, `[N]` or `[N, k]`.
+
+    Attributes:
+        HAS_MEMORY: whether it has variables, which are part of the run's state.
     """
+
+    HAS_MEMORY: ClassVar[bool] = False
 
     def __init__(self, config: Any, shape: tf.TensorShape):
         super().__init__(name="explorer")
@@ -70,6 +75,8 @@ class GaussianNoise(Explorer):
 
 class OrnsteinUhlenbeckNoise(Explorer):
     """The best action and noise that goes on from step to step, for each environment its own, from 0 in each episode."""
+
+    HAS_MEMORY: ClassVar[bool] = True
 
     def __init__(self, config: Any, shape: tf.TensorShape):
         super().__init__(config, shape)

@@ -69,12 +69,12 @@ def check_labels(
     _check_state("labels['next_state']", checked["next_state"], shape)
     window = checked["reward"].shape[1:] if is_window(checked) else tf.TensorShape([])
     for key, value in checked.items():
-        if key == "action":
-            _check_action(value, rows, action)
-        fits = value.shape[1:].is_compatible_with(window if key in WINDOWED else [])
-        if not value.shape[:1].is_compatible_with(rows) or (key not in ("action", "next_state") and not fits):
+        asked = {"action": action.shape, **dict.fromkeys(WINDOWED, window)}.get(key, ())
+        fits = key == "next_state" or value.shape[1:].is_compatible_with(asked)
+        if not value.shape[:1].is_compatible_with(rows) or not fits:
+            numbers = "one value" if key != "action" or not action.shape else f"{action.shape[0]} numbers"
             raise ValueError(
-                f"labels[{key!r}] has shape {tuple(value.shape)}; asked for is one value for each of the {rows[0]} states"
+                f"labels[{key!r}] has shape {tuple(value.shape)}; asked for is {numbers} for each of the {rows[0]} states"
                 + (f", or {window[0]} like the rewards." if key in WINDOWED and window.rank == 1 else ".")
             )
         if key != "next_state":
@@ -106,15 +106,6 @@ def reduce_window(labels: Mapping[str, tf.Tensor], gamma: float) -> dict[str, tf
     window = ops.n_step_return(reward, done, reduced.pop("truncated", tf.zeros_like(done)), gamma)
     last = tf.gather(done, window.steps - 1, axis=1, batch_dims=1)  # [B]
     return {**reduced, "reward": window.reward, "discount": window.discount, "done": last}
-
-
-def _check_action(value: tf.Tensor, rows: tf.TensorShape, spec: BoundedTensorSpec) -> None:
-    if not value.shape.is_compatible_with([*rows, *spec.shape]):
-        asked = ", ".join(["batch", *map(str, spec.shape)])
-        raise ValueError(
-            f"labels['action'] has shape {tuple(value.shape)} for {rows[0]} states; asked for is one action for each state, "
-            f"[{asked}]."
-        )
 
 
 def _check_state(name: str, state: tf.Tensor, shape: tuple[int, ...]) -> None:

@@ -340,7 +340,11 @@ class BaseQModel(BaseModel):
 
     def _explorer(self, shape: tf.TensorShape) -> Explorer:
         """The explorer for actions of this shape, `[B, ...]`."""
-        return self._part("explorer", lambda: self._explorer_class(self.exploration_config, shape))
+
+        def build() -> Explorer:
+            return self._explorer_class(self.exploration_config, shape)
+
+        return self._part("explorer", build) if self._explorer_class.HAS_MEMORY else build()
 
     def _combine(self, advantage: tf.Tensor, value: tf.Tensor | None) -> tf.Tensor:
         """Q (or its logits) out of the two heads, as `dueling` says."""
