@@ -95,7 +95,8 @@ class TrainingCalls:
         self._unroll = jit and self.has_convolution()
         if jit:
             try:
-                self._state = CarriedState([self._scope, self._memory, *modules], self._build_update)
+                roots = [self._scope, *self._scope.unsaved_modules(), self._memory, *modules]
+                self._state = CarriedState(roots, self._build_update)
             except functional.NotFunctionalError as error:
                 self._leave_xla(error)
 

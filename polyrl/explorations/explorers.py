@@ -21,7 +21,8 @@ class Explorer(tf.Module):
         shape: of all actions, `[N]` or `[N, k]`.
 
     Attributes:
-        HAS_MEMORY: whether it has variables, which are part of the run's state.
+        HAS_MEMORY: whether it has variables. They go on from step to step, and are no part of a checkpoint: a run that goes on
+            from one begins with new episodes.
     """
 
     HAS_MEMORY: ClassVar[bool] = False
@@ -80,14 +81,13 @@ class OrnsteinUhlenbeckNoise(Explorer):
 
     def __init__(self, config: Any, shape: tf.TensorShape):
         super().__init__(config, shape)
+        if not shape.is_fully_defined():
+            raise ValueError(
+                f"The noise goes on from step to step, so the number of environments must be known; the actions are {shape}."
+            )
         self.noise = tf.Variable(tf.zeros(shape), trainable=False, name="noise")
 
     def __call__(self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor) -> tf.Tensor:
-        if not best.shape.is_compatible_with(self._shape):
-            raise ValueError(
-                f"The noise goes on from step to step for actions {tuple(self._shape)}; asked for are {tuple(best.shape)}. "
-                "Keep to one number of environments, or use a name of its own for another model."
-            )
         before = tf.where(begins[:, tf.newaxis], 0.0, self.noise.read_value())
         normal = ops.normal(self._shape, seed)
         config = self._config

@@ -344,7 +344,10 @@ class BaseQModel(BaseModel):
         def build() -> Explorer:
             return self._explorer_class(self.exploration_config, shape)
 
-        return self._part("explorer", build) if self._explorer_class.HAS_MEMORY else build()
+        if not self._explorer_class.HAS_MEMORY:
+            return build()
+        # One for each number of environments.
+        return self._part(f"explorer/{tuple(shape)}", build, saved=False)
 
     def _combine(self, advantage: tf.Tensor, value: tf.Tensor | None) -> tf.Tensor:
         """Q (or its logits) out of the two heads, as `dueling` says."""
