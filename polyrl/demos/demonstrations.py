@@ -101,7 +101,7 @@ class Demonstrations:
         """
         if isinstance(state, Mapping):
             raise ValueError(
-                f"{self.source}: the environment observes dicts of {sorted(state)}; demonstrations hold an array for each state. "
+                f"{self.source}: the environment observes dicts of {sorted(state)}; demonstrations hold arrays of states. "
                 "Use an environment without masks that observes a Box or a Discrete."
             )
         observations = self.episodes[0].observations
