@@ -2,10 +2,13 @@
 
 from polyrl.configs.base import Config
 from polyrl.configs.explorations import (
+    BoltzmannExplorationConfig,
     ConstantExplorationConfig,
     DecayExplorationConfig,
     ExplorationConfig,
     GreedyExplorationConfig,
+    OrnsteinUhlenbeckExplorationConfig,
+    RandomDecayExplorationConfig,
     RandomExplorationConfig,
 )
 from polyrl.configs.losses import (
@@ -43,6 +46,7 @@ __all__ = [
     "AdamConfig",
     "AdamWConfig",
     "AdamaxConfig",
+    "BoltzmannExplorationConfig",
     "Config",
     "ConstantExplorationConfig",
     "CosineDecayConfig",
@@ -62,9 +66,11 @@ __all__ = [
     "MetricConfig",
     "NadamConfig",
     "OptimizerConfig",
+    "OrnsteinUhlenbeckExplorationConfig",
     "PiecewiseConstantDecayConfig",
     "PolynomialDecayConfig",
     "RMSpropConfig",
+    "RandomDecayExplorationConfig",
     "RandomExplorationConfig",
     "SGDConfig",
     "ScheduleConfig",

@@ -1,4 +1,8 @@
-"""How often the training policy acts at random, as a function of `global_timestep` (environment steps)."""
+"""How much the training policy explores, as a function of `global_timestep` (environment steps).
+
+For discrete actions most configs give epsilon, the probability of a random action. For continuous actions they give the
+standard deviation of zero-mean noise, in units of half the action's range. `polyrl.explorations` has what is done with it.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +22,16 @@ schedules = tf_keras.optimizers.schedules
 
 @dataclasses.dataclass(frozen=True)
 class ExplorationConfig(Config):
-    """The probability of a random action (epsilon). Used while training only, never in eval or infer."""
+    """How much to explore. Used while training only, never in eval or infer."""
 
     def rate(self, timestep: tf.Tensor) -> tf.Tensor:
-        """Epsilon, a float32 scalar in [0, 1], at `timestep` (int64 scalar, environment steps)."""
+        """Epsilon, or the noise's scale, a float32 scalar at `timestep` (int64 scalar, environment steps)."""
         raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True)
 class ConstantExplorationConfig(ExplorationConfig):
-    """The same epsilon for ever."""
+    """The same epsilon, or scale of normal noise, for ever."""
 
     IDENTIFIER: ClassVar[str] = "constant"
     value: float = 0.05
@@ -41,7 +45,7 @@ class ConstantExplorationConfig(ExplorationConfig):
 
 @dataclasses.dataclass(frozen=True)
 class GreedyExplorationConfig(ExplorationConfig):
-    """No exploration: epsilon is 0."""
+    """No exploration: epsilon, or the noise, is 0."""
 
     IDENTIFIER: ClassVar[str] = "greedy"
 
@@ -51,7 +55,7 @@ class GreedyExplorationConfig(ExplorationConfig):
 
 @dataclasses.dataclass(frozen=True)
 class RandomExplorationConfig(ExplorationConfig):
-    """Exploration only: epsilon is 1."""
+    """Exploration only: all actions, and all of the range of continuous ones, are equally likely."""
 
     IDENTIFIER: ClassVar[str] = "random"
 
@@ -61,7 +65,7 @@ class RandomExplorationConfig(ExplorationConfig):
 
 @dataclasses.dataclass(frozen=True)
 class DecayExplorationConfig(ExplorationConfig):
-    """An epsilon that decays with the environment steps taken, never below `min_exploration_rate`.
+    """An epsilon, or a scale of normal noise, that decays with the environment steps taken, not below `min_exploration_rate`.
 
     With `t` the environment steps since `start_decay_at` (zero before it, and no longer growing after `stop_decay_at`):
 
@@ -117,6 +121,70 @@ class DecayExplorationConfig(ExplorationConfig):
         elapsed = tf.clip_by_value(tf.cast(timestep, tf.int64), self.start_decay_at, self.stop_decay_at)
         elapsed -= self.start_decay_at
         return tf.maximum(tf.cast(_DECAYS[self.decay_type](self)(elapsed), tf.float32), self.min_exploration_rate)
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomDecayExplorationConfig(DecayExplorationConfig):
+    """Normal noise on continuous actions, drawn anew for each step, with a scale that decays as in `DecayExplorationConfig`.
+
+    As that one is for continuous actions, but refused for discrete ones.
+    """
+
+    IDENTIFIER: ClassVar[str] = "random_decay"
+
+
+@dataclasses.dataclass(frozen=True)
+class OrnsteinUhlenbeckExplorationConfig(ExplorationConfig):
+    """Noise on continuous actions that drifts back to `mu` (Uhlenbeck and Ornstein 1930; Lillicrap et al. 2016).
+
+    `x' = x + theta (mu - x) dt + sigma sqrt(dt) n` with normal `n`, from 0 at the first step of each episode, for each
+    environment and each action dimension of its own. In units of half the action's range.
+    """
+
+    IDENTIFIER: ClassVar[str] = "ornstein_uhlenbeck"
+    sigma: float = 0.3
+    mu: float = 0.0
+    theta: float = 0.15
+    dt: float = 1.0
+
+    def _validate(self) -> None:
+        check_float("sigma", self.sigma, 0.0)
+        check_float("mu", self.mu)
+        check_float("theta", self.theta, 0.0)
+        check_float("dt", self.dt, 0.0)
+        if self.dt == 0.0:
+            raise ValueError(f"dt={self.dt} must be above 0.")
+        if self.theta * self.dt >= 2.0:
+            raise ValueError(f"theta={self.theta} and dt={self.dt}: theta * dt must be below 2, or the noise grows for ever.")
+
+    def rate(self, timestep: tf.Tensor) -> tf.Tensor:
+        """`sigma`."""
+        return tf.constant(self.sigma, tf.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class BoltzmannExplorationConfig(ExplorationConfig):
+    """Discrete actions with probability `softmax(Q / temperature)`.
+
+    The temperature, in units of the action values, goes linearly from `temperature` to `final_temperature` (None: it stays)
+    over `decay_steps` environment steps.
+    """
+
+    IDENTIFIER: ClassVar[str] = "boltzmann"
+    temperature: float = 1.0
+    final_temperature: float | None = None
+    decay_steps: int = 10_000
+
+    def _validate(self) -> None:
+        check_float("temperature", self.temperature, 0.0)
+        if self.final_temperature is not None:
+            check_float("final_temperature", self.final_temperature, 0.0)
+        check_int("decay_steps", self.decay_steps, 1)
+
+    def rate(self, timestep: tf.Tensor) -> tf.Tensor:
+        """The temperature."""
+        final = self.temperature if self.final_temperature is None else self.final_temperature
+        return tf.cast(schedules.PolynomialDecay(self.temperature, self.decay_steps, final)(timestep), tf.float32)
 
 
 def _natural_exp_decay(config: DecayExplorationConfig) -> Callable[[tf.Tensor], tf.Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -99,6 +99,11 @@ class Demonstrations:
         Raises:
             ValueError: if they are not; it says what differs.
         """
+        if isinstance(state, Mapping):
+            raise ValueError(
+                f"{self.source}: the environment observes dicts of {sorted(state)}; demonstrations hold an array for each state. "
+                "Use an environment without masks that observes a Box or a Discrete."
+            )
         observations = self.episodes[0].observations
         wanted = (tuple(state.shape), tf.as_dtype(state.dtype).name)
         given = (observations.shape[1:], observations.dtype.name)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from polyrl.envs.actions import action_spec
 from polyrl.envs.observations import MASK, as_features, kept_dtype, legal_actions, next_labels
 from polyrl.errors import NonFiniteError
 
@@ -20,8 +21,8 @@ class Transitions(NamedTuple):
 
     States are arrays, or dicts of arrays with the key `state`, see `EnvDriver.state`.
 
-    `state` `[N, ...]`; `action` int32 `[N]`; `reward` float32 `[N]`; `done` float32 `[N]`; `truncated` float32 `[N]`, 1 where
-    the episode was ended by a limit; `next_state` `[N, ...]`.
+    `state` `[N, ...]`; `action` int32 `[N]`, or float32 `[N, k]`; `reward` float32 `[N]`; `done` float32 `[N]`; `truncated`
+    float32 `[N]`, 1 where the episode was ended by a limit; `next_state` `[N, ...]`.
     """
 
     state: Any
@@ -69,7 +70,9 @@ class EnvDriver:
         self._dtypes = {key: kept_dtype(part) for key, part in spaces.items()}
         # Numbers are counted from 0, as the rows of an embedding are.
         self._firsts = {key: int(part.start) for key, part in spaces.items() if isinstance(part, Discrete) and part.start}
-        self.num_actions = int(getattr(env.single_action_space, "n", 0))
+        self.action_spec = action_spec(env.single_action_space)
+        self._action_dtype = self.action_spec.dtype.as_numpy_dtype
+        self._num_actions = int(getattr(env.single_action_space, "n", 0))
         self._first_action = int(getattr(env.single_action_space, "start", 0))
         self._rewards = np.zeros(self.num_envs, np.float64)
         self._lengths = np.zeros(self.num_envs, np.int64)
@@ -108,7 +111,7 @@ class EnvDriver:
             cut = np.asarray(truncated & ~terminated, np.float32)
             next_state = self._final(following, ended, np.flatnonzero(cut), info, actions)
             episodes = self._finish(ended, terminated, info)
-        transitions = Transitions(self.state, np.asarray(actions, np.int32), reward, done, cut, next_state)
+        transitions = Transitions(self.state, np.asarray(actions, self._action_dtype), reward, done, cut, next_state)
         self.state = following
         return transitions, episodes
 
@@ -173,7 +176,7 @@ class EnvDriver:
     ) -> np.ndarray:
         """The legal actions of some environments (None: of all), bool `[N, A]`; all in the rows of the others."""
         if self._mask_observed:
-            return legal_actions(observation[MASK], self.num_actions, self.num_envs, envs, when)
+            return legal_actions(observation[MASK], self._num_actions, self.num_envs, envs, when)
         asked = np.arange(self.num_envs) if envs is None else envs
         present = np.asarray(info.get(f"_{MASK}", np.full(self.num_envs, MASK in info)))[asked]
         if not present.all():
@@ -181,7 +184,7 @@ class EnvDriver:
                 f"Environments {asked[~present].tolist()} gave no info[{MASK!r}] {when}, though there was one at reset; asked "
                 "for is one for each state but a terminal one. Nothing of this step was stored."
             )
-        return legal_actions(info.get(MASK), self.num_actions, self.num_envs, envs, when)
+        return legal_actions(info.get(MASK), self._num_actions, self.num_envs, envs, when)
 
     def _checked(self, name: str, values: np.ndarray, dtype: Any, actions: np.ndarray | None) -> np.ndarray:
         """A copy in that dtype (environments reuse their buffers); refuses NaN and infinity."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from polyrl.envs.actions import action_spec
 from polyrl.envs.environment import Environment
 from polyrl.envs.lockstep import LockstepVectorEnv
 from polyrl.envs.observations import check_observation_space
@@ -108,16 +109,5 @@ def _check(env: VectorEnv) -> None:
             f"The vector environment has autoreset_mode={mode}; make it with AutoresetMode.SAME_STEP "
             "(vector_kwargs={'autoreset_mode': AutoresetMode.SAME_STEP}), or pass its id."
         )
-    action_space, observation_space = env.single_action_space, env.single_observation_space
-    if isinstance(action_space, gymnasium.spaces.Box):
-        raise TypeError(
-            f"The action space {action_space} is continuous; the Q models of this version choose among discrete actions. "
-            "It takes a continuous model (NAF), which polyrl does not have yet; or make the actions discrete with a "
-            "gymnasium.ActionWrapper."
-        )
-    if not isinstance(action_space, gymnasium.spaces.Discrete):
-        raise TypeError(
-            f"The action space {action_space} is none that a Q model can serve: it needs one Discrete(n). Flatten the "
-            "choices into one with a gymnasium.ActionWrapper."
-        )
-    check_observation_space(observation_space, int(action_space.n))
+    action_spec(env.single_action_space)
+    check_observation_space(env.single_observation_space, int(getattr(env.single_action_space, "n", 0)))

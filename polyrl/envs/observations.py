@@ -10,7 +10,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Sp
 
 MASK = "action_mask"
 NEXT = "next_"
-TAKEN = ("action", "reward", "done", "truncated", "discount", "weights", "index")
+TAKEN = ("action", "reward", "done", "truncated", "discount", "weights", "index", "step_type")
 """Names that a transition has for other things than observations."""
 
 

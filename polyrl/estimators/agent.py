@@ -282,7 +282,7 @@ class Agent:
         return Demonstrations(recorded, str(path))
 
     def act(self, state: Any, checkpoint: str | os.PathLike[str] | None = None) -> Any:
-        """The action of PREDICT mode's policy for one state (an int) or a batch of states (int32 `[B]`).
+        """The action of PREDICT mode's policy for one state (an int, or an array `[k]`) or a batch of states (`[B, ...]`).
 
         Trained on states that are dicts, it takes such, with the same keys; `action_mask` among them if there were masks.
         """
@@ -292,14 +292,16 @@ class Agent:
         self._rollouts.build_prediction(states)
         self.checkpoints.restore_models(path, self._scope)
         actions = self._rollouts.predict(states, clock)["results"].numpy()
-        return int(actions[0]) if single else actions
+        if not single:
+            return actions
+        return int(actions[0]) if actions.ndim == 1 else actions[0]
 
     def _predict(self, env: EnvLike, episodes: int | None, steps: int | None, path: Path) -> Iterator[dict[str, Any]]:
         vector, owned = open_env(env, num_envs=1)
         try:
             driver = EnvDriver(vector)
             state = driver.reset(self._seeds("prediction", driver, path))
-            self._rollouts.build_prediction(state, driver.num_actions)
+            self._rollouts.build_prediction(state, driver.action_spec)
             self.checkpoints.restore_models(path, self._scope)
             yield from rollouts.predict(self._rollouts, driver, episodes, steps)
         finally:
@@ -321,7 +323,7 @@ class Agent:
         try:
             driver = EnvDriver(vector)
             state = driver.reset(self._seeds(name, driver, path))
-            self._rollouts.build_evaluation(state, driver.num_actions)
+            self._rollouts.build_evaluation(state, driver.action_spec)
             if path is not None:
                 self.checkpoints.restore_models(path, self._scope)
             yield driver

@@ -14,6 +14,7 @@ from polyrl.estimators.carried import CarriedState, PlainState
 from polyrl.estimators.model_fn import ModelFn
 from polyrl.models.scope import Scope
 from polyrl.modes import Modes
+from polyrl.policies import BoundedTensorSpec, StepType
 from polyrl.replay import Replay
 from polyrl.summaries import Summaries
 
@@ -51,29 +52,33 @@ class TrainingCalls:
         self._compiled: dict[Hashable, Callable[..., Any]] = {}
         self._kept: dict[int, tuple[Any, Any]] = {}
         self._built: tuple[Any, int] | None = None
+        self._action_dtype = tf.int32
         self._unroll = False
         self._summaries: Any = None
         self.summary_options: tuple[str, ...] = ()
         self.hooks: tuple[Any, ...] = ()
 
-    def build(self, state: Any, num_envs: int, num_actions: int) -> None:
-        """Creates every variable (networks, optimizer, memory) without running anything; `state` is the spec of one state.
+    def build(self, state: Any, num_envs: int, action: BoundedTensorSpec) -> None:
+        """Creates every variable (networks, optimizer, memory) without running anything.
 
-        It is a `tf.TensorSpec`, or a dict of them.
+        `state` is the spec of one state, or a dict of specs; `action` that of one action.
 
         The model comes first: what it refuses leaves the memory alone.
         """
         if self._built == (state, num_envs):
-            self._model_fn.check_num_actions(num_actions)
+            self._model_fn.check_action_spec(action)
             return
         states = tf.nest.map_structure(lambda spec: tf.TensorSpec([num_envs, *spec.shape], spec.dtype), state)
+        self._action_dtype = action.dtype
         self._act.get_concrete_function(states)
-        self._model_fn.check_num_actions(num_actions)
-        scalar, action = tf.TensorSpec([], tf.float32), tf.TensorSpec([], tf.int32)
+        self._model_fn.check_action_spec(action)
+        scalar, one = tf.TensorSpec([], tf.float32), tf.TensorSpec(action.shape, action.dtype)
         if self._memory.demonstrations is not None:
-            self._memory.demonstrations.check(state, num_actions)
+            if not action.dtype.is_integer:
+                raise ValueError("Demonstrations teach discrete actions; those of the environment are numbers.")
+            self._memory.demonstrations.check(state, int(action.maximum) + 1)
         self._memory.xla = self._scope.xla
-        self._memory.build(Transitions(state, action, scalar, scalar, scalar, state).columns(), num_envs)
+        self._memory.build(Transitions(state, one, scalar, scalar, scalar, state).columns(), num_envs)
         tf.function(self._build_update, autograph=False).get_concrete_function()
         self._built, self._started, self._summaries = (state, num_envs), None, None
 
@@ -142,7 +147,10 @@ class TrainingCalls:
         self._state, self._compiled, self._unroll = PlainState(), {}, False
 
     def act(self, state: Any) -> np.ndarray:
-        """The exploring actions int32 `[N]` for `state` `[N, ...]` (or a dict); the variables must be up to date."""
+        """The exploring actions `[N, ...]` for the first states of episodes, `[N, ...]` or a dict.
+
+        The variables must be up to date.
+        """
         return self._act(tf.nest.map_structure(tf.constant, state))[0].numpy()
 
     def learn(self, updates: int) -> float:
@@ -192,14 +200,22 @@ class TrainingCalls:
 
     # What compiled functions are made of. -------------------------------------------------------------------------------
 
-    def build_act(self, state: Any, clock: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        """The exploring actions int32 `[N]` for `state` `[N, ...]` or a dict, and the exploration rate (NaN if there is none).
+    def build_act(
+        self, state: Any, begins: tf.Tensor | None = None, clock: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The exploring actions `[N, ...]` for the present states, and the exploration rate (NaN if there is none).
 
-        `clock` int64 moves the random streams; by default `global_timestep`.
+        Args:
+            state: `[N, ...]`, or a dict.
+            begins: which states are the first of an episode, bool `[N]`; by default all.
+            clock: int64, moves the random streams; by default `global_timestep`.
         """
-        predictions, extra = self._model_fn.act(as_features(state), Modes.TRAIN, clock)
+        features = as_features(state)
+        count = features["state"].shape[0]
+        step_type = tf.fill([count], StepType.FIRST) if begins is None else tf.where(begins, StepType.FIRST, StepType.MID)
+        predictions, extra = self._model_fn.act({**features, "step_type": step_type}, Modes.TRAIN, clock)
         rate = tf.cast(extra.get("exploration_rate", np.nan), tf.float32)
-        return tf.cast(predictions["results"], tf.int32), rate
+        return tf.cast(predictions["results"], self._action_dtype), rate
 
     def build_store(self, transitions: Transitions, finished: tf.Tensor) -> None:
         """Stores `N` transitions and counts their steps, and the episodes that they finished."""

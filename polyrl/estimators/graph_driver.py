@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from polyrl.envs import Transitions
+from polyrl.envs.actions import action_spec
 from polyrl.envs.compiled import CompiledEnvironment, check_environment
 from polyrl.envs.compiled.vector import restarted
 from polyrl.models.scope import Scope
 
 import tensorflow as tf
-from gymnasium.spaces import Discrete
 
 
 class GraphDriver(tf.Module):
@@ -25,9 +25,7 @@ class GraphDriver(tf.Module):
         super().__init__(name="environment")
         check_environment(env, env.num_envs)
         self.num_envs = env.num_envs
-        if not isinstance(env.action_space, Discrete):
-            raise TypeError(f"The action space {env.action_space} is continuous; the Q models choose among discrete actions.")
-        self.num_actions = int(env.action_space.n)
+        self.action_spec = action_spec(env.action_space)
         self.state_spec = tf.TensorSpec(env.observation_space.shape, tf.as_dtype(env.observation_space.dtype))
         self._env, self._scope = env, scope
         self._structure = env.reset(self.num_envs, tf.zeros([2], tf.int32))
@@ -44,6 +42,10 @@ class GraphDriver(tf.Module):
     def observe(self) -> tf.Tensor:
         """The present states, `[N, ...]`."""
         return self._env.observe(self._state())
+
+    def begins(self) -> tf.Tensor:
+        """Which environments are at the first state of an episode, bool `[N]`."""
+        return tf.equal(self._length.read_value(), 0)
 
     def step(self, action: tf.Tensor) -> tuple[Transitions, tf.Tensor]:
         """Takes one action in each; gives the transitions, and float32 `[N, 5]`: ended, the episode's reward and length so

@@ -24,7 +24,7 @@ NEVER = 2**62
 
 
 class Progress(NamedTuple):
-    """What an advance did: environment steps, updates and the mean loss of these, the last actions int32 `[N]` and exploration
+    """What an advance did: environment steps, updates and the mean loss of these, the last actions `[N, ...]` and exploration
     rate, and the episodes that ended.
     """
 
@@ -120,9 +120,10 @@ class PythonLoop:
         self.num_envs = driver.num_envs
         self.state_spec = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape[1:], x.dtype), driver.state)
         self._driver, self._calls, self._scope, self._schedule = driver, calls, scope, schedule
-        calls.build(self.state_spec, self.num_envs, driver.num_actions)
+        calls.build(self.state_spec, self.num_envs, driver.action_spec)
         states = self._states = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), driver.state)
-        numbers, action = tf.TensorSpec([self.num_envs], tf.float32), tf.TensorSpec([self.num_envs], tf.int32)
+        numbers = tf.TensorSpec([self.num_envs], tf.float32)
+        action = tf.TensorSpec([self.num_envs, *driver.action_spec.shape], driver.action_spec.dtype)
         number, count = tf.TensorSpec([], tf.float32), tf.TensorSpec([], tf.int32)
         # XLA takes some 2 seconds to compile and saves about 1 ms in each update; on a CPU, nothing with convolutions.
         self.xla_from = NEVER if calls.has_convolution() else 1_000
@@ -158,12 +159,13 @@ class PythonLoop:
         def iteration(*inputs: tf.Tensor) -> list[tf.Tensor]:
             unpacked = tf.nest.pack_sequence_as(self._structure, self._inputs.unpack(inputs))
             *columns, state, updates, finished = unpacked
-            self._calls.build_store(Transitions(*columns), finished)
+            transitions = Transitions(*columns)
+            self._calls.build_store(transitions, finished)
             total = self._calls.build_updates(updates if unrolled is None else unrolled)
             loss = total / tf.maximum(tf.cast(updates, tf.float32), 1.0)
             if not acts:
                 return [loss]
-            actions, rate = self._calls.build_act(state)
+            actions, rate = self._calls.build_act(state, transitions.done + transitions.truncated > 0.0)
             return self._outputs.pack([actions, loss, rate])
 
         return iteration
@@ -179,7 +181,7 @@ class GraphLoop:
         self.num_envs = driver.num_envs
         self.state_spec = driver.state_spec
         self._driver, self._calls, self._scope, self._schedule = driver, calls, scope, schedule
-        calls.build(self.state_spec, self.num_envs, driver.num_actions)
+        calls.build(self.state_spec, self.num_envs, driver.action_spec)
         # A convolution in a loop of XLA's is slow on a CPU, and this loop cannot be unrolled.
         self.xla_from = NEVER if calls.has_convolution() else 0
         self._rows = max(-(-chunk // self.num_envs), 100)
@@ -230,7 +232,7 @@ class GraphLoop:
 
         def body(done: tf.Tensor, total: tf.Tensor, log: tf.Tensor, *last: tf.Tensor) -> tuple[tf.Tensor, ...]:
             begin = timestep.read_value()
-            actions, rate = self._calls.build_act(self._driver.observe())
+            actions, rate = self._calls.build_act(self._driver.observe(), self._driver.begins())
             transitions, finished = self._driver.step(actions)
             self._calls.build_store(transitions, tf.math.count_nonzero(finished[:, 0]))
             due = tf.minimum(self._schedule.due(begin, timestep.read_value()), last_step - step.read_value())
@@ -239,7 +241,8 @@ class GraphLoop:
             return done + 1, total, log, actions, rate
 
         log = tf.zeros([self._rows, self.num_envs, 5])
-        actions, rate = tf.zeros([self.num_envs], tf.int32), tf.constant(0.0)
+        action = self._driver.action_spec
+        actions, rate = tf.zeros([self.num_envs, *action.shape], action.dtype), tf.constant(0.0)
         done, total, log, actions, rate = functional.while_loop(
             cond, body, [tf.constant(0, tf.int64), tf.constant(0.0), log, actions, rate]
         )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from polyrl.models.scope import Scope
+from polyrl.policies import BoundedTensorSpec
 from polyrl.spec import EstimatorSpec
 
 import tensorflow as tf
@@ -37,7 +38,7 @@ class ModelFn:
         self._scope = scope
         self._arguments = {"params": params, "config": config}
         self._names = names
-        self._num_actions: int | None = None
+        self._action_spec: BoundedTensorSpec | None = None
 
     def act(
         self, features: Mapping[str, tf.Tensor], mode: str, clock: tf.Tensor | None = None
@@ -61,14 +62,43 @@ class ModelFn:
                 raise ValueError(f"model_fn must return predictions in mode {mode!r} without labels.")
             if "results" not in spec.predictions:
                 raise ValueError(f"predictions must hold the action as 'results'; they hold {sorted(spec.predictions)}.")
-            if "q" in spec.predictions:
-                self._num_actions = spec.predictions["q"].shape[-1]
+            self._action_spec = spec.extra_ops.get("action_spec", self._action_spec)
         return spec
 
-    def check_num_actions(self, num_actions: int) -> None:
-        """Refuses an environment with another number of actions than the model, which must have been called before."""
-        if self._num_actions is not None and self._num_actions != num_actions:
+    def check_action_spec(self, given: BoundedTensorSpec) -> None:
+        """Refuses an environment that takes other actions than the model gives, which must have been called before.
+
+        A `model_fn` of one's own says what it gives by `extra_ops["action_spec"]`; without, nothing is checked.
+        """
+        own = self._action_spec
+        if own is None or (own.shape, own.dtype, own.minimum, own.maximum) == (
+            given.shape,
+            given.dtype,
+            given.minimum,
+            given.maximum,
+        ):
+            return
+        if own.dtype.is_integer and given.dtype.is_integer:
+            actions = int(given.maximum) + 1
             raise ValueError(
-                f"The model has num_actions={self._num_actions}, the environment has {num_actions} actions; build the model "
-                f"with num_actions={num_actions}."
+                f"The model has num_actions={int(own.maximum) + 1}, the environment has {actions} actions; build the model "
+                f"with num_actions={actions}."
             )
+        if own.dtype.is_integer:
+            raise TypeError(
+                f"The model chooses among {int(own.maximum) + 1} actions, the environment takes numbers, {_box(given)}; use a "
+                "continuous model (NAFModel), or make the actions discrete with a gymnasium.ActionWrapper."
+            )
+        if given.dtype.is_integer:
+            raise TypeError(
+                f"The model gives numbers, {_box(own)}, the environment takes one of {int(given.maximum) + 1} actions; use a "
+                "discrete model (DQNModel)."
+            )
+        raise ValueError(
+            f"The model gives {_box(own)}, the environment takes {_box(given)}; build the model with "
+            f"num_actions={given.shape[0]}, action_low={given.minimum}, action_high={given.maximum}."
+        )
+
+
+def _box(spec: BoundedTensorSpec) -> str:
+    return f"{spec.shape[0]} in [{spec.minimum}, {spec.maximum}]"

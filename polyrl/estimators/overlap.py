@@ -38,12 +38,13 @@ class OverlappedLoop(PythonLoop):
             updates, loss = learning.result()  # Waited for even if the environments fail: nothing learns on behind the run.
         due = min(self._schedule.due(timestep, timestep + self.num_envs), limits.updates - updates)
         self._pending = (transitions, due, len(episodes))
-        specs = [*tf.nest.flatten(self._states), tf.TensorSpec([], tf.int64)]
+        specs = [*tf.nest.flatten(self._states), tf.TensorSpec([self.num_envs], tf.bool), tf.TensorSpec([], tf.int64)]
         act = self._calls.compiled("act", lambda: (self._act, specs))
+        begins = tf.constant(transitions.done + transitions.truncated > 0.0)
         # The counter lacks the steps that are pending.
         clock = tf.constant(timestep + self.num_envs, tf.int64)
         states = [tf.constant(values) for values in tf.nest.flatten(self._driver.state)]
-        actions, rate = (output.numpy() for output in act(*states, clock))
+        actions, rate = (output.numpy() for output in act(*states, begins, clock))
         self._actions = actions
         return Progress(self.num_envs, updates, loss, actions, float(rate), episodes)
 
@@ -61,5 +62,5 @@ class OverlappedLoop(PythonLoop):
         return updates, float(loss.numpy())
 
     def _act(self, *inputs: tf.Tensor) -> list[Any]:
-        *states, clock = inputs
-        return list(self._calls.build_act(tf.nest.pack_sequence_as(self._states, states), clock))
+        *states, begins, clock = inputs
+        return list(self._calls.build_act(tf.nest.pack_sequence_as(self._states, states), begins, clock))

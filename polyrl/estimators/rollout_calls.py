@@ -11,6 +11,7 @@ from polyrl.envs.observations import as_features, split_columns
 from polyrl.estimators.compiled import XLA_ERRORS, first_line
 from polyrl.estimators.model_fn import ModelFn
 from polyrl.modes import Modes
+from polyrl.policies import BoundedTensorSpec
 
 import numpy as np
 import tensorflow as tf
@@ -28,27 +29,27 @@ class RolloutCalls:
         self.measure = _RolloutCall(self._build_measure, jit)
         self.metrics: dict[str, Any] = {}
 
-    def build_evaluation(self, state: Any, num_actions: int) -> None:
+    def build_evaluation(self, state: Any, spec: BoundedTensorSpec) -> None:
         """Creates every variable that evaluation reads, without running anything; `state` is `[N, ...]`, or a dict."""
         rows = as_features(state)["state"].shape[0]
-        action, number = np.zeros(rows, np.int32), np.zeros(rows, np.float32)
+        action, number = np.zeros([rows, *spec.shape], spec.dtype.as_numpy_dtype), np.zeros(rows, np.float32)
         columns = Transitions(state, action, number, number, number, state)
         specs = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, tf.as_dtype(x.dtype)), columns)
         self.measure.get_concrete_function(specs, specs.state)
-        self._model_fn.check_num_actions(num_actions)
+        self._model_fn.check_action_spec(spec)
 
-    def build_prediction(self, state: Any, num_actions: int | None = None) -> None:
+    def build_prediction(self, state: Any, spec: BoundedTensorSpec | None = None) -> None:
         """Creates every variable that prediction reads; `state` is `[B, ...]`, or a dict."""
         self.predict.get_concrete_function(state, tf.TensorSpec([], tf.int64))
-        if num_actions is not None:
-            self._model_fn.check_num_actions(num_actions)
+        if spec is not None:
+            self._model_fn.check_action_spec(spec)
 
     def _build_prediction(self, state: Any, clock: tf.Tensor) -> dict[str, tf.Tensor]:
         """PREDICT mode on `state` `[B, ...]`, or a dict; `clock` int64 moves the policy's random stream."""
         return self._model_fn.act(as_features(state), Modes.PREDICT, clock)[0]
 
     def _build_greedy(self, state: Any) -> tf.Tensor:
-        """EVAL mode's actions, int32 `[B]`."""
+        """EVAL mode's actions, `[B, ...]`."""
         return self._model_fn.act(as_features(state), Modes.EVAL)[0]["results"]
 
     def _build_measure(self, transitions: Transitions, state: Any) -> tuple[tf.Tensor, tf.Tensor]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from polyrl import ops
 from polyrl.models import masks
+from polyrl.policies import BoundedTensorSpec
 from polyrl.validation import check_int
 
 import tensorflow as tf
@@ -59,9 +60,12 @@ def check_features(features: Any, shape: tuple[int, ...], num_actions: int) -> A
     return features
 
 
-def check_labels(labels: Mapping[str, Any], features: Any, shape: tuple[int, ...], num_actions: int) -> dict[str, tf.Tensor]:
-    """The labels as tensors: `action` int32, `next_action_mask` bool, other features of the next state as they are, all else
-    float32.
+def check_labels(
+    labels: Mapping[str, Any], features: Any, shape: tuple[int, ...], action: BoundedTensorSpec
+) -> dict[str, tf.Tensor]:
+    """The labels as tensors.
+
+    `action` is as its spec says, `next_action_mask` bool, other features of the next state as they are, all else float32.
 
     Windows of `n` steps have `reward`, `done`, and `truncated` if it is there, of shape `[B, n]`.
 
@@ -82,7 +86,7 @@ def check_labels(labels: Mapping[str, Any], features: Any, shape: tuple[int, ...
     window = checked["reward"].shape[1:] if is_window(checked) else tf.TensorShape([])
     for key, value in checked.items():
         if key == NEXT_MASK:
-            checked[key] = masks.checked(f"labels[{key!r}]", value, rows[0], num_actions)
+            checked[key] = masks.checked(f"labels[{key!r}]", value, rows[0], 1 + int(action.maximum))
             continue
         if key in following and key != "next_state":
             wanted = following[key]
@@ -92,14 +96,16 @@ def check_labels(labels: Mapping[str, Any], features: Any, shape: tuple[int, ...
                     f"{wanted.dtype.name} {tuple(wanted.shape)}."
                 )
             continue
-        fits = value.shape[1:].is_compatible_with(window if key in WINDOWED else [])
-        if not value.shape[:1].is_compatible_with(rows) or (key != "next_state" and not fits):
+        asked = {"action": action.shape, **dict.fromkeys(WINDOWED, window)}.get(key, ())
+        fits = key == "next_state" or value.shape[1:].is_compatible_with(asked)
+        if not value.shape[:1].is_compatible_with(rows) or not fits:
+            numbers = "one value" if key != "action" or not action.shape else f"{action.shape[0]} numbers"
             raise ValueError(
-                f"labels[{key!r}] has shape {tuple(value.shape)}; asked for is one value for each of the {rows[0]} states"
+                f"labels[{key!r}] has shape {tuple(value.shape)}; asked for is {numbers} for each of the {rows[0]} states"
                 + (f", or {window[0]} like the rewards." if key in WINDOWED and window.rank == 1 else ".")
             )
         if key != "next_state":
-            checked[key] = tf.cast(value, tf.int32 if key == "action" else tf.float32)
+            checked[key] = tf.cast(value, action.dtype if key == "action" else tf.float32)
     return checked
 
 

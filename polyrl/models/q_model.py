@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from polyrl import ops
 from polyrl.configs import (
@@ -15,6 +15,7 @@ from polyrl.configs import (
     OptimizerConfig,
     ScheduleConfig,
 )
+from polyrl.explorations import Explorer, explorer
 from polyrl.models import batches, masks
 from polyrl.models.base import BaseModel, GraphFn, check_type
 from polyrl.models.expert import MARGIN, WEIGHT, ExpertLoss
@@ -23,17 +24,22 @@ from polyrl.models.q_summaries import q_summaries
 from polyrl.models.scope import stream_seed
 from polyrl.modes import Modes
 from polyrl.networks import NarrowDense
-from polyrl.policies import BasePolicy, BoundedTensorSpec, QPolicy, TimeStep, time_step_spec
+from polyrl.policies import BasePolicy, BoundedTensorSpec, QPolicy, StepType, TimeStep, time_step_spec
 from polyrl.summaries import Summaries, SummaryOptions
 from polyrl.validation import check_bool, check_float, check_int
 
 import tensorflow as tf
+
+STEP_TYPE = "step_type"
+"""Of features: `StepType` int32 `[B]` of the states, for exploration that has a memory; by default all are FIRST."""
 
 DUELING = (True, "mean", "max", "naive", None, False)
 
 
 class BaseQModel(BaseModel):
     """A model of action values `Q(s, a)`, with a target network and exploration.
+
+    The methods here are for discrete actions; `NAFModel` has those for continuous ones.
 
     Called with features (a state batch, or a dict with the key `state`) and labels: `action` int `[B]`, `reward` `[B]`,
     `next_state` `[B, ...]`, `done` `[B]` (terminated; a truncated episode is not done), and optionally `discount` `[B]` (the
@@ -59,7 +65,7 @@ class BaseQModel(BaseModel):
         exploration_config: how the TRAIN mode acts; `ConstantExplorationConfig()` by default.
         use_target_graph: bootstrap from a second network that the loss does not train.
         target_update_frequency: updates of this model between two updates of the second network from the first.
-        is_continuous: must be False: models of this class choose among discrete actions.
+        is_continuous: whether actions are numbers; only as the class is, `CONTINUOUS`.
         dueling: True computes advantage and value heads, and `Q = A`; `'mean'`, `'max'`, `'naive'` combine them to
             `Q = V + A - mean(A)`, `- max(A)`, `- 0`; None or False leave the value head out.
         use_expert_demo: adds the large-margin loss on rows that are demonstrations (DQfD, Hester et al. 2018), see
@@ -73,6 +79,8 @@ class BaseQModel(BaseModel):
         expert_margin: by how much the expert's action has to be better than all others, in units of the action values.
         expert_weight: of the large-margin loss beside the TD loss.
     """
+
+    CONTINUOUS: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -113,15 +121,17 @@ class BaseQModel(BaseModel):
         )
         self.loss_config = self.loss_config or HuberLossConfig()
         self.num_states = batches.state_shape(num_states)
-        self.num_actions = check_int("num_actions", num_actions, minimum=2)
+        self.num_actions = check_int("num_actions", num_actions, minimum=1 if self.CONTINUOUS else 2)
         self.discount = check_float("discount", discount, 0.0, 1.0)
         self.exploration_config = (
             check_type("exploration_config", exploration_config, ExplorationConfig) or ConstantExplorationConfig()
         )
+        self._explorer_class = explorer(self.exploration_config, self.CONTINUOUS)
         self.use_target_graph = check_bool("use_target_graph", use_target_graph)
         self.target_update_frequency = check_int("target_update_frequency", target_update_frequency, minimum=1)
-        if is_continuous:
-            raise ValueError(f"is_continuous=True: {type(self).__name__} chooses among discrete actions only.")
+        if is_continuous is not self.CONTINUOUS:
+            kind = "gives numbers" if self.CONTINUOUS else "chooses among discrete actions"
+            raise ValueError(f"is_continuous={is_continuous}: {type(self).__name__} {kind}; leave it {self.CONTINUOUS}.")
         if not any(dueling is option or (isinstance(option, str) and dueling == option) for option in DUELING):
             raise ValueError(f"dueling={dueling!r} is unknown; use True, 'mean', 'max', 'naive', or None.")
         self.dueling = None if dueling is False else dueling
@@ -152,6 +162,25 @@ class BaseQModel(BaseModel):
         """The policy that acts in PREDICT mode."""
         return QPolicy(*self._policy_specs(), self._policy_network, masks.splitter(self._inputs), self.temperature)
 
+    def _best_actions(self) -> tf.Tensor:
+        """The best action for each row, int32 `[B]`."""
+        return tf.argmax(ops.mask_values(self._online.q, masks.split(self._inputs)[1]), axis=1, output_type=tf.int32)
+
+    def _exploring_actions(self, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor) -> tf.Tensor:
+        """The exploring action for each row, int32 `[B]`; `begins` bool `[B]` says which rows begin an episode."""
+        mask = masks.split(self._inputs)[1]
+        return self._explorer(self._online.q.shape[:1])(self._online.q, rate, seed, begins, mask)
+
+    def _policy_actions(self, seed: tf.Tensor) -> tf.Tensor:
+        """PREDICT mode's action for each row, int32 `[B]`."""
+        step = TimeStep.restart(self._inputs, batch_size=tf.shape(self._online.q)[0])
+        return self._build_policy().action(step, seed=seed).action
+
+    @property
+    def action_spec(self) -> BoundedTensorSpec:
+        """Of one action, int32 `[]`."""
+        return BoundedTensorSpec((), tf.int32, 0, self.num_actions - 1, name="action")
+
     # The steps of the template. -----------------------------------------------------------------------------------------
 
     def _preprocess(self, features: Any, labels: Any) -> tuple[Any, Any]:
@@ -165,29 +194,29 @@ class BaseQModel(BaseModel):
                 legal action.
         """
         features = batches.check_features(features, self.num_states, self.num_actions)
+        self._begins = tf.ones(tf.shape(batches.state_of(features))[:1], tf.bool)
+        if isinstance(features, dict) and STEP_TYPE in features:
+            self._begins = tf.equal(features.pop(STEP_TYPE), StepType.FIRST)
         if labels is None:
             return features, None
-        labels = batches.check_labels(labels, features, self.num_states, self.num_actions)
+        labels = batches.check_labels(labels, features, self.num_states, self.action_spec)
         if self._expert is not None and self.mode == Modes.TRAIN:
             self._expert.check_labels(labels)
         return features, batches.reduce_window(labels, self.discount) if batches.is_window(labels) else labels
 
     def _build_exploration(self) -> tf.Tensor:
-        """Epsilon at the present `global_timestep`, a scalar."""
+        """Epsilon, or the noise's scale, at the present `global_timestep`, a scalar."""
         return self.exploration_config.rate(self._scope.global_timestep.read_value())
 
     def _build_actions(self) -> tf.Tensor:
-        """The action for each row, int32 `[B]`: exploring in TRAIN, greedy in EVAL, the policy's choice in PREDICT."""
+        """The action for each row, `[B, ...]`: exploring in TRAIN, greedy in EVAL, the policy's choice in PREDICT."""
         if self.mode == Modes.PREDICT:
-            step = TimeStep.restart(self._inputs, batch_size=tf.shape(self._online.q)[0])
-            seed = self._scope.random_seed("prediction")
-            return self._build_policy().action(step, seed=seed).action
-        mask = masks.split(self._inputs)[1]
+            return self._policy_actions(self._scope.random_seed("prediction"))
         if self.mode == Modes.TRAIN and self._acting:
             self._exploration_rate = self._build_exploration()
             seed = self._scope.random_seed("exploration")
-            return ops.epsilon_greedy(self._online.q, self._exploration_rate, seed, mask)
-        return tf.argmax(ops.mask_values(self._online.q, mask), axis=1, output_type=tf.int32)
+            return self._exploring_actions(self._exploration_rate, seed, self._begins)
+        return self._best_actions()
 
     def _build_graph_fn(self) -> Callable[[str, Any], QModelSpec]:
         """Returns the function from `(mode, inputs)` to a `QModelSpec`: the user's graph, then the heads."""
@@ -285,11 +314,11 @@ class BaseQModel(BaseModel):
         return predictions
 
     def _build_extra_ops(self, results: tf.Tensor, features: Any, labels: Any) -> dict[str, Any]:
-        """`summary_options`, the names asked for; acting in training: `exploration_rate`.
+        """`summary_options`, the names asked for; `action_spec`; acting in training: `exploration_rate`.
 
         Learning: `summaries`, and `priorities` `[B]` for a prioritized memory, here the absolute TD errors.
         """
-        extra: dict[str, Any] = {"summary_options": self.summaries}
+        extra: dict[str, Any] = {"summary_options": self.summaries, "action_spec": self.action_spec}
         if self._learning:
             extra["summaries"] = self._summaries
             extra["priorities"] = tf.abs(self._td.td_error)
@@ -341,7 +370,18 @@ class BaseQModel(BaseModel):
 
     def _policy_specs(self) -> tuple[TimeStep, BoundedTensorSpec]:
         observation = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape[1:], t.dtype), self._inputs)
-        return time_step_spec(observation), BoundedTensorSpec((), tf.int32, 0, self.num_actions - 1, name="action")
+        return time_step_spec(observation), self.action_spec
+
+    def _explorer(self, shape: tf.TensorShape) -> Explorer:
+        """The explorer for actions of this shape, `[B, ...]`."""
+
+        def build() -> Explorer:
+            return self._explorer_class(self.exploration_config, shape)
+
+        if not self._explorer_class.HAS_MEMORY:
+            return build()
+        # One for each number of environments.
+        return self._part(f"explorer/{tuple(shape)}", build, saved=False)
 
     def _combine(self, advantage: tf.Tensor, value: tf.Tensor | None) -> tf.Tensor:
         """Q (or its logits) out of the two heads, as `dueling` says."""
@@ -350,6 +390,7 @@ class BaseQModel(BaseModel):
         return ops.dueling(advantage, value, str(self.dueling))
 
     _acting: bool = True
+    _begins: tf.Tensor
     _averages: list[tuple[tf.Variable, tf.Tensor]]
     _online: QModelSpec
     _td: ops.LossOutput

@@ -23,6 +23,8 @@ class QModelSpec(NamedTuple):
 
     `graph_outputs`, the torso's output `[B, ...]`; `a`, the advantage head `[B, A]` (`[B, A, N]` with atoms); `v`, the value
     head `[B, 1]` (`[B, 1, N]`), None without dueling; `q`, action values `[B, A]`; `logits` `[B, A, N]`, None without atoms.
+
+    For continuous actions of `k` numbers: `a`, the best action `[B, k]`; `q`, its value `[B]`; `scale` `[B, k (k + 1) / 2]`.
     """
 
     graph_outputs: tf.Tensor
@@ -30,6 +32,7 @@ class QModelSpec(NamedTuple):
     v: tf.Tensor | None
     q: tf.Tensor
     logits: tf.Tensor | None = None
+    scale: tf.Tensor | None = None
 
 
 class QNetwork(tf.Module):

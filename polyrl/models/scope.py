@@ -56,6 +56,10 @@ class Scope(tf.Module):
                 parts[name] = build()
         return parts[name]
 
+    def unsaved_modules(self) -> list[tf.Module]:
+        """The parts with variables that are in no checkpoint: noise that goes on from step to step, metrics."""
+        return [part for part in self._transient.parts.values() if isinstance(part, tf.Module)]
+
     def random_seed(self, stream: str, count: tf.Tensor | None = None) -> tf.Tensor:
         """A seed int64 `[2]` for stateless random ops: of root seed, stream name and count, so it needs no state.
 

@@ -8,8 +8,16 @@ from polyrl.ops.categorical import (
     project_distribution,
     support,
 )
-from polyrl.ops.exploration import epsilon_greedy, sample_categorical, uniform
+from polyrl.ops.exploration import (
+    boltzmann,
+    epsilon_greedy,
+    normal,
+    ornstein_uhlenbeck,
+    sample_categorical,
+    uniform,
+)
 from polyrl.ops.masks import mask_values
+from polyrl.ops.naf import normalized_advantage, normalized_q_learning, sample_normalized, scale_tril
 from polyrl.ops.returns import NStepReturn, n_step_return
 from polyrl.ops.targets import polyak_average
 from polyrl.ops.value import (
@@ -26,6 +34,7 @@ __all__ = [
     "SMALLEST_RISK_LEVEL",
     "LossOutput",
     "NStepReturn",
+    "boltzmann",
     "categorical_q_learning",
     "conditional_value_at_risk",
     "double_q_learning",
@@ -35,10 +44,16 @@ __all__ = [
     "large_margin_loss",
     "mask_values",
     "n_step_return",
+    "normal",
+    "normalized_advantage",
+    "normalized_q_learning",
+    "ornstein_uhlenbeck",
     "polyak_average",
     "project_distribution",
     "q_learning",
     "sample_categorical",
+    "sample_normalized",
+    "scale_tril",
     "select_action",
     "support",
     "td_loss",

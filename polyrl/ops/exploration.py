@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from polyrl.ops.masks import mask_values, nth_legal
 from polyrl.ops.shapes import check_shapes
 
 import tensorflow as tf
+
+_TINY = 1e-30
 
 
 def epsilon_greedy(q: tf.Tensor, epsilon: tf.Tensor, seed: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
@@ -32,6 +35,54 @@ def epsilon_greedy(q: tf.Tensor, epsilon: tf.Tensor, seed: tf.Tensor, mask: tf.T
         legal = tf.reduce_sum(tf.cast(mask, tf.float32), axis=1)  # [B], how many
         random_action = nth_legal(mask, tf.cast(choice * legal, tf.int32))
     return tf.where(coin < epsilon, random_action, tf.argmax(mask_values(q, mask), axis=1, output_type=tf.int32))
+
+
+def boltzmann(q: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+    """Actions with probability `softmax(q / temperature)`; the greedy ones at temperature 0.
+
+    Args:
+        q: action values, `[B, A]`.
+        temperature: scalar, not negative.
+        seed: int `[2]`; the same seed gives the same actions.
+        mask: the legal actions, bool `[B, A]`; None: all of them. Others are never chosen.
+
+    Returns:
+        int32 `[B]`.
+    """
+    temperature = tf.convert_to_tensor(temperature, tf.float32)
+    check_shapes(q=(q, "BA"), temperature=(temperature, ""))
+    # Relative to the best, so that a small temperature makes the others minus infinity and never the best infinite.
+    values = mask_values(tf.cast(q, tf.float32), mask)
+    behind = values - tf.reduce_max(values, axis=1, keepdims=True)
+    logits = tf.where(behind < 0.0, behind / tf.maximum(temperature, _TINY), 0.0)
+    logits = logits if mask is None else tf.where(mask, logits, -math.inf)
+    sampled = sample_categorical(logits, seed)
+    return tf.where(temperature > 0.0, sampled, tf.argmax(values, axis=1, output_type=tf.int32))
+
+
+def ornstein_uhlenbeck(noise: tf.Tensor, normal: tf.Tensor, theta: float, mu: float, sigma: tf.Tensor, dt: float) -> tf.Tensor:
+    """The next value of an Ornstein-Uhlenbeck process, by Euler and Maruyama: `x + theta (mu - x) dt + sigma sqrt(dt) n`.
+
+    Args:
+        noise: the present value `x`, of any shape.
+        normal: numbers `n` of the standard normal distribution, of the same shape.
+        theta: how fast it drifts back.
+        mu: where it drifts to.
+        sigma: how strongly it is pushed; scalar.
+        dt: length of a step.
+    """
+    return noise + theta * (mu - noise) * dt + sigma * math.sqrt(dt) * normal
+
+
+def normal(shape: Any, seed: tf.Tensor) -> tf.Tensor:
+    """Numbers of the standard normal distribution, float32, out of `uniform` ones (Box and Muller 1958).
+
+    With XLA and without they agree but for rounding.
+    """
+    size = tf.reduce_prod(shape)
+    radius, angle = tf.unstack(uniform([2, size], seed))
+    flat = tf.sqrt(-2.0 * tf.math.log(1.0 - radius)) * tf.cos(2.0 * math.pi * angle)
+    return tf.reshape(flat, shape)
 
 
 def uniform(shape: Any, seed: tf.Tensor) -> tf.Tensor:

@@ -24,7 +24,8 @@ def with_spaces(action=None, observation=None) -> ScheduleEnv:
 
 BOX = Box(-1.0, 1.0, (2,), np.float32)
 SPACES = {
-    "continuous_action": ({"action": BOX}, ["continuous", "NAF", "ActionWrapper"]),
+    "action_without_bounds": ({"action": Box(-np.inf, 1.0, (2,), np.float32)}, ["no bounds", "RescaleAction"]),
+    "action_matrix": ({"action": Box(-1.0, 1.0, (2, 2), np.float32)}, ["one row", "ActionWrapper"]),
     "multi_discrete_action": ({"action": MultiDiscrete([2, 3])}, ["MultiDiscrete", "Discrete(n)"]),
     "multi_binary_action": ({"action": MultiBinary(3)}, ["MultiBinary", "Discrete(n)"]),
     "multi_discrete_observation": ({"observation": MultiDiscrete([2, 3])}, ["MultiDiscrete", "FlattenObservation"]),

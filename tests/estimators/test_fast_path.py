@@ -6,6 +6,7 @@ import dataclasses
 
 from polyrl import configs
 from polyrl.configs import AdamConfig, ConstantExplorationConfig, SGDConfig
+from polyrl.envs.actions import action_spec
 from polyrl.estimators import Agent, RunConfig
 from polyrl.estimators.carried import CarriedState, PlainState
 from polyrl.estimators.compiled import TrainingCalls
@@ -56,7 +57,7 @@ class System:
         self.model_fn = ModelFn(model_fn, self.scope, ml_collections.FrozenConfigDict(), RunConfig(seed=seed))
         self.calls = TrainingCalls(self.model_fn, self.scope, self.memory)
         self.state = tf.TensorSpec([STATES]) if state is None else state
-        self.calls.build(self.state, 2, ACTIONS)
+        self.calls.build(self.state, 2, action_spec(Discrete(ACTIONS)))
         self.fill(np.random.default_rng(seed))
 
     def fill(self, rng) -> None:

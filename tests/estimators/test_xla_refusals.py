@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from polyrl.envs.actions import action_spec
 from polyrl.envs.compiled import CartPole, StepOutput
 from polyrl.errors import NonFiniteError
 from polyrl.estimators.compiled import TrainingCalls
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from gymnasium.spaces import Discrete
 from tiny_agents import q_model_fn
 from tiny_envs import ScheduleEnv, vector
 
@@ -155,5 +157,5 @@ def test_convolutions_are_known(layer):
 
     scope = Scope()
     calls = TrainingCalls(ModelFn(model_fn, scope, None, None), scope, UniformReplay(100, BATCH))
-    calls.build(tf.TensorSpec([4], tf.float32), 1, 3)
+    calls.build(tf.TensorSpec([4], tf.float32), 1, action_spec(Discrete(3)))
     assert calls.has_convolution() == (layer is not tf_keras.layers.Dense)

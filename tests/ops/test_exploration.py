@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from polyrl import ops
 
 import numpy as np
@@ -176,3 +178,149 @@ def test_the_same_numbers_eagerly_traced_and_compiled(mode) -> None:
 def test_the_same_categories_eagerly_traced_and_compiled(mode) -> None:
     logits = np.random.default_rng(0).normal(size=(1_000, NUM_ACTIONS)).astype(np.float32)
     assert_same_as_eager(mode, ops.sample_categorical, logits, seed_of(4))
+
+
+# Actions by temperature -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 10.0])
+def test_boltzmann_frequencies_are_the_softmax_of_the_tempered_values(temperature, seed) -> None:
+    rows, q = 40_000, np.array([100.0, 101.0, 99.0, 100.5])
+    weights = [math.exp((value - 101.0) / temperature) for value in q]
+    probability = np.array(weights) / sum(weights)
+    actions = ops.boltzmann(tf.constant(np.tile(q, [rows, 1]), tf.float32), temperature, seed_of(seed))
+    assert (actions.shape, actions.dtype) == ((rows,), tf.int32)
+    frequency = np.bincount(actions, minlength=len(q)) / rows
+    assert (abs(frequency - probability) <= 5 * np.sqrt(probability * (1 - probability) / rows)).all()
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1e-30, 1e-10])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e6, 1e30])
+def test_boltzmann_without_a_temperature_to_speak_of_is_the_argmax(scale, temperature) -> None:
+    q = np.random.default_rng(0).normal(size=(500, NUM_ACTIONS)).astype(np.float32) * np.float32(scale)
+    actions = ops.boltzmann(tf.constant(q), temperature, seed_of(1))
+    np.testing.assert_array_equal(actions, [list(row).index(max(row)) for row in q])
+
+
+def test_boltzmann_at_a_huge_temperature_is_uniform() -> None:
+    actions = ops.boltzmann(values_that_prefer(1, 10_000), 1e30, seed_of(0)).numpy()
+    assert chi_square_p_value(np.bincount(actions, minlength=NUM_ACTIONS)) > 1e-4
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1e-37, 1e-6, 1.0, 1e6, 1e38])
+@pytest.mark.parametrize("scale", [0.0, 1e-37, 1.0, 1e37])
+def test_boltzmann_gives_actions_and_never_what_is_minus_infinity(scale, temperature) -> None:
+    """Whatever the sizes: a NaN among the logits would be chosen, or the first of all."""
+    q = np.tile([[-np.inf, 1.0 * scale, -np.inf, 2.0 * scale]], [2_000, 1])
+    actions = ops.boltzmann(tf.constant(q, tf.float32), temperature, seed_of(2)).numpy()
+    assert set(actions) <= {1, 3}
+    if temperature > 0.0 and scale / temperature < 1e-3:
+        assert set(actions) == {1, 3}
+    elif scale > 0.0 and (temperature == 0.0 or scale / temperature > 1e3):
+        assert set(actions) == {3}
+
+
+def test_boltzmann_at_temperature_zero_takes_the_first_of_equals() -> None:
+    np.testing.assert_array_equal(ops.boltzmann(tf.zeros([50, 3]), 0.0, seed_of(0)), np.zeros(50))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("temperature", [0.0, 0.5, 1e-20])
+def test_the_same_boltzmann_actions_eagerly_traced_and_compiled(temperature, mode) -> None:
+    q = np.random.default_rng(0).normal(size=(200, NUM_ACTIONS)).astype(np.float32)
+    assert_same_as_eager(mode, ops.boltzmann, q, tf.constant(temperature), seed_of(4))
+
+
+def test_a_temperature_that_would_broadcast_is_named() -> None:
+    with pytest.raises(ValueError, match="temperature"):
+        ops.boltzmann(tf.zeros([3, 2]), tf.fill([3, 1], 0.5), seed_of(0))
+
+
+# Normal numbers ---------------------------------------------------------------------------------------------------------
+
+
+def phi(x: float) -> float:
+    """The standard normal distribution function."""
+    return 0.5 * (1.0 + math.erf(x / math.sqrt(2.0)))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_normal_numbers_have_the_moments_and_the_tails_of_the_normal_distribution(seed) -> None:
+    """E2: not uniform ones, and not positive ones alone."""
+    count = 400_000
+    numbers = ops.normal([400, 1_000], seed_of(seed)).numpy()
+    assert (numbers.shape, numbers.dtype) == ((400, 1_000), np.float32)
+    assert np.isfinite(numbers).all()
+    x = numbers.astype(np.float64).ravel()
+    # The standard errors of the first four moments: those of x^n are Var(x^n) / count, with E x^2n = (2n - 1)!!.
+    for power, moment, variance in ((1, 0.0, 1.0), (2, 1.0, 2.0), (3, 0.0, 15.0), (4, 3.0, 96.0)):
+        assert abs((x**power).mean() - moment) < 5 * math.sqrt(variance / count), power
+    for limit in (1.0, 2.0, 3.0, 4.0):
+        share = 1.0 - phi(limit)
+        for side in (x, -x):
+            assert abs((side > limit).mean() - share) < 5 * math.sqrt(share / count), limit
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_normal_numbers_fall_evenly_into_sixteen_parts_of_equal_probability(seed) -> None:
+    numbers = ops.normal([50_000], seed_of(seed)).numpy()
+    parts = [min(int(16 * phi(float(x))), 15) for x in numbers]
+    assert chi_square_p_value(np.bincount(parts, minlength=16)) > 1e-4
+
+
+def test_normal_numbers_are_independent_of_their_neighbours() -> None:
+    x = ops.normal([300, 300], seed_of(0)).numpy().astype(np.float64)
+    for product in (x[1:] * x[:-1], x[:, 1:] * x[:, :-1]):
+        assert abs(product.mean()) < 5 / math.sqrt(product.size)
+
+
+@pytest.mark.parametrize(("number", "largest"), [(0.0, 0.0), (1.0 - 2.0**-24, math.sqrt(48 * math.log(2.0)))])
+def test_the_extremes_of_the_uniform_numbers_give_finite_normal_ones(monkeypatch, number, largest) -> None:
+    """Zero and the largest number below one: a logarithm of zero would be infinite."""
+    monkeypatch.setattr("polyrl.ops.exploration.uniform", lambda shape, seed: tf.stack([[number], [0.0]]))
+    np.testing.assert_allclose(ops.normal([1], seed_of(0)), [largest], rtol=1e-5)
+
+
+def test_the_same_seed_gives_the_same_normal_numbers_and_another_one_others() -> None:
+    first = ops.normal([100], seed_of(1)).numpy()
+    np.testing.assert_array_equal(ops.normal([100], seed_of(1)), first)
+    assert (ops.normal([100], seed_of(2)).numpy() != first).all()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_same_normal_numbers_eagerly_traced_and_compiled(mode) -> None:
+    assert_same_as_eager(mode, lambda seed: ops.normal([30, 20], seed), seed_of(4))
+
+
+# Ornstein and Uhlenbeck -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("theta", "mu", "sigma", "dt"), [(0.15, 0.0, 0.3, 1.0), (0.7, -0.5, 0.2, 0.1), (1.5, 2.0, 0.0, 1.0)])
+def test_the_process_is_that_of_a_loop_over_numbers(theta, mu, sigma, dt) -> None:
+    """E2: with normal numbers and the square root of the time step."""
+    rng = np.random.default_rng(0)
+    noise = tf.zeros([2, 3])
+    expected = [[0.0] * 3 for _ in range(2)]
+    for _ in range(20):
+        drawn = rng.normal(size=(2, 3)).astype(np.float32)
+        noise = ops.ornstein_uhlenbeck(noise, tf.constant(drawn), theta, mu, tf.constant(sigma), dt)
+        for i in range(2):
+            for j in range(3):
+                x = expected[i][j]
+                expected[i][j] = x + theta * (mu - x) * dt + sigma * dt**0.5 * float(drawn[i, j])
+    assert noise.dtype == tf.float32
+    np.testing.assert_allclose(noise, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("theta", "sigma", "dt"), [(0.15, 0.3, 1.0), (0.5, 0.2, 0.25), (1.9, 0.1, 1.0)])
+def test_the_process_comes_to_rest_at_its_stationary_mean_and_variance(theta, sigma, dt) -> None:
+    """`x' = a x + b n` with `a = 1 - theta dt`, `b^2 = sigma^2 dt` has the variance `b^2 / (1 - a^2)`, about mu."""
+    rows, mu = 20_000, 0.4
+    noise = tf.zeros([rows])
+    for step in range(200):
+        noise = ops.ornstein_uhlenbeck(noise, ops.normal([rows], seed_of(step)), theta, mu, tf.constant(sigma), dt)
+    variance = sigma**2 * dt / (1.0 - (1.0 - theta * dt) ** 2)
+    rest = mu * (1.0 - (1.0 - theta * dt) ** 200)
+    assert abs(noise.numpy().mean() - rest) < 5 * math.sqrt(variance / rows)
+    assert abs(noise.numpy().var() / variance - 1.0) < 5 * math.sqrt(2 / rows)

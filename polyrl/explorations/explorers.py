@@ -1,0 +1,109 @@
+"""The explorers: from what is best to what is done.
+
+Continuous actions are in units of half the range here: -1 is the lowest, 1 the highest, and noise of scale 0.1 is a twentieth
+of the range.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from polyrl import ops
+
+import tensorflow as tf
+
+
+class Explorer(tf.Module):
+    """Chooses actions for `N` environments, row by row.
+
+    Args:
+        config: the exploration config, for what is not a rate.
+        shape: of all actions, `[N]` or `[N, k]`.
+
+    Attributes:
+        HAS_MEMORY: whether it has variables. They go on from step to step, and are no part of a checkpoint: a run that goes on
+            from one begins with new episodes.
+    """
+
+    HAS_MEMORY: ClassVar[bool] = False
+
+    def __init__(self, config: Any, shape: tf.TensorShape):
+        super().__init__(name="explorer")
+        self._config, self._shape = config, shape
+
+    def __call__(
+        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor, mask: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """The actions.
+
+        Args:
+            best: action values `[N, A]` of discrete actions, the best ones `[N, k]` of continuous actions, within [-1, 1].
+            rate: of the config at the present timestep, a scalar.
+            seed: int `[2]`; the same seed gives the same actions.
+            begins: where an episode begins, bool `[N]`.
+            mask: the legal ones of discrete actions, bool `[N, A]`; None: all of them.
+
+        Returns:
+            int32 `[N]`, or float32 `[N, k]` within [-1, 1].
+        """
+        raise NotImplementedError
+
+
+class EpsilonGreedy(Explorer):
+    """A random action with probability `rate`, decided row by row."""
+
+    def __call__(
+        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor, mask: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        return ops.epsilon_greedy(best, rate, seed, mask)
+
+
+class Boltzmann(Explorer):
+    """Actions with probability `softmax(Q / rate)`; at temperature 0 the best."""
+
+    def __call__(
+        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor, mask: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        return ops.boltzmann(best, rate, seed, mask)
+
+
+class UniformActions(Explorer):
+    """Any action of the range, whatever is best."""
+
+    def __call__(
+        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor, mask: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        return ops.uniform(tf.shape(best), seed) * 2.0 - 1.0
+
+
+class GaussianNoise(Explorer):
+    """The best action and independent normal noise of standard deviation `rate`, clipped to the range."""
+
+    def __call__(
+        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor, mask: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        return tf.clip_by_value(best + rate * ops.normal(tf.shape(best), seed), -1.0, 1.0)
+
+
+class OrnsteinUhlenbeckNoise(Explorer):
+    """The best action and noise that goes on from step to step, for each environment its own, from 0 in each episode."""
+
+    HAS_MEMORY: ClassVar[bool] = True
+
+    def __init__(self, config: Any, shape: tf.TensorShape):
+        super().__init__(config, shape)
+        if not shape.is_fully_defined():
+            raise ValueError(
+                f"The noise goes on from step to step, so the number of environments must be known; the actions are {shape}."
+            )
+        self.noise = tf.Variable(tf.zeros(shape), trainable=False, name="noise")
+
+    def __call__(
+        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor, mask: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        before = tf.where(begins[:, tf.newaxis], 0.0, self.noise.read_value())
+        normal = ops.normal(self._shape, seed)
+        config = self._config
+        noise = ops.ornstein_uhlenbeck(before, normal, config.theta, config.mu, rate, config.dt)
+        self.noise.assign(noise)
+        return tf.clip_by_value(best + noise, -1.0, 1.0)

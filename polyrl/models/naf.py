@@ -1,0 +1,118 @@
+"""NAF: Q-learning with continuous actions by normalized advantage functions (Gu et al. 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from polyrl import ops
+from polyrl.models.q_model import BaseQModel
+from polyrl.models.q_network import QModelSpec
+from polyrl.policies import BoundedTensorSpec
+from polyrl.validation import check_float
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+
+class NAFModel(BaseQModel):
+    """`Q(s, a) = V(s) - 1/2 (a - mu(s))^T P(s) (a - mu(s))`, whose largest value is `V(s)`, at `a = mu(s)`.
+
+    Takes the arguments of `BaseQModel` but `dueling` (value and advantage are always apart), with `is_continuous` True. Labels
+    hold `action` float `[B, k]`, within the bounds.
+
+    Args:
+        num_actions: `k`, how many numbers an action is.
+        action_low: the lowest action, a number or one for each of the `k`.
+        action_high: the highest.
+        temperature: of the policy that acts in PREDICT mode. `softmax(Q / temperature)` is a normal distribution here, of
+            covariance `temperature * P^-1` in units of half the range; 0 is its mean.
+    """
+
+    CONTINUOUS: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *args: Any,
+        is_continuous: bool = True,
+        dueling: bool | None = True,
+        action_low: float | Sequence[float] = -1.0,
+        action_high: float | Sequence[float] = 1.0,
+        **kwargs: Any,
+    ):
+        if dueling is not True and dueling is not None:
+            raise ValueError(f"dueling={dueling!r} must be left out: NAF always has heads for value and advantage.")
+        if kwargs.get("use_expert_demo", False):
+            raise ValueError("use_expert_demo=True: the large-margin loss compares discrete actions; leave it False.")
+        kwargs |= {"is_continuous": is_continuous, "dueling": True}
+        super().__init__(*args, **kwargs)
+        self.action_low = self._bound("action_low", action_low)
+        self.action_high = self._bound("action_high", action_high)
+        if np.any(self.action_low >= self.action_high):
+            raise ValueError(f"action_low={action_low} must be below action_high={action_high}.")
+
+    @property
+    def action_spec(self) -> BoundedTensorSpec:
+        """Of one action, float32 `[k]`."""
+        return BoundedTensorSpec((self.num_actions,), tf.float32, self.action_low, self.action_high, name="action")
+
+    def _build_head(self, outputs: tf.Tensor) -> QModelSpec:
+        # While V is far off, the loss drives the mean away from all actions taken. A tanh at its end has no gradient to come
+        # back by, a softsign has.
+        mean = self._head(self.num_actions, "mean", "softsign")(outputs)  # [B, k], in units of half the range
+        value = tf_keras.layers.Dense(1, name="value")(outputs)  # [B, 1]
+        scale = self._head(self.num_actions * (self.num_actions + 1) // 2, "scale")(outputs)  # [B, k (k + 1) / 2]
+        return QModelSpec(outputs, mean, value, value[:, 0], scale=scale)
+
+    def _best_actions(self) -> tf.Tensor:
+        return self._from_unit(self._online.a)
+
+    def _exploring_actions(self, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor) -> tf.Tensor:
+        return self._from_unit(self._explorer(self._online.a.shape)(self._online.a, rate, seed, begins))
+
+    def _policy_actions(self, seed: tf.Tensor) -> tf.Tensor:
+        scale = ops.scale_tril(self._online.scale)
+        return self._from_unit(ops.sample_normalized(self._online.a, scale, self.temperature, seed))
+
+    def _build_td_loss(
+        self, labels: Mapping[str, tf.Tensor], discount: tf.Tensor, target: QModelSpec, online: QModelSpec
+    ) -> ops.LossOutput:
+        return ops.normalized_q_learning(
+            self._advantage(labels["action"]), self._online.q, labels["reward"], discount, target.q, self.loss_config.build()
+        )
+
+    def _build_predictions(self, results: tf.Tensor, features: Any, labels: Any) -> dict[str, tf.Tensor]:
+        """`results` (the action) and `mean` (the best one) `[B, k]`; `q`, `a` and `v` `[B]`; `graph_results`.
+
+        `q` and `a` are of the labels' action if there is one, else of `results`; with labels, also `td_error` `[B]`.
+        """
+        advantage = self._advantage(results if labels is None else labels["action"])
+        predictions = super()._build_predictions(results, features, labels)
+        value = self._online.q
+        return {**predictions, "mean": self._best_actions(), "a": advantage, "v": value, "q": value + advantage}
+
+    # Parts. -------------------------------------------------------------------------------------------------------------
+
+    def _head(self, units: int, name: str, activation: str | None = None) -> tf_keras.layers.Layer:
+        """A layer whose output is near 0 at first, as in DDPG (Lillicrap et al. 2016)."""
+        near_zero = tf_keras.initializers.RandomUniform(-3e-3, 3e-3)
+        return tf_keras.layers.Dense(units, activation, kernel_initializer=near_zero, name=name)
+
+    def _advantage(self, action: tf.Tensor) -> tf.Tensor:
+        return ops.normalized_advantage(self._to_unit(action), self._online.a, ops.scale_tril(self._online.scale))
+
+    def _to_unit(self, action: tf.Tensor) -> tf.Tensor:
+        """From the bounds to [-1, 1]."""
+        return (action - self.action_low) * (2.0 / (self.action_high - self.action_low)) - 1.0
+
+    def _from_unit(self, action: tf.Tensor) -> tf.Tensor:
+        """From [-1, 1] to the bounds."""
+        unclipped = self.action_low + (action + 1.0) * (0.5 * (self.action_high - self.action_low))
+        return tf.clip_by_value(unclipped, self.action_low, self.action_high)  # Rounding may leave them.
+
+    def _bound(self, name: str, value: float | Sequence[float]) -> np.ndarray:
+        values = np.array([check_float(name, number) for number in np.ravel(np.asarray(value, float)).tolist()], np.float32)
+        if values.size not in (1, self.num_actions):
+            raise ValueError(f"{name}={value!r} must be one number, or {self.num_actions}: one for each of num_actions.")
+        return np.broadcast_to(values, [self.num_actions])

@@ -1,0 +1,80 @@
+"""Normalized advantage functions (Gu et al. 2016, arXiv:1603.00748): Q-learning with continuous actions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from polyrl.ops.exploration import normal
+from polyrl.ops.shapes import check_shapes
+from polyrl.ops.value import LossOutput
+
+import tensorflow as tf
+
+
+def scale_tril(entries: tf.Tensor) -> tf.Tensor:
+    """The lower triangular `L` `[B, k, k]` of `k (k + 1) / 2` free numbers in each row; its diagonal is their exponential.
+
+    So `P = L L^T` is positive definite whatever they are.
+    """
+    import tensorflow_probability as tfp  # Takes a second, and no other model needs it.
+
+    check_shapes(entries=(entries, "BE"))
+    return tfp.bijectors.FillScaleTriL(diag_bijector=tfp.bijectors.Exp(), diag_shift=None)(entries)
+
+
+def normalized_advantage(action: tf.Tensor, mean: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+    """`A(s, a) = -1/2 (a - mean)^T L L^T (a - mean)` (equation 6), `[B]`: never positive, and 0 at `a = mean`.
+
+    Args:
+        action: `[B, k]`.
+        mean: the best action, `[B, k]`.
+        scale: `L`, `[B, k, k]`.
+    """
+    check_shapes(action=(action, "BK"), mean=(mean, "BK"), scale=(scale, "BKK"))
+    stretched = tf.linalg.matvec(scale, action - mean, transpose_a=True)  # L^T (a - mean), [B, k]
+    return -0.5 * tf.reduce_sum(tf.square(stretched), axis=1)
+
+
+def sample_normalized(mean: tf.Tensor, scale: tf.Tensor, temperature: float, seed: tf.Tensor) -> tf.Tensor:
+    """Actions `[B, k]` with density `softmax(Q(s, .) / temperature)`: normal, of covariance `temperature * (L L^T)^-1`.
+
+    Args:
+        mean: the best action, `[B, k]`; what temperature 0 gives.
+        scale: `L`, `[B, k, k]`.
+        temperature: not negative, in units of the action values.
+        seed: int `[2]`; the same seed gives the same actions.
+    """
+    check_shapes(mean=(mean, "BK"), scale=(scale, "BKK"))
+    noise = math.sqrt(temperature) * normal(tf.shape(mean), seed)
+    return mean + tf.linalg.triangular_solve(scale, noise[..., tf.newaxis], adjoint=True)[..., 0]
+
+
+def normalized_q_learning(
+    advantage: tf.Tensor,
+    value: tf.Tensor,
+    reward: tf.Tensor,
+    discount: tf.Tensor,
+    next_value: tf.Tensor,
+    loss_fn: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+) -> LossOutput:
+    """The loss of `Q(s, a) = V(s) + A(s, a)` against `reward + discount * V(s')`: the best next action has the advantage 0.
+
+    Args:
+        advantage: of the actions taken, `[B]`; gets a gradient, and so does `value`.
+        value: of the state, `[B]`.
+        reward: `[B]`.
+        discount: the factor on the bootstrap, zero where the episode terminated, `[B]`.
+        next_value: of the next state, by the target network, `[B]`.
+        loss_fn: `loss_fn(target, prediction)`, element-wise.
+    """
+    check_shapes(
+        advantage=(advantage, "B"),
+        value=(value, "B"),
+        reward=(reward, "B"),
+        discount=(discount, "B"),
+        next_value=(next_value, "B"),
+    )
+    prediction = value + advantage
+    target = tf.stop_gradient(reward + discount * next_value)
+    return LossOutput(loss_fn(target, prediction), target, target - prediction, prediction)
