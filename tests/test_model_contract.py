@@ -48,7 +48,7 @@ METHODS = (
     "_build_train_op",
     "_preprocess",
 )
-PENDING = {"exploration_config", "is_continuous", "use_expert_demo"}
+PENDING = {"exploration_config", "is_continuous"}
 """Rows that may be marked `(pending)`."""
 
 
