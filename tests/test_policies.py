@@ -281,15 +281,18 @@ def test_illegal_actions_are_never_drawn(policy_class, temperature) -> None:
     assert (mask[np.arange(len(mask)), actions] == 1).all()
 
 
-def test_legal_actions_of_very_low_value_are_preferred_to_illegal_ones() -> None:
+@pytest.mark.parametrize("low", [-3e38, -np.inf])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_legal_actions_of_very_low_value_are_preferred_to_illegal_ones(low, temperature) -> None:
     policy = of_output(
         QPolicy,
-        [[-3e38, 5.0]],
-        temperature=0.0,
+        [[low, 5.0]],
+        temperature=temperature,
         observation_and_action_constraint_splitter=masking(np.array([[1, 0]])),
         action_spec=BoundedTensorSpec((), tf.int32, 0, 1),
     )
     assert policy.action(steps_of(1)).action.numpy().tolist() == [0]
+    assert probabilities_of(policy, 1).tolist() == [[1.0, 0.0]]
 
 
 @BOTH
@@ -319,7 +322,12 @@ def test_a_row_without_a_legal_action_is_an_error(policy_class, temperature, wra
 def test_the_network_sees_only_what_the_splitter_leaves_of_the_observation(policy_class) -> None:
     network = Table(random_output(policy_class), NUM_ATOMS)
     observation = {"seen": tf.ones([6, 2]), "mask": tf.constant(MASK)}
-    policy = make(policy_class, network, observation_and_action_constraint_splitter=lambda each: (each["seen"], each["mask"]))
+    policy = make(
+        policy_class,
+        network,
+        observation_and_action_constraint_splitter=lambda each: (each["seen"], each["mask"]),
+        validate_args=False,
+    )
     policy.action(TimeStep.restart(observation, 6), seed=0)
     assert network.calls[0][0] is observation["seen"]
 
@@ -358,22 +366,24 @@ def test_a_callable_gets_step_type_and_state_and_its_state_comes_back(policy_cla
         return output, network_state + 1
 
     network.num_atoms = NUM_ATOMS
+    network.state_spec = tf.TensorSpec([], tf.int32)
     policy = make(policy_class, network)
     steps = steps_of(6)._replace(step_type=tf.fill([6], StepType.MID))
-    assert policy.action(steps, policy_state=4, seed=0).state == 5
-    assert policy.distribution(steps, policy_state=4).state == 5
-    assert make(policy_class, network, temperature=0.0).action(steps, policy_state=4).state == 5
+    state = tf.range(6)
+    np.testing.assert_array_equal(policy.action(steps, policy_state=state, seed=0).state, state + 1)
+    np.testing.assert_array_equal(policy.distribution(steps, policy_state=state).state, state + 1)
+    np.testing.assert_array_equal(make(policy_class, network, temperature=0.0).action(steps, state).state, state + 1)
 
 
 @BOTH
 def test_a_callable_gets_the_observation_and_the_step_type_of_the_time_step(policy_class) -> None:
     network = Table(random_output(policy_class), NUM_ATOMS)
     steps = steps_of(6)
-    make(policy_class, network).action(steps, policy_state="state", seed=0)
+    make(policy_class, network).action(steps, seed=0)
     (call,) = network.calls
     assert call[0] is steps.observation
     assert call[1] is steps.step_type
-    assert call[2] == "state"
+    assert call[2] == ()
 
 
 @BOTH

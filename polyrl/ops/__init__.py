@@ -1,6 +1,13 @@
 """Pure, batched, shape-checked functions: targets, losses, projections, returns. They know nothing of models."""
 
-from polyrl.ops.categorical import categorical_q_learning, expected_value, project_distribution, support
+from polyrl.ops.categorical import (
+    SMALLEST_RISK_LEVEL,
+    categorical_q_learning,
+    conditional_value_at_risk,
+    expected_value,
+    project_distribution,
+    support,
+)
 from polyrl.ops.exploration import epsilon_greedy, sample_categorical, uniform
 from polyrl.ops.returns import NStepReturn, n_step_return
 from polyrl.ops.targets import polyak_average
@@ -15,9 +22,11 @@ from polyrl.ops.value import (
 )
 
 __all__ = [
+    "SMALLEST_RISK_LEVEL",
     "LossOutput",
     "NStepReturn",
     "categorical_q_learning",
+    "conditional_value_at_risk",
     "double_q_learning",
     "dueling",
     "epsilon_greedy",

@@ -7,6 +7,8 @@ from polyrl.ops.value import LossOutput, select_action
 
 import tensorflow as tf
 
+SMALLEST_RISK_LEVEL = 1e-6
+
 
 def support(min_value: float, max_value: float, num_atoms: int) -> tf.Tensor:
     """The atoms `z_i`, evenly spaced from `min_value` to `max_value`: float32 `[N]`."""
@@ -20,6 +22,26 @@ def expected_value(probabilities: tf.Tensor, atoms: tf.Tensor) -> tf.Tensor:
             f"atoms has shape {tuple(atoms.shape)}, probabilities {tuple(probabilities.shape)}; asked for is [N] and [..., N]."
         )
     return tf.reduce_sum(probabilities * atoms, axis=-1)
+
+
+def conditional_value_at_risk(probabilities: tf.Tensor, atoms: tf.Tensor, level: float) -> tf.Tensor:
+    """The mean of the worst returns that together have probability `level`: `[..., N]` and `[N]` to `[...]`.
+
+    Of the atom at which the sum of probabilities passes `level` the part below it counts (Rockafellar & Uryasev 2000, for a
+    discrete distribution). At 1 it is the mean.
+
+    Args:
+        probabilities: of the atoms, `[..., N]`.
+        atoms: increasing, `[N]`.
+        level: in [1e-6, 1]: float32 does not add probabilities up more finely.
+
+    Raises:
+        ValueError: for another level, or another number of atoms.
+    """
+    if not SMALLEST_RISK_LEVEL <= level <= 1.0:
+        raise ValueError(f"level={level} must lie in [{SMALLEST_RISK_LEVEL}, 1].")
+    below = tf.cumsum(probabilities, axis=-1, exclusive=True)
+    return expected_value(tf.minimum(tf.maximum(level - below, 0.0), probabilities), atoms) / level
 
 
 def project_distribution(positions: tf.Tensor, probabilities: tf.Tensor, atoms: tf.Tensor) -> tf.Tensor:

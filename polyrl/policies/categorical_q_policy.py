@@ -1,32 +1,46 @@
-"""`CategoricalQPolicy`: acts by the expectation of a categorical return distribution."""
+"""`CategoricalQPolicy`: acts by the expectation, or the risk, of a categorical return distribution."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from polyrl import ops
-from polyrl.policies.base import BasePolicy, Splitter
+from polyrl.policies.base import Splitter
 from polyrl.policies.specs import BoundedTensorSpec, TimeStep
+from polyrl.policies.value import ValuePolicy
 from polyrl.validation import check_float, check_int
 
 import tensorflow as tf
 
 
-class CategoricalQPolicy(BasePolicy):
+class ValueDistribution(NamedTuple):
+    """Distributions over returns: `atoms` float32 `[N]`, `probabilities` float32 `[B, A, N]`."""
+
+    atoms: tf.Tensor
+    probabilities: tf.Tensor
+
+
+class CategoricalQPolicy(ValuePolicy):
     """Draws actions from `softmax(q / temperature)`, where `q = sum_i softmax(logits)_i z_i` (Bellemare et al. 2017).
 
     Args:
         time_step_spec: a `TimeStep` of specs.
         action_spec: a scalar integer `BoundedTensorSpec` that starts at 0.
-        q_network: gives logits `[B, A, N]` and has the attribute `num_atoms`; see `BasePolicy` for how it is called.
+        q_network: gives logits `[B, A, N]` and has the attribute `num_atoms`; see `ValuePolicy` for how it is called.
         min_q_value: the lowest atom of the support.
         max_q_value: the highest atom.
         observation_and_action_constraint_splitter: see `BasePolicy`.
         temperature: when close to 0.0, and at 0.0, the action is the argmax.
+        risk_level: values are the mean of the worst returns, those that make up this part of the probability (the conditional
+            value at risk, Rockafellar & Uryasev 2000); 1.0 is the mean of all.
+        emit_log_probability: see `BasePolicy`.
+        validate_args: see `BasePolicy`.
+        name: of the module.
 
     Raises:
-        ValueError: if `q_network` has no `num_atoms`, or `min_q_value >= max_q_value`.
-        TypeError: if `action_spec` is no `BoundedTensorSpec`.
+        ValueError: if `q_network` has no `num_atoms`, if `min_q_value >= max_q_value`, or `risk_level` is not in
+            [1e-6, 1].
+        TypeError: if `action_spec` is no `BoundedTensorSpec`; and the errors of `ValuePolicy`.
     """
 
     def __init__(
@@ -38,23 +52,57 @@ class CategoricalQPolicy(BasePolicy):
         max_q_value: float,
         observation_and_action_constraint_splitter: Splitter | None = None,
         temperature: float = 1.0,
+        *,
+        risk_level: float = 1.0,
+        emit_log_probability: bool = False,
+        validate_args: bool = True,
+        name: str | None = None,
     ):
         num_atoms = getattr(q_network, "num_atoms", None)
         if num_atoms is None:
             raise ValueError(f"q_network={q_network!r} must have the property num_atoms.")
-        super().__init__(time_step_spec, action_spec, q_network, observation_and_action_constraint_splitter, temperature)
+        super().__init__(
+            time_step_spec,
+            action_spec,
+            q_network,
+            observation_and_action_constraint_splitter,
+            temperature,
+            emit_log_probability=emit_log_probability,
+            validate_args=validate_args,
+            name=name,
+        )
         low, high = check_float("min_q_value", min_q_value), check_float("max_q_value", max_q_value)
         if low >= high:
             raise ValueError(f"min_q_value={min_q_value} must be below max_q_value={max_q_value}.")
         self._num_atoms = check_int("num_atoms", num_atoms, minimum=2)
-        self._range = (low, high)
+        self._low, self._high = low, high
+        self._risk_level = check_float("risk_level", risk_level, ops.SMALLEST_RISK_LEVEL, 1.0)
 
     @property
     def support(self) -> tf.Tensor:
         """The atoms, float32 `[N]`."""
-        return ops.support(*self._range, self._num_atoms)
+        return ops.support(self._low, self._high, self._num_atoms)
+
+    @property
+    def risk_level(self) -> float:
+        """The risk level given to the constructor."""
+        return self._risk_level
+
+    def value_distribution(self, time_step: TimeStep, policy_state: Any = ()) -> ValueDistribution:
+        """The distribution over returns of each action, masks apart; arguments and errors are those of `action`."""
+        time_step, policy_state = self._checked(time_step, policy_state)
+        observation, _ = self._split(time_step.observation)
+        probabilities, _ = self._probabilities(observation, time_step.step_type, policy_state)
+        return ValueDistribution(self.support, probabilities)
 
     def _values(self, observation: Any, step_type: Any, policy_state: Any) -> tuple[tf.Tensor, Any]:
+        probabilities, policy_state = self._probabilities(observation, step_type, policy_state)
+        if self._risk_level == 1.0:
+            return ops.expected_value(probabilities, self.support), policy_state
+        return ops.conditional_value_at_risk(probabilities, self.support, self._risk_level), policy_state
+
+    def _probabilities(self, observation: Any, step_type: Any, policy_state: Any) -> tuple[tf.Tensor, Any]:
+        """Of each atom, float32 `[B, A, N]`, and the next policy state."""
         logits, policy_state = self._network_output(observation, step_type, policy_state)
         wanted = [None, self.num_actions, self._num_atoms]
         if not logits.shape.is_compatible_with(wanted):
@@ -62,4 +110,4 @@ class CategoricalQPolicy(BasePolicy):
                 f"q_network gives shape {tuple(logits.shape)}; action_spec and num_atoms ask for "
                 f"[B, {self.num_actions}, {self._num_atoms}]."
             )
-        return ops.expected_value(tf.nn.softmax(tf.cast(logits, tf.float32)), self.support), policy_state
+        return tf.nn.softmax(tf.cast(logits, tf.float32)), policy_state

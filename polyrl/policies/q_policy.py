@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from polyrl.policies.base import BasePolicy
+from polyrl.policies.value import ValuePolicy
 
 import tensorflow as tf
 
 
-class QPolicy(BasePolicy):
-    """Draws actions from `softmax(q / temperature)`, where `q_network` gives `q` `[B, A]`. See `BasePolicy`."""
+class QPolicy(ValuePolicy):
+    """Draws actions from `softmax(q / temperature)`, where `q_network` gives `q` `[B, A]`. See `ValuePolicy`."""
 
     def _values(self, observation: Any, step_type: Any, policy_state: Any) -> tuple[tf.Tensor, Any]:
         return self._network_output(observation, step_type, policy_state)

@@ -73,6 +73,40 @@ def test_the_expected_value_refuses_atoms_that_are_not_one_per_probability(shape
         ops.expected_value(tf.zeros([2, 3, 4]), tf.zeros(shape))
 
 
+@pytest.mark.parametrize("level", [1e-6, 0.05, 0.3, 0.5, 1.0])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_conditional_value_at_risk_is_the_largest_of_the_concave_bound(seed, level) -> None:
+    # Rockafellar & Uryasev 2000: max over c of c - E[max(c - Z, 0)] / level; for a discrete Z it is reached at an atom.
+    rng = np.random.default_rng(seed)
+    atoms = np.sort(rng.normal(size=7))
+    probabilities = softmax(2 * rng.normal(size=(5, 3, 7)))
+    expected = np.zeros((5, 3))
+    for index in np.ndindex(5, 3):
+        bounds = [c - sum(p * max(c - z, 0) for p, z in zip(probabilities[index], atoms, strict=True)) / level for c in atoms]
+        expected[index] = max(bounds)
+    found = ops.conditional_value_at_risk(tf.constant(probabilities), tf.constant(atoms), level)
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
+
+
+def test_the_conditional_value_at_risk_by_hand() -> None:
+    # The worst quarter of (0.1 at -2, 0.4 at 0, 0.5 at 1): 0.1 at -2 and 0.15 at 0.
+    arguments = tf.constant([0.1, 0.4, 0.5]), tf.constant([-2.0, 0.0, 1.0])
+    assert ops.conditional_value_at_risk(*arguments, 0.25).numpy() == pytest.approx(-0.8)
+    assert ops.conditional_value_at_risk(*arguments, 1.0).numpy() == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_conditional_value_at_risk_is_the_same_in_every_mode(mode) -> None:
+    probabilities, atoms = random_distribution(0, 6, 5), tf.linspace(-1.0, 2.0, 5)
+    assert_same_as_eager(mode, lambda p, z: ops.conditional_value_at_risk(p, z, 0.3), probabilities, atoms)
+
+
+@pytest.mark.parametrize("level", [0.0, -0.5, 1.5, 1e-7, float("nan")])
+def test_the_conditional_value_at_risk_refuses_another_level(level) -> None:
+    with pytest.raises(ValueError, match=f"level={level} must lie in"):
+        ops.conditional_value_at_risk(tf.zeros([2, 4]), tf.zeros([4]), level)
+
+
 # Projection -------------------------------------------------------------------------------------------------------------
 
 

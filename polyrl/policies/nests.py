@@ -1,0 +1,135 @@
+"""Nests of tensors (dicts, named tuples, tuples, lists) against their specs: what differs, leaf by leaf."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+
+def leaves(nest: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Each leaf of a nest, with the expression that leads to it from `path`, in the order of `tf.nest.flatten`."""
+    children = _children(nest)
+    if children is None:
+        yield path, nest
+        return
+    for step, child in children.items():
+        yield from leaves(child, path + step)
+
+
+def is_empty(nest: Any) -> bool:
+    """Whether a nest has no leaf, as `()`."""
+    return not tf.nest.flatten(nest)
+
+
+def check_spec(name: str, spec: Any) -> Any:
+    """A nest of specs in plain containers: attributes of a `tf.Module` come wrapped in others.
+
+    Raises:
+        TypeError: names a leaf that is no spec.
+    """
+    for path, leaf in leaves(spec, name):
+        if not (isinstance(getattr(leaf, "dtype", None), tf.DType) and hasattr(leaf, "shape")) or tf.is_tensor(leaf):
+            raise TypeError(f"{path}={leaf!r} must be a TensorSpec.")
+    return _plain(spec)
+
+
+def to_tensors(name: str, nest: Any) -> Any:
+    """A nest with a tensor for each leaf; tensors stay the ones they are.
+
+    Raises:
+        TypeError: names a leaf that no tensor can be made of.
+    """
+    return tf.nest.pack_sequence_as(nest, [_tensor(path, leaf) for path, leaf in leaves(nest, name)])
+
+
+def check_nest(name: str, nest: Any, spec: Any) -> None:
+    """Checks structure, dtype and shape `[B, *spec.shape]` of each leaf, with the same `B` in all.
+
+    Raises:
+        ValueError: lists every leaf that is missing, too many, or differs, and how.
+    """
+    problems = list(_differences(name, nest, spec))
+    if not problems:
+        rows = [(path, leaf.shape[0]) for path, leaf in leaves(nest, name) if leaf.shape[0] is not None]
+        problems = [f"{path} has {size} rows; {rows[0][0]} has {rows[0][1]}" for path, size in rows if size != rows[0][1]]
+    if problems:
+        raise ValueError(f"{name} does not match its spec: {'; '.join(problems)}.")
+
+
+def zeros(spec: Any, batch_size: Any = None) -> Any:
+    """Zeros by a nest of specs, with a first dimension of `batch_size` unless that is None."""
+    outer = [] if batch_size is None else [batch_size]
+    return tf.nest.map_structure(lambda leaf: tf.zeros([*outer, *leaf.shape], leaf.dtype), spec)
+
+
+def _differences(path: str, nest: Any, spec: Any) -> Iterator[str]:
+    found, wanted = _children(nest), _children(spec)
+    if _kind(nest) != _kind(spec):
+        yield f"{path} is {_described(nest)}; the spec says {_described(spec, batched=False)}"
+    elif found is None or wanted is None:
+        if nest.dtype != spec.dtype:
+            yield f"{path} has dtype {nest.dtype.name}; the spec says {spec.dtype.name}"
+        if not nest.shape.is_compatible_with(tf.TensorShape([None]).concatenate(spec.shape)):
+            yield f"{path} has shape {nest.shape}; the spec says {_described(spec, batched=False)}"
+    else:
+        for step in [*wanted, *(step for step in found if step not in wanted)]:
+            if step not in found:
+                missing = list(leaves(wanted[step], path + step)) or [(path + step, wanted[step])]
+                yield from (f"{at} is missing: {_described(leaf, batched=False)}" for at, leaf in missing)
+            elif step not in wanted:
+                extra = list(leaves(found[step], path + step)) or [(path + step, found[step])]
+                yield from (f"{at} is not in the spec" for at, _ in extra)
+            else:
+                yield from _differences(path + step, found[step], wanted[step])
+
+
+def _children(nest: Any) -> dict[str, Any] | None:
+    """The parts of a container by what leads to them, `['key']`, `.field` or `[index]`; None for a leaf."""
+    if isinstance(nest, Mapping):
+        return {f"[{key!r}]": nest[key] for key in sorted(nest)}
+    if hasattr(nest, "_fields"):
+        return {f".{name}": value for name, value in zip(nest._fields, nest, strict=True)}
+    if isinstance(nest, list | tuple):
+        return {f"[{index}]": value for index, value in enumerate(nest)}
+    return None
+
+
+def _kind(nest: Any) -> str:
+    """How a container is called; those of one kind can be told apart by their parts only."""
+    if isinstance(nest, Mapping):
+        return "a dict"
+    if hasattr(nest, "_fields"):
+        return f"a {nest.__class__.__name__}"
+    if isinstance(nest, list | tuple):
+        return "a list" if isinstance(nest, list) else "a tuple"
+    return "a tensor"
+
+
+def _described(nest: Any, batched: bool = True) -> str:
+    if _children(nest) is not None:
+        return _kind(nest) if _children(nest) else f"an empty {_kind(nest)[2:]}"
+    sizes = [str(size) for size in nest.shape] if nest.shape.rank is not None else ["..."]
+    return f"{nest.dtype.name} [{', '.join(sizes if batched else ['B', *sizes])}]"
+
+
+def _plain(nest: Any) -> Any:
+    children = _children(nest)
+    if children is None:
+        return nest
+    values = [_plain(child) for child in children.values()]
+    if isinstance(nest, Mapping):
+        return dict(zip(sorted(nest), values, strict=True))
+    if hasattr(nest, "_fields"):
+        return nest.__class__._make(values)
+    return values if isinstance(nest, list) else tuple(values)
+
+
+def _tensor(path: str, leaf: Any) -> tf.Tensor:
+    if tf.is_tensor(leaf):
+        return leaf
+    try:
+        return tf.convert_to_tensor(leaf)
+    except (ValueError, TypeError) as error:
+        raise TypeError(f"{path}={leaf!r} must be a tensor.") from error
