@@ -19,7 +19,9 @@ TINY = ["--jit=off", "--noprogress", "--num_envs=2", "--train_timesteps=150", "-
 
 
 def run(*arguments: str, status: int = 0) -> str:
-    done = subprocess.run([sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=250)
+    done = subprocess.run(
+        [sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=250
+    )
     assert done.returncode == status, done.stdout
     assert "Traceback" not in done.stdout
     return done.stdout
