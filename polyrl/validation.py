@@ -29,6 +29,13 @@ def check_float(name: str, value: Any, minimum: float = -math.inf, maximum: floa
     return number
 
 
+def check_bool(name: str, value: Any) -> bool:
+    """Returns `value`, which must be True or False; a TypeError otherwise."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}={value!r} must be True or False.")
+    return value
+
+
 def check_increasing(name: str, values: Sequence[Any]) -> None:
     """Checks that `values` are integers, each larger than the one before; a TypeError or ValueError otherwise."""
     for value in values:

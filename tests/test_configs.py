@@ -25,7 +25,7 @@ EXAMPLES = [
     configs.MeanSquaredErrorConfig(),
     configs.MeanAbsoluteErrorConfig(),
     configs.LogCoshConfig(),
-    configs.MetricConfig("MeanSquaredError", "q", "labels.reward", "error", {"dtype": "float64"}),
+    configs.MetricConfig("MeanSquaredError", "q", "labels.reward", "error", {"dtype": "float64"}, "labels.weights"),
     configs.ExponentialDecayConfig(0.5, 10, 0.9, staircase=True),
     configs.InverseTimeDecayConfig(0.5, 10, 0.9, staircase=True),
     configs.PolynomialDecayConfig(0.5, 10, 0.1, power=2.0, cycle=True),
@@ -689,7 +689,7 @@ def test_the_arguments_of_a_metric_reach_it() -> None:
 
 @pytest.mark.parametrize(("prediction", "target", "missing"), [("qq", None, "qq"), ("q", "labels.x", "labels.x")])
 def test_a_metric_names_the_value_it_misses(prediction, target, missing) -> None:
-    config = configs.MetricConfig("MeanSquaredError", prediction, target)
+    config = configs.MetricConfig("Mean" if target is None else "MeanSquaredError", prediction, target)
     with pytest.raises(KeyError, match=f"asks for '{missing}'"):
         config.update(config.build(), {"q": tf.zeros(2)})
 

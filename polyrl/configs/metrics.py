@@ -3,26 +3,43 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from polyrl.configs.base import Config
 from polyrl.validation import suggestion
 
+import tensorflow as tf
 import tf_keras
+
+RESULTS = ("mean_reward", "std_reward", "min_reward", "max_reward", "mean_ep_length", "loss")
+"""What `Agent.evaluate` reports of itself, besides the counters `global_...`."""
+
+NEEDS_CLASSES = ("Categorical", "TopK", "F1Score", "FBetaScore", "KLDivergence", "OneHot")
+"""Parts of the names of metrics that compare along the last axis, which must be one of classes."""
 
 
 @dataclasses.dataclass(frozen=True)
 class MetricConfig(Config):
-    """A tf-keras metric that `evaluate` reports.
+    """A tf-keras metric that `evaluate` reports, over all steps of the evaluation's environments.
+
+    Values are named as in the predictions (`'td_error'`, `'losses'`, `'q'`, `'results'`, ...), labels as `'labels.reward'`,
+    `'labels.action'`, `'labels.done'`.
 
     Args:
         metric: a class of `tf_keras.metrics`, for example `'Mean'` or `'MeanSquaredError'`.
-        prediction: which value is measured: a key of the predictions (`'td_error'`, `'losses'`, `'q'`, ...) or a label
-            as `'labels.reward'`.
-        target: what it is compared with, named likewise; None for metrics of one value (`'Mean'`).
-        name: the key in `eval_metric_ops` and in `evaluate`'s result; by default `<metric>_<prediction>`.
+        prediction: which value is measured.
+        target: what it is compared with, of the same shape, or for the `Sparse...` metrics the number of a class; None for
+            metrics of one value (`'Mean'`, `'Sum'`).
+        name: the key in `eval_metric_ops` and in `evaluate`'s result; by default `<metric>_<prediction>`. One with several
+            results, as for several thresholds, is reported as `<name>_0`, `<name>_1`, ...
         arguments: further arguments of the metric's constructor.
+        weights: how much each row counts, a value `[B]`; None: all alike.
+
+    Raises:
+        ValueError: if there is no such metric, if it takes a target and gets none or the reverse, if its constructor refuses
+            its arguments, or if the name is one of `RESULTS`.
     """
 
     IDENTIFIER: ClassVar[str] = "metric"
@@ -31,12 +48,25 @@ class MetricConfig(Config):
     target: str | None = None
     name: str | None = None
     arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    weights: str | None = None
 
     def _validate(self) -> None:
-        if not isinstance(getattr(tf_keras.metrics, self.metric, None), type):
-            known = [name for name in dir(tf_keras.metrics) if name[0].isupper()]
-            hint = suggestion(self.metric, known)
-            raise ValueError(f"metric={self.metric!r} is no class of tf_keras.metrics.{hint}")
+        known = [name for name in dir(tf_keras.metrics) if _is_metric(getattr(tf_keras.metrics, name))]
+        if self.metric not in known:
+            raise ValueError(f"metric={self.metric!r} is no class of tf_keras.metrics.{suggestion(str(self.metric), known)}")
+        metric = getattr(tf_keras.metrics, self.metric)
+        compares = "y_pred" in inspect.signature(metric.update_state).parameters
+        if compares and self.target is None:
+            raise ValueError(f"metric={self.metric!r} compares two values: give target, as 'labels.reward'.")
+        if not compares and self.target is not None:
+            raise ValueError(f"metric={self.metric!r} is of one value: target={self.target!r} must be None.")
+        try:
+            with tf.init_scope():  # A config may be made while a function is traced.
+                self.build()
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"arguments={dict(self.arguments)} will not do for {self.metric}: {error}") from error
+        if self.key in RESULTS or self.key.startswith("global_"):
+            raise ValueError(f"name={self.key!r} is taken by evaluate's own results; use another name.")
 
     @property
     def key(self) -> str:
@@ -48,9 +78,41 @@ class MetricConfig(Config):
         return getattr(tf_keras.metrics, self.metric)(name=self.key, **self.arguments)
 
     def update(self, metric: tf_keras.metrics.Metric, values: Mapping[str, Any]) -> None:
-        """Adds one batch of `values` (predictions, and labels as `labels.<name>`) to `metric`."""
-        wanted = [self.prediction] if self.target is None else [self.target, self.prediction]
-        for name in wanted:
-            if name not in values:
+        """Adds one batch of `values` (predictions, and labels as `labels.<name>`) to `metric`.
+
+        Raises:
+            KeyError: for a name that is none of the values.
+            ValueError: for two values, or weights, whose shapes do not fit: tf-keras would stretch them.
+        """
+        for name in (self.prediction, self.target, self.weights):
+            if name is not None and name not in values:
                 raise KeyError(f"metric {self.key!r} asks for {name!r}; there are {sorted(values)}.")
-        metric.update_state(*(values[name] for name in wanted))
+        prediction = tf.convert_to_tensor(values[self.prediction])
+        weights = None if self.weights is None else tf.convert_to_tensor(values[self.weights])
+        if weights is not None and not (weights.shape.rank == 1 and weights.shape.is_compatible_with(prediction.shape[:1])):
+            raise ValueError(
+                f"metric {self.key!r}: weights {self.weights!r} have shape {tuple(weights.shape)}; asked for is one for each "
+                f"row of {self.prediction!r}, {tuple(prediction.shape)}."
+            )
+        if self.target is None:
+            rows = weights if weights is None else tf.reshape(weights, [-1, *[1] * (prediction.shape.rank - 1)])
+            metric.update_state(prediction, rows if rows is None else tf.broadcast_to(rows, tf.shape(prediction)))
+            return
+        target = tf.convert_to_tensor(values[self.target])
+        classes = any(word in self.metric for word in NEEDS_CLASSES)
+        wanted = prediction.shape[:-1] if self.metric.startswith("Sparse") else prediction.shape
+        if not target.shape.is_compatible_with(wanted) or (classes and prediction.shape.rank < 2):
+            raise ValueError(
+                f"metric {self.key!r}: {self.metric} cannot compare {self.prediction!r} {tuple(prediction.shape)} with "
+                f"{self.target!r} {tuple(target.shape)}."
+            )
+        if prediction.shape.rank == 1:  # tf-keras averages over the last axis first: each row gets one of its own.
+            prediction, target = prediction[:, tf.newaxis], target[:, tf.newaxis]
+        metric.update_state(target, prediction, weights)
+
+
+def _is_metric(value: Any) -> bool:
+    """Whether it is a class of metrics over rows; the first two need a function, the others tell rows apart by position."""
+    metrics = tf_keras.metrics
+    others = (metrics.Metric, metrics.MeanMetricWrapper, metrics.MeanTensor, metrics.MeanRelativeError)
+    return isinstance(value, type) and issubclass(value, metrics.Metric) and value not in others

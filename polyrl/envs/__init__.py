@@ -7,6 +7,7 @@ from polyrl.envs.driver import EnvDriver, Episode, Transitions
 from polyrl.envs.environment import Environment
 from polyrl.envs.frame_stack import FrameStack
 from polyrl.envs.gym import GymEnvironment, open_env
+from polyrl.envs.spaces import num_states_and_actions
 
 __all__ = [
     "AtariEnvironment",
@@ -19,5 +20,6 @@ __all__ = [
     "GymEnvironment",
     "Transitions",
     "compiled_environment",
+    "num_states_and_actions",
     "open_env",
 ]

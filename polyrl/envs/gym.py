@@ -7,6 +7,7 @@ from typing import Any
 
 from polyrl.envs.environment import Environment
 from polyrl.envs.lockstep import LockstepVectorEnv
+from polyrl.envs.observations import check_observation_space
 from polyrl.validation import check_int, suggestion
 
 import gymnasium
@@ -58,16 +59,15 @@ class GymEnvironment(Environment):
 
 
 class _CopyObservation(gymnasium.Wrapper):
-    """Gives an episode's last observation as an array of its own.
+    """Gives an episode's last observation and info in arrays of their own.
 
-    gymnasium keeps a final observation by reference, so that an environment which writes into one buffer would overwrite it
-    when it resets.
+    gymnasium keeps them by reference, so that an environment which writes into one buffer would overwrite them when it resets.
     """
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         observation, reward, terminated, truncated, info = self.env.step(action)
         if terminated or truncated:
-            observation = copy.copy(observation)
+            observation, info = copy.deepcopy((observation, info))
         return observation, reward, terminated, truncated, info
 
 
@@ -120,8 +120,4 @@ def _check(env: VectorEnv) -> None:
             f"The action space {action_space} is none that a Q model can serve: it needs one Discrete(n). Flatten the "
             "choices into one with a gymnasium.ActionWrapper."
         )
-    if not isinstance(observation_space, gymnasium.spaces.Box):
-        raise TypeError(
-            f"The observation space {observation_space} is no Box; wrap the environment with "
-            "gymnasium.wrappers.FlattenObservation."
-        )
+    check_observation_space(observation_space, int(action_space.n))

@@ -7,6 +7,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.spaces import Dict
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
@@ -18,7 +19,7 @@ class LockstepVectorEnv(VectorEnv):
     the caller's own.
 
     Args:
-        env_fns: make the environments, whose observations are arrays.
+        env_fns: make the environments, whose observations are arrays, or dicts of arrays.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
@@ -30,21 +31,24 @@ class LockstepVectorEnv(VectorEnv):
         self.single_action_space = self.envs[0].action_space
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
-        self._shape, self._dtype = self.envs[0].observation_space.shape or (), self.envs[0].observation_space.dtype
+        space = self.single_observation_space
+        self._parts = {key: _shape_and_dtype(part) for key, part in space.items()} if isinstance(space, Dict) else None
+        self._shape, self._dtype = _shape_and_dtype(space)
         self.render_mode = self.envs[0].render_mode
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+    ) -> tuple[Any, dict[str, Any]]:
         if seed is None or isinstance(seed, (int, np.integer)):
             seed = [None if seed is None else int(seed) + index for index in range(self.num_envs)]
         observations, infos = self._empty(), dict[str, Any]()
         for index, env in enumerate(self.envs):
-            observations[index], info = env.reset(seed=seed[index], options=options)
+            observation, info = env.reset(seed=seed[index], options=options)
+            self._put(observations, index, observation)
             infos = self._add_info(infos, info, index) if info else infos
         return observations, infos
 
-    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         observations, rewards = self._empty(), np.empty(self.num_envs)
         terminated, truncated = np.zeros((2, self.num_envs), np.bool_)
         infos: dict[str, Any] = {}
@@ -52,11 +56,11 @@ class LockstepVectorEnv(VectorEnv):
             observation, rewards[index], ends, is_cut, info = env.step(actions[index])
             if ends or is_cut:
                 terminated[index], truncated[index] = ends, is_cut
-                # A copy: an environment may write the next observation into the same array.
-                final = {"final_obs": np.array(observation), "final_info": info}
+                # Copied before the reset: an environment may write the next observation, or mask, into the same array.
+                final = np.array(observation) if self._parts is None else {k: np.array(v) for k, v in observation.items()}
+                infos = self._add_info(infos, {"final_obs": final, "final_info": info}, index)
                 observation, info = env.reset()
-                infos = self._add_info(infos, final, index)
-            observations[index] = observation
+            self._put(observations, index, observation)
             infos = self._add_info(infos, info, index) if info else infos
         return observations, rewards, terminated, truncated, infos
 
@@ -64,5 +68,18 @@ class LockstepVectorEnv(VectorEnv):
         for env in self.envs:
             env.close()
 
-    def _empty(self) -> np.ndarray:
-        return np.empty((self.num_envs, *self._shape), self._dtype)
+    def _empty(self) -> Any:
+        if self._parts is None:
+            return np.empty((self.num_envs, *self._shape), self._dtype)
+        return {key: np.empty((self.num_envs, *shape), dtype) for key, (shape, dtype) in self._parts.items()}
+
+    def _put(self, observations: Any, index: int, observation: Any) -> None:
+        if self._parts is None:
+            observations[index] = observation
+            return
+        for key, array in observations.items():
+            array[index] = observation[key]
+
+
+def _shape_and_dtype(space: gymnasium.Space[Any]) -> tuple[tuple[int, ...], Any]:
+    return space.shape or (), space.dtype

@@ -21,6 +21,7 @@ from polyrl.estimators.budget import Budget
 from polyrl.estimators.checkpoints import CheckpointManager, read_state
 from polyrl.estimators.compiled import TrainingCalls
 from polyrl.estimators.hooks import Hook, default_hooks
+from polyrl.estimators.inputs import batch_of_states
 from polyrl.estimators.loops import PythonLoop, UpdateSchedule, open_loop
 from polyrl.estimators.model_fn import ModelFn
 from polyrl.estimators.overlap import OverlappedLoop
@@ -35,7 +36,6 @@ from polyrl.summaries import write_evaluation
 from polyrl.validation import check_int
 
 import ml_collections
-import numpy as np
 import tensorflow as tf
 
 logger = logging.getLogger("polyrl")
@@ -153,7 +153,9 @@ class Agent:
             raise ValueError(
                 "overlap=True: an environment in the graph steps with the learner, not beside it; leave it False."
             )
-        with open_loop(env, self._training, self._scope, schedule, python_loop) as loop:
+        with open_loop(
+            env, self._training, self._scope, schedule, python_loop, self._timestep(self.checkpoints.latest())
+        ) as loop:
             restored = self._resume()
             self.memory.start_episodes()
             counters = (self._scope.global_step, self._scope.global_timestep, self._scope.global_episode)
@@ -250,8 +252,8 @@ class Agent:
             checkpoint: `'latest'` (the default), `'best'`, or a checkpoint's path.
 
         Yields:
-            The predictions for the row, `results` (the action), `q`, and so on, with `state`, `reward`, `done`, `truncated`,
-            `episode`, `env` and `timestep`.
+            The predictions for the row, `results` (the action), `q`, and so on, with `state` (and the other keys of a state
+            that is a dict), `reward`, `done`, `truncated`, `episode`, `env` and `timestep`.
 
         Raises:
             NotTrainedError: if there is no such checkpoint.
@@ -275,19 +277,17 @@ class Agent:
         """
         check_int("episodes", episodes, minimum=1)
         path = self.checkpoints.find(checkpoint)
-        with self._evaluation(env, episodes, path) as driver:
-            recorded = rollouts.record(self._rollouts, driver, episodes, self._seeds("recording", driver))
+        with self._evaluation(env, episodes, "recording", path) as driver:
+            recorded = rollouts.record(self._rollouts, driver, episodes)
         return Demonstrations(recorded, str(path))
 
     def act(self, state: Any, checkpoint: str | os.PathLike[str] | None = None) -> Any:
-        """The action of PREDICT mode's policy for one state (an int) or a batch of states (int32 `[B]`)."""
+        """The action of PREDICT mode's policy for one state (an int) or a batch of states (int32 `[B]`).
+
+        Trained on states that are dicts, it takes such, with the same keys; `action_mask` among them if there were masks.
+        """
         path = self.checkpoints.find(checkpoint)
-        spec = read_state(path)["state_spec"]
-        states = np.asarray(state, dtype=spec["dtype"])
-        single = states.ndim == len(spec["shape"])
-        if states.shape[0 if single else 1 :] != tuple(spec["shape"]):
-            raise ValueError(f"state has shape {states.shape}; asked for is {tuple(spec['shape'])} or a batch of them.")
-        states = states[np.newaxis] if single else states
+        states, single = batch_of_states("state", state, read_state(path)["state_spec"])
         clock = tf.constant(0, tf.int64)
         self._rollouts.build_prediction(states)
         self.checkpoints.restore_models(path, self._scope)
@@ -298,28 +298,30 @@ class Agent:
         vector, owned = open_env(env, num_envs=1)
         try:
             driver = EnvDriver(vector)
-            self._rollouts.build_prediction(driver.state, driver.num_actions)
+            state = driver.reset(self._seeds("prediction", driver, path))
+            self._rollouts.build_prediction(state, driver.num_actions)
             self.checkpoints.restore_models(path, self._scope)
-            yield from rollouts.predict(self._rollouts, driver, self._seeds("prediction", driver), episodes, steps)
+            yield from rollouts.predict(self._rollouts, driver, episodes, steps)
         finally:
             if owned:
                 vector.close()
 
     def _evaluate(self, env: EnvLike, episodes: int, name: str = "evaluation", path: Path | None = None) -> dict[str, float]:
         """Evaluates a checkpoint, or without a path the weights as they are; `name` is that of the random stream."""
-        with self._evaluation(env, episodes, path) as driver:
-            result = rollouts.evaluate(self._rollouts, driver, episodes, self._seeds(name, driver))
+        with self._evaluation(env, episodes, name, path) as driver:
+            result = rollouts.evaluate(self._rollouts, driver, episodes)
         scope = self._scope
         counters = {"step": scope.global_step, "timestep": scope.global_timestep, "episode": scope.global_episode}
         return {**result, **{f"global_{kind}": int(counter.numpy()) for kind, counter in counters.items()}}
 
     @contextlib.contextmanager
-    def _evaluation(self, env: EnvLike, episodes: int, path: Path | None) -> Iterator[EnvDriver]:
-        """The environments of an evaluation, with the weights of the checkpoint restored if there is a path."""
+    def _evaluation(self, env: EnvLike, episodes: int, name: str, path: Path | None) -> Iterator[EnvDriver]:
+        """The environments of an evaluation, just reset, with the weights of the checkpoint restored if there is a path."""
         vector, owned = open_env(env, num_envs=min(episodes, EVALUATION_ENVS))
         try:
             driver = EnvDriver(vector)
-            self._rollouts.build_evaluation(driver.state, driver.num_actions)
+            state = driver.reset(self._seeds(name, driver, path))
+            self._rollouts.build_evaluation(state, driver.num_actions)
             if path is not None:
                 self.checkpoints.restore_models(path, self._scope)
             yield driver
@@ -333,9 +335,13 @@ class Agent:
             self._writers[run] = tf.summary.create_file_writer(str(self.model_dir / run))
         return self._writers[run]
 
-    def _seeds(self, stream: str, driver: EnvDriver) -> list[int]:
+    def _timestep(self, path: Path | None) -> int:
+        """Environment steps of a checkpoint, or without one those done."""
+        return int(self._scope.global_timestep.numpy()) if path is None else int(read_state(path)["global_timestep"])
+
+    def _seeds(self, stream: str, driver: EnvDriver, path: Path | None) -> list[int]:
         """One seed for each environment, other ones at another stage of training."""
-        timestep = int(self._scope.global_timestep.numpy())
+        timestep = self._timestep(path)
         return [stream_seed(self.config.seed, f"{stream}/{timestep}/{index}")[0] for index in range(driver.num_envs)]
 
 

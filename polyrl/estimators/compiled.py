@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from polyrl import functional
 from polyrl.envs import Transitions
+from polyrl.envs.observations import as_features, split_columns
 from polyrl.estimators.carried import CarriedState, PlainState
 from polyrl.estimators.model_fn import ModelFn
 from polyrl.models.scope import Scope
@@ -49,28 +50,30 @@ class TrainingCalls:
         self._started: tuple[bool, Sequence[tf.Module]] | None = None
         self._compiled: dict[Hashable, Callable[..., Any]] = {}
         self._kept: dict[int, tuple[Any, Any]] = {}
-        self._built: tuple[tf.TensorSpec, int] | None = None
+        self._built: tuple[Any, int] | None = None
         self._unroll = False
         self._summaries: Any = None
         self.summary_options: tuple[str, ...] = ()
         self.hooks: tuple[Any, ...] = ()
 
-    def build(self, state: tf.TensorSpec, num_envs: int, num_actions: int) -> None:
+    def build(self, state: Any, num_envs: int, num_actions: int) -> None:
         """Creates every variable (networks, optimizer, memory) without running anything; `state` is the spec of one state.
+
+        It is a `tf.TensorSpec`, or a dict of them.
 
         The model comes first: what it refuses leaves the memory alone.
         """
         if self._built == (state, num_envs):
             self._model_fn.check_num_actions(num_actions)
             return
-        states = tf.TensorSpec([num_envs, *state.shape], state.dtype)
+        states = tf.nest.map_structure(lambda spec: tf.TensorSpec([num_envs, *spec.shape], spec.dtype), state)
         self._act.get_concrete_function(states)
         self._model_fn.check_num_actions(num_actions)
         scalar, action = tf.TensorSpec([], tf.float32), tf.TensorSpec([], tf.int32)
         if self._memory.demonstrations is not None:
             self._memory.demonstrations.check(state, num_actions)
         self._memory.xla = self._scope.xla
-        self._memory.build(Transitions(state, action, scalar, scalar, scalar, state)._asdict(), num_envs)
+        self._memory.build(Transitions(state, action, scalar, scalar, scalar, state).columns(), num_envs)
         tf.function(self._build_update, autograph=False).get_concrete_function()
         self._built, self._started, self._summaries = (state, num_envs), None, None
 
@@ -138,9 +141,9 @@ class TrainingCalls:
         self._state.push()
         self._state, self._compiled, self._unroll = PlainState(), {}, False
 
-    def act(self, state: np.ndarray) -> np.ndarray:
-        """The exploring actions int32 `[N]` for `state` `[N, ...]`; the variables must be up to date."""
-        return self._act(tf.constant(state))[0].numpy()
+    def act(self, state: Any) -> np.ndarray:
+        """The exploring actions int32 `[N]` for `state` `[N, ...]` (or a dict); the variables must be up to date."""
+        return self._act(tf.nest.map_structure(tf.constant, state))[0].numpy()
 
     def learn(self, updates: int) -> float:
         """Does so many updates, at least one, without a step of the environments; their mean loss."""
@@ -189,18 +192,18 @@ class TrainingCalls:
 
     # What compiled functions are made of. -------------------------------------------------------------------------------
 
-    def build_act(self, state: tf.Tensor, clock: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        """The exploring actions int32 `[N]` for `state` `[N, ...]`, and the exploration rate (NaN if there is none).
+    def build_act(self, state: Any, clock: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """The exploring actions int32 `[N]` for `state` `[N, ...]` or a dict, and the exploration rate (NaN if there is none).
 
         `clock` int64 moves the random streams; by default `global_timestep`.
         """
-        predictions, extra = self._model_fn.act({"state": state}, Modes.TRAIN, clock)
+        predictions, extra = self._model_fn.act(as_features(state), Modes.TRAIN, clock)
         rate = tf.cast(extra.get("exploration_rate", np.nan), tf.float32)
         return tf.cast(predictions["results"], tf.int32), rate
 
     def build_store(self, transitions: Transitions, finished: tf.Tensor) -> None:
         """Stores `N` transitions and counts their steps, and the episodes that they finished."""
-        self._memory.add(transitions._asdict())
+        self._memory.add(transitions.columns())
         self._scope.global_timestep.assign_add(transitions.reward.shape[0])
         self._scope.global_episode.assign_add(tf.cast(finished, tf.int64))
 
@@ -227,9 +230,7 @@ class TrainingCalls:
     def _build_spec(self) -> tuple[Any, Mapping[str, tf.Tensor]]:
         step = self._scope.global_step.read_value()
         labels = self._memory.sample(self._scope.random_seed("replay", step), step)
-        given = dict(labels)
-        features: dict[str, Any] = {"state": given.pop("state")}
-        spec = self._model_fn(features, given, Modes.TRAIN)
+        spec = self._model_fn(*split_columns(labels), Modes.TRAIN)
         if spec.train_op is None or spec.loss is None:
             raise ValueError("model_fn must return loss and train_op in mode 'train' with labels.")
         self.hooks = tuple(spec.training_hooks)

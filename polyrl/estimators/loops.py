@@ -64,7 +64,7 @@ class Loop(Protocol):
     """
 
     num_envs: int
-    state_spec: tf.TensorSpec
+    state_spec: Any
     xla_from: int
     """Updates from which on a compilation by XLA pays."""
 
@@ -88,54 +88,60 @@ def open_loop(
     scope: Scope,
     schedule: UpdateSchedule,
     python_loop: Callable[[EnvDriver, TrainingCalls, Scope, UpdateSchedule], Loop],
+    timestep: int,
 ) -> Iterator[Loop]:
     """The loop for whatever stands for an environment; closes at its end what it has opened.
 
-    `python_loop` makes the one for environments in Python.
+    `python_loop` makes the one for environments in Python. These are reset here: only that shows what their states are.
+    `timestep` is where the run goes on.
     """
     if isinstance(env, CompiledEnvironment):
         yield GraphLoop(calls.kept(env, lambda: GraphDriver(env, scope)), calls, scope, schedule)
         return
     vector, owned = open_env(env)
     try:
-        yield python_loop(EnvDriver(vector), calls, scope, schedule)
+        driver = EnvDriver(vector)
+        # Named by the timestep: a resumed run gets other episodes than the run that it goes on from had at its start.
+        names = [f"environment/{index}/{timestep}" for index in range(driver.num_envs)]
+        driver.reset([stream_seed(scope.seed, name)[0] for name in names])
+        yield python_loop(driver, calls, scope, schedule)
     finally:
         if owned:
             vector.close()
 
 
 class PythonLoop:
-    """Environments in Python: an advance is one step of each, and one compiled call that stores, learns and acts."""
+    """Environments in Python: an advance is one step of each, and one compiled call that stores, learns and acts.
+
+    The driver has been reset.
+    """
 
     def __init__(self, driver: EnvDriver, calls: TrainingCalls, scope: Scope, schedule: UpdateSchedule):
         self.num_envs = driver.num_envs
-        self.state_spec = tf.TensorSpec(driver.state.shape[1:], tf.as_dtype(driver.dtype))
+        self.state_spec = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape[1:], x.dtype), driver.state)
         self._driver, self._calls, self._scope, self._schedule = driver, calls, scope, schedule
         calls.build(self.state_spec, self.num_envs, driver.num_actions)
-        states = self._states = tf.TensorSpec([self.num_envs, *self.state_spec.shape], self.state_spec.dtype)
+        states = self._states = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), driver.state)
         numbers, action = tf.TensorSpec([self.num_envs], tf.float32), tf.TensorSpec([self.num_envs], tf.int32)
         number, count = tf.TensorSpec([], tf.float32), tf.TensorSpec([], tf.int32)
         # XLA takes some 2 seconds to compile and saves about 1 ms in each update; on a CPU, nothing with convolutions.
         self.xla_from = NEVER if calls.has_convolution() else 1_000
-        self._inputs = Layout([states, action, numbers, numbers, numbers, states, states, count, count])
+        self._structure = [states, action, numbers, numbers, numbers, states, states, count, count]
+        self._inputs = Layout(tf.nest.flatten(self._structure))
         self._outputs = Layout([action, number, number])
 
     def compile(self, jit: bool) -> None:
         self._calls.start(jit)
 
     def start(self, timestep: int) -> np.ndarray:
-        # Named by the timestep: a resumed run gets other episodes than the run that it goes on from had at its start.
-        names = [f"environment/{index}/{timestep}" for index in range(self.num_envs)]
-        state = self._driver.reset([stream_seed(self._scope.seed, name)[0] for name in names])
-        self._actions = self._calls.act(state)
+        self._actions = self._calls.act(self._driver.state)
         return self._actions
 
     def advance(self, timestep: int, limits: Limits) -> Progress:
         transitions, episodes = self._driver.step(self._actions)
         updates = min(self._schedule.due(timestep, timestep + self.num_envs), limits.updates)
         # With XLA nothing keeps the memory of an input; without, a variable may share it.
-        arrays = [*transitions, self._driver.state, updates, len(episodes)]
-        inputs = self._inputs.pack_arrays(arrays, copy=not self._calls.xla)
+        inputs = self._packed([*transitions, self._driver.state, updates, len(episodes)], copy=not self._calls.xla)
         unrolled = self._calls.unrolled(updates)
         call = self._calls.compiled(("iteration", unrolled), lambda: (self._iteration(unrolled), self._inputs.specs))
         actions, loss, rate = self._outputs.unpack_arrays(call(*inputs))
@@ -145,9 +151,13 @@ class PythonLoop:
     def flush(self) -> tuple[int, float]:
         return 0, 0.0
 
+    def _packed(self, inputs: list[Any], copy: bool = True) -> list[tf.Tensor]:
+        return self._inputs.pack_arrays(tf.nest.flatten(inputs) if isinstance(self._states, dict) else inputs, copy)
+
     def _iteration(self, unrolled: int | None, acts: bool = True) -> Callable[..., list[tf.Tensor]]:
         def iteration(*inputs: tf.Tensor) -> list[tf.Tensor]:
-            *columns, state, updates, finished = self._inputs.unpack(inputs)
+            unpacked = tf.nest.pack_sequence_as(self._structure, self._inputs.unpack(inputs))
+            *columns, state, updates, finished = unpacked
             self._calls.build_store(Transitions(*columns), finished)
             total = self._calls.build_updates(updates if unrolled is None else unrolled)
             loss = total / tf.maximum(tf.cast(updates, tf.float32), 1.0)

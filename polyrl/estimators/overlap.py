@@ -38,10 +38,12 @@ class OverlappedLoop(PythonLoop):
             updates, loss = learning.result()  # Waited for even if the environments fail: nothing learns on behind the run.
         due = min(self._schedule.due(timestep, timestep + self.num_envs), limits.updates - updates)
         self._pending = (transitions, due, len(episodes))
-        act = self._calls.compiled("act", lambda: (self._act, [self._states, tf.TensorSpec([], tf.int64)]))
+        specs = [*tf.nest.flatten(self._states), tf.TensorSpec([], tf.int64)]
+        act = self._calls.compiled("act", lambda: (self._act, specs))
         # The counter lacks the steps that are pending.
         clock = tf.constant(timestep + self.num_envs, tf.int64)
-        actions, rate = (output.numpy() for output in act(tf.constant(self._driver.state), clock))
+        states = [tf.constant(values) for values in tf.nest.flatten(self._driver.state)]
+        actions, rate = (output.numpy() for output in act(*states, clock))
         self._actions = actions
         return Progress(self.num_envs, updates, loss, actions, float(rate), episodes)
 
@@ -55,8 +57,9 @@ class OverlappedLoop(PythonLoop):
         (transitions, updates, finished), self._pending = self._pending, None
         unrolled = self._calls.unrolled(updates)
         learn = self._calls.compiled(("learn", unrolled), lambda: (self._iteration(unrolled, acts=False), self._inputs.specs))
-        (loss,) = learn(*self._inputs.pack_arrays([*transitions, transitions.next_state, updates, finished]))
+        (loss,) = learn(*self._packed([*transitions, transitions.next_state, updates, finished]))
         return updates, float(loss.numpy())
 
-    def _act(self, state: tf.Tensor, clock: tf.Tensor) -> list[Any]:
-        return list(self._calls.build_act(state, clock))
+    def _act(self, *inputs: tf.Tensor) -> list[Any]:
+        *states, clock = inputs
+        return list(self._calls.build_act(tf.nest.pack_sequence_as(self._states, states), clock))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from polyrl.envs import Transitions
+from polyrl.envs.observations import as_features, split_columns
 from polyrl.estimators.compiled import XLA_ERRORS, first_line
 from polyrl.estimators.model_fn import ModelFn
 from polyrl.modes import Modes
@@ -27,33 +28,32 @@ class RolloutCalls:
         self.measure = _RolloutCall(self._build_measure, jit)
         self.metrics: dict[str, Any] = {}
 
-    def build_evaluation(self, state: np.ndarray, num_actions: int) -> None:
-        """Creates every variable that evaluation reads, without running anything; `state` is `[N, ...]`."""
-        action, number = np.zeros(state.shape[0], np.int32), np.zeros(state.shape[0], np.float32)
+    def build_evaluation(self, state: Any, num_actions: int) -> None:
+        """Creates every variable that evaluation reads, without running anything; `state` is `[N, ...]`, or a dict."""
+        rows = as_features(state)["state"].shape[0]
+        action, number = np.zeros(rows, np.int32), np.zeros(rows, np.float32)
         columns = Transitions(state, action, number, number, number, state)
         specs = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, tf.as_dtype(x.dtype)), columns)
         self.measure.get_concrete_function(specs, specs.state)
         self._model_fn.check_num_actions(num_actions)
 
-    def build_prediction(self, state: np.ndarray, num_actions: int | None = None) -> None:
-        """Creates every variable that prediction reads; `state` is `[B, ...]`."""
+    def build_prediction(self, state: Any, num_actions: int | None = None) -> None:
+        """Creates every variable that prediction reads; `state` is `[B, ...]`, or a dict."""
         self.predict.get_concrete_function(state, tf.TensorSpec([], tf.int64))
         if num_actions is not None:
             self._model_fn.check_num_actions(num_actions)
 
-    def _build_prediction(self, state: tf.Tensor, clock: tf.Tensor) -> dict[str, tf.Tensor]:
-        """PREDICT mode on `state` `[B, ...]`; `clock` int64 moves the policy's random stream."""
-        return self._model_fn.act({"state": state}, Modes.PREDICT, clock)[0]
+    def _build_prediction(self, state: Any, clock: tf.Tensor) -> dict[str, tf.Tensor]:
+        """PREDICT mode on `state` `[B, ...]`, or a dict; `clock` int64 moves the policy's random stream."""
+        return self._model_fn.act(as_features(state), Modes.PREDICT, clock)[0]
 
-    def _build_greedy(self, state: tf.Tensor) -> tf.Tensor:
+    def _build_greedy(self, state: Any) -> tf.Tensor:
         """EVAL mode's actions, int32 `[B]`."""
-        return self._model_fn.act({"state": state}, Modes.EVAL)[0]["results"]
+        return self._model_fn.act(as_features(state), Modes.EVAL)[0]["results"]
 
-    def _build_measure(self, transitions: Transitions, state: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _build_measure(self, transitions: Transitions, state: Any) -> tuple[tf.Tensor, tf.Tensor]:
         """The loss on `transitions`, with the metrics updated, and EVAL mode's actions for `state`."""
-        labels = transitions._asdict()
-        features = {"state": labels.pop("state")}
-        spec = self._model_fn(features, labels, Modes.EVAL)
+        spec = self._model_fn(*split_columns(transitions.columns()), Modes.EVAL)
         if spec.loss is None:
             raise ValueError("model_fn must return a loss in mode 'eval' with labels.")
         if spec.evaluation_hooks:

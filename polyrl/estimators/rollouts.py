@@ -7,14 +7,17 @@ from typing import Any
 
 from polyrl.demos import DemoEpisode
 from polyrl.envs import EnvDriver
+from polyrl.envs.observations import as_features
 from polyrl.estimators.rollout_calls import RolloutCalls
 
 import numpy as np
 import tensorflow as tf
 
 
-def evaluate(calls: RolloutCalls, driver: EnvDriver, episodes: int, seeds: list[int]) -> dict[str, float]:
+def evaluate(calls: RolloutCalls, driver: EnvDriver, episodes: int) -> dict[str, float]:
     """Greedy episodes. Each environment gives a fixed share of them, so that short episodes do not count for more.
+
+    The driver has been reset.
 
     Returns:
         `mean_reward`, `std_reward`, `min_reward`, `max_reward`, `mean_ep_length`, the mean `loss` over the steps taken, and
@@ -25,8 +28,7 @@ def evaluate(calls: RolloutCalls, driver: EnvDriver, episodes: int, seeds: list[
     rewards, lengths, losses = [], [], []
     for metric in calls.metrics.values():
         metric.reset_state()
-    state = driver.reset(seeds)
-    actions = calls.greedy(state).numpy()
+    actions = calls.greedy(driver.state).numpy()
     while quota.any():
         transitions, finished = driver.step(actions)
         loss, following = calls.measure(transitions, driver.state)
@@ -44,18 +46,35 @@ def evaluate(calls: RolloutCalls, driver: EnvDriver, episodes: int, seeds: list[
         "max_reward": float(np.max(rewards)),
         "mean_ep_length": float(np.mean(lengths)),
         "loss": float(np.mean(losses)),
-        **{name: float(metric.result()) for name, metric in calls.metrics.items()},
+        **{key: value for name, metric in calls.metrics.items() for key, value in _numbers(name, metric.result())},
     }
 
 
-def record(calls: RolloutCalls, driver: EnvDriver, episodes: int, seeds: list[int]) -> list[DemoEpisode]:
-    """Greedy episodes with all that happened in them, a fixed share from each environment, as in `evaluate`."""
+def _numbers(name: str, result: Any) -> Iterator[tuple[str, float]]:
+    """A metric's result by its name; several as `<name>_0`, `<name>_1`, ..."""
+    values = np.asarray(result)
+    if values.ndim == 0:
+        yield name, float(values)
+    else:
+        yield from ((f"{name}_{index}", float(value)) for index, value in enumerate(values.ravel()))
+
+
+def record(calls: RolloutCalls, driver: EnvDriver, episodes: int) -> list[DemoEpisode]:
+    """Greedy episodes with all that happened in them, a fixed share from each environment, as in `evaluate`.
+
+    Raises:
+        TypeError: for states that are dicts, or have masks of legal actions.
+    """
+    if isinstance(driver.state, dict):
+        raise TypeError(
+            f"The states are dicts of {sorted(driver.state)}; demonstrations hold an array for each state. Use an environment "
+            "without masks that observes a Box or a Discrete."
+        )
     quota = np.full(driver.num_envs, episodes // driver.num_envs)
     quota[: episodes % driver.num_envs] += 1
     recorded: list[DemoEpisode] = []
-    state = driver.reset(seeds)
     running: list[list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = [[] for _ in range(driver.num_envs)]
-    firsts = [state[env] for env in range(driver.num_envs)]
+    firsts = [driver.state[env] for env in range(driver.num_envs)]
     while quota.any():
         transitions, _ = driver.step(calls.greedy(driver.state).numpy())
         for env in np.flatnonzero(quota):
@@ -70,15 +89,14 @@ def record(calls: RolloutCalls, driver: EnvDriver, episodes: int, seeds: list[in
     return recorded
 
 
-def predict(
-    calls: RolloutCalls, driver: EnvDriver, seeds: list[int], episodes: int | None, steps: int | None
-) -> Iterator[dict[str, Any]]:
+def predict(calls: RolloutCalls, driver: EnvDriver, episodes: int | None, steps: int | None) -> Iterator[dict[str, Any]]:
     """One dict for each step of each environment, until `episodes` have ended or `steps` were taken (both None: for ever).
 
     Holds the model's predictions for that row (what has no row for each state, as `support`, is given whole), and
-    `state`, `reward`, `done`, `truncated`, `episode` (its number, from 0), `env`, and `timestep` (within the episode).
+    `state` (with the other keys of a state that is a dict beside it), `reward`, `done`, `truncated`, `episode` (its number,
+    from 0), `env`, and `timestep` (within the episode). The driver has been reset.
     """
-    state = driver.reset(seeds)
+    state = driver.state
     batched = _batched(calls, state)
     number = list(range(driver.num_envs))
     timestep = [0] * driver.num_envs
@@ -91,7 +109,7 @@ def predict(
         for env in range(driver.num_envs):
             yield {
                 **{name: value[env] if name in batched else value for name, value in predictions.items()},
-                "state": transitions.state[env],
+                **{key: values[env] for key, values in as_features(transitions.state).items()},
                 "reward": float(transitions.reward[env]),
                 "done": bool(transitions.done[env]),
                 "truncated": env in over and over[env].truncated,
@@ -110,8 +128,8 @@ def predict(
         state = driver.state
 
 
-def _batched(calls: RolloutCalls, state: np.ndarray) -> set[str]:
+def _batched(calls: RolloutCalls, state: Any) -> set[str]:
     """Which predictions have one row for each state: those whose first dimension is the unknown batch size."""
-    row = tf.TensorSpec([None, *state.shape[1:]], tf.as_dtype(state.dtype))
+    row = tf.nest.map_structure(lambda values: tf.TensorSpec([None, *values.shape[1:]], values.dtype), state)
     outputs = calls.predict.get_concrete_function(row, tf.TensorSpec([], tf.int64)).structured_outputs
     return {name for name, spec in outputs.items() if spec.shape.rank and spec.shape[0] is None}

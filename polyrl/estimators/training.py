@@ -20,6 +20,7 @@ from polyrl.estimators.checkpoints import CheckpointManager
 from polyrl.estimators.compiled import TrainingCalls
 from polyrl.estimators.hooks import Hook
 from polyrl.estimators.hooks.base import PHASES
+from polyrl.estimators.inputs import describe_state
 from polyrl.estimators.loops import Limits, Loop
 from polyrl.models.scope import Scope
 from polyrl.replay import Replay
@@ -266,7 +267,7 @@ class TrainingRun:
             "global_episode": self.episode,
             "episodes": [dataclasses.asdict(episode) for episode in self.episodes],
             "hooks": {name: hook.get_state() for name, hook in self._named_hooks()},
-            "state_spec": {"shape": list(self._loop.state_spec.shape), "dtype": self._loop.state_spec.dtype.name},
+            "state_spec": describe_state(self._loop.state_spec),
         }
 
     def _restore(self, state: dict[str, Any]) -> None:

@@ -114,12 +114,20 @@ flags.DEFINE_float("learning_rate", 1e-3, "Learning rate of Adam, per gradient u
 flags.DEFINE_float("discount", 0.99, "Gamma, the discount per environment step.", lower_bound=0.0, upper_bound=1.0)
 flags.DEFINE_integer("target_update_frequency", 200, "Gradient updates between target network copies.", lower_bound=1)
 flags.DEFINE_float(
+    "target_update_tau",
+    1.0,
+    "How far the target network goes to the online one at each copy; 1: all the way.",
+    lower_bound=1e-6,
+    upper_bound=1.0,
+)
+flags.DEFINE_float(
     "exploration_start", 1.0, "Epsilon, the probability of a random action, at the start.", lower_bound=0.0, upper_bound=1.0
 )
 flags.DEFINE_float("exploration_final", 0.05, "Epsilon at the end of its decay.", lower_bound=0.0, upper_bound=1.0)
 flags.DEFINE_integer("exploration_timesteps", 10_000, "Environment steps over which epsilon decays.", lower_bound=1)
 flags.DEFINE_enum("dueling", "mean", ["mean", "max", "naive", "none"], "How advantage and value heads make Q.")
 flags.DEFINE_float("clip_gradients", 10.0, "Largest global norm of the gradients; 0 does not clip.", lower_bound=0.0)
+flags.DEFINE_float("clip_embed_gradients", 0.1, "Largest norm of each embedding's gradient; 0 does not clip.", lower_bound=0.0)
 
 # Demonstrations. --------------------------------------------------------------------------------------------------------
 flags.DEFINE_string(
@@ -166,11 +174,13 @@ HYPER_PARAMETERS = (
     "learning_rate",
     "discount",
     "target_update_frequency",
+    "target_update_tau",
     "exploration_start",
     "exploration_final",
     "exploration_timesteps",
     "dueling",
     "clip_gradients",
+    "clip_embed_gradients",
     "demos",
     "pretrain_updates",
     "demo_share",
@@ -235,8 +245,10 @@ def model_arguments(params: Any) -> dict[str, Any]:
         "exploration_config": exploration,
         "discount": params.discount,
         "target_update_frequency": params.target_update_frequency,
+        "target_update_tau": params.target_update_tau,
         "dueling": None if params.dueling == "none" else params.dueling,
         "clip_gradients": params.clip_gradients,
+        "clip_embed_gradients": params.clip_embed_gradients,
         "temperature": FLAGS.temperature,
     }
 
@@ -263,13 +275,15 @@ def memory(params: dict[str, Any], frame_stack: int | None = None) -> Replay:
     )
 
 
-def environment(env_id: str, params: dict[str, Any]) -> EnvLike:
-    """The environment of that id, run by `--env_backend`.
+def environment(env_id: str, params: dict[str, Any], **kwargs: Any) -> EnvLike:
+    """The environment of that id, run by `--env_backend`; `kwargs` are gymnasium's for it.
 
     Raises:
         ValueError: if the backend does not have it, or its package is not installed.
     """
     backend, num_envs = FLAGS.env_backend, params["num_envs"]
+    if kwargs and backend not in ("gymnasium", "async"):
+        raise ValueError(f"--env_backend={backend} does not take {sorted(kwargs)} of {env_id}; use gymnasium or async.")
     if backend == "compiled":
         from polyrl.envs.compiled import compiled_environment
 
@@ -278,7 +292,7 @@ def environment(env_id: str, params: dict[str, Any]) -> EnvLike:
         return EnvpoolEnvironment(env_id, num_envs)
     if backend == "ale":
         raise ValueError(f"--env_backend=ale runs Atari games; for {env_id} use gymnasium, async, compiled or envpool.")
-    return GymEnvironment(env_id, num_envs, vectorization_mode="async" if backend == "async" else "sync")
+    return GymEnvironment(env_id, num_envs, vectorization_mode="async" if backend == "async" else "sync", **kwargs)
 
 
 def rl_experiment(agent: Agent, env: EnvLike, eval_env: EnvLike | None = None) -> RLExperiment:

@@ -82,6 +82,8 @@ def _line(step: Mapping[str, Any]) -> dict[str, Any]:
     action = int(step["results"])
     line = {name: step[name] for name in ("episode", "timestep", "reward", "done", "truncated")}
     line |= {"state": step["state"].tolist(), "action": action, "q": step["q"].tolist()}
+    if "action_mask" in step:
+        line["action_mask"] = step["action_mask"].astype(int).tolist()
     if "probabilities" in step:
         line["support"] = step["support"].tolist()
         line["probabilities"] = step["probabilities"][action].tolist()

@@ -53,7 +53,8 @@ class BaseModel:
         summaries: `'all'`, or names out of `SummaryOptions`.
         clip_gradients: the largest global norm of the gradients; 0 or None leaves them alone.
         clip_embed_gradients: the largest norm of each embedding's gradient; 0 or None leaves them alone.
-        name: the scope of everything the model owns, in the checkpoint and in TensorBoard.
+        name: the scope of everything the model owns, in the checkpoint and in TensorBoard. There the first model of a scope
+            that trains has the plain tags; those of a further one begin with its name.
     """
 
     def __init__(
@@ -74,9 +75,7 @@ class BaseModel:
         self.graph_fn = graph_fn
         self.loss_config = check_type("loss_config", loss_config, LossConfig)
         self.optimizer_config = check_type("optimizer_config", optimizer_config, OptimizerConfig) or AdamConfig()
-        self.eval_metrics_config = tuple(eval_metrics_config or ())
-        for config in self.eval_metrics_config:
-            check_type("eval_metrics_config", config, MetricConfig)
+        self.eval_metrics_config = check_metrics(eval_metrics_config)
         self.summaries = SummaryOptions.validate(summaries)
         self.clip_gradients = None if clip_gradients is None else check_float("clip_gradients", clip_gradients, 0.0)
         self.clip_embed_gradients = (
@@ -118,7 +117,8 @@ class BaseModel:
                 metrics = self._build_eval_metrics(predictions, features, labels)
             else:
                 train_op = self._build_train_op(loss)
-                self._summaries = self._build_summary_op(results, features, labels)
+                summaries = self._build_summary_op(results, features, labels)
+                self._summaries = summaries if self._is_first else summaries.below(self.name)
             return EstimatorSpec(
                 self.mode,
                 predictions,
@@ -155,7 +155,7 @@ class BaseModel:
         return metrics
 
     def _build_train_op(self, loss: tf.Tensor) -> Callable[[], tf.Tensor]:
-        """Computes and clips the gradients of `loss`; returns the function that applies them and gives `global_step`."""
+        """Computes and clips the gradients of `loss`; returns the function that applies them and counts updates."""
         variables = self._trainable_variables()
         gradients = self._tape.gradient(loss, functional.sources(variables))
         self._check_connected(variables, gradients)
@@ -169,7 +169,7 @@ class BaseModel:
 
         def train_op() -> tf.Tensor:
             bundle.apply_gradients(self._optimizer(), clipped.clipped, variables, self._scope.xla)
-            return self._scope.global_step.read_value()
+            return self._updates.read_value()
 
         return train_op
 
@@ -191,15 +191,30 @@ class BaseModel:
         return self._scope.get(f"{self.name}/{name}", build, saved)
 
     def _optimizer(self) -> tf_keras.optimizers.Optimizer:
-        """The optimizer, with all its slots; its iteration counter is `global_step`."""
+        """The optimizer, with all its slots; its `iterations` are `_updates`."""
 
         def build() -> tf_keras.optimizers.Optimizer:
             optimizer = self.optimizer_config.build()
-            optimizer.iterations = self._scope.global_step
+            if self._is_first:
+                optimizer.iterations = self._scope.global_step
             optimizer.build(self._bundle().optimized(self._trainable_variables()))
             return optimizer
 
         return self._part("optimizer", build)
+
+    @property
+    def _is_first(self) -> bool:
+        """Whether this is the first model of its scope that trains."""
+        return self._scope.get("first", lambda: self.name, saved=False) == self.name
+
+    @property
+    def _updates(self) -> tf.Variable:
+        """Counts this model's updates: `global_step` for the first model of a scope that trains.
+
+        A further one has a counter of its own: periods and schedules go by each model's updates, and a round of updates of all
+        of them moves `global_step` by one.
+        """
+        return self._scope.global_step if self._is_first else self._optimizer().iterations
 
     def _bundle(self) -> Bundle:
         return self._part("bundle", lambda: Bundle(self._trainable_variables(), alone=self._embedding_indices()))
@@ -230,6 +245,19 @@ class BaseModel:
     _tape: tf.GradientTape
     _gradients: ClippedGradients
     _summaries: Summaries
+
+
+def check_metrics(configs: Any) -> tuple[MetricConfig, ...]:
+    """`eval_metrics_config` as a tuple of configs with names of their own; an error that says what it is instead."""
+    if configs is not None and (isinstance(configs, str) or not isinstance(configs, Sequence)):
+        raise TypeError(f"eval_metrics_config={configs!r} must be a list, each item must be a MetricConfig.")
+    for config in configs or ():
+        if not isinstance(config, MetricConfig):
+            raise TypeError(f"eval_metrics_config={config!r} must be a MetricConfig.")
+    keys = [config.key for config in configs or ()]
+    if len(set(keys)) < len(keys):
+        raise ValueError(f"eval_metrics_config: the metrics are called {keys}; give each a name of its own.")
+    return tuple(configs or ())
 
 
 def check_type(name: str, value: Any, kind: type) -> Any:

@@ -6,16 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from polyrl import ops
+from polyrl.models import masks
 from polyrl.validation import check_int
 
 import tensorflow as tf
 
 LABELS = ("action", "reward", "done", "next_state")
 WINDOWED = ("reward", "done", "truncated")
+NEXT_MASK = f"next_{masks.MASK}"
 
 
 def state_shape(num_states: int | Sequence[int]) -> tuple[int, ...]:
-    """`num_states` as a shape: an int is the size of a vector."""
+    """`num_states` as a shape: an int is the size of a vector, or of the range of state numbers."""
     sizes = list(num_states) if isinstance(num_states, Sequence) else [num_states]
     return tuple(check_int("num_states", size, minimum=1) for size in sizes)
 
@@ -25,17 +27,21 @@ def state_of(features: Any) -> tf.Tensor:
     return features["state"] if isinstance(features, Mapping) else features
 
 
-def with_state(features: Any, state: tf.Tensor) -> Any:
-    """The same features with another state."""
-    return {**features, "state": state} if isinstance(features, Mapping) else state
+def next_features(features: Any, labels: Mapping[str, tf.Tensor]) -> Any:
+    """The features of the next states: each is the label called `next_<key>`, or stays as it is where there is none."""
+    if not isinstance(features, Mapping):
+        return labels["next_state"]
+    return {key: labels.get(f"next_{key}", value) for key, value in features.items()}
 
 
-def check_features(features: Any, shape: tuple[int, ...]) -> Any:
-    """The features as tensors.
+def check_features(features: Any, shape: tuple[int, ...], num_actions: int) -> Any:
+    """The features as tensors; `action_mask`, if it is there, as bool `[B, A]`.
 
     Raises:
         KeyError: if they are a dict without `state`.
-        ValueError: if the state is not `[B, *shape]`.
+        TypeError: if `action_mask` is neither of bools nor of integers.
+        ValueError: if the state is not `[B, *shape]` (or, with a shape `(n,)`, integers `[B]`: the numbers of states), or
+            `action_mask` not `[B, num_actions]`, or without a legal action in one of its rows.
     """
     if isinstance(features, Mapping):
         if "state" not in features:
@@ -46,26 +52,46 @@ def check_features(features: Any, shape: tuple[int, ...]) -> Any:
     _check_state("features['state']", state_of(features), shape)
     if state_of(features).shape[:1] == [0]:
         raise ValueError("features['state'] is an empty batch; there must be at least one row.")
+    if isinstance(features, dict) and masks.MASK in features:
+        name = f"features[{masks.MASK!r}]"
+        features[masks.MASK] = masks.checked(name, features[masks.MASK], state_of(features).shape[0], num_actions)
+        masks.check_legal(name, features[masks.MASK])
     return features
 
 
-def check_labels(labels: Mapping[str, Any], features: Any, shape: tuple[int, ...]) -> dict[str, tf.Tensor]:
-    """The labels as tensors: `action` int32, `next_state` as it is, the others float32.
+def check_labels(labels: Mapping[str, Any], features: Any, shape: tuple[int, ...], num_actions: int) -> dict[str, tf.Tensor]:
+    """The labels as tensors: `action` int32, `next_action_mask` bool, other features of the next state as they are, all else
+    float32.
 
     Windows of `n` steps have `reward`, `done`, and `truncated` if it is there, of shape `[B, n]`.
 
     Raises:
-        KeyError: for a missing one.
-        ValueError: if one has not a row for each state, or `next_state` is not `[B, *shape]`.
+        KeyError: for a missing one; `next_action_mask` is asked for if the features have `action_mask`.
+        TypeError: if `next_action_mask` is neither of bools nor of integers.
+        ValueError: if one has not a row for each state, or `next_state` is not `[B, *shape]`, or `next_<key>` is not as the
+            feature `key` is.
     """
-    for key in LABELS:
+    masked = isinstance(features, Mapping) and masks.MASK in features
+    for key in (*LABELS, *([NEXT_MASK] if masked else [])):
         if key not in labels:
             raise KeyError(f"labels must contain {key!r}; they have {sorted(labels)}.")
     rows = state_of(features).shape[:1]
     checked = {key: tf.convert_to_tensor(value) for key, value in labels.items()}
     _check_state("labels['next_state']", checked["next_state"], shape)
+    following = {f"next_{key}": value for key, value in (features.items() if isinstance(features, Mapping) else ())}
     window = checked["reward"].shape[1:] if is_window(checked) else tf.TensorShape([])
     for key, value in checked.items():
+        if key == NEXT_MASK:
+            checked[key] = masks.checked(f"labels[{key!r}]", value, rows[0], num_actions)
+            continue
+        if key in following and key != "next_state":
+            wanted = following[key]
+            if value.dtype != wanted.dtype or not value.shape.is_compatible_with(wanted.shape):
+                raise ValueError(
+                    f"labels[{key!r}] is {value.dtype.name} {tuple(value.shape)}; features[{key[len('next_') :]!r}] is "
+                    f"{wanted.dtype.name} {tuple(wanted.shape)}."
+                )
+            continue
         fits = value.shape[1:].is_compatible_with(window if key in WINDOWED else [])
         if not value.shape[:1].is_compatible_with(rows) or (key != "next_state" and not fits):
             raise ValueError(
@@ -104,6 +130,7 @@ def reduce_window(labels: Mapping[str, tf.Tensor], gamma: float) -> dict[str, tf
 
 
 def _check_state(name: str, state: tf.Tensor, shape: tuple[int, ...]) -> None:
-    if state.shape.rank is not None and not state.shape[1:].is_compatible_with(shape):
-        wanted = ", ".join(map(str, shape))
-        raise ValueError(f"{name} has shape {tuple(state.shape)}; num_states asks for [batch, {wanted}].")
+    numbered = len(shape) == 1 and state.shape.rank == 1 and state.dtype.is_integer
+    if state.shape.rank is not None and not numbered and not state.shape[1:].is_compatible_with(shape):
+        wanted = ", ".join(["batch", *map(str, shape)])
+        raise ValueError(f"{name} has shape {tuple(state.shape)}; num_states asks for [{wanted}].")

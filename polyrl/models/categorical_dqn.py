@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from polyrl import ops
+from polyrl.models import masks
 from polyrl.models.q_model import BaseQModel
 from polyrl.models.q_network import QModelSpec
 from polyrl.policies import BasePolicy, CategoricalQPolicy
 from polyrl.summaries import Summaries, SummaryOptions
-from polyrl.validation import check_float, check_int
+from polyrl.validation import check_bool, check_float, check_int
 
 import tensorflow as tf
 import tf_keras
@@ -45,7 +46,7 @@ class CategoricalDQNModel(BaseQModel):
         self.max_q_value = check_float("max_q_value", max_q_value)
         if self.min_q_value >= self.max_q_value:
             raise ValueError(f"min_q_value={min_q_value} must be below max_q_value={max_q_value}.")
-        self.double = bool(double)
+        self.double = check_bool("double", double)
 
     @property
     def support(self) -> tf.Tensor:
@@ -73,7 +74,7 @@ class CategoricalDQNModel(BaseQModel):
             labels["reward"],
             discount,
             target.logits,
-            next_q_selector=online.q if self.double else None,
+            next_q_selector=online.q if self.double else target.q,
         )
 
     def _build_policy(self) -> BasePolicy:
@@ -82,6 +83,7 @@ class CategoricalDQNModel(BaseQModel):
             q_network=_LogitsNetwork(self),
             min_q_value=self.min_q_value,
             max_q_value=self.max_q_value,
+            observation_and_action_constraint_splitter=masks.splitter(self._inputs),
             temperature=self.temperature,
         )
 

@@ -15,17 +15,17 @@ from polyrl.configs import (
     OptimizerConfig,
     ScheduleConfig,
 )
-from polyrl.models import batches
+from polyrl.models import batches, masks
 from polyrl.models.base import BaseModel, GraphFn, check_type
 from polyrl.models.expert import MARGIN, WEIGHT, ExpertLoss
-from polyrl.models.q_network import QModelSpec, QNetwork
+from polyrl.models.q_network import QModelSpec, QNetwork, check_tau
 from polyrl.models.q_summaries import q_summaries
 from polyrl.models.scope import stream_seed
 from polyrl.modes import Modes
 from polyrl.networks import NarrowDense
 from polyrl.policies import BasePolicy, BoundedTensorSpec, QPolicy, TimeStep, time_step_spec
 from polyrl.summaries import Summaries, SummaryOptions
-from polyrl.validation import check_float, check_int
+from polyrl.validation import check_bool, check_float, check_int
 
 import tensorflow as tf
 
@@ -41,11 +41,16 @@ class BaseQModel(BaseModel):
     `use_expert_demo` also `expert` `[B]` (1 for demonstrations, else 0). For n-step learning `reward`, `done` and optionally
     `truncated` are windows `[B, n]` of consecutive steps, reduced by the model's discount.
 
+    The features may hold `action_mask` `[B, A]`, bools or integers, nonzero where an action is legal; the labels then hold
+    `next_action_mask` `[B, A]`, of the next state. Illegal actions are never chosen, nor bootstrapped from. Other features are
+    for the torso; the label `next_<key>` is what the feature `key` is in the next state, by default the same.
+
     Args:
         mode: `'train'`, `'eval'` or `'infer'`.
         graph_fn: the torso, `graph_fn(mode, inputs) -> [B, features]`; see `BaseModel`. It gets the same structure that
-            the model is called with: the tensor, or the dict.
-        num_states: size of the state vector, or the shape of one state.
+            the model is called with: the tensor, or the dict (without `action_mask`).
+        num_states: the shape of one state. An int n: a vector of n numbers, or where the states are integers `[B]`, how many
+            states there are, numbered from 0.
         num_actions: number of actions.
         loss_config: element-wise loss of the TD error; `HuberLossConfig(delta=1)` by default.
         optimizer_config: `AdamConfig()` by default.
@@ -53,7 +58,7 @@ class BaseQModel(BaseModel):
         discount: gamma, in [0, 1].
         exploration_config: how the TRAIN mode acts; `ConstantExplorationConfig()` by default.
         use_target_graph: bootstrap from a second network that the loss does not train.
-        target_update_frequency: updates (`global_step`) between two copies of the first network to the second.
+        target_update_frequency: updates of this model between two updates of the second network from the first.
         is_continuous: must be False: models of this class choose among discrete actions.
         dueling: True computes advantage and value heads, and `Q = A`; `'mean'`, `'max'`, `'naive'` combine them to
             `Q = V + A - mean(A)`, `- max(A)`, `- 0`; None or False leave the value head out.
@@ -64,6 +69,7 @@ class BaseQModel(BaseModel):
         clip_embed_gradients: largest norm of each embedding's gradient; 0 or None does not clip.
         name: scope of everything the model owns.
         temperature: of the policy that acts in PREDICT mode; 0 is greedy.
+        target_update_tau: how far the second network goes towards the first at each of its updates, in (0, 1]; 1 is a copy.
         expert_margin: by how much the expert's action has to be better than all others, in units of the action values.
         expert_weight: of the large-margin loss beside the TD loss.
     """
@@ -90,6 +96,7 @@ class BaseQModel(BaseModel):
         name: str = "Model",
         *,
         temperature: float = 0.0,
+        target_update_tau: float = 1.0,
         expert_margin: float = MARGIN,
         expert_weight: float = WEIGHT,
     ):
@@ -111,7 +118,7 @@ class BaseQModel(BaseModel):
         self.exploration_config = (
             check_type("exploration_config", exploration_config, ExplorationConfig) or ConstantExplorationConfig()
         )
-        self.use_target_graph = bool(use_target_graph)
+        self.use_target_graph = check_bool("use_target_graph", use_target_graph)
         self.target_update_frequency = check_int("target_update_frequency", target_update_frequency, minimum=1)
         if is_continuous:
             raise ValueError(f"is_continuous=True: {type(self).__name__} chooses among discrete actions only.")
@@ -120,6 +127,7 @@ class BaseQModel(BaseModel):
         self.dueling = None if dueling is False else dueling
         self._expert = ExpertLoss.checked(bool(use_expert_demo), expert_margin, expert_weight)
         self.temperature = check_float("temperature", temperature, 0.0)
+        self.target_update_tau = check_tau(target_update_tau, self.use_target_graph)
         if SummaryOptions.IMAGE_INPUT in self.summaries and len(self.num_states) != 3:
             raise ValueError(f"summaries: image_input needs states [height, width, channels]; num_states={num_states}.")
 
@@ -134,12 +142,15 @@ class BaseQModel(BaseModel):
     def _build_td_loss(
         self, labels: Mapping[str, tf.Tensor], discount: tf.Tensor, target: QModelSpec, online: QModelSpec
     ) -> ops.LossOutput:
-        """The loss of each example; `target` and `online` are the two networks on the next state, `self._online` on this."""
+        """The loss of each example; `target` and `online` are the two networks on the next state, `self._online` on this.
+
+        With a mask the `q` of the first two is the lowest float32 for illegal actions.
+        """
         raise NotImplementedError
 
     def _build_policy(self) -> BasePolicy:
         """The policy that acts in PREDICT mode."""
-        return QPolicy(*self._policy_specs(), q_network=self._policy_network, temperature=self.temperature)
+        return QPolicy(*self._policy_specs(), self._policy_network, masks.splitter(self._inputs), self.temperature)
 
     # The steps of the template. -----------------------------------------------------------------------------------------
 
@@ -149,12 +160,14 @@ class BaseQModel(BaseModel):
         Raises:
             KeyError: for a missing `state`, `action`, `reward`, `done` or `next_state`, or an `expert` that learning with
                 `use_expert_demo` asks for.
-            ValueError: for a state that does not fit `num_states`, or labels that do not fit the states.
+            TypeError: for masks that are neither of bools nor of integers.
+            ValueError: for a state that does not fit `num_states`, labels that do not fit the states, or a mask that leaves no
+                legal action.
         """
-        features = batches.check_features(features, self.num_states)
+        features = batches.check_features(features, self.num_states, self.num_actions)
         if labels is None:
             return features, None
-        labels = batches.check_labels(labels, features, self.num_states)
+        labels = batches.check_labels(labels, features, self.num_states, self.num_actions)
         if self._expert is not None and self.mode == Modes.TRAIN:
             self._expert.check_labels(labels)
         return features, batches.reduce_window(labels, self.discount) if batches.is_window(labels) else labels
@@ -169,11 +182,12 @@ class BaseQModel(BaseModel):
             step = TimeStep.restart(self._inputs, batch_size=tf.shape(self._online.q)[0])
             seed = self._scope.random_seed("prediction")
             return self._build_policy().action(step, seed=seed).action
+        mask = masks.split(self._inputs)[1]
         if self.mode == Modes.TRAIN and self._acting:
             self._exploration_rate = self._build_exploration()
             seed = self._scope.random_seed("exploration")
-            return ops.epsilon_greedy(self._online.q, self._exploration_rate, seed)
-        return tf.argmax(self._online.q, axis=1, output_type=tf.int32)
+            return ops.epsilon_greedy(self._online.q, self._exploration_rate, seed, mask)
+        return tf.argmax(ops.mask_values(self._online.q, mask), axis=1, output_type=tf.int32)
 
     def _build_graph_fn(self) -> Callable[[str, Any], QModelSpec]:
         """Returns the function from `(mode, inputs)` to a `QModelSpec`: the user's graph, then the heads."""
@@ -194,7 +208,7 @@ class BaseQModel(BaseModel):
         # A pass in training mode moves the averages of batch normalisation; they are put back, for the update to set.
         averages = network.model.non_trainable_variables if self._learning else []
         before = [variable.read_value() for variable in averages]
-        self._online = network(inputs, training=self._learning)
+        self._online = network(masks.network_inputs(inputs), training=self._learning)
         self._averages = [(variable, variable.read_value()) for variable in averages]
         for variable, value in zip(averages, before, strict=True):
             variable.assign(value)
@@ -206,20 +220,24 @@ class BaseQModel(BaseModel):
         """
         network = self._train_graph()
         regularisation = network.model.losses if self._learning else []
-        next_inputs = batches.with_state(features, labels["next_state"])
+        next_inputs = masks.network_inputs(batches.next_features(features, labels))
         online = network(next_inputs)
         target = self._target_graph()(next_inputs) if self.use_target_graph else online
-        gamma = labels.get("discount", self.discount)
-        self._td = self._build_td_loss(labels, gamma * (1.0 - labels["done"]), target, online)
+        discount = labels.get("discount", self.discount) * (1.0 - labels["done"])
+        if batches.NEXT_MASK in labels:
+            mask = labels[batches.NEXT_MASK]
+            masks.check_legal(f"labels[{batches.NEXT_MASK!r}]", mask, discount > 0.0)
+            online, target = (spec._replace(q=ops.mask_values(spec.q, mask)) for spec in (online, target))
+        self._td = self._build_td_loss(labels, discount, target, online)
         losses = self._td.loss if self._expert is None else self._td.loss + self._expert(self._online.q, labels)
         # The one place where losses are weighted and averaged.
         weighted = losses * labels["weights"] if "weights" in labels else losses
         return losses, tf.add_n([tf.reduce_mean(weighted), *regularisation])
 
     def _build_update_target_graph(self, step: tf.Tensor) -> None:
-        """Makes the target network equal to the online one if `step` (updates done) is a multiple of the period."""
-        due = tf.equal(step % self.target_update_frequency, 0)
-        self._target_graph().copy_from(self._train_graph(), when=due)
+        """Moves the target network by `target_update_tau` if `step` (updates done) is a multiple of the period."""
+        due = None if self.target_update_frequency == 1 else tf.equal(step % self.target_update_frequency, 0)
+        self._target_graph().copy_from(self._train_graph(), when=due, tau=self.target_update_tau)
 
     def _build_train_op(self, loss: tf.Tensor) -> Callable[[], tf.Tensor]:
         """The update of the online network, followed by that of the target network."""
@@ -241,19 +259,23 @@ class BaseQModel(BaseModel):
         summaries = q_summaries(
             self.summaries,
             state=batches.state_of(features),
-            activations=network.activations(features) if wanted else {},
+            activations=network.activations(masks.network_inputs(features)) if wanted else {},
             online=self._online,
             td=self._td,
             network=network,
             gradients=self._gradients,
             learning_rate=self._learning_rate(),
+            mask=masks.split(features)[1],
         )
         if self._expert is not None and SummaryOptions.LOSS in self.summaries:
             summaries.scalars["train/expert_loss"] = self._expert.mean(self._online.q, labels)
         return summaries
 
     def _build_predictions(self, results: tf.Tensor, features: Any, labels: Any) -> dict[str, tf.Tensor]:
-        """`results` (the action) `[B]`, `q`, `a`, `v` where there is one, `graph_results`; with labels, `td_error` `[B]`."""
+        """`results` (the action) `[B]`, `q`, `a`, `v` where there is one, `graph_results`; with labels, `td_error` `[B]`.
+
+        `q` has what the network says of illegal actions, too.
+        """
         spec = self._online
         predictions = {"results": results, "graph_results": spec.graph_outputs, "a": spec.a, "q": spec.q}
         if spec.v is not None:
@@ -298,7 +320,8 @@ class BaseQModel(BaseModel):
 
     def _new_network(self, role: str) -> QNetwork:
         seed, _ = stream_seed(self._scope.seed, f"initialisation/{self.name}")
-        specs = tf.nest.map_structure(lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), self._inputs)
+        inputs = masks.network_inputs(self._inputs)
+        specs = tf.nest.map_structure(lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), inputs)
         return QNetwork(self._build_graph_fn(), specs, seed, f"{self.name}_{role}")
 
     def _trainable_variables(self) -> list[tf.Variable]:
@@ -310,7 +333,7 @@ class BaseQModel(BaseModel):
     def _learning_rate(self) -> tf.Tensor:
         rate = self.optimizer_config.learning_rate
         schedule = rate.build() if isinstance(rate, ScheduleConfig) else (lambda step: rate)
-        return tf.convert_to_tensor(schedule(self._scope.global_step.read_value()), tf.float32)
+        return tf.convert_to_tensor(schedule(self._updates.read_value()), tf.float32)
 
     def _policy_network(self, observation: Any, step_type: Any = None, network_state: Any = ()) -> tuple[tf.Tensor, Any]:
         """The online network by a policy's contract: `(values, network_state)`."""

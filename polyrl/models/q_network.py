@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from polyrl.modes import Modes
 from polyrl.ops import polyak_average
+from polyrl.validation import check_float
 
 import tensorflow as tf
 import tf_keras
@@ -52,8 +53,14 @@ class QNetwork(tf.Module):
         """Runs the network on a batch; `training` is what dropout and batch normalisation are told."""
         return QModelSpec(**{"v": None, **self.model(inputs, training=training)})
 
-    def copy_from(self, source: QNetwork, when: tf.Tensor | None = None) -> None:
-        """Takes over all variables of a network of the same structure, non-trainable ones too; if `when` holds, if given."""
+    def copy_from(self, source: QNetwork, when: tf.Tensor | None = None, tau: float = 1.0) -> None:
+        """Takes over all variables of a network of the same structure, non-trainable ones too.
+
+        Args:
+            source: the other network.
+            when: bool scalar; nothing happens unless it holds. None: it does.
+            tau: `tau * source + (1 - tau) * own` is what a variable becomes; one that is no float becomes the source's.
+        """
         pairs = list(zip(self.model.variables, source.model.variables, strict=True))
         if any(old is new for old, new in pairs):
             raise ValueError(
@@ -61,7 +68,7 @@ class QNetwork(tf.Module):
             )
 
         def copied() -> list[tf.Tensor]:
-            return polyak_average([new for _, new in pairs], [old for old, _ in pairs], tau=1.0)
+            return [polyak_average([new], [old], tau if old.dtype.is_floating else 1.0)[0] for old, new in pairs]
 
         # The branches assign nothing: they may be traced where assignments are carried as values.
         values = copied() if when is None else tf.cond(when, copied, lambda: [old.read_value() for old, _ in pairs])
@@ -87,6 +94,16 @@ class QNetwork(tf.Module):
             for variable in layer.trainable_variables
         }
         return {i for i, variable in enumerate(self.model.trainable_variables) if variable.ref() in tables}
+
+
+def check_tau(tau: float, use_target_graph: bool) -> float:
+    """`target_update_tau` in (0, 1], which means nothing without a target network."""
+    tau = check_float("target_update_tau", tau, 0.0, 1.0)
+    if tau == 0.0:
+        raise ValueError("target_update_tau=0.0 must be above 0: the target network would never change.")
+    if tau != 1.0 and not use_target_graph:
+        raise ValueError(f"target_update_tau={tau} is for a target network; leave it at 1 with use_target_graph=False.")
+    return tau
 
 
 def _labelled(layers: Sequence[tf_keras.layers.Layer]) -> dict[str, tf_keras.layers.Layer]:

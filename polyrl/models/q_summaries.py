@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from polyrl.models.gradients import ClippedGradients
 from polyrl.models.q_network import QModelSpec, QNetwork
-from polyrl.ops import LossOutput
+from polyrl.ops import LossOutput, mask_values
 from polyrl.summaries import Summaries, SummaryOptions
 
 import tensorflow as tf
@@ -21,6 +21,7 @@ def q_summaries(
     network: QNetwork,
     gradients: ClippedGradients,
     learning_rate: tf.Tensor,
+    mask: tf.Tensor | None = None,
 ) -> Summaries:
     """The values that `options` ask for, of one update.
 
@@ -33,13 +34,14 @@ def q_summaries(
         network: the online network.
         gradients: in the order of its trainable variables.
         learning_rate: scalar.
+        mask: the legal actions, bool `[B, A]`; None: all. The values of the others say nothing: none is ever learned.
     """
     summaries = Summaries.empty()
     scalars, histograms, images = summaries
     if SummaryOptions.LOSS in options:
         scalars["train/td_error"] = tf.reduce_mean(tf.abs(td.td_error))
-        scalars["train/q_mean"] = tf.reduce_mean(online.q)
-        scalars["train/q_max"] = tf.reduce_max(online.q)
+        scalars["train/q_mean"] = tf.reduce_mean(online.q) if mask is None else _masked_mean(online.q, mask)
+        scalars["train/q_max"] = tf.reduce_max(mask_values(online.q, mask))
         scalars["train/target_mean"] = tf.reduce_mean(td.target)
         histograms["train/td_error_distribution"] = td.td_error
     if SummaryOptions.LEARNING_RATE in options:
@@ -61,3 +63,7 @@ def q_summaries(
     if SummaryOptions.IMAGE_INPUT in options:
         images["input/state"] = state[:4, ..., -1:]
     return summaries
+
+
+def _masked_mean(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(tf.where(mask, values, 0.0)) / tf.reduce_sum(tf.cast(mask, values.dtype))

@@ -23,7 +23,7 @@ class Scope(tf.Module):
     itself up there; outside of any scope a model makes one of its own. A checkpoint of the scope is a checkpoint of all.
 
     Attributes:
-        global_step: int64 scalar, gradient updates.
+        global_step: int64 scalar, gradient updates (of the first model that trains, where there are several).
         global_timestep: int64 scalar, environment steps, summed over parallel environments.
         global_episode: int64 scalar, finished episodes.
         seed: the run's root seed.

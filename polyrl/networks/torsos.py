@@ -26,6 +26,29 @@ def mlp(units: Sequence[int] = (64, 64), activation: str = "relu") -> Callable[[
     return graph_fn
 
 
+def embedding_mlp(
+    num_states: int, dimension: int = 32, units: Sequence[int] = (64,), activation: str = "relu"
+) -> Callable[[str, Any], tf.Tensor]:
+    """A vector of its own for each of `num_states` states, then dense layers: integers `[B]` to `[B, units[-1]]`.
+
+    For a `Discrete(num_states)` observation space; the states are numbered from 0. Without units, the vectors themselves,
+    `[B, dimension]`: with a head of one value for each action that is a table.
+    """
+    rows, columns = check_int("num_states", num_states, minimum=1), check_int("dimension", dimension, minimum=1)
+    sizes = [check_int("units", size, minimum=1) for size in units]
+
+    def graph_fn(mode: str, inputs: Any) -> tf.Tensor:
+        x = inputs["state"] if isinstance(inputs, Mapping) else inputs
+        if x.shape.rank != 1 or not x.dtype.is_integer:
+            raise ValueError(f"embedding_mlp takes integers [B], the numbers of states; got {x.dtype.name} {tuple(x.shape)}.")
+        x = layers.Embedding(rows, columns)(x)
+        for size in sizes:
+            x = layers.Dense(size, activation)(x)
+        return x
+
+    return graph_fn
+
+
 def nature_cnn() -> Callable[[str, Any], tf.Tensor]:
     """The convolutional torso of Mnih et al. 2015: uint8 images `[B, 84, 84, 4]` to `[B, 512]`."""
 

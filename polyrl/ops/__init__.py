@@ -9,6 +9,7 @@ from polyrl.ops.categorical import (
     support,
 )
 from polyrl.ops.exploration import epsilon_greedy, sample_categorical, uniform
+from polyrl.ops.masks import mask_values
 from polyrl.ops.returns import NStepReturn, n_step_return
 from polyrl.ops.targets import polyak_average
 from polyrl.ops.value import (
@@ -32,6 +33,7 @@ __all__ = [
     "epsilon_greedy",
     "expected_value",
     "large_margin_loss",
+    "mask_values",
     "n_step_return",
     "polyak_average",
     "project_distribution",

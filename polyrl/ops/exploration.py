@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from polyrl.ops.masks import mask_values, nth_legal
 from polyrl.ops.shapes import check_shapes
 
 import tensorflow as tf
 
 
-def epsilon_greedy(q: tf.Tensor, epsilon: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+def epsilon_greedy(q: tf.Tensor, epsilon: tf.Tensor, seed: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """A uniformly random action with probability `epsilon`, the greedy one otherwise, decided row by row.
 
     Args:
         q: action values, `[B, A]`.
         epsilon: scalar in [0, 1].
         seed: int `[2]`; the same seed gives the same actions.
+        mask: the legal actions, bool `[B, A]`; None: all of them. Only these are chosen among, at random as by value.
 
     Returns:
         int32 `[B]`.
@@ -24,8 +26,12 @@ def epsilon_greedy(q: tf.Tensor, epsilon: tf.Tensor, seed: tf.Tensor) -> tf.Tens
     check_shapes(q=(q, "BA"), epsilon=(epsilon, ""))
     rows, num_actions = tf.shape(q)[0], tf.shape(q)[1]
     coin, choice = tf.unstack(uniform([2, rows], seed))
-    random_action = tf.cast(choice * tf.cast(num_actions, tf.float32), tf.int32)
-    return tf.where(coin < epsilon, random_action, tf.argmax(q, axis=1, output_type=tf.int32))
+    if mask is None:
+        random_action = tf.cast(choice * tf.cast(num_actions, tf.float32), tf.int32)
+    else:
+        legal = tf.reduce_sum(tf.cast(mask, tf.float32), axis=1)  # [B], how many
+        random_action = nth_legal(mask, tf.cast(choice * legal, tf.int32))
+    return tf.where(coin < epsilon, random_action, tf.argmax(mask_values(q, mask), axis=1, output_type=tf.int32))
 
 
 def uniform(shape: Any, seed: tf.Tensor) -> tf.Tensor:

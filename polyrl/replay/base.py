@@ -65,7 +65,8 @@ class Replay(tf.Module):
 
         Args:
             specs: of one row, without batch dimension: `state`, `action` int32, `reward` float32, `done` float32 (terminated),
-                `next_state`, and optionally `truncated` float32 (zeros without it).
+                `next_state`, and optionally `truncated` float32 (zeros without it). Of more that belongs to a state, say
+                `action_mask` bool `[A]`, there is a column for the next state, too: `next_action_mask`.
             num_envs: how many environments run in lockstep, `N`. With `n_step` 1 and without `frame_stack` it plays no part.
 
         Raises:
@@ -103,9 +104,9 @@ class Replay(tf.Module):
     def sample(self, seed: tf.Tensor, step: tf.Tensor | int = 0) -> dict[str, tf.Tensor]:
         """A batch: `state`, `action`, `reward`, `done`, `next_state`, each `[B, ...]`; nothing can be sampled out of nothing.
 
-        With `n_step` > 1 `reward`, `done` and `truncated` are windows `[B, n]` of consecutive steps, and `next_state` is the
-        one after the last step that counts: the first that ended the episode, or the window's last. What lies beyond the
-        newest step counts as truncated.
+        With `n_step` > 1 `reward`, `done` and `truncated` are windows `[B, n]` of consecutive steps; `next_state`, as every
+        column `next_...`, is the one after the last step that counts: the first that ended the episode, or the window's last.
+        What lies beyond the newest step counts as truncated.
 
         Args:
             seed: `[2]`; the same seed picks the same rows of the same memory.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from polyrl.replay.packing import Packing, fits
-from polyrl.replay.storage import Written, close_window
+from polyrl.replay.storage import NEXT, Written, close_window
 
 import tensorflow as tf
 
@@ -108,6 +108,9 @@ class FrameStorage(tf.Module):
             newer = (tf.gather(self.cursor, env) - 1 - row) % self._ring
             batch.update(reward=window["reward"], done=window["done"])
             batch["truncated"], last = close_window(window["done"], window["truncated"], newer)
+            batch |= {
+                name: tf.gather(column, last, axis=1, batch_dims=1) for name, column in window.items() if name.startswith(NEXT)
+            }
         batch["state"] = self._stacked(env, row, reach)
         batch["next_state"] = self._stacked(env, row + last + 1, reach + tf.cast(last, tf.int32) + 1)
         return batch

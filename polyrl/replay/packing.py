@@ -1,4 +1,4 @@
-"""`Packing`: columns of 4 bytes side by side in one float32 matrix, so that a row is one write and one read."""
+"""`Packing`: columns of 4 bytes, and of bits, side by side in one float32 matrix, so that a row is one write and one read."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 LARGEST = 1_024
-"""Elements of a row above which a column is kept for itself."""
+"""Numbers of a row above which a column is kept for itself."""
+
+BITS = 24
+"""Bools that one number holds: so many bits of a float32 are a whole number, exactly."""
 
 
 def fits(spec: tf.TensorSpec) -> bool:
-    """Whether a column of such rows can be packed: 4 bytes per element, and not too many of them."""
-    return spec.dtype in (tf.float32, tf.int32) and math.prod(spec.shape) <= LARGEST
+    """Whether a column of such rows can be packed: 4 bytes per element or one bit, and not too many of them."""
+    return spec.dtype in (tf.float32, tf.int32, tf.bool) and _width(spec) <= LARGEST
 
 
 class Packing:
-    """Where each column lies in the matrix. Integers keep their bits (`tf.bitcast`), nothing is rounded.
+    """Where each column lies in the matrix. Nothing is rounded: integers keep their bits (`tf.bitcast`), 24 bools make one.
 
     Args:
         specs: of one row of each column, without batch dimension; all of them must fit.
@@ -28,7 +31,7 @@ class Packing:
         self._ranges: dict[str, tuple[int, int]] = {}
         self.width = 0
         for name, spec in self._specs.items():
-            self._ranges[name] = (self.width, self.width + math.prod(spec.shape))
+            self._ranges[name] = (self.width, self.width + _width(spec))
             self.width = self._ranges[name][1]
 
     def pack(self, rows: Mapping[str, tf.Tensor]) -> tf.Tensor:
@@ -36,8 +39,7 @@ class Packing:
         flat = []
         for name, spec in self._specs.items():
             values = tf.convert_to_tensor(rows[name], spec.dtype)
-            values = values if spec.dtype == tf.float32 else tf.bitcast(values, tf.float32)
-            flat.append(tf.reshape(values, [values.shape[0], math.prod(spec.shape)]))
+            flat.append(tf.reshape(_to_floats(values), [values.shape[0], _width(spec)]))
         return tf.concat(flat, axis=1)
 
     def unpack(self, packed: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -45,6 +47,33 @@ class Packing:
         columns = {}
         for name, spec in self._specs.items():
             begin, end = self._ranges[name]
-            values = tf.reshape(packed[..., begin:end], [*packed.shape[:-1], *spec.shape])
-            columns[name] = values if spec.dtype == tf.float32 else tf.bitcast(values, spec.dtype)
+            values = packed[..., begin:end]
+            if spec.dtype == tf.bool:
+                values = _to_bools(values)[..., : math.prod(spec.shape)]
+            values = tf.reshape(values, [*packed.shape[:-1], *spec.shape])
+            columns[name] = values if spec.dtype in (tf.float32, tf.bool) else tf.bitcast(values, spec.dtype)
         return columns
+
+
+def _width(spec: tf.TensorSpec) -> int:
+    """How many numbers a row of the column takes."""
+    size = math.prod(spec.shape)
+    return -(-size // BITS) if spec.dtype == tf.bool else size
+
+
+def _to_floats(values: tf.Tensor) -> tf.Tensor:
+    """Values `[N, ...]` of any of the three dtypes as float32; of bools, `BITS` in each number."""
+    if values.dtype == tf.float32:
+        return values
+    if values.dtype != tf.bool:
+        return tf.bitcast(values, tf.float32)
+    bits = tf.reshape(values, [values.shape[0], math.prod(values.shape[1:])])
+    bits = tf.pad(bits, [[0, 0], [0, -bits.shape[1] % BITS]])
+    bits = tf.reshape(bits, [bits.shape[0], bits.shape[1] // BITS, BITS])
+    return tf.reduce_sum(tf.where(bits, tf.constant([2.0**bit for bit in range(BITS)]), 0.0), axis=-1)
+
+
+def _to_bools(floats: tf.Tensor) -> tf.Tensor:
+    """The reverse, `[..., W]` to `[..., W * BITS]`."""
+    bits = tf.bitwise.bitwise_and(tf.cast(floats, tf.int32)[..., tf.newaxis], tf.constant([2**bit for bit in range(BITS)]))
+    return tf.reshape(bits > 0, [*floats.shape[:-1], floats.shape[-1] * BITS])

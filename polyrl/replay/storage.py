@@ -7,6 +7,9 @@ from typing import NamedTuple, Protocol
 
 import tensorflow as tf
 
+NEXT = "next_"
+"""What the names of the columns begin with that tell of the state after a step; in a window they are of its last one."""
+
 
 class Written(NamedTuple):
     """What a write changed: positions `fresh` `[M]` hold a new transition each, at positions `dead` `[L]` none starts now.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from polyrl.replay.packing import Packing, fits
-from polyrl.replay.storage import Written, close_window
+from polyrl.replay.storage import NEXT, Written, close_window
 
 import tensorflow as tf
 
@@ -83,7 +83,7 @@ class TransitionStorage(tf.Module):
         newer = (self.inserted - 1 - positions) % self.capacity // self._num_envs  # [B]
         window["truncated"], last = close_window(window["done"], window["truncated"], newer)
         following = self._rows((positions + last * self._num_envs) % self.capacity)
-        return {**batch, **window, "next_state": following["next_state"]}
+        return {**batch, **window, **{name: following[name] for name in following if name.startswith(NEXT)}}
 
     def stored(self) -> tf.Tensor:
         return tf.minimum(self.inserted.read_value(), self.capacity)

@@ -19,6 +19,10 @@ class Summaries(NamedTuple):
     def empty(cls) -> Summaries:
         return cls({}, {}, {})
 
+    def below(self, name: str) -> Summaries:
+        """The same, with `<name>/` before each tag."""
+        return Summaries(*({f"{name}/{tag}": value for tag, value in group.items()} for group in self))
+
     def write(self, writer: tf.summary.SummaryWriter, step: int) -> None:
         """Writes everything at `step` (`global_timestep`, environment steps)."""
         with writer.as_default(step=step):

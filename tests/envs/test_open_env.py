@@ -7,7 +7,7 @@ from polyrl.envs import EnvDriver, GymEnvironment, open_env
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete
+from gymnasium.spaces import Box, Dict, MultiBinary, MultiDiscrete
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from tiny_agents import make_agent
 from tiny_envs import ScheduleEnv, vector
@@ -27,7 +27,7 @@ SPACES = {
     "continuous_action": ({"action": BOX}, ["continuous", "NAF", "ActionWrapper"]),
     "multi_discrete_action": ({"action": MultiDiscrete([2, 3])}, ["MultiDiscrete", "Discrete(n)"]),
     "multi_binary_action": ({"action": MultiBinary(3)}, ["MultiBinary", "Discrete(n)"]),
-    "discrete_observation": ({"observation": Discrete(5)}, ["Discrete(5)", "FlattenObservation"]),
+    "multi_discrete_observation": ({"observation": MultiDiscrete([2, 3])}, ["MultiDiscrete", "FlattenObservation"]),
     "dict_observation": ({"observation": Dict(x=BOX)}, ["Dict", "FlattenObservation"]),
 }
 

@@ -149,9 +149,9 @@ def test_a_two_layer_network_gives_what_its_weights_say(dqn, scope, batch, netwo
 
 
 @pytest.mark.parametrize("dueling", [True, "mean", "max", "naive", None, False])
-def test_dueling_combines_the_heads_as_documented(head_kind, batch, dueling):
-    """A10: `dueling=False` leaves the value head out, as None does."""
-    predictions = head_kind("eval", dueling=dueling)(batch()[0]).predictions
+def test_dueling_combines_the_heads_as_documented(kind, batch, dueling):
+    """A10: `dueling=False` leaves the value head out, as None does. C51 combines logits, atom by atom over the actions."""
+    predictions = kind("eval", dueling=dueling)(batch()[0]).predictions
     a = np.asarray(predictions["a"])
     assert ("v" in predictions) == (dueling not in (None, False))
     v = np.asarray(predictions.get("v", 0.0))
@@ -160,7 +160,7 @@ def test_dueling_combines_the_heads_as_documented(head_kind, batch, dueling):
         "max": v + a - a.max(axis=1, keepdims=True),
         "naive": v + a,
     }.get(dueling, a)
-    q = softmax(combined) @ np.linspace(-2.0, 3.0, 11) if head_kind.categorical else combined
+    q = softmax(combined) @ np.linspace(-2.0, 3.0, 11) if kind.categorical else combined
     np.testing.assert_allclose(predictions["q"], q, rtol=1e-4, atol=1e-5)
 
 

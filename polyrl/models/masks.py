@@ -1,0 +1,67 @@
+"""Masks of legal actions among the features and labels of a Q model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+MASK = "action_mask"
+
+
+def split(features: Any) -> tuple[Any, tf.Tensor | None]:
+    """What the networks are given of the features, all but `action_mask`, and that: bool `[B, A]`, or None."""
+    if not isinstance(features, Mapping) or MASK not in features:
+        return features, None
+    return {key: value for key, value in features.items() if key != MASK}, features[MASK]
+
+
+def network_inputs(features: Any) -> Any:
+    """What the networks are given of the features."""
+    return split(features)[0]
+
+
+def splitter(features: Any) -> Callable[[Any], tuple[Any, Any]] | None:
+    """What parts the mask from such features, for a policy; None if they have none."""
+    return None if split(features)[1] is None else split
+
+
+def checked(name: str, mask: tf.Tensor, rows: int | None, num_actions: int) -> tf.Tensor:
+    """A mask as bool `[B, A]`.
+
+    Raises:
+        TypeError: if it is neither of bools nor of integers.
+        ValueError: if it has another shape.
+    """
+    if not (mask.dtype.is_bool or mask.dtype.is_integer):
+        raise TypeError(f"{name} is {mask.dtype.name}; asked for are bools, or integers that are 0 for illegal actions.")
+    if not mask.shape.is_compatible_with([rows, num_actions]):
+        raise ValueError(
+            f"{name} has shape {tuple(mask.shape)}; asked for is [batch, num_actions], ({rows}, {num_actions}) here."
+        )
+    return tf.cast(mask, tf.bool)
+
+
+def check_legal(name: str, mask: tf.Tensor, needed: tf.Tensor | None = None) -> None:
+    """Refuses rows without a legal action.
+
+    Args:
+        name: of the mask, for the message.
+        mask: bool `[B, A]`.
+        needed: bool `[B]`, which rows need one; None: all.
+
+    Raises:
+        ValueError: eagerly; the message names the rows. In a graph it is an InvalidArgumentError, but XLA checks nothing.
+    """
+    fits = tf.reduce_any(mask, axis=1)  # [B]
+    fits = fits if needed is None else fits | ~needed
+    message = f"{name} leaves no legal action in rows"
+    if tf.executing_eagerly():
+        wrong = np.flatnonzero(~fits.numpy())
+        if wrong.size:
+            raise ValueError(f"{message} {wrong.tolist()}; each row needs at least one.")
+        return
+    rows = tf.where(fits, -1, tf.range(tf.shape(fits)[0]))
+    tf.debugging.Assert(tf.reduce_all(fits), [f"{message} (those that are not -1):", rows], summarize=-1)

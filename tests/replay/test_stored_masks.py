@@ -1,0 +1,101 @@
+"""What belongs to a state besides it, as a mask of its actions, in all memories: of the state, and of the window's end."""
+
+from __future__ import annotations
+
+from polyrl.replay import PrioritizedReplay, UniformReplay
+from polyrl.replay.packing import BITS, Packing, fits
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from replay_testing import COMPILATIONS, World, arrays, check_batch, seed
+
+ACTIONS = 30  # More than there are bits in a number.
+
+
+class MaskedWorld(World):
+    """Each state has a mask of its own, and a goal; those of a terminal state are zeros.
+
+    Args:
+        frames: None, or how many frames a state stacks; then a frame is (environment, time, episode, step).
+    """
+
+    def __init__(self, *arguments, frames: int | None = None):
+        super().__init__(*arguments)
+        self.frames = frames
+
+    def parts(self, env: int, time: int, step: int) -> dict[str, np.ndarray]:
+        random = np.random.default_rng([env, time, step])
+        return {"action_mask": random.random(ACTIONS) < 0.5, "goal": random.normal(size=2).astype(np.float32)}
+
+    def specs(self):
+        parts = {key: tf.TensorSpec(value.shape, value.dtype) for key, value in self.parts(0, 0, 0).items()}
+        return {**super().specs(), **parts, **{f"next_{key}": spec for key, spec in parts.items()}}
+
+    def state(self, env, time, episode, step):
+        if self.frames is None:
+            return super().state(env, time, episode, step)
+        steps = [max(step - back, 0) for back in range(self.frames - 1, -1, -1)]
+        return np.stack([np.array([env, time - step + s, episode, s], np.float32) for s in steps], axis=-1)
+
+    def _step(self, env):
+        step, time = self._at[env][1], len(self.histories[env])
+        row = super()._step(env)
+        following = self.parts(env, time + 1, step + 1)
+        if row["done"]:
+            following = {key: np.zeros_like(value) for key, value in following.items()}
+        return {**row, **self.parts(env, time, step), **{f"next_{key}": value for key, value in following.items()}}
+
+
+@pytest.mark.parametrize(
+    ("memory_class", "how"), [*((UniformReplay, how) for how in COMPILATIONS), (PrioritizedReplay, "function")]
+)
+@pytest.mark.parametrize(("n", "frames"), [(1, None), (4, None), (1, 3), (4, 3)])
+def test_masks_are_those_of_the_state_and_of_the_one_bootstrapped_from(memory_class, how, n, frames):
+    """In a window of several steps that is the state after the last one that counts, not the next one."""
+    world = MaskedWorld(n, 2, 0.15, frames=frames)
+    memory = memory_class(60, 24, n_step=n, frame_stack=frames)
+    memory.build(world.specs(), world.num_envs)
+    add, sample = COMPILATIONS[how](memory.add), COMPILATIONS[how](memory.sample)
+    lengths = set()
+    for time in range(90):
+        add(world.step())
+        if time < 4 or time % 5:
+            continue
+        batch = arrays(sample(seed(time)))
+        newest = batch["state"] if frames is None else batch["state"][..., -1]
+        places = [(int(state[0]), int(state[1])) for state in newest]
+        check_batch(world, batch, n, places)
+        for row, (env, at) in enumerate(places):
+            window = world.naive_window(env, at, n)
+            lengths.add(len(window))
+            for key in ("action_mask", "goal"):
+                np.testing.assert_array_equal(batch[key][row], window[0][key])
+                np.testing.assert_array_equal(batch[f"next_{key}"][row], window[-1][f"next_{key}"])
+    assert lengths == set(range(1, n + 1))
+
+
+@pytest.mark.parametrize("how", COMPILATIONS)
+@pytest.mark.parametrize("shape", [[], [1], [BITS - 1], [BITS], [BITS + 1], [3, 17], [5 * BITS]])
+def test_bools_survive_packing(how, shape):
+    """As all of the patterns: none of them, all, each bit alone, and at random."""
+    size = int(np.prod(shape))
+    rows = np.concatenate(
+        [
+            np.zeros([1, size], bool),
+            np.ones([1, size], bool),
+            np.eye(size, dtype=bool),
+            np.random.default_rng(0).random([99, size]) < 0.5,
+        ]
+    ).reshape([-1, *shape])
+    packing = Packing({"mask": tf.TensorSpec(shape, tf.bool), "x": tf.TensorSpec([2])})
+    assert packing.width == -(-size // BITS) + 2
+    given = {"mask": tf.constant(rows), "x": tf.random.stateless_normal([len(rows), 2], [0, 1])}
+    result = COMPILATIONS[how](lambda given: packing.unpack(packing.pack(given)))(given)
+    np.testing.assert_array_equal(result["mask"], rows)
+    np.testing.assert_array_equal(result["x"], given["x"])
+
+
+def test_masks_of_many_actions_are_packed():
+    assert fits(tf.TensorSpec([1024 * BITS], tf.bool))
+    assert not fits(tf.TensorSpec([1024 * BITS + 1], tf.bool))
