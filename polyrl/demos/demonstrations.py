@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -93,12 +93,17 @@ class Demonstrations:
         """Whether they are of an environment with such states and actions.
 
         Args:
-            state: the spec of one state: anything that has a shape and a dtype.
+            state: the spec of one state: anything that has a shape and a dtype; a dict of them is refused.
             num_actions: how many actions it has; None: not checked.
 
         Raises:
             ValueError: if they are not; it says what differs.
         """
+        if isinstance(state, Mapping):
+            raise ValueError(
+                f"{self.source}: the environment's states are dicts of {sorted(state)}; demonstrations hold an array for each "
+                "state. Use an environment whose observations are a Box."
+            )
         observations = self.episodes[0].observations
         wanted = (tuple(state.shape), tf.as_dtype(state.dtype).name)
         given = (observations.shape[1:], observations.dtype.name)
