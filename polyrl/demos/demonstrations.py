@@ -93,7 +93,7 @@ class Demonstrations:
         """Whether they are of an environment with such states and actions.
 
         Args:
-            state: the spec of one state: anything that has a shape and a dtype.
+            state: the spec of one state: anything that has a shape and a dtype; a dict of them is refused.
             num_actions: how many actions it has; None: not checked.
 
         Raises:
@@ -101,8 +101,8 @@ class Demonstrations:
         """
         if isinstance(state, Mapping):
             raise ValueError(
-                f"{self.source}: the environment observes dicts of {sorted(state)}; demonstrations hold arrays of states. "
-                "Use an environment without masks that observes a Box or a Discrete."
+                f"{self.source}: the environment's states are dicts of {sorted(state)}; demonstrations hold an array for each "
+                "state. Use an environment whose observations are a Box."
             )
         observations = self.episodes[0].observations
         wanted = (tuple(state.shape), tf.as_dtype(state.dtype).name)

@@ -50,7 +50,10 @@ class ExpertLoss(NamedTuple):
             )
 
     def __call__(self, q: tf.Tensor, labels: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """The term for each row, `[B]`, of the online values `q` `[B, A]`; zero for labels without `expert`."""
+        """The term for each row, `[B]`, of the online values `q` `[B, A]`; zero for labels without `expert`.
+
+        Illegal actions have the lowest value there is, and are nobody's rivals.
+        """
         expert = labels.get("expert", tf.zeros_like(q[:, 0]))
         return self.weight * expert * ops.large_margin_loss(q, labels["action"], self.margin)
 

@@ -258,7 +258,9 @@ class BaseQModel(BaseModel):
             masks.check_legal(f"labels[{batches.NEXT_MASK!r}]", mask, discount > 0.0)
             online, target = (spec._replace(q=ops.mask_values(spec.q, mask)) for spec in (online, target))
         self._td = self._build_td_loss(labels, discount, target, online)
-        losses = self._td.loss if self._expert is None else self._td.loss + self._expert(self._online.q, labels)
+        losses = self._td.loss
+        if self._expert is not None:
+            losses += self._expert(ops.mask_values(self._online.q, masks.split(features)[1]), labels)
         # The one place where losses are weighted and averaged.
         weighted = losses * labels["weights"] if "weights" in labels else losses
         return losses, tf.add_n([tf.reduce_mean(weighted), *regularisation])
@@ -297,7 +299,8 @@ class BaseQModel(BaseModel):
             mask=masks.split(features)[1],
         )
         if self._expert is not None and SummaryOptions.LOSS in self.summaries:
-            summaries.scalars["train/expert_loss"] = self._expert.mean(self._online.q, labels)
+            legal = ops.mask_values(self._online.q, masks.split(features)[1])
+            summaries.scalars["train/expert_loss"] = self._expert.mean(legal, labels)
         return summaries
 
     def _build_predictions(self, results: tf.Tensor, features: Any, labels: Any) -> dict[str, tf.Tensor]:

@@ -111,6 +111,11 @@ def test_another_environment_is_refused(spec, actions, words):
         three().check(spec, actions)
 
 
+def test_states_that_are_dicts_are_refused():
+    with pytest.raises(ValueError, match=r"the environment's states are dicts of \['action_mask', 'state'\]"):
+        three().check({"state": tf.TensorSpec([2]), "action_mask": tf.TensorSpec([2], tf.bool)}, 2)
+
+
 # Files. -----------------------------------------------------------------------------------------------------------------
 
 

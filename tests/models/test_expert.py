@@ -99,6 +99,21 @@ def test_a_label_with_another_number_of_rows_is_refused(dqn, scope, batch):
         dqn("train", scope, use_expert_demo=True)(features, {**labels, "expert": tf.zeros([SIZE, 1])})
 
 
+def test_illegal_actions_are_no_rivals(head_kind, scope, batch):
+    """The margin is towards the best legal action."""
+    features, labels = batch(0, SIZE, expert=EXPERT)
+    action = labels["action"].numpy()
+    mask = np.ones([SIZE, 3], bool)
+    mask[np.arange(SIZE), (action + 1) % 3] = False
+    q = head_kind("train", scope)(features, labels).predictions["q"].numpy()
+    features["action_mask"] = tf.constant(mask)
+    labels["next_action_mask"] = tf.ones([SIZE, 3], tf.bool)
+    plain, expert = (head_kind("train", scope, use_expert_demo=use)(features, labels).predictions for use in (False, True))
+    term = EXPERT * margins(np.where(mask, q, -1e9), action, 0.8)
+    assert not np.allclose(term, EXPERT * margins(q, action, 0.8))
+    np.testing.assert_allclose(expert["losses"], plain["losses"] + term, rtol=1e-5, atol=1e-6)
+
+
 def test_windows_of_several_steps_have_the_term_of_their_first_step(head_kind, scope, batch):
     features, labels = batch(0, SIZE)
     window = {key: tf.tile(labels[key][:, tf.newaxis], [1, 3]) for key in ("reward", "done")}
