@@ -11,7 +11,7 @@ from polyrl.envs.actions import action_spec
 from polyrl.errors import NonFiniteError
 
 import numpy as np
-from gymnasium.spaces import Discrete
+from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import VectorEnv
 
 
@@ -60,7 +60,10 @@ class EnvDriver:
         self._first_state = 0
         if isinstance(space, Discrete):
             self.dtype, self._first_state = np.dtype(np.int32), int(space.start)
-        self._first_action = int(getattr(env.single_action_space, "start", 0))
+        actions = env.single_action_space
+        self._first_action = int(getattr(actions, "start", 0))
+        # Bounds of another precision: float32 may round them outwards.
+        self._bounds = (actions.low, actions.high) if isinstance(actions, Box) and actions.dtype != np.float32 else None
         self._rewards = np.zeros(self.num_envs, np.float64)
         self._lengths = np.zeros(self.num_envs, np.int64)
         self._no = np.zeros(self.num_envs, np.float32)
@@ -82,6 +85,8 @@ class EnvDriver:
             NonFiniteError: for a NaN or an infinity among the observations or rewards.
         """
         chosen = actions + self._first_action if self._first_action else actions
+        if self._bounds is not None:
+            chosen = np.clip(actions.astype(self._bounds[0].dtype), *self._bounds)
         observation, reward, terminated, truncated, info = self.env.step(chosen)
         self._steps += 1
         reward = self._checked("reward", reward, actions)

@@ -129,6 +129,7 @@ class PythonLoop:
         names = [f"environment/{index}/{timestep}" for index in range(self.num_envs)]
         state = self._driver.reset([stream_seed(self._scope.seed, name)[0] for name in names])
         self._actions = self._calls.act(state)
+        self._calls.pull()  # The first of the noise that goes on.
         return self._actions
 
     def advance(self, timestep: int, limits: Limits) -> Progress:
