@@ -182,6 +182,42 @@ class ConstantEnv(gymnasium.Env):
         return np.ones(1, np.float32), 1.0, self._t == self._length, False, {}
 
 
+class TargetEnv(gymnasium.Env):
+    """Shows one of three points as a one-hot vector; each has an action of its own that is best, with the reward 0.
+
+    Another one costs the squared distance, in units of half the range of each of the two dimensions. With `length` above 1 the
+    next point is shown, and the last one ends the episode: by termination, or `limit` says by truncation.
+    """
+
+    LOW, HIGH = (-2.0, 0.0), (2.0, 10.0)
+    TARGETS = ((-1.0, 2.0), (0.5, 7.5), (1.2, 5.0))
+
+    def __init__(self, length: int = 1, limit: bool = False):
+        self.observation_space = Box(0, 1, (3,), np.float32)
+        self.action_space = Box(np.array(self.LOW, np.float32), np.array(self.HIGH, np.float32))
+        self._length, self._limit = length, limit
+        self.actions: list[np.ndarray] = []
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self._point, self._t = int(self.np_random.integers(3)), 0
+        return self._observation(), {}
+
+    def step(self, action):
+        if not self.action_space.contains(action):
+            raise ValueError(f"{action!r} is no action.")
+        self.actions.append(action.copy())
+        half = (np.array(self.HIGH) - self.LOW) / 2
+        reward = -float(np.sum(((action - self.TARGETS[self._point]) / half) ** 2))
+        self._t += 1
+        self._point = (self._point + 1) % 3
+        over = self._t == self._length
+        return self._observation(), reward, over and not self._limit, over and self._limit, {}
+
+    def _observation(self) -> np.ndarray:
+        return np.eye(3, dtype=np.float32)[self._point]
+
+
 class ScriptedEnv(gymnasium.Env):
     """One-step episodes; the reward is that of the rollout at hand: each reset with a seed begins the next one.
 
@@ -209,6 +245,12 @@ def vector(*envs: gymnasium.Env) -> SyncVectorEnv:
     return SyncVectorEnv([lambda env=env: env for env in envs], autoreset_mode=AutoresetMode.SAME_STEP)
 
 
-for _name, _env in (("Schedule", ScheduleEnv), ("Bandit", BanditEnv), ("Chain", ChainEnv), ("Constant", ConstantEnv)):
+for _name, _env in {
+    "Schedule": ScheduleEnv,
+    "Bandit": BanditEnv,
+    "Chain": ChainEnv,
+    "Constant": ConstantEnv,
+    "Target": TargetEnv,
+}.items():
     gymnasium.register(f"polyrl/Tiny{_name}-v0", _env, order_enforce=False, disable_env_checker=True)
 gymnasium.register("polyrl/TinyLimited-v0", ConstantEnv, max_episode_steps=5, order_enforce=False, disable_env_checker=True)

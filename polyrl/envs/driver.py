@@ -12,7 +12,7 @@ from polyrl.envs.observations import MASK, as_features, kept_dtype, legal_action
 from polyrl.errors import NonFiniteError
 
 import numpy as np
-from gymnasium.spaces import Dict, Discrete
+from gymnasium.spaces import Box, Dict, Discrete
 from gymnasium.vector import VectorEnv
 
 
@@ -72,8 +72,10 @@ class EnvDriver:
         self._firsts = {key: int(part.start) for key, part in spaces.items() if isinstance(part, Discrete) and part.start}
         self.action_spec = action_spec(env.single_action_space)
         self._action_dtype = self.action_spec.dtype.as_numpy_dtype
-        self._num_actions = int(getattr(env.single_action_space, "n", 0))
-        self._first_action = int(getattr(env.single_action_space, "start", 0))
+        actions = env.single_action_space
+        self._num_actions, self._first_action = int(getattr(actions, "n", 0)), int(getattr(actions, "start", 0))
+        # Bounds of another precision: float32 may round them outwards.
+        self._bounds = (actions.low, actions.high) if isinstance(actions, Box) and actions.dtype != np.float32 else None
         self._rewards = np.zeros(self.num_envs, np.float64)
         self._lengths = np.zeros(self.num_envs, np.int64)
         self._no = np.zeros(self.num_envs, np.float32)
@@ -97,6 +99,8 @@ class EnvDriver:
             ValueError: for a mask that is missing, is none, or leaves no legal action to go on with.
         """
         chosen = actions + self._first_action if self._first_action else actions
+        if self._bounds is not None:
+            chosen = np.clip(actions.astype(self._bounds[0].dtype), *self._bounds)
         observation, reward, terminated, truncated, info = self.env.step(chosen)
         self._steps += 1
         reward = self._checked("reward", reward, np.float32, actions)

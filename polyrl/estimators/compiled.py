@@ -46,7 +46,7 @@ class TrainingCalls:
         self._model_fn = model_fn
         self._scope = scope
         self._memory = memory
-        self._act = tf.function(self.build_act, autograph=False)
+        self._act: Any = None
         self._state: CarriedState | PlainState = PlainState()
         self._started: tuple[bool, Sequence[tf.Module]] | None = None
         self._compiled: dict[Hashable, Callable[..., Any]] = {}
@@ -70,6 +70,8 @@ class TrainingCalls:
             return
         states = tf.nest.map_structure(lambda spec: tf.TensorSpec([num_envs, *spec.shape], spec.dtype), state)
         self._action_dtype = action.dtype
+        # A new one: it may create variables when it is traced for the first time only.
+        self._act = tf.function(self.build_act, autograph=False)
         self._act.get_concrete_function(states)
         self._model_fn.check_action_spec(action)
         scalar, one = tf.TensorSpec([], tf.float32), tf.TensorSpec(action.shape, action.dtype)

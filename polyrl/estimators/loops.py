@@ -136,6 +136,7 @@ class PythonLoop:
 
     def start(self, timestep: int) -> np.ndarray:
         self._actions = self._calls.act(self._driver.state)
+        self._calls.pull()  # The first of the noise that goes on.
         return self._actions
 
     def advance(self, timestep: int, limits: Limits) -> Progress:

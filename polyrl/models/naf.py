@@ -112,7 +112,9 @@ class NAFModel(BaseQModel):
         return tf.clip_by_value(unclipped, self.action_low, self.action_high)  # Rounding may leave them.
 
     def _bound(self, name: str, value: float | Sequence[float]) -> np.ndarray:
-        values = np.array([check_float(name, number) for number in np.ravel(np.asarray(value, float)).tolist()], np.float32)
+        plain = value.tolist() if isinstance(value, np.ndarray) else value
+        each = plain if isinstance(plain, Sequence) and not isinstance(plain, str) else [plain]
+        values = np.array([check_float(name, number) for number in each], np.float32)
         if values.size not in (1, self.num_actions):
             raise ValueError(f"{name}={value!r} must be one number, or {self.num_actions}: one for each of num_actions.")
         return np.broadcast_to(values, [self.num_actions])
