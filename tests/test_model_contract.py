@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from polyrl.configs import AdamConfig, HuberLossConfig
-from polyrl.models import BaseQModel, CategoricalDQNModel, DDQNModel, DQNModel, QModelSpec
+from polyrl.models import BaseQModel, CategoricalDQNModel, DDQNModel, DQNModel, NAFModel, QModelSpec
 from polyrl.networks import mlp
 
 import numpy as np
@@ -48,8 +48,6 @@ METHODS = (
     "_build_train_op",
     "_preprocess",
 )
-PENDING = {"exploration_config", "is_continuous"}
-"""Rows that may be marked `(pending)`."""
 
 
 def rows() -> dict[str, tuple[str, list[str]]]:
@@ -58,7 +56,7 @@ def rows() -> dict[str, tuple[str, list[str]]]:
     for line in PAGE.splitlines():
         cells = [cell.strip() for cell in line.strip("|").split(" | ")]
         tests = re.findall(r"`(tests/[\w/]+\.py::\w+)`", line)
-        if line.startswith("|") and (tests or "(pending)" in line):
+        if line.startswith("|") and tests:
             found[cells[0].strip("| `")] = (line, tests)
     return found
 
@@ -86,7 +84,7 @@ def named_tests(path: str) -> dict[str, str]:
     return {node.name: ast.get_source_segment(source, node) or "" for node in functions if node.name.startswith("test_")}
 
 
-@pytest.mark.parametrize("model_class", [BaseQModel, DQNModel, DDQNModel, CategoricalDQNModel])
+@pytest.mark.parametrize("model_class", [BaseQModel, DQNModel, DDQNModel, CategoricalDQNModel, NAFModel])
 def test_every_parameter_is_listed_with_the_tests_that_show_what_it_does(model_class):
     missing = parameters(model_class) - set(ROWS)
     assert not missing, f"{model_class.__name__}: add {sorted(missing)} to the tables of docs/models.md, with a test of each."
@@ -102,20 +100,17 @@ def test_a_parameter_that_is_not_listed_is_found():
 
 def test_the_page_lists_no_argument_that_does_not_exist():
     listed = {name for name in ROWS if re.fullmatch(r"[a-z]\w*", name)}
-    assert listed == parameters(CategoricalDQNModel)
+    assert listed == parameters(CategoricalDQNModel) | parameters(NAFModel)
 
 
 @pytest.mark.parametrize("row", ROWS)
 def test_the_tests_a_row_names_exist_and_are_about_it(row):
-    line, tests = ROWS[row]
-    if "(pending)" in line:
-        assert row in PENDING
-        return
+    _, tests = ROWS[row]
     assert tests
     for test in tests:
         path, name = test.split("::")
         assert name in named_tests(path), f"{test} does not exist."
-    if row in parameters(CategoricalDQNModel):
+    if row in parameters(CategoricalDQNModel) | parameters(NAFModel):
         files = " ".join((ROOT / test.split("::")[0]).read_text() for test in tests)
         assert re.search(rf"\b{row}\b", files), f"None of the files of {tests} speaks of {row}."
 

@@ -79,7 +79,7 @@ def write_predictions(
 
 
 def _line(step: Mapping[str, Any]) -> dict[str, Any]:
-    action = int(step["results"])
+    action = step["results"].tolist()  # An int, or a list of numbers.
     line = {name: step[name] for name in ("episode", "timestep", "reward", "done", "truncated")}
     line |= {"state": step["state"].tolist(), "action": action, "q": step["q"].tolist()}
     if "action_mask" in step:

@@ -46,4 +46,5 @@ def test_the_script_trains_evaluates_and_acts(tmp_path, noise):
     run("--mode=infer", where, "--jit=off", f"--output={steps}", "--infer_episodes=1")
     lines = [json.loads(line) for line in steps.read_text().splitlines()]
     assert len(lines) == 200
-    assert all(len(line["results"]) == 1 and abs(line["results"][0]) <= 2.0 for line in lines)
+    assert all(len(line["action"]) == 1 and abs(line["action"][0]) <= 2.0 for line in lines)
+    assert all(isinstance(line["q"], float) for line in lines)
