@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from polyrl import ops
@@ -13,15 +13,14 @@ from polyrl.configs import (
     LossConfig,
     MetricConfig,
     OptimizerConfig,
-    ScheduleConfig,
 )
 from polyrl.explorations import Explorer, explorer
 from polyrl.models import batches, masks
-from polyrl.models.base import BaseModel, GraphFn, check_type
+from polyrl.models.base import GraphFn, check_type
 from polyrl.models.expert import MARGIN, WEIGHT, ExpertLoss
-from polyrl.models.q_network import QModelSpec, QNetwork, check_tau
+from polyrl.models.q_network import QModelSpec, check_tau
 from polyrl.models.q_summaries import q_summaries
-from polyrl.models.scope import stream_seed
+from polyrl.models.two_networks import TwoNetworkModel
 from polyrl.modes import Modes
 from polyrl.networks import NarrowDense
 from polyrl.policies import BasePolicy, BoundedTensorSpec, QPolicy, StepType, TimeStep, time_step_spec
@@ -36,7 +35,7 @@ STEP_TYPE = "step_type"
 DUELING = (True, "mean", "max", "naive", None, False)
 
 
-class BaseQModel(BaseModel):
+class BaseQModel(TwoNetworkModel):
     """A model of action values `Q(s, a)`, with a target network and exploration.
 
     The methods here are for discrete actions; `NAFModel` has those for continuous ones.
@@ -218,29 +217,9 @@ class BaseQModel(BaseModel):
             return self._exploring_actions(self._exploration_rate, seed, self._begins)
         return self._best_actions()
 
-    def _build_graph_fn(self) -> Callable[[str, Any], QModelSpec]:
-        """Returns the function from `(mode, inputs)` to a `QModelSpec`: the user's graph, then the heads."""
-
-        def graph_fn(mode: str, inputs: Any) -> QModelSpec:
-            outputs = self.graph_fn(mode, inputs)
-            rank = getattr(getattr(outputs, "shape", None), "rank", None)
-            if rank != 2:
-                shape = tuple(outputs.shape) if rank is not None else outputs
-                raise ValueError(f"graph_fn must return one row of features for each state, [B, features]; got {shape}.")
-            return self._build_head(outputs)
-
-        return graph_fn
-
     def _call_graph_fn(self, inputs: Any) -> tf.Tensor:
         """Runs the online network on `inputs` (in training mode only inside an update) and chooses the actions."""
-        network = self._train_graph()
-        # A pass in training mode moves the averages of batch normalisation; they are put back, for the update to set.
-        averages = network.model.non_trainable_variables if self._learning else []
-        before = [variable.read_value() for variable in averages]
-        self._online = network(masks.network_inputs(inputs), training=self._learning)
-        self._averages = [(variable, variable.read_value()) for variable in averages]
-        for variable, value in zip(averages, before, strict=True):
-            variable.assign(value)
+        self._run_online(inputs)
         return self._build_actions()
 
     def _build_loss(self, results: tf.Tensor, features: Any, labels: Any) -> tuple[tf.Tensor, tf.Tensor]:
@@ -264,25 +243,6 @@ class BaseQModel(BaseModel):
         # The one place where losses are weighted and averaged.
         weighted = losses * labels["weights"] if "weights" in labels else losses
         return losses, tf.add_n([tf.reduce_mean(weighted), *regularisation])
-
-    def _build_update_target_graph(self, step: tf.Tensor) -> None:
-        """Moves the target network by `target_update_tau` if `step` (updates done) is a multiple of the period."""
-        due = None if self.target_update_frequency == 1 else tf.equal(step % self.target_update_frequency, 0)
-        self._target_graph().copy_from(self._train_graph(), when=due, tau=self.target_update_tau)
-
-    def _build_train_op(self, loss: tf.Tensor) -> Callable[[], tf.Tensor]:
-        """The update of the online network, followed by that of the target network."""
-        apply_gradients = super()._build_train_op(loss)
-
-        def train_op() -> tf.Tensor:
-            step = apply_gradients()
-            for variable, value in self._averages:
-                variable.assign(value)
-            if self.use_target_graph:
-                self._build_update_target_graph(step)
-            return step
-
-        return train_op
 
     def _build_summary_op(self, results: tf.Tensor, features: Any, labels: Any) -> Summaries:
         network = self._train_graph()
@@ -331,42 +291,6 @@ class BaseQModel(BaseModel):
 
     # Parts. -------------------------------------------------------------------------------------------------------------
 
-    def __call__(self, features: Any, labels: Mapping[str, tf.Tensor] | None = None) -> Any:
-        self._acting = labels is None
-        return super().__call__(features, labels)
-
-    @property
-    def _learning(self) -> bool:
-        return self.mode == Modes.TRAIN and not self._acting
-
-    def _train_graph(self) -> QNetwork:
-        return self._part("online", lambda: self._new_network("online"))
-
-    def _target_graph(self) -> QNetwork:
-        def build() -> QNetwork:
-            network = self._new_network("target")
-            network.copy_from(self._train_graph())
-            return network
-
-        return self._part("target", build)
-
-    def _new_network(self, role: str) -> QNetwork:
-        seed, _ = stream_seed(self._scope.seed, f"initialisation/{self.name}")
-        inputs = masks.network_inputs(self._inputs)
-        specs = tf.nest.map_structure(lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), inputs)
-        return QNetwork(self._build_graph_fn(), specs, seed, f"{self.name}_{role}")
-
-    def _trainable_variables(self) -> list[tf.Variable]:
-        return self._train_graph().model.trainable_variables
-
-    def _embedding_indices(self) -> set[int]:
-        return self._train_graph().embedding_indices()
-
-    def _learning_rate(self) -> tf.Tensor:
-        rate = self.optimizer_config.learning_rate
-        schedule = rate.build() if isinstance(rate, ScheduleConfig) else (lambda step: rate)
-        return tf.convert_to_tensor(schedule(self._updates.read_value()), tf.float32)
-
     def _policy_network(self, observation: Any, step_type: Any = None, network_state: Any = ()) -> tuple[tf.Tensor, Any]:
         """The online network by a policy's contract: `(values, network_state)`."""
         return self._train_graph()(observation).q, network_state
@@ -392,9 +316,6 @@ class BaseQModel(BaseModel):
             return advantage
         return ops.dueling(advantage, value, str(self.dueling))
 
-    _acting: bool = True
     _begins: tf.Tensor
-    _averages: list[tuple[tf.Variable, tf.Tensor]]
-    _online: QModelSpec
     _td: ops.LossOutput
     _exploration_rate: tf.Tensor
