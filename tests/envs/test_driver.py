@@ -84,6 +84,7 @@ def test_the_state_to_act_on_is_that_of_the_next_transition(schedules):
 
 
 def test_a_truncated_episode_is_not_done_and_a_terminated_one_is():
+    """F5: both flags of a step count."""
     lengths = {"lengths": (1,)}
     driver = opened([{**lengths, "ends": (end,)} for end in ("terminated", "truncated", "both")])
     _, transitions, episodes, _ = drive(driver, steps=3)

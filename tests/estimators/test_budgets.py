@@ -86,7 +86,7 @@ def test_updates_end_exactly_also_in_the_middle_of_an_episode(agent, name, count
 @pytest.mark.parametrize("name", ["episodes", "max_episodes"])
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_episodes_are_whole_and_as_many_as_asked(agent, name, count):
-    """H3: n episodes were n - 1, and 1 was none; G1, G3: the arguments went elsewhere."""
+    """H3: n episodes were n - 1, and 1 was none; G1, G2, G3: the arguments went elsewhere, or were dropped."""
     env, trained = schedule(), agent()
     result = trained.train(env, first_update=BATCH, **{name: count})
     assert env.steps == length_of(count)

@@ -247,7 +247,7 @@ def test_infer_sums_up_by_episode_when_several_environments_play(experiment, tmp
 
 
 def test_train_and_evaluate_keeps_the_best_and_evaluates_that(experiment):
-    """I6: training and evaluation no longer took turns, though documented."""
+    """I4: all schedules evaluate. I6: training and evaluation no longer took turns, though documented."""
     evaluations = ScriptedEnv([5.0, 9.0, 7.0, 1.0])
     training, result = experiment(train_timesteps=17, eval_env=evaluations).train_and_evaluate()
     assert isinstance(training, TrainingResult)

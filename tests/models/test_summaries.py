@@ -78,7 +78,7 @@ def test_each_option_alone_gives_its_tags_and_only_them(head_kind, summarized, o
 
 @pytest.mark.parametrize("nothing", [[], (), None])
 def test_no_option_gives_no_tags(head_kind, summarized, nothing):
-    """J16: None is no error."""
+    """H1: nor does it fail. J16: None is no error."""
     assert summarized(head_kind, nothing) == Summaries.empty()
 
 
