@@ -309,28 +309,27 @@ def test_a_model_begins_anew_where_the_step_types_say_so(compilation):
     assert abs(np.mean(third[~half] * second[~half]) - 0.9 * 1.81) < 5 * np.sqrt(2 * 2.5 * 1.81 / (first.size / 2))
 
 
-def test_without_step_types_every_state_is_the_first_of_an_episode():
-    scope = Scope()
-    model = build(True, OrnsteinUhlenbeckExplorationConfig(sigma=0.1, theta=0.0), scope)
-    squares = []
-    for timestep in range(6):
-        scope.global_timestep.assign(timestep)
-        squares.append(np.square(noise_of(model(states()).predictions)).mean() / 0.01)
-    # Were it to go on, the variance would be 6 times as large at the end.
-    np.testing.assert_allclose(squares, np.ones(6), atol=5 * np.sqrt(2 / (ROWS * K)))
+@pytest.mark.parametrize("given", [states, lambda: {"state": states()}])
+def test_noise_that_goes_on_asks_for_step_types(given):
+    model = build(True, OrnsteinUhlenbeckExplorationConfig())
+    with pytest.raises(ValueError, match=r"features\['step_type'\] is missing"):
+        model(given())
+    assert build(True, ConstantExplorationConfig())(given()).predictions["results"].shape == (ROWS, K)
 
 
 def test_another_number_of_environments_has_noise_of_its_own():
     model = build(True, OrnsteinUhlenbeckExplorationConfig())
     for rows in (3, 5, 3):
-        assert model(features(rows=rows)).predictions["results"].shape == (rows, K)
+        step_type = tf.zeros([rows], tf.int32)
+        assert model({**features(rows=rows), "step_type": step_type}).predictions["results"].shape == (rows, K)
 
 
 def test_without_a_number_of_environments_there_is_no_noise_that_goes_on():
     model = build(True, OrnsteinUhlenbeckExplorationConfig())
-    act = tf.function(lambda state: model(state).predictions["results"], autograph=False)
+    act = tf.function(lambda given: model(given).predictions["results"], autograph=False)
+    given = {"state": tf.TensorSpec([None, 3]), "step_type": tf.TensorSpec([None], tf.int32)}
     with pytest.raises(ValueError, match="number of environments must be known"):
-        act.get_concrete_function(tf.TensorSpec([None, 3]))
+        act.get_concrete_function(given)
 
 
 def test_the_step_type_is_nothing_that_the_network_sees():

@@ -44,6 +44,8 @@ class Config:
             ValueError: for an unknown identifier or field; the message lists what there is.
         """
         known = {subclass.IDENTIFIER: subclass for subclass in _family(cls)}
+        if cls.IDENTIFIER:  # Without one of its own it goes by its parent's.
+            known[cls.IDENTIFIER] = cls
         identifier = values.get("identifier", cls.IDENTIFIER)
         if identifier not in known:
             hint = suggestion(str(identifier), known)
@@ -58,8 +60,8 @@ class Config:
 
 
 def _family(cls: type[C]) -> Iterator[type[C]]:
-    """`cls` and its subclasses at any depth, those that carry an identifier."""
-    if cls.IDENTIFIER:
+    """`cls` and its subclasses at any depth, those that carry an identifier of their own."""
+    if vars(cls).get("IDENTIFIER"):
         yield cls
     for subclass in cls.__subclasses__():
         yield from _family(subclass)

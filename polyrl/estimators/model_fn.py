@@ -39,6 +39,7 @@ class ModelFn:
         self._arguments = {"params": params, "config": config}
         self._names = names
         self._action_spec: BoundedTensorSpec | None = None
+        self._results: tf.Tensor | None = None
 
     def act(
         self, features: Mapping[str, tf.Tensor], mode: str, clock: tf.Tensor | None = None
@@ -62,21 +63,20 @@ class ModelFn:
                 raise ValueError(f"model_fn must return predictions in mode {mode!r} without labels.")
             if "results" not in spec.predictions:
                 raise ValueError(f"predictions must hold the action as 'results'; they hold {sorted(spec.predictions)}.")
-            self._action_spec = spec.extra_ops.get("action_spec", self._action_spec)
+            self._results = spec.predictions["results"]
+            self._action_spec = spec.extra_ops.get("action_spec") or _inferred(spec.predictions)
         return spec
 
     def check_action_spec(self, given: BoundedTensorSpec) -> None:
         """Refuses an environment that takes other actions than the model gives, which must have been called before.
 
-        A `model_fn` of one's own says what it gives by `extra_ops["action_spec"]`; without, nothing is checked.
+        A `model_fn` of one's own may say what it gives by `extra_ops["action_spec"]`; without, predictions tell the rest.
         """
         own = self._action_spec
-        if own is None or (own.shape, own.dtype, own.minimum, own.maximum) == (
-            given.shape,
-            given.dtype,
-            given.minimum,
-            given.maximum,
-        ):
+        if own is None:
+            self._check_results(given)
+            return
+        if _bounds(own) == _bounds(given):
             return
         if own.dtype.is_integer and given.dtype.is_integer:
             actions = int(given.maximum) + 1
@@ -98,6 +98,30 @@ class ModelFn:
             f"The model gives {_box(own)}, the environment takes {_box(given)}; build the model with "
             f"num_actions={given.shape[0]}, action_low={given.minimum}, action_high={given.maximum}."
         )
+
+    def _check_results(self, given: BoundedTensorSpec) -> None:
+        """What can be said by the actions' kind and shape alone."""
+        results = self._results
+        if results is None:
+            return
+        if results.dtype.is_integer != given.dtype.is_integer or not results.shape[1:].is_compatible_with(given.shape):
+            raise TypeError(
+                f"predictions['results'] are {results.dtype.name} {tuple(results.shape)}; the environment takes actions "
+                f"{given.dtype.name} {given.shape} for each row. Use NAFModel for numbers, DQNModel for "
+                "one of several."
+            )
+
+
+def _bounds(spec: BoundedTensorSpec) -> tuple[Any, ...]:
+    return spec.shape, spec.dtype, spec.minimum, spec.maximum
+
+
+def _inferred(predictions: Mapping[str, tf.Tensor]) -> BoundedTensorSpec | None:
+    """What the predictions of whole numbers tell of the actions; None if that is not how many there are."""
+    values = predictions.get("q")
+    if not predictions["results"].dtype.is_integer or values is None or values.shape.rank != 2 or values.shape[1] is None:
+        return None
+    return BoundedTensorSpec((), tf.int32, 0, values.shape[1] - 1, name="action")
 
 
 def _box(spec: BoundedTensorSpec) -> str:

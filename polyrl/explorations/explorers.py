@@ -32,7 +32,7 @@ class Explorer(tf.Module):
         self._config, self._shape = config, shape
 
     def __call__(
-        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor, mask: tf.Tensor | None = None
+        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor | None, mask: tf.Tensor | None = None
     ) -> tf.Tensor:
         """The actions.
 
@@ -40,7 +40,7 @@ class Explorer(tf.Module):
             best: action values `[N, A]` of discrete actions, the best ones `[N, k]` of continuous actions, within [-1, 1].
             rate: of the config at the present timestep, a scalar.
             seed: int `[2]`; the same seed gives the same actions.
-            begins: where an episode begins, bool `[N]`.
+            begins: where an episode begins, bool `[N]`; only one with a memory needs it.
             mask: the legal ones of discrete actions, bool `[N, A]`; None: all of them.
 
         Returns:
@@ -53,7 +53,7 @@ class EpsilonGreedy(Explorer):
     """A random action with probability `rate`, decided row by row."""
 
     def __call__(
-        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor, mask: tf.Tensor | None = None
+        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor | None, mask: tf.Tensor | None = None
     ) -> tf.Tensor:
         return ops.epsilon_greedy(best, rate, seed, mask)
 
@@ -62,7 +62,7 @@ class Boltzmann(Explorer):
     """Actions with probability `softmax(Q / rate)`; at temperature 0 the best."""
 
     def __call__(
-        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor, mask: tf.Tensor | None = None
+        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor | None, mask: tf.Tensor | None = None
     ) -> tf.Tensor:
         return ops.boltzmann(best, rate, seed, mask)
 
@@ -71,7 +71,7 @@ class UniformActions(Explorer):
     """Any action of the range, whatever is best."""
 
     def __call__(
-        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor, mask: tf.Tensor | None = None
+        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor | None, mask: tf.Tensor | None = None
     ) -> tf.Tensor:
         return ops.uniform(tf.shape(best), seed) * 2.0 - 1.0
 
@@ -80,7 +80,7 @@ class GaussianNoise(Explorer):
     """The best action and independent normal noise of standard deviation `rate`, clipped to the range."""
 
     def __call__(
-        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor, mask: tf.Tensor | None = None
+        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor | None, mask: tf.Tensor | None = None
     ) -> tf.Tensor:
         return tf.clip_by_value(best + rate * ops.normal(tf.shape(best), seed), -1.0, 1.0)
 
@@ -99,8 +99,13 @@ class OrnsteinUhlenbeckNoise(Explorer):
         self.noise = tf.Variable(tf.zeros(shape), trainable=False, name="noise")
 
     def __call__(
-        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor, mask: tf.Tensor | None = None
+        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor | None, mask: tf.Tensor | None = None
     ) -> tf.Tensor:
+        if begins is None:
+            raise ValueError(
+                "features['step_type'] is missing: noise that goes on must know where episodes begin. Give "
+                "the model the features that model_fn gets, or a step_type [B], 0 where an episode begins and 1 elsewhere."
+            )
         before = tf.where(begins[:, tf.newaxis], 0.0, self.noise.read_value())
         normal = ops.normal(self._shape, seed)
         config = self._config

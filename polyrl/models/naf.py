@@ -68,7 +68,7 @@ class NAFModel(BaseQModel):
     def _best_actions(self) -> tf.Tensor:
         return self._from_unit(self._online.a)
 
-    def _exploring_actions(self, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor) -> tf.Tensor:
+    def _exploring_actions(self, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor | None) -> tf.Tensor:
         return self._from_unit(self._explorer(self._online.a.shape)(self._online.a, rate, seed, begins))
 
     def _policy_actions(self, seed: tf.Tensor) -> tf.Tensor:

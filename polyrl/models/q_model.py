@@ -30,7 +30,7 @@ from polyrl.validation import check_bool, check_float, check_int
 import tensorflow as tf
 
 STEP_TYPE = "step_type"
-"""Of features: `StepType` int32 `[B]` of the states, for exploration that has a memory; by default all are FIRST."""
+"""Of features: `StepType` int32 `[B]` of the states; exploration that has a memory asks for it."""
 
 DUELING = (True, "mean", "max", "naive", None, False)
 
@@ -165,8 +165,8 @@ class BaseQModel(TwoNetworkModel):
         """The best action for each row, int32 `[B]`."""
         return tf.argmax(ops.mask_values(self._online.q, masks.split(self._inputs)[1]), axis=1, output_type=tf.int32)
 
-    def _exploring_actions(self, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor) -> tf.Tensor:
-        """The exploring action for each row, int32 `[B]`; `begins` bool `[B]` says which rows begin an episode."""
+    def _exploring_actions(self, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor | None) -> tf.Tensor:
+        """The exploring action for each row, int32 `[B]`; `begins` bool `[B]` says which rows begin an episode, if known."""
         mask = masks.split(self._inputs)[1]
         return self._explorer(self._online.q.shape[:1])(self._online.q, rate, seed, begins, mask)
 
@@ -193,7 +193,7 @@ class BaseQModel(TwoNetworkModel):
                 legal action.
         """
         features = batches.check_features(features, self.num_states, self.num_actions)
-        self._begins = tf.ones(tf.shape(batches.state_of(features))[:1], tf.bool)
+        self._begins = None
         if isinstance(features, dict) and STEP_TYPE in features:
             self._begins = tf.equal(features.pop(STEP_TYPE), StepType.FIRST)
         if labels is None:
@@ -316,6 +316,6 @@ class BaseQModel(TwoNetworkModel):
             return advantage
         return ops.dueling(advantage, value, str(self.dueling))
 
-    _begins: tf.Tensor
+    _begins: tf.Tensor | None
     _td: ops.LossOutput
     _exploration_rate: tf.Tensor

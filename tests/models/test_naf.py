@@ -20,7 +20,7 @@ K, ROWS, STATES = 2, 6, 4
 LOW, HIGH = [-2.0, 0.0], [2.0, 10.0]
 BOUNDS = {"action_low": LOW, "action_high": HIGH}
 PLACES = {1: [[0]], 2: [[2], [1, 0]], 3: [[3], [5, 4], [2, 1, 0]]}
-"""Of the free numbers in the triangle, see tests/ops/test_naf.py."""
+"""Of the free numbers in the triangle, see tests/ops/test_naf_ops.py."""
 
 
 def naf(mode="train", scope=None, k=K, **arguments):

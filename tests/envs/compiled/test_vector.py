@@ -319,7 +319,7 @@ def test_open_env_opens_an_in_graph_environment():
 def test_driver_states_have_the_dtype_of_the_space():
     driver = EnvDriver(Walk(2).open())
     assert driver.reset([0, 1]).dtype == np.uint8
-    assert driver.num_actions == 4
+    assert driver.action_spec.maximum == 3
     driver = EnvDriver(Catch(2).open())
     assert driver.reset([0, 1]).shape == (2, 10, 5)
 
