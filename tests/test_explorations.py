@@ -232,7 +232,7 @@ def test_random_numbers_are_spread_evenly_over_the_range_of_each_dimension():
 
 @pytest.mark.parametrize("config", [ConstantExplorationConfig(1.0), OrnsteinUhlenbeckExplorationConfig(5.0)], ids=str)
 def test_actions_stay_within_the_range_and_come_to_its_ends(config):
-    actions = build(True, config)(features()).predictions["results"].numpy()
+    actions = build(True, config)(features(begins=np.ones(ROWS, bool))).predictions["results"].numpy()
     assert (actions >= LOW).all()
     assert (actions <= HIGH).all()
     np.testing.assert_array_equal(actions.min(axis=0), LOW)
@@ -383,6 +383,6 @@ def test_nobody_explores_in_eval_or_infer(continuous, name, mode):
 def test_the_rate_is_reported_whatever_the_config_is(continuous, name):
     """E10, E12: a scalar."""
     config, _, rate = (CONTINUOUS if continuous else DISCRETE)[name]
-    found = build(continuous, config)(features()).extra_ops["exploration_rate"]
+    found = build(continuous, config)(features(begins=np.ones(ROWS, bool))).extra_ops["exploration_rate"]
     assert found.shape == ()
     assert float(found) == pytest.approx(rate)

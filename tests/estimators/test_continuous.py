@@ -83,7 +83,7 @@ def run(path, model_fn, env=None, memory=None, timesteps=200, hooks=(), **config
 
 
 @pytest.mark.parametrize("overlap", [False, True])
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=SLOW)])
 def test_naf_learns_the_best_action_of_each_state(tmp_path, seed, overlap):
     """Two numbers of different ranges. Actions at random cost about 1 on average; the best cost nothing."""
     learning = {"optimizer_config": AdamConfig(0.003), "clip_gradients": None, "target_update_frequency": 1}

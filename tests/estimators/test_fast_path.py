@@ -583,7 +583,11 @@ def rich_memory():
     return PrioritizedReplay(100, BATCH, beta_steps=100)
 
 
-MEDDLED = [("everything", "on"), *(pytest.param(name, jit, marks=SLOW) for name in ACTS for jit in ("on", "off"))]
+MEDDLED = [
+    ("everything", "off"),
+    pytest.param("everything", "on", marks=SLOW),
+    *(pytest.param(name, jit, marks=SLOW) for name in ACTS for jit in ("on", "off")),
+]
 
 
 @pytest.mark.parametrize(("name", "jit"), MEDDLED)

@@ -148,7 +148,7 @@ def test_without_pretraining_demonstrations_are_mixed_in(agent):
     assert trained.evaluate("polyrl/TinyCorridor-v0", 5)["mean_reward"] == 1.0
 
 
-@pytest.mark.parametrize(("memory", "jit"), [("uniform", "on"), ("prioritized", "off")])
+@pytest.mark.parametrize(("memory", "jit"), [pytest.param("uniform", "on", marks=pytest.mark.slow), ("prioritized", "off")])
 def test_environments_in_the_graph_are_started_after_it(tmp_path, memory, jit):
     rng = np.random.default_rng(0)
     episode = DemoEpisode(rng.normal(size=[9, 4]), rng.integers(0, 2, 8), np.ones(8), True, False)
@@ -178,7 +178,11 @@ def test_environments_in_the_graph_are_started_after_it(tmp_path, memory, jit):
 
 @pytest.mark.parametrize(
     ("kind", "memory", "jit"),
-    [("dqn", "uniform", "off"), ("c51_double", "prioritized", "off"), ("ddqn", "prioritized", "on")],
+    [
+        ("dqn", "uniform", "off"),
+        pytest.param("c51_double", "prioritized", "off", marks=pytest.mark.slow),
+        pytest.param("ddqn", "prioritized", "on", marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_interrupted_in_pretraining_is_the_run_that_was_not(agent, kind, memory, jit):
     """Twice interrupted, at updates 100 and 200; everything is equal to the last bit."""

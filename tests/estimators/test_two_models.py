@@ -54,7 +54,7 @@ def parts(agent, name):
     return {key: value for key, value in weights(agent).items() if key.startswith(f"{name}/")}
 
 
-@pytest.mark.parametrize("jit", [pytest.param("off", marks=pytest.mark.slow), "on"])
+@pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
 def test_both_learn_and_one_checkpoint_brings_both_back_bit_for_bit(agent, tmp_path, jit):
     straight = agent(model_fn, model_dir=tmp_path / "straight", jit=jit)
     straight.train(schedule(), first_update=4, update_frequency=2, timesteps=32)

@@ -88,7 +88,7 @@ class Seen(Hook):
         self.actions.append(run.actions)
 
 
-@pytest.mark.parametrize("jit", ["off", "on"])
+@pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("num_envs", [1, 3])
 def test_actions_of_any_integer_type_reach_the_environments_as_they_are(agent, jit, num_envs, tmp_path):
     def wide_model_fn(features, labels, mode):

@@ -33,6 +33,7 @@ def run(script: str, *flags: str, status: int = 0) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_c51_learns_on_one_backend_goes_on_on_another_and_infers(tmp_path):
     where = f"--model_dir={tmp_path / 'run'}"
     output = run("c51", *TINY, where, "--train_timesteps=120", "--mode=train", "--env_backend=ale", "--num_atoms=7")

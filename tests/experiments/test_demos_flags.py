@@ -55,6 +55,7 @@ def test_a_recording_is_not_overwritten(recorded):
     assert (root / "demos.npz").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_run_pretrains_on_them_and_says_so(recorded):
     root, _, _ = recorded
     flags = [f"--demos={root / 'demos.npz'}", "--pretrain_updates=20", "--demo_share=0.5", "--expert_margin=0.4"]
