@@ -22,6 +22,8 @@ def agent(tmp_path):
 
 
 SLOW_TOO = (
+    "estimators/test_continuous.py::test_a_pendulum_in_the_graph",
+    "estimators/test_continuous.py::test_a_run_resumed_between_episodes",
     "estimators/test_continuous.py::test_a_resumed_run_may_have_other_environments",
     "estimators/test_fast_path.py::test_a_recurrent_torso_trains_with_xla_as_without[SimpleRNN-False]",
     "estimators/test_fast_path.py::test_each_model_learns_as_with_a_plain_optimizer_on_plain_variables[c51",
@@ -32,12 +34,16 @@ SLOW_TOO = (
     "estimators/test_masked_runs.py::test_a_run_with_xla_is_the_run_without",
     "estimators/test_masked_runs.py::test_frames_are_stored_once_and_masks_with_them",
     "estimators/test_overlap.py::test_the_same_seed_gives_the_same_run[on]",
+    "estimators/test_overlap.py::test_nothing_is_left_out_at_the_end",
     "estimators/test_pretraining.py::test_environments_in_the_graph_are_started_after_it",
     "estimators/test_pretraining.py::test_one_demonstration_teaches_what_chance_does_not_find[c51",
     "estimators/test_pretraining.py::test_other_demonstrations_than_those_trained_on_are_refused",
+    "estimators/test_resume.py::test_another_seed_gives_other_weights_environments_and_actions",
     "estimators/test_resume.py::test_the_same_seed_gives_the_same_run_bit_for_bit[on]",
     "estimators/test_state_kinds.py::test_a_table_learns_the_values_of_a_chain_of_numbered_states[on]",
+    "experiments/test_demos_flags.py::",
     "experiments/test_pendulum.py::test_the_script_trains_evaluates_and_acts",
+    "test_benchmarks.py::test_the_worker_times_a_window",
     "test_eval_metrics.py::test_an_evaluation_reports_returns_and_metrics_and_writes_them_to_tensorboard[on]",
     "test_eval_metrics.py::test_every_metric_of_tf_keras_measures_what_is_named[xla]",
     "test_tensorboard_tags.py::test_each_group_alone_gives_its_panels_and_only_them[",
