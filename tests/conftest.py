@@ -48,7 +48,7 @@ SLOW_TOO = (
     "test_eval_metrics.py::test_every_metric_of_tf_keras_measures_what_is_named[xla]",
     "test_tensorboard_tags.py::test_each_group_alone_gives_its_panels_and_only_them[",
 )
-"""Variants of seconds each; a quicker test in the default run covers the same code."""
+"""Of seconds each. A quicker test in the default run covers the code beneath; of whole scripts only the slow run has some."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

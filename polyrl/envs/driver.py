@@ -32,6 +32,11 @@ class Transitions(NamedTuple):
     truncated: Any
     next_state: Any
 
+    @property
+    def ended(self) -> Any:
+        """Where an episode ended, by a terminal state or by a limit, bool `[N]`: the next state to act on is a first one."""
+        return self.done + self.truncated > 0.0
+
     def columns(self) -> dict[str, Any]:
         """All of it by name; of states that are dicts, each `key` and `next_<key>`."""
         return {**self._asdict(), **as_features(self.state), **next_labels(self.next_state)}

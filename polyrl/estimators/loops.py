@@ -166,7 +166,7 @@ class PythonLoop:
             loss = total / tf.maximum(tf.cast(updates, tf.float32), 1.0)
             if not acts:
                 return [loss]
-            actions, rate = self._calls.build_act(state, transitions.done + transitions.truncated > 0.0)
+            actions, rate = self._calls.build_act(state, transitions.ended)
             return self._outputs.pack([actions, loss, rate])
 
         return iteration

@@ -39,7 +39,7 @@ class ModelFn:
         self._arguments = {"params": params, "config": config}
         self._names = names
         self._action_spec: BoundedTensorSpec | None = None
-        self._results: tf.Tensor | None = None
+        self._results: tf.TensorSpec | None = None
 
     def act(
         self, features: Mapping[str, tf.Tensor], mode: str, clock: tf.Tensor | None = None
@@ -63,7 +63,8 @@ class ModelFn:
                 raise ValueError(f"model_fn must return predictions in mode {mode!r} without labels.")
             if "results" not in spec.predictions:
                 raise ValueError(f"predictions must hold the action as 'results'; they hold {sorted(spec.predictions)}.")
-            self._results = spec.predictions["results"]
+            results = spec.predictions["results"]
+            self._results = tf.TensorSpec(results.shape, results.dtype)  # Not the tensor, which would keep its graph alive.
             self._action_spec = spec.extra_ops.get("action_spec") or _inferred(spec.predictions)
         return spec
 
@@ -80,6 +81,8 @@ class ModelFn:
             return
         if own.dtype.is_integer and given.dtype.is_integer:
             actions = int(given.maximum) + 1
+            if int(own.maximum) + 1 == actions:  # Of whatever integer dtype.
+                return
             raise ValueError(
                 f"The model has num_actions={int(own.maximum) + 1}, the environment has {actions} actions; build the model "
                 f"with num_actions={actions}."

@@ -40,7 +40,7 @@ class OverlappedLoop(PythonLoop):
         self._pending = (transitions, due, len(episodes))
         specs = [*tf.nest.flatten(self._states), tf.TensorSpec([self.num_envs], tf.bool), tf.TensorSpec([], tf.int64)]
         act = self._calls.compiled("act", lambda: (self._act, specs))
-        begins = tf.constant(transitions.done + transitions.truncated > 0.0)
+        begins = tf.constant(transitions.ended)
         # The counter lacks the steps that are pending.
         clock = tf.constant(timestep + self.num_envs, tf.int64)
         states = [tf.constant(values) for values in tf.nest.flatten(self._driver.state)]

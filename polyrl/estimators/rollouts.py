@@ -23,8 +23,7 @@ def evaluate(calls: RolloutCalls, driver: EnvDriver, episodes: int) -> dict[str,
         `mean_reward`, `std_reward`, `min_reward`, `max_reward`, `mean_ep_length`, the mean `loss` over the steps taken, and
         the model's eval metrics by name.
     """
-    quota = np.full(driver.num_envs, episodes // driver.num_envs)
-    quota[: episodes % driver.num_envs] += 1
+    quota = _quota(driver.num_envs, episodes)
     rewards, lengths, losses = [], [], []
     for metric in calls.metrics.values():
         metric.reset_state()
@@ -50,6 +49,13 @@ def evaluate(calls: RolloutCalls, driver: EnvDriver, episodes: int) -> dict[str,
     }
 
 
+def _quota(num_envs: int, episodes: int) -> np.ndarray:
+    """How many of the episodes each environment gives, int `[N]`."""
+    quota = np.full(num_envs, episodes // num_envs)
+    quota[: episodes % num_envs] += 1
+    return quota
+
+
 def _numbers(name: str, result: Any) -> Iterator[tuple[str, float]]:
     """A metric's result by its name; several as `<name>_0`, `<name>_1`, ..."""
     values = np.asarray(result)
@@ -70,8 +76,7 @@ def record(calls: RolloutCalls, driver: EnvDriver, episodes: int) -> list[DemoEp
             f"The states are dicts of {sorted(driver.state)}; demonstrations hold an array for each state. Use an environment "
             "without masks that observes a Box or a Discrete."
         )
-    quota = np.full(driver.num_envs, episodes // driver.num_envs)
-    quota[: episodes % driver.num_envs] += 1
+    quota = _quota(driver.num_envs, episodes)
     recorded: list[DemoEpisode] = []
     running: list[list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = [[] for _ in range(driver.num_envs)]
     firsts = [driver.state[env] for env in range(driver.num_envs)]

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from polyrl import ops
 from polyrl.models.q_model import BaseQModel
 from polyrl.models.q_network import QModelSpec
-from polyrl.policies import BoundedTensorSpec
+from polyrl.policies import BasePolicy, BoundedTensorSpec
 from polyrl.validation import check_float
 
 import numpy as np
@@ -70,6 +70,9 @@ class NAFModel(BaseQModel):
 
     def _exploring_actions(self, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor | None) -> tf.Tensor:
         return self._from_unit(self._explorer(self._online.a.shape)(self._online.a, rate, seed, begins))
+
+    def _build_policy(self) -> BasePolicy:
+        raise TypeError("NAFModel acts by itself: the policies of polyrl.policies choose among discrete actions.")
 
     def _policy_actions(self, seed: tf.Tensor) -> tf.Tensor:
         scale = ops.scale_tril(self._online.scale)

@@ -134,7 +134,7 @@ class BaseQModel(TwoNetworkModel):
         if not any(dueling is option or (isinstance(option, str) and dueling == option) for option in DUELING):
             raise ValueError(f"dueling={dueling!r} is unknown; use True, 'mean', 'max', 'naive', or None.")
         self.dueling = None if dueling is False else dueling
-        self._expert = ExpertLoss.checked(bool(use_expert_demo), expert_margin, expert_weight)
+        self._expert = ExpertLoss.checked(check_bool("use_expert_demo", use_expert_demo), expert_margin, expert_weight)
         self.temperature = check_float("temperature", temperature, 0.0)
         self.target_update_tau = check_tau(target_update_tau, self.use_target_graph)
         if SummaryOptions.IMAGE_INPUT in self.summaries and len(self.num_states) != 3:

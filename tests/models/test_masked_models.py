@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from polyrl.configs import ConstantExplorationConfig
+from polyrl.configs import BoltzmannExplorationConfig, ConstantExplorationConfig
 from polyrl.policies import QPolicy
 
 import numpy as np
@@ -342,3 +342,15 @@ def test_a_label_of_a_feature_is_as_the_feature_is(dqn, batch, next_goal):
         dqn("train", graph_fn=with_goal)(
             {**features, "goal": np.zeros([SIZE, 2], np.float32)}, {**labels, "next_goal": next_goal}
         )
+
+
+def test_boltzmann_exploration_is_among_legal_actions(dqn, scope, masked):
+    """At so high a temperature every action is drawn, if it is legal."""
+    features = masked()[0]
+    model = dqn("train", scope, exploration_config=BoltzmannExplorationConfig(temperature=1e6))
+    legal = features["action_mask"].numpy() != 0
+    drawn = np.zeros_like(legal)
+    for timestep in range(60):
+        scope.global_timestep.assign(timestep)
+        drawn[np.arange(SIZE), model(features).predictions["results"].numpy()] = True
+    np.testing.assert_array_equal(drawn, legal)

@@ -373,3 +373,9 @@ def test_an_environment_that_takes_other_actions_is_refused_before_anything_is_w
     with pytest.raises(error, match=words):
         agent.train(env, first_update=4, timesteps=8)
     assert not (tmp_path / "run").exists()
+
+
+def test_there_is_no_policy_among_those_of_discrete_actions(scope):
+    model = naf("infer", scope)
+    with pytest.raises(TypeError, match="NAFModel acts by itself"):
+        model._build_policy()

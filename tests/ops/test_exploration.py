@@ -324,3 +324,14 @@ def test_the_process_comes_to_rest_at_its_stationary_mean_and_variance(theta, si
     rest = mu * (1.0 - (1.0 - theta * dt) ** 200)
     assert abs(noise.numpy().mean() - rest) < 5 * math.sqrt(variance / rows)
     assert abs(noise.numpy().var() / variance - 1.0) < 5 * math.sqrt(2 / rows)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1e-6, 1.0, 1e6])
+def test_boltzmann_draws_legal_actions_only_and_those_by_their_softmax(temperature) -> None:
+    """The illegal action has the largest value; of two legal ones the better is drawn with its share of the two."""
+    rows, q = 20_000, [9.0, 0.0, 1.0]
+    mask = tf.constant([[False, True, True]] * rows)
+    drawn = ops.boltzmann(tf.constant([q] * rows), temperature, seed_of(3), mask).numpy()
+    assert set(drawn) <= {1, 2}
+    share = 1.0 if temperature < 0.1 else 1.0 / (1.0 + np.exp(-1.0 / temperature))
+    assert np.mean(drawn == 2) == pytest.approx(share, abs=5 * np.sqrt(0.25 / rows) if share < 1.0 else 0.0)
