@@ -18,7 +18,7 @@ from gymnasium.vector.utils import batch_space
 
 
 class TensorVectorEnv(VectorEnv):
-    """Steps `N` environments by one call of a `tf.function`; each is reset in the step that ends its episode.
+    """Steps `N` environments by one compiled call; each is reset in the step that ends its episode.
 
     As gymnasium's `TimeLimit` does, the last step allowed sets `truncated` also where the episode terminates in it.
     The episodes are a function of the seeds of the last `reset` that had some, and of the calls since.
@@ -47,7 +47,9 @@ class TensorVectorEnv(VectorEnv):
         self._actions = action_spec(env, self.num_envs)
         if self.num_envs not in env.traced:
             functions = (self._build_reset, self._build_step)  # Of the environment and the number alone.
-            env.traced[self.num_envs] = tuple(tf.function(function, autograph=False) for function in functions)
+            # With XLA: a plain graph may add up three tensors in another order at each call, as their buffers come free.
+            compiled = [tf.function(function, autograph=False, jit_compile=True) for function in functions]
+            env.traced[self.num_envs] = tuple(compiled)
         self._reset_call, self._step_call = env.traced[self.num_envs]
 
     def reset(
