@@ -124,6 +124,7 @@ def test_one_command_prints_the_table(tmp_path):
     assert "tensorflow" in line["polyrl"][0]["versions"]
 
 
+@pytest.mark.slow
 def test_the_worker_times_a_window(modules):
     measuring, rows = modules
     arguments = ("cartpole_dqn", "--warm_up=1100", "--seconds=0.2")

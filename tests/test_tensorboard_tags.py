@@ -110,6 +110,7 @@ def test_tags_written_are_the_tags_documented(tmp_path: Path) -> None:
     assert tags == set(documented())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", SummaryOptions.DEFAULT)
 def test_each_group_alone_gives_its_panels_and_only_them(tmp_path: Path, group: str) -> None:
     train(tmp_path, c51([group]), GymEnvironment("CartPole-v1"), demonstrations())

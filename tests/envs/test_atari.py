@@ -20,9 +20,20 @@ for package in ("ale_py", "cv2"):
 
 NO_ENVPOOL = importlib.util.find_spec("envpool") is None
 needs_envpool = pytest.mark.skipif(NO_ENVPOOL, reason="envpool is not installed: pip install 'polyrl[envpool]'")
-every_backend = pytest.mark.parametrize(
-    "backend", [pytest.param(backend, marks=needs_envpool) if backend == "envpool" else backend for backend in BACKENDS]
-)
+
+
+def case(backend: str, *parameters, slow: bool = False):
+    """The parameters of a test, of which the backend is the last one."""
+    marks = [needs_envpool] if backend == "envpool" else []
+    return pytest.param(*parameters, backend, marks=[*marks, pytest.mark.slow] if slow else marks)
+
+
+def backends(slow: tuple[str, ...] = ()):
+    """Runs a test on each backend, on those of `slow` as a slow test."""
+    return pytest.mark.parametrize("backend", [case(backend, slow=backend in slow) for backend in BACKENDS])
+
+
+every_backend = backends()
 
 
 class Run(NamedTuple):
@@ -138,7 +149,7 @@ def test_after_a_lost_life_the_same_game_goes_on(backend):
         assert same == ((t, column) not in over)
 
 
-@every_backend
+@backends(slow=("ale", "envpool"))
 def test_without_the_option_an_episode_is_a_game(backend):
     run = play(breakout(backend), random_actions(300, 4), [0, 1, 2])
     np.testing.assert_array_equal(run.rewards, lives(backend).rewards)
@@ -148,7 +159,7 @@ def test_without_the_option_an_episode_is_a_game(backend):
 
 
 @every_backend
-@pytest.mark.parametrize("frames", [40, 43])
+@pytest.mark.parametrize("frames", [pytest.param(40, marks=pytest.mark.slow), 43])
 def test_max_episode_frames_truncates_and_the_final_observation_is_that_of_the_game(backend, frames):
     actions = random_actions(25, 4)
     cut = play(breakout(backend, max_episode_frames=frames), actions, [0, 0])
@@ -175,7 +186,7 @@ def test_clipped_rewards_are_for_the_learner_and_episodes_tell_the_true_ones(bac
     assert true.episodes[-1][0].reward == true.rewards.sum() > 0
 
 
-@every_backend
+@backends(slow=("ale",))
 def test_the_same_seeds_give_the_same_games_and_others_give_others(backend):
     environment = AtariEnvironment("Pong", backend=backend, max_episode_frames=80)
     actions = random_actions(50, 6)
@@ -187,15 +198,24 @@ def test_the_same_seeds_give_the_same_games_and_others_give_others(backend):
     assert (first.states[:, 1] != other.states[:, 1]).any()
 
 
-@every_backend
-@pytest.mark.parametrize("sticky", [0.0, 0.25])
+@pytest.mark.parametrize(
+    ("sticky", "backend"),
+    [
+        case("gymnasium", 0.0),
+        case("ale", 0.0, slow=True),
+        case("envpool", 0.0, slow=True),
+        case("gymnasium", 0.25),
+        case("ale", 0.25, slow=True),
+        case("envpool", 0.25),
+    ],
+)
 def test_sticky_actions_make_the_same_actions_differ(backend, sticky):
     run = play(breakout(backend, sticky_actions=sticky, noop_max=1), random_actions(40, 4), [0, 0, 4, 6])
     differ = [bool((run.states[:, column] != run.states[:, 0]).any()) for column in range(4)]
     assert differ == [False, False, sticky > 0, sticky > 0]  # ale-py draws the no-op for all of these seeds.
 
 
-@every_backend
+@backends(slow=("gymnasium", "envpool"))
 def test_games_begin_with_differing_numbers_of_no_ops(backend):
     def starts(noop_max: int) -> int:
         environment = AtariEnvironment("Freeway", backend=backend, sticky_actions=0.0, noop_max=noop_max)

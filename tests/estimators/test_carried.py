@@ -364,9 +364,10 @@ class Learner(tf.Module):
 
 RECURRENT = ("simple_rnn", pytest.param("lstm", marks=pytest.mark.slow), pytest.param("gru", marks=pytest.mark.slow))
 OTHERS = [kind for kind in MODELS if kind not in ("simple_rnn", "lstm", "gru")]
+LONG = ("wide", "counter", "reused")
 
 
-@pytest.mark.parametrize("kind", OTHERS)
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=pytest.mark.slow) if kind in LONG else kind for kind in OTHERS])
 def test_layers_learn_as_on_plain_variables(kind, new_state):
     check_learning(kind, new_state)
 

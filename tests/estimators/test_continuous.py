@@ -32,7 +32,6 @@ BATCH, LENGTH = 8, 4
 LOW, HIGH = np.array(TargetEnv.LOW), np.array(TargetEnv.HIGH)
 PROCESS = OrnsteinUhlenbeckExplorationConfig(sigma=0.3)
 SLOW = pytest.mark.slow
-JIT = ["off", pytest.param("on", marks=SLOW)]
 OFF = {"save_summary_timesteps": None, "save_checkpoints_timesteps": None, "max_overhead": None}
 
 
@@ -82,7 +81,7 @@ def run(path, model_fn, env=None, memory=None, timesteps=200, hooks=(), **config
 # Learning. --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("overlap", [False, True])
+@pytest.mark.parametrize("overlap", [pytest.param(False, marks=SLOW), True])
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=SLOW)])
 def test_naf_learns_the_best_action_of_each_state(tmp_path, seed, overlap):
     """Two numbers of different ranges. Actions at random cost about 1 on average; the best cost nothing."""
@@ -112,14 +111,9 @@ EXPLORATIONS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "overlap"),
-    [
-        ("ornstein_uhlenbeck", False),
-        *(pytest.param(name, True, marks=SLOW) for name in EXPLORATIONS),
-        *(pytest.param(name, False, marks=SLOW) for name in ("random_decay", "random")),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("overlap", [False, True])
+@pytest.mark.parametrize("name", EXPLORATIONS)
 def test_a_run_with_xla_is_the_run_without(tmp_path, name, overlap):
     """Actions, counters and memory, and the weights but for rounding; with noise from the very first action on."""
     model_fn = naf_fn(exploration_config=EXPLORATIONS[name], optimizer_config=AdamConfig(0.003))
@@ -163,7 +157,8 @@ def test_noise_goes_on_through_an_episode_and_begins_at_zero_in_the_next(tmp_pat
         np.testing.assert_allclose(found, noise, rtol=1e-4, atol=1e-5, err_msg=f"{iteration}")
 
 
-@pytest.mark.parametrize("jit", JIT)
+@pytest.mark.slow
+@pytest.mark.parametrize("jit", ["off", "on"])
 def test_a_run_resumed_between_episodes_is_the_run_that_was_not_interrupted(tmp_path, jit):
     """Bit for bit: the noise begins anew with the episodes. The points shown are the same in each episode here."""
 
@@ -185,7 +180,8 @@ def test_a_run_resumed_between_episodes_is_the_run_that_was_not_interrupted(tmp_
     assert_equal(rows(resumed), rows(straight))
 
 
-@pytest.mark.parametrize("jit", JIT)
+@pytest.mark.slow
+@pytest.mark.parametrize("jit", ["off", "on"])
 def test_a_resumed_run_may_have_other_environments_in_number_and_another_exploration(tmp_path, jit):
     agent, _ = run(tmp_path, naf_fn(exploration_config=PROCESS), timesteps=20, jit=jit)
     agent.train(targets(3), first_update=BATCH, timesteps=30)  # The same agent, and a new one.
@@ -195,7 +191,7 @@ def test_a_resumed_run_may_have_other_environments_in_number_and_another_explora
     assert counters(agent)[1] == 100
 
 
-@pytest.mark.parametrize("jit", JIT)
+@pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=SLOW)])
 def test_evaluations_and_checkpoints_in_mid_run_leave_the_noise_alone(tmp_path, jit):
     class Meddling(Hook):
         def after_act(self, run):
@@ -213,8 +209,15 @@ def test_evaluations_and_checkpoints_in_mid_run_leave_the_noise_alone(tmp_path, 
 # Memories. --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("memory", [UniformReplay, PrioritizedReplay])
-@pytest.mark.parametrize("n_step", [1, 3])
+@pytest.mark.parametrize(
+    ("n_step", "memory"),
+    [
+        (1, UniformReplay),
+        (3, PrioritizedReplay),
+        pytest.param(1, PrioritizedReplay, marks=SLOW),
+        pytest.param(3, UniformReplay, marks=SLOW),
+    ],
+)
 def test_memories_keep_numbers_as_they_were_done(tmp_path, memory, n_step):
     """Each row's action is one that the environment got, bit for bit; and updates happen."""
     env = TargetEnv(LENGTH)
@@ -269,7 +272,8 @@ def pendulum_noise(agent, num_envs, steps):
     return noise
 
 
-@pytest.mark.parametrize("jit", ["on", pytest.param("off", marks=SLOW)])
+@pytest.mark.slow
+@pytest.mark.parametrize("jit", ["on", "off"])
 def test_a_pendulum_in_the_graph(tmp_path, jit):
     """Several hundred steps, more than an episode; the noise after them is that of a loop."""
     agent = Agent(pendulum_fn, UniformReplay(1_000, BATCH), tmp_path, RunConfig(jit=jit, **OFF))
@@ -326,14 +330,14 @@ def test_an_environment_of_float64_gets_its_own_bounds_and_none_beyond():
 # What is logged. --------------------------------------------------------------------------------------------------------
 
 LOGGED = [
-    ("naf", configs.GreedyExplorationConfig(), 0.0),
-    ("naf", ConstantExplorationConfig(0.25), 0.25),
-    ("naf", RandomExplorationConfig(), 1.0),
     ("naf", PROCESS, 0.3),
-    ("naf", RandomDecayExplorationConfig(0.5, decay_steps=10, min_exploration_rate=0.125), 0.125),
-    ("dqn", configs.GreedyExplorationConfig(), 0.0),
-    ("dqn", RandomExplorationConfig(), 1.0),
     ("dqn", configs.BoltzmannExplorationConfig(8.0, 2.0, 10), 2.0),
+    pytest.param("naf", configs.GreedyExplorationConfig(), 0.0, marks=SLOW),
+    pytest.param("naf", ConstantExplorationConfig(0.25), 0.25, marks=SLOW),
+    pytest.param("naf", RandomExplorationConfig(), 1.0, marks=SLOW),
+    pytest.param("naf", RandomDecayExplorationConfig(0.5, decay_steps=10, min_exploration_rate=0.125), 0.125, marks=SLOW),
+    pytest.param("dqn", configs.GreedyExplorationConfig(), 0.0, marks=SLOW),
+    pytest.param("dqn", RandomExplorationConfig(), 1.0, marks=SLOW),
 ]
 
 

@@ -252,7 +252,7 @@ def test_prediction_without_a_limit_goes_on(counting):
     assert [next(found)["episode"] for _ in range(31)] == [step // 3 for step in range(31)]
 
 
-@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("batch", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_support_as_long_as_the_batch_is_given_whole(tmp_path, batch):
     """I15: predictions were sliced row by row, whatever their first dimension meant."""
     model_fn = q_model_fn("c51", num_atoms=3, max_q_value=6.0)
@@ -266,7 +266,7 @@ def test_a_support_as_long_as_the_batch_is_given_whole(tmp_path, batch):
         np.testing.assert_allclose(row["probabilities"] @ row["support"], row["q"], rtol=1e-5)
 
 
-@pytest.mark.parametrize("jit", ["off", "on"])
+@pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
 def test_a_temperature_draws_actions_that_vary_and_can_be_drawn_again(tmp_path, jit):
     train_on(ConstantEnv(), q_model_fn(num_states=1, num_actions=2), tmp_path / "run")
     model_fn = q_model_fn(num_states=1, num_actions=2, temperature=50.0)

@@ -359,6 +359,7 @@ def test_what_a_hook_does_between_advances_changes_nothing_in_the_training(tmp_p
 # CartPole. --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_cart_pole_in_the_loop_steps_as_it_does_eagerly(tmp_path):
     """Each row follows from its state and action, each episode goes on where it was."""
     env = CartPole(3)
@@ -414,7 +415,7 @@ class Chain(CompiledEnvironment):
         return tf.one_hot(state.link, self.LENGTH + 1)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_the_chain_is_solved(tmp_path, seed):
     model_fn = q_model_fn(
         "ddqn",

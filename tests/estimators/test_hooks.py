@@ -218,7 +218,7 @@ def test_hooks_are_closed_after_an_exception_of_the_environment(agent):
     assert recorder.log[-2][:2] == ("after_act", 3)
 
 
-@pytest.mark.parametrize("jit", ["off", "on"])
+@pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
 def test_after_an_exception_training_goes_on_from_the_checkpoint_before_it(agent, jit):
     """As an agent does that knows of nothing but the checkpoint."""
     trained = agent(q_model_fn(), jit=jit, save_checkpoints_timesteps=10)
@@ -562,7 +562,7 @@ def test_an_overflow_of_the_loss_leaves_the_last_good_checkpoint_loadable(agent)
 
 @pytest.mark.parametrize(
     ("loss", "reward"),
-    [(MeanSquaredErrorConfig(), 8e18), (HuberLossConfig(), 3e38)],
+    [pytest.param(MeanSquaredErrorConfig(), 8e18, marks=pytest.mark.slow), (HuberLossConfig(), 3e38)],
     ids=["mean_squared_error", "huber"],
 )
 def test_weights_that_are_no_numbers_are_never_checkpointed(agent, loss, reward):

@@ -14,6 +14,11 @@ SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))]
 NUM_ENVS = 8
 
 
+def kinds(slow: tuple[str, ...]):
+    """Runs a test with each kind of model, with those of `slow` as a slow test."""
+    return pytest.mark.parametrize("kind", [pytest.param(k, marks=pytest.mark.slow) if k in slow else k for k in KINDS])
+
+
 def learner(model_dir, kind: str, num_states: int, num_actions: int, seed: int, **arguments):
     """An agent that learns fast."""
     settings = {
@@ -34,7 +39,7 @@ def learn(agent, env: GymEnvironment, updates: int):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("kind", KINDS)
+@kinds(slow=("dqn", "c51"))
 def test_the_bandit_is_solved(tmp_path, kind, seed):
     agent = learner(tmp_path, kind, 3, 3, seed)
     learn(agent, GymEnvironment("polyrl/TinyBandit-v0", NUM_ENVS), 100)
@@ -42,7 +47,7 @@ def test_the_bandit_is_solved(tmp_path, kind, seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("kind", KINDS)
+@kinds(slow=("ddqn", "c51_double"))
 def test_the_chain_is_solved(tmp_path, kind, seed):
     """The small reward at hand is passed over for the larger one three steps away."""
     agent = learner(tmp_path, kind, 4, 2, seed)
@@ -51,7 +56,7 @@ def test_the_chain_is_solved(tmp_path, kind, seed):
     assert (result["min_reward"], result["mean_ep_length"]) == (ChainEnv.OPTIMUM, ChainEnv.LENGTH)
 
 
-@pytest.mark.parametrize("kind", ["dqn", "c51_double"])
+@pytest.mark.parametrize("kind", ["dqn", pytest.param("c51_double", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("env", "value", "tolerance"),
     [

@@ -49,11 +49,11 @@ def tempting(where: str, num_envs: int = 4) -> GymEnvironment:
 # Learning. --------------------------------------------------------------------------------------------------------------
 
 RUNS = [
-    ("dqn", "info", {}),
-    ("ddqn", "observation", {}),
+    pytest.param("dqn", "info", {}, marks=SLOW),
+    pytest.param("ddqn", "observation", {}, marks=SLOW),
     ("c51", "info", {}),
     pytest.param("c51_double", "observation", {}, marks=SLOW),
-    ("dqn", "observation", {"n_step": 2}),
+    pytest.param("dqn", "observation", {"n_step": 2}, marks=SLOW),
     ("ddqn", "info", {"overlap": True}),
     pytest.param("ddqn", "info", {"prioritized": True, "jit": "on"}, marks=SLOW),
 ]
@@ -157,7 +157,8 @@ def run(path, jit, timesteps, memory=None, kind="ddqn", env=None, **config):
     return agent, calm.actions
 
 
-@pytest.mark.parametrize(("jit", "kind"), [("off", "ddqn"), pytest.param("on", "c51_double", marks=SLOW)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("jit", "kind"), [("off", "ddqn"), ("on", "c51_double")])
 def test_a_run_resumed_between_episodes_is_the_run_that_was_not_interrupted(tmp_path, jit, kind):
     """With another goal and masks, in a prioritized memory of windows: bit for bit. The third episode begins at step 16."""
     whole, actions = run(tmp_path / "whole", jit, 48, kind=kind)
@@ -171,8 +172,9 @@ def test_a_run_resumed_between_episodes_is_the_run_that_was_not_interrupted(tmp_
             np.testing.assert_array_equal(one, other, err_msg=one.name)
 
 
-@pytest.mark.parametrize("kind", ["ddqn", pytest.param("c51", marks=SLOW)])
-@pytest.mark.parametrize("overlap", [False, pytest.param(True, marks=SLOW)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["ddqn", "c51"])
+@pytest.mark.parametrize("overlap", [False, True])
 def test_a_run_with_xla_is_the_run_without(tmp_path, kind, overlap):
     (fast, seen), (plain, expected) = (
         run(tmp_path / jit, jit, 120, UniformReplay(100, 8), kind, overlap=overlap) for jit in ("on", "off")
@@ -218,7 +220,8 @@ def test_a_run_with_masks_does_not_go_on_without(tmp_path):
         agent_of(tmp_path, tempted("dqn")).train(vector(*(Unmasked(TemptingEnv("info")) for _ in range(4))), timesteps=8)
 
 
-@pytest.mark.parametrize("n_step", [3, pytest.param(1, marks=SLOW)])
+@pytest.mark.slow
+@pytest.mark.parametrize("n_step", [3, 1])
 def test_frames_are_stored_once_and_masks_with_them(tmp_path, n_step):
     """Illegal actions are errors of the environment; the memory's own tests look at its rows."""
 

@@ -49,7 +49,7 @@ class ThreadEnv(gymnasium.Env):
         return np.zeros(3, np.float32), 0.0, False, False, {}
 
 
-@pytest.mark.parametrize("jit", ["off", "on"])
+@pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
 def test_the_same_seed_gives_the_same_run(tmp_path, jit):
     runs = []
     for name in "ab":
@@ -60,6 +60,7 @@ def test_the_same_seed_gives_the_same_run(tmp_path, jit):
     assert_equal(rows(runs[0]), rows(runs[1]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [{"timesteps": 30}, {"steps": 13}, {"episodes": 9}])
 def test_nothing_is_left_out_at_the_end(tmp_path, budget):
     """The checkpoint holds the last step and its update, though a loop learns one step later."""

@@ -127,7 +127,10 @@ def test_the_first_actions_are_those_of_the_pretrained_network(agent):
     assert row["action"][0] == CorridorEnv.right(0)
 
 
-@pytest.mark.parametrize(("kind", "memory"), [("dqn", "uniform"), ("ddqn", "prioritized"), ("c51", "uniform")])
+@pytest.mark.parametrize(
+    ("kind", "memory"),
+    [("ddqn", "prioritized"), *(pytest.param(kind, "uniform", marks=pytest.mark.slow) for kind in ("dqn", "c51"))],
+)
 def test_one_demonstration_teaches_what_chance_does_not_find(agent, kind, memory):
     """With it every model goes the whole way; without, none has seen a reward."""
     trained = agent(kind, memory)
@@ -148,7 +151,8 @@ def test_without_pretraining_demonstrations_are_mixed_in(agent):
     assert trained.evaluate("polyrl/TinyCorridor-v0", 5)["mean_reward"] == 1.0
 
 
-@pytest.mark.parametrize(("memory", "jit"), [pytest.param("uniform", "on", marks=pytest.mark.slow), ("prioritized", "off")])
+@pytest.mark.slow
+@pytest.mark.parametrize(("memory", "jit"), [("uniform", "on"), ("prioritized", "off")])
 def test_environments_in_the_graph_are_started_after_it(tmp_path, memory, jit):
     rng = np.random.default_rng(0)
     episode = DemoEpisode(rng.normal(size=[9, 4]), rng.integers(0, 2, 8), np.ones(8), True, False)
@@ -201,6 +205,7 @@ def test_a_run_interrupted_in_pretraining_is_the_run_that_was_not(agent, kind, m
     assert_equal(rows(resumed), rows(straight))
 
 
+@pytest.mark.slow
 def test_a_budget_of_updates_may_end_in_pretraining_and_be_resumed_there(agent):
     straight = agent(run="straight")
     train(straight, 150, timesteps=5)
@@ -219,6 +224,7 @@ def test_it_is_not_done_again(agent):
     assert counters(resumed)[:2] == (112, 20)
 
 
+@pytest.mark.slow
 def test_other_demonstrations_than_those_trained_on_are_refused(agent):
     train(agent(), 20, timesteps=10)
     with pytest.raises(CheckpointMismatchError, match="memory differs"):

@@ -329,7 +329,7 @@ def run_with(agent, directory: Path, seed: int, jit: str):
     return trained, look
 
 
-@pytest.mark.parametrize("jit", ["off", "on"])
+@pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
 def test_the_same_seed_gives_the_same_run_bit_for_bit(agent, tmp_path, jit):
     """F7: of all random streams one alone was seeded."""
     (first, a), (second, b) = (run_with(agent, tmp_path / name, 5, jit) for name in "ab")
@@ -339,6 +339,7 @@ def test_the_same_seed_gives_the_same_run_bit_for_bit(agent, tmp_path, jit):
     assert differ(weights(first), a.weights)
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_weights_environments_and_actions(agent, tmp_path):
     (first, a), (second, b) = (run_with(agent, tmp_path / str(seed), seed, "off") for seed in (5, 6))
     assert differ(a.weights, b.weights)  # Those at the begin.

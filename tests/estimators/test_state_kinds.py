@@ -72,7 +72,7 @@ def test_numbers_of_states_are_counted_from_zero_also_the_last_of_an_episode(kin
         opened.close()
 
 
-@pytest.mark.parametrize("jit", ["off", "on"])
+@pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
 def test_a_table_learns_the_values_of_a_chain_of_numbered_states(tmp_path, jit):
     """By hand: going on is worth 0.9^(rooms left), which beats 0.3 everywhere."""
     agent = make_agent(chain_model_fn, model_dir=tmp_path, size=2_000, batch_size=32, jit=jit)
@@ -168,7 +168,7 @@ class Pictures(gymnasium.Env):
         return self.np_random.integers(0, 256, (6, 6, 3), dtype=np.uint8), 1.0, self._t == 5, False, {}
 
 
-@pytest.mark.parametrize("jit", ["off", "on"])
+@pytest.mark.parametrize("jit", [pytest.param("off", marks=pytest.mark.slow), "on"])
 def test_images_stay_bytes_in_the_memory_and_in_what_the_model_gets(tmp_path, jit):
     """F3."""
     seen = []

@@ -130,7 +130,7 @@ def test_regularisation_is_in_the_loss_and_in_the_gradient_once(jit):
 
 
 @JIT
-@pytest.mark.parametrize("period", [1, PERIOD])
+@pytest.mark.parametrize("period", [1, pytest.param(PERIOD, marks=pytest.mark.slow)])
 def test_soft_updates_in_compiled_calls_are_those_by_hand(jit, period):
     """Two networks that differ; the online one stands still, so that the gap shrinks by 1 - tau at each due update."""
 

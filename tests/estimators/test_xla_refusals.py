@@ -89,7 +89,7 @@ class Seen(Hook):
 
 
 @pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("num_envs", [1, 3])
+@pytest.mark.parametrize("num_envs", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_actions_of_any_integer_type_reach_the_environments_as_they_are(agent, jit, num_envs, tmp_path):
     def wide_model_fn(features, labels, mode):
         spec = q_model_fn()(features, labels, mode)
@@ -128,9 +128,20 @@ class Breaking(CartPole):
         return tf.where(late, self.value, values)
 
 
-@pytest.mark.parametrize("what", ["observation", "reward"])
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-@pytest.mark.parametrize("jit", ["off", "on"])
+NAN, INF = float("nan"), float("inf")
+BREAKING = [
+    ("on", NAN, "observation"),
+    ("off", INF, "reward"),
+    pytest.param("on", NAN, "reward", marks=pytest.mark.slow),
+    pytest.param("on", INF, "observation", marks=pytest.mark.slow),
+    pytest.param("on", INF, "reward", marks=pytest.mark.slow),
+    pytest.param("off", NAN, "observation", marks=pytest.mark.slow),
+    pytest.param("off", NAN, "reward", marks=pytest.mark.slow),
+    pytest.param("off", INF, "observation", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("jit", "value", "what"), BREAKING)
 def test_what_is_not_finite_in_an_environment_in_the_graph_ends_the_run(agent, what, value, jit):
     env = Breaking(2)
     env.what, env.value = what, value

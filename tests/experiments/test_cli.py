@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import subprocess
@@ -47,10 +48,14 @@ def state_of(model_dir: Path) -> dict:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A short training run of each of two scripts, side by side: the directory and what was written to the console."""
+    """One short training run of a script, by its name: the directory and what was written to the console."""
     root = tmp_path_factory.mktemp("runs")
-    processes = {script: start(script, *TINY, f"--model_dir={root / script}") for script in ("dqn", "ddqn")}
-    return {script: (root / script, finish(process)) for script, process in processes.items()}
+
+    @functools.cache
+    def run(script: str) -> tuple[Path, str]:
+        return root / script, finish(start(script, *TINY, f"--model_dir={root / script}"))
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +93,9 @@ def test_every_hyper_parameter_is_a_flag_and_every_flag_of_a_model_a_hyper_param
 # The scripts. -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("script", ["dqn", "ddqn"])
+@pytest.mark.parametrize("script", ["dqn", pytest.param("ddqn", marks=pytest.mark.slow)])
 def test_a_script_trains_to_its_budget_and_evaluates(runs, script):
-    model_dir, output = runs[script]
+    model_dir, output = runs(script)
     state = state_of(model_dir)
     assert state["global_timestep"] == 300
     assert state["global_step"] == 300 // 8 - 128 // 8
@@ -110,7 +115,7 @@ def test_what_is_no_flag_is_refused(tmp_path):
 
 @pytest.mark.slow
 def test_the_same_command_again_trains_no_further(runs):
-    model_dir, _ = runs["dqn"]
+    model_dir, _ = runs("dqn")
     before = sorted((model_dir / "checkpoints").iterdir())
     output = finish(start("dqn", *TINY, f"--model_dir={model_dir}", "--mode=train"))
     assert sorted((model_dir / "checkpoints").iterdir()) == before
@@ -151,7 +156,7 @@ def test_c51_goes_through_training_evaluation_and_inference(tmp_path):
 
 def test_mistakes_are_told_in_one_message_each(runs, tmp_path):
     """Side by side: each costs the start of a process."""
-    model_dir, _ = runs["dqn"]
+    model_dir, _ = runs("dqn")
     empty = tmp_path / "empty"
     processes = {
         "untrained": start("dqn", "--mode=eval", f"--model_dir={empty}"),

@@ -12,6 +12,8 @@ from polyrl.demos import load
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = str(ROOT / "experiments" / "cartpole_dqn.py")
 RECORD = [str(ROOT / "scripts" / "record_demos.py"), SCRIPT]
@@ -55,7 +57,6 @@ def test_a_recording_is_not_overwritten(recorded):
     assert (root / "demos.npz").read_bytes() == before
 
 
-@pytest.mark.slow
 def test_a_run_pretrains_on_them_and_says_so(recorded):
     root, _, _ = recorded
     flags = [f"--demos={root / 'demos.npz'}", "--pretrain_updates=20", "--demo_share=0.5", "--expert_margin=0.4"]
@@ -90,7 +91,6 @@ def test_what_cannot_be_recorded_is_refused(arguments, words, tmp_path, monkeypa
     assert not list(tmp_path.glob("*.npz"))
 
 
-@pytest.mark.slow
 def test_a_recorded_minari_dataset_can_be_trained_on(recorded, monkeypatch):
     pytest.importorskip("minari")
     root, _, flags = recorded

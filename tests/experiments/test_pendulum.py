@@ -34,7 +34,8 @@ def run(*flags: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("noise", ["ornstein_uhlenbeck", pytest.param("gaussian", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", ["ornstein_uhlenbeck", "gaussian"])
 def test_the_script_trains_evaluates_and_acts(tmp_path, noise):
     """Torques as lists of one number within the range; the noise is a hyper-parameter that the directory keeps."""
     where = f"--model_dir={tmp_path / 'run'}"

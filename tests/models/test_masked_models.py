@@ -132,6 +132,11 @@ def test_masks_of_all_actions_change_nothing(kind, differing, batch):
     np.testing.assert_array_equal(full.loss, plain.loss)
 
 
+@pytest.mark.parametrize(
+    "kind",
+    ["ddqn", "c51_double", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("dqn", "c51"))],
+    indirect=True,
+)
 def test_an_update_is_the_same_however_it_is_compiled(kind, masked, networks_of, compilations):
     from polyrl.models import Scope
 

@@ -815,7 +815,7 @@ def test_a_metric_of_an_unknown_value_lists_those_there_are(dqn, batch):
 # Compiled and not -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["dqn", "ddqn", "c51_double"], indirect=True)
+@pytest.mark.parametrize("kind", ["dqn", pytest.param("ddqn", marks=pytest.mark.slow), "c51_double"], indirect=True)
 def test_twenty_updates_are_the_same_eager_traced_and_compiled(kind, batch, networks_of, compilations):
     results = {}
     for name, compiled in compilations.items():

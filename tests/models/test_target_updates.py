@@ -37,7 +37,18 @@ def mixed(old, new, tau):
     ]
 
 
-@pytest.mark.parametrize(("tau", "period"), [(0.3, 1), (0.01, 3), (1.0, 3)])
+MIXTURES = [(0.3, 1), (0.01, 3), (1.0, 3)]
+
+
+@pytest.mark.parametrize(
+    ("compiled", "tau", "period"),
+    [
+        *((how, *mixture) for how in ("eager", "function") for mixture in MIXTURES),
+        ("xla", 0.3, 1),
+        *(pytest.param("xla", *mixture, marks=pytest.mark.slow) for mixture in MIXTURES[1:]),
+    ],
+    indirect=["compiled"],
+)
 def test_each_due_update_mixes_all_variables_of_two_networks_that_differ(dqn, scope, batch, networks, compiled, tau, period):
     model = dqn("train", scope, graph_fn=torso, target_update_frequency=period, target_update_tau=tau)
     update = compiled(lambda features, labels: model(features, labels).train_op())

@@ -209,7 +209,7 @@ def iteration(memory: Replay, row: dict[str, tf.Tensor], number: tf.Tensor) -> d
     return {name: batch[name] for name in ("state", "action", "next_state")}
 
 
-@pytest.mark.parametrize("kind", MEMORIES)
+@pytest.mark.parametrize("kind", [pytest.param("uniform", marks=pytest.mark.slow), "prioritized"])
 def test_eager_traced_compiled_and_carried_loops_do_the_same(kind):
     def memory_of(world: FrameWorld) -> Replay:
         options = {"alpha": 1.0, "epsilon": 2.0**-10} if kind == "prioritized" else {}

@@ -188,8 +188,15 @@ def frame_demos(change: int = 0) -> Demonstrations:
     return Demonstrations(episodes)
 
 
-@pytest.mark.parametrize("n", [1, 2])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "n"),
+    [
+        ("uniform", 1),
+        ("prioritized", 2),
+        pytest.param("uniform", 2, marks=pytest.mark.slow),
+        pytest.param("prioritized", 1, marks=pytest.mark.slow),
+    ],
+)
 def test_stacks_of_frames_come_back_bit_for_bit(kind, n):
     memory = KINDS[kind](40, 9, n_step=n, frame_stack=STACK, demonstrations=frame_demos())
     memory.build(frame_specs(), 1)

@@ -19,8 +19,17 @@ def built(world: World, size: int, n: int, batch_size: int = 24) -> UniformRepla
     return memory
 
 
-@pytest.mark.parametrize("how", COMPILATIONS)
-@pytest.mark.parametrize(("num_envs", "size", "n"), [(1, 37, 3), (3, 48, 2), (3, 50, 5), (4, 64, 4), (2, 33, 1), (5, 32, 6)])
+RINGS = [(3, 48, 2), (1, 37, 3), (3, 50, 5), (4, 64, 4), (2, 33, 1), (5, 32, 6)]
+
+
+@pytest.mark.parametrize(
+    ("num_envs", "size", "n", "how"),
+    [
+        *((*ring, how) for how in ("eager", "function") for ring in RINGS),
+        (*RINGS[0], "xla"),
+        *(pytest.param(*ring, "xla", marks=pytest.mark.slow) for ring in RINGS[1:]),
+    ],
+)
 def test_windows_are_what_a_naive_loop_finds(how, num_envs, size, n):
     """The ring wraps several times; its size is a multiple of the environments' number, and not."""
     world, seen = World(seed=n, num_envs=num_envs), set()

@@ -47,10 +47,19 @@ class MaskedWorld(World):
         return {**row, **self.parts(env, time, step), **{f"next_{key}": value for key, value in following.items()}}
 
 
+WINDOWS = [(4, 3), (1, None), (4, None), (1, 3)]
+"""Steps and frames."""
+
+
 @pytest.mark.parametrize(
-    ("memory_class", "how"), [*((UniformReplay, how) for how in COMPILATIONS), (PrioritizedReplay, "function")]
+    ("n", "frames", "memory_class", "how"),
+    [
+        *((*window, UniformReplay, how) for how in ("eager", "function") for window in WINDOWS),
+        *((*window, PrioritizedReplay, "function") for window in WINDOWS),
+        (*WINDOWS[0], UniformReplay, "xla"),
+        *(pytest.param(*window, UniformReplay, "xla", marks=pytest.mark.slow) for window in WINDOWS[1:]),
+    ],
 )
-@pytest.mark.parametrize(("n", "frames"), [(1, None), (4, None), (1, 3), (4, 3)])
 def test_masks_are_those_of_the_state_and_of_the_one_bootstrapped_from(memory_class, how, n, frames):
     """In a window of several steps that is the state after the last one that counts, not the next one."""
     world = MaskedWorld(n, 2, 0.15, frames=frames)

@@ -79,7 +79,12 @@ def same(given, asked) -> bool:
 # Seeds. -----------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("env_id", ENVIRONMENTS)
+LONG = ("CartPole-v1", "MountainCar-v0", "Pendulum-v1")
+
+
+@pytest.mark.parametrize(
+    "env_id", [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in ENVIRONMENTS]
+)
 def test_the_same_seed_gives_the_same_episodes(env_id):
     vectors = [compiled_environment(env_id, 3).open() for _ in range(2)]
     one, other = (drive(vector, 5, 12) for vector in vectors)
