@@ -24,9 +24,8 @@ def experiment_fn(output_dir: str) -> RLExperiment:
     """The agent and what it is trained on."""
     params = cli.read_hyper_parameters(output_dir, *atari.HYPER_PARAMETERS)
     env, eval_env = atari.environments(params)
-    memory = cli.memory(params, atari.FRAME_STACK)
     game_model_fn = functools.partial(model_fn, num_actions=env.num_actions)
-    agent = Agent(game_model_fn, memory, output_dir, cli.run_config(params), params)
+    agent = Agent(game_model_fn, atari.memory(params), output_dir, cli.run_config(params), params)
     return cli.rl_experiment(agent, env, eval_env)
 
 
