@@ -318,6 +318,12 @@ def test_no_gradient_flows_into_the_target_side(output) -> None:
     assert (into_logits is None) == (output == "target")
 
 
+def test_no_gradient_flows_through_a_projection() -> None:
+    positions, probabilities = tf.constant([[0.25, -0.5]]), tf.constant([[0.5, 0.5]])
+    atoms = ops.support(-1.0, 1.0, 3)
+    assert gradients(lambda *given: ops.project_distribution(*given, atoms), positions, probabilities) == [None, None]
+
+
 @pytest.mark.parametrize("output", ["loss", "target"])
 def test_no_gradient_flows_into_the_next_logits_that_choose_the_action_themselves(output) -> None:
     data = transitions(seed=1, num_atoms=5)
