@@ -84,12 +84,12 @@ def environments(params: dict[str, Any]) -> tuple[AtariEnvironment, AtariEnviron
 
 
 def memory(params: dict[str, Any]) -> Replay:
-    """The replay memory that the hyper-parameters describe, which stores each frame once, and lean (`save_memory`)."""
-    save_memory()
+    """The replay memory that the hyper-parameters describe, which stores each frame once, by the system's allocator."""
+    use_system_allocator()
     return cli.memory(params, FRAME_STACK)
 
 
-def save_memory() -> None:
+def use_system_allocator() -> None:
     """Has TensorFlow take its memory from the system; to be called before anything is computed.
 
     With oneDNN it has an allocator of its own, whose books take 8 bytes for each 256 of the next power of two: for a replay

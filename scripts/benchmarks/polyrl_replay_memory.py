@@ -108,7 +108,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=FRAMES, help="what the memory keeps")
     parser.add_argument("--jit", default="auto", help="as in RunConfig")
     arguments = parser.parse_args()
-    atari.save_memory()  # As the Atari scripts do.
+    atari.use_system_allocator()  # As the Atari scripts do.
     check_frames(arguments)
     setting = dataclasses.replace(
         settings.SETTINGS["pong"], memory_size=arguments.frames, first_update=arguments.frames, update_frequency=NUM_ENVS

@@ -157,8 +157,7 @@ def run(path, jit, timesteps, memory=None, kind="ddqn", env=None, **config):
     return agent, calm.actions
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("jit", "kind"), [("off", "ddqn"), ("on", "c51_double")])
+@pytest.mark.parametrize(("jit", "kind"), [("off", "ddqn"), pytest.param("on", "c51_double", marks=SLOW)])
 def test_a_run_resumed_between_episodes_is_the_run_that_was_not_interrupted(tmp_path, jit, kind):
     """With another goal and masks, in a prioritized memory of windows: bit for bit. The third episode begins at step 16."""
     whole, actions = run(tmp_path / "whole", jit, 48, kind=kind)
