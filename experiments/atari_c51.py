@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
+import functools
 from typing import Any
 
+from absl import flags
 from polyrl.estimators import Agent, EstimatorSpec
 from polyrl.experiments import RLExperiment, atari, cli, run_experiment
 from polyrl.models import CategoricalDQNModel
 from polyrl.networks import nature_cnn
-
-from absl import flags
 
 flags.DEFINE_integer("num_atoms", 51, "Atoms of the return distribution.", lower_bound=2)
 flags.DEFINE_float("min_q_value", -10.0, "The lowest atom, a discounted return of clipped rewards.")

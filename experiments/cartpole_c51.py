@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from absl import flags
 from polyrl.estimators import Agent, EstimatorSpec
 from polyrl.experiments import RLExperiment, cli, run_experiment
 from polyrl.models import CategoricalDQNModel
-
 import tensorflow as tf
 import tf_keras
-from absl import flags
 
 flags.DEFINE_integer("num_atoms", 51, "Atoms of the return distribution.", lower_bound=2)
 flags.DEFINE_float("min_q_value", 0.0, "The lowest atom, a discounted return.")

@@ -8,7 +8,6 @@ from typing import Any
 from polyrl.estimators import Agent, EstimatorSpec
 from polyrl.experiments import RLExperiment, cli, run_experiment
 from polyrl.models import DQNModel
-
 import tensorflow as tf
 import tf_keras
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from absl import flags
 from polyrl.envs import num_states_and_actions
 from polyrl.estimators import Agent, EstimatorSpec
 from polyrl.experiments import RLExperiment, cli, run_experiment
 from polyrl.models import DQNModel
 from polyrl.networks import embedding_mlp
-
-from absl import flags
 
 flags.DEFINE_bool("slippery", True, "Let the ice take the walker aside in two of three steps.")
 # No policy comes to the goal in more than 0.744 of the episodes on slippery ice, within the 100 steps that they have.

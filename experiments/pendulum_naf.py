@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from absl import flags
 from polyrl.configs import (
     ExplorationConfig,
     MeanSquaredErrorConfig,
@@ -14,10 +15,8 @@ from polyrl.configs import (
 from polyrl.estimators import Agent, EstimatorSpec
 from polyrl.experiments import RLExperiment, cli, run_experiment
 from polyrl.models import NAFModel
-
 import tensorflow as tf
 import tf_keras
-from absl import flags
 
 flags.DEFINE_enum(
     "noise",

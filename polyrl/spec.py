@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from polyrl.modes import Modes
-
 import tensorflow as tf
 import tf_keras
+
+from polyrl.modes import Modes
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,19 +8,18 @@ in the environment that it trains on, with the actions that its evaluation takes
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Sequence
+import importlib.util
 from pathlib import Path
+import sys
 from typing import Any
 
+from absl import flags
 from polyrl.demos import Demonstrations, save_minari, save_npz
 from polyrl.demos.minari_dataset import check_new_minari
 from polyrl.demos.npz import check_new
 from polyrl.envs import GymEnvironment, open_env
 from polyrl.experiments import RLExperiment, cli
-
-from absl import flags
 
 flags.DEFINE_integer("episodes", 20, "Episodes to record.", lower_bound=1)
 flags.DEFINE_string("minari_id", None, "Id of the Minari dataset to make, as cartpole/expert-v0.")

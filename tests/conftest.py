@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from polyrl.estimators import Agent
-
 import pytest
 from tiny_agents import make_agent
+
+from polyrl.estimators import Agent
 
 
 @pytest.fixture

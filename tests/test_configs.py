@@ -6,13 +6,13 @@ import dataclasses
 import json
 import math
 
-from polyrl import configs
-from polyrl.configs import Config, DecayExplorationConfig
-
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+
+from polyrl import configs
+from polyrl.configs import Config, DecayExplorationConfig
 
 # One of each, no field at its default where that could hide that the field is lost.
 EXAMPLES = [

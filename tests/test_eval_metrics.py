@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import inspect
 
-from polyrl.configs import MetricConfig
-from polyrl.configs.metrics import RESULTS
-from polyrl.envs.driver import EnvDriver
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -15,6 +11,10 @@ import tf_keras
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_agents import make_agent, q_model_fn
 from tiny_envs import ScheduleEnv, vector
+
+from polyrl.configs import MetricConfig
+from polyrl.configs.metrics import RESULTS
+from polyrl.envs.driver import EnvDriver
 
 EPSILON = 1e-7
 

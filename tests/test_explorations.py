@@ -5,6 +5,10 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import numpy as np
+import pytest
+import tensorflow as tf
+
 from polyrl import configs, explorations, ops
 from polyrl.configs import (
     BoltzmannExplorationConfig,
@@ -20,10 +24,6 @@ from polyrl.explorations import explorer
 from polyrl.models import DQNModel, NAFModel, Scope
 from polyrl.networks import mlp
 from polyrl.policies import StepType
-
-import numpy as np
-import pytest
-import tensorflow as tf
 
 LOW, HIGH = np.array([-2.0, 0.0], np.float32), np.array([2.0, 10.0], np.float32)
 ROWS, K = 2_000, 2

@@ -6,13 +6,13 @@ import math
 import operator
 from collections import namedtuple
 
-from polyrl import functional
-from polyrl.functional import Functional, NotFunctionalError, StandIn
-
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+
+from polyrl import functional
+from polyrl.functional import Functional, NotFunctionalError, StandIn
 
 JIT = pytest.mark.parametrize("jit", [False, True], ids=["function", "xla"])
 

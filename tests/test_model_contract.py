@@ -8,13 +8,13 @@ import inspect
 import re
 from pathlib import Path
 
-from polyrl.configs import AdamConfig, HuberLossConfig
-from polyrl.models import BaseQModel, CategoricalDQNModel, DDQNModel, DQNModel, NAFModel, QModelSpec
-from polyrl.networks import mlp
-
 import numpy as np
 import pytest
 import tensorflow as tf
+
+from polyrl.configs import AdamConfig, HuberLossConfig
+from polyrl.models import BaseQModel, CategoricalDQNModel, DDQNModel, DQNModel, NAFModel, QModelSpec
+from polyrl.networks import mlp
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "models.md").read_text()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from polyrl import policies
-from polyrl.policies import BoundedTensorSpec, CategoricalQPolicy, PolicyStep, QPolicy, StepType, TimeStep
-
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
+
+from polyrl import policies
+from polyrl.policies import BoundedTensorSpec, CategoricalQPolicy, PolicyStep, QPolicy, StepType, TimeStep
 
 NUM_ACTIONS, NUM_ATOMS, FEATURES = 3, 5, 4
 LOW, HIGH = -2.0, 3.0

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import itertools
 
-from polyrl.spec import EstimatorSpec
-
 import pytest
 import tensorflow as tf
 import tf_keras
+
+from polyrl.spec import EstimatorSpec
 
 LOSS = tf.constant(1.0)
 PREDICTIONS = {"results": tf.constant([0, 1])}

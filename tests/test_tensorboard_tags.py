@@ -5,6 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import gymnasium
+import numpy as np
+import pytest
+import tf_keras
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
 from polyrl.configs import MetricConfig
 from polyrl.demos import DemoEpisode, Demonstrations
 from polyrl.envs import GymEnvironment
@@ -13,12 +19,6 @@ from polyrl.models import CategoricalDQNModel, DQNModel
 from polyrl.networks import mlp
 from polyrl.replay import UniformReplay
 from polyrl.summaries import SummaryOptions
-
-import gymnasium
-import numpy as np
-import pytest
-import tf_keras
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "tensorboard.md"
 METRIC = "mean_absolute_td"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import tensorflow as tf
+
 from polyrl.estimators import Agent, EstimatorSpec, RunConfig
 from polyrl.models import BaseQModel, CategoricalDQNModel, DDQNModel, DQNModel, QNetwork
 from polyrl.models.scope import current_scope
 from polyrl.networks import mlp
 from polyrl.replay import UniformReplay
-
-import numpy as np
-import tensorflow as tf
 
 ATOMS = {"num_atoms": 11, "min_q_value": 0.0, "max_q_value": 2.0}
 KINDS: dict[str, tuple[type[BaseQModel], dict[str, Any]]] = {

@@ -11,11 +11,11 @@ import math
 from collections.abc import Callable
 from typing import ClassVar
 
-from polyrl.configs.base import Config
-from polyrl.validation import check_float, check_increasing, check_int
-
 import tensorflow as tf
 import tf_keras
+
+from polyrl.configs.base import Config
+from polyrl.validation import check_float, check_increasing, check_int
 
 schedules = tf_keras.optimizers.schedules
 

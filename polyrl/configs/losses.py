@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Callable
 from typing import ClassVar
 
-from polyrl.configs.base import Config
-from polyrl.validation import check_float
-
 import tensorflow as tf
 import tf_keras
+
+from polyrl.configs.base import Config
+from polyrl.validation import check_float
 
 LossFn = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 """`loss_fn(target, prediction)`: two tensors `[B]` in, the loss of each element `[B]` out."""

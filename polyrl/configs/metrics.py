@@ -7,11 +7,11 @@ import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from polyrl.configs.base import Config
-from polyrl.validation import suggestion
-
 import tensorflow as tf
 import tf_keras
+
+from polyrl.configs.base import Config
+from polyrl.validation import suggestion
 
 RESULTS = ("mean_reward", "std_reward", "min_reward", "max_reward", "mean_ep_length", "loss")
 """What `Agent.evaluate` reports of itself, besides the counters `global_...`."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, ClassVar
 
+import tf_keras
+
 from polyrl.configs.base import Config
 from polyrl.validation import check_float, check_increasing, check_int
-
-import tf_keras
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from polyrl.demos.demonstrations import DemoEpisode, Demonstrations
-from polyrl.envs.backends import import_package
-
 import numpy as np
 from gymnasium.spaces import Discrete, Space
+
+from polyrl.demos.demonstrations import DemoEpisode, Demonstrations
+from polyrl.envs.backends import import_package
 
 _OTHERWISE = "an .npz file"
 

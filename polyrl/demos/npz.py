@@ -8,9 +8,9 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from polyrl.demos.demonstrations import DemoEpisode, Demonstrations
-
 import numpy as np
+
+from polyrl.demos.demonstrations import DemoEpisode, Demonstrations
 
 COLUMNS = ("lengths", "observations", "actions", "rewards", "terminated", "truncated")
 

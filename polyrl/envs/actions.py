@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from polyrl.policies.specs import BoundedTensorSpec
-
 import gymnasium
 import numpy as np
 import tensorflow as tf
 from gymnasium.spaces import Box, Discrete
+
+from polyrl.policies.specs import BoundedTensorSpec
 
 
 def action_spec(space: gymnasium.Space) -> BoundedTensorSpec:

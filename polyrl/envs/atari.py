@@ -5,17 +5,17 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from polyrl.envs.backends import UNLIMITED, EnvpoolPool, import_package
-from polyrl.envs.environment import Environment
-from polyrl.envs.frame_stack import FrameStack
-from polyrl.envs.same_step import SameStepVectorEnv, Stepped
-from polyrl.validation import check_float, check_int, suggestion
-
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 from gymnasium.wrappers import AtariPreprocessing, TimeLimit
+
+from polyrl.envs.backends import UNLIMITED, EnvpoolPool, import_package
+from polyrl.envs.environment import Environment
+from polyrl.envs.frame_stack import FrameStack
+from polyrl.envs.same_step import SameStepVectorEnv, Stepped
+from polyrl.validation import check_float, check_int, suggestion
 
 BACKENDS = ("gymnasium", "ale", "envpool")
 SCREEN = (84, 84)

@@ -8,12 +8,12 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+from gymnasium.vector import VectorEnv
+
 from polyrl.envs.environment import Environment
 from polyrl.envs.same_step import SameStepVectorEnv, Stepped
 from polyrl.validation import check_int, suggestion
-
-import numpy as np
-from gymnasium.vector import VectorEnv
 
 UNLIMITED = 2**30
 """Steps or frames that no episode has: the limit is kept by `SameStepVectorEnv`."""

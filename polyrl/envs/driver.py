@@ -7,13 +7,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from polyrl.envs.actions import action_spec
-from polyrl.envs.observations import MASK, as_features, kept_dtype, legal_actions, next_labels
-from polyrl.errors import NonFiniteError
-
 import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete
 from gymnasium.vector import VectorEnv
+
+from polyrl.envs.actions import action_spec
+from polyrl.envs.observations import MASK, as_features, kept_dtype, legal_actions, next_labels
+from polyrl.errors import NonFiniteError
 
 
 class Transitions(NamedTuple):

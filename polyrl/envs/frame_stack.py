@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from polyrl.validation import check_int
-
 import numpy as np
 from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
+
+from polyrl.validation import check_int
 
 
 class FrameStack(VectorWrapper):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import gymnasium
+from gymnasium.vector import AutoresetMode, VectorEnv
+
 from polyrl.envs.actions import action_spec
 from polyrl.envs.environment import Environment
 from polyrl.envs.lockstep import LockstepVectorEnv
 from polyrl.envs.observations import check_observation_space
 from polyrl.validation import check_int, suggestion
-
-import gymnasium
-from gymnasium.vector import AutoresetMode, VectorEnv
 
 EnvLike = Environment | gymnasium.Env | VectorEnv | str
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from polyrl.envs.gym import EnvLike, open_env
-
 from gymnasium.spaces import Dict, Discrete
+
+from polyrl.envs.gym import EnvLike, open_env
 
 
 def num_states_and_actions(env: EnvLike) -> tuple[Any, int]:

@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import ml_collections
+import tensorflow as tf
+
 from polyrl.demos import Demonstrations
 from polyrl.envs import EnvDriver, open_env
 from polyrl.envs.compiled import CompiledEnvironment
@@ -34,9 +37,6 @@ from polyrl.replay import Replay
 from polyrl.spec import EstimatorSpec
 from polyrl.summaries import write_evaluation
 from polyrl.validation import check_int
-
-import ml_collections
-import tensorflow as tf
 
 logger = logging.getLogger("polyrl")
 

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import tensorflow as tf
+
 from polyrl.estimators.layout import Layout
 from polyrl.functional import Functional, NotFunctionalError
-
-import tensorflow as tf
 
 logger = logging.getLogger("polyrl")
 

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from polyrl.errors import CheckpointMismatchError, NonFiniteError, NotTrainedError
-from polyrl.models.q_network import QNetwork
-from polyrl.models.scope import Scope
-
 import numpy as np
 import tensorflow as tf
 from tf_keras.optimizers import Optimizer
+
+from polyrl.errors import CheckpointMismatchError, NonFiniteError, NotTrainedError
+from polyrl.models.q_network import QNetwork
+from polyrl.models.scope import Scope
 
 _NAME = re.compile(r"^ckpt-(\d+)(?:-(\d+))?$")
 _STATE = "state.json"

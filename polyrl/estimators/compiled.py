@@ -7,6 +7,10 @@ import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
 from polyrl import functional
 from polyrl.envs import Transitions
 from polyrl.envs.observations import as_features, split_columns
@@ -17,10 +21,6 @@ from polyrl.modes import Modes
 from polyrl.policies import BoundedTensorSpec, StepType
 from polyrl.replay import Replay
 from polyrl.summaries import Summaries
-
-import numpy as np
-import tensorflow as tf
-import tf_keras
 
 T = TypeVar("T")
 

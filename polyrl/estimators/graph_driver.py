@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import tensorflow as tf
+
 from polyrl.envs import Transitions
 from polyrl.envs.actions import action_spec
 from polyrl.envs.compiled import CompiledEnvironment, check_environment
 from polyrl.envs.compiled.vector import restarted
 from polyrl.models.scope import Scope
-
-import tensorflow as tf
 
 
 class GraphDriver(tf.Module):

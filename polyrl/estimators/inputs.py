@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from polyrl.envs.observations import MASK
-
 import numpy as np
+
+from polyrl.envs.observations import MASK
 
 
 def describe_state(spec: Any) -> dict[str, Any]:

@@ -7,6 +7,9 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+import tensorflow as tf
+
 from polyrl import functional
 from polyrl.envs import EnvDriver, Episode, Transitions, open_env
 from polyrl.envs.compiled import CompiledEnvironment
@@ -16,9 +19,6 @@ from polyrl.estimators.compiled import TrainingCalls
 from polyrl.estimators.graph_driver import GraphDriver
 from polyrl.estimators.layout import Layout
 from polyrl.models.scope import Scope, stream_seed
-
-import numpy as np
-import tensorflow as tf
 
 NEVER = 2**62
 

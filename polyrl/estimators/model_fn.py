@@ -6,11 +6,11 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import tensorflow as tf
+
 from polyrl.models.scope import Scope
 from polyrl.policies import BoundedTensorSpec
 from polyrl.spec import EstimatorSpec
-
-import tensorflow as tf
 
 OPTIONAL = ("mode", "params", "config")
 

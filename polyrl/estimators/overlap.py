@@ -5,13 +5,13 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
+import tensorflow as tf
+
 from polyrl.envs import EnvDriver, Transitions
 from polyrl.estimators.compiled import TrainingCalls
 from polyrl.estimators.loops import Limits, Progress, PythonLoop, UpdateSchedule
 from polyrl.models.scope import Scope
-
-import numpy as np
-import tensorflow as tf
 
 
 class OverlappedLoop(PythonLoop):

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import polyrl
-from polyrl.errors import CheckpointMismatchError
-
 import gymnasium
 import tensorflow as tf
 import tf_keras
+
+import polyrl
+from polyrl.errors import CheckpointMismatchError
 
 _FILE = "params.json"
 

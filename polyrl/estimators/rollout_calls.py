@@ -6,15 +6,15 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import tensorflow as tf
+
 from polyrl.envs import Transitions
 from polyrl.envs.observations import as_features, split_columns
 from polyrl.estimators.compiled import XLA_ERRORS, first_line
 from polyrl.estimators.model_fn import ModelFn
 from polyrl.modes import Modes
 from polyrl.policies import BoundedTensorSpec
-
-import numpy as np
-import tensorflow as tf
 
 logger = logging.getLogger("polyrl")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+import tensorflow as tf
+
 from polyrl.demos import DemoEpisode
 from polyrl.envs import EnvDriver
 from polyrl.envs.observations import as_features
 from polyrl.estimators.rollout_calls import RolloutCalls
-
-import numpy as np
-import tensorflow as tf
 
 
 def evaluate(calls: RolloutCalls, driver: EnvDriver, episodes: int) -> dict[str, float]:

@@ -13,6 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import tensorflow as tf
+
 from polyrl.envs import Episode
 from polyrl.envs.gym import EnvLike
 from polyrl.estimators.budget import Budget
@@ -25,9 +28,6 @@ from polyrl.estimators.loops import Limits, Loop
 from polyrl.models.scope import Scope
 from polyrl.replay import Replay
 from polyrl.summaries import Summaries, write_evaluation
-
-import numpy as np
-import tensorflow as tf
 
 logger = logging.getLogger("polyrl")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from absl import flags
+
 from polyrl.configs import AdamConfig
 from polyrl.envs import AtariEnvironment
 from polyrl.envs.atari import BACKENDS
 from polyrl.experiments import cli
 from polyrl.replay import Replay
-
-from absl import flags
 
 FRAME_STACK = 4
 

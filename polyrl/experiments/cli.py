@@ -14,6 +14,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from absl import app, flags
+from absl import logging as absl_logging
+from rich.console import Console
+from rich.logging import RichHandler
+
 from polyrl.configs import AdamConfig, DecayExplorationConfig, ExplorationConfig, OptimizerConfig
 from polyrl.demos import load
 from polyrl.envs import EnvpoolEnvironment, GymEnvironment
@@ -23,11 +28,6 @@ from polyrl.estimators import Agent, RunConfig, TrainingResult
 from polyrl.estimators.params import check_same_params, read_params
 from polyrl.experiments.rl_experiment import RLExperiment
 from polyrl.replay import PrioritizedReplay, Replay, UniformReplay
-
-from absl import app, flags
-from absl import logging as absl_logging
-from rich.console import Console
-from rich.logging import RichHandler
 
 FLAGS = flags.FLAGS
 

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from polyrl.estimators import TrainingResult
-
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+
+from polyrl.estimators import TrainingResult
 
 
 def print_training(result: TrainingResult) -> None:

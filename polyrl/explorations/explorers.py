@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from polyrl import ops
-
 import tensorflow as tf
+
+from polyrl import ops
 
 
 class Explorer(tf.Module):

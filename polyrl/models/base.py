@@ -6,6 +6,9 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+import tensorflow as tf
+import tf_keras
+
 from polyrl import functional
 from polyrl.configs import AdamConfig, LossConfig, MetricConfig, OptimizerConfig
 from polyrl.models.bundle import Bundle
@@ -15,9 +18,6 @@ from polyrl.modes import Modes
 from polyrl.spec import EstimatorSpec
 from polyrl.summaries import Summaries, SummaryOptions
 from polyrl.validation import check_float
-
-import tensorflow as tf
-import tf_keras
 
 GraphFn = Callable[[str, Any], tf.Tensor]
 Nest = Any

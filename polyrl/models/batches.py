@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import tensorflow as tf
+
 from polyrl import ops
 from polyrl.models import masks
 from polyrl.policies import BoundedTensorSpec
 from polyrl.validation import check_int
-
-import tensorflow as tf
 
 LABELS = ("action", "reward", "done", "next_state")
 WINDOWED = ("reward", "done", "truncated")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from polyrl import functional
-
 import tensorflow as tf
 import tf_keras
+
+from polyrl import functional
 
 LIMIT = 16_384
 """Elements up to which a variable joins: a larger one costs more to copy than an operation of its own."""

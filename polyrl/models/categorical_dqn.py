@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import tensorflow as tf
+import tf_keras
+
 from polyrl import ops
 from polyrl.models import masks
 from polyrl.models.q_model import BaseQModel
@@ -12,9 +15,6 @@ from polyrl.models.q_network import QModelSpec
 from polyrl.policies import BasePolicy, CategoricalQPolicy
 from polyrl.summaries import Summaries, SummaryOptions
 from polyrl.validation import check_bool, check_float, check_int
-
-import tensorflow as tf
-import tf_keras
 
 
 class CategoricalDQNModel(BaseQModel):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import tensorflow as tf
+
 from polyrl import ops
 from polyrl.models.q_model import BaseQModel
 from polyrl.models.q_network import QModelSpec
-
-import tensorflow as tf
 
 
 class DQNModel(BaseQModel):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import tensorflow as tf
+
 from polyrl import ops
 from polyrl.validation import check_float
-
-import tensorflow as tf
 
 MARGIN = 0.8
 """The paper's margin, for action values of its log-scaled rewards."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
 from polyrl import ops
 from polyrl.models.q_model import BaseQModel
 from polyrl.models.q_network import QModelSpec
 from polyrl.policies import BasePolicy, BoundedTensorSpec
 from polyrl.validation import check_float
-
-import numpy as np
-import tensorflow as tf
-import tf_keras
 
 
 class NAFModel(BaseQModel):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
+import tensorflow as tf
+
 from polyrl import ops
 from polyrl.configs import (
     ConstantExplorationConfig,
@@ -26,8 +28,6 @@ from polyrl.networks import NarrowDense
 from polyrl.policies import BasePolicy, BoundedTensorSpec, QPolicy, StepType, TimeStep, time_step_spec
 from polyrl.summaries import Summaries, SummaryOptions
 from polyrl.validation import check_bool, check_float, check_int
-
-import tensorflow as tf
 
 STEP_TYPE = "step_type"
 """Of features: `StepType` int32 `[B]` of the states; exploration that has a memory asks for it."""

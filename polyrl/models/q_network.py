@@ -10,12 +10,12 @@ from collections.abc import Callable, Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
+import tensorflow as tf
+import tf_keras
+
 from polyrl.modes import Modes
 from polyrl.ops import polyak_average
 from polyrl.validation import check_float
-
-import tensorflow as tf
-import tf_keras
 
 
 class QModelSpec(NamedTuple):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+import tensorflow as tf
+
 from polyrl.models.gradients import ClippedGradients
 from polyrl.models.q_network import QModelSpec, QNetwork
 from polyrl.ops import LossOutput, mask_values
 from polyrl.summaries import Summaries, SummaryOptions
-
-import tensorflow as tf
 
 
 def q_summaries(

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import tensorflow as tf
+
 from polyrl.configs import ScheduleConfig
 from polyrl.models import masks
 from polyrl.models.base import BaseModel
 from polyrl.models.q_network import QModelSpec, QNetwork
 from polyrl.models.scope import stream_seed
 from polyrl.modes import Modes
-
-import tensorflow as tf
 
 
 class TwoNetworkModel(BaseModel):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from polyrl.validation import check_int
-
 import tensorflow as tf
 import tf_keras
+
+from polyrl.validation import check_int
 
 layers = tf_keras.layers
 

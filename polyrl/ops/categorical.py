@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import tensorflow as tf
+
 from polyrl.ops.shapes import check_shapes
 from polyrl.ops.value import LossOutput, select_action
-
-import tensorflow as tf
 
 SMALLEST_RISK_LEVEL = 1e-6
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import tensorflow as tf
+
 from polyrl.ops.masks import mask_values, nth_legal
 from polyrl.ops.shapes import check_shapes
-
-import tensorflow as tf
 
 _TINY = 1e-30
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from polyrl.ops.shapes import check_shapes
-
 import tensorflow as tf
+
+from polyrl.ops.shapes import check_shapes
 
 
 def mask_values(values: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:

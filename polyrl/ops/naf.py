@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import tensorflow as tf
+
 from polyrl.ops.exploration import normal
 from polyrl.ops.shapes import check_shapes
 from polyrl.ops.value import LossOutput
-
-import tensorflow as tf
 
 
 def scale_tril(entries: tf.Tensor) -> tf.Tensor:

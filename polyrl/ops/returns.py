@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from polyrl.ops.shapes import check_shapes
-
 import tensorflow as tf
+
+from polyrl.ops.shapes import check_shapes
 
 
 class NStepReturn(NamedTuple):

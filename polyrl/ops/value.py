@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from polyrl.ops.shapes import check_shapes
-
 import tensorflow as tf
+
+from polyrl.ops.shapes import check_shapes
 
 
 class LossOutput(NamedTuple):

@@ -6,9 +6,9 @@ import numbers
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from polyrl.validation import check_float
-
 import tensorflow as tf
+
+from polyrl.validation import check_float
 
 Number: TypeAlias = float | tf.Tensor | tf.Variable | Callable[[], Any]
 """A number; a scalar tensor or variable; or a function that gives one of them, asked at each call."""

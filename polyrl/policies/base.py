@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import tensorflow as tf
+
 from polyrl import ops
 from polyrl.policies.arguments import stateless_seed
 from polyrl.policies.export import signatures
@@ -14,8 +16,6 @@ from polyrl.policies.nests import check_nest, check_spec, is_empty, to_tensors, 
 from polyrl.policies.specs import BoundedTensorSpec, PolicyInfo, PolicyStep, TensorSpec, TimeStep, Trajectory
 from polyrl.policies.updating import update_variables
 from polyrl.validation import check_int
-
-import tensorflow as tf
 
 Splitter = Callable[[Any], tuple[Any, tf.Tensor]]
 

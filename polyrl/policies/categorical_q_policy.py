@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import tensorflow as tf
+
 from polyrl import ops
 from polyrl.policies.base import Splitter
 from polyrl.policies.specs import BoundedTensorSpec, TimeStep
 from polyrl.policies.value import ValuePolicy
 from polyrl.validation import check_float, check_int
-
-import tensorflow as tf
 
 
 class ValueDistribution(NamedTuple):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import tensorflow as tf
+
 from polyrl.policies.nests import is_empty, leaves, to_tensors
 from polyrl.policies.specs import TensorSpec, TimeStep
-
-import tensorflow as tf
 
 Outputs = dict[str, tf.Tensor]
 

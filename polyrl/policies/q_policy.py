@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from polyrl.policies.value import ValuePolicy
-
 import tensorflow as tf
+
+from polyrl.policies.value import ValuePolicy
 
 
 class QPolicy(ValuePolicy):

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from polyrl.policies.arguments import present
-
 import tensorflow as tf
+
+from polyrl.policies.arguments import present
 
 
 def update_variables(

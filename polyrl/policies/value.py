@@ -5,14 +5,14 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import tensorflow as tf
+import tf_keras
+
 from polyrl.policies.base import BasePolicy, Splitter
 from polyrl.policies.masks import tempered
 from polyrl.policies.nests import is_empty
 from polyrl.policies.specs import BoundedTensorSpec, TimeStep
 from polyrl.validation import check_float
-
-import tensorflow as tf
-import tf_keras
 
 
 class ValuePolicy(BasePolicy):

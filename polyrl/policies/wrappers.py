@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import tensorflow as tf
+
 from polyrl.policies.arguments import Number, number_or_check, present
 from polyrl.policies.base import BasePolicy, Splitter
 from polyrl.policies.masks import tempered
 from polyrl.policies.specs import BoundedTensorSpec, TimeStep
-
-import tensorflow as tf
 
 
 class WrappedPolicy(BasePolicy):

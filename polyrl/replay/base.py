@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+import tensorflow as tf
+
 from polyrl.demos import Demonstrations
 from polyrl.replay.frames import FrameStorage
 from polyrl.replay.mixed import MixedStorage, store_demonstrations
 from polyrl.replay.storage import Storage, Written
 from polyrl.replay.transitions import TransitionStorage
 from polyrl.validation import check_int
-
-import numpy as np
-import tensorflow as tf
 
 
 class Replay(tf.Module):

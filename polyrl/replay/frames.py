@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import tensorflow as tf
+
 from polyrl.replay.packing import Packing, fits
 from polyrl.replay.storage import NEXT, Written, close_window
-
-import tensorflow as tf
 
 NEEDED = ("state", "action", "reward", "done", "truncated", "next_state")
 

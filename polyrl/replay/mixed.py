@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+import tensorflow as tf
+
 from polyrl.demos import Demonstrations
 from polyrl.demos.demonstrations import DemoEpisode
 from polyrl.replay.frames import FrameStorage
 from polyrl.replay.storage import Storage, Written
 from polyrl.replay.transitions import TransitionStorage
-
-import numpy as np
-import tensorflow as tf
 
 COLUMNS = ("state", "action", "reward", "done", "truncated", "next_state")
 

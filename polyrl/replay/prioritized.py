@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import tensorflow as tf
+
 from polyrl.demos import Demonstrations
 from polyrl.replay.base import Replay
 from polyrl.replay.mixed import MixedStorage
 from polyrl.replay.storage import Written
 from polyrl.replay.sum_tree import SumTree
 from polyrl.validation import check_float, check_int
-
-import tensorflow as tf
 
 DEMO_EPSILON = 1.0
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import tensorflow as tf
+
 from polyrl.demos import Demonstrations
 from polyrl.replay.base import Replay
 from polyrl.validation import check_float
-
-import tensorflow as tf
 
 DEMO_SHARE = 0.25
 

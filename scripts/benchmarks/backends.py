@@ -13,6 +13,7 @@ import argparse
 import tempfile
 from typing import Any
 
+import numpy as np
 from polyrl.configs import AdamConfig, DecayExplorationConfig
 from polyrl.envs import GymEnvironment
 from polyrl.envs.compiled import CartPole
@@ -21,8 +22,6 @@ from polyrl.estimators.hooks import Hook
 from polyrl.models import DQNModel
 from polyrl.networks import mlp
 from polyrl.replay import UniformReplay
-
-import numpy as np
 
 FIGURES = ("all of training", "last third", "greedy afterwards")
 

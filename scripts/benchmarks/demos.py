@@ -13,14 +13,13 @@ Each run is a process of its own: it trains until 20 evaluation episodes, every 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
-
-import polyrl  # noqa: F401  Quiet: before TensorBoard imports TensorFlow.
 
 from cartpole_seeds import ROOT, measure
+import polyrl  # noqa: F401  Quiet: before TensorBoard imports TensorFlow.
 
 EXPERT_SEED = 100
 COMMON = ("--env_backend=compiled", "--num_envs=1", "--eval_frequency=1000", "--noprogress")

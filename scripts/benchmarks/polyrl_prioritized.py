@@ -10,17 +10,16 @@ that grows with the steps does.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import statistics
 import time
-from collections.abc import Callable
 
 from polyrl import functional
 from polyrl.estimators.carried import CarriedState
 from polyrl.replay import PrioritizedReplay
-
-import tensorflow as tf
 from settings import PRIORITIZED_BATCH, PRIORITIZED_SIZE
 from stopwatch import report
+import tensorflow as tf
 
 FEW, MANY = 1_000, 21_000
 REPEATS = 9

@@ -11,25 +11,24 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import tempfile
 from pathlib import Path
+import tempfile
 from typing import Any
 
+import gymnasium
+from gymnasium.spaces import Box, Discrete
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+import numpy as np
 from polyrl.envs.frame_stack import FrameStack
 from polyrl.estimators import RunConfig
 from polyrl.estimators.hooks import Hook
 from polyrl.experiments import atari
 from polyrl.replay import UniformReplay
-
-import gymnasium
-import numpy as np
 import polyrl_worker
 import settings
-import tensorflow as tf
-from gymnasium.spaces import Box, Discrete
-from gymnasium.vector import AutoresetMode, VectorEnv
-from gymnasium.vector.utils import batch_space
 from stopwatch import report_and_exit
+import tensorflow as tf
 
 FRAMES = 1_000_000
 NUM_ENVS = 16

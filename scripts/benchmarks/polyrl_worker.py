@@ -15,7 +15,6 @@ from polyrl.estimators.hooks import Hook
 from polyrl.models import CategoricalDQNModel, DQNModel
 from polyrl.networks import mlp, nature_cnn
 from polyrl.replay import UniformReplay
-
 import settings
 from settings import Setting
 from stopwatch import Stopwatch, report, seconds_since_start

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import collections
 import cProfile
+from pathlib import Path
 import pstats
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import tensorflow as tf
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 import dataclasses
 import itertools
-from collections.abc import Iterable
 
 POLYRL, PEERS, TF_AGENTS = "polyrl", "peers", "tf_agents"
 """Which Python runs a worker: this one, `--peers_python`, or `--tf_agents_python`."""

@@ -10,22 +10,22 @@ docs/performance.md says how the peers are installed, and how it is measured.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 import datetime
 import json
 import os
+from pathlib import Path
 import platform
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import measuring
-import rows
 from absl import app, flags
+import measuring
 from measuring import Comparison, Figures
 from rich.console import Console
 from rich.table import Table
+import rows
 
 flags.DEFINE_list("rows", [], f"Which rows; by default all but replay_memory: {', '.join(row.name for row in rows.ROWS)}.")
 flags.DEFINE_integer("pairs", 5, "How often each side of a row is measured, in turn.", lower_bound=1)

@@ -5,13 +5,13 @@ Needs the standard library only: the workers of all peers use it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import importlib.metadata
 import json
 import os
 import resource
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 STARTED = "BENCHMARK_STARTED"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from polyrl.demos import DemoEpisode, Demonstrations, load, load_minari, load_npz, save_minari, save_npz
-
 import numpy as np
 import pytest
 import tensorflow as tf
 from gymnasium.spaces import Box, Discrete
+
+from polyrl.demos import DemoEpisode, Demonstrations, load, load_minari, load_npz, save_minari, save_npz
 
 
 def episode(length: int = 3, **changes) -> DemoEpisode:

@@ -7,13 +7,13 @@ import importlib.util
 import sys
 from typing import NamedTuple
 
-from polyrl.envs import AtariEnvironment, EnvDriver, Episode, open_env
-from polyrl.envs.atari import BACKENDS
-
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode
+
+from polyrl.envs import AtariEnvironment, EnvDriver, Episode, open_env
+from polyrl.envs.atari import BACKENDS
 
 for package in ("ale_py", "cv2"):
     pytest.importorskip(package, reason=f"{package} is not installed: pip install 'polyrl[atari]'")

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import itertools
 
-from polyrl.envs import EnvDriver, EnvpoolEnvironment, Episode, GymEnvironment, open_env
-from polyrl.envs.backends import import_package
-from polyrl.envs.same_step import SameStepVectorEnv, Stepped
-from polyrl.experiments import atari, cli
-
 import gymnasium
 import numpy as np
 import pytest
 from absl.testing import flagsaver
 from gymnasium.vector import AutoresetMode
 from tiny_envs import ScheduleEnv, expected_steps
+
+from polyrl.envs import EnvDriver, EnvpoolEnvironment, Episode, GymEnvironment, open_env
+from polyrl.envs.backends import import_package
+from polyrl.envs.same_step import SameStepVectorEnv, Stepped
+from polyrl.experiments import atari, cli
 
 SCHEDULES = [
     {"lengths": (2, 9), "ends": ("terminated",)},

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from polyrl.envs import EnvDriver, Episode
-from polyrl.errors import NonFiniteError
-
 import numpy as np
 import pytest
 from tiny_envs import Bad, ScheduleEnv, Step, expected_steps, vector
+
+from polyrl.envs import EnvDriver, Episode
+from polyrl.errors import NonFiniteError
 
 SCHEDULES = {
     "one_env": [{"lengths": (3, 1, 4), "ends": ("terminated", "truncated")}],

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from polyrl.envs import FrameStack
-
 import gymnasium
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from tiny_envs import ScheduleEnv, vector
+
+from polyrl.envs import FrameStack
 
 SCHEDULES = [
     {"lengths": (1,), "ends": ("terminated", "truncated")},

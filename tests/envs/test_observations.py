@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from polyrl.envs import EnvDriver, GymEnvironment, open_env
-from polyrl.envs.observations import split_columns
-
 import gymnasium
 import numpy as np
 import pytest
@@ -12,6 +9,9 @@ from gymnasium.spaces import Box, Dict, MultiBinary, MultiDiscrete, Tuple
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from masked_envs import MISSING, MaskedScheduleEnv, mask_of
 from tiny_envs import ScheduleEnv, vector
+
+from polyrl.envs import EnvDriver, GymEnvironment, open_env
+from polyrl.envs.observations import split_columns
 
 BOX = Box(0.0, 1.0, (2,), np.float32)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from polyrl.envs import EnvDriver, GymEnvironment, open_env
-
 import gymnasium
 import numpy as np
 import pytest
@@ -11,6 +9,8 @@ from gymnasium.spaces import Box, Dict, MultiBinary, MultiDiscrete
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from tiny_agents import make_agent
 from tiny_envs import ScheduleEnv, vector
+
+from polyrl.envs import EnvDriver, GymEnvironment, open_env
 
 ID = "polyrl/TinySchedule-v0"
 

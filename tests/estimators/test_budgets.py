@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from polyrl.estimators import TrainingResult
-from polyrl.estimators.hooks import Hook
-
 import pytest
 from tiny_agents import counters, q_model_fn
 from tiny_envs import ScheduleEnv, vector
+
+from polyrl.estimators import TrainingResult
+from polyrl.estimators.hooks import Hook
 
 BATCH = 4
 LENGTHS = (3, 5, 1, 4)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 
-from polyrl import functional
-from polyrl.estimators.carried import CarriedState, PlainState
-from polyrl.estimators.layout import LIMIT, Layout
-from polyrl.functional import NotFunctionalError
-
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+
+from polyrl import functional
+from polyrl.estimators.carried import CarriedState, PlainState
+from polyrl.estimators.layout import LIMIT, Layout
+from polyrl.functional import NotFunctionalError
 
 STATES = {"carried": CarriedState, "plain": lambda roots, function: PlainState()}
 NUMBER = tf.TensorSpec([], tf.float32)

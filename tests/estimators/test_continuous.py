@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import gymnasium
+import numpy as np
+import pytest
+import tensorflow as tf
+from gymnasium.spaces import Box
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tiny_agents import assert_equal, counters, q_model_fn, rows, weights
+from tiny_envs import BanditEnv, TargetEnv, vector
+
 from polyrl import configs, ops
 from polyrl.configs import (
     AdamConfig,
@@ -18,15 +27,6 @@ from polyrl.models import NAFModel
 from polyrl.models.scope import Scope
 from polyrl.networks import mlp
 from polyrl.replay import PrioritizedReplay, UniformReplay
-
-import gymnasium
-import numpy as np
-import pytest
-import tensorflow as tf
-from gymnasium.spaces import Box
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tiny_agents import assert_equal, counters, q_model_fn, rows, weights
-from tiny_envs import BanditEnv, TargetEnv, vector
 
 BATCH, LENGTH = 8, 4
 LOW, HIGH = np.array(TargetEnv.LOW), np.array(TargetEnv.HIGH)

@@ -9,17 +9,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-from polyrl.configs import MetricConfig, RandomExplorationConfig
-from polyrl.envs import GymEnvironment
-from polyrl.errors import CheckpointMismatchError, NotTrainedError
-from polyrl.estimators import EstimatorSpec
-from polyrl.estimators.hooks import EvaluationHook
-
 import numpy as np
 import pytest
 from gymnasium.spaces import Discrete
 from tiny_agents import assert_equal, counters, counting_model_fn, make_agent, q_model_fn, rows, weights
 from tiny_envs import BanditEnv, ConstantEnv, ScheduleEnv, vector
+
+from polyrl.configs import MetricConfig, RandomExplorationConfig
+from polyrl.envs import GymEnvironment
+from polyrl.errors import CheckpointMismatchError, NotTrainedError
+from polyrl.estimators import EstimatorSpec
+from polyrl.estimators.hooks import EvaluationHook
 
 BATCH = 4
 SCHEDULE = "polyrl/TinySchedule-v0"

@@ -4,6 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 
+import gymnasium
+import ml_collections
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+from gymnasium.spaces import Box, Discrete
+from tiny_agents import KINDS, assert_equal, counters, differ, rows, weights
+from tiny_envs import vector
+
 from polyrl import configs
 from polyrl.configs import AdamConfig, ConstantExplorationConfig, SGDConfig
 from polyrl.envs.actions import action_spec
@@ -15,16 +25,6 @@ from polyrl.estimators.model_fn import ModelFn
 from polyrl.models.bundle import Bundle
 from polyrl.models.scope import Scope
 from polyrl.replay import PrioritizedReplay, UniformReplay
-
-import gymnasium
-import ml_collections
-import numpy as np
-import pytest
-import tensorflow as tf
-import tf_keras
-from gymnasium.spaces import Box, Discrete
-from tiny_agents import KINDS, assert_equal, counters, differ, rows, weights
-from tiny_envs import vector
 
 STATES, ACTIONS, ROWS, BATCH = 4, 3, 40, 8
 UPDATES, PERIOD = 12, 5

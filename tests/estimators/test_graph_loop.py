@@ -6,6 +6,13 @@ import dataclasses
 import itertools
 from typing import NamedTuple
 
+import ml_collections
+import numpy as np
+import pytest
+import tensorflow as tf
+from gymnasium.spaces import Box, Discrete
+from tiny_agents import assert_equal, counters, make_agent, q_model_fn, rows, weights
+
 from polyrl.configs import AdamConfig, ConstantExplorationConfig
 from polyrl.envs.compiled import CartPole, CompiledEnvironment, StepOutput
 from polyrl.estimators import Agent, EstimatorSpec, RunConfig
@@ -16,13 +23,6 @@ from polyrl.estimators.loops import GraphLoop, Limits, UpdateSchedule
 from polyrl.estimators.model_fn import ModelFn
 from polyrl.models.scope import Scope, current_scope
 from polyrl.replay import UniformReplay
-
-import ml_collections
-import numpy as np
-import pytest
-import tensorflow as tf
-from gymnasium.spaces import Box, Discrete
-from tiny_agents import assert_equal, counters, make_agent, q_model_fn, rows, weights
 
 BATCH = 4
 UNLIMITED = 2**62

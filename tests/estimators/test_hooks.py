@@ -7,17 +7,17 @@ import shutil
 import time
 from types import SimpleNamespace
 
-from polyrl.configs import DecayExplorationConfig, HuberLossConfig, MeanSquaredErrorConfig, MetricConfig
-from polyrl.errors import NonFiniteError
-from polyrl.estimators import Agent, EstimatorSpec
-from polyrl.estimators.hooks import CheckpointHook, EvaluationHook, Hook
-from polyrl.models.scope import current_scope
-
 import numpy as np
 import pytest
 import tensorflow as tf
 from tiny_agents import assert_equal, counters, counting_model_fn, q_model_fn, rows, weights
 from tiny_envs import Bad, ScheduleEnv, ScriptedEnv, vector
+
+from polyrl.configs import DecayExplorationConfig, HuberLossConfig, MeanSquaredErrorConfig, MetricConfig
+from polyrl.errors import NonFiniteError
+from polyrl.estimators import Agent, EstimatorSpec
+from polyrl.estimators.hooks import CheckpointHook, EvaluationHook, Hook
+from polyrl.models.scope import current_scope
 
 BATCH = 4
 

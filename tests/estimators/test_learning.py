@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from polyrl.configs import AdamConfig, ConstantExplorationConfig, MeanSquaredErrorConfig
-from polyrl.envs import GymEnvironment
-
 import numpy as np
 import pytest
 from tiny_agents import KINDS, make_agent, q_model_fn
 from tiny_envs import ChainEnv
+
+from polyrl.configs import AdamConfig, ConstantExplorationConfig, MeanSquaredErrorConfig
+from polyrl.envs import GymEnvironment
 
 SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))]
 NUM_ENVS = 8

@@ -2,14 +2,6 @@
 
 from __future__ import annotations
 
-from polyrl.configs import AdamConfig, ConstantExplorationConfig, MeanSquaredErrorConfig
-from polyrl.envs import FrameStack, GymEnvironment
-from polyrl.errors import CheckpointMismatchError
-from polyrl.estimators import Agent, RunConfig
-from polyrl.estimators.hooks import Hook
-from polyrl.experiments import RLExperiment
-from polyrl.replay import PrioritizedReplay, UniformReplay
-
 import gymnasium
 import numpy as np
 import pytest
@@ -19,6 +11,14 @@ from gymnasium.spaces import Box
 from masked_envs import MaskedScheduleEnv, TemptingEnv, mask_of
 from tiny_agents import ATOMS, KINDS, assert_equal, counters, q_model_fn, rows, weights
 from tiny_envs import vector
+
+from polyrl.configs import AdamConfig, ConstantExplorationConfig, MeanSquaredErrorConfig
+from polyrl.envs import FrameStack, GymEnvironment
+from polyrl.errors import CheckpointMismatchError
+from polyrl.estimators import Agent, RunConfig
+from polyrl.estimators.hooks import Hook
+from polyrl.experiments import RLExperiment
+from polyrl.replay import PrioritizedReplay, UniformReplay
 
 GAMMA = 0.9
 SLOW = pytest.mark.slow

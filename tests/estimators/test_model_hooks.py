@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from polyrl.estimators.hooks import Hook
-
 import pytest
 from tiny_agents import counting_model_fn
 from tiny_envs import ScheduleEnv
+
+from polyrl.estimators.hooks import Hook
 
 
 class Counting(Hook):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 
-from polyrl.estimators.hooks import Hook
-
 import gymnasium
 import numpy as np
 import pytest
 from tiny_agents import assert_equal, counters, make_agent, q_model_fn, rows, weights
 from tiny_envs import BanditEnv, ChainEnv
+
+from polyrl.estimators.hooks import Hook
 
 BATCH = 4
 

@@ -5,6 +5,12 @@ from __future__ import annotations
 import logging
 import signal
 
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Discrete
+from tiny_agents import assert_equal, counters, make_agent, q_model_fn, rows, weights
+
 from polyrl.configs import AdamConfig, ConstantExplorationConfig
 from polyrl.demos import DemoEpisode, Demonstrations, load, save_npz
 from polyrl.envs import GymEnvironment
@@ -13,12 +19,6 @@ from polyrl.errors import CheckpointMismatchError
 from polyrl.estimators import Agent, RunConfig
 from polyrl.estimators.hooks import CheckpointHook, Hook
 from polyrl.replay import PrioritizedReplay, UniformReplay
-
-import gymnasium
-import numpy as np
-import pytest
-from gymnasium.spaces import Box, Discrete
-from tiny_agents import assert_equal, counters, make_agent, q_model_fn, rows, weights
 
 LENGTH = 12
 MEMORIES = {"uniform": UniformReplay, "prioritized": PrioritizedReplay}

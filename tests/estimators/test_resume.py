@@ -12,15 +12,15 @@ import sys
 import time
 from pathlib import Path
 
-from polyrl.configs import AdagradConfig, AdamConfig, DecayExplorationConfig, SGDConfig
-from polyrl.errors import CheckpointMismatchError
-from polyrl.estimators.hooks import Hook
-
 import numpy as np
 import pytest
 import tensorflow as tf
 from tiny_agents import assert_equal, counters, differ, make_agent, q_model_fn, rows, weights
 from tiny_envs import BanditEnv, ScheduleEnv, vector
+
+from polyrl.configs import AdagradConfig, AdamConfig, DecayExplorationConfig, SGDConfig
+from polyrl.errors import CheckpointMismatchError
+from polyrl.estimators.hooks import Hook
 
 ROOT = Path(__file__).resolve().parents[2]
 BATCH = 4

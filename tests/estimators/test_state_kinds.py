@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from polyrl.configs import AdamConfig, ConstantExplorationConfig
-from polyrl.envs import EnvDriver, GymEnvironment, num_states_and_actions, open_env
-from polyrl.envs.compiled import compiled_environment
-from polyrl.models import DQNModel
-from polyrl.networks import embedding_mlp, mlp
-
 import gymnasium
 import numpy as np
 import pytest
@@ -16,6 +10,12 @@ import tf_keras
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary
 from tiny_agents import make_agent
 from tiny_envs import ScheduleEnv, vector
+
+from polyrl.configs import AdamConfig, ConstantExplorationConfig
+from polyrl.envs import EnvDriver, GymEnvironment, num_states_and_actions, open_env
+from polyrl.envs.compiled import compiled_environment
+from polyrl.models import DQNModel
+from polyrl.networks import embedding_mlp, mlp
 
 START = 7
 LENGTH = 4

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from polyrl.configs import GreedyExplorationConfig, MeanSquaredErrorConfig, SGDConfig
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,6 +9,8 @@ import tf_keras
 from test_fast_path import ACTIONS, BATCH, PERIOD, ROWS, STATES, UPDATES, System, model_fn_of, torso
 from tiny_agents import assert_equal, make_agent, weights
 from tiny_envs import ScheduleEnv, vector
+
+from polyrl.configs import GreedyExplorationConfig, MeanSquaredErrorConfig, SGDConfig
 
 layers = tf_keras.layers
 JIT = pytest.mark.parametrize("jit", [pytest.param(False, marks=pytest.mark.slow), True], ids=["function", "xla"])

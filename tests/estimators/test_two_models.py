@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from polyrl.configs import AdamConfig, ConstantExplorationConfig, ExponentialDecayConfig
-from polyrl.estimators import EstimatorSpec
-from polyrl.models import CategoricalDQNModel, DQNModel, Scope
-from polyrl.networks import mlp
-from polyrl.summaries import Summaries
-
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_agents import assert_equal, counters, make_agent, rows, weights
 from tiny_envs import ScheduleEnv, vector
+
+from polyrl.configs import AdamConfig, ConstantExplorationConfig, ExponentialDecayConfig
+from polyrl.estimators import EstimatorSpec
+from polyrl.models import CategoricalDQNModel, DQNModel, Scope
+from polyrl.networks import mlp
+from polyrl.summaries import Summaries
 
 PERIOD = 2
 RATE = ExponentialDecayConfig(0.1, decay_steps=1, decay_rate=0.5)

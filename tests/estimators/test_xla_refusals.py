@@ -4,6 +4,14 @@ from __future__ import annotations
 
 import logging
 
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+from gymnasium.spaces import Discrete
+from tiny_agents import q_model_fn
+from tiny_envs import ScheduleEnv, vector
+
 from polyrl.envs.actions import action_spec
 from polyrl.envs.compiled import CartPole, StepOutput
 from polyrl.errors import NonFiniteError
@@ -13,14 +21,6 @@ from polyrl.estimators.model_fn import ModelFn
 from polyrl.models import DQNModel
 from polyrl.models.scope import Scope, current_scope
 from polyrl.replay import UniformReplay
-
-import numpy as np
-import pytest
-import tensorflow as tf
-import tf_keras
-from gymnasium.spaces import Discrete
-from tiny_agents import q_model_fn
-from tiny_envs import ScheduleEnv, vector
 
 BATCH = 4
 

@@ -9,10 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from polyrl.experiments import cli
-
 import numpy as np
 import pytest
+
+from polyrl.experiments import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = [

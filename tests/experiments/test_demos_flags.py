@@ -7,10 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from polyrl.demos import load
-
 import numpy as np
 import pytest
+
+from polyrl.demos import load
 
 pytestmark = pytest.mark.slow
 

@@ -6,15 +6,15 @@ import json
 import signal
 import time
 
-from polyrl.errors import NotTrainedError
-from polyrl.estimators import TrainingResult
-from polyrl.estimators.hooks import Hook
-from polyrl.experiments import RLExperiment, run_experiment
-
 import numpy as np
 import pytest
 from tiny_agents import make_agent, q_model_fn
 from tiny_envs import ScheduleEnv, ScriptedEnv, vector
+
+from polyrl.errors import NotTrainedError
+from polyrl.estimators import TrainingResult
+from polyrl.estimators.hooks import Hook
+from polyrl.experiments import RLExperiment, run_experiment
 
 BATCH = 4
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 from typing import Any, NamedTuple
 
-from polyrl.models import BaseQModel, CategoricalDQNModel, DDQNModel, DQNModel, QNetwork, Scope
-from polyrl.networks import mlp
-
 import numpy as np
 import pytest
 import tensorflow as tf
+
+from polyrl.models import BaseQModel, CategoricalDQNModel, DDQNModel, DQNModel, QNetwork, Scope
+from polyrl.networks import mlp
 
 NUM_STATES = 4
 NUM_ACTIONS = 3

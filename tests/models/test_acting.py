@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
+import pytest
+import tensorflow as tf
+
 from polyrl.configs import (
     ConstantExplorationConfig,
     DecayExplorationConfig,
@@ -13,10 +17,6 @@ from polyrl.configs import (
 from polyrl.models import Scope
 from polyrl.networks import mlp
 from polyrl.policies import BasePolicy, CategoricalQPolicy, PolicyStep, QPolicy
-
-import numpy as np
-import pytest
-import tensorflow as tf
 
 SEEDS = [0, 1, 2]
 ROWS = 3000

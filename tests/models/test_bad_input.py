@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from polyrl.configs import AdamConfig, HuberLossConfig, MetricConfig
-from polyrl.models import CategoricalDQNModel, DQNModel
-from polyrl.networks import mlp
-
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+
+from polyrl.configs import AdamConfig, HuberLossConfig, MetricConfig
+from polyrl.models import CategoricalDQNModel, DQNModel
+from polyrl.networks import mlp
 
 layers = tf_keras.layers
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from polyrl.configs import AdamConfig, RMSpropConfig
-from polyrl.models.bundle import LIMIT, Bundle
-
 import numpy as np
 import pytest
 import tensorflow as tf
+
+from polyrl.configs import AdamConfig, RMSpropConfig
+from polyrl.models.bundle import LIMIT, Bundle
 
 SHAPES = [(3, 4), (LIMIT + 1,), (5,), (), (2, LIMIT)]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from polyrl.configs import AdamConfig
-from polyrl.models import Scope
-
 import numpy as np
 import pytest
 import tensorflow as tf
+
+from polyrl.configs import AdamConfig
+from polyrl.models import Scope
 
 SIZE = 6
 EXPERT = np.array([1, 0, 1, 1, 0, 0], np.float32)

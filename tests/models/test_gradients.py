@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from polyrl.configs import SGDConfig
-from polyrl.models import Scope
-from polyrl.models.gradients import clip_gradients
-
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+
+from polyrl.configs import SGDConfig
+from polyrl.models import Scope
+from polyrl.models.gradients import clip_gradients
 
 layers = tf_keras.layers
 

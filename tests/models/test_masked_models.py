@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from polyrl.configs import BoltzmannExplorationConfig, ConstantExplorationConfig
-from polyrl.policies import QPolicy
-
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+
+from polyrl.configs import BoltzmannExplorationConfig, ConstantExplorationConfig
+from polyrl.policies import QPolicy
 
 GAMMA = 0.9
 ACTIONS, SIZE = 3, 24

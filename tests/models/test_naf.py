@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+import pytest
+import tensorflow as tf
+
 from polyrl.configs import GreedyExplorationConfig, MeanSquaredErrorConfig, SGDConfig
 from polyrl.envs.compiled import compiled_environment
 from polyrl.estimators import Agent
@@ -11,10 +15,6 @@ from polyrl.models import BaseQModel, DDQNModel, DQNModel, NAFModel, QModelSpec,
 from polyrl.networks import mlp
 from polyrl.policies import BoundedTensorSpec
 from polyrl.replay import UniformReplay
-
-import numpy as np
-import pytest
-import tensorflow as tf
 
 K, ROWS, STATES = 2, 6, 4
 LOW, HIGH = [-2.0, 0.0], [2.0, 10.0]

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
 from polyrl.configs import (
     HuberLossConfig,
     LogCoshConfig,
@@ -12,11 +17,6 @@ from polyrl.configs import (
 )
 from polyrl.models import Scope
 from polyrl.networks import mlp
-
-import numpy as np
-import pytest
-import tensorflow as tf
-import tf_keras
 
 layers = tf_keras.layers
 SEEDS = [0, 1, 2]

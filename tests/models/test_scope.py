@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 from concurrent.futures import ThreadPoolExecutor
 
-from polyrl.models import DQNModel, Scope, current_scope
-from polyrl.models.scope import stream_seed
-from polyrl.networks import mlp
-
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+
+from polyrl.models import DQNModel, Scope, current_scope
+from polyrl.models.scope import stream_seed
+from polyrl.networks import mlp
 
 SEEDS = [0, 1, 7]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import glob
 
-from polyrl.configs import ExponentialDecayConfig, SGDConfig
-from polyrl.summaries import Summaries, SummaryOptions
-
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+
+from polyrl.configs import ExponentialDecayConfig, SGDConfig
+from polyrl.summaries import Summaries, SummaryOptions
 
 layers = tf_keras.layers
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from polyrl.configs import SGDConfig
-from polyrl.models import Scope
-
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+
+from polyrl.configs import SGDConfig
+from polyrl.models import Scope
 
 layers = tf_keras.layers
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from polyrl.networks import NarrowDense
-
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+
+from polyrl.networks import NarrowDense
 
 pytestmark = pytest.mark.parametrize("units", [1, 2, 6, 7])
 

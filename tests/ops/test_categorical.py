@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from polyrl import ops
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ops_testing import MODES, SEEDS, assert_same_as_eager, finite_difference, gradients, transitions
 from trfl.distribution_ops import l2_project
+
+from polyrl import ops
 
 PROPERTY = settings(max_examples=40, deadline=None, derandomize=True)
 SUPPORTS = {"symmetric": (-2.0, 2.0, 9), "from_zero": (0.0, 3.0, 7), "two_atoms": (-1.0, 4.0, 2), "c51": (-10.0, 10.0, 51)}

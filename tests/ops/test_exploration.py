@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 
-from polyrl import ops
-
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 from ops_testing import MODES, SEEDS, assert_same_as_eager
+
+from polyrl import ops
 
 NUM_ACTIONS = 5
 GREEDY = 3

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from polyrl import ops
-
 import numpy as np
 import pytest
 import tensorflow as tf
 from ops_testing import MODES, SEEDS, assert_same_as_eager, finite_difference, gradients, transitions
+
+from polyrl import ops
 
 
 def loop(q: np.ndarray, action: np.ndarray, margin: float) -> np.ndarray:

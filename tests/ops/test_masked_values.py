@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from polyrl import ops
-
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 from ops_testing import MODES, SEEDS, assert_same_as_eager
+
+from polyrl import ops
 
 ROWS, ACTIONS = 6_000, 5
 MASKS = np.array([[1, 0, 1, 1, 0], [0, 1, 0, 0, 0], [1, 1, 1, 1, 1], [0, 0, 0, 1, 1]], bool)

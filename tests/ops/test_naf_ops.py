@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-from polyrl import ops
-
 import numpy as np
 import pytest
 import tensorflow as tf
 from ops_testing import MODES, SEEDS, assert_same_as_eager, finite_difference, gradients
+
+from polyrl import ops
 
 PLACES = {
     1: [[0]],

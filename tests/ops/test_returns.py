@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from polyrl import ops
-
 import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ops_testing import MODES, SEEDS, assert_same_as_eager
+
+from polyrl import ops
 
 PROPERTY = settings(max_examples=60, deadline=None, derandomize=True)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from polyrl import ops
-
 import numpy as np
 import pytest
 import tensorflow as tf
 from ops_testing import MODES, assert_same_as_eager
+
+from polyrl import ops
 
 SHAPES = [(3, 2), (2,), ()]
 

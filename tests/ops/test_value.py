@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from polyrl import ops
-
 import numpy as np
 import pytest
 import tensorflow as tf
 import trfl
 from ops_testing import MODES, SEEDS, assert_same_as_eager, finite_difference, gradients, transitions
+
+from polyrl import ops
 
 
 def half_square(target: tf.Tensor, prediction: tf.Tensor) -> tf.Tensor:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from polyrl import policies
-from polyrl.policies import BoundedTensorSpec, CategoricalQPolicy, QPolicy, StepType, TimeStep
-
 import numpy as np
 import tensorflow as tf
 import tf_keras
+
+from polyrl import policies
+from polyrl.policies import BoundedTensorSpec, CategoricalQPolicy, QPolicy, StepType, TimeStep
 
 ACTIONS, ATOMS, FEATURES, ROWS = 3, 5, 4, 6
 SPEC = policies.time_step_spec(tf.TensorSpec([FEATURES], tf.float32))

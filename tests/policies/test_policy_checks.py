@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from polyrl.policies import BasePolicy, QPolicy, RandomPolicy, StepType, TimeStep
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -24,6 +22,8 @@ from policy_testing import (
     q_model,
     steps,
 )
+
+from polyrl.policies import BasePolicy, QPolicy, RandomPolicy, StepType, TimeStep
 
 
 @pytest.mark.parametrize("method", ["action", "distribution"])

@@ -8,9 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from polyrl import policies
-from polyrl.policies import BoltzmannPolicy, CategoricalQPolicy, EpsilonGreedyPolicy, GreedyPolicy, QPolicy, RandomPolicy
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -31,6 +28,9 @@ from policy_testing import (
     q_model,
     steps,
 )
+
+from polyrl import policies
+from polyrl.policies import BoltzmannPolicy, CategoricalQPolicy, EpsilonGreedyPolicy, GreedyPolicy, QPolicy, RandomPolicy
 
 LOAD = """
 import pathlib

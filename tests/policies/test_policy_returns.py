@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from polyrl.policies import CategoricalQPolicy
-
 import numpy as np
 import pytest
 import tensorflow as tf
 from policy_testing import ACTION, COMPILATIONS, ROWS, SPEC, Logits, atoms_model, categorical, probabilities, steps
+
+from polyrl.policies import CategoricalQPolicy
 
 
 def test_the_distribution_over_returns() -> None:

@@ -5,6 +5,12 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import numpy as np
+import pytest
+import tensorflow as tf
+from policy_signatures import parameters, test_names
+from policy_testing import ACTION, ATOMS, MASK, ROWS, SPEC, Logits, atoms_model, categorical, q_model, steps
+
 from polyrl import policies
 from polyrl.policies import (
     BasePolicy,
@@ -16,12 +22,6 @@ from polyrl.policies import (
     QPolicy,
     RandomPolicy,
 )
-
-import numpy as np
-import pytest
-import tensorflow as tf
-from policy_signatures import parameters, test_names
-from policy_testing import ACTION, ATOMS, MASK, ROWS, SPEC, Logits, atoms_model, categorical, q_model, steps
 
 OTHER_STEP = SPEC._replace(reward=tf.TensorSpec([], tf.float32, "reward"))
 OTHER_ACTION = BoundedTensorSpec((), tf.int64, 0, ACTION.maximum)

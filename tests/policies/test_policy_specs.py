@@ -4,22 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from polyrl import policies
-from polyrl.policies import (
-    BoltzmannPolicy,
-    BoundedTensorSpec,
-    CategoricalQPolicy,
-    EpsilonGreedyPolicy,
-    GreedyPolicy,
-    PolicyInfo,
-    PolicyStep,
-    QPolicy,
-    StepType,
-    TensorSpec,
-    TimeStep,
-    Trajectory,
-)
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -39,6 +23,22 @@ from policy_testing import (
     probabilities,
     q_model,
     steps,
+)
+
+from polyrl import policies
+from polyrl.policies import (
+    BoltzmannPolicy,
+    BoundedTensorSpec,
+    CategoricalQPolicy,
+    EpsilonGreedyPolicy,
+    GreedyPolicy,
+    PolicyInfo,
+    PolicyStep,
+    QPolicy,
+    StepType,
+    TensorSpec,
+    TimeStep,
+    Trajectory,
 )
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from polyrl.policies import QPolicy, StepType, TimeStep
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -25,6 +23,8 @@ from policy_testing import (
     q_model,
     steps,
 )
+
+from polyrl.policies import QPolicy, StepType, TimeStep
 
 
 def test_the_initial_state_is_zeros_with_and_without_a_batch() -> None:

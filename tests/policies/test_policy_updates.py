@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from polyrl import policies
-from polyrl.policies import QPolicy, RandomPolicy
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -24,6 +21,9 @@ from policy_testing import (
     probabilities,
     q_model,
 )
+
+from polyrl import policies
+from polyrl.policies import QPolicy, RandomPolicy
 
 
 def pair() -> tuple[QPolicy, QPolicy]:

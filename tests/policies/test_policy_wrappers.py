@@ -4,16 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from polyrl.policies import (
-    BasePolicy,
-    BoltzmannPolicy,
-    CategoricalQPolicy,
-    EpsilonGreedyPolicy,
-    GreedyPolicy,
-    QPolicy,
-    RandomPolicy,
-)
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -32,6 +22,16 @@ from policy_testing import (
     probabilities,
     q_model,
     steps,
+)
+
+from polyrl.policies import (
+    BasePolicy,
+    BoltzmannPolicy,
+    CategoricalQPolicy,
+    EpsilonGreedyPolicy,
+    GreedyPolicy,
+    QPolicy,
+    RandomPolicy,
 )
 
 WRAPPERS = {

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from polyrl import functional
-from polyrl.functional import Functional
-from polyrl.replay import PrioritizedReplay, Replay, UniformReplay
-
 import numpy as np
 import pytest
 import tensorflow as tf
 from replay_testing import COMPILATIONS, World, arrays, check_batch, seed
+
+from polyrl import functional
+from polyrl.functional import Functional
+from polyrl.replay import PrioritizedReplay, Replay, UniformReplay
 
 MEMORIES = {"uniform": UniformReplay, "prioritized": PrioritizedReplay}
 

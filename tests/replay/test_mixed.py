@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from polyrl.demos import DemoEpisode, Demonstrations
-from polyrl.replay import PrioritizedReplay, UniformReplay
-
 import numpy as np
 import pytest
 import tensorflow as tf
 from replay_testing import COMPILATIONS, World, arrays, seed
+
+from polyrl.demos import DemoEpisode, Demonstrations
+from polyrl.replay import PrioritizedReplay, UniformReplay
 
 LENGTHS = (3, 1, 5)
 ENDS = ((True, False), (False, True), (False, False))

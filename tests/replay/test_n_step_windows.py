@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from polyrl.ops import n_step_return
-from polyrl.replay import UniformReplay
-
 import numpy as np
 import pytest
 import tensorflow as tf
 from replay_testing import COMPILATIONS, World, arrays, check_batch, seed
+
+from polyrl.ops import n_step_return
+from polyrl.replay import UniformReplay
 
 GAMMA = 0.9
 

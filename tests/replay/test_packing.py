@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from polyrl.replay.packing import LARGEST, Packing, fits
-
 import numpy as np
 import pytest
 import tensorflow as tf
 from replay_testing import COMPILATIONS
+
+from polyrl.replay.packing import LARGEST, Packing, fits
 
 SPECS = {
     "number": tf.TensorSpec([], tf.int32),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from polyrl import functional
-from polyrl.functional import Functional
-from polyrl.replay import PrioritizedReplay
-
 import numpy as np
 import pytest
 import tensorflow as tf
 from replay_testing import COMPILATIONS, World, arrays, check_batch, seed
+
+from polyrl import functional
+from polyrl.functional import Functional
+from polyrl.replay import PrioritizedReplay
 
 SEEDS = [0, 1, 2]
 

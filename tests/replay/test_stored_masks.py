@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from polyrl.replay import PrioritizedReplay, UniformReplay
-from polyrl.replay.packing import BITS, Packing, fits
-
 import numpy as np
 import pytest
 import tensorflow as tf
 from replay_testing import COMPILATIONS, World, arrays, check_batch, seed
+
+from polyrl.replay import PrioritizedReplay, UniformReplay
+from polyrl.replay.packing import BITS, Packing, fits
 
 ACTIONS = 30  # More than there are bits in a number.
 

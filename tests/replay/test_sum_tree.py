@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from polyrl.replay.sum_tree import BRANCHING, LARGEST, SumTree
-
 import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from replay_testing import COMPILATIONS, seed
+
+from polyrl.replay.sum_tree import BRANCHING, LARGEST, SumTree
 
 CAPACITIES = [1, 2, BRANCHING - 1, BRANCHING, BRANCHING + 1, BRANCHING**2, BRANCHING**2 + 1, 3_000]
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from polyrl.replay import UniformReplay
-
 import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from polyrl.replay import UniformReplay
 
 SPECS = {"state": tf.TensorSpec([2], tf.float32), "action": tf.TensorSpec([], tf.int32)}
 SEEDS = [0, 1, 2]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from polyrl.envs.compiled.base import CompiledEnvironment, StepOutput
-from polyrl.ops import uniform
-
 import numpy as np
 import tensorflow as tf
 from gymnasium.spaces import Box, Discrete
+
+from polyrl.envs.compiled.base import CompiledEnvironment, StepOutput
+from polyrl.ops import uniform
 
 GRAVITY = 9.8  # m / s^2
 # Both links: a mass of 1 kg, a length of 1 m, the centre of mass in the middle, a moment of inertia of 1 kg m^2.

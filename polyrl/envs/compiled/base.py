@@ -5,12 +5,12 @@ from __future__ import annotations
 import abc
 from typing import Any, NamedTuple
 
-from polyrl.envs.environment import Environment
-from polyrl.validation import check_int
-
 import tensorflow as tf
 from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import VectorEnv
+
+from polyrl.envs.environment import Environment
+from polyrl.validation import check_int
 
 
 class StepOutput(NamedTuple):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from polyrl.envs.compiled.base import CompiledEnvironment, StepOutput
-
 import tensorflow as tf
 from gymnasium.spaces import Box, Discrete
+
+from polyrl.envs.compiled.base import CompiledEnvironment, StepOutput
 
 
 def check_environment(env: CompiledEnvironment, num_envs: int | None = None) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from polyrl.envs.compiled.base import CompiledEnvironment, StepOutput
-from polyrl.validation import check_int
-
 import numpy as np
 import tensorflow as tf
 from gymnasium.spaces import Box, Discrete
+
+from polyrl.envs.compiled.base import CompiledEnvironment, StepOutput
+from polyrl.validation import check_int
 
 MOVE_COST = 0.01  # of a whole way to the right
 TREASURE = 1.0

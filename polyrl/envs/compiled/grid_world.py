@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from polyrl.envs.compiled.base import CompiledEnvironment, StepOutput
-from polyrl.ops import uniform
-from polyrl.validation import check_float, check_int
-
 import numpy as np
 import tensorflow as tf
 from gymnasium.spaces import Box, Discrete
+
+from polyrl.envs.compiled.base import CompiledEnvironment, StepOutput
+from polyrl.ops import uniform
+from polyrl.validation import check_float, check_int
 
 START, GOAL, WALL, FREE = "SG#."
 ROOMS = (

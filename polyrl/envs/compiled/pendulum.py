@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from polyrl.envs.compiled.base import CompiledEnvironment, StepOutput
-from polyrl.ops import uniform
-
 import numpy as np
 import tensorflow as tf
 from gymnasium.spaces import Box
+
+from polyrl.envs.compiled.base import CompiledEnvironment, StepOutput
+from polyrl.ops import uniform
 
 GRAVITY = 10.0  # m / s^2
 # A rod of 1 kg and 1 m.

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from polyrl.envs.compiled.base import CompiledEnvironment
-from polyrl.envs.compiled.check import action_spec, check_environment
-from polyrl.validation import check_int
-
 import gymnasium
 import numpy as np
 import tensorflow as tf
 from gymnasium.spaces import Discrete
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
+
+from polyrl.envs.compiled.base import CompiledEnvironment
+from polyrl.envs.compiled.check import action_spec, check_environment
+from polyrl.validation import check_int
 
 
 class TensorVectorEnv(VectorEnv):

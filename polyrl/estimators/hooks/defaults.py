@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 
+from rich.console import Console
+
 from polyrl.estimators.hooks.base import Hook
 from polyrl.estimators.hooks.checkpoint import CheckpointHook
 from polyrl.estimators.hooks.guards import NanHook, StopHook
 from polyrl.estimators.hooks.progress import LoggingHook, ProgressHook
 from polyrl.estimators.hooks.summary import SummaryHook
 from polyrl.estimators.run_config import RunConfig
-
-from rich.console import Console
 
 
 def default_hooks(config: RunConfig) -> list[Hook]:

@@ -6,12 +6,12 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from polyrl.estimators.hooks.base import Cadence, Hook
-
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column
+
+from polyrl.estimators.hooks.base import Cadence, Hook
 
 if TYPE_CHECKING:
     from polyrl.estimators.training import TrainingRun

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from polyrl.estimators.hooks.base import Cadence, Hook
-from polyrl.summaries import SummaryOptions
-
 import numpy as np
 import tensorflow as tf
+
+from polyrl.estimators.hooks.base import Cadence, Hook
+from polyrl.summaries import SummaryOptions
 
 if TYPE_CHECKING:
     from polyrl.estimators.training import TrainingRun

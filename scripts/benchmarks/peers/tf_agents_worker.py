@@ -12,9 +12,9 @@ from typing import Any
 
 import gym
 import settings
-import tensorflow as tf
 from settings import Setting
 from stopwatch import Stopwatch, report_and_exit, seconds_since_start
+import tensorflow as tf
 from tf_agents.agents.categorical_dqn.categorical_dqn_agent import CategoricalDqnAgent
 from tf_agents.agents.dqn.dqn_agent import DqnAgent
 from tf_agents.drivers.dynamic_step_driver import DynamicStepDriver

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from polyrl.envs.compiled import Catch, CompiledEnvironment, DeepSea, GridWorld
-
 import numpy as np
 import pytest
 import tensorflow as tf
+
+from polyrl.envs.compiled import Catch, CompiledEnvironment, DeepSea, GridWorld
 
 NO_SEED = tf.constant([0, 0])
 

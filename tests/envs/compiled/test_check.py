@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from polyrl.envs.compiled import CompiledEnvironment, StepOutput, TensorVectorEnv, check_environment
-
 import numpy as np
 import pytest
 import tensorflow as tf
 from gymnasium.spaces import Box, Discrete, MultiBinary
+
+from polyrl.envs.compiled import CompiledEnvironment, StepOutput, TensorVectorEnv, check_environment
 
 
 class Good(CompiledEnvironment):

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import gymnasium
+import numpy as np
+import pytest
+import tensorflow as tf
+
 from polyrl.envs.compiled import CompiledEnvironment, compiled_environment
 from polyrl.envs.compiled.acrobot import AcrobotState
 from polyrl.envs.compiled.cart_pole import CartPoleState
 from polyrl.envs.compiled.mountain_car import MountainCarState
 from polyrl.envs.compiled.pendulum import PendulumState
-
-import gymnasium
-import numpy as np
-import pytest
-import tensorflow as tf
 
 NO_SEED = tf.constant([0, 0])
 TOLERANCE = 1e-5

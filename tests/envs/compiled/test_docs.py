@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from polyrl.envs.compiled import check_environment, compiled_environment
-from polyrl.envs.compiled.registry import ENVIRONMENTS
-
 import gymnasium
 import numpy as np
 import pytest
 from gymnasium.spaces import Discrete
 from tiny_agents import make_agent, q_model_fn
+
+from polyrl.envs.compiled import check_environment, compiled_environment
+from polyrl.envs.compiled.registry import ENVIRONMENTS
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "environments.md").read_text()
 FIRST, BALLOON, TRAINING, CHECKING = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)

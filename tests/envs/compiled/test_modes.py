@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from polyrl.envs.compiled import CompiledEnvironment, GridWorld, check_environment, compiled_environment
-from polyrl.envs.compiled.registry import ENVIRONMENTS
-from polyrl.envs.compiled.vector import restarted
-
 import gymnasium
 import numpy as np
 import pytest
 import tensorflow as tf
+
+from polyrl.envs.compiled import CompiledEnvironment, GridWorld, check_environment, compiled_environment
+from polyrl.envs.compiled.registry import ENVIRONMENTS
+from polyrl.envs.compiled.vector import restarted
 
 COUNT, STEPS, SEEDS = 5, 10, (0, 1)
 VARIANTS: dict[str, dict[str, Any]] = {"DeepSea": {"mapping_seed": 1}, "GridWorld": {"slip": 0.5}}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from polyrl.envs.compiled import CartPole, compiled_environment
 from polyrl.envs.compiled.registry import ENVIRONMENTS
-
-import pytest
 
 
 def test_an_environment_by_its_gymnasium_id():

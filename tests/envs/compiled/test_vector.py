@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import gymnasium
+import numpy as np
+import pytest
+import tensorflow as tf
+from gymnasium.spaces import Box, Discrete
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
 from polyrl.envs import EnvDriver, Episode, Transitions, open_env
 from polyrl.envs.compiled import (
     CartPole,
@@ -20,13 +27,6 @@ from polyrl.envs.compiled.mountain_car import MountainCarState
 from polyrl.envs.compiled.registry import ENVIRONMENTS
 from polyrl.estimators.graph_driver import GraphDriver
 from polyrl.models.scope import Scope
-
-import gymnasium
-import numpy as np
-import pytest
-import tensorflow as tf
-from gymnasium.spaces import Box, Discrete
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 
 class WalkState(NamedTuple):
