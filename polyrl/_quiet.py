@@ -1,8 +1,8 @@
 """Imports TensorFlow without its start-up messages.
 
-TensorFlow's C++ prints lines on the absence of a GPU before any log level applies to it. Where the console is a plain file
-descriptor they are kept out there; whatever else is printed meanwhile, errors above all, is passed on. Set
-TF_CPP_MIN_LOG_LEVEL to see everything.
+TensorFlow's C++ prints lines on the absence of a GPU before any log level applies to it. They are kept out at the file
+descriptor; whatever else is printed meanwhile, errors above all, is passed on. Where `sys.stderr` is not a file (notebooks, IDLE)
+the descriptor is left alone. Set TF_CPP_MIN_LOG_LEVEL to see everything.
 """
 
 from __future__ import annotations
@@ -24,18 +24,10 @@ def import_tensorflow() -> None:
     """Imports TensorFlow and looks for its devices, quietly unless the user chose a log level."""
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ or "tensorflow" in sys.modules:
         return
-    with _environment(), _filtered_stderr() if _is_console(sys.stderr) else contextlib.nullcontext():
+    with _environment(), filtered_stderr() if _is_console(sys.stderr) else contextlib.nullcontext():
         import tensorflow as tf
 
         tf.config.list_physical_devices()
-
-
-def _is_console(stream: object) -> bool:
-    """Whether a stream writes to the process's own descriptor; in notebooks, IDLE and tests it may not."""
-    try:
-        return stream.fileno() == 2 and hasattr(stream, "buffer")  # type: ignore[attr-defined]
-    except (AttributeError, OSError, ValueError):
-        return False
 
 
 @contextlib.contextmanager
@@ -55,6 +47,7 @@ def _environment() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _filtered_stderr() -> Iterator[None]:
+    """Keeps TensorFlow's start-up messages off descriptor 2 inside of the `with` block; passes on all else at its end."""
     sys.stderr.flush()
     original = os.dup(2)
     with tempfile.TemporaryFile() as captured:

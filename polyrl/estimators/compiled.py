@@ -11,10 +11,10 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from polyrl import functional
+from polyrl.engine import functional
+from polyrl.engine.carried import CarriedState, PlainState
 from polyrl.envs import Transitions
 from polyrl.envs.observations import as_features, split_columns
-from polyrl.estimators.carried import CarriedState, PlainState
 from polyrl.estimators.model_fn import ModelFn
 from polyrl.models.scope import Scope
 from polyrl.modes import Modes

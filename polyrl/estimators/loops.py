@@ -10,14 +10,14 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import tensorflow as tf
 
-from polyrl import functional
+from polyrl.engine import functional
+from polyrl.engine.layout import Layout
 from polyrl.envs import EnvDriver, Episode, Transitions, open_env
 from polyrl.envs.compiled import CompiledEnvironment
 from polyrl.envs.gym import EnvLike
 from polyrl.errors import NonFiniteError
 from polyrl.estimators.compiled import TrainingCalls
 from polyrl.estimators.graph_driver import GraphDriver
-from polyrl.estimators.layout import Layout
 from polyrl.models.scope import Scope, stream_seed
 
 NEVER = 2**62

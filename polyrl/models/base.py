@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import tensorflow as tf
 import tf_keras
 
-from polyrl import functional
 from polyrl.configs import AdamConfig, LossConfig, MetricConfig, OptimizerConfig
-from polyrl.models.bundle import Bundle
+from polyrl.engine import functional
+from polyrl.engine.bundle import Bundle
 from polyrl.models.gradients import ClippedGradients, clip_gradients
 from polyrl.models.scope import current_scope
 from polyrl.modes import Modes

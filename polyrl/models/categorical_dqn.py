@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 from polyrl import ops
+from polyrl.engine import projection
 from polyrl.models import masks
 from polyrl.models.q_model import BaseQModel
 from polyrl.models.q_network import QModelSpec
@@ -75,6 +76,7 @@ class CategoricalDQNModel(BaseQModel):
             discount,
             target.logits,
             next_q_selector=online.q if self.double else target.q,
+            project=projection.project_distribution if self._scope.xla else ops.project_distribution,
         )
 
     def _build_policy(self) -> BasePolicy:

@@ -16,6 +16,7 @@ from polyrl.configs import (
     MetricConfig,
     OptimizerConfig,
 )
+from polyrl.engine.narrow import NarrowDense
 from polyrl.explorations import Explorer, explorer
 from polyrl.models import batches, masks
 from polyrl.models.base import GraphFn, check_type
@@ -24,7 +25,6 @@ from polyrl.models.q_network import QModelSpec, check_tau
 from polyrl.models.q_summaries import q_summaries
 from polyrl.models.two_networks import TwoNetworkModel
 from polyrl.modes import Modes
-from polyrl.networks import NarrowDense
 from polyrl.policies import BasePolicy, BoundedTensorSpec, QPolicy, StepType, TimeStep, time_step_spec
 from polyrl.summaries import Summaries, SummaryOptions
 from polyrl.validation import check_bool, check_float, check_int

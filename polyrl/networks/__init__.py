@@ -1,6 +1,5 @@
-"""Torsos that people reuse: functions that make a `graph_fn`; and a layer for heads."""
+"""Torsos that people reuse: functions that make a `graph_fn`."""
 
-from polyrl.networks.narrow import NarrowDense
 from polyrl.networks.torsos import embedding_mlp, mlp, nature_cnn
 
-__all__ = ["NarrowDense", "embedding_mlp", "mlp", "nature_cnn"]
+__all__ = ["embedding_mlp", "mlp", "nature_cnn"]

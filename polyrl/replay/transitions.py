@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from polyrl.replay.packing import Packing, fits
+from polyrl.engine.packing import Packing, fits
 from polyrl.replay.storage import NEXT, Written, close_window
 
 WINDOWED = ("reward", "done", "truncated")

@@ -14,8 +14,8 @@ from collections.abc import Callable
 import statistics
 import time
 
-from polyrl import functional
-from polyrl.estimators.carried import CarriedState
+from polyrl.engine import functional
+from polyrl.engine.carried import CarriedState
 from polyrl.replay import PrioritizedReplay
 from settings import PRIORITIZED_BATCH, PRIORITIZED_SIZE
 from stopwatch import report

@@ -16,13 +16,13 @@ from tiny_envs import vector
 
 from polyrl import configs
 from polyrl.configs import AdamConfig, ConstantExplorationConfig, SGDConfig
+from polyrl.engine.bundle import Bundle
+from polyrl.engine.carried import CarriedState, PlainState
 from polyrl.envs.actions import action_spec
 from polyrl.estimators import Agent, RunConfig
-from polyrl.estimators.carried import CarriedState, PlainState
 from polyrl.estimators.compiled import TrainingCalls
 from polyrl.estimators.hooks import Hook
 from polyrl.estimators.model_fn import ModelFn
-from polyrl.models.bundle import Bundle
 from polyrl.models.scope import Scope
 from polyrl.replay import PrioritizedReplay, UniformReplay
 

@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 from replay_testing import COMPILATIONS, World, arrays, check_batch, seed
 
-from polyrl import functional
-from polyrl.functional import Functional
+from polyrl.engine import functional
+from polyrl.engine.functional import Functional
 from polyrl.replay import PrioritizedReplay, Replay, UniformReplay
 
 MEMORIES = {"uniform": UniformReplay, "prioritized": PrioritizedReplay}

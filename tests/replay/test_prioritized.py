@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 from replay_testing import COMPILATIONS, World, arrays, check_batch, seed
 
-from polyrl import functional
-from polyrl.functional import Functional
+from polyrl.engine import functional
+from polyrl.engine.functional import Functional
 from polyrl.replay import PrioritizedReplay
 
 SEEDS = [0, 1, 2]
@@ -157,7 +157,7 @@ def test_compiled_and_eager_loops_do_the_same():
 
 
 def test_a_loop_that_carries_the_memory_as_tensors_does_the_same():
-    """As the training loop does it: see `polyrl.functional`."""
+    """As the training loop does it: see `polyrl.engine.functional`."""
     (world, memory), (_, other) = built(alpha=1.0, epsilon=0.5, n_step=2), built(alpha=1.0, epsilon=0.5, n_step=2)
     rows = [world.step() for _ in range(50)]
     index, _, _ = run(memory, rows, lambda f: f)

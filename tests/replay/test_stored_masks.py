@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 from replay_testing import COMPILATIONS, World, arrays, check_batch, seed
 
+from polyrl.engine.packing import BITS, Packing, fits
 from polyrl.replay import PrioritizedReplay, UniformReplay
-from polyrl.replay.packing import BITS, Packing, fits
 
 ACTIONS = 30  # More than there are bits in a number.
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from polyrl.estimators.layout import Layout
-from polyrl.functional import Functional, NotFunctionalError
+from polyrl.engine.functional import Functional, NotFunctionalError
+from polyrl.engine.layout import Layout
 
 logger = logging.getLogger("polyrl")
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from polyrl.configs import AdamConfig, RMSpropConfig
-from polyrl.models.bundle import LIMIT, Bundle
+from polyrl.engine.bundle import LIMIT, Bundle
 
 SHAPES = [(3, 4), (LIMIT + 1,), (5,), (), (2, LIMIT)]
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from replay_testing import COMPILATIONS
 
-from polyrl.replay.packing import LARGEST, Packing, fits
+from polyrl.engine.packing import LARGEST, Packing, fits
 
 SPECS = {
     "number": tf.TensorSpec([], tf.int32),

@@ -8,7 +8,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polyrl.estimators.layout import LIMIT, Layout
+from polyrl.engine.layout import LIMIT, Layout
 
 DTYPES = ("float32", "int32", "int64", "float64", "uint8", "bool", "float16")
 SHAPES = ((), (0,), (1,), (3,), (2, 0), (2, 3), (1, 1, 1), (2, 3, 4), (5, 7))

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 import tensorflow as tf
 import tf_keras
 
-from polyrl import functional
+from polyrl.engine import functional
 
 LIMIT = 16_384
 """Elements up to which a variable joins: a larger one costs more to copy than an operation of its own."""

@@ -9,10 +9,10 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from polyrl import functional
-from polyrl.estimators.carried import CarriedState, PlainState
-from polyrl.estimators.layout import LIMIT, Layout
-from polyrl.functional import NotFunctionalError
+from polyrl.engine import functional
+from polyrl.engine.carried import CarriedState, PlainState
+from polyrl.engine.functional import NotFunctionalError
+from polyrl.engine.layout import LIMIT, Layout
 
 STATES = {"carried": CarriedState, "plain": lambda roots, function: PlainState()}
 NUMBER = tf.TensorSpec([], tf.float32)

@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from polyrl import functional
-from polyrl.functional import Functional, NotFunctionalError, StandIn
+from polyrl.engine import functional
+from polyrl.engine.functional import Functional, NotFunctionalError, StandIn
 
 JIT = pytest.mark.parametrize("jit", [False, True], ids=["function", "xla"])
 
