@@ -24,7 +24,7 @@ def import_tensorflow() -> None:
     """Imports TensorFlow and looks for its devices, quietly unless the user chose a log level."""
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ or "tensorflow" in sys.modules:
         return
-    with _environment(), filtered_stderr() if _is_console(sys.stderr) else contextlib.nullcontext():
+    with _environment(), _filtered_stderr() if hasattr(sys.stderr, "buffer") else contextlib.nullcontext():
         import tensorflow as tf
 
         tf.config.list_physical_devices()
