@@ -1,8 +1,8 @@
 """Imports TensorFlow without its start-up messages.
 
 TensorFlow's C++ prints lines on the absence of a GPU before any log level applies to it. They are kept out at the file
-descriptor; whatever else is printed meanwhile, errors above all, is passed on. Where `sys.stderr` is not a file (notebooks, IDLE)
-the descriptor is left alone. Set TF_CPP_MIN_LOG_LEVEL to see everything.
+descriptor; whatever else is printed meanwhile, errors above all, is passed on. Where `sys.stderr` has no buffer (notebooks,
+IDLE) the descriptor is left alone. Set TF_CPP_MIN_LOG_LEVEL to see everything.
 """
 
 from __future__ import annotations

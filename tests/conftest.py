@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import polyrl  # noqa: F401  Before TensorFlow, whose start-up messages would follow pytest's summary line.
+
+# isort: split
+
 import pytest
 from tiny_agents import make_agent
 
