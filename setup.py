@@ -10,10 +10,11 @@ VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "polyrl" / "__init__.py").
 
 # ale-py 0.12.1 is the first that is tested to reset some environments of a vector; headless opencv needs no display.
 ATARI = ["ale-py>=0.12.1", "opencv-python-headless>=4.8"]
-# An extra of its own: it takes 750 MB, and there is none for Python 3.10.
+# An extra of its own: it takes 750 MB. It does not support Python 3.10.
 ENVPOOL = ["envpool>=1.2; python_version >= '3.11'"]
-# 0.5.4 is the first that can keep images as they are; pillow it imports without asking for it.
-DEMOS = ["minari[hdf5]>=0.5.4", "pillow>=10"]
+# 0.5.4 is the first that can keep images as they are, and does not support Python 3.10, where demonstrations are .npz files.
+# It imports pillow without requiring it.
+DEMOS = ["minari[hdf5]>=0.5.4; python_version >= '3.11'", "pillow>=10"]
 
 setup(
     name="polyrl",
@@ -51,6 +52,7 @@ setup(
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.5",
             "hypothesis>=6.100",
+            "pyyaml>=6",
             "trfl>=1.2",
             "ruff>=0.8",
             "mypy>=1.13",
@@ -60,6 +62,10 @@ setup(
         "Development Status :: 3 - Alpha",
         "License :: OSI Approved :: Apache Software License",
         "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
         "Typing :: Typed",
     ],

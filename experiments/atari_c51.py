@@ -7,9 +7,8 @@ import functools
 from typing import Any
 
 from absl import flags
-from polyrl.estimators import Agent, EstimatorSpec
-from polyrl.experiments import RLExperiment, atari, cli, run_experiment
-from polyrl.models import CategoricalDQNModel
+from polyrl import Agent, CategoricalDQNModel, EstimatorSpec, RLExperiment, run_experiment
+from polyrl.experiments import atari, cli
 from polyrl.networks import nature_cnn
 
 flags.DEFINE_integer("num_atoms", 51, "Atoms of the return distribution.", lower_bound=2)

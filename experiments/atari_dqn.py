@@ -6,9 +6,8 @@ from collections.abc import Sequence
 import functools
 from typing import Any
 
-from polyrl.estimators import Agent, EstimatorSpec
-from polyrl.experiments import RLExperiment, atari, cli, run_experiment
-from polyrl.models import DQNModel
+from polyrl import Agent, DQNModel, EstimatorSpec, RLExperiment, run_experiment
+from polyrl.experiments import atari, cli
 from polyrl.networks import nature_cnn
 
 cli.set_defaults(**atari.DEFAULTS, model_dir="runs/atari_dqn")

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import flags
-from polyrl.estimators import Agent, EstimatorSpec
-from polyrl.experiments import RLExperiment, cli, run_experiment
-from polyrl.models import CategoricalDQNModel
+from polyrl import Agent, CategoricalDQNModel, EstimatorSpec, RLExperiment, run_experiment
+from polyrl.experiments import cli
 import tensorflow as tf
 import tf_keras
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from polyrl.estimators import Agent, EstimatorSpec
-from polyrl.experiments import RLExperiment, cli, run_experiment
-from polyrl.models import DQNModel
+from polyrl import Agent, DQNModel, EstimatorSpec, RLExperiment, run_experiment
+from polyrl.experiments import cli
 import tensorflow as tf
 import tf_keras
 

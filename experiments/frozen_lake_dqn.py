@@ -1,4 +1,4 @@
-"""DQN on FrozenLake-v1, whose states are numbers: `python experiments/frozen_lake_dqn.py --mode=train_and_eval`."""
+"""DQN on FrozenLake-v1, which has discrete states: `python experiments/frozen_lake_dqn.py --mode=train_and_eval`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
+from polyrl import Agent, DQNModel, EstimatorSpec, RLExperiment, run_experiment
 from polyrl.envs import num_states_and_actions
-from polyrl.estimators import Agent, EstimatorSpec
-from polyrl.experiments import RLExperiment, cli, run_experiment
-from polyrl.models import DQNModel
+from polyrl.experiments import cli
 from polyrl.networks import embedding_mlp
 
-flags.DEFINE_bool("slippery", True, "Let the ice take the walker aside in two of three steps.")
-# No policy comes to the goal in more than 0.744 of the episodes on slippery ice, within the 100 steps that they have.
+flags.DEFINE_bool("slippery", True, "Slippery ice: two of three steps go to a side of the chosen direction.")
+# On slippery ice the best policy reaches the goal in 0.744 of the episodes, within the 100 steps that an episode has.
 cli.set_defaults(
     model_dir="runs/frozen_lake_dqn",
     train_timesteps=60_000,

@@ -6,15 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import flags
+from polyrl import Agent, EstimatorSpec, NAFModel, RLExperiment, run_experiment
 from polyrl.configs import (
     ExplorationConfig,
     MeanSquaredErrorConfig,
     OrnsteinUhlenbeckExplorationConfig,
     RandomDecayExplorationConfig,
 )
-from polyrl.estimators import Agent, EstimatorSpec
-from polyrl.experiments import RLExperiment, cli, run_experiment
-from polyrl.models import NAFModel
+from polyrl.experiments import cli
 import tensorflow as tf
 import tf_keras
 
@@ -22,9 +21,10 @@ flags.DEFINE_enum(
     "noise",
     "gaussian",
     ["gaussian", "ornstein_uhlenbeck"],
-    "Of the actions while training. gaussian: drawn anew for each step, of the scale of the --exploration flags. "
-    "ornstein_uhlenbeck: goes on from step to step, always of the scale --exploration_final.",
+    "Noise of the actions while training. gaussian: independent at each step, with the scale of the --exploration flags. "
+    "ornstein_uhlenbeck: temporally correlated, with the constant scale --exploration_final.",
 )
+cli.needs("exploration_start", "exploration_timesteps", noise="gaussian")
 cli.set_defaults(
     model_dir="runs/pendulum_naf",
     num_envs=1,

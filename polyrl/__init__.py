@@ -1,7 +1,83 @@
-"""polyrl: an Estimator-style experiment framework for value-based reinforcement learning on TensorFlow and tf-keras."""
+"""polyrl: an Estimator-style experiment framework for value-based reinforcement learning on TensorFlow and tf-keras.
+
+The names that most programs need are here: `from polyrl import Agent, DQNModel, RunConfig`. Each is imported at its first use.
+`import polyrl` itself imports TensorFlow, quietly, and no other module of polyrl.
+"""
+
+import importlib
+import pkgutil
+from typing import TYPE_CHECKING, Any
 
 from polyrl._quiet import import_tensorflow
 
 import_tensorflow()
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from polyrl.envs import GymEnvironment
+    from polyrl.estimators import Agent, EstimatorSpec, RunConfig
+    from polyrl.experiments import RLExperiment, run_experiment
+    from polyrl.models import BaseQModel, CategoricalDQNModel, DDQNModel, DQNModel, NAFModel
+    from polyrl.modes import Modes
+    from polyrl.replay import PrioritizedReplay, UniformReplay
+
+_MODULES = {
+    "Agent": "polyrl.estimators",
+    "BaseQModel": "polyrl.models",
+    "CategoricalDQNModel": "polyrl.models",
+    "DDQNModel": "polyrl.models",
+    "DQNModel": "polyrl.models",
+    "EstimatorSpec": "polyrl.estimators",
+    "GymEnvironment": "polyrl.envs",
+    "Modes": "polyrl.modes",
+    "NAFModel": "polyrl.models",
+    "PrioritizedReplay": "polyrl.replay",
+    "RLExperiment": "polyrl.experiments",
+    "RunConfig": "polyrl.estimators",
+    "UniformReplay": "polyrl.replay",
+    "run_experiment": "polyrl.experiments",
+}
+"""Where each name is defined."""
+
+__all__ = [
+    "Agent",
+    "BaseQModel",
+    "CategoricalDQNModel",
+    "DDQNModel",
+    "DQNModel",
+    "EstimatorSpec",
+    "GymEnvironment",
+    "Modes",
+    "NAFModel",
+    "PrioritizedReplay",
+    "RLExperiment",
+    "RunConfig",
+    "UniformReplay",
+    "run_experiment",
+]
+
+
+if not TYPE_CHECKING:  # Type checkers take the names from the imports above, and tell of those that do not exist.
+
+    def __getattr__(name: str) -> Any:
+        """Imports a name at its first use; an AttributeError with the nearest name if there is none."""
+        if name in _MODULES:
+            value = getattr(importlib.import_module(_MODULES[name]), name)
+            globals()[name] = value  # It is found without this function from now on.
+            return value
+        # With an `obj` of its own Python does not add a second suggestion.
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}.{_hint(name)}", name=name, obj=None)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})
+
+
+def _hint(name: str) -> str:
+    modules = [module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")]
+    if name in modules:
+        return f" It is a module that has not been imported: use `import {__name__}.{name}`."
+    from polyrl.validation import suggestion
+
+    return suggestion(name, [*_MODULES, *modules])

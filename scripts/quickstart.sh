@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From a fresh clone to a trained agent: installs polyrl, trains C51 on CartPole-v1 until it is solved, evaluates the best
-# checkpoint over 100 episodes, and lets it act. Run it again and it goes on from where it was.
+# checkpoint over 100 episodes, and lets it act. Run again, it resumes from where it stopped.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/setup.sh
@@ -18,7 +18,7 @@ cat <<END
 
 Done. In $run:
   best/               the best checkpoint by evaluation
-  checkpoints/        the newest ones, to go on from
+  checkpoints/        the newest ones, to resume from
   predictions.jsonl   one line per step: state, action, q, and the return distribution of the action
   params.json         what it was trained with
 

@@ -23,17 +23,21 @@ from polyrl.experiments import RLExperiment, cli
 
 flags.DEFINE_integer("episodes", 20, "Episodes to record.", lower_bound=1)
 flags.DEFINE_string("minari_id", None, "Id of the Minari dataset to make, as cartpole/expert-v0.")
+# Here --output is the .npz file, in a mode that this program sets itself.
+cli.needs("output")
+cli.unused("mode", "temperature", because="record_demos.py plays greedy episodes")
+cli.unused("eval_episodes", "infer_episodes", because="record_demos.py plays as many episodes as --episodes says")
 
 
 def load_script(path: str) -> Any:
     """The experiment script as a module; its flags are defined and its defaults set by that.
 
     Raises:
-        ValueError: if it is no experiment script.
+        ValueError: if it is not an experiment script.
     """
     spec = importlib.util.spec_from_file_location(Path(path).stem, path) if Path(path).is_file() else None
     if spec is None or spec.loader is None:
-        raise ValueError(f"{path!r} is no Python file; give the experiment script, as experiments/cartpole_dqn.py.")
+        raise ValueError(f"{path!r} is not a Python file; give the experiment script, as experiments/cartpole_dqn.py.")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     if not hasattr(module, "experiment_fn"):
@@ -52,7 +56,7 @@ def record(experiment: RLExperiment, episodes: int, checkpoint: str | None) -> D
 
 
 def write(demonstrations: Demonstrations, experiment: RLExperiment, output: str | None, minari_id: str | None) -> None:
-    """Writes them wherever they are asked for."""
+    """Writes them to each place that is given."""
     if output is not None:
         save_npz(demonstrations, output)
     if minari_id is not None:
@@ -65,17 +69,19 @@ def write(demonstrations: Demonstrations, experiment: RLExperiment, output: str 
 
 
 def main(argv: Sequence[str]) -> None:
-    """Checks that nothing is in the way, plays, and writes."""
+    """Checks that nothing would be overwritten, plays, and writes."""
     output, minari_id = cli.FLAGS.output, cli.FLAGS.minari_id
     if output is None and minari_id is None:
-        raise ValueError("--output=demos.npz or --minari_id=name/of/dataset-v0: say where the demonstrations go.")
+        raise ValueError(
+            "--output=demos.npz or --minari_id=name/of/dataset-v0: give one, or both, for the demonstrations to be written to."
+        )
     if output is not None:
         if not output.endswith(".npz"):
             raise ValueError(f"--output={output} must end in .npz.")
         check_new(output)
     if minari_id is not None:
         check_new_minari(minari_id)
-    cli.FLAGS.mode = "eval"
+    cli.set_defaults(mode="eval")
     experiment = SCRIPT.experiment_fn(cli.FLAGS.model_dir)
     demonstrations = record(experiment, cli.FLAGS.episodes, cli.FLAGS.checkpoint)
     write(demonstrations, experiment, output, minari_id)

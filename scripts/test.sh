@@ -9,5 +9,5 @@ setup_environment dev
 .venv/bin/ruff format --check .
 .venv/bin/ruff check .
 .venv/bin/mypy
-# One process for each of two cores; every one starts TensorFlow anew.
+# One process for each of two cores; each of them starts TensorFlow once.
 .venv/bin/pytest -n 2 --dist=worksteal "$@"

@@ -52,9 +52,9 @@ def make_agent(
     params: Any = None,
     **config: Any,
 ) -> Agent:
-    """An agent with a small memory, traced but not compiled, without summaries, checkpoints at the end only."""
+    """An agent with a small memory, traced but not compiled, without progress or summaries, checkpoints at the end only."""
     cadences = dict.fromkeys(["save_summary_timesteps", "save_checkpoints_timesteps", "max_overhead"])
-    settings = {"jit": "off", **cadences, **config}
+    settings = {"jit": "off", "progress": False, **cadences, **config}
     memory = UniformReplay(size, batch_size)
     return Agent(counting_model_fn if model_fn is None else model_fn, memory, model_dir, RunConfig(**settings), params)
 

@@ -1,16 +1,16 @@
-"""`RunConfig`: how a run is kept, as opposed to what it learns."""
+"""`RunConfig`: how a run is seeded, recorded and displayed, as opposed to what it learns."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
-from polyrl.validation import check_float, check_int, suggestion
+from polyrl.validation import check_bool, check_float, check_int, suggestion
 
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """Seed, cadence and housekeeping of a run. Timesteps are environment steps, summed over parallel environments.
+    """Seed, cadences and display of a run. Timesteps are environment steps, summed over parallel environments.
 
     Args:
         seed: the root of every random stream: initial weights, each environment, exploration, replay, evaluation.
@@ -19,13 +19,14 @@ class RunConfig:
         save_checkpoints_timesteps: environment steps between two checkpoints; None: not by steps.
         save_checkpoints_secs: seconds between two checkpoints; None: not by time. One is always written at the end.
         max_overhead: the share of the run's time that summaries may take, and that checkpoints may take; those that would take
-            more are put off, so a fast run writes fewer than its steps ask for. None: none is put off.
-        keep_checkpoint_max: how many of the newest checkpoints are kept; the best one by evaluation is kept besides.
-        progress: show a progress bar, or a line every ten seconds where there is no terminal.
-        overlap: step environments in Python while the learner runs on another core. It learns one step later then.
+            more are put off, so a fast run writes fewer than its cadences say. None: none is put off.
+        keep_checkpoint_max: how many of the newest checkpoints are kept; the best one by evaluation is kept in addition.
+        progress: show training on stderr: a progress bar on a terminal, elsewhere a line every ten seconds and one at the end.
+            Lines go to the logger `polyrl` instead where the program has set up logging that shows its level INFO.
+        overlap: step environments in Python while the learner runs on another core. It then learns one step later.
         jit: whether XLA compiles the training loop: `'on'`, `'off'`, or `'auto'`: where it pays. Environments in the graph use
             it from the start; those in Python from the 1,000th update on, so that a short run does not wait for a compilation
-            that it cannot make up for; convolutions do without it.
+            that takes longer than it saves; convolutions do without it.
     """
 
     seed: int = 0
@@ -35,12 +36,14 @@ class RunConfig:
     save_checkpoints_secs: float | None = None
     max_overhead: float | None = 0.02
     keep_checkpoint_max: int = 3
-    progress: bool = False
+    progress: bool = True
     overlap: bool = False
     jit: str = "auto"
 
     def __post_init__(self) -> None:
         check_int("seed", self.seed, minimum=0)
+        for name in ("progress", "overlap"):
+            check_bool(name, getattr(self, name))
         if self.jit not in ("auto", "on", "off"):
             raise ValueError(f"jit={self.jit!r} is unknown; use 'auto', 'on' or 'off'.")
         check_int("keep_checkpoint_max", self.keep_checkpoint_max, minimum=1)

@@ -21,11 +21,11 @@ flags.DEFINE_integer("frame_skip", 4, "Frames of an environment step.", lower_bo
 flags.DEFINE_float(
     "sticky_actions", 0.25, "Probability that a frame repeats the action before it.", lower_bound=0.0, upper_bound=1.0
 )
-flags.DEFINE_integer("noop_max", 30, "Frames without an action with which a game begins, at the most.", lower_bound=0)
-flags.DEFINE_bool("terminal_on_life_loss", False, "A lost life ends an episode; in training only.")
-flags.DEFINE_bool("full_action_space", False, "All 18 actions, not only those that do something in the game.")
-flags.DEFINE_integer("max_episode_frames", 108_000, "Frames after which a game is cut off; 60 are a second.", lower_bound=1)
-flags.DEFINE_bool("clip_rewards", True, "Clip rewards to [-1, 1]; in training only, and not in the rewards that are reported.")
+flags.DEFINE_integer("noop_max", 30, "Largest number of frames without an action at the start of a game.", lower_bound=0)
+flags.DEFINE_bool("terminal_on_life_loss", False, "End an episode when a life is lost; in training only.")
+flags.DEFINE_bool("full_action_space", False, "Use all 18 actions instead of those that have an effect in the game.")
+flags.DEFINE_integer("max_episode_frames", 108_000, "Frames after which a game is truncated; 60 are a second.", lower_bound=1)
+flags.DEFINE_bool("clip_rewards", True, "Clip rewards to [-1, 1]; in training only, and not those that are reported.")
 flags.DEFINE_float("adam_epsilon", 1.5e-4, "Adam's epsilon.", lower_bound=0.0)
 
 HYPER_PARAMETERS = (
@@ -51,7 +51,7 @@ DEFAULTS: dict[str, Any] = {
     "update_frequency": 4,
     # Hessel et al. 2018, for Adam; Mnih et al. 2015 had RMSProp.
     "learning_rate": 6.25e-5,
-    # As in Mnih et al. 2015: plain Q values. The gradients' norm was bound by Huber's loss alone there.
+    # As in Mnih et al. 2015: plain Q values. There the Huber loss alone bounded the gradients.
     "dueling": "none",
     "clip_gradients": 10.0,
     # For an ordinary machine, where the papers have a million frames (7 GB) and 50 million steps. A frame is 7 KB: the memory
@@ -68,7 +68,7 @@ DEFAULTS: dict[str, Any] = {
 
 
 def environments(params: dict[str, Any]) -> tuple[AtariEnvironment, AtariEnvironment]:
-    """The game to train on, and the same without what is for training only, to evaluate and infer on.
+    """The game to train on, and the same game without what is for training only, to evaluate and infer on.
 
     Raises:
         ValueError: if `--env_backend` cannot run it.
@@ -84,16 +84,16 @@ def environments(params: dict[str, Any]) -> tuple[AtariEnvironment, AtariEnviron
 
 
 def memory(params: dict[str, Any]) -> Replay:
-    """The replay memory that the hyper-parameters describe, which stores each frame once, by the system's allocator."""
+    """The replay memory that the hyper-parameters describe; it stores each frame once, in memory of the system's allocator."""
     use_system_allocator()
     return cli.memory(params, FRAME_STACK)
 
 
 def use_system_allocator() -> None:
-    """Has TensorFlow take its memory from the system; to be called before anything is computed.
+    """Makes TensorFlow take its memory from the system; to be called before anything is computed.
 
-    With oneDNN it has an allocator of its own, whose books take 8 bytes for each 256 of the next power of two: for a replay
-    memory of a million frames 0.27 GB. What the user chose in the environment stands.
+    With oneDNN it has an allocator of its own, whose bookkeeping takes 8 bytes for each 256 of the next power of two: for a
+    replay memory of a million frames 0.27 GB. A value that the user has set in the environment is kept.
     """
     os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
 

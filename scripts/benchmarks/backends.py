@@ -57,7 +57,7 @@ def measure(backend: str, seed: int, timesteps: int) -> list[float]:
     """The three figures of one run."""
     env = CartPole(8) if backend == "compiled" else GymEnvironment("CartPole-v1", 8)
     with tempfile.TemporaryDirectory() as directory:
-        config = RunConfig(seed=seed, save_summary_timesteps=None, save_checkpoints_timesteps=None, jit="on")
+        config = RunConfig(seed=seed, progress=False, save_summary_timesteps=None, save_checkpoints_timesteps=None, jit="on")
         agent = Agent(model_fn, UniformReplay(50_000, 128), directory, config)
         rewards = Rewards()
         agent.train(env, max_timesteps=timesteps, hooks=[rewards])

@@ -112,7 +112,7 @@ def main() -> None:
     setting = dataclasses.replace(
         settings.SETTINGS["pong"], memory_size=arguments.frames, first_update=arguments.frames, update_frequency=NUM_ENVS
     )
-    config = RunConfig(jit=arguments.jit, save_summary_timesteps=None, save_checkpoints_timesteps=None)
+    config = RunConfig(jit=arguments.jit, progress=False, save_summary_timesteps=None, save_checkpoints_timesteps=None)
     env = FrameStack(Noise(NUM_ENVS), settings.FRAME_STACK)
     hook = Peak(arguments.frames, resident("VmRSS"))
     with tempfile.TemporaryDirectory() as model_dir:

@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="print where time goes; it takes longer then")
     arguments = parser.parse_args()
     setting = settings.chosen(arguments)
-    config = RunConfig()
+    config = RunConfig(progress=False)
     if not arguments.housekeeping:
         config = config.replace(save_summary_timesteps=None, save_checkpoints_timesteps=None)
     if arguments.startup:

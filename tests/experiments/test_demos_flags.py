@@ -59,13 +59,13 @@ def test_a_recording_is_not_overwritten(recorded):
 
 def test_a_run_pretrains_on_them_and_says_so(recorded):
     root, _, _ = recorded
-    flags = [f"--demos={root / 'demos.npz'}", "--pretrain_updates=20", "--demo_share=0.5", "--expert_margin=0.4"]
+    flags = [f"--demos={root / 'demos.npz'}", "--pretrain_updates=20", "--demo_priority=0.5", "--expert_margin=0.4"]
     output = run(SCRIPT, *TINY, *flags, f"--model_dir={root / 'learner'}", "--prioritized")
     assert "<3 demonstrations of " in output
     newest = max((root / "learner" / "checkpoints").glob("ckpt-*"))
     assert json.loads((newest / "state.json").read_text())["global_step"] == 20 + 22
     params = json.loads((root / "learner" / "params.json").read_text())["params"]
-    assert (params["pretrain_updates"], params["expert_margin"]) == (20, 0.4)
+    assert (params["pretrain_updates"], params["expert_margin"], params["demo_priority"]) == (20, 0.4, 0.5)
     # An evaluation does without the file.
     (root / "demos.npz").rename(root / "elsewhere.npz")
     try:
@@ -82,6 +82,11 @@ def test_a_run_pretrains_on_them_and_says_so(recorded):
         (["--model_dir=nowhere"], "--output=demos.npz or --minari_id="),
         (["--model_dir=nowhere", "--output=demos.txt"], "must end in .npz"),
         (["--model_dir=nowhere", "--output=demos.npz"], "NotTrainedError|Train first"),
+        (
+            ["--model_dir=nowhere", "--output=demos.npz", "--eval_episodes=7"],
+            "--eval_episodes=7 has no effect: record_demos.py",
+        ),
+        (["--model_dir=nowhere", "--output=demos.npz", "--mode=infer"], "--mode=infer has no effect: record_demos.py"),
     ],
 )
 def test_what_cannot_be_recorded_is_refused(arguments, words, tmp_path, monkeypatch):

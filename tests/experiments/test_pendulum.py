@@ -21,7 +21,7 @@ TINY = [
 ]
 
 
-def run(*flags: str) -> str:
+def run(*flags: str, status: int = 0) -> str:
     done = subprocess.run(
         [sys.executable, SCRIPT, "--noprogress", *flags],
         stdout=subprocess.PIPE,
@@ -29,7 +29,7 @@ def run(*flags: str) -> str:
         text=True,
         timeout=300,
     )
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == status, done.stdout
     assert "Traceback" not in done.stdout
     return done.stdout
 
@@ -49,3 +49,13 @@ def test_the_script_trains_evaluates_and_acts(tmp_path, noise):
     assert len(lines) == 200
     assert all(len(line["action"]) == 1 and abs(line["action"][0]) <= 2.0 for line in lines)
     assert all(isinstance(line["q"], float) for line in lines)
+
+
+def test_the_schedule_of_the_gaussian_noise_is_refused_with_the_other_noise(tmp_path):
+    where = f"--model_dir={tmp_path / 'run'}"
+    output = run(
+        where, *TINY, "--noise=ornstein_uhlenbeck", "--exploration_start=0.7", "--exploration_timesteps=500", status=1
+    )
+    for flag in ("--exploration_start=0.7", "--exploration_timesteps=500"):
+        assert f"{flag} has no effect with --noise=ornstein_uhlenbeck: it needs --noise=gaussian" in output
+    assert not (tmp_path / "run").exists()

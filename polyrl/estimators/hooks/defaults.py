@@ -1,15 +1,11 @@
-"""The hooks that an agent attaches itself."""
+"""The hooks that an agent attaches to every training run."""
 
 from __future__ import annotations
-
-import sys
-
-from rich.console import Console
 
 from polyrl.estimators.hooks.base import Hook
 from polyrl.estimators.hooks.checkpoint import CheckpointHook
 from polyrl.estimators.hooks.guards import NanHook, StopHook
-from polyrl.estimators.hooks.progress import LoggingHook, ProgressHook
+from polyrl.estimators.hooks.progress import progress_hook
 from polyrl.estimators.hooks.summary import SummaryHook
 from polyrl.estimators.run_config import RunConfig
 
@@ -22,6 +18,5 @@ def default_hooks(config: RunConfig) -> list[Hook]:
     if config.save_checkpoints_timesteps is not None or config.save_checkpoints_secs is not None:
         hooks.append(CheckpointHook(config.save_checkpoints_timesteps, config.save_checkpoints_secs, config.max_overhead))
     if config.progress:
-        console = Console(stderr=True)
-        hooks.append(ProgressHook(console) if console.is_terminal and sys.stderr.isatty() else LoggingHook())
+        hooks.append(progress_hook())
     return hooks

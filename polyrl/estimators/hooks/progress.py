@@ -1,8 +1,9 @@
-"""Hooks that tell a person how far the run is."""
+"""Hooks that show how far a training run is."""
 
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,25 @@ if TYPE_CHECKING:
     from polyrl.estimators.training import TrainingRun
 
 logger = logging.getLogger("polyrl")
+
+
+def progress_hook() -> Hook:
+    """A progress bar if stderr is a terminal that can redraw a line, else plain lines."""
+    console = Console(stderr=True)
+    # Variables such as FORCE_COLOR make Rich take a file for a terminal.
+    is_terminal = console.is_terminal and sys.stderr is not None and sys.stderr.isatty()
+    return ProgressHook(console) if is_terminal and not console.is_dumb_terminal else LoggingHook()
+
+
+def write_line(line: str) -> None:
+    """Logs a line to the logger `polyrl`; writes it to stderr instead where no logging has been set up that would show it.
+
+    A program that has given the logger itself a level above INFO, or has disabled INFO, has chosen to see no lines.
+    """
+    if logger.isEnabledFor(logging.INFO) and logger.hasHandlers():
+        logger.info("%s", line)
+    elif logger.level <= logging.INFO and logger.manager.disable < logging.INFO and sys.stderr is not None:
+        print(line, file=sys.stderr, flush=True)
 
 
 def describe_rewards(run: TrainingRun) -> str:
@@ -47,7 +67,12 @@ def describe_pretraining(run: TrainingRun) -> str:
 
 
 class LoggingHook(Hook):
-    """Logs a line every so many seconds (or environment steps) to the logger `polyrl`."""
+    """Writes a line every so many seconds (or environment steps), and one at the end, see `write_line`.
+
+    Args:
+        every_secs: seconds between lines; None: not by time.
+        every_timesteps: environment steps between lines; None: not by steps.
+    """
 
     def __init__(self, every_secs: float | None = 10.0, every_timesteps: int | None = None):
         self._cadence = Cadence(every_timesteps, every_secs)
@@ -58,16 +83,23 @@ class LoggingHook(Hook):
 
     def after_pretraining(self, run: TrainingRun) -> None:
         if self._cadence.due(run.timestep) or run.step >= run.pretrain_updates:
-            logger.info("%s", describe_pretraining(run))
+            write_line(describe_pretraining(run))
             self._mark = (time.monotonic(), run.timestep)
 
     def after_act(self, run: TrainingRun) -> None:
         if self._cadence.due(run.timestep):
-            then, timestep = self._mark
-            now = time.monotonic()
-            fps = (run.timestep - timestep) / max(now - then, 1e-9)
-            self._mark = (now, run.timestep)
-            logger.info("step %d, update %d, %s, %.0f steps/s", run.timestep, run.step, describe(run), fps)
+            self._write(run)
+
+    def end(self, run: TrainingRun) -> None:
+        if run.timestep > self._mark[1]:
+            self._write(run)
+
+    def _write(self, run: TrainingRun) -> None:
+        then, timestep = self._mark
+        now = time.monotonic()
+        speed = (run.timestep - timestep) / max(now - then, 1e-9)
+        self._mark = (now, run.timestep)
+        write_line(f"step {run.timestep}, update {run.step}, {describe(run)}, {speed:.0f} steps/s")
 
 
 class ProgressHook(Hook):

@@ -1,0 +1,144 @@
+"""What the flags are made into: hyper-parameters, and the parts of an experiment that they describe."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from polyrl.configs import AdamConfig, DecayExplorationConfig, ExplorationConfig, OptimizerConfig
+from polyrl.demos import load
+from polyrl.envs import EnvpoolEnvironment, GymEnvironment
+from polyrl.envs.gym import EnvLike
+from polyrl.estimators import Agent, RunConfig
+from polyrl.estimators.params import check_same_params, read_params
+from polyrl.experiments.cli.flags import FLAGS, HYPER_PARAMETERS, TRAINING_MODES
+from polyrl.experiments.cli.partners import check_given
+from polyrl.experiments.rl_experiment import RLExperiment
+from polyrl.replay import PrioritizedReplay, Replay, UniformReplay
+
+logger = logging.getLogger("polyrl")
+
+
+def read_hyper_parameters(model_dir: str | os.PathLike[str], *extra: str) -> dict[str, Any]:
+    """The hyper-parameters by flag name: as given, else as in a trained `model_dir`, else the defaults.
+
+    Args:
+        model_dir: the run's directory.
+        extra: names of the script's own flags that are hyper-parameters too.
+
+    Raises:
+        CheckpointMismatchError: if one is given that differs from what `model_dir` was trained with; it shows both.
+        ValueError: if a flag is given that has no effect with the others, see `needs`.
+    """
+    saved = read_params(Path(model_dir)) or {}
+    values = {name: FLAGS[name].value for name in (*HYPER_PARAMETERS, *extra)}
+    values |= {name: saved[name] for name in values if name in saved and not FLAGS[name].present}
+    check_same_params(Path(model_dir), values)
+    check_given(values)
+    return values
+
+
+def run_config(params: dict[str, Any]) -> RunConfig:
+    """The `RunConfig` that the flags describe."""
+    return RunConfig(
+        seed=params["seed"],
+        save_summary_timesteps=FLAGS.save_summary_timesteps,
+        save_checkpoints_timesteps=FLAGS.save_checkpoints_timesteps,
+        save_checkpoints_secs=FLAGS.save_checkpoints_secs,
+        max_overhead=None if FLAGS.max_overhead == 1.0 else FLAGS.max_overhead,
+        keep_checkpoint_max=FLAGS.keep_checkpoint_max,
+        progress=FLAGS.progress,
+        overlap=FLAGS.overlap,
+        jit=FLAGS.jit,
+    )
+
+
+def model_arguments(params: Any) -> dict[str, Any]:
+    """The arguments of a Q model that the hyper-parameters decide, as configs."""
+    optimizer: OptimizerConfig = AdamConfig(learning_rate=params.learning_rate)
+    exploration: ExplorationConfig = DecayExplorationConfig(
+        exploration_rate=params.exploration_start,
+        min_exploration_rate=params.exploration_final,
+        decay_steps=params.exploration_timesteps,
+    )
+    expert: dict[str, Any] = {}
+    if params.demos is not None:
+        expert = {name: params[name] for name in ("expert_margin", "expert_weight")} | {"use_expert_demo": True}
+    return {
+        **expert,
+        "optimizer_config": optimizer,
+        "exploration_config": exploration,
+        "discount": params.discount,
+        "target_update_frequency": params.target_update_frequency,
+        "target_update_tau": params.target_update_tau,
+        "dueling": None if params.dueling == "none" else params.dueling,
+        "clip_gradients": params.clip_gradients,
+        "clip_embed_gradients": params.clip_embed_gradients,
+        "temperature": FLAGS.temperature,
+    }
+
+
+def memory(params: dict[str, Any], frame_stack: int | None = None) -> Replay:
+    """The replay memory that the hyper-parameters describe; `frame_stack` is how many frames a state stacks, if it does."""
+    size, batch_size = params["memory_size"], params["batch_size"]
+    options = {"n_step": params["n_step"], "frame_stack": frame_stack}
+    given: dict[str, Any] = {}
+    if params["demos"] is not None and FLAGS.mode in TRAINING_MODES:  # Evaluation and inference do without the file.
+        given = {"demonstrations": load(params["demos"])}
+        logger.info("%r", given["demonstrations"])
+        given |= {"demo_epsilon": params["demo_priority"]} if params["prioritized"] else {"demo_share": params["demo_share"]}
+    if not params["prioritized"]:
+        return UniformReplay(size, batch_size, **options, **given)
+    return PrioritizedReplay(
+        size,
+        batch_size,
+        **options,
+        **given,
+        alpha=params["priority_exponent"],
+        beta=params["importance_exponent"],
+        beta_steps=params["importance_steps"],
+    )
+
+
+def environment(env_id: str, params: dict[str, Any], **kwargs: Any) -> EnvLike:
+    """The environment of that id, run by `--env_backend`; `kwargs` are gymnasium's for it.
+
+    Raises:
+        ValueError: if the backend does not have it, or its package is not installed.
+    """
+    backend, num_envs = FLAGS.env_backend, params["num_envs"]
+    if kwargs and backend not in ("gymnasium", "async"):
+        raise ValueError(f"--env_backend={backend} does not take {sorted(kwargs)} of {env_id}; use gymnasium or async.")
+    if backend == "compiled":
+        from polyrl.envs.compiled import compiled_environment
+
+        return compiled_environment(env_id, num_envs)
+    if backend == "envpool":
+        return EnvpoolEnvironment(env_id, num_envs)
+    if backend == "ale":
+        raise ValueError(f"--env_backend=ale runs Atari games; for {env_id} use gymnasium, async, compiled or envpool.")
+    return GymEnvironment(env_id, num_envs, vectorization_mode="async" if backend == "async" else "sync", **kwargs)
+
+
+def rl_experiment(agent: Agent, env: EnvLike, eval_env: EnvLike | None = None) -> RLExperiment:
+    """The `RLExperiment` that the flags describe; `eval_env` is what it is evaluated on, `env` by default."""
+    return RLExperiment(
+        agent,
+        env,
+        eval_env=eval_env,
+        train_steps=FLAGS.train_steps,
+        train_episodes=FLAGS.train_episodes,
+        train_timesteps=FLAGS.train_timesteps,
+        first_update=agent.params.first_update,
+        update_frequency=agent.params.update_frequency,
+        pretrain_updates=agent.params.pretrain_updates,
+        eval_episodes=FLAGS.eval_episodes,
+        eval_frequency=FLAGS.eval_frequency,
+        eval_episodes_while_training=FLAGS.eval_episodes_while_training,
+        stop_at_reward=FLAGS.stop_at_reward,
+        infer_episodes=FLAGS.infer_episodes,
+        infer_output=FLAGS.output,
+        checkpoint=FLAGS.checkpoint,
+    )

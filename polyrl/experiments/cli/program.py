@@ -1,0 +1,61 @@
+"""`run`: an experiment script as a program, with its messages and its exit status."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from absl import app
+from absl import logging as absl_logging
+from rich.console import Console
+from rich.logging import RichHandler
+
+from polyrl.errors import NonFiniteError
+from polyrl.estimators import TrainingResult
+from polyrl.experiments.cli.flags import FLAGS
+
+logger = logging.getLogger("polyrl")
+
+
+def _log_to_console() -> None:
+    """Shows polyrl's messages, and of the libraries beneath it warnings only."""
+    if not FLAGS["verbosity"].present:
+        absl_logging.set_verbosity(absl_logging.WARNING)
+    handler: logging.Handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("[%(asctime)s] %(message)s", "%H:%M:%S"))
+    if sys.stderr.isatty():
+        handler = RichHandler(console=Console(stderr=True), show_path=False, show_level=False, log_time_format="[%X]")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.handlers = [handler]
+
+
+def run(main: Callable[[Sequence[str]], Any]) -> None:
+    """Parses the flags and runs `main`; its errors are shown as one message, or whole with `--debug`.
+
+    The exit status is 0, 1 after an error, or 128 plus the number of the signal that ended a training run.
+    """
+    for module, defined in FLAGS.flags_by_module_dict().items():
+        if module.startswith("polyrl."):
+            for flag in defined:
+                FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+
+    def guarded(argv: Sequence[str]) -> None:
+        _log_to_console()
+        if len(argv) > 1:
+            raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
+        try:
+            result = main(argv)
+        except (ValueError, TypeError, KeyError, FileNotFoundError, FileExistsError, NonFiniteError) as error:
+            if FLAGS.debug:
+                raise
+            message = error.args[0] if isinstance(error, KeyError) and error.args else error
+            print(f"{type(error).__name__}: {message}\n(--debug shows the traceback.)", file=sys.stderr)
+            sys.exit(1)
+        training = result[0] if isinstance(result, tuple) else result
+        if isinstance(training, TrainingResult) and training.signal is not None:
+            sys.exit(128 + training.signal)
+
+    app.run(guarded)

@@ -1,0 +1,176 @@
+"""What a training run shows of itself: a bar on a terminal, plain lines elsewhere, whether logging is set up or not."""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny_envs import ScheduleEnv
+
+from polyrl.estimators import RunConfig
+from polyrl.estimators.hooks import LoggingHook, ProgressHook, default_hooks
+from polyrl.estimators.hooks.progress import progress_hook, write_line
+
+BATCH = 4
+LINE = re.compile(r"step (\d+), update (\d+), episode (\d+), .*loss \S+, \d+ steps/s")
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+# Which of the two. ------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_shows_its_progress_unless_told_otherwise():
+    shown = {LoggingHook, ProgressHook}
+    assert RunConfig().progress is True
+    assert len([hook for hook in default_hooks(RunConfig()) if type(hook) in shown]) == 1
+    assert not [hook for hook in default_hooks(RunConfig(progress=False)) if type(hook) in shown]
+
+
+@pytest.mark.parametrize(
+    ("stream", "variables", "kind"),
+    [
+        (Terminal(), {"TERM": "xterm"}, ProgressHook),
+        (Terminal(), {"TERM": "dumb"}, LoggingHook),
+        (io.StringIO(), {"TERM": "xterm"}, LoggingHook),
+        (io.StringIO(), {"TERM": "xterm", "FORCE_COLOR": "1"}, LoggingHook),
+        (None, {"TERM": "xterm"}, LoggingHook),
+    ],
+)
+def test_a_bar_on_a_terminal_and_lines_elsewhere(monkeypatch, stream, variables, kind):
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "stderr", stream)
+    assert type(progress_hook()) is kind
+
+
+@pytest.mark.parametrize("name", ["progress", "overlap"])
+def test_what_is_neither_true_nor_false_is_refused(name):
+    with pytest.raises(TypeError, match=f"{name}='no' must be True or False"):
+        RunConfig(**{name: "no"})
+
+
+# Where lines go. --------------------------------------------------------------------------------------------------------
+
+SCRIPT = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from polyrl import Agent, RunConfig, UniformReplay
+from tiny_agents import q_model_fn
+from tiny_envs import ScheduleEnv
+
+agent = Agent(q_model_fn(), UniformReplay(100, 4), sys.argv[2], RunConfig(jit="off", save_summary_timesteps=None))
+agent.train(ScheduleEnv(lengths=(3,)), first_update=4, max_timesteps=30)
+"""
+
+
+def test_a_script_without_logging_shows_lines_on_stderr(tmp_path):
+    command = [sys.executable, "-c", SCRIPT, str(Path(__file__).resolve().parents[2]), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    lines = [LINE.fullmatch(line) for line in done.stderr.splitlines()]
+    assert all(lines), done.stderr
+    assert lines[-1].groups() == ("30", "26", "10")
+
+
+@pytest.fixture
+def loggers():
+    """The root's and polyrl's without handlers, as in a program that has not set up logging; put back at the end."""
+    both = logging.getLogger(), logging.getLogger("polyrl")
+    before = [(logger, logger.level, logger.handlers, logger.propagate) for logger in both]
+    disabled = logging.root.manager.disable
+    for logger, level in zip(both, (logging.WARNING, logging.NOTSET), strict=True):
+        logger.handlers = []
+        logger.propagate = True
+        logger.setLevel(level)
+    yield both
+    logging.disable(disabled)
+    for logger, level, handlers, propagate in before:
+        logger.handlers, logger.propagate = handlers, propagate
+        logger.setLevel(level)
+
+
+def log_to(logger: logging.Logger, level: int) -> io.StringIO:
+    stream = io.StringIO()
+    logger.addHandler(logging.StreamHandler(stream))
+    logger.setLevel(level)
+    return stream
+
+
+def test_without_logging_a_line_goes_to_stderr(loggers, capsys):
+    write_line("step 1")
+    assert capsys.readouterr() == ("", "step 1\n")
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["root", "polyrl"])
+@pytest.mark.parametrize("level", [logging.INFO, logging.DEBUG])
+def test_with_logging_it_goes_through_the_logger_alone(loggers, capsys, number, level):
+    stream = log_to(loggers[number], level)
+    write_line("100% of it")
+    assert stream.getvalue() == "100% of it\n"
+    assert capsys.readouterr() == ("", "")
+
+
+def test_logging_of_warnings_does_not_hide_it(loggers, capsys):
+    """`logging.basicConfig()` says nothing of progress, which `RunConfig(progress=True)` wants to be shown."""
+    stream = log_to(loggers[0], logging.WARNING)
+    write_line("step 1")
+    assert (stream.getvalue(), capsys.readouterr().err) == ("", "step 1\n")
+
+
+def test_a_level_of_the_logger_itself_hides_it(loggers, capsys):
+    loggers[1].setLevel(logging.WARNING)
+    write_line("step 1")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_logging_that_is_disabled_hides_it(loggers, capsys):
+    logging.disable(logging.INFO)
+    write_line("step 1")
+    assert capsys.readouterr() == ("", "")
+    logging.disable(logging.DEBUG)
+    write_line("step 2")
+    assert capsys.readouterr() == ("", "step 2\n")
+
+
+def test_without_stderr_nothing_fails(loggers, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    write_line("step 1")
+
+
+# When lines come. -------------------------------------------------------------------------------------------------------
+
+
+def steps(messages: list[str]) -> list[int]:
+    return [int(found[1]) for message in messages if (found := re.match(r"step (\d+), update", message))]
+
+
+@pytest.mark.parametrize(
+    ("timesteps", "every", "expected"), [(12, 5, [5, 10, 12]), (10, 5, [5, 10]), (3, None, [3]), (7, 100, [7])]
+)
+def test_lines_come_in_their_rhythm_and_one_at_the_end(agent, caplog, timesteps, every, expected):
+    with caplog.at_level(logging.INFO, "polyrl"):
+        agent().train(ScheduleEnv(lengths=(3,)), first_update=BATCH, timesteps=timesteps, hooks=[LoggingHook(None, every)])
+    assert steps(caplog.messages) == expected
+
+
+def test_a_run_that_has_nothing_left_to_do_shows_no_line(agent, caplog):
+    for _ in range(2):
+        caplog.clear()
+        with caplog.at_level(logging.INFO, "polyrl"):
+            agent(progress=True).train(ScheduleEnv(lengths=(3,)), first_update=BATCH, max_timesteps=6)
+    assert "Training ended" in caplog.text
+    assert steps(caplog.messages) == []

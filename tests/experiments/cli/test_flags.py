@@ -1,0 +1,59 @@
+"""The definitions of the flags."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from polyrl.experiments import cli
+
+ROOT = Path(__file__).resolve().parents[3]
+C51 = ROOT / "experiments" / "cartpole_c51.py"
+
+NOT_LEARNED = {
+    # How the run is done, and for how long.
+    *("mode", "model_dir", "progress", "jit", "env_backend", "overlap", "debug"),
+    *("train_timesteps", "train_steps", "train_episodes"),
+    # What is done with a trained model.
+    *("eval_episodes", "eval_frequency", "eval_episodes_while_training", "stop_at_reward"),
+    *("checkpoint", "infer_episodes", "output", "temperature"),
+    # What is written.
+    *("save_summary_timesteps", "save_checkpoints_timesteps", "save_checkpoints_secs", "max_overhead", "keep_checkpoint_max"),
+}
+"""The flags that `params.json` does not keep: another value of them continues the same run."""
+
+
+@pytest.fixture(scope="module")
+def flags():
+    """The shared flags and those of the C51 script, which are defined by its import."""
+    spec = importlib.util.spec_from_file_location("cartpole_c51_of_the_test", C51)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    by_module = cli.FLAGS.flags_by_module_dict()
+    return [*by_module["polyrl.experiments.cli.flags"], *by_module[spec.name]]
+
+
+def test_every_flag_has_a_help_text_that_says_something(flags):
+    assert {"mode", "model_dir", "temperature", "num_atoms", "double"} <= {flag.name for flag in flags}
+    for flag in flags:
+        assert len(flag.help.split()) >= 2 or flag.help.endswith("."), flag.name
+        assert flag.help.rstrip().endswith((".", ">")), flag.name
+
+
+def test_every_flag_is_a_hyper_parameter_or_known_not_to_be_one():
+    names = {flag.name for flag in cli.FLAGS.flags_by_module_dict()["polyrl.experiments.cli.flags"]}
+    assert set(cli.HYPER_PARAMETERS) == names - NOT_LEARNED
+    assert names >= NOT_LEARNED
+    assert len(set(cli.HYPER_PARAMETERS)) == len(cli.HYPER_PARAMETERS)
+
+
+def test_help_shows_every_flag(flags):
+    done = subprocess.run([sys.executable, str(C51), "--help"], capture_output=True, text=True, timeout=200)
+    assert done.returncode == 1  # absl's exit status after --help.
+    for flag in flags:
+        assert f"--{flag.name}" in done.stdout or f"--[no]{flag.name}" in done.stdout

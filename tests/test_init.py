@@ -1,0 +1,88 @@
+"""`import polyrl`: fast, and the names that a user needs."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import polyrl
+
+NAMES = sorted(polyrl.__all__)
+
+LOOK = """
+import sys
+import polyrl
+
+def loaded():
+    return sorted(name for name in sys.modules if name.split(".")[0] == "polyrl")
+
+assert "tensorflow" in sys.modules
+assert set(polyrl.__all__) <= set(dir(polyrl))
+print(loaded())
+polyrl.Modes
+print(loaded())
+from polyrl import *
+assert {name for name in polyrl.__all__ if globals()[name] is getattr(polyrl, name)} == set(polyrl.__all__)
+"""
+
+
+def test_importing_it_imports_no_other_module_of_it():
+    done = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["['polyrl', 'polyrl._quiet']", "['polyrl', 'polyrl._quiet', 'polyrl.modes']"]
+
+
+def test_the_names_are_those_that_a_user_needs():
+    assert set(NAMES) == {
+        *("Agent", "RunConfig", "Modes", "EstimatorSpec", "GymEnvironment", "RLExperiment", "run_experiment"),
+        *("BaseQModel", "DQNModel", "DDQNModel", "CategoricalDQNModel", "NAFModel", "UniformReplay", "PrioritizedReplay"),
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_is_the_object_of_its_module(name):
+    module = importlib.import_module(polyrl._MODULES[name])
+    assert getattr(polyrl, name) is getattr(module, name)
+    assert name in getattr(module, "__all__", [name])
+
+
+def test_type_checkers_see_the_same_names_from_the_same_modules():
+    tree = ast.parse(Path(polyrl.__file__).read_text())
+    (block,) = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    seen = {alias.name: statement.module for statement in block.body for alias in statement.names}
+    assert seen == polyrl._MODULES
+    assert sorted(seen) == NAMES
+
+
+@pytest.mark.parametrize(
+    ("wrong", "near"),
+    [("Agnet", "Agent"), ("DDQNmodel", "DDQNModel"), ("run_experiments", "run_experiment"), ("demoss", "demos")],
+)
+def test_a_mistyped_name_is_told_the_nearest_one(wrong, near):
+    with pytest.raises(AttributeError) as error:
+        getattr(polyrl, wrong)
+    assert str(error.value) == f"module 'polyrl' has no attribute {wrong!r}. Did you mean {near!r}?"
+
+
+def test_python_adds_no_second_suggestion():
+    done = subprocess.run([sys.executable, "-c", "import polyrl; polyrl.Agnet"], capture_output=True, text=True, timeout=200)
+    assert done.stderr.count("Did you mean") == 1
+
+
+def test_a_module_that_is_not_imported_is_no_mistyped_name(monkeypatch):
+    importlib.import_module("polyrl.ops")
+    monkeypatch.delattr(polyrl, "ops")
+    with pytest.raises(AttributeError, match=r"It is a module that has not been imported: use `import polyrl\.ops`"):
+        _ = polyrl.ops
+
+
+@pytest.mark.parametrize("name", ["__wrapped__", "_private", "not a name", "xyzzy"])
+def test_other_names_are_missing_without_a_guess(name):
+    assert not hasattr(polyrl, name)
+    with pytest.raises(AttributeError, match=r"has no attribute '[^']+'\.$"):
+        getattr(polyrl, name)

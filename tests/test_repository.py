@@ -1,0 +1,125 @@
+"""The files for those who work on polyrl: they name what exists, and agree with each other."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import polyrl
+
+ROOT = Path(__file__).resolve().parents[1]
+FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
+CHECKS = ("ruff format", "ruff check", "mypy")
+
+
+def read(path: str) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def read_yaml(path: str) -> Any:
+    return yaml.safe_load(read(path))
+
+
+def make(*arguments: str) -> str:
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    # The tests themselves may run under make, which hands its own flags on.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "TESTS"))}
+    done = subprocess.run(["make", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def test_make_help_lists_every_command():
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", read("Makefile"), flags=re.MULTILINE)
+    listed = [line.split()[1] for line in make().splitlines()]
+    assert listed == phony.split()
+    assert {"help", "check", "fast", "slow"} <= set(listed)
+
+
+@pytest.mark.parametrize(
+    ("target", "commands"),
+    [
+        ("check", ["bash scripts/test.sh tests/ops"]),
+        ("fast", [".venv/bin/pytest -n 2 --dist=worksteal tests/ops"]),
+        ("slow", [".venv/bin/pytest -n 2 --dist=worksteal -m slow tests/ops"]),
+    ],
+)
+def test_make_runs_the_scripts(target, commands):
+    assert [line for line in make("-n", target, "TESTS=tests/ops").splitlines() if "setup.sh" not in line] == commands
+
+
+def test_hooks_of_commits_are_the_checks_of_the_script():
+    (repository,) = read_yaml(".pre-commit-config.yaml")["repos"]
+    assert repository["repo"] == "local"
+    entries = [hook["entry"].removesuffix(" --force-exclude") for hook in repository["hooks"]]
+    assert entries == [f".venv/bin/{check}" for check in CHECKS]
+    script = read("scripts/test.sh")
+    for entry in entries:
+        assert entry in script
+
+
+def test_ci_runs_the_script_on_every_python_that_is_promised():
+    jobs = read_yaml(".github/workflows/ci.yml")["jobs"]
+    versions = jobs["check"]["strategy"]["matrix"]["python"]
+    setup = read("setup.py")
+    assert versions == re.findall(r"Python :: (3\.\d+)", setup)
+    assert f'python_requires=">={versions[0]}"' in setup
+    assert jobs["check"]["steps"][-1]["run"] == "bash scripts/test.sh"
+    assert jobs["slow"]["steps"][-1]["run"] == "bash scripts/test.sh -m slow"
+
+
+def test_there_are_forms_for_faults_features_and_environments():
+    assert [path.stem for path in FORMS] == ["bug_report", "custom_environment", "feature_request"]
+
+
+@pytest.mark.parametrize("path", FORMS, ids=lambda path: path.stem)
+def test_a_form_has_what_github_asks_of_it(path):
+    form = yaml.safe_load(path.read_text())
+    assert {"name", "description", "body"} <= set(form)
+    ids = [field["id"] for field in form["body"]]
+    assert len(set(ids)) == len(ids) > 0
+    for field in form["body"]:
+        assert field["type"] in ("textarea", "input", "dropdown")
+        assert field["attributes"]["label"]
+        if field["type"] == "dropdown":
+            options = field["attributes"]["options"]
+            assert len(set(options)) == len(options) > 1
+            assert all(isinstance(option, str) for option in options)
+    assert any(field.get("validations", {}).get("required") for field in form["body"])
+
+
+def test_the_version_is_the_same_everywhere():
+    citation = read_yaml("CITATION.cff")
+    assert (str(citation["version"]), citation["license"]) == (polyrl.__version__, "Apache-2.0")
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    assert polyrl.__version__ in read("CHANGELOG.md")
+
+
+def test_the_changelog_has_the_form_of_keep_a_changelog():
+    headings = re.findall(r"^## (.*)$", read("CHANGELOG.md"), flags=re.MULTILINE)
+    assert headings[0] == "[Unreleased]"
+    assert all(re.fullmatch(r"\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d", heading) for heading in headings[1:])
+    kinds = re.findall(r"^### (.*)$", read("CHANGELOG.md"), flags=re.MULTILINE)
+    assert set(kinds) <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_lead_somewhere(page):
+    links = [link for link in re.findall(r"\]\(([^)#]+)", read(page)) if not link.startswith("http")]
+    for link in links:
+        assert (ROOT / link).exists(), link
+
+
+def test_what_contributing_names_exists():
+    page = read("CONTRIBUTING.md")
+    for path in re.findall(r"`((?:polyrl|tests|scripts|docs)/[\w./]+)`", page):
+        assert (ROOT / path).exists(), path
+    for target in re.findall(r"make (\w+)", page):
+        assert f"\n{target}:" in read("Makefile"), target
