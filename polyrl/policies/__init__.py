@@ -1,7 +1,9 @@
-"""Policies: what acts when no learning is going on."""
+"""Policies: they map time steps to actions, without an agent or an environment."""
 
 from polyrl.policies.base import BasePolicy
 from polyrl.policies.categorical_q_policy import CategoricalQPolicy, ValueDistribution
+from polyrl.policies.discrete import DiscretePolicy
+from polyrl.policies.naf_policy import NAFPolicy
 from polyrl.policies.q_policy import QPolicy
 from polyrl.policies.specs import (
     BoundedTensorSpec,
@@ -21,8 +23,10 @@ __all__ = [
     "BoltzmannPolicy",
     "BoundedTensorSpec",
     "CategoricalQPolicy",
+    "DiscretePolicy",
     "EpsilonGreedyPolicy",
     "GreedyPolicy",
+    "NAFPolicy",
     "PolicyInfo",
     "PolicyStep",
     "QPolicy",

@@ -1,4 +1,4 @@
-"""`BasePolicy`: what all policies share. A subclass says how probable each action is."""
+"""`BasePolicy`: what all policies share, for discrete and continuous actions."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from polyrl import ops
 from polyrl.policies.arguments import stateless_seed
+from polyrl.policies.distributions import ActionDistribution
 from polyrl.policies.export import signatures
-from polyrl.policies.masks import check_legal
 from polyrl.policies.nests import check_nest, check_spec, is_empty, to_tensors, zeros
 from polyrl.policies.specs import BoundedTensorSpec, PolicyInfo, PolicyStep, TensorSpec, TimeStep, Trajectory
 from polyrl.policies.updating import update_variables
@@ -22,7 +21,7 @@ Splitter = Callable[[Any], tuple[Any, tf.Tensor]]
 
 @dataclasses.dataclass(frozen=True)
 class _Given:
-    """What the constructor was given. Not attributes of the policy itself, which `tf.Module` would wrap."""
+    """The constructor's arguments. They are not attributes of the policy itself, since `tf.Module` would wrap those."""
 
     time_step: TimeStep
     action: BoundedTensorSpec
@@ -33,24 +32,25 @@ class _Given:
 
 
 class BasePolicy(tf.Module):
-    """A policy over one discrete action, the next one of each row of a batch.
+    """Maps a batch of time steps to one action for each row.
 
-    It stands alone: time steps go in, actions come out. `variables` are those of the networks it holds.
+    A policy needs no agent and no environment. A subclass defines `_distribution`; subclass `DiscretePolicy` for discrete
+    actions, where logits are enough. `variables` are those of the networks that the policy holds.
 
     Args:
         time_step_spec: a `TimeStep` of specs, without batch dimension.
-        action_spec: a scalar integer `BoundedTensorSpec` that starts at 0.
-        policy_state_spec: a nest of specs of what a recurrent policy carries from step to step; `()` if nothing.
-        observation_and_action_constraint_splitter: splits an observation into what the network gets and a mask `[B, A]` of the
-            legal actions (nonzero).
-        emit_log_probability: whether `action` tells the logarithm of the action's probability, `PolicyInfo`.
+        action_spec: a `BoundedTensorSpec` of one action.
+        policy_state_spec: a nest of specs of the state that a recurrent policy carries from step to step; `()` without state.
+        observation_and_action_constraint_splitter: splits an observation into the network's input and a mask `[B, A]` that
+            is nonzero where an action is legal.
+        emit_log_probability: whether `action` also returns the log-probability of the action, in a `PolicyInfo`.
         validate_args: whether inputs and outputs are checked against the specs: structure, dtype and shape.
         name: of the module.
 
     Raises:
-        TypeError: if `action_spec` is no `BoundedTensorSpec`, `time_step_spec` no `TimeStep` of specs, or the splitter no
-            function.
-        ValueError: if the action is not a scalar integer from 0.
+        TypeError: if `action_spec` is not a `BoundedTensorSpec`, `time_step_spec` not a `TimeStep` of specs, or the splitter
+            not a function.
+        ValueError: if the policy does not support such actions.
     """
 
     def __init__(
@@ -70,8 +70,7 @@ class BasePolicy(tf.Module):
             raise TypeError(f"time_step_spec={time_step_spec!r} must be a TimeStep of specs.")
         if not isinstance(action_spec, BoundedTensorSpec):
             raise TypeError(f"action_spec={action_spec!r} must be a BoundedTensorSpec.")
-        if action_spec.shape != () or not action_spec.dtype.is_integer or action_spec.minimum != 0:
-            raise ValueError(f"action_spec={action_spec} must be one integer, of shape () and minimum 0.")
+        self._check_action_spec(action_spec)
         if not (splitter is None or callable(splitter)):
             raise TypeError(f"observation_and_action_constraint_splitter={splitter!r} must be a function, or None.")
         check_spec("time_step_spec", time_step_spec)
@@ -80,7 +79,7 @@ class BasePolicy(tf.Module):
             time_step_spec, action_spec, state_spec, splitter, bool(emit_log_probability), bool(validate_args)
         )
 
-    # What it is. --------------------------------------------------------------------------------------------------------
+    # Properties. --------------------------------------------------------------------------------------------------------
 
     @property
     def time_step_spec(self) -> TimeStep:
@@ -94,22 +93,22 @@ class BasePolicy(tf.Module):
 
     @property
     def policy_state_spec(self) -> Any:
-        """Describes what `action` takes as `policy_state` and gives as the next one; `()` for none."""
+        """Describes the `policy_state` that `action` takes and returns; `()` without state."""
         return self._given().state
 
     @property
     def info_spec(self) -> Any:
-        """Describes the side information that comes with an action: `PolicyInfo`, or `()`."""
+        """Describes the side information that comes with an action: a `PolicyInfo`, or `()`."""
         return PolicyInfo(TensorSpec([], tf.float32, "log_probability")) if self.emit_log_probability else ()
 
     @property
     def policy_step_spec(self) -> PolicyStep:
-        """Describes what `action` gives."""
+        """Describes what `action` returns."""
         return PolicyStep(self.action_spec, self.policy_state_spec, self.info_spec)
 
     @property
     def trajectory_spec(self) -> Trajectory:
-        """Describes what is written of a step with this policy."""
+        """Describes the record of one step that this policy has acted in."""
         step_type, reward, discount, observation = self.time_step_spec
         return Trajectory(step_type, observation, self.action_spec, self.info_spec, step_type, reward, discount)
 
@@ -120,7 +119,7 @@ class BasePolicy(tf.Module):
 
     @property
     def emit_log_probability(self) -> bool:
-        """Whether the side information is the logarithm of the action's probability."""
+        """Whether the side information holds the log-probability of the action."""
         return self._given().emit_log_probability
 
     @property
@@ -135,23 +134,18 @@ class BasePolicy(tf.Module):
 
     @property
     def trainable_variables(self) -> tuple[tf.Variable, ...]:
-        """Those of `variables` that are trainable."""
+        """The trainable ones of `variables`."""
         return tuple(variable for variable in self.variables if variable.trainable)
 
     @property
     def non_trainable_variables(self) -> tuple[tf.Variable, ...]:
-        """The others."""
+        """The others of `variables`."""
         return tuple(variable for variable in self.variables if not variable.trainable)
 
-    @property
-    def num_actions(self) -> int:
-        """How many actions there are."""
-        return int(self.action_spec.maximum) + 1
-
-    # What it does. ------------------------------------------------------------------------------------------------------
+    # Methods. -----------------------------------------------------------------------------------------------------------
 
     def get_initial_state(self, batch_size: Any = None) -> Any:
-        """The state to begin with: zeros `[batch_size, ...]`, without that dimension if it is None.
+        """The state at the start of an episode: zeros `[batch_size, ...]`, or without that dimension if it is None.
 
         Args:
             batch_size: an int or an integer tensor `[]`.
@@ -165,39 +159,34 @@ class BasePolicy(tf.Module):
 
         Args:
             time_step: a batch of time steps.
-            policy_state: the state given by the last call, or `()` for the initial one; rows at the first step of an episode
-                begin anew.
-            seed: an int, or an int tensor `[]` or `[2]`; the same seed draws the same actions, eagerly and in a graph.
+            policy_state: the state returned by the previous call, or `()` for the initial state. Rows at the first step of
+                an episode are reset to the initial state.
+            seed: an int, or an integer tensor `[]` or `[2]`. The same seed draws the same actions, eagerly and in a graph;
+                None draws different ones at each call.
 
         Returns:
-            `PolicyStep(action [B], state, info)`.
+            `PolicyStep(action [B, ...], state, info)`.
 
         Raises:
-            RuntimeError: if a subclass has not called this class's `__init__`.
-            ValueError: if what goes in or comes out does not match its spec, with `validate_args`.
-            TypeError: if `time_step` is no `TimeStep`, or `seed` is not of integers.
-            tf.errors.InvalidArgumentError: if the mask leaves a row without any legal action.
+            RuntimeError: if a subclass did not call this class's `__init__`.
+            ValueError: with `validate_args`, if an input or output does not match its spec.
+            TypeError: if `time_step` is not a `TimeStep`, or `seed` is not made of integers.
+            tf.errors.InvalidArgumentError: if a mask leaves a row without any legal action.
         """
-        logits, policy_state = self._checked_logits(time_step, policy_state)
-        actions = ops.sample_categorical(logits, stateless_seed(seed))
-        info: Any = ()
-        if self.emit_log_probability:
-            info = PolicyInfo(tf.gather(tf.nn.log_softmax(logits), actions, batch_dims=1))
-        return PolicyStep(tf.cast(actions, self.action_spec.dtype), policy_state, info)
+        distribution, policy_state = self._checked_distribution(time_step, policy_state)
+        action = distribution.sample(stateless_seed(seed))
+        info = PolicyInfo(distribution.log_prob(action)) if self.emit_log_probability else ()
+        return PolicyStep(action, policy_state, info)
 
     def distribution(self, time_step: TimeStep, policy_state: Any = ()) -> PolicyStep:
-        """The distribution over the next action of each row, a `tfp.distributions.Categorical`, as `PolicyStep.action`.
+        """The distribution over each row's action, a tensorflow_probability distribution, as `PolicyStep.action`.
 
-        Its arguments and errors are those of `action`. The side information has the structure of `info_spec`; there is no
-        action yet whose probability could be told, so that is NaN: ask the distribution's `log_prob`.
+        Arguments and errors are those of `action`. The side information has the structure of `info_spec` but holds NaN, since
+        no action has been chosen yet; use the distribution's `log_prob`.
         """
-        logits, policy_state = self._checked_logits(time_step, policy_state)
-        # Imported here: it takes a second, and acting does without it.
-        import tensorflow_probability as tfp
-
-        categorical = tfp.distributions.Categorical(logits=logits, dtype=self.action_spec.dtype)
-        info = PolicyInfo(tf.fill(tf.shape(logits)[:1], float("nan"))) if self.emit_log_probability else ()
-        return PolicyStep(categorical, policy_state, info)
+        distribution, policy_state = self._checked_distribution(time_step, policy_state)
+        info = PolicyInfo(tf.fill(tf.shape(time_step.step_type), float("nan"))) if self.emit_log_probability else ()
+        return PolicyStep(distribution.to_tfp(), policy_state, info)
 
     def update(
         self, policy: Any, tau: Any = 1.0, tau_non_trainable: Any = None, sort_variables_by_name: bool = False
@@ -205,18 +194,18 @@ class BasePolicy(tf.Module):
         """Moves this policy's variables towards those of another: `tau * other + (1 - tau) * own`.
 
         Args:
-            policy: the other, or whatever has `variables`: as many, of the same shapes.
-            tau: number or scalar tensor in [0, 1], for the variables that are trainable here; 1 copies.
-            tau_non_trainable: the same for the others; None is `tau`.
-            sort_variables_by_name: pairs the variables in the order of their names (`dense_9` before `dense_10`), not in that
-                of their creation.
+            policy: another policy, or any object with `variables`: as many, of the same shapes and dtypes.
+            tau: number or scalar tensor in [0, 1], for the variables that are trainable in this policy; 1 copies.
+            tau_non_trainable: the same for the non-trainable variables; None means `tau`.
+            sort_variables_by_name: whether variables are paired in the order of their names (`dense_9` before `dense_10`)
+                instead of the order in which `variables` lists them.
 
         Returns:
-            How many variables there were, int32 `[]`; in a graph this tensor waits for all of them.
+            The number of variables, int32 `[]`; in a graph this tensor depends on all assignments.
 
         Raises:
             TypeError: if `policy` has no `variables`.
-            ValueError: if a tau lies outside [0, 1], or the variables do not pair; names those that differ.
+            ValueError: if a tau lies outside [0, 1], or the variables do not match; the message names those that differ.
         """
         self._given()
         if not hasattr(policy, "variables"):
@@ -227,56 +216,47 @@ class BasePolicy(tf.Module):
         """For `tf.saved_model.save(policy, path, signatures=policy.signatures())`; see `polyrl.policies.export.signatures`."""
         return signatures(self)
 
-    # What a subclass gives. ---------------------------------------------------------------------------------------------
+    # What a subclass defines. -------------------------------------------------------------------------------------------
 
-    def _logits(self, time_step: TimeStep, policy_state: Any) -> tuple[tf.Tensor, Any]:
-        """Logarithms of the actions' probabilities, float32 `[B, A]`, up to a constant in each row; and the next state.
+    def _distribution(self, time_step: TimeStep, policy_state: Any) -> tuple[ActionDistribution, Any]:
+        """The distribution over each row's action, and the next policy state; the inputs have been checked."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must define _distribution, or be a subclass of DiscretePolicy and define _logits."
+        )
 
-        Minus infinity for what must not be drawn.
-        """
-        raise NotImplementedError
+    def _check_action_spec(self, action_spec: BoundedTensorSpec) -> None:
+        """Raises a ValueError for actions that the policy does not support."""
 
     # Parts. -------------------------------------------------------------------------------------------------------------
 
     def _given(self) -> _Given:
-        """What the constructor was given.
+        """The constructor's arguments.
 
         Raises:
-            RuntimeError: if a subclass has not called `__init__`.
+            RuntimeError: if a subclass did not call `__init__`.
         """
         given = getattr(self, "_arguments", None)
         if given is None:
             raise RuntimeError(f"{type(self).__name__}.__init__ must call super().__init__().")
         return given
 
-    def _split(self, observation: Any) -> tuple[Any, tf.Tensor | None]:
-        """What the network gets; and which actions are legal, bool `[B, A]`, None if all are."""
-        splitter = self.observation_and_action_constraint_splitter
-        if splitter is None:
-            return observation, None
-        parts = splitter(observation)
-        if not isinstance(parts, tuple | list) or len(parts) != 2:
-            raise ValueError(f"observation_and_action_constraint_splitter must return (observation, mask); got {parts!r}.")
-        return parts[0], check_legal(parts[1], self.num_actions)
-
-    def _checked_logits(self, time_step: TimeStep, policy_state: Any) -> tuple[tf.Tensor, Any]:
-        """`_logits`, with what goes in and what comes out compared with the specs."""
-        logits, next_state = self._logits(*self._checked(time_step, policy_state))
+    def _checked_distribution(self, time_step: TimeStep, policy_state: Any) -> tuple[ActionDistribution, Any]:
+        """`_distribution`, with the inputs and the next state compared with the specs."""
+        distribution, next_state = self._distribution(*self._checked(time_step, policy_state))
         if self.validate_args:
-            check_nest("logits", logits, TensorSpec([self.num_actions], tf.float32))
             check_nest("policy_step.state", next_state, self.policy_state_spec)
-        return logits, next_state
+        return distribution, next_state
 
     def _checked(self, time_step: TimeStep, policy_state: Any) -> tuple[TimeStep, Any]:
-        """The inputs as tensors, compared with their specs; a state begins anew where an episode does."""
+        """The inputs as tensors, compared with their specs; the state is reset in rows where an episode starts."""
         given = self._given()
         if not isinstance(time_step, TimeStep):
             raise TypeError(f"time_step={time_step!r} must be a TimeStep.")
         time_step, policy_state = to_tensors("time_step", time_step), to_tensors("policy_state", policy_state)
         if given.validate_args:
             check_nest("time_step", time_step, given.time_step)
-        first = time_step.is_first()
-        initial = zeros(given.state, tf.shape(first)[0])
+        is_first = time_step.is_first()
+        initial = zeros(given.state, tf.shape(is_first)[0])
         if is_empty(policy_state):
             policy_state = initial
         if given.validate_args:
@@ -284,7 +264,7 @@ class BasePolicy(tf.Module):
         if is_empty(given.state):
             return time_step, policy_state
 
-        def restarted(fresh: tf.Tensor, carried: tf.Tensor) -> tf.Tensor:
-            return tf.where(tf.reshape(first, [-1] + [1] * (fresh.shape.rank - 1)), fresh, carried)
+        def reset(fresh: tf.Tensor, carried: tf.Tensor) -> tf.Tensor:
+            return tf.where(tf.reshape(is_first, [-1] + [1] * (fresh.shape.rank - 1)), fresh, carried)
 
-        return time_step, tf.nest.map_structure(restarted, initial, policy_state)
+        return time_step, tf.nest.map_structure(reset, initial, policy_state)

@@ -1,4 +1,4 @@
-"""`CategoricalQPolicy`: acts by the expectation, or the risk, of a categorical return distribution."""
+"""`CategoricalQPolicy`: acts by the mean, or the risk, of a categorical return distribution."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from polyrl import ops
+from polyrl.policies import network
 from polyrl.policies.base import Splitter
 from polyrl.policies.specs import BoundedTensorSpec, TimeStep
 from polyrl.policies.value import ValuePolicy
@@ -25,14 +26,14 @@ class CategoricalQPolicy(ValuePolicy):
 
     Args:
         time_step_spec: a `TimeStep` of specs.
-        action_spec: a scalar integer `BoundedTensorSpec` that starts at 0.
+        action_spec: a scalar integer `BoundedTensorSpec` with minimum 0.
         q_network: gives logits `[B, A, N]` and has the attribute `num_atoms`; see `ValuePolicy` for how it is called.
         min_q_value: the lowest atom of the support.
         max_q_value: the highest atom.
         observation_and_action_constraint_splitter: see `BasePolicy`.
-        temperature: when close to 0.0, and at 0.0, the action is the argmax.
-        risk_level: values are the mean of the worst returns, those that make up this part of the probability (the conditional
-            value at risk, Rockafellar & Uryasev 2000); 1.0 is the mean of all.
+        temperature: at least 0; at or close to 0 the action is the argmax.
+        risk_level: `q` is the mean of the worst returns, as many as have this probability together (the conditional value at
+            risk, Rockafellar & Uryasev 2000); 1.0 is the mean of all returns.
         emit_log_probability: see `BasePolicy`.
         validate_args: see `BasePolicy`.
         name: of the module.
@@ -40,7 +41,7 @@ class CategoricalQPolicy(ValuePolicy):
     Raises:
         ValueError: if `q_network` has no `num_atoms`, if `min_q_value >= max_q_value`, or `risk_level` is not in
             [1e-6, 1].
-        TypeError: if `action_spec` is no `BoundedTensorSpec`; and the errors of `ValuePolicy`.
+        TypeError: if `action_spec` is not a `BoundedTensorSpec`; and the errors of `ValuePolicy`.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class CategoricalQPolicy(ValuePolicy):
     ):
         num_atoms = getattr(q_network, "num_atoms", None)
         if num_atoms is None:
-            raise ValueError(f"q_network={q_network!r} must have the property num_atoms.")
+            raise ValueError(f"q_network={q_network!r} must have the attribute num_atoms.")
         super().__init__(
             time_step_spec,
             action_spec,
@@ -89,7 +90,7 @@ class CategoricalQPolicy(ValuePolicy):
         return self._risk_level
 
     def value_distribution(self, time_step: TimeStep, policy_state: Any = ()) -> ValueDistribution:
-        """The distribution over returns of each action, masks apart; arguments and errors are those of `action`."""
+        """The distribution over returns of each action, legal or not; arguments and errors are those of `action`."""
         time_step, policy_state = self._checked(time_step, policy_state)
         observation, _ = self._split(time_step.observation)
         probabilities, _ = self._probabilities(observation, time_step.step_type, policy_state)
@@ -102,12 +103,12 @@ class CategoricalQPolicy(ValuePolicy):
         return ops.conditional_value_at_risk(probabilities, self.support, self._risk_level), policy_state
 
     def _probabilities(self, observation: Any, step_type: Any, policy_state: Any) -> tuple[tf.Tensor, Any]:
-        """Of each atom, float32 `[B, A, N]`, and the next policy state."""
-        logits, policy_state = self._network_output(observation, step_type, policy_state)
-        wanted = [None, self.num_actions, self._num_atoms]
-        if not logits.shape.is_compatible_with(wanted):
+        """The atoms' probabilities, float32 `[B, A, N]`, and the next policy state."""
+        logits, policy_state = network.call(self._q_network, observation, step_type, policy_state)
+        expected = [None, self.num_actions, self._num_atoms]
+        if not logits.shape.is_compatible_with(expected):
             raise ValueError(
-                f"q_network gives shape {tuple(logits.shape)}; action_spec and num_atoms ask for "
-                f"[B, {self.num_actions}, {self._num_atoms}]."
+                f"q_network gives logits of shape {tuple(logits.shape)}, expected [B, {self.num_actions}, {self._num_atoms}] "
+                "by action_spec and num_atoms."
             )
         return tf.nn.softmax(tf.cast(logits, tf.float32)), policy_state

@@ -1,4 +1,4 @@
-"""A policy as functions of tensors by name, for `tf.saved_model.save`: loaded again they need TensorFlow alone."""
+"""A policy as functions of named tensors, for `tf.saved_model.save`: once loaded they need TensorFlow alone."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ Outputs = dict[str, tf.Tensor]
 def signatures(policy: Any) -> dict[str, Any]:
     """Functions for `tf.saved_model.save(policy, path, signatures=policy.signatures())`.
 
-    Inputs are the leaves of the observation, and for a recurrent policy `step_type` and those of the state, each under its
-    name (`observation`, or `observation_key`, `policy_state_key`):
+    Their inputs are the leaves of the observation and, for a recurrent policy, `step_type` and the leaves of the state, each
+    under its name (`observation`, or `observation_key`, `policy_state_key`):
 
-    * `action`: takes `seed` int32 `[2]` besides; gives `action` `[B]`, the leaves of the next state, and `log_probability` if
-      the policy emits it.
-    * `distribution`: gives `probabilities` float32 `[B, A]`.
-    * `get_initial_state`, of a recurrent policy: takes `batch_size` int32 `[]`; gives the leaves of the state.
+    * `action`: also takes `seed` int32 `[2]`; gives `action` `[B, ...]`, the leaves of the next state, and `log_probability`
+      if the policy emits it.
+    * `distribution`: gives `probabilities` float32 `[B, A]` of discrete actions; of continuous actions, before clipping and in
+      the action's own units, `mean` float32 `[B, k]` and `covariance` float32 `[B, k, k]`.
+    * `get_initial_state`, of a recurrent policy only: takes `batch_size` int32 `[]`; gives the leaves of the state.
+
+    Each variable that the functions read is saved with the policy, whether or not its network is a `tf.Module`.
 
     Raises:
         ValueError: if two leaves would have the same name.
@@ -33,21 +36,25 @@ def signatures(policy: Any) -> dict[str, Any]:
         info = {"log_probability": step.info.log_probability} if policy.emit_log_probability else {}
         return {"action": step.action, **_named(step.state), **info}
 
-    def probabilities(time_step: TimeStep, policy_state: Any) -> Outputs:
-        return {"probabilities": tf.nn.softmax(policy._checked_logits(time_step, policy_state)[0])}
+    def describe(time_step: TimeStep, policy_state: Any) -> Outputs:
+        return policy._checked_distribution(time_step, policy_state)[0].outputs()
 
     functions = {
         "action": _concrete(policy, act, [TensorSpec([2], tf.int32, "seed")]),
-        "distribution": _concrete(policy, probabilities, []),
+        "distribution": _concrete(policy, describe, []),
     }
     if not is_empty(policy.policy_state_spec):
         initial = tf.function(lambda batch_size: _named(policy.get_initial_state(batch_size)), autograph=False)
         functions["get_initial_state"] = initial.get_concrete_function(TensorSpec([], tf.int32, "batch_size"))
+    # A SavedModel holds what the policy's attributes lead to. A checkpoint leads to variables without being a module, so that
+    # they are not listed among the policy's own.
+    read = {variable.ref(): variable for function in functions.values() for variable in function.variables}
+    policy._read_by_signatures = tf.train.Checkpoint(variables=list(read.values()))
     return functions
 
 
 def _concrete(policy: Any, function: Callable[..., Outputs], more: Sequence[tf.TensorSpec]) -> Any:
-    """A concrete function of the leaves that policies look at, each an input by its name, and of `more`."""
+    """A concrete function whose inputs are the leaves that the policy reads, each by its name, and `more`."""
     observation, state = policy.time_step_spec.observation, policy.policy_state_spec
     named = {"observation": observation}
     if not is_empty(state):
@@ -76,5 +83,5 @@ def _named(state: Any) -> Outputs:
 
 
 def _identifier(path: str) -> str:
-    """`observation['image'][0]` as `observation_image_0`."""
+    """Turns `observation['image'][0]` into `observation_image_0`."""
     return "_".join("".join(c if c.isalnum() or c == "_" else " " for c in path).split())

@@ -1,4 +1,4 @@
-"""Nests of tensors (dicts, named tuples, tuples, lists) against their specs: what differs, leaf by leaf."""
+"""Compares nests of tensors (dicts, named tuples, tuples, lists) with their specs, leaf by leaf."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tensorflow as tf
 
 
 def leaves(nest: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Each leaf of a nest, with the expression that leads to it from `path`, in the order of `tf.nest.flatten`."""
+    """Yields each leaf of a nest with its path, an expression that starts with `path`, in the order of `tf.nest.flatten`."""
     children = _children(nest)
     if children is None:
         yield path, nest
@@ -19,15 +19,15 @@ def leaves(nest: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def is_empty(nest: Any) -> bool:
-    """Whether a nest has no leaf, as `()`."""
+    """Whether a nest has no leaves, like `()`."""
     return not tf.nest.flatten(nest)
 
 
 def check_spec(name: str, spec: Any) -> Any:
-    """A nest of specs in plain containers: attributes of a `tf.Module` come wrapped in others.
+    """Checks a nest of specs and returns it in plain containers: `tf.Module` wraps those among its attributes.
 
     Raises:
-        TypeError: names a leaf that is no spec.
+        TypeError: names a leaf that is not a spec.
     """
     for path, leaf in leaves(spec, name):
         if not (isinstance(getattr(leaf, "dtype", None), tf.DType) and hasattr(leaf, "shape")) or tf.is_tensor(leaf):
@@ -36,30 +36,30 @@ def check_spec(name: str, spec: Any) -> Any:
 
 
 def to_tensors(name: str, nest: Any) -> Any:
-    """A nest with a tensor for each leaf; tensors stay the ones they are.
+    """Converts each leaf of a nest to a tensor; tensors are returned as they are.
 
     Raises:
-        TypeError: names a leaf that no tensor can be made of.
+        TypeError: names a leaf that cannot be converted.
     """
     return tf.nest.pack_sequence_as(nest, [_tensor(path, leaf) for path, leaf in leaves(nest, name)])
 
 
 def check_nest(name: str, nest: Any, spec: Any) -> None:
-    """Checks structure, dtype and shape `[B, *spec.shape]` of each leaf, with the same `B` in all.
+    """Checks the structure, and dtype and shape `[B, *spec.shape]` of each leaf, with the same `B` in all.
 
     Raises:
-        ValueError: lists every leaf that is missing, too many, or differs, and how.
+        ValueError: lists every leaf that is missing, unexpected or different, and how it differs.
     """
     problems = list(_differences(name, nest, spec))
     if not problems:
         rows = [(path, leaf.shape[0]) for path, leaf in leaves(nest, name) if leaf.shape[0] is not None]
-        problems = [f"{path} has {size} rows; {rows[0][0]} has {rows[0][1]}" for path, size in rows if size != rows[0][1]]
+        problems = [f"{path} has {size} rows, but {rows[0][0]} has {rows[0][1]}" for path, size in rows if size != rows[0][1]]
     if problems:
         raise ValueError(f"{name} does not match its spec: {'; '.join(problems)}.")
 
 
 def zeros(spec: Any, batch_size: Any = None) -> Any:
-    """Zeros by a nest of specs, with a first dimension of `batch_size` unless that is None."""
+    """Zeros for each spec of a nest, with a leading dimension `batch_size` unless that is None."""
     outer = [] if batch_size is None else [batch_size]
     return tf.nest.map_structure(lambda leaf: tf.zeros([*outer, *leaf.shape], leaf.dtype), spec)
 
@@ -67,17 +67,17 @@ def zeros(spec: Any, batch_size: Any = None) -> Any:
 def _differences(path: str, nest: Any, spec: Any) -> Iterator[str]:
     found, wanted = _children(nest), _children(spec)
     if _kind(nest) != _kind(spec):
-        yield f"{path} is {_described(nest)}; the spec says {_described(spec, batched=False)}"
+        yield f"{path} is {_described(nest)}, expected {_described(spec, batched=False)}"
     elif found is None or wanted is None:
         if nest.dtype != spec.dtype:
-            yield f"{path} has dtype {nest.dtype.name}; the spec says {spec.dtype.name}"
+            yield f"{path} has dtype {nest.dtype.name}, expected {spec.dtype.name}"
         if not nest.shape.is_compatible_with(tf.TensorShape([None]).concatenate(spec.shape)):
-            yield f"{path} has shape {nest.shape}; the spec says {_described(spec, batched=False)}"
+            yield f"{path} has shape {nest.shape}, expected {_described(spec, batched=False)}"
     else:
         for step in [*wanted, *(step for step in found if step not in wanted)]:
             if step not in found:
                 missing = list(leaves(wanted[step], path + step)) or [(path + step, wanted[step])]
-                yield from (f"{at} is missing: {_described(leaf, batched=False)}" for at, leaf in missing)
+                yield from (f"{at} is missing, expected {_described(leaf, batched=False)}" for at, leaf in missing)
             elif step not in wanted:
                 extra = list(leaves(found[step], path + step)) or [(path + step, found[step])]
                 yield from (f"{at} is not in the spec" for at, _ in extra)
@@ -86,7 +86,7 @@ def _differences(path: str, nest: Any, spec: Any) -> Iterator[str]:
 
 
 def _children(nest: Any) -> dict[str, Any] | None:
-    """The parts of a container by what leads to them, `['key']`, `.field` or `[index]`; None for a leaf."""
+    """A container's parts by their place in it, `['key']`, `.field` or `[index]`; None for a leaf."""
     if isinstance(nest, Mapping):
         return {f"[{key!r}]": nest[key] for key in sorted(nest)}
     if hasattr(nest, "_fields"):
@@ -97,7 +97,7 @@ def _children(nest: Any) -> dict[str, Any] | None:
 
 
 def _kind(nest: Any) -> str:
-    """How a container is called; those of one kind can be told apart by their parts only."""
+    """The kind of a container, in words; two of the same kind differ in their parts only."""
     if isinstance(nest, Mapping):
         return "a dict"
     if hasattr(nest, "_fields"):
@@ -132,4 +132,4 @@ def _tensor(path: str, leaf: Any) -> tf.Tensor:
     try:
         return tf.convert_to_tensor(leaf)
     except (ValueError, TypeError) as error:
-        raise TypeError(f"{path}={leaf!r} must be a tensor.") from error
+        raise TypeError(f"{path}={leaf!r} must be a tensor, or convertible to one.") from error

@@ -1,4 +1,4 @@
-"""`QPolicy`: acts by the action values a network gives."""
+"""`QPolicy`: acts by the action values that a network gives."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from polyrl.policies import network
 from polyrl.policies.value import ValuePolicy
 
 
@@ -13,4 +14,4 @@ class QPolicy(ValuePolicy):
     """Draws actions from `softmax(q / temperature)`, where `q_network` gives `q` `[B, A]`. See `ValuePolicy`."""
 
     def _values(self, observation: Any, step_type: Any, policy_state: Any) -> tuple[tf.Tensor, Any]:
-        return self._network_output(observation, step_type, policy_state)
+        return network.call(self._q_network, observation, step_type, policy_state)

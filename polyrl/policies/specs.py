@@ -1,4 +1,4 @@
-"""What goes into a policy and what comes out, and the specs that describe it."""
+"""The inputs and outputs of a policy, and the specs that describe them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,18 @@ TensorSpec = tf.TensorSpec
 
 @dataclasses.dataclass(frozen=True)
 class BoundedTensorSpec:
-    """A tensor of one shape and dtype whose values lie in `[minimum, maximum]`: numbers, or one for each element."""
+    """Describes a tensor whose elements lie in `[minimum, maximum]`.
+
+    Args:
+        shape: without the batch dimension.
+        dtype: a `tf.DType`, or its name.
+        minimum: the lowest value: one number for all elements, or an array of `shape`.
+        maximum: the highest value, likewise.
+        name: of the tensor.
+
+    Raises:
+        ValueError: if a bound has another shape or does not fit the dtype, or a minimum exceeds its maximum.
+    """
 
     shape: tuple[int, ...]
     dtype: tf.DType
@@ -27,16 +38,16 @@ class BoundedTensorSpec:
         for bound in ("minimum", "maximum"):
             values = np.asarray(getattr(self, bound))
             if values.shape not in ((), self.shape):
-                raise ValueError(f"{bound} has shape {values.shape}; asked for is () or {self.shape}.")
-            object.__setattr__(self, bound, _tuples(values.tolist()))  # Tuples compare, arrays do not.
+                raise ValueError(f"{bound} has shape {values.shape}, expected () or {self.shape}.")
+            object.__setattr__(self, bound, _tuples(values.tolist()))  # Unlike arrays, tuples can be compared.
             if np.isnan(values).any() or (self.dtype.is_integer and not _fits(values, self.dtype)):
-                raise ValueError(f"{bound}={getattr(self, bound)} is no value of dtype {self.dtype.name}.")
+                raise ValueError(f"{bound}={getattr(self, bound)} is not a value of dtype {self.dtype.name}.")
         if np.any(np.asarray(self.minimum) > np.asarray(self.maximum)):
             raise ValueError(f"minimum={self.minimum} must not exceed maximum={self.maximum}.")
 
 
 class StepType:
-    """Where in its episode a time step lies."""
+    """The position of a time step in its episode."""
 
     FIRST = 0
     MID = 1
@@ -44,10 +55,10 @@ class StepType:
 
 
 class TimeStep(NamedTuple):
-    """What an environment gives: `step_type` int32 `[B]`, `reward` `[B]`, `discount` `[B]`, `observation` `[B, ...]`.
+    """What an environment returns: `step_type` int32 `[B]`, `reward` `[B]`, `discount` `[B]`, `observation` `[B, ...]`.
 
-    `reward` is that of the step that led here. `discount` is 0 where the episode terminated, 1 else: at a last step with
-    discount 1 the episode was truncated.
+    `reward` is the reward of the step that led to this observation. `discount` is 0 where the episode terminated and 1
+    elsewhere: at a last step with discount 1 the episode was truncated.
     """
 
     step_type: Any
@@ -57,31 +68,31 @@ class TimeStep(NamedTuple):
 
     @classmethod
     def restart(cls, observation: Any, batch_size: Any) -> TimeStep:
-        """First steps of `batch_size` episodes."""
+        """The first steps of `batch_size` episodes, with reward 0."""
         zeros = tf.zeros([batch_size], tf.float32)
         return cls(tf.fill([batch_size], StepType.FIRST), zeros, tf.ones_like(zeros), observation)
 
     @classmethod
     def transition(cls, observation: Any, reward: Any, discount: Any = 1.0) -> TimeStep:
-        """Steps within episodes; `reward` `[B]`, `discount` `[B]` or one for all."""
+        """Steps inside episodes; `reward` `[B]`, `discount` `[B]` or one number for all rows."""
         return cls._of(StepType.MID, observation, reward, discount)
 
     @classmethod
     def termination(cls, observation: Any, reward: Any) -> TimeStep:
-        """Last steps of episodes that have come to their end; `reward` `[B]`."""
+        """The last steps of episodes that terminated, with discount 0; `reward` `[B]`."""
         return cls._of(StepType.LAST, observation, reward, 0.0)
 
     @classmethod
     def truncation(cls, observation: Any, reward: Any, discount: Any = 1.0) -> TimeStep:
-        """Last steps of episodes that were broken off; `reward` `[B]`, `discount` `[B]` or one for all."""
+        """The last steps of episodes that were truncated; `reward` `[B]`, `discount` `[B]` or one number for all rows."""
         return cls._of(StepType.LAST, observation, reward, discount)
 
     def is_first(self) -> tf.Tensor:
-        """Where an episode begins, bool `[B]`."""
+        """Which rows are the first step of an episode, bool `[B]`."""
         return tf.equal(self.step_type, StepType.FIRST)
 
     def is_last(self) -> tf.Tensor:
-        """Where an episode is over, bool `[B]`."""
+        """Which rows are the last step of an episode, bool `[B]`."""
         return tf.equal(self.step_type, StepType.LAST)
 
     @classmethod
@@ -92,13 +103,13 @@ class TimeStep(NamedTuple):
 
 
 class PolicyInfo(NamedTuple):
-    """Side information on a chosen action: the logarithm of its probability, float32 `[B]`."""
+    """Side information on an action: its log-probability, float32 `[B]` (log-density of a continuous action)."""
 
     log_probability: Any
 
 
 class PolicyStep(NamedTuple):
-    """What a policy gives: an action (or a distribution over actions), its next state, and side information."""
+    """What a policy returns: an action (or a distribution over actions), the next policy state, and side information."""
 
     action: Any
     state: Any = ()
@@ -106,7 +117,7 @@ class PolicyStep(NamedTuple):
 
 
 class Trajectory(NamedTuple):
-    """What is written of a step: a time step, the action taken and what the policy said of it, and what came of that."""
+    """The record of one step: a time step, the action and the policy's side information, and the outcome."""
 
     step_type: Any
     observation: Any
@@ -118,7 +129,7 @@ class Trajectory(NamedTuple):
 
     @classmethod
     def from_transition(cls, time_step: TimeStep, policy_step: PolicyStep, next_time_step: TimeStep) -> Trajectory:
-        """The step from `time_step` to `next_time_step`."""
+        """The record of the step from `time_step` to `next_time_step`."""
         return cls(
             time_step.step_type,
             time_step.observation,
@@ -131,7 +142,7 @@ class Trajectory(NamedTuple):
 
 
 def time_step_spec(observation_spec: Any) -> TimeStep:
-    """The spec of time steps with such observations (a nest of `tf.TensorSpec` without the batch dimension)."""
+    """The spec of time steps with these observations: a nest of specs without the batch dimension."""
     scalar = tf.TensorSpec([], tf.float32)
     return TimeStep(tf.TensorSpec([], tf.int32), scalar, scalar, observation_spec)
 

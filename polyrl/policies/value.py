@@ -1,31 +1,31 @@
-"""`ValuePolicy`: from the values a network gives, by masks and a temperature, to the probabilities of actions."""
+"""`ValuePolicy`: turns the action values of a network into probabilities, by masks and a temperature."""
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import tensorflow as tf
-import tf_keras
 
-from polyrl.policies.base import BasePolicy, Splitter
+from polyrl.policies import network
+from polyrl.policies.base import Splitter
+from polyrl.policies.discrete import DiscretePolicy
 from polyrl.policies.masks import tempered
-from polyrl.policies.nests import is_empty
 from polyrl.policies.specs import BoundedTensorSpec, TimeStep
 from polyrl.validation import check_float
 
 
-class ValuePolicy(BasePolicy):
-    """Draws actions from `softmax(values / temperature)`, among the legal ones.
+class ValuePolicy(DiscretePolicy):
+    """Draws actions from `softmax(values / temperature)`, among the legal ones. A subclass defines `_values`.
 
     Args:
         time_step_spec: a `TimeStep` of specs.
-        action_spec: a scalar integer `BoundedTensorSpec` that starts at 0.
-        q_network: a tf-keras model, called as `q_network(observation)`; or whatever (a tf-keras model whose `call` has an
-            argument `network_state` too) is called as `q_network(observation, step_type=, network_state=)` and returns
-            `(output, network_state)`. A recurrent one says what its state is by the attribute `state_spec`.
+        action_spec: a scalar integer `BoundedTensorSpec` with minimum 0.
+        q_network: a tf-keras model, called as `q_network(observation)`. Any other callable (a `tf.Module`, a function, or a
+            tf-keras model whose `call` has an argument `network_state`) is called as
+            `q_network(observation, step_type=, network_state=)` and returns `(output, network_state)`. A recurrent network
+            describes its state by an attribute `state_spec`.
         observation_and_action_constraint_splitter: see `BasePolicy`.
-        temperature: when close to 0.0, and at 0.0, the action is the argmax.
+        temperature: at least 0; at or close to 0 the action is the argmax.
         emit_log_probability: see `BasePolicy`.
         validate_args: see `BasePolicy`.
         name: of the module.
@@ -33,7 +33,7 @@ class ValuePolicy(BasePolicy):
     Raises:
         TypeError: if `q_network` cannot be called, and as `BasePolicy`.
         ValueError: if the temperature is negative, if a tf-keras model has a `state_spec` but its `call` no argument
-            `network_state`, and as `BasePolicy`.
+            `network_state`, and as `DiscretePolicy`.
     """
 
     def __init__(
@@ -48,15 +48,10 @@ class ValuePolicy(BasePolicy):
         validate_args: bool = True,
         name: str | None = None,
     ):
-        if not callable(q_network):
-            raise TypeError(f"q_network={q_network!r} must be callable.")
-        state_spec = getattr(q_network, "state_spec", ())
-        if _is_plain(q_network) and not is_empty(state_spec):
-            raise ValueError(f"q_network={q_network!r} has a state_spec, but its call has no argument network_state.")
         super().__init__(
             time_step_spec,
             action_spec,
-            state_spec,
+            network.state_spec(q_network),
             observation_and_action_constraint_splitter,
             emit_log_probability=emit_log_probability,
             validate_args=validate_args,
@@ -72,11 +67,11 @@ class ValuePolicy(BasePolicy):
 
     @property
     def variables(self) -> tuple[tf.Variable, ...]:
-        """Those of the network; none if it does not show them by an attribute `variables`."""
+        """The variables of the network; none if it has no attribute `variables`."""
         self._given()
-        return tuple(getattr(self._q_network, "variables", ()))
+        return network.variables(self._q_network)
 
-    # What a subclass gives. ---------------------------------------------------------------------------------------------
+    # What a subclass defines. -------------------------------------------------------------------------------------------
 
     def _values(self, observation: Any, step_type: Any, policy_state: Any) -> tuple[tf.Tensor, Any]:
         """The value of each action, `[B, A]`, and the next policy state."""
@@ -84,25 +79,12 @@ class ValuePolicy(BasePolicy):
 
     # Parts. -------------------------------------------------------------------------------------------------------------
 
-    def _network_output(self, observation: Any, step_type: Any, policy_state: Any) -> tuple[tf.Tensor, Any]:
-        if _is_plain(self._q_network):
-            return self._q_network(observation), policy_state
-        result = self._q_network(observation, step_type=step_type, network_state=policy_state)
-        if not isinstance(result, tuple | list) or len(result) != 2:
-            raise ValueError(f"q_network must return (output, network_state); got {result!r}.")
-        return result[0], result[1]
-
     def _logits(self, time_step: TimeStep, policy_state: Any) -> tuple[tf.Tensor, Any]:
         observation, legal = self._split(time_step.observation)
         values, policy_state = self._values(observation, time_step.step_type, policy_state)
         if not values.shape.is_compatible_with([None, self.num_actions]):
             raise ValueError(
-                f"q_network gives values of shape {tuple(values.shape)}; action_spec asks for [B, {self.num_actions}]."
+                f"q_network gives values of shape {tuple(values.shape)}, expected [B, {self.num_actions}] by action_spec."
             )
-        # Of whatever precision the network is: a temperature may be less than a float16 can hold.
+        # In float32, also if the network computes in another precision: a temperature may be too small for float16.
         return tempered(tf.cast(values, tf.float32), legal, self._temperature), policy_state
-
-
-def _is_plain(network: Any) -> bool:
-    """Whether a network takes an observation only: a tf-keras layer or model that knows of no `network_state`."""
-    return isinstance(network, tf_keras.layers.Layer) and "network_state" not in inspect.signature(network.call).parameters

@@ -1,4 +1,4 @@
-"""Policies by another policy: greedy, epsilon-greedy, Boltzmann; and the random one, by none."""
+"""Policies that change the choice of another policy (greedy, epsilon-greedy, Boltzmann), and the uniformly random policy."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from typing import Any
 
 import tensorflow as tf
 
-from polyrl.policies.arguments import Number, number_or_check, present
+from polyrl.policies.arguments import Number, check_number, current_value
 from polyrl.policies.base import BasePolicy, Splitter
-from polyrl.policies.masks import tempered
+from polyrl.policies.discrete import DiscretePolicy
+from polyrl.policies.distributions import ActionDistribution, CategoricalActions
+from polyrl.policies.masks import SMALLEST_TEMPERATURE, split_observation, tempered
 from polyrl.policies.specs import BoundedTensorSpec, TimeStep
 
 
 class WrappedPolicy(BasePolicy):
-    """A policy that changes the probabilities of another; specs, masks and options are that one's."""
+    """A policy that changes the action distribution of another; specs, splitter and options are those of the other."""
 
     def __init__(self, policy: BasePolicy, name: str | None = None):
         if not isinstance(policy, BasePolicy):
-            raise TypeError(f"policy={policy!r} must be a policy.")
+            raise TypeError(f"policy={policy!r} must be a BasePolicy.")
         super().__init__(
             policy.time_step_spec,
             policy.action_spec,
@@ -37,88 +39,133 @@ class WrappedPolicy(BasePolicy):
 
     @property
     def variables(self) -> tuple[tf.Variable, ...]:
-        """Those of the other policy; a variable that is an epsilon or a temperature is not among them."""
+        """The variables of the other policy; a variable that is an epsilon or a temperature is not among them."""
         return self.wrapped_policy.variables
 
-    def _logits(self, time_step: TimeStep, policy_state: Any) -> tuple[tf.Tensor, Any]:
-        logits, policy_state = self._policy._logits(time_step, policy_state)
-        return self._changed(logits, time_step), policy_state
+    @property
+    def num_actions(self) -> int:
+        """The number of actions `A` of a policy over discrete actions; others have no such attribute."""
+        return self._policy.num_actions
 
-    def _changed(self, logits: tf.Tensor, time_step: TimeStep) -> tf.Tensor:
-        """The new logits `[B, A]`."""
+    def _distribution(self, time_step: TimeStep, policy_state: Any) -> tuple[ActionDistribution, Any]:
+        distribution, policy_state = self._policy._distribution(time_step, policy_state)
+        return self._changed(distribution, time_step), policy_state
+
+    def _changed(self, distribution: Any, time_step: TimeStep) -> ActionDistribution:
+        """The new distribution."""
         raise NotImplementedError
+
+    def _emits_density(self) -> bool:
+        """Whether the side information is a density, which needs a temperature above 0."""
+        return self.emit_log_probability and not _is_discrete(self)
 
 
 class GreedyPolicy(WrappedPolicy):
-    """Takes the most probable action of another policy, the first one of equals.
+    """Takes the most probable action of another policy: of discrete actions the first in case of ties, NAF's mean.
 
     Args:
-        policy: the other.
+        policy: the other policy.
         name: of the module.
+
+    Raises:
+        TypeError: if `policy` is not a policy.
+        ValueError: if `policy` emits log-probabilities of continuous actions: a greedy one has no probability density.
     """
 
-    def _changed(self, logits: tf.Tensor, time_step: TimeStep) -> tf.Tensor:
-        return tempered(logits, None, 0.0)
+    def __init__(self, policy: BasePolicy, name: str | None = None):
+        super().__init__(policy, name)
+        if self._emits_density():
+            raise ValueError(
+                f"policy={policy!r} has emit_log_probability=True, but a greedy choice of a continuous action has no "
+                "probability density: leave emit_log_probability off."
+            )
+
+    def _changed(self, distribution: ActionDistribution, time_step: TimeStep) -> ActionDistribution:
+        return distribution.tempered(0.0)
 
 
 class EpsilonGreedyPolicy(WrappedPolicy):
-    """Takes the most probable action of another policy, or with probability `epsilon` a legal one by chance, row by row.
+    """Takes, in each row, a uniformly random legal action with probability `epsilon`, else another policy's most probable one.
 
     The probabilities, and their logarithms, are those of this mixture.
 
     Args:
-        policy: the other.
-        epsilon: in [0, 1]; a number, a scalar tensor or variable, or a function that gives one, asked at each call.
+        policy: the other policy, over discrete actions.
+        epsilon: in [0, 1]; a number, a scalar tensor or variable, or a function that returns one, called at each use.
         name: of the module.
+
+    Raises:
+        TypeError: if `policy` is not a policy over discrete actions.
+        ValueError: if `epsilon` is not in [0, 1].
     """
 
     def __init__(self, policy: BasePolicy, epsilon: Number, name: str | None = None):
         super().__init__(policy, name)
-        self._epsilon = number_or_check("epsilon", epsilon, 0.0, 1.0)
+        if not _is_discrete(policy):
+            raise TypeError(
+                f"policy={policy!r} must choose among discrete actions, got action_spec={policy.action_spec}; for random "
+                "continuous actions give the policy a temperature."
+            )
+        self._epsilon = check_number("epsilon", epsilon, 0.0, 1.0)
 
     @property
     def epsilon(self) -> tf.Tensor:
-        """The probability of an action by chance, at present."""
-        return present("epsilon", self._epsilon, 0.0, 1.0)
+        """The current probability of a random action, float32 `[]`."""
+        return current_value("epsilon", self._epsilon, 0.0, 1.0)
 
-    def _changed(self, logits: tf.Tensor, time_step: TimeStep) -> tf.Tensor:
-        # Not the actions the other policy may draw: it may draw one only.
-        _, legal = self._split(time_step.observation)
-        chance = tf.nn.softmax(tempered(tf.zeros_like(logits), legal, 1.0))
+    def _changed(self, distribution: CategoricalActions, time_step: TimeStep) -> CategoricalActions:
+        # By the mask: the other policy's probabilities may be 0 for legal actions too.
+        _, legal = split_observation(self.observation_and_action_constraint_splitter, time_step.observation, self.num_actions)
+        logits = distribution.logits
+        random = tf.nn.softmax(tempered(tf.zeros_like(logits), legal, 1.0))
         greedy = tf.nn.softmax(tempered(logits, None, 0.0))
         epsilon = self.epsilon
-        return tf.math.log(epsilon * chance + (1.0 - epsilon) * greedy)
+        return CategoricalActions(tf.math.log(epsilon * random + (1.0 - epsilon) * greedy), self.action_spec.dtype)
 
 
 class BoltzmannPolicy(WrappedPolicy):
-    """Draws from another policy's probabilities to the power of `1 / temperature`: its logits over the temperature.
+    """Draws with another policy's probabilities to the power of `1 / temperature`, renormalized.
+
+    If the other policy draws from `softmax(q)`, this one draws from `softmax(q / temperature)`. The temperatures of a
+    `NAFPolicy` and of its wrapper are multiplied.
 
     Args:
-        policy: the other; if it draws from `softmax(q)`, this one does from `softmax(q / temperature)`.
-        temperature: at least 0, which is the argmax; a number, a scalar tensor or variable, or a function that gives one,
-            asked at each call.
+        policy: the other policy.
+        temperature: at least 0, which is the argmax; a number, a scalar tensor or variable, or a function that returns one,
+            called at each use. Above 0 if `policy` emits log-probabilities of continuous actions.
         name: of the module.
+
+    Raises:
+        TypeError: if `policy` is not a policy.
+        ValueError: if the temperature is out of bounds.
     """
 
     def __init__(self, policy: BasePolicy, temperature: Number = 1.0, name: str | None = None):
         super().__init__(policy, name)
-        self._temperature = number_or_check("temperature", temperature, 0.0, math.inf)
+        self._temperature = check_number("temperature", temperature, 0.0, math.inf)
+        # A density needs a temperature above 0; one that may change is checked at each call.
+        self._minimum = SMALLEST_TEMPERATURE if self._emits_density() else 0.0
+        if isinstance(self._temperature, float) and self._temperature < self._minimum:
+            raise ValueError(
+                f"temperature={temperature} must be above 0, since policy={policy!r} has emit_log_probability=True: an action "
+                "that always equals the mean has no probability density."
+            )
 
     @property
     def temperature(self) -> tf.Tensor:
-        """The temperature, at present."""
-        return present("temperature", self._temperature, 0.0, math.inf)
+        """The current temperature, float32 `[]`."""
+        return current_value("temperature", self._temperature, self._minimum, math.inf)
 
-    def _changed(self, logits: tf.Tensor, time_step: TimeStep) -> tf.Tensor:
-        return tempered(logits, logits > float("-inf"), self.temperature)
+    def _changed(self, distribution: ActionDistribution, time_step: TimeStep) -> ActionDistribution:
+        return distribution.tempered(self.temperature)
 
 
-class RandomPolicy(BasePolicy):
+class RandomPolicy(DiscretePolicy):
     """Draws each legal action with the same probability.
 
     Args:
         time_step_spec: a `TimeStep` of specs.
-        action_spec: a scalar integer `BoundedTensorSpec` that starts at 0.
+        action_spec: a scalar integer `BoundedTensorSpec` with minimum 0.
         observation_and_action_constraint_splitter: see `BasePolicy`.
         emit_log_probability: see `BasePolicy`.
         validate_args: see `BasePolicy`.
@@ -149,3 +196,7 @@ class RandomPolicy(BasePolicy):
         rows = tf.shape(time_step.step_type)[0]
         _, legal = self._split(time_step.observation)
         return tempered(tf.zeros([rows, self.num_actions]), legal, 1.0), policy_state
+
+
+def _is_discrete(policy: BasePolicy) -> bool:
+    return policy.action_spec.dtype.is_integer

@@ -1,4 +1,4 @@
-"""What there is: the parameters of the public policy classes, and the tests of policies by name."""
+"""The parameters of the public policy classes, and the names of the tests of policies, for tests that each has one."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from pathlib import Path
 
 from polyrl import policies
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 def test_names() -> set[str]:
     """`file.py::test` for each test of policies."""
-    files = [*Path(__file__).parent.glob("test_*.py"), ROOT / "tests" / "test_policies.py"]
     return {
-        f"{file.name}::{name}" for file in files for name in re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE)
+        f"{file.name}::{name}"
+        for file in Path(__file__).parent.glob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE)
     }
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the policies' contract share: specs, steps, and networks small enough to know by heart."""
+"""What the tests of the policies share: specs, time steps, and small networks."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import tensorflow as tf
 import tf_keras
 
 from polyrl import policies
-from polyrl.policies import BoundedTensorSpec, CategoricalQPolicy, QPolicy, StepType, TimeStep
+from polyrl.policies import BoundedTensorSpec, CategoricalQPolicy, NAFPolicy, QPolicy, StepType, TimeStep
 
 ACTIONS, ATOMS, FEATURES, ROWS = 3, 5, 4, 6
 SPEC = policies.time_step_spec(tf.TensorSpec([FEATURES], tf.float32))
 ACTION = BoundedTensorSpec((), tf.int32, 0, ACTIONS - 1, "action")
+LOW, HIGH = (-2.0, 0.0), (2.0, 10.0)
+CONTINUOUS = BoundedTensorSpec([2], tf.float32, LOW, HIGH, "action")
 NESTED = policies.time_step_spec({"image": tf.TensorSpec([2, 2], tf.uint8), "place": (tf.TensorSpec([3], tf.float32),)})
 MASK = np.array([[1, 1, 0], [0, 1, 1], [0, 0, 1], [1, 1, 1], [1, 0, 1], [0, 1, 0]])
 WRAPS = {"eager": lambda function: function, "function": tf.function}
@@ -61,6 +63,25 @@ class Recurrent(tf_keras.Model):
         return tf.reshape(self.head(outputs), [-1, ACTIONS, ATOMS]), list(state)
 
 
+class Halving(tf.Module):
+    """Not a tf-keras layer: it holds a tf-keras model, halves its output, and counts the steps of each episode."""
+
+    num_atoms = ATOMS
+
+    def __init__(self, model: tf_keras.Model):
+        super().__init__()
+        self.model = model
+        self.factor = tf.Variable(0.5, trainable=False)
+        self.state_spec = {"steps": [tf.TensorSpec([], tf.int32)]}  # tf.Module wraps these containers.
+
+    def __call__(self, observation: Any, step_type: Any = None, network_state: Any = ()) -> Any:
+        return halves(self.model(observation), self.factor), {"steps": [network_state["steps"][0] + 1]}
+
+
+def halves(output: Any, factor: Any = 0.5) -> Any:
+    return tf.nest.map_structure(lambda part: part * factor, output)
+
+
 def q_model(seed: int = 0) -> tf_keras.Model:
     """Action values, by a model that has variables of both kinds."""
     dense = tf_keras.layers.Dense(ACTIONS, kernel_initializer=tf_keras.initializers.RandomNormal(seed=seed))
@@ -81,6 +102,14 @@ def atoms_model(seed: int = 0) -> tf_keras.Model:
     return model
 
 
+def naf_model(seed: int = 0) -> tf_keras.Model:
+    """Mean `[B, 2]` within [-1, 1] and scale `[B, 3]`, by a plain tf-keras model with two outputs."""
+    initializer = tf_keras.initializers.RandomNormal(stddev=0.5, seed=seed)
+    inputs = tf_keras.Input([FEATURES])
+    mean = tf_keras.layers.Dense(2, "softsign", kernel_initializer=initializer, name="mean")(inputs)
+    return tf_keras.Model(inputs, [mean, tf_keras.layers.Dense(3, kernel_initializer=initializer, name="scale")(inputs)])
+
+
 def steps(step_type: int = StepType.FIRST, rows: int = ROWS) -> TimeStep:
     observation = tf.constant(np.random.default_rng(0).normal(size=(rows, FEATURES)), tf.float32)
     return TimeStep.restart(observation, rows)._replace(step_type=tf.fill([rows], step_type))
@@ -97,6 +126,10 @@ def masked(mask: np.ndarray = MASK, **arguments: Any) -> CategoricalQPolicy:
 
 def counting(**arguments: Any) -> QPolicy:
     return QPolicy(SPEC, ACTION, Counter(), **arguments)
+
+
+def naf(network: Any = None, **arguments: Any) -> NAFPolicy:
+    return NAFPolicy(SPEC, CONTINUOUS, naf_model() if network is None else network, **arguments)
 
 
 def probabilities(policy: policies.BasePolicy, step: TimeStep | None = None, state: Any = ()) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Policies in a process that knows TensorFlow alone: `tf.saved_model.save`, then `tf.saved_model.load` elsewhere."""
+"""Saved policies, loaded in a process with TensorFlow alone."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 from policy_testing import (
     ACTION,
     ACTIONS,
@@ -18,11 +19,14 @@ from policy_testing import (
     MASK,
     ROWS,
     SPEC,
+    Halving,
     Logits,
     Recurrent,
     atoms_model,
     categorical,
     counting,
+    naf,
+    naf_model,
     nested,
     nested_policy,
     q_model,
@@ -30,7 +34,15 @@ from policy_testing import (
 )
 
 from polyrl import policies
-from polyrl.policies import BoltzmannPolicy, CategoricalQPolicy, EpsilonGreedyPolicy, GreedyPolicy, QPolicy, RandomPolicy
+from polyrl.policies import (
+    BoltzmannPolicy,
+    CategoricalQPolicy,
+    DiscretePolicy,
+    EpsilonGreedyPolicy,
+    GreedyPolicy,
+    QPolicy,
+    RandomPolicy,
+)
 
 LOAD = """
 import pathlib
@@ -46,9 +58,11 @@ for path in pathlib.Path(sys.argv[1]).iterdir():
         given = {key: tf.constant(inputs[key]) for key in wanted}
         outputs.update({f"{name}/{key}": value for key, value in signature(**given).items()})
     np.savez(path / "out.npz", **outputs)
-strange = [name for name in sys.modules if name.split(".")[0] in ("polyrl", "tensorflow_probability", "tf_keras")]
-assert not strange, strange
+foreign = [name for name in sys.modules if name.split(".")[0] in ("polyrl", "tensorflow_probability", "tf_keras")]
+assert not foreign, foreign
 """
+EXPORTED = 1000  # rows
+MANY_MASKS = np.resize(MASK, [EXPORTED, ACTIONS])
 MASKED_SPEC = policies.time_step_spec(
     {"seen": tf.TensorSpec([FEATURES], tf.float32), "mask": tf.TensorSpec([ACTIONS], tf.int32)}
 )
@@ -63,6 +77,29 @@ def by_mask(**arguments: Any) -> CategoricalQPolicy:
     return CategoricalQPolicy(MASKED_SPEC, ACTION, atoms_model(), -2.0, 2.0, splitter, 5.0, **arguments)
 
 
+class Plain:
+    """A network that TensorFlow does not track: its variables are known by its attribute alone."""
+
+    def __init__(self, model: tf_keras.Model):
+        self.models = [lambda: model]
+        self.variables = model.variables
+
+    def __call__(self, observation: Any, step_type: Any = None, network_state: Any = ()) -> Any:
+        return self.models[0]()(observation), network_state
+
+
+class Lazy(tf.Module):
+    """A module whose variables are created at its first call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = tf_keras.layers.Dense(ACTIONS)
+
+    def __call__(self, observation: Any, step_type: Any = None, network_state: Any = ()) -> Any:
+        return self.head(observation), network_state
+
+
+UNTRACKED = tf.Variable(0.25)
 POLICIES = {
     "categorical": categorical(),
     "cautious": categorical(risk_level=0.2),
@@ -76,21 +113,31 @@ POLICIES = {
     "epsilon": EpsilonGreedyPolicy(by_mask(), tf.Variable(0.5)),
     "boltzmann": BoltzmannPolicy(by_mask(), tf.Variable(3.0)),
     "random": RandomPolicy(MASKED_SPEC, ACTION, splitter),
+    "module": QPolicy(SPEC, ACTION, Halving(q_model())),
+    "lazy": QPolicy(SPEC, ACTION, Lazy()),
+    "plain": QPolicy(SPEC, ACTION, Plain(q_model())),
+    "function": EpsilonGreedyPolicy(QPolicy(SPEC, ACTION, q_model()), lambda: UNTRACKED),
+    "naf": naf(),
+    "naf_module": naf(Halving(naf_model()), temperature=0.1, emit_log_probability=True),
+    "naf_greedy": GreedyPolicy(naf(temperature=0.1)),
+    "naf_boltzmann": BoltzmannPolicy(naf(temperature=0.5), tf.Variable(0.5)),
 }
+MODULES = ("module", "naf_module")
 MASKED = [kind for kind, policy in POLICIES.items() if policy.time_step_spec is MASKED_SPEC]
 SEED = np.array([3, 4], np.int32)
 
 
 def steps_and_state(kind: str) -> tuple[policies.TimeStep, Any]:
-    step = steps()._replace(step_type=tf.constant([0, 1, 2, 0, 1, 1]))
+    rows = ROWS if kind == "nested" else EXPORTED
+    step = steps(rows=rows)._replace(step_type=tf.constant(np.resize([0, 1, 2, 0, 1, 1], rows), tf.int32))
     if kind in MASKED:
-        step = step._replace(observation={"seen": step.observation, "mask": tf.constant(MASK, tf.int32)})
-    state = tf.nest.map_structure(lambda leaf: leaf + 0.5, POLICIES[kind].get_initial_state(ROWS))
+        step = step._replace(observation={"seen": step.observation, "mask": tf.constant(MANY_MASKS, tf.int32)})
+    state = tf.nest.map_structure(lambda leaf: leaf + tf.cast(2, leaf.dtype), POLICIES[kind].get_initial_state(rows))
     return nested() if kind == "nested" else step, state
 
 
 def inputs_of(kind: str) -> dict[str, Any]:
-    """Whatever a function of the policy may ask for, under the names that its documentation gives."""
+    """All inputs that a signature of the policy may have, under their documented names."""
     step, state = steps_and_state(kind)
     observation = step.observation
     inputs = {"step_type": step.step_type, "seed": SEED, "batch_size": np.int32(2)}
@@ -104,18 +151,21 @@ def inputs_of(kind: str) -> dict[str, Any]:
         inputs |= {"policy_state_count": state["count"], "policy_state_sums_0": state["sums"][0]}
     if kind == "recurrent_keras":
         inputs |= {"policy_state_0": state[0]}
+    if kind in MODULES:
+        inputs |= {"policy_state_steps_0": state["steps"][0]}
     return {name: np.asarray(value) for name, value in inputs.items()}
 
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: Any) -> dict[str, Any]:
-    """What all functions of each policy give in a fresh process."""
+    """What the signatures of each policy give in a new process."""
     root: Path = tmp_path_factory.mktemp("policies")
     for kind, policy in POLICIES.items():
-        policy.action(*steps_and_state(kind))  # Builds the variables of the networks.
+        if kind != "lazy":
+            policy.action(*steps_and_state(kind))  # Builds the variables of the networks.
         tf.saved_model.save(policy, str(root / kind), signatures=policy.signatures())
         np.savez(root / kind / "in.npz", **inputs_of(kind))
-    # Where there is no polyrl on the path.
+    # polyrl must not be on the path.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [sys.executable, "-c", LOAD, str(root)]
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
@@ -124,22 +174,47 @@ def outputs(tmp_path_factory: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", POLICIES)
-def test_a_saved_policy_acts_alike_in_a_process_with_tensorflow_alone(outputs: dict[str, Any], kind: str) -> None:
+def test_a_saved_policy_acts_the_same_in_a_process_with_tensorflow_alone(outputs: dict[str, Any], kind: str) -> None:
     policy, found = POLICIES[kind], outputs[kind]
     step, state = steps_and_state(kind)
     expected = policy.action(step, state, seed=tf.constant(SEED))
-    np.testing.assert_array_equal(found["action/action"], expected.action)
-    assert found["action/action"].dtype == np.int32
-    probabilities = policy.distribution(step, state).action.probs_parameter()
-    np.testing.assert_allclose(found["distribution/probabilities"], probabilities, rtol=1e-5)
+    distribution = policy.distribution(step, state).action
+    if policy.action_spec.dtype.is_integer:
+        np.testing.assert_array_equal(found["action/action"], expected.action)
+        np.testing.assert_allclose(found["distribution/probabilities"], distribution.probs_parameter(), rtol=1e-5, atol=1e-7)
+    else:
+        np.testing.assert_allclose(found["action/action"], expected.action, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(found["distribution/mean"], distribution.mean(), rtol=1e-5, atol=1e-5)
+        spread = distribution.covariance() if kind not in ("naf", "naf_greedy") else np.zeros([EXPORTED, 2, 2])
+        np.testing.assert_allclose(found["distribution/covariance"], spread, rtol=1e-3, atol=1e-5)
+    assert found["action/action"].dtype == policy.action_spec.dtype.as_numpy_dtype
     assert ("action/log_probability" in found) == policy.emit_log_probability
     if policy.emit_log_probability:
-        np.testing.assert_allclose(found["action/log_probability"], expected.info.log_probability, rtol=1e-5)
+        np.testing.assert_allclose(found["action/log_probability"], expected.info.log_probability, rtol=1e-3, atol=1e-4)
+
+
+def test_exporting_a_policy_leaves_its_variables_as_they_are() -> None:
+    class Own(DiscretePolicy):
+        """Its variables are those that `tf.Module` finds."""
+
+        def __init__(self) -> None:
+            super().__init__(SPEC, ACTION)
+            self.zeros = tf.Variable(tf.zeros([ACTIONS]))
+            self.added = tf.Variable(1.0, trainable=False)
+
+        def _logits(self, time_step: policies.TimeStep, policy_state: Any) -> Any:
+            return (time_step.observation[:, :ACTIONS] + self.zeros) * self.added, policy_state
+
+    policy = Own()
+    before = [variable.ref() for variable in policy.variables]
+    policy.signatures()
+    assert [variable.ref() for variable in policy.variables] == before
+    assert len(before) == 2
 
 
 @pytest.mark.parametrize("kind", MASKED)
 def test_a_saved_policy_honours_masks(outputs: dict[str, Any], kind: str) -> None:
-    assert (outputs[kind]["distribution/probabilities"][MASK == 0] == 0.0).all()
+    assert (outputs[kind]["distribution/probabilities"][MANY_MASKS == 0] == 0.0).all()
 
 
 def test_a_saved_recurrent_policy_gives_its_states(outputs: dict[str, Any]) -> None:
@@ -150,6 +225,7 @@ def test_a_saved_recurrent_policy_gives_its_states(outputs: dict[str, Any]) -> N
     np.testing.assert_array_equal(found["get_initial_state/policy_state_count"], np.zeros(2))
     np.testing.assert_array_equal(found["get_initial_state/policy_state_sums_0"], np.zeros([2, 2]))
     step, state = steps_and_state("recurrent_keras")
+    np.testing.assert_array_equal(outputs["module"]["action/policy_state_steps_0"][:3], [1, 3, 3])
     (expected,) = POLICIES["recurrent_keras"].action(step, state).state
     np.testing.assert_allclose(outputs["recurrent_keras"]["action/policy_state_0"], expected, rtol=1e-5, atol=1e-6)
 

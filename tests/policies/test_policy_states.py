@@ -1,4 +1,4 @@
-"""Recurrent networks: the state that is carried from step to step, and begins anew with each episode."""
+"""Recurrent networks: the state is carried from step to step and reset at the start of each episode."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from policy_testing import (
     SPEC,
     WRAPS,
     Recurrent,
-    atoms_model,
     categorical,
     counting,
     q_model,
@@ -39,7 +38,7 @@ def test_the_initial_state_is_zeros_with_and_without_a_batch() -> None:
 
 
 @pytest.mark.parametrize("wrap", WRAPS.values(), ids=WRAPS)
-def test_a_state_is_carried_and_begins_anew_where_an_episode_does(wrap: Any) -> None:
+def test_a_state_is_carried_and_reset_where_an_episode_starts(wrap: Any) -> None:
     policy = counting(temperature=0.0)
     act = wrap(lambda step, state: policy.action(step, state))
     types = tf.constant([0, 1, 2, 0, 1, 1])
@@ -47,8 +46,8 @@ def test_a_state_is_carried_and_begins_anew_where_an_episode_does(wrap: Any) -> 
     step = steps()._replace(step_type=types)
     result = act(step, state)
     np.testing.assert_array_equal(result.state["count"], [1, 2, 2, 1, 2, 2])
-    begun = np.where(types.numpy() == 0, 0.0, 5.0)[:, np.newaxis]
-    np.testing.assert_allclose(result.state["sums"][0], begun + step.observation.numpy()[:, :2], rtol=1e-6)
+    before = np.where(types.numpy() == 0, 0.0, 5.0)[:, np.newaxis]
+    np.testing.assert_allclose(result.state["sums"][0], before + step.observation.numpy()[:, :2], rtol=1e-6)
     np.testing.assert_array_equal(result.action, [1, 2, 2, 1, 2, 2])
 
 
@@ -58,7 +57,7 @@ def test_without_a_state_the_initial_one_is_taken() -> None:
 
 
 @pytest.mark.parametrize("batch_size", [-1, 2.5, "four", True])
-def test_a_batch_size_that_is_no_number_of_rows_is_refused(batch_size: Any) -> None:
+def test_a_batch_size_that_is_not_a_number_of_rows_is_refused(batch_size: Any) -> None:
     with pytest.raises((ValueError, TypeError), match=f"batch_size={batch_size!r}"):
         counting().get_initial_state(batch_size)
 
@@ -71,8 +70,8 @@ def by_hand(network: Recurrent, observations: list[np.ndarray], first: list[bool
 
     kernel, recurrent, (bias, recurrent_bias) = (weight.numpy() for weight in network.cell.weights)
     state = np.zeros((ROWS, 8))
-    for observation, begins in zip(observations, first, strict=True):
-        state = np.zeros_like(state) if begins else state
+    for observation, is_first in zip(observations, first, strict=True):
+        state = np.zeros_like(state) if is_first else state
         x, h = observation @ kernel + bias, state @ recurrent + recurrent_bias
         z, r = sigmoid(x[:, :8] + h[:, :8]), sigmoid(x[:, 8:16] + h[:, 8:16])
         state = z * state + (1 - z) * np.tanh(x[:, 16:] + r * h[:, 16:])
@@ -81,16 +80,16 @@ def by_hand(network: Recurrent, observations: list[np.ndarray], first: list[bool
 
 
 @pytest.mark.parametrize("wrap", COMPILATIONS.values(), ids=COMPILATIONS)
-def test_a_keras_model_with_a_state_remembers_its_episode_and_no_other(wrap: Any) -> None:
+def test_a_keras_model_with_a_state_remembers_its_own_episode_only(wrap: Any) -> None:
     network = Recurrent()
     policy = categorical(network)
     act = wrap(lambda step, state: policy.action(step, state, seed=3)[:2])
     rng = np.random.default_rng(0)
     observations = [rng.normal(size=(ROWS, FEATURES)).astype(np.float32) for _ in range(5)]
     first = [True, False, False, True, False]
-    state = [tf.fill([ROWS, 8], 9.0)]  # Left by whatever was before.
-    for observation, begins in zip(observations, first, strict=True):
-        kinds = tf.fill([ROWS], StepType.FIRST if begins else StepType.MID)
+    state = [tf.fill([ROWS, 8], 9.0)]  # Left over from another episode.
+    for observation, is_first in zip(observations, first, strict=True):
+        kinds = tf.fill([ROWS], StepType.FIRST if is_first else StepType.MID)
         step, last = TimeStep.restart(tf.constant(observation), ROWS)._replace(step_type=kinds), state
         action, state = act(step, last)
         np.testing.assert_array_equal(action, policy.action(step, last, seed=3).action)
@@ -98,15 +97,3 @@ def test_a_keras_model_with_a_state_remembers_its_episode_and_no_other(wrap: Any
     weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
     expected = weights / weights.sum(axis=-1, keepdims=True)
     np.testing.assert_allclose(policy.value_distribution(step, last).probabilities, expected, rtol=1e-4, atol=1e-6)
-
-
-def test_a_keras_model_whose_call_takes_no_state_may_not_say_it_has_one() -> None:
-    model = atoms_model()
-    model.state_spec = tf.TensorSpec([2], tf.float32)
-    with pytest.raises(ValueError, match="has a state_spec, but its call has no argument network_state"):
-        categorical(model)
-
-
-def test_a_network_that_gives_no_state_is_told_what_to_return() -> None:
-    with pytest.raises(ValueError, match=r"q_network must return \(output, network_state\); got"):
-        QPolicy(SPEC, ACTION, lambda observation, step_type, network_state: tf.zeros([ROWS, ACTIONS])).action(steps())

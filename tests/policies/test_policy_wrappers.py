@@ -1,4 +1,4 @@
-"""Greedy, epsilon-greedy, Boltzmann and random policies, by the same contract."""
+"""Greedy, epsilon-greedy, Boltzmann and random policies, of discrete and of continuous actions."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_probability as tfp
 from policy_testing import (
     ACTION,
     ACTIONS,
     COMPILATIONS,
+    CONTINUOUS,
     MASK,
     ROWS,
     SPEC,
@@ -19,6 +21,8 @@ from policy_testing import (
     categorical,
     counting,
     masked,
+    naf,
+    naf_model,
     probabilities,
     q_model,
     steps,
@@ -105,19 +109,19 @@ def test_epsilon_and_temperature_may_change_from_call_to_call() -> None:
     (lambda: EpsilonGreedyPolicy(categorical(), 1.5), "epsilon=1.5"),
     (lambda: BoltzmannPolicy(categorical(), -1.0), "temperature=-1.0"),
 ])  # fmt: skip
-def test_a_number_that_will_not_do_is_refused(make: Any, message: str) -> None:
+def test_a_number_out_of_bounds_is_refused(make: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
 
 
-def test_what_is_no_policy_cannot_be_wrapped() -> None:
-    with pytest.raises(TypeError, match="policy=3 must be a policy"):
+def test_only_a_policy_can_be_wrapped() -> None:
+    with pytest.raises(TypeError, match="policy=3 must be a BasePolicy"):
         GreedyPolicy(3)
 
 
 @pytest.mark.parametrize("inner", [lambda policy: policy, GreedyPolicy], ids=["cold", "greedy"])
-def test_epsilon_explores_all_that_is_legal_whatever_the_other_policy_would_draw(inner: Any) -> None:
-    """A policy at temperature 0 draws one action only; the mask, not that, says what is legal."""
+def test_epsilon_explores_all_legal_actions_whatever_the_other_policy_draws(inner: Any) -> None:
+    """A policy at temperature 0 draws one action only; which ones are legal is known from the mask."""
     found = probabilities(EpsilonGreedyPolicy(inner(masked(temperature=0.0)), 0.6))
     greedy = probabilities(masked(temperature=0.0))
     np.testing.assert_allclose(found, 0.6 * MASK / MASK.sum(axis=1, keepdims=True) + 0.4 * greedy, atol=1e-6)
@@ -126,7 +130,7 @@ def test_epsilon_explores_all_that_is_legal_whatever_the_other_policy_would_draw
 
 @pytest.mark.parametrize("make", WRAPPERS.values(), ids=WRAPPERS)
 @pytest.mark.parametrize("wrap", COMPILATIONS.values(), ids=COMPILATIONS)
-def test_the_same_seed_gives_the_same_legal_action_by_every_wrapper(make: Any, wrap: Any) -> None:
+def test_the_same_seed_gives_the_same_legal_actions_by_every_wrapper(make: Any, wrap: Any) -> None:
     rows = 60 * ROWS
     mask = np.tile(MASK, [60, 1])
     policy, step = make(masked(mask)), steps(rows=rows)
@@ -145,7 +149,7 @@ def test_a_row_without_a_legal_action_is_an_error_by_every_wrapper(make: Any, wr
         wrap(lambda step: policy.action(step, seed=0).action)(steps())
 
 
-def test_a_number_that_leaves_its_bounds_later_is_found_out() -> None:
+def test_a_number_that_leaves_its_bounds_later_is_refused() -> None:
     value = tf.Variable(0.5)
     for policy, name in (
         (EpsilonGreedyPolicy(categorical(), value), "epsilon"),
@@ -198,3 +202,75 @@ def test_a_random_policy_keeps_the_contract() -> None:
     assert policy.get_initial_state(3) == ()
     with pytest.raises(ValueError, match="time_step does not match its spec"):
         RandomPolicy(SPEC, ACTION).action(steps()._replace(observation=tf.zeros([ROWS, 1])))
+
+
+# Continuous actions -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrap", COMPILATIONS.values(), ids=COMPILATIONS)
+@pytest.mark.parametrize("fixed", [True, False], ids=["number", "variable"])
+def test_a_boltzmann_policy_multiplies_the_temperatures(wrap: Any, fixed: bool) -> None:
+    network, step = naf_model(), steps(rows=100)
+    for own, other in ((0.5, 0.25), (2.0, 4.0), (1.0, 0.0), (0.0, 3.0)):
+        policy = BoltzmannPolicy(naf(network, temperature=own), other if fixed else tf.Variable(other))
+        expected = naf(network, temperature=own * other)
+        found = wrap(lambda each, policy=policy: policy.action(each, seed=5).action)(step)
+        np.testing.assert_allclose(found, expected.action(step, seed=5).action, rtol=1e-4, atol=1e-4)
+        if own * other > 0.0:
+            found, wanted = (each.distribution(step).action.covariance() for each in (policy, expected))
+            np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_a_greedy_policy_takes_the_mean() -> None:
+    network = naf_model()
+    policy = GreedyPolicy(naf(network, temperature=2.0))
+    np.testing.assert_array_equal(policy.action(steps(), seed=5).action, naf(network).action(steps()).action)
+    assert isinstance(policy.distribution(steps()).action, tfp.distributions.VectorDeterministic)
+    assert policy.action_spec is CONTINUOUS
+    assert len(policy.variables) == 4
+    assert not hasattr(policy, "num_actions")
+    again = GreedyPolicy(BoltzmannPolicy(naf(network, temperature=2.0), tf.Variable(3.0)))
+    np.testing.assert_array_equal(again.action(steps(), seed=5).action, policy.action(steps()).action)
+
+
+def test_the_log_probability_of_a_boltzmann_policy_is_its_own() -> None:
+    network, step = naf_model(), steps(rows=100)
+    temperature = tf.Variable(0.25)
+    policy = BoltzmannPolicy(naf(network, temperature=2.0, emit_log_probability=True), temperature)
+    expected = naf(network, temperature=0.5, emit_log_probability=True).action(step, seed=5)
+    found = tf.function(lambda each: tuple(policy.action(each, seed=5)))(step)
+    np.testing.assert_allclose(found[2].log_probability, expected.info.log_probability, rtol=1e-3, atol=1e-3)
+    temperature.assign(0.0)
+    with pytest.raises(ValueError, match=r"temperature=0.0 must lie in"):
+        policy.action(step)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="temperature must lie in"):
+        tf.function(lambda each: policy.action(each).action)(step)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: naf(emit_log_probability=True), "emit_log_probability=True needs a temperature above 0, got temperature=0.0"),
+        (lambda: naf(emit_log_probability=True, temperature=1e-300), "needs a temperature above 0, got temperature=1e-300"),
+        (lambda: GreedyPolicy(naf(emit_log_probability=True, temperature=1.0)), "policy=.* has emit_log_probability=True"),
+        (lambda: BoltzmannPolicy(naf(emit_log_probability=True, temperature=1.0), 0.0), "temperature=0.0 must be above 0"),
+        (
+            lambda: BoltzmannPolicy(naf(emit_log_probability=True, temperature=1e-30), 1e-30).action(steps()),
+            "no probability density",
+        ),
+    ],
+)
+def test_a_log_probability_is_refused_where_there_is_no_density(make: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize("inner", [lambda policy: policy, GreedyPolicy], ids=["itself", "greedy"])
+def test_epsilon_greedy_is_refused_for_continuous_actions(inner: Any) -> None:
+    with pytest.raises(TypeError, match=r"policy=<.*> must choose among discrete actions, got action_spec=.*shape=\(2,\)"):
+        EpsilonGreedyPolicy(inner(naf()), 0.1)
+
+
+def test_a_random_policy_refuses_continuous_actions() -> None:
+    with pytest.raises(ValueError, match=r"action_spec=.* must be one integer"):
+        RandomPolicy(SPEC, CONTINUOUS)

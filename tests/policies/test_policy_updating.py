@@ -1,4 +1,4 @@
-"""One policy's variables moved towards another's."""
+"""`update` moves the variables of one policy towards those of another."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_an_update_moves_each_kind_of_variable_by_its_tau(wrap: Any, tau: float,
         np.testing.assert_allclose(variable, (1 - share) * old + share * new.numpy(), rtol=1e-6)
 
 
-def test_a_copy_is_exact_and_acts_alike() -> None:
+def test_a_copy_is_exact_and_acts_the_same() -> None:
     own, other = pair()
     assert (probabilities(own) != probabilities(other)).any()
     own.update(other)
@@ -56,7 +56,7 @@ def test_a_copy_is_exact_and_acts_alike() -> None:
     np.testing.assert_array_equal(probabilities(own), probabilities(other))
 
 
-def test_tau_may_be_a_tensor_known_only_in_the_graph() -> None:
+def test_tau_may_be_a_tensor_computed_in_the_graph() -> None:
     own, other = pair()
     before = own.variables[0].numpy()
     tf.function(lambda tau: own.update(other, tau))(tf.constant(0.25))
@@ -76,13 +76,13 @@ class Pair(tf.Module):
 
 
 @pytest.mark.parametrize("by_name", [False, True])
-def test_variables_pair_by_position_or_by_name(by_name: bool) -> None:
+def test_variables_are_paired_by_position_or_by_name(by_name: bool) -> None:
     own, other = Pair("x", "y"), Pair("y", "x")
     QPolicy(SPEC, ACTION, own).update(QPolicy(SPEC, ACTION, other), sort_variables_by_name=by_name)
     assert [own.a.numpy()[0], own.b.numpy()[0]] == ([1.0, 2.0] if by_name else [2.0, 1.0])
 
 
-def test_variables_that_do_not_pair_are_named() -> None:
+def test_variables_that_do_not_match_are_named() -> None:
     own, _ = pair()
     wide = tf_keras.Sequential([tf_keras.Input([FEATURES]), tf_keras.layers.Dense(ACTIONS)])
     with pytest.raises(ValueError, match=r"has 2 variables \['dense.*kernel.*this one 6"):
@@ -91,26 +91,27 @@ def test_variables_that_do_not_pair_are_named() -> None:
         QPolicy(SPEC, ACTION, tf_keras.Sequential([tf_keras.Input([size]), tf_keras.layers.Dense(ACTIONS)])) for size in (4, 5)
     )
     with pytest.raises(
-        ValueError, match=r"kernel:0 of the other policy is float32 \(5, 3\), its counterpart here .* \(4, 3\)"
+        ValueError,
+        match=r"kernel:0 of the other policy is float32 \(5, 3\), but its counterpart .* of this one is float32 \(4, 3\)",
     ):
         one.update(two)
 
 
 @pytest.mark.parametrize("name", ["tau", "tau_non_trainable"])
 @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
-def test_a_tau_outside_of_zero_to_one_is_refused(name: str, value: float) -> None:
+def test_a_tau_outside_zero_to_one_is_refused(name: str, value: float) -> None:
     own, other = pair()
     with pytest.raises(ValueError, match=f"{name}="):
         own.update(other, **{name: value})
 
 
-def test_what_has_no_variables_is_refused() -> None:
+def test_an_object_without_variables_is_refused() -> None:
     with pytest.raises(TypeError, match="has no variables"):
         pair()[0].update(3)
 
 
 @pytest.mark.parametrize("wrap", COMPILATIONS.values(), ids=COMPILATIONS)
-def test_an_update_gives_how_many_variables_there_were_and_that_waits_for_them(wrap: Any) -> None:
+def test_an_update_returns_the_number_of_variables_after_assigning_them(wrap: Any) -> None:
     own, other = (categorical(atoms_model(seed)) for seed in (0, 1))
 
     def update_and_read() -> Any:
@@ -128,7 +129,7 @@ def test_an_update_gives_how_many_variables_there_were_and_that_waits_for_them(w
     np.testing.assert_array_equal(value, other.variables[0])
 
 
-def test_a_tau_that_only_the_graph_knows_is_checked_there() -> None:
+def test_a_tau_computed_in_the_graph_is_checked_there() -> None:
     own, other = pair()
     update = tf.function(lambda tau, rest: own.update(other, tau, rest))
     for taus, name in (((1.5, 0.5), "tau"), ((0.5, -0.5), "tau_non_trainable")):
@@ -136,7 +137,7 @@ def test_a_tau_that_only_the_graph_knows_is_checked_there() -> None:
             update(*(tf.constant(tau) for tau in taus))
 
 
-def test_layers_that_keras_has_numbered_pair_by_their_number() -> None:
+def test_layers_numbered_by_keras_are_paired_by_their_number() -> None:
     def network(first: int, scale: float) -> tf_keras.Model:
         layers = [
             tf_keras.layers.Dense(
@@ -152,7 +153,7 @@ def test_layers_that_keras_has_numbered_pair_by_their_number() -> None:
     assert [layer.kernel.numpy()[0, 0] for layer in own.layers] == [10.0, 20.0]
 
 
-def test_every_variable_that_does_not_pair_is_named() -> None:
+def test_every_variable_that_does_not_match_is_named() -> None:
     def network(units: int) -> tf_keras.Model:
         return tf_keras.Sequential(
             [
@@ -183,13 +184,13 @@ def test_integers_are_copied_and_never_averaged() -> None:
     own, other = Counting(1), Counting(5)
     QPolicy(SPEC, ACTION, own).update(QPolicy(SPEC, ACTION, other), 0.5, 0.0)
     assert own.count == 1
-    with pytest.raises(ValueError, match="dtype int32, which has no averages: use 0 or 1"):
+    with pytest.raises(ValueError, match=r"dtype int32 and cannot be averaged: its tau must be 0 or 1, got 0.5"):
         QPolicy(SPEC, ACTION, own).update(QPolicy(SPEC, ACTION, other), 0.5)
     QPolicy(SPEC, ACTION, own).update(QPolicy(SPEC, ACTION, other), 0.5, 1.0)
     assert own.count == 5
 
 
-def test_a_network_that_is_frozen_keeps_the_kinds_of_its_variables() -> None:
+def test_a_frozen_network_keeps_the_kinds_of_its_variables() -> None:
     own, other = pair()
     own._q_network.trainable = False
     kinds = [variable.trainable for variable in own.variables]
@@ -201,11 +202,11 @@ def test_a_network_that_is_frozen_keeps_the_kinds_of_its_variables() -> None:
     assert moved == kinds
 
 
-def test_a_policy_without_variables_has_nothing_to_move() -> None:
+def test_a_policy_without_variables_has_nothing_to_update() -> None:
     assert RandomPolicy(SPEC, ACTION).update(RandomPolicy(SPEC, ACTION)) == 0
 
 
-def test_a_network_that_is_no_module_shows_its_variables_by_an_attribute() -> None:
+def test_a_network_that_is_not_a_module_has_an_attribute_variables() -> None:
     class Plain:
         def __init__(self, seed: int):
             self.model = q_model(seed)
@@ -219,7 +220,7 @@ def test_a_network_that_is_no_module_shows_its_variables_by_an_attribute() -> No
     np.testing.assert_array_equal(probabilities(own), probabilities(other))
 
 
-def test_the_other_may_be_any_owner_of_variables() -> None:
+def test_the_other_may_be_any_object_with_variables() -> None:
     own, other = pair()
     own.update(other._q_network)
     np.testing.assert_array_equal(probabilities(own), probabilities(other))

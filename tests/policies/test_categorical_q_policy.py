@@ -1,4 +1,4 @@
-"""Distributions over returns, and choice by their risk."""
+"""`CategoricalQPolicy`: its support, the distributions over returns, and choice by their risk."""
 
 from __future__ import annotations
 
@@ -7,9 +7,63 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from policy_testing import ACTION, COMPILATIONS, ROWS, SPEC, Logits, atoms_model, categorical, probabilities, steps
+from policy_testing import (
+    ACTION,
+    ATOMS,
+    COMPILATIONS,
+    ROWS,
+    SPEC,
+    Logits,
+    atoms_model,
+    categorical,
+    probabilities,
+    q_model,
+    steps,
+)
+from value_testing import SUPPORT, Table, make, of_output, probabilities_of, random_output, steps_of
 
 from polyrl.policies import CategoricalQPolicy
+
+
+def test_the_expected_value_by_hand() -> None:
+    # Atoms -2, -0.75, 0.5, 1.75, 3. Action 0: half on each end, mean 0.5. Action 1: all on the last, 3.
+    # Action 2: even, the middle 0.5. So action 1 leads by 2.5 and at temperature 2.5 is e times as probable.
+    far = -1e9
+    output = np.array([[[0.0, far, far, far, 0.0], [far, far, far, far, 0.0], [1.0, 1.0, 1.0, 1.0, 1.0]]])
+    policy = of_output(CategoricalQPolicy, output, temperature=2.5)
+    expected = np.array([[1.0, np.e, 1.0]]) / (2 + np.e)
+    np.testing.assert_allclose(probabilities_of(policy, 1), expected, rtol=1e-5)
+    np.testing.assert_allclose(policy.support, SUPPORT, rtol=1e-6)
+
+
+@pytest.mark.parametrize("network", [lambda *_: None, q_model()], ids=["callable", "keras"])
+def test_a_network_without_num_atoms_is_refused(network: Any) -> None:
+    with pytest.raises(ValueError, match=r"q_network=.* must have the attribute num_atoms"):
+        categorical(network)
+
+
+@pytest.mark.parametrize(("low", "high"), [(1.0, 1.0), (2.0, 1.0)])
+def test_a_support_that_does_not_rise_is_refused(low: float, high: float) -> None:
+    with pytest.raises(ValueError, match=f"min_q_value={low} must be below max_q_value={high}"):
+        CategoricalQPolicy(SPEC, ACTION, atoms_model(), low, high)
+
+
+@pytest.mark.parametrize("name", ["min_q_value", "max_q_value"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_support_that_is_not_finite_is_refused(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{name}="):
+        make(CategoricalQPolicy, atoms_model(), **{name: value})
+
+
+def test_an_output_of_another_number_of_atoms_is_refused() -> None:
+    policy = make(CategoricalQPolicy, Table(random_output(CategoricalQPolicy), ATOMS + 1))
+    with pytest.raises(ValueError, match=rf"shape \(6, 3, {ATOMS}\), expected \[B, 3, {ATOMS + 1}\]"):
+        policy.action(steps_of(6))
+
+
+def test_an_output_of_action_values_is_refused_where_logits_are_expected() -> None:
+    with pytest.raises(ValueError, match=r"q_network gives logits of shape \(6, 3\), expected \[B, 3, 5\]"):
+        of_output(CategoricalQPolicy, random_output(CategoricalQPolicy)[..., 0]).action(steps_of(6))
 
 
 def test_the_distribution_over_returns() -> None:
@@ -56,9 +110,9 @@ def test_a_cautious_policy_takes_the_safe_action_where_the_mean_prefers_the_risk
     far = -40.0
     # Action 0: sure to give 0. Action 1: -2 with probability 0.4, else 2; its mean is 0.4. Action 2: sure to give -1.
     logits = [[far, far, 0.0, far, far], [np.log(0.4), far, far, far, np.log(0.6)], [far, 0.0, far, far, far]]
-    for level, best in ((1.0, 1), (0.5, 0)):
+    for level, action in ((1.0, 1), (0.5, 0)):
         policy = categorical(Logits(logits), temperature=0.0, risk_level=level)
-        np.testing.assert_array_equal(policy.action(steps()).action, [best] * ROWS)
+        np.testing.assert_array_equal(policy.action(steps()).action, [action] * ROWS)
 
 
 def test_a_distribution_over_returns_is_checked_too() -> None:

@@ -1,0 +1,50 @@
+"""A policy's network: how it is called, and which state and variables it has."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from polyrl.policies.nests import is_empty
+
+
+def state_spec(network: Any) -> Any:
+    """The specs of a recurrent network's state, its attribute `state_spec`; `()` without state.
+
+    Raises:
+        TypeError: if the network cannot be called.
+        ValueError: if a tf-keras model has a `state_spec` but its `call` has no argument `network_state`.
+    """
+    if not callable(network):
+        raise TypeError(f"q_network={network!r} must be callable.")
+    spec = getattr(network, "state_spec", ())
+    if _takes_observation_only(network) and not is_empty(spec):
+        raise ValueError(f"q_network={network!r} has a state_spec, but its call has no argument network_state.")
+    return spec
+
+
+def call(network: Any, observation: Any, step_type: Any, network_state: Any) -> tuple[Any, Any]:
+    """The network's output and its next state.
+
+    Raises:
+        ValueError: if the network does not return a pair.
+    """
+    if _takes_observation_only(network):
+        return network(observation), network_state
+    result = network(observation, step_type=step_type, network_state=network_state)
+    if not isinstance(result, tuple | list) or len(result) != 2:
+        raise ValueError(f"q_network must return (output, network_state), got {result!r}.")
+    return result[0], result[1]
+
+
+def variables(network: Any) -> tuple[tf.Variable, ...]:
+    """The network's attribute `variables`; none if it has no such attribute."""
+    return tuple(getattr(network, "variables", ()))
+
+
+def _takes_observation_only(network: Any) -> bool:
+    """Whether the network is a tf-keras layer or model whose `call` has no argument `network_state`."""
+    return isinstance(network, tf_keras.layers.Layer) and "network_state" not in inspect.signature(network.call).parameters
