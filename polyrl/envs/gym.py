@@ -9,12 +9,14 @@ import gymnasium
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from polyrl.envs.actions import action_spec
+from polyrl.envs.compiled import CompiledEnvironment, TensorVectorEnv
 from polyrl.envs.environment import Environment
 from polyrl.envs.lockstep import LockstepVectorEnv
 from polyrl.envs.observations import check_observation_space
 from polyrl.validation import check_int, suggestion
 
-EnvLike = Environment | gymnasium.Env | VectorEnv | str
+EnvLike = Environment | CompiledEnvironment | gymnasium.Env | VectorEnv | str
+"""Whatever stands for an environment: what `open_env` takes."""
 
 
 class GymEnvironment(Environment):
@@ -76,7 +78,8 @@ def open_env(env: EnvLike, num_envs: int | None = None) -> tuple[VectorEnv, bool
     """Gives a checked vector environment for whatever stands for one, and whether the caller has to close it.
 
     Args:
-        env: a `GymEnvironment` or another `Environment`, an id, or an instance (single or vector), which is used as it is.
+        env: a `GymEnvironment` or another `Environment`, a `CompiledEnvironment`, an id, or an instance (single or vector),
+            which is used as it is.
         num_envs: how many instances to open; ignored for an instance that is open already.
 
     Raises:
@@ -87,6 +90,8 @@ def open_env(env: EnvLike, num_envs: int | None = None) -> tuple[VectorEnv, bool
         env = GymEnvironment(env)
     if isinstance(env, Environment):
         vector, owned = env.open(num_envs), True
+    elif isinstance(env, CompiledEnvironment):
+        vector, owned = TensorVectorEnv(env, env.num_envs if num_envs is None else num_envs), True
     elif isinstance(env, VectorEnv):
         vector, owned = env, False
     elif isinstance(env, gymnasium.Env):

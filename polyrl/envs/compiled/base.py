@@ -7,9 +7,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 from gymnasium.spaces import Box, Discrete
-from gymnasium.vector import VectorEnv
 
-from polyrl.envs.environment import Environment
 from polyrl.validation import check_int
 
 
@@ -25,7 +23,7 @@ class StepOutput(NamedTuple):
     terminated: tf.Tensor
 
 
-class CompiledEnvironment(Environment):
+class CompiledEnvironment(abc.ABC):
     """An environment whose episodes are computed by TensorFlow.
 
     A subclass has three functions of `N` environments at once. All that they know of an episode is in the `state`, which they
@@ -70,9 +68,3 @@ class CompiledEnvironment(Environment):
     @abc.abstractmethod
     def observe(self, state: Any) -> tf.Tensor:
         """What is seen in a state: `[N, *observation_space.shape]` in the dtype of the space."""
-
-    def open(self, num_envs: int | None = None) -> VectorEnv:
-        """A gymnasium vector environment, `TensorVectorEnv`, of `num_envs` (by default `self.num_envs`)."""
-        from polyrl.envs.compiled.vector import TensorVectorEnv
-
-        return TensorVectorEnv(self, self.num_envs if num_envs is None else num_envs)

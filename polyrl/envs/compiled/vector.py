@@ -47,7 +47,8 @@ class TensorVectorEnv(VectorEnv):
         self._actions = action_spec(env, self.num_envs)
         if self.num_envs not in env.traced:
             functions = (self._build_reset, self._build_step)  # Of the environment and the number alone.
-            # With XLA: a plain graph may add up three tensors in another order at each call, as their buffers come free.
+            # By XLA even with jit="off": TensorFlow's graph optimizer makes one operation of a sum of three or more tensors,
+            # and that adds them in an order that depends on whose memory is free, so that the last bits may differ.
             compiled = [tf.function(function, autograph=False, jit_compile=True) for function in functions]
             env.traced[self.num_envs] = tuple(compiled)
         self._reset_call, self._step_call = env.traced[self.num_envs]

@@ -11,7 +11,7 @@ import pytest
 from gymnasium.spaces import Discrete
 from tiny_agents import make_agent, q_model_fn
 
-from polyrl.envs.compiled import check_environment, compiled_environment
+from polyrl.envs.compiled import TensorVectorEnv, check_environment, compiled_environment
 from polyrl.envs.compiled.registry import ENVIRONMENTS
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "environments.md").read_text()
@@ -41,7 +41,7 @@ def test_the_written_environment_is_about_as_long_as_said():
 def test_the_written_environment_by_itself(balloon, seed):
     """Beside the same rules for one balloon at a time."""
     check_environment(balloon(), 4)
-    vector = balloon(num_envs=4).open()
+    vector = TensorVectorEnv(balloon(), 4)
     vector.action_space.seed(seed)
     before, _ = vector.reset(seed=seed)
     assert np.all(np.abs(before[:, 0]) <= 1)

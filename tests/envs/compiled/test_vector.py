@@ -86,7 +86,7 @@ LONG = ("CartPole-v1", "MountainCar-v0", "Pendulum-v1")
     "env_id", [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in ENVIRONMENTS]
 )
 def test_the_same_seed_gives_the_same_episodes(env_id):
-    vectors = [compiled_environment(env_id, 3).open() for _ in range(2)]
+    vectors = [TensorVectorEnv(compiled_environment(env_id), 3) for _ in range(2)]
     one, other = (drive(vector, 5, 12) for vector in vectors)
     for row, expected in zip(one, other, strict=True):
         for part, like in zip(row[:4], expected[:4], strict=True):
@@ -97,7 +97,7 @@ def test_the_same_seed_gives_the_same_episodes(env_id):
 
 def test_a_step_gives_the_same_bits_each_time():
     """A plain graph of Acrobot adds up three tensors in another order in one call of 200."""
-    vector = compiled_environment("Acrobot-v1", 256).open()
+    vector = TensorVectorEnv(compiled_environment("Acrobot-v1"), 256)
     actions = np.arange(256) % 3
     results = set()
     for _ in range(1_000):
@@ -107,23 +107,23 @@ def test_a_step_gives_the_same_bits_each_time():
 
 
 def test_other_seeds_give_other_episodes():
-    runs = [drive(CartPole(3).open(), seed, 3) for seed in (0, 1, [0, 1, 3], [0, 0, 0])]
+    runs = [drive(TensorVectorEnv(CartPole(), 3), seed, 3) for seed in (0, 1, [0, 1, 3], [0, 0, 0])]
     for index, run in enumerate(runs):
         assert not any(np.array_equal(run[0][0], other[0][0]) for other in runs[:index])
 
 
 def test_one_seed_stands_for_one_after_the_other():
-    assert same(drive(CartPole(3).open(), 7, 30), drive(CartPole(3).open(), [7, 8, 9], 30))
+    assert same(drive(TensorVectorEnv(CartPole(), 3), 7, 30), drive(TensorVectorEnv(CartPole(), 3), [7, 8, 9], 30))
 
 
 def test_environments_differ_even_with_one_seed_for_all():
-    first, _ = CartPole(3).open().reset(seed=[4, 4, 4])
+    first, _ = TensorVectorEnv(CartPole(), 3).reset(seed=[4, 4, 4])
     assert len(np.unique(first[:, 0])) == 3
 
 
 def test_no_two_episodes_are_alike():
     """The random streams go on from episode to episode, from step to step, and over resets without a seed."""
-    vector = CartPole(4).open()
+    vector = TensorVectorEnv(CartPole(), 4)
     starts = [vector.reset(seed=0)[0]]
     for _ in range(5):
         starts.append(vector.reset()[0])
@@ -137,7 +137,7 @@ def test_no_two_episodes_are_alike():
 
 def test_each_step_draws_chance_anew():
     """In a corridor, moved by slips alone: all walkers go both ways, and none as another."""
-    vector = GridWorld(8, grid=("." * 41, "." * 20 + "S" + "." * 19 + "G", "." * 41), slip=1.0).open()
+    vector = TensorVectorEnv(GridWorld(grid=("." * 41, "." * 20 + "S" + "." * 19 + "G", "." * 41), slip=1.0), 8)
     boards = [vector.reset(seed=0)[0]]
     boards += [vector.step(np.zeros(8, np.int64))[0] for _ in range(30)]
     columns = np.argmax(np.sum(boards, axis=2), axis=2)
@@ -147,7 +147,7 @@ def test_each_step_draws_chance_anew():
 
 
 def test_a_seed_begins_the_streams_anew_and_none_goes_on():
-    vector = CartPole(2).open()
+    vector = TensorVectorEnv(CartPole(), 2)
     first, again = vector.reset(seed=3)[0], vector.reset()[0]
     assert np.any(first != again)
     np.testing.assert_array_equal(vector.reset(seed=3)[0], first)
@@ -155,13 +155,13 @@ def test_a_seed_begins_the_streams_anew_and_none_goes_on():
 
 
 def test_without_a_seed_each_instance_has_its_own_episodes():
-    assert np.any(CartPole(2).open().reset()[0] != CartPole(2).open().reset()[0])
+    assert np.any(TensorVectorEnv(CartPole(), 2).reset()[0] != TensorVectorEnv(CartPole(), 2).reset()[0])
 
 
 @pytest.mark.parametrize("seed", [2**31 - 1, 2**40, 2**70])
 def test_large_seeds_count_in_full(seed):
     """`Agent` gives seeds of 31 bits; gymnasium's may be of any size."""
-    vector = CartPole(1).open()
+    vector = TensorVectorEnv(CartPole(), 1)
     assert np.any(vector.reset(seed=[seed])[0] != vector.reset(seed=[seed - 2**20])[0])
 
 
@@ -179,9 +179,9 @@ KINDS = {
 @pytest.mark.parametrize("limit", KINDS)
 def test_episodes_end_and_begin_in_the_same_step(limit):
     """Each step beside a record of what each episode should be."""
-    env = Walk(5)
+    env = Walk()
     env.max_episode_steps = limit
-    vector = env.open()
+    vector = TensorVectorEnv(env, 5)
     vector.action_space.seed(1)
     observation, _ = vector.reset(seed=2)
     ends, counts = observation[:, 1].astype(int), np.zeros(5, int)
@@ -212,7 +212,7 @@ def test_episodes_end_and_begin_in_the_same_step(limit):
 
 def test_outputs_are_those_of_gymnasiums_vectors():
     """Kinds, shapes and dtypes, of steps with and without an end."""
-    ours = CartPole(2).open()
+    ours = TensorVectorEnv(CartPole(), 2)
     theirs = SyncVectorEnv([lambda: gymnasium.make("CartPole-v1")] * 2, autoreset_mode=AutoresetMode.SAME_STEP)
     assert ours.metadata["autoreset_mode"] == theirs.metadata["autoreset_mode"]
     for name in ("observation_space", "action_space", "single_observation_space", "single_action_space", "num_envs"):
@@ -235,7 +235,7 @@ def test_outputs_are_those_of_gymnasiums_vectors():
 
 def test_truncation_is_that_of_gymnasium():
     """A car that never gets out of its valley."""
-    ours = MountainCar(2).open()
+    ours = TensorVectorEnv(MountainCar(), 2)
     theirs = SyncVectorEnv([lambda: gymnasium.make("MountainCar-v0")] * 2, autoreset_mode=AutoresetMode.SAME_STEP)
     for vector in (ours, theirs):
         vector.reset(seed=0)
@@ -246,7 +246,7 @@ def test_truncation_is_that_of_gymnasium():
 
 
 def test_an_action_of_numbers():
-    vector = Pendulum(2).open()
+    vector = TensorVectorEnv(Pendulum(), 2)
     vector.reset(seed=0)
     rows = [vector.step(np.array([[-2.0], [2.0]]))[0] for _ in range(3)]
     assert rows[-1][0, 2] < rows[-1][1, 2]
@@ -263,14 +263,14 @@ def test_an_episode_that_terminates_in_its_last_step_has_the_flags_of_gymnasium(
     theirs.unwrapped.state = (0.49, 0.05)
     expected = theirs.step(2)[2:4]
     assert expected == (True, True)
-    ours = NearGoal(1).open()
+    ours = TensorVectorEnv(NearGoal(), 1)
     ours.reset(seed=0)
     assert tuple(bool(flag[0]) for flag in ours.step(np.array([2]))[2:4]) == expected
 
 
 def test_both_drivers_take_it_as_terminated():
     """What is learned from it: done, and not truncated, whichever loop trains."""
-    driver = EnvDriver(NearGoal(1).open())
+    driver = EnvDriver(TensorVectorEnv(NearGoal(), 1))
     driver.reset([0])
     transitions, episodes = driver.step(np.array([2]))
     assert episodes == [Episode(-1.0, 1, 0, truncated=False)]
@@ -289,7 +289,7 @@ def test_both_drivers_end_episodes_alike(limit):
     env = Walk(4)
     env.max_episode_steps = limit
     scope = Scope(0)
-    outside, graph = EnvDriver(env.open()), GraphDriver(env, scope)
+    outside, graph = EnvDriver(TensorVectorEnv(env, 4)), GraphDriver(env, scope)
     outside.reset([0, 1, 2, 3])
     graph.reset()
     kinds = set()
@@ -333,10 +333,10 @@ def test_open_env_opens_an_in_graph_environment():
 
 
 def test_driver_states_have_the_dtype_of_the_space():
-    driver = EnvDriver(Walk(2).open())
+    driver = EnvDriver(TensorVectorEnv(Walk(), 2))
     assert driver.reset([0, 1]).dtype == np.uint8
     assert driver.action_spec.maximum == 3
-    driver = EnvDriver(Catch(2).open())
+    driver = EnvDriver(TensorVectorEnv(Catch(), 2))
     assert driver.reset([0, 1]).shape == (2, 10, 5)
 
 
@@ -345,14 +345,14 @@ def test_driver_states_have_the_dtype_of_the_space():
 
 @pytest.mark.parametrize("actions", [[0], [0, 1, 0], [[0, 1]], [0, 2], [-1, 0], [0.5, 1.0]])
 def test_wrong_actions_are_refused(actions):
-    vector = CartPole(2).open()
+    vector = TensorVectorEnv(CartPole(), 2)
     vector.reset(seed=0)
     with pytest.raises(ValueError, match="actions"):
         vector.step(np.array(actions))
 
 
 def test_wrong_seeds_and_options_are_refused():
-    vector = CartPole(2).open()
+    vector = TensorVectorEnv(CartPole(), 2)
     with pytest.raises(ValueError, match="one seed for each of the 2"):
         vector.reset(seed=[1, 2, 3])
     with pytest.raises(ValueError, match="negative"):
@@ -363,4 +363,4 @@ def test_wrong_seeds_and_options_are_refused():
 
 def test_a_step_before_the_first_reset_is_refused():
     with pytest.raises(gymnasium.error.ResetNeeded):
-        CartPole(2).open().step(np.zeros(2, np.int64))
+        TensorVectorEnv(CartPole(), 2).step(np.zeros(2, np.int64))
