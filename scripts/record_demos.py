@@ -61,7 +61,8 @@ def write(demonstrations: Demonstrations, experiment: RLExperiment, output: str 
         spaces = vector.single_observation_space, vector.single_action_space
         if owned:
             vector.close()
-        save_minari(demonstrations, minari_id, *spaces, env.env_id if isinstance(env, GymEnvironment) else None)
+        env_id = env.env_id if isinstance(env, GymEnvironment) else None
+        save_minari(demonstrations, minari_id, *spaces, env_id if isinstance(env_id, str) else None)
 
 
 def main(argv: Sequence[str]) -> None:

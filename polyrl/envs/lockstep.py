@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
@@ -19,13 +19,13 @@ class LockstepVectorEnv(VectorEnv):
     the caller's own.
 
     Args:
-        env_fns: make the environments, whose observations are arrays, or dicts of arrays.
+        envs: the environments, at least one; all have the same spaces. Observations are arrays, or dicts of arrays.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
 
-    def __init__(self, env_fns: Sequence[Callable[[], gymnasium.Env[Any, Any]]]):
-        self.envs = [make() for make in env_fns]
+    def __init__(self, envs: Sequence[gymnasium.Env[Any, Any]]):
+        self.envs = list(envs)
         self.num_envs = len(self.envs)
         self.single_observation_space = self.envs[0].observation_space
         self.single_action_space = self.envs[0].action_space

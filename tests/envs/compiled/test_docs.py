@@ -1,4 +1,4 @@
-"""What `docs/environments.md` shows runs as it stands, and its table tells the truth."""
+"""What `docs/environments.md` shows of in-graph environments runs as it stands, and its table tells the truth."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from tiny_agents import make_agent, q_model_fn
 from polyrl.envs.compiled import TensorVectorEnv, check_environment, compiled_environment
 from polyrl.envs.compiled.registry import ENVIRONMENTS
 
-PAGE = (Path(__file__).resolve().parents[3] / "docs" / "environments.md").read_text()
+WHOLE = (Path(__file__).resolve().parents[3] / "docs" / "environments.md").read_text()
+PAGE = WHOLE[WHOLE.index("## In-graph environments") :]
 FIRST, BALLOON, TRAINING, CHECKING = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
 
 

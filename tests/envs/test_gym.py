@@ -53,7 +53,7 @@ def test_a_vector_that_resets_otherwise_is_refused(mode):
 
 @pytest.mark.parametrize("thing", [None, 3, ScheduleEnv, [ScheduleEnv()]], ids=["None", "int", "class", "list"])
 def test_what_is_no_environment_is_refused(thing):
-    with pytest.raises(TypeError, match="must be a GymEnvironment"):
+    with pytest.raises(TypeError, match="must be an id, a GymEnvironment"):
         open_env(thing)
 
 
