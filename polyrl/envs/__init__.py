@@ -1,4 +1,4 @@
-"""Environments: gymnasium's, envpool's, Atari games and those in the graph, opened as vectors and driven step by step."""
+"""Environments of gymnasium, envpool, the Arcade Learning Environment and the TensorFlow graph, as vector environments."""
 
 from polyrl.envs.atari import AtariEnvironment
 from polyrl.envs.backends import EnvpoolEnvironment

@@ -121,7 +121,7 @@ def _in_worker(make: EnvMaker) -> gymnasium.Env:
 
 
 class _CopyObservation(gymnasium.Wrapper):
-    """Gives an episode's last observation and info in arrays of their own.
+    """Copies an episode's last observation and info.
 
     gymnasium keeps them by reference, so that an environment which writes into one buffer would overwrite them when it resets.
     """

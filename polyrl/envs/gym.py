@@ -1,4 +1,4 @@
-"""`GymEnvironment`: gymnasium environments by id, class or function. `open_env`: a vector environment for each that fits."""
+"""`GymEnvironment`: gymnasium environments by id, class or function. `open_env`: any environment as a vector environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`GymEnvironment` and `open_env`: what stands for an environment, and what is refused before anything starts."""
+"""`GymEnvironment` and `open_env`: what may be passed as an environment, and what is refused before anything starts."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def with_spaces(action=None, observation=None) -> ScheduleEnv:
 
 BOX = Box(-1.0, 1.0, (2,), np.float32)
 SPACES = {
-    "action_without_bounds": ({"action": Box(-np.inf, 1.0, (2,), np.float32)}, ["no bounds", "RescaleAction"]),
-    "action_matrix": ({"action": Box(-1.0, 1.0, (2, 2), np.float32)}, ["one row", "ActionWrapper"]),
+    "action_without_bounds": ({"action": Box(-np.inf, 1.0, (2,), np.float32)}, ["no bounds", "TransformAction"]),
+    "action_matrix": ({"action": Box(-1.0, 1.0, (2, 2), np.float32)}, ["rank 1", "ActionWrapper"]),
     "multi_discrete_action": ({"action": MultiDiscrete([2, 3])}, ["MultiDiscrete", "Discrete(n)"]),
     "multi_binary_action": ({"action": MultiBinary(3)}, ["MultiBinary", "Discrete(n)"]),
     "multi_discrete_observation": ({"observation": MultiDiscrete([2, 3])}, ["MultiDiscrete", "FlattenObservation"]),
@@ -35,7 +35,7 @@ SPACES = {
 
 @pytest.mark.parametrize("case", SPACES)
 @pytest.mark.parametrize("form", ["single", "vector"])
-def test_spaces_that_no_model_serves_are_refused_with_a_way_out(case, form):
+def test_spaces_that_are_not_supported_are_refused_with_a_remedy(case, form):
     arguments, words = SPACES[case]
     env = with_spaces(**arguments)
     with pytest.raises(TypeError) as error:
@@ -45,14 +45,14 @@ def test_spaces_that_no_model_serves_are_refused_with_a_way_out(case, form):
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED])
-def test_a_vector_that_resets_otherwise_is_refused(mode):
+def test_another_autoreset_mode_is_refused(mode):
     env = SyncVectorEnv([ScheduleEnv], autoreset_mode=mode)
     with pytest.raises(ValueError, match=r"autoreset_mode=.*SAME_STEP"):
         open_env(env)
 
 
 @pytest.mark.parametrize("thing", [None, 3, ScheduleEnv, [ScheduleEnv()]], ids=["None", "int", "class", "list"])
-def test_what_is_no_environment_is_refused(thing):
+def test_what_is_not_an_environment_is_refused(thing):
     with pytest.raises(TypeError, match="must be an id, a GymEnvironment"):
         open_env(thing)
 
@@ -75,7 +75,7 @@ def test_an_unknown_vectorization_mode_is_refused():
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
-def test_an_id_is_opened_as_often_as_asked_with_its_arguments(mode):
+def test_an_id_is_opened_num_envs_times_with_its_arguments(mode):
     env, owned = open_env(GymEnvironment(ID, 3, mode, lengths=(2,), ends=("truncated",)))
     try:
         assert owned
@@ -91,7 +91,7 @@ def test_an_id_is_opened_as_often_as_asked_with_its_arguments(mode):
         env.close()
 
 
-def test_the_number_asked_for_overrides_that_of_the_constructor():
+def test_the_number_to_open_overrides_that_of_the_constructor():
     env, _ = open_env(GymEnvironment(ID, 3), num_envs=2)
     assert env.num_envs == 2
     env.close()
@@ -113,7 +113,7 @@ def test_a_time_limit_of_the_environments_registration_truncates():
 
 @pytest.mark.parametrize("form", ["id", "single"])
 def test_the_final_observation_is_right_though_the_environment_reuses_its_buffer(form):
-    """The reset of the same step writes over the environment's array; the final observation may not go with it."""
+    """The reset in the same step overwrites the environment's array, but not the final observation."""
     env, _ = open_env(GymEnvironment(ID, reuse_buffer=True) if form == "id" else ScheduleEnv(reuse_buffer=True))
     driver = EnvDriver(env)
     driver.reset([0])
