@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gymnasium
@@ -13,12 +14,13 @@ from polyrl.envs.actions import action_spec
 from polyrl.envs.compiled import CompiledEnvironment, TensorVectorEnv
 from polyrl.envs.environment import Environment
 from polyrl.envs.factory import EnvMaker
+from polyrl.envs.in_use import UNNAMED, check_free, in_use
 from polyrl.envs.lockstep import LockstepVectorEnv
 from polyrl.envs.observations import check_observation_space
 from polyrl.validation import check_int, suggestion
 
 EnvLike = Environment | CompiledEnvironment | gymnasium.Env | VectorEnv | str
-"""Whatever stands for an environment: what `open_env` takes."""
+"""What `open_env` takes."""
 
 
 class GymEnvironment(Environment):
@@ -79,44 +81,54 @@ class GymEnvironment(Environment):
         return EnvMaker(f"env_id={self.env_id!r}", functools.partial(make, **self.kwargs), always_new)
 
 
-def open_env(env: EnvLike, num_envs: int | None = None) -> tuple[VectorEnv, bool]:
-    """Gives a checked vector environment for whatever stands for one, and whether the caller has to close it.
+@contextlib.contextmanager
+def open_env(env: EnvLike, num_envs: int | None = None, purpose: str = UNNAMED) -> Iterator[VectorEnv]:
+    """Opens an environment as a vector environment, and marks it as in use; use it in a `with` statement.
+
+    At the end the mark goes, and what was opened here is closed. An instance that the caller opened stays open.
 
     Args:
-        env: a `GymEnvironment` or another `Environment`, a `CompiledEnvironment`, an id, or an instance (single or vector),
-            which is used as it is.
-        num_envs: how many instances to open; ignored for an instance that is open already.
+        env: an id, a `GymEnvironment` or another `Environment`, a `CompiledEnvironment`, or an open instance (single or
+            vector), which is used as it is.
+        num_envs: how many instances to open; ignored for an open instance.
+        purpose: what it is used for, as `'training'`; for the error of another `open_env` on the same instance.
+
+    Yields:
+        A vector environment with `AutoresetMode.SAME_STEP`.
 
     Raises:
-        TypeError: for something else, or for spaces that no model here can serve.
-        ValueError: for a vector environment that resets in another way than in the same step.
+        TypeError: for something that is not an environment, or for spaces that are not supported.
+        ValueError: if the instance is in use already, also if it is wrapped or in a vector environment; or for a vector
+            environment with another autoreset mode.
     """
+    vector, is_new = as_vector(env, num_envs)
+    check_free(vector, purpose)  # Comes first: an instance that is in use must not be closed.
+    with contextlib.closing(vector) if is_new else contextlib.nullcontext(), in_use(vector, purpose):
+        check_vector(vector)
+        yield vector
+
+
+def as_vector(env: EnvLike, num_envs: int | None) -> tuple[VectorEnv, bool]:
+    """A vector environment, unchecked and unmarked, and whether it is new, so that it has to be closed."""
     if isinstance(env, str):
         env = GymEnvironment(env)
     if isinstance(env, Environment):
-        vector, owned = env.open(num_envs), True
-    elif isinstance(env, CompiledEnvironment):
-        vector, owned = TensorVectorEnv(env, env.num_envs if num_envs is None else num_envs), True
-    elif isinstance(env, VectorEnv):
-        vector, owned = env, False
-    elif isinstance(env, gymnasium.Env):
-        vector, owned = LockstepVectorEnv([env]), False
-    else:
-        hint = f" Put a class or function into one: GymEnvironment({getattr(env, '__name__', env)})." if callable(env) else ""
-        raise TypeError(
-            f"env={env!r} must be an id, a GymEnvironment or another Environment, a CompiledEnvironment, or an open gymnasium "
-            f"environment, single or vector.{hint}"
-        )
-    try:
-        _check(vector)
-    except (TypeError, ValueError):
-        if owned:
-            vector.close()
-        raise
-    return vector, owned
+        return env.open(num_envs), True
+    if isinstance(env, CompiledEnvironment):
+        return TensorVectorEnv(env, env.num_envs if num_envs is None else num_envs), True
+    if isinstance(env, VectorEnv):
+        return env, False
+    if isinstance(env, gymnasium.Env):
+        return LockstepVectorEnv([env]), False
+    hint = f" Put a class or function into one: GymEnvironment({getattr(env, '__name__', env)})." if callable(env) else ""
+    raise TypeError(
+        f"env={env!r} must be an id, a GymEnvironment or another Environment, a CompiledEnvironment, or an open gymnasium "
+        f"environment, single or vector.{hint}"
+    )
 
 
-def _check(env: VectorEnv) -> None:
+def check_vector(env: VectorEnv) -> None:
+    """Raises a ValueError for an autoreset mode other than SAME_STEP, a TypeError for spaces that are not supported."""
     mode = env.metadata.get("autoreset_mode")
     if mode != AutoresetMode.SAME_STEP:
         raise ValueError(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from gymnasium.spaces import Dict, Discrete
 
-from polyrl.envs.gym import EnvLike, open_env
+from polyrl.envs.gym import EnvLike, as_vector, check_vector
 
 
 def num_states_and_actions(env: EnvLike) -> tuple[Any, int]:
@@ -21,12 +22,10 @@ def num_states_and_actions(env: EnvLike) -> tuple[Any, int]:
     Raises:
         TypeError: for spaces that are not supported.
     """
-    vector, owned = open_env(env, num_envs=1)
-    try:
+    vector, is_new = as_vector(env, num_envs=1)
+    with contextlib.closing(vector) if is_new else contextlib.nullcontext():
+        check_vector(vector)
         space, actions = vector.single_observation_space, vector.single_action_space
         space = space["state"] if isinstance(space, Dict) else space
         states = int(space.n) if isinstance(space, Discrete) else tuple(space.shape or ())
         return states, int(getattr(actions, "n", 0))
-    finally:
-        if owned:
-            vector.close()

@@ -48,15 +48,14 @@ class Run(NamedTuple):
 
 def play(environment: AtariEnvironment, actions: np.ndarray, seeds: list[int]) -> Run:
     """Takes `actions` `[T]`, the same in all environments."""
-    env, _ = open_env(environment, len(seeds))
-    driver = EnvDriver(env)
-    states, rows, episodes = [driver.reset(seeds)], [], []
-    for action in actions:
-        transitions, finished = driver.step(np.full(len(seeds), action))
-        rows.append(transitions)
-        episodes.append(finished)
-        states.append(driver.state)
-    env.close()
+    with open_env(environment, len(seeds)) as env:
+        driver = EnvDriver(env)
+        states, rows, episodes = [driver.reset(seeds)], [], []
+        for action in actions:
+            transitions, finished = driver.step(np.full(len(seeds), action))
+            rows.append(transitions)
+            episodes.append(finished)
+            states.append(driver.state)
     columns = (np.stack([getattr(row, name) for row in rows]) for name in ("next_state", "reward", "done"))
     return Run(np.stack(states), *columns, episodes)
 
@@ -87,17 +86,15 @@ def lives(backend: str) -> Run:
 @every_backend
 def test_spaces(backend):
     environment = AtariEnvironment("Pong", 2, backend, frame_stack=3)
-    env, owned = open_env(environment)
-    assert owned
-    assert env.num_envs == 2
-    assert env.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
-    assert env.single_observation_space == Box(0, 255, (84, 84, 3), np.uint8)
-    assert env.single_action_space == Discrete(6)
-    assert environment.num_actions == 6
-    observation, _ = env.reset(seed=[1, 2])
-    assert (observation.shape, observation.dtype) == ((2, 84, 84, 3), np.uint8)
-    assert env.observation_space.contains(observation)
-    env.close()
+    with open_env(environment) as env:
+        assert env.num_envs == 2
+        assert env.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
+        assert env.single_observation_space == Box(0, 255, (84, 84, 3), np.uint8)
+        assert env.single_action_space == Discrete(6)
+        assert environment.num_actions == 6
+        observation, _ = env.reset(seed=[1, 2])
+        assert (observation.shape, observation.dtype) == ((2, 84, 84, 3), np.uint8)
+        assert env.observation_space.contains(observation)
 
 
 @every_backend

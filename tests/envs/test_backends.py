@@ -29,17 +29,12 @@ def cartpole() -> list:
 
 
 def drive(environment, steps: int, seeds: list[int]) -> list:
-    env, owned = open_env(environment)
-    assert owned
-    assert env.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
-    driver = EnvDriver(env)
-    driver.reset(seeds)
-    rows = [
-        driver.step(row)
-        for row in np.random.default_rng(0).integers(0, driver.action_spec.maximum + 1, [steps, driver.num_envs])
-    ]
-    env.close()
-    return rows
+    with open_env(environment) as env:
+        assert env.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
+        driver = EnvDriver(env)
+        driver.reset(seeds)
+        actions = np.random.default_rng(0).integers(0, driver.action_spec.maximum + 1, [steps, driver.num_envs])
+        return [driver.step(row) for row in actions]
 
 
 def test_every_transition_of_envpool_follows_the_physics_of_gymnasium(cartpole):

@@ -15,6 +15,12 @@ from polyrl.envs import EnvDriver, GymEnvironment, open_env
 ID = "polyrl/TinySchedule-v0"
 
 
+def opened(env, **arguments) -> EnvDriver:
+    """The driver of an environment that was opened, and is closed again."""
+    with open_env(env, **arguments) as vector:
+        return EnvDriver(vector)
+
+
 def with_spaces(action=None, observation=None) -> ScheduleEnv:
     env = ScheduleEnv()
     env.action_space = env.action_space if action is None else action
@@ -39,7 +45,7 @@ def test_spaces_that_are_not_supported_are_refused_with_a_remedy(case, form):
     arguments, words = SPACES[case]
     env = with_spaces(**arguments)
     with pytest.raises(TypeError) as error:
-        open_env(env if form == "single" else vector(env))
+        opened(env if form == "single" else vector(env))
     for word in words:
         assert word in str(error.value)
 
@@ -48,16 +54,16 @@ def test_spaces_that_are_not_supported_are_refused_with_a_remedy(case, form):
 def test_another_autoreset_mode_is_refused(mode):
     env = SyncVectorEnv([ScheduleEnv], autoreset_mode=mode)
     with pytest.raises(ValueError, match=r"autoreset_mode=.*SAME_STEP"):
-        open_env(env)
+        opened(env)
 
 
 @pytest.mark.parametrize("thing", [None, 3, ScheduleEnv, [ScheduleEnv()]], ids=["None", "int", "class", "list"])
 def test_what_is_not_an_environment_is_refused(thing):
     with pytest.raises(TypeError, match="must be an id, a GymEnvironment"):
-        open_env(thing)
+        opened(thing)
 
 
-@pytest.mark.parametrize("open_it", [GymEnvironment, open_env])
+@pytest.mark.parametrize("open_it", [GymEnvironment, opened])
 def test_an_unknown_id_names_the_nearest_one(open_it):
     with pytest.raises(ValueError, match="CartPole-v1"):
         open_it("CartPoll-v1")
@@ -76,9 +82,7 @@ def test_an_unknown_vectorization_mode_is_refused():
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_an_id_is_opened_num_envs_times_with_its_arguments(mode):
-    env, owned = open_env(GymEnvironment(ID, 3, mode, lengths=(2,), ends=("truncated",)))
-    try:
-        assert owned
+    with open_env(GymEnvironment(ID, 3, mode, lengths=(2,), ends=("truncated",))) as env:
         driver = EnvDriver(env)
         driver.reset([0, 1, 2])
         ended = [driver.step(np.zeros(3, np.int32)) for _ in range(4)]
@@ -87,26 +91,22 @@ def test_an_id_is_opened_num_envs_times_with_its_arguments(mode):
             np.testing.assert_array_equal(transitions.next_state[:, 1], transitions.state[:, 1])
             np.testing.assert_array_equal(transitions.next_state[:, 2], transitions.state[:, 2] + 1)
             np.testing.assert_array_equal(transitions.done, 0.0)
-    finally:
-        env.close()
+    assert env.closed
 
 
 def test_the_number_to_open_overrides_that_of_the_constructor():
-    env, _ = open_env(GymEnvironment(ID, 3), num_envs=2)
-    assert env.num_envs == 2
-    env.close()
+    assert opened(GymEnvironment(ID, 3), num_envs=2).num_envs == 2
 
 
 def test_a_time_limit_of_the_environments_registration_truncates():
     gymnasium.register("polyrl/Limited-v0", ScheduleEnv, max_episode_steps=2, kwargs={"lengths": (5,)}, order_enforce=False)
     try:
-        env, _ = open_env("polyrl/Limited-v0")
-        driver = EnvDriver(env)
-        driver.reset([0])
-        driver.step(np.array([0]))
-        transitions, (episode,) = driver.step(np.array([0]))
+        with open_env("polyrl/Limited-v0") as env:
+            driver = EnvDriver(env)
+            driver.reset([0])
+            driver.step(np.array([0]))
+            transitions, (episode,) = driver.step(np.array([0]))
         assert (episode.truncated, episode.length, transitions.done[0]) == (True, 2, 0.0)
-        env.close()
     finally:
         del gymnasium.registry["polyrl/Limited-v0"]
 
@@ -114,19 +114,21 @@ def test_a_time_limit_of_the_environments_registration_truncates():
 @pytest.mark.parametrize("form", ["id", "single"])
 def test_the_final_observation_is_right_though_the_environment_reuses_its_buffer(form):
     """The reset in the same step overwrites the environment's array, but not the final observation."""
-    env, _ = open_env(GymEnvironment(ID, reuse_buffer=True) if form == "id" else ScheduleEnv(reuse_buffer=True))
-    driver = EnvDriver(env)
-    driver.reset([0])
-    transitions = [driver.step(np.array([1]))[0] for _ in range(4)]
+    with open_env(GymEnvironment(ID, reuse_buffer=True) if form == "id" else ScheduleEnv(reuse_buffer=True)) as env:
+        driver = EnvDriver(env)
+        driver.reset([0])
+        transitions = [driver.step(np.array([1]))[0] for _ in range(4)]
     assert [tuple(given.next_state[0]) for given in transitions] == [(0, 0, 1, 2), (0, 0, 2, 2), (0, 0, 3, 2), (0, 1, 1, 2)]
-    env.close()
 
 
 def test_instances_are_used_as_they_are_and_belong_to_the_caller():
     single, many = ScheduleEnv(), vector(ScheduleEnv(), ScheduleEnv())
-    wrapped, owned = open_env(single, num_envs=7)
-    assert ([env.unwrapped for env in wrapped.envs], owned) == ([single], False)
-    assert open_env(many, num_envs=7) == (many, False)
+    with open_env(single, num_envs=7) as env:
+        assert [part.unwrapped for part in env.envs] == [single]
+    with open_env(many, num_envs=7) as env:
+        assert env is many
+    assert not many.closed
+    assert single.closings == 0
 
 
 @pytest.mark.parametrize("form", ["single", "vector"])

@@ -11,6 +11,7 @@ from masked_envs import MISSING, MaskedScheduleEnv, mask_of
 from tiny_envs import ScheduleEnv, vector
 
 from polyrl.envs import EnvDriver, GymEnvironment, open_env
+from polyrl.envs.gym import as_vector
 from polyrl.envs.observations import split_columns
 
 BOX = Box(0.0, 1.0, (2,), np.float32)
@@ -48,27 +49,17 @@ def check(driver: EnvDriver, length: int, end: str, steps: int = 11) -> None:
 @pytest.mark.parametrize("form", ["lockstep", "gymnasium"])
 def test_states_and_masks_are_those_of_the_environments(form, end, where):
     envs = [MaskedScheduleEnv(number, 3, end, where, reuse_buffers=form == "lockstep") for number in range(3)]
-    if form == "gymnasium":
-        env, _ = open_env(vector(*envs))
-    else:
-        indices = iter(range(3))
-        gymnasium.register("polyrl/Indexed-v0", lambda **kwargs: envs[next(indices)], disable_env_checker=True)
-        try:
-            env, _ = open_env(GymEnvironment("polyrl/Indexed-v0", 3))
-        finally:
-            del gymnasium.registry["polyrl/Indexed-v0"]
-    check(EnvDriver(env), 3, end)
+    made = iter(envs)
+    with open_env(vector(*envs) if form == "gymnasium" else GymEnvironment(lambda: next(made), 3)) as env:
+        check(EnvDriver(env), 3, end)
 
 
 @pytest.mark.parametrize("where", ["observation", "info"])
 @pytest.mark.parametrize("end", ["terminated", "truncated"])
 def test_environments_in_processes_give_the_same(end, where):
     arguments = {"length": 2, "end": end, "where": where, "reuse_buffers": True, "disable_env_checker": True}
-    env, _ = open_env(GymEnvironment("polyrl/TinyMasked-v0", 1, "async", **arguments))
-    try:
+    with open_env(GymEnvironment("polyrl/TinyMasked-v0", 1, "async", **arguments)) as env:
         check(EnvDriver(env), 2, end, steps=7)
-    finally:
-        env.close()
 
 
 def test_a_terminal_state_needs_no_mask():
@@ -81,7 +72,7 @@ def test_a_box_with_masks_in_its_infos_gives_dicts():
         lambda s: np.eye(500, dtype=np.float32)[s],
         Box(0, 1, (500,), np.float32),
     )
-    driver = EnvDriver(open_env(env)[0])
+    driver = EnvDriver(as_vector(env, None)[0])
     state = driver.reset([3])
     rng, ends = np.random.default_rng(0), 0
     table = env.unwrapped.action_mask
@@ -185,7 +176,7 @@ def test_dicts_that_are_not_supported_are_refused_with_a_remedy(case):
     space, words = SPACES[case]
     env = ScheduleEnv()
     env.observation_space = space
-    with pytest.raises(TypeError) as error:
-        open_env(env)
+    with pytest.raises(TypeError) as error, open_env(env):
+        pass
     for word in words:
         assert word in str(error.value)

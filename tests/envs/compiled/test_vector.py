@@ -112,12 +112,12 @@ def test_an_episode_that_terminates_in_its_last_step_has_the_flags_of_gymnasium(
 
 
 def test_open_env_opens_an_in_graph_environment():
-    vector, owned = open_env(CartPole(num_envs=3))
-    assert owned
-    assert isinstance(vector, TensorVectorEnv)
-    assert vector.num_envs == 3
-    assert open_env(CartPole(num_envs=3), num_envs=2)[0].num_envs == 2
-    vector.close()
+    with open_env(CartPole(num_envs=3)) as vector:
+        assert isinstance(vector, TensorVectorEnv)
+        assert vector.num_envs == 3
+    assert vector.closed
+    with open_env(CartPole(num_envs=3), num_envs=2) as vector:
+        assert vector.num_envs == 2
 
 
 def test_driver_states_have_the_dtype_of_the_space():
