@@ -61,11 +61,10 @@ def write(demonstrations: Demonstrations, experiment: RLExperiment, output: str 
         save_npz(demonstrations, output)
     if minari_id is not None:
         env = experiment.env
-        vector, owned = open_env(env, 1)
-        spaces = vector.single_observation_space, vector.single_action_space
-        if owned:
-            vector.close()
-        save_minari(demonstrations, minari_id, *spaces, env.env_id if isinstance(env, GymEnvironment) else None)
+        with open_env(env, 1, "recording") as vector:
+            spaces = vector.single_observation_space, vector.single_action_space
+        env_id = env.env_id if isinstance(env, GymEnvironment) else None
+        save_minari(demonstrations, minari_id, *spaces, env_id if isinstance(env_id, str) else None)
 
 
 def main(argv: Sequence[str]) -> None:

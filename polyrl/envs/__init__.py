@@ -1,4 +1,4 @@
-"""Environments: gymnasium's, envpool's, Atari games and those in the graph, opened as vectors and driven step by step."""
+"""Environments of gymnasium, envpool, the Arcade Learning Environment and the TensorFlow graph, as vector environments."""
 
 from polyrl.envs.atari import AtariEnvironment
 from polyrl.envs.backends import EnvpoolEnvironment
@@ -6,19 +6,22 @@ from polyrl.envs.compiled import CompiledEnvironment, compiled_environment
 from polyrl.envs.driver import EnvDriver, Episode, Transitions
 from polyrl.envs.environment import Environment
 from polyrl.envs.frame_stack import FrameStack
-from polyrl.envs.gym import GymEnvironment, open_env
+from polyrl.envs.gym import EnvLike, GymEnvironment, open_env
+from polyrl.envs.in_use import check_free
 from polyrl.envs.spaces import num_states_and_actions
 
 __all__ = [
     "AtariEnvironment",
     "CompiledEnvironment",
     "EnvDriver",
+    "EnvLike",
     "Environment",
     "EnvpoolEnvironment",
     "Episode",
     "FrameStack",
     "GymEnvironment",
     "Transitions",
+    "check_free",
     "compiled_environment",
     "num_states_and_actions",
     "open_env",

@@ -1,4 +1,4 @@
-"""`AtariEnvironment`: Atari 2600 games by name, the same task whichever package runs them."""
+"""`AtariEnvironment`: Atari 2600 games by name; the task is the same with each package that can run them."""
 
 from __future__ import annotations
 
@@ -24,32 +24,33 @@ SCREEN = (84, 84)
 class AtariEnvironment(Environment):
     """A game of the Arcade Learning Environment (Bellemare et al. 2013) with the usual preprocessing.
 
-    Observations are uint8 `[84, 84, frame_stack]`: gray, the larger one of the last two frames of each step, the newest last;
-    the first of an episode is repeated. One step is `frame_skip` frames with the same action.
+    Observations are uint8 `[84, 84, frame_stack]`: grayscale, the pixelwise maximum of the last two frames of each step, the
+    newest last; the first frame of an episode is repeated. One step is `frame_skip` frames with the same action.
 
     The defaults are those of Machado et al. 2018 that later work kept (Dopamine, Castro et al. 2018): sticky actions, episodes
-    that end with the game, not with a life, the game's own few actions. The limit of 108,000 frames (30 minutes of play) is
-    Dopamine's and Hessel's et al. 2018; Machado et al. have 18,000. They also start without no-ops: `noop_max=0`.
+    that end with the game and not with a life, and the minimal action set. The limit of 108,000 frames (30 minutes of play) is
+    that of Dopamine and of Hessel et al. 2018; Machado et al. have 18,000, and start without no-ops: `noop_max=0`.
     Mnih et al. 2015 is `sticky_actions=0.0, terminal_on_life_loss=True, clip_rewards=True`, the last two for training only.
 
-    Whatever `clip_rewards` and `terminal_on_life_loss` say, the episodes that training and evaluation report are whole games
-    with the rewards of the game: `info["episode"]` has them, in the form of gymnasium's `RecordEpisodeStatistics`.
+    With `clip_rewards` or `terminal_on_life_loss` too, the episodes that training and evaluation report are whole games with
+    unclipped rewards: `info["episode"]` holds them, in the form of gymnasium's `RecordEpisodeStatistics`.
 
     Args:
         game: as in `'ALE/Pong-v5'`: `'Pong'`, `'MsPacman'`.
         num_envs: how many run in parallel while training.
-        backend: who runs it. `'gymnasium'`: ale-py, one after the other. `'ale'`: ale-py's threads. `'envpool'`: envpool's.
-        frame_skip: frames of a step.
-        sticky_actions: probability that a frame repeats the action of the frame before instead.
-        noop_max: a game begins with up to so many frames of no action, drawn evenly; at least one but for `'ale'`.
-        terminal_on_life_loss: a lost life terminates the episode; the next one goes on in the same game.
-        full_action_space: all 18 actions in place of those that do something in this game.
-        max_episode_frames: a game is truncated after so many frames; counted in whole steps, without the no-ops.
+        backend: what runs it. `'gymnasium'`: ale-py, one after the other. `'ale'`: ale-py's threads. `'envpool'`: envpool's.
+        frame_skip: frames per step.
+        sticky_actions: probability that a frame repeats the previous frame's action.
+        noop_max: a game starts with a uniformly random number of no-op frames, up to this; at least one except with `'ale'`.
+        terminal_on_life_loss: a lost life terminates the episode; the next episode continues the same game.
+        full_action_space: all 18 actions instead of the minimal set of the game.
+        max_episode_frames: a game is truncated after this many frames; counted in whole steps, without the no-ops.
         clip_rewards: rewards are clipped to [-1, 1].
-        frame_stack: frames of an observation.
+        frame_stack: frames per observation.
 
     Raises:
-        ValueError: for an unknown game or backend, an option the backend does not have, or a package that is not installed.
+        ValueError: for an unknown game or backend, an option that the backend does not have, or a package that is not
+            installed.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class AtariEnvironment(Environment):
 
     @functools.cached_property
     def num_actions(self) -> int:
-        """How many actions the game has."""
+        """Number of actions of the game."""
         env = self.open(1)
         try:
             return int(env.single_action_space.n)  # type: ignore[attr-defined]
@@ -96,7 +97,7 @@ class AtariEnvironment(Environment):
         frames = {"gymnasium": self._gymnasium, "ale": self._ale, "envpool": self._envpool}[self.backend](number)
         return FrameStack(_Games(frames, self.terminal_on_life_loss, self.clip_rewards), self.frame_stack)
 
-    # The backends: single frames, rewards and episodes as in the game, reset in the same step. ----------------------------
+    # The backends: single frames, rewards and episodes of the game itself, reset in the same step. -------------------------
 
     def _gymnasium(self, num_envs: int) -> VectorEnv:
         def one() -> gymnasium.Env:
@@ -131,10 +132,10 @@ class AtariEnvironment(Environment):
         return SameStepVectorEnv(pool, self.max_steps)
 
     def _check_backend(self) -> str:
-        """What the backend calls the game."""
-        asked = f"backend={self.backend!r}"
-        ale_py = import_package("ale_py", "AtariEnvironment", "atari", "an environment that is no Atari game")
-        ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # Else it puts its banner on the console.
+        """Checks that the backend is installed and has the game; returns the backend's name of the game."""
+        needed_by = f"backend={self.backend!r}"
+        ale_py = import_package("ale_py", "AtariEnvironment", "atari", "an environment that is not an Atari game")
+        ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # It prints a banner otherwise.
         gymnasium.register_envs(ale_py)
         games = [name[len("ALE/") : -len("-v5")] for name in gymnasium.registry if name.startswith("ALE/")]
         if self.game not in games:
@@ -142,22 +143,23 @@ class AtariEnvironment(Environment):
                 f"game={self.game!r} is unknown; names are as in 'ALE/MsPacman-v5'.{suggestion(str(self.game), games)}"
             )
         if self.backend == "gymnasium":
-            import_package("cv2", asked, "atari", "backend='ale'")
+            import_package("cv2", needed_by, "atari", "backend='ale'")
         if self.backend != "envpool":
             return str(gymnasium.spec(f"ALE/{self.game}-v5").kwargs["game"])
-        known = {name.lower(): name for name in import_package("envpool", asked, "envpool", "backend='ale'").list_all_envs()}
+        envpool = import_package("envpool", needed_by, "envpool", "backend='ale'")
+        known = {name.lower(): name for name in envpool.list_all_envs()}
         if f"{self.game}-v5".lower() not in known:
             raise ValueError(f"game={self.game!r} is not in envpool; use backend='ale' or 'gymnasium'.")
-        if self.noop_max < 1:  # It draws from 1 to noop_max.
-            raise ValueError("envpool needs noop_max of at least 1; use backend='ale' or 'gymnasium' for noop_max=0.")
+        if self.noop_max < 1:  # envpool draws from 1 to noop_max.
+            raise ValueError("envpool needs a noop_max of at least 1; use backend='ale' or 'gymnasium' for noop_max=0.")
         return known[f"{self.game}-v5".lower()]
 
 
 class _AlePool:
     """The `Pool` of ale-py's `AtariVectorEnv`.
 
-    Its own limit of frames and its own reset in the same step are not used: at the limit the last frame of the step is missing
-    from its final observation (ale-py 0.12.1).
+    Its own frame limit and same-step autoreset are not used: at the limit its final observation lacks the last frame of the
+    step (ale-py 0.12.1).
     """
 
     def __init__(self, options: AtariEnvironment, rom: str, num_envs: int):
@@ -167,7 +169,7 @@ class _AlePool:
             num_envs,
             stack_num=1,
             frameskip=options.frame_skip,
-            noop_max=options.noop_max + 1,  # It draws from 0 to one less.
+            noop_max=options.noop_max + 1,  # ale-py draws from 0 to noop_max - 1.
             use_fire_reset=False,
             reward_clipping=False,
             repeat_action_probability=options.sticky_actions,
@@ -196,11 +198,11 @@ class _AlePool:
 
 
 class _Games(VectorWrapper):
-    """Frames as `[N, 84, 84]`; lost lives and clipped rewards for the learner, whole games for `info["episode"]`.
+    """Frames as `[N, 84, 84]`; ends at lost lives and clipped rewards for the learner, whole games in `info["episode"]`.
 
     Args:
-        env: gives `info["lives"]`.
-        life_loss: a lost life terminates; the frame after it is the first observation of the next episode.
+        env: returns `info["lives"]`.
+        life_loss: a lost life terminates the episode; the frame after it is the first observation of the next one.
         clip: rewards are clipped to [-1, 1].
     """
 
@@ -220,23 +222,23 @@ class _Games(VectorWrapper):
         return self._screens(frames), {"lives": self._lives}
 
     def step(self, actions: Any) -> tuple[np.ndarray, Any, Any, Any, dict[str, Any]]:
-        observation, reward, terminated, truncated, given = self.env.step(actions)
-        frames, lives, over = self._screens(observation), np.array(given["lives"]), terminated | truncated
+        observation, reward, terminated, truncated, game_info = self.env.step(actions)
+        frames, lives, game_ended = self._screens(observation), np.array(game_info["lives"]), terminated | truncated
         self._scores += reward
         self._lengths += 1
         info: dict[str, Any] = {"lives": lives}
-        # With no life left the game itself ends, some frames later in a few games; that is the one end then.
-        lost = (lives < self._lives) & (lives > 0) & ~over if self._life_loss else np.zeros_like(over)
+        # With no life left the game itself ends, in a few games some frames later: only that end counts then.
+        lost = (lives < self._lives) & (lives > 0) & ~game_ended if self._life_loss else np.zeros_like(game_ended)
         self._lives = lives
-        ended = over | lost
+        ended = game_ended | lost
         if ended.any():
             finals = np.full(self.num_envs, None, dtype=object)
             for index in np.flatnonzero(ended):
-                finals[index] = frames[index].copy() if lost[index] else given["final_obs"][index].reshape(SCREEN)
-            # In the steps in which a life alone is lost too: no game is over then.
-            statistics = {"r": np.where(over, self._scores, 0.0), "l": np.where(over, self._lengths, 0)}
-            info |= {"final_obs": finals, "_final_obs": ended, "episode": statistics, "_episode": over}
-            self._scores[over], self._lengths[over] = 0.0, 0
+                finals[index] = frames[index].copy() if lost[index] else game_info["final_obs"][index].reshape(SCREEN)
+            # Also where only a life was lost: `_episode` is False there.
+            statistics = {"r": np.where(game_ended, self._scores, 0.0), "l": np.where(game_ended, self._lengths, 0)}
+            info |= {"final_obs": finals, "_final_obs": ended, "episode": statistics, "_episode": game_ended}
+            self._scores[game_ended], self._lengths[game_ended] = 0.0, 0
         reward = np.clip(reward, -1.0, 1.0) if self._clip else np.asarray(reward, np.float64)
         return frames, reward, terminated | lost, truncated, info
 

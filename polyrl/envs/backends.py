@@ -1,4 +1,4 @@
-"""The packages that can run environments besides gymnasium: whether they are there, and envpool's environments."""
+"""Optional packages that run environments, and `EnvpoolEnvironment`."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from polyrl.envs.same_step import SameStepVectorEnv, Stepped
 from polyrl.validation import check_int, suggestion
 
 UNLIMITED = 2**30
-"""Steps or frames that no episode has: the limit is kept by `SameStepVectorEnv`."""
+"""A limit of steps or frames that no episode reaches: `SameStepVectorEnv` keeps the actual limit."""
 
 
 def import_package(name: str, needed_by: str, extra: str, otherwise: str) -> Any:
-    """Imports a package that polyrl does not require.
+    """Imports an optional package.
 
     Args:
         name: its module.
-        needed_by: what the user asked for, as `"backend='envpool'"`.
-        extra: the pip extra of polyrl that brings it.
-        otherwise: what to use without it.
+        needed_by: the argument that needs it, as `"backend='envpool'"`.
+        extra: the pip extra of polyrl that installs it.
+        otherwise: what to use instead.
 
     Raises:
-        ValueError: if it is not installed; the message says what would do.
+        ValueError: if it is not installed; the message says how to install it, and what to use instead.
     """
     try:
         return importlib.import_module(name)
@@ -42,7 +42,7 @@ def import_package(name: str, needed_by: str, extra: str, otherwise: str) -> Any
 
 @contextlib.contextmanager
 def _quiet_spaces() -> Iterator[None]:
-    """envpool makes its spaces from float64 bounds; that they become float32 is no news to the user."""
+    """Silences gymnasium's warning that the float64 bounds of envpool's spaces become float32."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*precision lowered by casting")
         yield
@@ -52,7 +52,7 @@ class EnvpoolEnvironment(Environment):
     """An environment of envpool (Weng et al. 2022) by its id: C++ instances, stepped by threads.
 
     Args:
-        env_id: an id that envpool has, as `'CartPole-v1'`.
+        env_id: one of envpool's ids, as `'CartPole-v1'`.
         num_envs: how many run in parallel while training.
         **kwargs: passed to envpool.
 
@@ -82,12 +82,12 @@ class EnvpoolPool:
     Args:
         env_id: envpool's id.
         num_envs: how many.
-        info: names of the infos that are handed on.
+        info: names of the infos that are kept.
         **kwargs: passed to envpool.
 
     Attributes:
-        max_steps: after so many steps envpool would truncate an episode. It is left to `SameStepVectorEnv`: envpool calls an
-            episode that terminates in that very step a truncated one.
+        max_steps: envpool's limit of steps. `SameStepVectorEnv` truncates there in its place, as envpool reports an episode
+            that terminates in its last allowed step as truncated.
     """
 
     def __init__(self, env_id: str, num_envs: int, info: Sequence[str] = (), **kwargs: Any):
@@ -102,7 +102,7 @@ class EnvpoolPool:
         self._pool: Any = None
 
     def reset(self, seeds: Sequence[int]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        # envpool takes seeds when it makes environments, not later.
+        # envpool takes seeds only when it makes environments.
         self.close()
         self._pool = self._envpool.make_gymnasium(self._env_id, num_envs=self.num_envs, seed=list(seeds), **self._kwargs)
         with _quiet_spaces():
@@ -111,7 +111,7 @@ class EnvpoolPool:
 
     def reset_some(self, envs: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         observation, info = self._pool.reset(envs.astype(np.int32))
-        order = np.argsort(info["env_id"])  # They come as they are ready.
+        order = np.argsort(info["env_id"])  # envpool returns them in the order in which they finish.
         return observation[order], {name: info[name][order] for name in self._info}
 
     def step(self, actions: np.ndarray) -> Stepped:

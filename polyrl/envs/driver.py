@@ -1,4 +1,4 @@
-"""`EnvDriver`: steps a vector environment and gives complete transitions."""
+"""`EnvDriver`: steps a vector environment and returns complete transitions."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ from polyrl.errors import NonFiniteError
 
 
 class Transitions(NamedTuple):
-    """One step of `N` environments. `done` means terminated: a truncated episode has a true `next_state` and is not done.
+    """One step of `N` environments.
 
-    States are arrays, or dicts of arrays with the key `state`, see `EnvDriver.state`.
-
-    `state` `[N, ...]`; `action` int32 `[N]`, or float32 `[N, k]`; `reward` float32 `[N]`; `done` float32 `[N]`; `truncated`
-    float32 `[N]`, 1 where the episode was ended by a limit; `next_state` `[N, ...]`.
+    `state` `[N, ...]`; `action` int32 `[N]`, or float32 `[N, k]`; `reward` float32 `[N]`; `done` float32 `[N]`, 1 where the
+    episode terminated; `truncated` float32 `[N]`, 1 where a limit ended an episode that did not terminate; `next_state`
+    `[N, ...]`, at the end of an episode its last state. States are arrays or dicts of arrays, see `EnvDriver.state`.
     """
 
     state: Any
@@ -34,17 +33,17 @@ class Transitions(NamedTuple):
 
     @property
     def ended(self) -> Any:
-        """Where an episode ended, by a terminal state or by a limit, bool `[N]`: the next state to act on is a first one."""
+        """Where an episode ended, terminated or truncated, bool `[N]`: the next action is the first of a new episode."""
         return self.done + self.truncated > 0.0
 
     def columns(self) -> dict[str, Any]:
-        """All of it by name; of states that are dicts, each `key` and `next_<key>`."""
+        """All columns by name; states that are dicts give a column `<key>` and a column `next_<key>` for each key."""
         return {**self._asdict(), **as_features(self.state), **next_labels(self.next_state)}
 
 
 @dataclasses.dataclass(frozen=True)
 class Episode:
-    """A finished episode: sum of its rewards, its number of steps, which environment, and how it ended."""
+    """A finished episode: the sum of its rewards, its number of steps, the environment's index, and if it was truncated."""
 
     reward: float
     length: int
@@ -53,15 +52,16 @@ class Episode:
 
 
 class EnvDriver:
-    """Holds a vector environment and the state it is in.
+    """Steps a vector environment and holds its current states.
 
     Args:
-        env: resets in the same step (`AutoresetMode.SAME_STEP`): no transition crosses an episode's border.
+        env: with `AutoresetMode.SAME_STEP`, so that no transition spans two episodes.
 
     Attributes:
-        state: what to act on, from the first `reset` on: an array `[N, ...]`; or a dict of arrays with the key `state` if the
-            observation space is a Dict, or if the environment gave `info["action_mask"]` at its reset. An `action_mask` is
-            bool `[N, A]` with a legal action in each row; all are legal in the `next_state` of a transition that is done.
+        state: the current states, set by the first `reset`: an array `[N, ...]`; or a dict of arrays with the key `state` if
+            the observation space is a Dict, or if `reset` returned `info["action_mask"]`. An `action_mask` is bool `[N, A]`
+            with a legal action in each row; all actions are legal in the `next_state` of a transition that is done.
+        action_spec: of one action.
     """
 
     def __init__(self, env: VectorEnv):
@@ -73,35 +73,35 @@ class EnvDriver:
         self._mask_observed = spaces.pop(MASK, None) is not None
         self._mask_in_info = False
         self._dtypes = {key: kept_dtype(part) for key, part in spaces.items()}
-        # Numbers are counted from 0, as the rows of an embedding are.
-        self._firsts = {key: int(part.start) for key, part in spaces.items() if isinstance(part, Discrete) and part.start}
+        # State indices start at 0, as the rows of an embedding do.
+        self._starts = {key: int(part.start) for key, part in spaces.items() if isinstance(part, Discrete) and part.start}
         self.action_spec = action_spec(env.single_action_space)
         self._action_dtype = self.action_spec.dtype.as_numpy_dtype
         actions = env.single_action_space
         self._num_actions, self._first_action = int(getattr(actions, "n", 0)), int(getattr(actions, "start", 0))
-        # Bounds of another precision: float32 may round them outwards.
+        # An action in float32 may lie outside of bounds of a higher precision.
         self._bounds = (actions.low, actions.high) if isinstance(actions, Box) and actions.dtype != np.float32 else None
         self._rewards = np.zeros(self.num_envs, np.float64)
         self._lengths = np.zeros(self.num_envs, np.int64)
-        self._no = np.zeros(self.num_envs, np.float32)
+        self._never = np.zeros(self.num_envs, np.float32)
         self._steps = 0
         self.state: Any = None
 
     def reset(self, seeds: Sequence[int]) -> Any:
-        """Starts new episodes, one seed for each environment; returns the first states `[N, ...]`."""
-        # A vector environment takes one seed for each of its environments, though gymnasium's type says one.
+        """Starts new episodes with one seed for each environment; returns the first states `[N, ...]`."""
+        # Vector environments take a list of seeds, though gymnasium's annotation says one.
         observation, info = self.env.reset(seed=list(seeds))  # type: ignore[arg-type]
         self._rewards[:], self._lengths[:] = 0.0, 0
         self._mask_in_info = MASK in info and not self._mask_observed
-        self.state = self._observed(observation, info, None)
+        self.state = self._states(observation, info, None)
         return self.state
 
     def step(self, actions: np.ndarray) -> tuple[Transitions, list[Episode]]:
-        """Takes one action in each environment; gives the transitions and the episodes that ended.
+        """Takes one action in each environment; returns the transitions and the episodes that ended.
 
         Raises:
-            NonFiniteError: for a NaN or an infinity among the observations or rewards.
-            ValueError: for a mask that is missing, is none, or leaves no legal action to go on with.
+            NonFiniteError: for NaN or infinity in an observation or a reward.
+            ValueError: for an action mask that is missing, invalid, or without a legal action.
         """
         chosen = actions + self._first_action if self._first_action else actions
         if self._bounds is not None:
@@ -109,96 +109,101 @@ class EnvDriver:
         observation, reward, terminated, truncated, info = self.env.step(chosen)
         self._steps += 1
         reward = self._checked("reward", reward, np.float32, actions)
-        following = self._observed(observation, info, actions)
+        state = self._states(observation, info, actions)
         self._rewards += reward
         self._lengths += 1
-        next_state, done, cut, episodes = following, self._no, self._no, list[Episode]()
-        over = terminated | truncated
-        if np.count_nonzero(over):  # The quickest way to ask.
-            ended = np.flatnonzero(over)
+        next_state, done, is_truncated, episodes = state, self._never, self._never, list[Episode]()
+        is_ended = terminated | truncated
+        if np.count_nonzero(is_ended):  # Quicker than `any` for small arrays.
+            ended = np.flatnonzero(is_ended)
             done = np.asarray(terminated, np.float32)
-            cut = np.asarray(truncated & ~terminated, np.float32)
-            next_state = self._final(following, ended, np.flatnonzero(cut), info, actions)
+            is_truncated = np.asarray(truncated & ~terminated, np.float32)
+            next_state = self._next_states(state, ended, np.flatnonzero(is_truncated), info, actions)
             episodes = self._finish(ended, terminated, info)
-        transitions = Transitions(self.state, np.asarray(actions, self._action_dtype), reward, done, cut, next_state)
-        self.state = following
+        transitions = Transitions(self.state, np.asarray(actions, self._action_dtype), reward, done, is_truncated, next_state)
+        self.state = state
         return transitions, episodes
 
     def _finish(self, ended: np.ndarray, terminated: np.ndarray, info: Mapping[str, Any]) -> list[Episode]:
-        """The episodes that are over, by the environment's own statistics if it gives any.
+        """The episodes that `ended`, by the environment's own statistics if it returns any.
 
-        Those are in the form of gymnasium's vector `RecordEpisodeStatistics`, and tell of the game beneath what is changed for
-        the learner: the true rewards where those of the transitions are clipped, and one episode where a lost life ends one
-        for the learner (`info["_episode"]` is False then).
+        Those have the form of gymnasium's vector `RecordEpisodeStatistics`. They describe the unmodified game: its rewards
+        where the learner's are clipped, and no episode where a lost life ends one for the learner only (`info["_episode"]` is
+        False then).
         """
-        rewards, lengths, over = self._rewards, self._lengths, np.ones(self.num_envs, np.bool_)
+        rewards, lengths, reported = self._rewards, self._lengths, np.ones(self.num_envs, np.bool_)
         statistics = info.get("episode")
         if isinstance(statistics, Mapping):
-            rewards, lengths, over = statistics["r"], statistics["l"], info["_episode"]
+            rewards, lengths, reported = statistics["r"], statistics["l"], info["_episode"]
         episodes = [
             Episode(float(rewards[index]), int(lengths[index]), int(index), not terminated[index])
             for index in ended
-            if over[index]
+            if reported[index]
         ]
         self._rewards[ended], self._lengths[ended] = 0.0, 0
         return episodes
 
-    def _observed(self, observation: Any, info: Mapping[str, Any], actions: np.ndarray | None) -> Any:
-        """The states to go on from."""
+    def _states(self, observation: Any, info: Mapping[str, Any], actions: np.ndarray | None) -> Any:
+        """The current states, from the observations of a step, or of a reset if `actions` is None."""
         if not self._is_dict:
-            state: Any = self._checked("observation", self._counted("state", observation), self._dtypes["state"], actions)
+            state: Any = self._checked("observation", self._from_zero("state", observation), self._dtypes["state"], actions)
         else:
             state = {
-                key: self._checked(f"observation {key!r}", self._counted(key, observation[key]), dtype, actions)
+                key: self._checked(f"observation {key!r}", self._from_zero(key, observation[key]), dtype, actions)
                 for key, dtype in self._dtypes.items()
             }
         if self._mask_observed or MASK in info or self._mask_in_info:
             if not (self._mask_observed or self._mask_in_info):
                 raise ValueError(
-                    f"An environment gave info[{MASK!r}] at step {self._steps}, but not at its reset; asked for is both. "
+                    f"An environment returned info[{MASK!r}] at step {self._steps}, but not at its reset; expected both. "
                     "Nothing of this step was stored."
                 )
             state = {**as_features(state), MASK: self._masks(observation, info, None, f"at step {self._steps}")}
         return state
 
-    def _counted(self, key: str, values: Any) -> Any:
-        """Observations as they are; those of a Discrete space that does not start at 0, less its start."""
-        return values - self._firsts[key] if key in self._firsts else values
+    def _from_zero(self, key: str, values: Any) -> Any:
+        """Shifts the observations of a Discrete space that does not start at 0, so that they do; others stay as they are."""
+        return values - self._starts[key] if key in self._starts else values
 
-    def _final(self, following: Any, ended: np.ndarray, cut: np.ndarray, info: Mapping[str, Any], actions: np.ndarray) -> Any:
-        """The next states, those of the episodes that `ended` being their last; `cut` are those that did not terminate."""
+    def _next_states(
+        self, current: Any, ended: np.ndarray, truncated: np.ndarray, info: Mapping[str, Any], actions: np.ndarray
+    ) -> Any:
+        """The next states of a transition: the current ones, but the last state of an episode that ended.
+
+        `ended` and `truncated` are indices of environments; a `truncated` episode did not terminate.
+        """
         finals = info["final_obs"]
-        states = {key: values.copy() for key, values in as_features(following).items()}
+        states = {key: values.copy() for key, values in as_features(current).items()}
         for key, dtype in self._dtypes.items():
             for index in ended:
-                states[key][index] = self._counted(key, finals[index][key] if self._is_dict else finals[index])
+                states[key][index] = self._from_zero(key, finals[index][key] if self._is_dict else finals[index])
             name = f"final observation {key!r}" if self._is_dict else "final observation"
             states[key] = self._checked(name, states[key], dtype, actions)
         if MASK in states:
-            observed = {MASK: {index: finals[index][MASK] for index in cut}} if self._mask_observed else {}
+            observed = {MASK: {index: finals[index][MASK] for index in truncated}} if self._mask_observed else {}
             when = f"at step {self._steps}, the last one of a truncated episode"
-            states[MASK][ended] = self._masks(observed, info.get("final_info", {}), cut, when)[ended]
-        return states if isinstance(following, dict) else states["state"]
+            states[MASK][ended] = self._masks(observed, info.get("final_info", {}), truncated, when)[ended]
+        return states if isinstance(current, dict) else states["state"]
 
     def _masks(
         self, observation: Mapping[str, Any], info: Mapping[str, Any], envs: np.ndarray | None, when: str
     ) -> np.ndarray:
-        """The legal actions of some environments (None: of all), bool `[N, A]`; all in the rows of the others."""
+        """The legal actions of the environments with the indices `envs` (None: all), bool `[N, A]`; other rows are True."""
         if self._mask_observed:
             return legal_actions(observation[MASK], self._num_actions, self.num_envs, envs, when)
-        asked = np.arange(self.num_envs) if envs is None else envs
-        present = np.asarray(info.get(f"_{MASK}", np.full(self.num_envs, MASK in info)))[asked]
+        expected = np.arange(self.num_envs) if envs is None else envs
+        present = np.asarray(info.get(f"_{MASK}", np.full(self.num_envs, MASK in info)))[expected]
         if not present.all():
             raise ValueError(
-                f"Environments {asked[~present].tolist()} gave no info[{MASK!r}] {when}, though there was one at reset; asked "
-                "for is one for each state but a terminal one. Nothing of this step was stored."
+                f"Environments {expected[~present].tolist()} returned no info[{MASK!r}] {when}, but did at reset; expected "
+                "one for each state that is not terminal. Nothing of this step was stored."
             )
         return legal_actions(info.get(MASK), self._num_actions, self.num_envs, envs, when)
 
     def _checked(self, name: str, values: np.ndarray, dtype: Any, actions: np.ndarray | None) -> np.ndarray:
-        """A copy in that dtype (environments reuse their buffers); refuses NaN and infinity."""
+        """A copy of `values` in `dtype`, as environments reuse their buffers; raises for NaN and infinity."""
         values = np.array(values, dtype=dtype)
-        # A sum is quicker, and finite if all are; it may overflow where they are.
+        # The sum is quick, and not finite if a value is not; it may also overflow, so the values decide.
         if values.dtype.kind == "f" and not math.isfinite(np.add.reduce(values, axis=None)) and not np.isfinite(values).all():
             index = int(np.argwhere(~np.isfinite(values))[0][0])
             last = "none, at reset" if actions is None else f"{actions[index]}"

@@ -1,4 +1,4 @@
-"""`Environment`: not an instance, but how to open as many as are needed."""
+"""`Environment`: opens as many instances of an environment as are needed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gymnasium.vector import VectorEnv
 
 
 class Environment(abc.ABC):
-    """Training, evaluation and inference each open instances of their own, so that none disturbs another.
+    """Stands for an environment, of which training, evaluation and prediction each open instances of their own.
 
     Attributes:
         num_envs: how many run in parallel while training.
@@ -18,4 +18,4 @@ class Environment(abc.ABC):
 
     @abc.abstractmethod
     def open(self, num_envs: int | None = None) -> VectorEnv:
-        """Opens `num_envs` new instances (by default `self.num_envs`) that reset in the same step (SAME_STEP)."""
+        """Opens `num_envs` new instances (by default `self.num_envs`), with `AutoresetMode.SAME_STEP`."""

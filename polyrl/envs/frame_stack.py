@@ -1,4 +1,4 @@
-"""`FrameStack`: the newest frames of each environment as the channels of one image."""
+"""`FrameStack`: the last frames of each environment as the channels of one image."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ class FrameStack(VectorWrapper):
     """Observations `[N, ...]` become `[N, ..., size]` of the same dtype: the last `size` of the episode, the newest one last.
 
     The first observation of an episode is repeated `size` times. `info["final_obs"]` holds stacked final observations. The
-    arrays given out are not written to again; the newest is read by the next step, so that a caller must not write to it.
+    returned arrays are not written to again. The next step reads the last one, so a caller must not write to it either.
 
     Args:
-        env: frames without a channel axis, as `[84, 84]`; resets in the same step.
+        env: its observations are frames without a channel axis, as `[84, 84]`; it has `AutoresetMode.SAME_STEP`.
         size: how many frames.
 
     Raises:
-        TypeError: if the observations are no Box.
-        ValueError: if the environment resets in another way.
+        TypeError: if the observation space is not a Box.
+        ValueError: if the environment has another autoreset mode.
     """
 
     def __init__(self, env: VectorEnv, size: int = 4):
         super().__init__(env)
         self._size = check_int("size", size, minimum=1)
         if env.metadata.get("autoreset_mode") != AutoresetMode.SAME_STEP:
-            raise ValueError(f"FrameStack needs an environment with AutoresetMode.SAME_STEP; given: {env.metadata}.")
+            raise ValueError(f"FrameStack expected an environment with AutoresetMode.SAME_STEP, got metadata={env.metadata}.")
         space = env.single_observation_space
         if not isinstance(space, Box):
-            raise TypeError(f"FrameStack stacks arrays; the observation space is {space}.")
+            raise TypeError(f"FrameStack expected a Box as observation space, got {space}.")
         self.single_observation_space = _stacked(space, self._size)
         self.observation_space = _stacked(env.observation_space, self._size)
         self._stacks = np.zeros(self.observation_space.shape, self.observation_space.dtype)
@@ -46,8 +46,9 @@ class FrameStack(VectorWrapper):
     def step(self, actions: Any) -> tuple[np.ndarray, Any, Any, Any, dict[str, Any]]:
         frames, reward, terminated, truncated, info = self.env.step(actions)
         before, stacks = self._stacks, np.empty_like(self._stacks)
-        # With the channels last, all of them move down by one if the whole memory does, and that is a plain copy: a tenth of
-        # the time of copying channel by channel. What slips from one pixel into the next is in the channel written below.
+        # With the channels last, shifting the whole buffer by one element shifts the channels of every pixel by one. This one
+        # copy takes a tenth of the time of a copy per channel. The element that crosses from one pixel to the next lands in
+        # the channel that is overwritten below.
         stacks.reshape(-1)[:-1] = before.reshape(-1)[1:]
         stacks[..., -1] = frames
         ended = np.flatnonzero(terminated | truncated)

@@ -1,108 +1,134 @@
-"""gymnasium environments by id, and the checks that an environment fits before anything starts."""
+"""`GymEnvironment`: gymnasium environments by id, class or function. `open_env`: any environment as a vector environment."""
 
 from __future__ import annotations
 
-import copy
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gymnasium
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from polyrl.envs.actions import action_spec
+from polyrl.envs.compiled import CompiledEnvironment, TensorVectorEnv
 from polyrl.envs.environment import Environment
+from polyrl.envs.factory import EnvMaker
+from polyrl.envs.in_use import UNNAMED, check_free, in_use
 from polyrl.envs.lockstep import LockstepVectorEnv
 from polyrl.envs.observations import check_observation_space
 from polyrl.validation import check_int, suggestion
 
-EnvLike = Environment | gymnasium.Env | VectorEnv | str
+EnvLike = Environment | CompiledEnvironment | gymnasium.Env | VectorEnv | str
+"""What `open_env` takes."""
 
 
 class GymEnvironment(Environment):
-    """An environment by its gymnasium id: not an instance, but how to make as many as are needed.
+    """How to make as many instances of a gymnasium environment as are needed: by its id, or by a class or function.
 
     Args:
-        env_id: a registered id, as `'CartPole-v1'`.
+        env_id: a registered id, as `'CartPole-v1'`; or a callable (a class, a function, a `functools.partial`) that makes one
+            new `gymnasium.Env` with each call. What a callable returns is used as it is: no time limit and no check is added.
         num_envs: how many run in parallel while training.
         vectorization_mode: `'sync'` steps them one after the other, `'async'` in processes of their own.
-        **kwargs: passed to the environment.
+        **kwargs: passed to the environment, or to the callable.
 
     Raises:
-        ValueError: for an unknown id; the message names the nearest known one.
+        TypeError: if `env_id` is neither an id nor a callable; from `open`, if the callable returns something that is not a
+            `gymnasium.Env`.
+        ValueError: for an unknown id; the message names the nearest known one. From `open`, if the callable returns the same
+            instance again, or environments with different spaces, or cannot be pickled for the processes of `'async'`.
     """
 
-    def __init__(self, env_id: str, num_envs: int = 1, vectorization_mode: str = "sync", **kwargs: Any):
+    def __init__(
+        self,
+        env_id: str | Callable[..., gymnasium.Env],
+        num_envs: int = 1,
+        vectorization_mode: str = "sync",
+        **kwargs: Any,
+    ):
         self.env_id = env_id
         self.num_envs = check_int("num_envs", num_envs, minimum=1)
         if vectorization_mode not in ("sync", "async"):
             raise ValueError(f"vectorization_mode={vectorization_mode!r} is unknown; use 'sync' or 'async'.")
         self.vectorization_mode = vectorization_mode
         self.kwargs = kwargs
-        try:
-            gymnasium.spec(env_id)
-        except gymnasium.error.Error as error:
-            hint = suggestion(env_id, gymnasium.registry) if isinstance(env_id, str) else ""
-            raise ValueError(f"env_id={env_id!r} is unknown to gymnasium: {error}{hint}") from error
+        if isinstance(env_id, str):
+            try:
+                gymnasium.spec(env_id)
+            except gymnasium.error.Error as error:
+                hint = suggestion(env_id, gymnasium.registry)
+                raise ValueError(f"env_id={env_id!r} is unknown to gymnasium: {error}{hint}") from error
+        elif not callable(env_id) or (isinstance(env_id, type) and not issubclass(env_id, gymnasium.Env)):
+            raise TypeError(
+                f"env_id={env_id!r} must be a registered id, or a class or function that makes one gymnasium.Env. An instance "
+                "that is open already is passed as it is, without GymEnvironment."
+            )
 
     def open(self, num_envs: int | None = None) -> VectorEnv:
         """Opens `num_envs` new instances (by default the number given to the constructor)."""
         num_envs = self.num_envs if num_envs is None else num_envs
         if self.vectorization_mode == "sync":
-            return LockstepVectorEnv([lambda: gymnasium.make(self.env_id, **self.kwargs)] * num_envs)
-        return gymnasium.make_vec(
-            self.env_id,
-            num_envs=num_envs,
-            vectorization_mode="async",
-            # What the driver keeps it copies.
-            vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP, "copy": False},
-            wrappers=(_CopyObservation,),
-            **self.kwargs,
-        )
+            return LockstepVectorEnv(self._maker().make_many(num_envs))
+        return self._maker().open_async(num_envs)
+
+    def _maker(self) -> EnvMaker:
+        make, always_new = self.env_id, isinstance(self.env_id, type)
+        if isinstance(make, str):
+            # A worker process may not have registered the id; its spec needs no registry.
+            source = make if self.vectorization_mode == "sync" else gymnasium.spec(make)
+            make, always_new = functools.partial(gymnasium.make, source), True
+        return EnvMaker(f"env_id={self.env_id!r}", functools.partial(make, **self.kwargs), always_new)
 
 
-class _CopyObservation(gymnasium.Wrapper):
-    """Gives an episode's last observation and info in arrays of their own.
+@contextlib.contextmanager
+def open_env(env: EnvLike, num_envs: int | None = None, purpose: str = UNNAMED) -> Iterator[VectorEnv]:
+    """Opens an environment as a vector environment, and marks it as in use; use it in a `with` statement.
 
-    gymnasium keeps them by reference, so that an environment which writes into one buffer would overwrite them when it resets.
-    """
-
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        if terminated or truncated:
-            observation, info = copy.deepcopy((observation, info))
-        return observation, reward, terminated, truncated, info
-
-
-def open_env(env: EnvLike, num_envs: int | None = None) -> tuple[VectorEnv, bool]:
-    """Gives a checked vector environment for whatever stands for one, and whether the caller has to close it.
+    At the end the mark goes, and what was opened here is closed. An instance that the caller opened stays open.
 
     Args:
-        env: a `GymEnvironment` or another `Environment`, an id, or an instance (single or vector), which is used as it is.
-        num_envs: how many instances to open; ignored for an instance that is open already.
+        env: an id, a `GymEnvironment` or another `Environment`, a `CompiledEnvironment`, or an open instance (single or
+            vector), which is used as it is.
+        num_envs: how many instances to open; ignored for an open instance.
+        purpose: what it is used for, as `'training'`; for the error of another `open_env` on the same instance.
+
+    Yields:
+        A vector environment with `AutoresetMode.SAME_STEP`.
 
     Raises:
-        TypeError: for something else, or for spaces that no model here can serve.
-        ValueError: for a vector environment that resets in another way than in the same step.
+        TypeError: for something that is not an environment, or for spaces that are not supported.
+        ValueError: if the instance is in use already, also if it is wrapped or in a vector environment; or for a vector
+            environment with another autoreset mode.
     """
+    vector, is_new = as_vector(env, num_envs)
+    check_free(vector, purpose)  # Comes first: an instance that is in use must not be closed.
+    with contextlib.closing(vector) if is_new else contextlib.nullcontext(), in_use(vector, purpose):
+        check_vector(vector)
+        yield vector
+
+
+def as_vector(env: EnvLike, num_envs: int | None) -> tuple[VectorEnv, bool]:
+    """A vector environment, unchecked and unmarked, and whether it is new, so that it has to be closed."""
     if isinstance(env, str):
         env = GymEnvironment(env)
     if isinstance(env, Environment):
-        vector, owned = env.open(num_envs), True
-    elif isinstance(env, VectorEnv):
-        vector, owned = env, False
-    elif isinstance(env, gymnasium.Env):
-        vector, owned = LockstepVectorEnv([lambda: env]), False
-    else:
-        raise TypeError(f"env={env!r} must be a GymEnvironment or another Environment, a gymnasium environment, or an id.")
-    try:
-        _check(vector)
-    except (TypeError, ValueError):
-        if owned:
-            vector.close()
-        raise
-    return vector, owned
+        return env.open(num_envs), True
+    if isinstance(env, CompiledEnvironment):
+        return TensorVectorEnv(env, env.num_envs if num_envs is None else num_envs), True
+    if isinstance(env, VectorEnv):
+        return env, False
+    if isinstance(env, gymnasium.Env):
+        return LockstepVectorEnv([env]), False
+    hint = f" Put a class or function into one: GymEnvironment({getattr(env, '__name__', env)})." if callable(env) else ""
+    raise TypeError(
+        f"env={env!r} must be an id, a GymEnvironment or another Environment, a CompiledEnvironment, or an open gymnasium "
+        f"environment, single or vector.{hint}"
+    )
 
 
-def _check(env: VectorEnv) -> None:
+def check_vector(env: VectorEnv) -> None:
+    """Raises a ValueError for an autoreset mode other than SAME_STEP, a TypeError for spaces that are not supported."""
     mode = env.metadata.get("autoreset_mode")
     if mode != AutoresetMode.SAME_STEP:
         raise ValueError(

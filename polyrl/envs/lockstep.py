@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
@@ -13,19 +13,19 @@ from gymnasium.vector.utils import batch_space
 
 
 class LockstepVectorEnv(VectorEnv):
-    """What gymnasium's `SyncVectorEnv` is in mode SAME_STEP, at a third of its cost in each step.
+    """As gymnasium's `SyncVectorEnv` with `AutoresetMode.SAME_STEP`, at a third of its cost per step.
 
-    An environment is reset in the step that ends its episode; `info["final_obs"]` has its last observation. Every array is
-    the caller's own.
+    An environment is reset in the step that ends its episode; `info["final_obs"]` holds the episode's last observation. Every
+    step returns new arrays.
 
     Args:
-        env_fns: make the environments, whose observations are arrays, or dicts of arrays.
+        envs: the environments, at least one; all have the same spaces. Observations are arrays, or dicts of arrays.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
 
-    def __init__(self, env_fns: Sequence[Callable[[], gymnasium.Env[Any, Any]]]):
-        self.envs = [make() for make in env_fns]
+    def __init__(self, envs: Sequence[gymnasium.Env[Any, Any]]):
+        self.envs = list(envs)
         self.num_envs = len(self.envs)
         self.single_observation_space = self.envs[0].observation_space
         self.single_action_space = self.envs[0].action_space
@@ -53,10 +53,10 @@ class LockstepVectorEnv(VectorEnv):
         terminated, truncated = np.zeros((2, self.num_envs), np.bool_)
         infos: dict[str, Any] = {}
         for index, env in enumerate(self.envs):
-            observation, rewards[index], ends, is_cut, info = env.step(actions[index])
-            if ends or is_cut:
-                terminated[index], truncated[index] = ends, is_cut
-                # Copied before the reset: an environment may write the next observation, or mask, into the same array.
+            observation, rewards[index], is_terminated, is_truncated, info = env.step(actions[index])
+            if is_terminated or is_truncated:
+                terminated[index], truncated[index] = is_terminated, is_truncated
+                # Copied before the reset: an environment may write its next observation into the same array.
                 final = np.array(observation) if self._parts is None else {k: np.array(v) for k, v in observation.items()}
                 infos = self._add_info(infos, {"final_obs": final, "final_info": info}, index)
                 observation, info = env.reset()

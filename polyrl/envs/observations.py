@@ -1,4 +1,4 @@
-"""What an environment observes as a learner is given it: an array `[N, ...]`, or a dict of such with the key `state`."""
+"""Observations as states for a model: an array `[N, ...]`, or a dict of such arrays with the key `state`."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Sp
 MASK = "action_mask"
 NEXT = "next_"
 TAKEN = ("action", "reward", "done", "truncated", "discount", "weights", "index", "step_type")
-"""Names that a transition has for other things than observations."""
+"""Keys that an observation cannot have, as a transition uses them for something else."""
 
 
 def as_features(state: Any) -> dict[str, Any]:
-    """A state, an array or a dict of arrays, as the features of a model."""
+    """The features of a model for a state, which is an array or a dict of arrays."""
     return dict(state) if isinstance(state, Mapping) else {"state": state}
 
 
 def next_labels(next_state: Any) -> dict[str, Any]:
-    """The next state as labels: each key is called `next_<key>`."""
+    """The labels of a model for a next state; each key becomes `next_<key>`."""
     return {f"{NEXT}{key}": value for key, value in as_features(next_state).items()}
 
 
 def split_columns(columns: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The columns of transitions as features and labels; features are those of which the next state has one, too."""
+    """Splits the columns of transitions into features and labels; features are those with a `next_` column."""
     features = {key: value for key, value in columns.items() if f"{NEXT}{key}" in columns}
     return features, {key: value for key, value in columns.items() if key not in features}
 
 
 def check_observation_space(space: Space[Any], num_actions: int) -> None:
-    """Refuses an observation space that no model here can serve, with a TypeError that says what would do."""
+    """Raises a TypeError that says what to do, if the observation space is not supported."""
     if isinstance(space, (Box, Discrete)):
         return
     if not isinstance(space, Dict):
@@ -41,33 +41,34 @@ def check_observation_space(space: Space[Any], num_actions: int) -> None:
         )
     if not isinstance(space.get("state"), (Box, Discrete)):
         raise TypeError(
-            f"The observation space {space} has no Box and no Discrete(n) under the key 'state'; rename its main part to that "
-            "with gymnasium.wrappers.TransformObservation, or make one Box of it all with its FlattenObservation."
+            f"The observation space {space} has neither a Box nor a Discrete(n) under the key 'state'; rename the key of its "
+            "main part with gymnasium.wrappers.TransformObservation, or flatten it to one Box with "
+            "gymnasium.wrappers.FlattenObservation."
         )
     for key, part in space.items():
         if key in TAKEN or key.startswith(NEXT):
             raise TypeError(
-                f"The observation space has the key {key!r}, which names something else in a transition; rename it with "
+                f"The observation space has the key {key!r}, which a transition uses for something else; rename it with "
                 "gymnasium.wrappers.TransformObservation."
             )
         if not isinstance(part, (Box, Discrete, MultiBinary, MultiDiscrete)):
             raise TypeError(
-                f"The observation space has {part} under the key {key!r}; asked for is a Box, Discrete, MultiBinary or "
-                "MultiDiscrete: flatten that part with gymnasium.wrappers.TransformObservation."
+                f"The observation space has {part} under the key {key!r}; expected a Box, Discrete, MultiBinary or "
+                "MultiDiscrete. Flatten that part with gymnasium.wrappers.TransformObservation."
             )
     mask = space.get(MASK)
     if mask is not None and (mask.shape != (num_actions,) or np.dtype(mask.dtype).kind not in "biu"):
         raise TypeError(
-            f"The observation space has {mask} under the key {MASK!r}; asked for is one integer or bool for each of the "
+            f"The observation space has {mask} under the key {MASK!r}; expected one integer or bool for each of the "
             f"{num_actions} actions, as MultiBinary({num_actions})."
         )
 
 
 def kept_dtype(space: Space[Any]) -> np.dtype[Any]:
-    """The dtype in which observations are kept: that of the space, but float32 for float64, and int32 for numbers.
+    """The dtype of stored observations: that of the space, but float32 for float64, and int32 for discrete states.
 
     Raises:
-        TypeError: for a space whose observations are no arrays.
+        TypeError: for a space whose observations are not arrays.
     """
     if space.shape is None:
         raise TypeError(f"The observation space {space} has no shape.")
@@ -77,17 +78,17 @@ def kept_dtype(space: Space[Any]) -> np.dtype[Any]:
 
 
 def legal_actions(mask: Any, num_actions: int, num_envs: int, envs: np.ndarray | None, when: str) -> np.ndarray:
-    """Masks as environments give them, checked: bool `[N, A]`.
+    """Checks the action masks of environments and returns them as bool `[N, A]`, True where an action is legal.
 
     Args:
-        mask: by environment, `[A]` each: bools or integers, nonzero where an action is legal.
+        mask: indexed by environment, `[A]` each: bools or integers, nonzero where an action is legal.
         num_actions: `A`.
         num_envs: `N`.
-        envs: the environments that are asked; in the rows of the others all is legal. None: all of them.
-        when: for the message.
+        envs: indices of the environments to check; the rows of the others are True. None: all environments.
+        when: the step, for the error message.
 
     Raises:
-        ValueError: names the environments that gave a mask of another shape or dtype, or none with a legal action.
+        ValueError: if a mask has another shape or dtype, or no legal action; the message names the environments.
     """
     if envs is None and isinstance(mask, np.ndarray) and mask.shape == (num_envs, num_actions) and mask.dtype.kind in "biu":
         legal = mask != 0
@@ -97,14 +98,14 @@ def legal_actions(mask: Any, num_actions: int, num_envs: int, envs: np.ndarray |
             row = np.asarray(mask[env])
             if row.shape != (num_actions,) or row.dtype.kind not in "biu":
                 raise ValueError(
-                    f"Environment {env} gave the {MASK} {mask[env]!r} {when}; asked for is an array of {num_actions} integers "
+                    f"Environment {env} returned the {MASK} {mask[env]!r} {when}; expected an array of {num_actions} integers "
                     "or bools, one for each action. Nothing of this step was stored."
                 )
             legal[env] = row != 0
     if not legal.any(axis=1).all():
         stuck = np.flatnonzero(~legal.any(axis=1)).tolist()
         raise ValueError(
-            f"The {MASK} leaves environments {stuck} no legal action {when}. A state where nothing is legal must be terminal. "
+            f"The {MASK} leaves environments {stuck} no legal action {when}. A state without a legal action must be terminal. "
             "Nothing of this step was stored."
         )
     return legal

@@ -1,4 +1,4 @@
-"""`SameStepVectorEnv`: pools of environments with partial resets, as a vector environment that resets in the same step."""
+"""`SameStepVectorEnv`: turns a pool of environments with partial resets into a vector environment with same-step autoreset."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from polyrl.validation import check_int
 
 
 class Stepped(NamedTuple):
-    """One step of `N` environments, before any reset; all arrays `[N]` but `observation` `[N, ...]`."""
+    """One step of `N` environments, before any reset: `observation` `[N, ...]`, the other arrays `[N]`."""
 
     observation: np.ndarray
     reward: np.ndarray
@@ -24,31 +24,31 @@ class Stepped(NamedTuple):
 
 
 class Pool(Protocol):
-    """Environments that step together, and are reset one by one after their episodes."""
+    """Environments that step together, and of which any subset can be reset."""
 
     num_envs: int
     observation_space: Space[Any]
     action_space: Space[Any]
 
     def reset(self, seeds: Sequence[int]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Seeds all and resets them; observations `[N, ...]` and infos `[N]`."""
+        """Seeds and resets all environments; returns observations `[N, ...]` and infos `[N]`."""
 
     def reset_some(self, envs: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Resets those of these numbers, int `[K]`; observations `[K, ...]` and infos `[K]`."""
+        """Resets the environments with these indices, int `[K]`; returns observations `[K, ...]` and infos `[K]`."""
 
     def step(self, actions: np.ndarray) -> Stepped:
-        """Takes one action in each, int `[N]`."""
+        """Takes one action in each environment, int `[N]`."""
 
     def close(self) -> None:
-        """Frees what the environments hold."""
+        """Releases the resources of the environments."""
 
 
 class SameStepVectorEnv(VectorEnv):
-    """Resets an environment in the step that ends its episode; `info["final_obs"]` has its last observation.
+    """Resets an environment in the step that ends its episode; `info["final_obs"]` holds the episode's last observation.
 
     Args:
-        pool: the environments. Their own resets in the next step never come about: each is reset before that.
-        max_steps: steps after which an episode is truncated.
+        pool: the environments. An autoreset of its own in the next step never happens, as each environment is reset before.
+        max_steps: number of steps after which an episode is truncated.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
@@ -68,7 +68,7 @@ class SameStepVectorEnv(VectorEnv):
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         if options:
-            raise ValueError(f"options={options}: there are none.")
+            raise ValueError(f"options={options} are not supported; pass None.")
         self._lengths[:] = 0
         if seed is None and self._started:
             observation, info = self._pool.reset_some(np.arange(self.num_envs))
@@ -89,7 +89,7 @@ class SameStepVectorEnv(VectorEnv):
             for index in indices:
                 finals[index] = observation[index].copy()
             first, first_info = self._pool.reset_some(indices)
-            observation = observation.copy()  # The pool's own array, perhaps.
+            observation = observation.copy()  # It may be the pool's own array.
             observation[indices] = first
             for name, values in first_info.items():
                 given[name] = given[name].copy()
@@ -102,7 +102,7 @@ class SameStepVectorEnv(VectorEnv):
         self._pool.close()
 
     def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int]:
-        """One seed of 31 bits for each environment; those that are None are drawn."""
+        """One seed of 31 bits for each environment; a random one in place of None."""
         if isinstance(seed, (int, np.integer)):
             seed = [int(seed) + index for index in range(self.num_envs)]
         seeds = [None] * self.num_envs if seed is None else list(seed)

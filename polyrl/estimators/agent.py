@@ -297,16 +297,12 @@ class Agent:
         return int(actions[0]) if actions.ndim == 1 else actions[0]
 
     def _predict(self, env: EnvLike, episodes: int | None, steps: int | None, path: Path) -> Iterator[dict[str, Any]]:
-        vector, owned = open_env(env, num_envs=1)
-        try:
+        with open_env(env, num_envs=1, purpose="prediction") as vector:
             driver = EnvDriver(vector)
             state = driver.reset(self._seeds("prediction", driver, path))
             self._rollouts.build_prediction(state, driver.action_spec)
             self.checkpoints.restore_models(path, self._scope)
             yield from rollouts.predict(self._rollouts, driver, episodes, steps)
-        finally:
-            if owned:
-                vector.close()
 
     def _evaluate(self, env: EnvLike, episodes: int, name: str = "evaluation", path: Path | None = None) -> dict[str, float]:
         """Evaluates a checkpoint, or without a path the weights as they are; `name` is that of the random stream."""
@@ -319,17 +315,13 @@ class Agent:
     @contextlib.contextmanager
     def _evaluation(self, env: EnvLike, episodes: int, name: str, path: Path | None) -> Iterator[EnvDriver]:
         """The environments of an evaluation, just reset, with the weights of the checkpoint restored if there is a path."""
-        vector, owned = open_env(env, num_envs=min(episodes, EVALUATION_ENVS))
-        try:
+        with open_env(env, num_envs=min(episodes, EVALUATION_ENVS), purpose="evaluation") as vector:
             driver = EnvDriver(vector)
             state = driver.reset(self._seeds(name, driver, path))
             self._rollouts.build_evaluation(state, driver.action_spec)
             if path is not None:
                 self.checkpoints.restore_models(path, self._scope)
             yield driver
-        finally:
-            if owned:
-                vector.close()
 
     def _writer(self, run: str = "") -> tf.summary.SummaryWriter:
         """The writer of a TensorBoard run below `model_dir`, one for each: TensorBoard follows one file in a directory."""

@@ -98,16 +98,12 @@ def open_loop(
     if isinstance(env, CompiledEnvironment):
         yield GraphLoop(calls.kept(env, lambda: GraphDriver(env, scope)), calls, scope, schedule)
         return
-    vector, owned = open_env(env)
-    try:
+    with open_env(env, purpose="training") as vector:
         driver = EnvDriver(vector)
         # Named by the timestep: a resumed run gets other episodes than the run that it goes on from had at its start.
         names = [f"environment/{index}/{timestep}" for index in range(driver.num_envs)]
         driver.reset([stream_seed(scope.seed, name)[0] for name in names])
         yield python_loop(driver, calls, scope, schedule)
-    finally:
-        if owned:
-            vector.close()
 
 
 class PythonLoop:

@@ -23,7 +23,7 @@ needs_envpool = pytest.mark.skipif(NO_ENVPOOL, reason="envpool is not installed:
 
 
 def case(backend: str, *parameters, slow: bool = False):
-    """The parameters of a test, of which the backend is the last one."""
+    """The parameters of a test; the backend is the last of them."""
     marks = [needs_envpool] if backend == "envpool" else []
     return pytest.param(*parameters, backend, marks=[*marks, pytest.mark.slow] if slow else marks)
 
@@ -37,7 +37,7 @@ every_backend = backends()
 
 
 class Run(NamedTuple):
-    """`T` steps of `N` environments; `states` has one row more, the first states. Episodes by the step that ended them."""
+    """`T` steps of `N` environments; `states` has one more row, the first states. Episodes by the step that ended them."""
 
     states: np.ndarray
     next_states: np.ndarray
@@ -48,15 +48,14 @@ class Run(NamedTuple):
 
 def play(environment: AtariEnvironment, actions: np.ndarray, seeds: list[int]) -> Run:
     """Takes `actions` `[T]`, the same in all environments."""
-    env, _ = open_env(environment, len(seeds))
-    driver = EnvDriver(env)
-    states, rows, episodes = [driver.reset(seeds)], [], []
-    for action in actions:
-        transitions, finished = driver.step(np.full(len(seeds), action))
-        rows.append(transitions)
-        episodes.append(finished)
-        states.append(driver.state)
-    env.close()
+    with open_env(environment, len(seeds)) as env:
+        driver = EnvDriver(env)
+        states, rows, episodes = [driver.reset(seeds)], [], []
+        for action in actions:
+            transitions, finished = driver.step(np.full(len(seeds), action))
+            rows.append(transitions)
+            episodes.append(finished)
+            states.append(driver.state)
     columns = (np.stack([getattr(row, name) for row in rows]) for name in ("next_state", "reward", "done"))
     return Run(np.stack(states), *columns, episodes)
 
@@ -66,12 +65,12 @@ def random_actions(steps: int, count: int) -> np.ndarray:
 
 
 def ends(run: Run) -> np.ndarray:
-    """Where an episode ends for the learner, bool `[T, N]`: told by the states alone."""
+    """Where an episode ends for the learner, bool `[T, N]`, as the states show it."""
     return (run.next_states != run.states[1:]).any(axis=(2, 3, 4))
 
 
 def breakout(backend: str, **options) -> AtariEnvironment:
-    """Without chance but for ale-py's no-op, which comes or does not."""
+    """Deterministic, except that with ale-py a game may start with one no-op."""
     return AtariEnvironment("Breakout", backend=backend, **{"sticky_actions": 0.0, "noop_max": 1, **options})
 
 
@@ -87,28 +86,26 @@ def lives(backend: str) -> Run:
 @every_backend
 def test_spaces(backend):
     environment = AtariEnvironment("Pong", 2, backend, frame_stack=3)
-    env, owned = open_env(environment)
-    assert owned
-    assert env.num_envs == 2
-    assert env.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
-    assert env.single_observation_space == Box(0, 255, (84, 84, 3), np.uint8)
-    assert env.single_action_space == Discrete(6)
-    assert environment.num_actions == 6
-    observation, _ = env.reset(seed=[1, 2])
-    assert (observation.shape, observation.dtype) == ((2, 84, 84, 3), np.uint8)
-    assert env.observation_space.contains(observation)
-    env.close()
+    with open_env(environment) as env:
+        assert env.num_envs == 2
+        assert env.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
+        assert env.single_observation_space == Box(0, 255, (84, 84, 3), np.uint8)
+        assert env.single_action_space == Discrete(6)
+        assert environment.num_actions == 6
+        observation, _ = env.reset(seed=[1, 2])
+        assert (observation.shape, observation.dtype) == ((2, 84, 84, 3), np.uint8)
+        assert env.observation_space.contains(observation)
 
 
 @every_backend
-def test_a_stack_moves_on_within_an_episode_and_begins_with_its_first_frame_repeated(backend):
+def test_a_stack_shifts_within_an_episode_and_starts_with_its_first_frame_repeated(backend):
     run = lives(backend)
     assert (run.states[0] == run.states[0][..., :1]).all()
-    over = ends(run)
-    assert over.sum() >= 15
+    ended = ends(run)
+    assert ended.sum() >= 15
     np.testing.assert_array_equal(run.next_states[..., :-1], run.states[:-1][..., 1:])  # Also where an episode ends.
-    following = run.states[1:][over]
-    np.testing.assert_array_equal(following, np.broadcast_to(following[..., :1], following.shape))
+    first = run.states[1:][ended]
+    np.testing.assert_array_equal(first, np.broadcast_to(first[..., :1], first.shape))
 
 
 @every_backend
@@ -116,7 +113,7 @@ def test_all_backends_play_the_same_game(backend):
     """The same frames, rewards and ends, to the last pixel."""
     reference, run = lives("gymnasium"), lives(backend)
     columns = (0, 1, 2)
-    if backend == "ale":  # Of 0 or 1 no-op, seed 0 draws 1; the other backends have no choice.
+    if backend == "ale":  # Seed 0 draws one no-op of 0 or 1; the other backends always take one.
         columns = (0,)
     for column in columns:
         for name in ("states", "next_states", "rewards", "done"):
@@ -127,7 +124,7 @@ def test_all_backends_play_the_same_game(backend):
 
 
 @every_backend
-def test_a_lost_life_ends_an_episode_for_the_learner_but_is_none_to_report(backend):
+def test_a_lost_life_ends_an_episode_for_the_learner_but_not_a_reported_one(backend):
     run = lives(backend)
     assert run.episodes != [[]] * 300
     for column in range(3):
@@ -140,13 +137,13 @@ def test_a_lost_life_ends_an_episode_for_the_learner_but_is_none_to_report(backe
 
 
 @every_backend
-def test_after_a_lost_life_the_same_game_goes_on(backend):
-    """Its next episode begins with the frame that ended the one before; a new game with another."""
+def test_after_a_lost_life_the_same_game_continues(backend):
+    """The next episode starts with the last frame of the one before; a new game starts with another frame."""
     run = lives(backend)
-    over = {(t, episode.env) for t, episodes in enumerate(run.episodes) for episode in episodes}
+    ended = {(t, episode.env) for t, episodes in enumerate(run.episodes) for episode in episodes}
     for t, column in np.argwhere(run.done == 1.0):
         same = (run.states[t + 1, column] == run.next_states[t, column][..., -1:]).all()
-        assert same == ((t, column) not in over)
+        assert same == ((t, column) not in ended)
 
 
 @backends(slow=("ale", "envpool"))
@@ -162,20 +159,20 @@ def test_without_the_option_an_episode_is_a_game(backend):
 @pytest.mark.parametrize("frames", [pytest.param(40, marks=pytest.mark.slow), 43])
 def test_max_episode_frames_truncates_and_the_final_observation_is_that_of_the_game(backend, frames):
     actions = random_actions(25, 4)
-    cut = play(breakout(backend, max_episode_frames=frames), actions, [0, 0])
+    limited = play(breakout(backend, max_episode_frames=frames), actions, [0, 0])
     whole = play(breakout(backend), actions, [0, 0])
-    assert [bool(episodes) for episodes in cut.episodes] == [t in (9, 19) for t in range(25)]
-    assert [(e.length, e.truncated) for e in cut.episodes[9]] == [(10, True)] * 2
-    assert (cut.done == 0.0).all()
-    np.testing.assert_array_equal(cut.next_states[:10], whole.next_states[:10])
-    assert (cut.states[10] != cut.next_states[9]).any()
+    assert [bool(episodes) for episodes in limited.episodes] == [t in (9, 19) for t in range(25)]
+    assert [(e.length, e.truncated) for e in limited.episodes[9]] == [(10, True)] * 2
+    assert (limited.done == 0.0).all()
+    np.testing.assert_array_equal(limited.next_states[:10], whole.next_states[:10])
+    assert (limited.states[10] != limited.next_states[9]).any()
 
 
 # Options. ---------------------------------------------------------------------------------------------------------------
 
 
 @every_backend
-def test_clipped_rewards_are_for_the_learner_and_episodes_tell_the_true_ones(backend):
+def test_clipped_rewards_are_for_the_learner_and_episodes_report_unclipped_ones(backend):
     options = {"backend": backend, "max_episode_frames": 320, "sticky_actions": 0.0, "noop_max": 1}
     actions = random_actions(80, 6)
     true = play(AtariEnvironment("SpaceInvaders", **options), actions, [0])
@@ -187,7 +184,7 @@ def test_clipped_rewards_are_for_the_learner_and_episodes_tell_the_true_ones(bac
 
 
 @backends(slow=("ale",))
-def test_the_same_seeds_give_the_same_games_and_others_give_others(backend):
+def test_the_same_seeds_give_the_same_games_and_other_seeds_do_not(backend):
     environment = AtariEnvironment("Pong", backend=backend, max_episode_frames=80)
     actions = random_actions(50, 6)
     first, second = (play(environment, actions, [3, 2**31 - 1]) for _ in range(2))
@@ -216,7 +213,7 @@ def test_sticky_actions_make_the_same_actions_differ(backend, sticky):
 
 
 @backends(slow=("gymnasium", "envpool"))
-def test_games_begin_with_differing_numbers_of_no_ops(backend):
+def test_games_start_with_different_numbers_of_no_ops(backend):
     def starts(noop_max: int) -> int:
         environment = AtariEnvironment("Freeway", backend=backend, sticky_actions=0.0, noop_max=noop_max)
         return len({state.tobytes() for state in play(environment, np.zeros(1, np.int64), list(range(5))).states[0]})
@@ -226,7 +223,7 @@ def test_games_begin_with_differing_numbers_of_no_ops(backend):
 
 
 @pytest.mark.parametrize("backend", ["gymnasium", "ale"])
-def test_no_no_ops_are_possible(backend):
+def test_noop_max_may_be_zero(backend):
     starts = play(breakout(backend, noop_max=0), random_actions(5, 4), [0, 1, 2]).states
     assert (starts == starts[:, :1]).all()
 
@@ -266,14 +263,14 @@ def test_all_actions_are_possible(backend):
         ({"frame_stack": 0}, "frame_stack=0"),
     ],
 )
-def test_what_cannot_be_is_refused_by_the_constructor(arguments, message):
+def test_wrong_arguments_are_refused_by_the_constructor(arguments, message):
     with pytest.raises(ValueError, match=message):
         AtariEnvironment(**{"game": "Pong", **arguments})
 
 
 @needs_envpool
-def test_no_no_ops_are_refused_where_they_are_not_possible():
-    with pytest.raises(ValueError, match="envpool needs noop_max of at least 1; use backend='ale'"):
+def test_envpool_refuses_a_noop_max_of_zero():
+    with pytest.raises(ValueError, match="envpool needs a noop_max of at least 1; use backend='ale'"):
         AtariEnvironment("Pong", backend="envpool", noop_max=0)
 
 

@@ -40,7 +40,7 @@ def drive(driver: EnvDriver, steps: int = STEPS, seed: int = 0):
 
 
 def expected(actions: np.ndarray, schedules: list[dict]) -> list[list[Step]]:
-    """For each environment what its steps should be."""
+    """The expected steps of each environment."""
     found = []
     for number, schedule in enumerate(schedules):
         steps = expected_steps(iter(actions[:, number].tolist()), number, **schedule)
@@ -56,7 +56,7 @@ def opened(schedules: list[dict], **arguments) -> EnvDriver:
 
 
 def test_transitions_are_those_of_the_environments_before_any_reset(schedules):
-    """Of two episodes in a row neither the first state nor the last one is lost, and no pair holds a state of each."""
+    """Neither the first nor the last state of an episode is lost, and no transition spans two episodes."""
     actions, transitions, _, _ = drive(opened(schedules))
     for number, steps in enumerate(expected(actions, schedules)):
         for t, step in enumerate(steps):
@@ -68,7 +68,7 @@ def test_transitions_are_those_of_the_environments_before_any_reset(schedules):
             assert given.done[number] == step.terminated
 
 
-def test_no_pair_crosses_the_border_of_an_episode(schedules):
+def test_no_transition_spans_two_episodes(schedules):
     _, transitions, _, _ = drive(opened(schedules))
     for given in transitions:
         _, episode, t, _ = given.state.T
@@ -77,14 +77,14 @@ def test_no_pair_crosses_the_border_of_an_episode(schedules):
         np.testing.assert_array_equal(next_t, t + 1)
 
 
-def test_the_state_to_act_on_is_that_of_the_next_transition(schedules):
+def test_the_current_state_is_that_of_the_next_transition(schedules):
     _, transitions, _, states = drive(opened(schedules))
-    for state, following in zip(states, transitions[1:], strict=False):
-        np.testing.assert_array_equal(state, following.state)
+    for state, transition in zip(states, transitions[1:], strict=False):
+        np.testing.assert_array_equal(state, transition.state)
 
 
 def test_a_truncated_episode_is_not_done_and_a_terminated_one_is():
-    """F5: both flags of a step count."""
+    """A step that terminates in its last allowed step has both flags."""
     lengths = {"lengths": (1,)}
     driver = opened([{**lengths, "ends": (end,)} for end in ("terminated", "truncated", "both")])
     _, transitions, episodes, _ = drive(driver, steps=3)
@@ -110,7 +110,7 @@ def test_dtypes_and_shapes_are_those_documented():
 @pytest.mark.parametrize(
     ("given", "kept"), [(np.float64, np.float32), (np.float32, np.float32), (np.uint8, np.uint8), (np.int16, np.int16)]
 )
-def test_observations_keep_their_dtype_but_for_float64(given, kept):
+def test_observations_keep_their_dtype_except_float64(given, kept):
     driver = opened([{"dtype": given}, {"dtype": given}])
     actions, transitions, _, states = drive(driver, steps=7)
     assert driver.state.dtype == states[0].dtype == kept
@@ -120,15 +120,15 @@ def test_observations_keep_their_dtype_but_for_float64(given, kept):
             assert tuple(one.next_state[number]) == steps[t].next_state
 
 
-def test_actions_are_counted_from_0_also_where_the_environment_counts_from_5():
+def test_actions_start_at_0_even_if_those_of_the_environment_start_at_5():
     _, transitions, _, _ = drive(opened([{"start": 5}, {"start": 5}]))
     for given in transitions:
         np.testing.assert_array_equal(given.next_state[:, 3], given.action + 1)  # The env notes the action it received.
     assert {int(action) for given in transitions for action in given.action} == {0, 1, 2}
 
 
-def test_transitions_stay_as_they_were_when_the_driver_goes_on():
-    """The vector environment may reuse its buffers; what was handed out may not change with them."""
+def test_transitions_do_not_change_with_the_next_steps():
+    """The vector environment may reuse its buffers."""
     driver = opened(SCHEDULES["three_envs"])
     driver.env.copy = False
     actions, transitions, _, _ = drive(driver)
@@ -154,7 +154,7 @@ def test_episodes_have_the_sum_of_their_rewards_and_their_length(schedules):
                 assert given == []
 
 
-def test_a_reset_forgets_the_episode_that_was_under_way():
+def test_a_reset_forgets_the_running_episode():
     driver = opened([{"lengths": (3,)}])
     driver.reset([0])
     driver.step(np.array([0]))
@@ -169,7 +169,7 @@ def test_each_environment_gets_its_own_seed():
     assert [env.seeds for env in driver.env.envs] == [[11], [12], [13]]
 
 
-# What is no number. -----------------------------------------------------------------------------------------------------
+# NaN and infinity. ------------------------------------------------------------------------------------------------------
 
 BROKEN = {  # of the second environment, in its second episode; the first one has two steps.
     "observation": (Bad("observation", 1, 1), 3),

@@ -23,7 +23,7 @@ def environments(**arguments):
 
 
 def expected(size: int, steps: int, actions: np.ndarray):
-    """For each step the stacks given and the stacked final observations, kept in plain lists of frames."""
+    """For each step the stacks and the stacked final observations, computed from plain lists of frames."""
     env = environments()
     frames, _ = env.reset(seed=0)
     histories = [[frame] * size for frame in frames]
@@ -67,7 +67,7 @@ def test_a_reset_forgets_the_frames_before_it():
 
 
 @pytest.mark.parametrize("copy", [True, False])
-def test_stacks_stay_as_they_were_when_the_environment_goes_on(copy):
+def test_stacks_do_not_change_with_the_next_steps(copy):
     inner = environments(reuse_buffer=True)
     inner.copy = copy
     env = FrameStack(inner, 2)

@@ -1,4 +1,4 @@
-"""Dict observations and masks on their way from the environment into transitions."""
+"""Dict observations and action masks: from the environment into transitions."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from masked_envs import MISSING, MaskedScheduleEnv, mask_of
 from tiny_envs import ScheduleEnv, vector
 
 from polyrl.envs import EnvDriver, GymEnvironment, open_env
+from polyrl.envs.gym import as_vector
 from polyrl.envs.observations import split_columns
 
 BOX = Box(0.0, 1.0, (2,), np.float32)
@@ -25,7 +26,7 @@ def drive(driver: EnvDriver, steps: int):
 
 
 def check(driver: EnvDriver, length: int, end: str, steps: int = 11) -> None:
-    """Every state and next state is what the schedule says, whichever environment and time it is of."""
+    """Every state and next state is that of the schedule, for each environment and time."""
     for time, given in enumerate(drive(driver, steps)):
         episode, t = divmod(time, length)
         columns = given.columns()
@@ -48,27 +49,17 @@ def check(driver: EnvDriver, length: int, end: str, steps: int = 11) -> None:
 @pytest.mark.parametrize("form", ["lockstep", "gymnasium"])
 def test_states_and_masks_are_those_of_the_environments(form, end, where):
     envs = [MaskedScheduleEnv(number, 3, end, where, reuse_buffers=form == "lockstep") for number in range(3)]
-    if form == "gymnasium":
-        env, _ = open_env(vector(*envs))
-    else:
-        numbers = iter(range(3))
-        gymnasium.register("polyrl/Numbered-v0", lambda **kwargs: envs[next(numbers)], disable_env_checker=True)
-        try:
-            env, _ = open_env(GymEnvironment("polyrl/Numbered-v0", 3))
-        finally:
-            del gymnasium.registry["polyrl/Numbered-v0"]
-    check(EnvDriver(env), 3, end)
+    made = iter(envs)
+    with open_env(vector(*envs) if form == "gymnasium" else GymEnvironment(lambda: next(made), 3)) as env:
+        check(EnvDriver(env), 3, end)
 
 
 @pytest.mark.parametrize("where", ["observation", "info"])
 @pytest.mark.parametrize("end", ["terminated", "truncated"])
 def test_environments_in_processes_give_the_same(end, where):
     arguments = {"length": 2, "end": end, "where": where, "reuse_buffers": True, "disable_env_checker": True}
-    env, _ = open_env(GymEnvironment("polyrl/TinyMasked-v0", 1, "async", **arguments))
-    try:
+    with open_env(GymEnvironment("polyrl/TinyMasked-v0", 1, "async", **arguments)) as env:
         check(EnvDriver(env), 2, end, steps=7)
-    finally:
-        env.close()
 
 
 def test_a_terminal_state_needs_no_mask():
@@ -81,7 +72,7 @@ def test_a_box_with_masks_in_its_infos_gives_dicts():
         lambda s: np.eye(500, dtype=np.float32)[s],
         Box(0, 1, (500,), np.float32),
     )
-    driver = EnvDriver(open_env(env)[0])
+    driver = EnvDriver(as_vector(env, None)[0])
     state = driver.reset([3])
     rng, ends = np.random.default_rng(0), 0
     table = env.unwrapped.action_mask
@@ -115,19 +106,19 @@ def test_columns_are_split_into_features_and_labels():
 
 BROKEN = {
     "no legal action": (np.zeros(3, np.int8), r"leaves environments \[1\] no legal action at step 5"),
-    "another shape": (np.ones(2, np.int8), r"Environment 1 gave the action_mask .* at step 5; .*array of 3"),
-    "floats": (np.ones(3, np.float32), r"Environment 1 gave the action_mask .*integers or bools"),
-    "missing": (MISSING, r"Environments \[1\] gave no info\['action_mask'\] at step 5"),
+    "another shape": (np.ones(2, np.int8), r"Environment 1 returned the action_mask .* at step 5; .*array of 3"),
+    "floats": (np.ones(3, np.float32), r"Environment 1 returned the action_mask .*integers or bools"),
+    "missing": (MISSING, r"Environments \[1\] returned no info\['action_mask'\] at step 5"),
 }
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_a_mask_that_is_none_is_refused_by_environment_and_step(case):
-    """Before the transition is given out, so that nothing of it is stored."""
+def test_an_invalid_mask_is_refused_with_environment_and_step(case):
+    """Before the transition is returned, so that nothing of it is stored."""
     mask, words = BROKEN[case]
 
     class Vector(SyncVectorEnv):
-        """Infos one by one, as gymnasium's would stumble over shapes itself."""
+        """Collects the infos one by one, as gymnasium itself would fail for other shapes."""
 
         def _add_info(self, vector_infos, env_info, env_num):
             if "action_mask" in env_info:
@@ -156,7 +147,7 @@ def test_a_truncated_episodes_last_state_needs_a_legal_action(where):
         driver.step(np.zeros(1, np.int32))
 
 
-def test_masks_that_begin_after_the_reset_are_refused():
+def test_masks_that_start_after_the_reset_are_refused():
     class Late(ScheduleEnv):
         def step(self, action):
             *step, _ = super().step(action)
@@ -170,7 +161,7 @@ def test_masks_that_begin_after_the_reset_are_refused():
 
 SPACES = {
     "no state": (Dict(x=BOX), ["'state'", "FlattenObservation"]),
-    "state is several numbers": (Dict(state=MultiDiscrete([3, 2])), ["no Box and no Discrete(n) under the key 'state'"]),
+    "state is MultiDiscrete": (Dict(state=MultiDiscrete([3, 2])), ["neither a Box nor a Discrete(n) under the key 'state'"]),
     "nested": (Dict(state=BOX, more=Dict(x=BOX)), ["'more'", "Box, Discrete, MultiBinary or MultiDiscrete"]),
     "tuple within": (Dict(state=BOX, more=Tuple([BOX])), ["'more'"]),
     "a name that is taken": (Dict(state=BOX, reward=BOX), ["'reward'", "rename"]),
@@ -181,11 +172,11 @@ SPACES = {
 
 
 @pytest.mark.parametrize("case", SPACES)
-def test_dicts_that_no_model_serves_are_refused_with_a_way_out(case):
+def test_dicts_that_are_not_supported_are_refused_with_a_remedy(case):
     space, words = SPACES[case]
     env = ScheduleEnv()
     env.observation_space = space
-    with pytest.raises(TypeError) as error:
-        open_env(env)
+    with pytest.raises(TypeError) as error, open_env(env):
+        pass
     for word in words:
         assert word in str(error.value)

@@ -57,19 +57,17 @@ def test_numbers_of_states_are_counted_from_zero_also_the_last_of_an_episode(kin
         "vector": gymnasium.vector.SyncVectorEnv([NumberedChain] * 2, autoreset_mode=gymnasium.vector.AutoresetMode.SAME_STEP),
         "async": GymEnvironment("polyrl/NumberedChain-v0", 2, vectorization_mode="async"),
     }[kind]
-    opened, owned = open_env(env)
-    driver = EnvDriver(opened)
-    assert driver.reset(list(range(driver.num_envs))).tolist() == [0] * driver.num_envs
-    seen = []
-    for _ in range(LENGTH):
-        transitions, _ = driver.step(np.ones(driver.num_envs, np.int32))
-        assert transitions.state.dtype == transitions.next_state.dtype == np.int32
-        assert transitions.state.shape == (driver.num_envs,)
-        seen.append((transitions.state[0], transitions.next_state[0], transitions.done[0]))
-    assert seen == [(0, 1, 0), (1, 2, 0), (2, 3, 0), (3, 4, 1)]
-    assert driver.state.tolist() == [0] * driver.num_envs
-    if owned:
-        opened.close()
+    with open_env(env) as opened:
+        driver = EnvDriver(opened)
+        assert driver.reset(list(range(driver.num_envs))).tolist() == [0] * driver.num_envs
+        seen = []
+        for _ in range(LENGTH):
+            transitions, _ = driver.step(np.ones(driver.num_envs, np.int32))
+            assert transitions.state.dtype == transitions.next_state.dtype == np.int32
+            assert transitions.state.shape == (driver.num_envs,)
+            seen.append((transitions.state[0], transitions.next_state[0], transitions.done[0]))
+        assert seen == [(0, 1, 0), (1, 2, 0), (2, 3, 0), (3, 4, 1)]
+        assert driver.state.tolist() == [0] * driver.num_envs
 
 
 @pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])

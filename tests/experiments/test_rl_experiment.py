@@ -265,7 +265,7 @@ def test_train_and_evaluate_stops_at_the_reward_asked_for(experiment):
 
 
 def test_train_and_evaluate_ends_without_an_evaluation_after_a_signal(experiment):
-    training, result = experiment(train_timesteps=100, train_hooks=[Send()]).train_and_evaluate()
+    training, result = experiment(train_timesteps=100, eval_env=schedule(), train_hooks=[Send()]).train_and_evaluate()
     assert (training.signal, training.global_timestep, result) == (signal.SIGTERM, 7, None)
 
 

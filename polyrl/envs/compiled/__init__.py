@@ -1,4 +1,4 @@
-"""In-graph environments: episodes computed by TensorFlow, compiled together with the training loop."""
+"""In-graph environments: TensorFlow computes the episodes, compiled together with the training loop."""
 
 from polyrl.envs.compiled.acrobot import Acrobot
 from polyrl.envs.compiled.base import CompiledEnvironment, StepOutput

@@ -1,4 +1,4 @@
-"""`CompiledEnvironment`: an environment as pure functions of tensors, which the training loop can compile together with it."""
+"""`CompiledEnvironment`: an environment as pure functions of tensors, which can be compiled into the training loop."""
 
 from __future__ import annotations
 
@@ -7,17 +7,15 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 from gymnasium.spaces import Box, Discrete
-from gymnasium.vector import VectorEnv
 
-from polyrl.envs.environment import Environment
 from polyrl.validation import check_int
 
 
 class StepOutput(NamedTuple):
     """One step of `N` environments, before any reset.
 
-    `state` a nest of tensors `[N, ...]`; `reward` float32 `[N]`; `terminated` bool `[N]`: the episode is over by the rules of
-    the environment.
+    `state` a nest of tensors `[N, ...]`, the last state of an episode that ended; `reward` float32 `[N]`; `terminated` bool
+    `[N]`, not set by `max_episode_steps`.
     """
 
     state: Any
@@ -25,24 +23,25 @@ class StepOutput(NamedTuple):
     terminated: tf.Tensor
 
 
-class CompiledEnvironment(Environment):
+class CompiledEnvironment(abc.ABC):
     """An environment whose episodes are computed by TensorFlow.
 
-    A subclass has three functions of `N` environments at once. All that they know of an episode is in the `state`, which they
-    give and are given: a nest of tensors `[N, ...]`, best a NamedTuple of columns `[N]`. They use no variables and no Python
-    branches on tensors, and keep shapes static, so that they run eagerly, in a `tf.function`, in a `tf.while_loop` and under
-    XLA. Chance comes from the seed alone: `polyrl.ops.uniform(shape, seed)` gives the same numbers with and without XLA, which
-    TensorFlow's random floats do not. After a step that terminates, whoever drives the environment goes on from a new state.
+    A subclass defines three functions of `N` environments at once. Everything about an episode is in the `state` that they
+    take and return: a nest of tensors `[N, ...]`, preferably a NamedTuple of tensors `[N]`. They use neither variables nor
+    Python branches on tensors, and shapes are static, so that they run eagerly, in a `tf.function`, in a `tf.while_loop` and
+    under XLA. All randomness comes from the seed: `polyrl.ops.uniform(shape, seed)` returns the same numbers with and without
+    XLA, which TensorFlow's random floats do not. The caller resets an environment after the end of an episode.
 
     Attributes:
         observation_space: of one environment.
-        action_space: of one environment; a `Discrete` begins at 0.
-        max_episode_steps: an episode is truncated after so many steps, or never. Counted by whoever drives the environment.
+        action_space: of one environment; a `Discrete` starts at 0.
+        max_episode_steps: number of steps after which the caller truncates an episode; None: never.
         num_envs: how many run in parallel while training.
-        traced: the calls of `TensorVectorEnv` by number of environments, so that opening another one traces nothing anew.
+        traced: the traced functions of `TensorVectorEnv` by number of environments, so that another one traces nothing again.
 
     Raises:
-        TypeError, ValueError: for a `num_envs` that is no integer of at least 1.
+        TypeError: if `num_envs` is not an integer.
+        ValueError: if `num_envs` is below 1.
     """
 
     observation_space: Box
@@ -55,24 +54,18 @@ class CompiledEnvironment(Environment):
 
     @abc.abstractmethod
     def reset(self, num_envs: int, seed: tf.Tensor) -> Any:
-        """First states of `num_envs` new episodes, drawn by `seed`, integers `[2]`."""
+        """First states of `num_envs` new episodes; `seed`, int32 `[2]`, determines all randomness."""
 
     @abc.abstractmethod
     def step(self, state: Any, action: tf.Tensor, seed: tf.Tensor) -> StepOutput:
         """Takes one action in each environment.
 
         Args:
-            state: as `reset` or `step` gave it.
-            action: int32 `[N]`; float32 `[N, k]` for an action space of `k` numbers.
-            seed: integers `[2]`, for what is left to chance.
+            state: as `reset` or `step` returned it.
+            action: int32 `[N]`; float32 `[N, k]` for continuous actions.
+            seed: int32 `[2]`, determines all randomness.
         """
 
     @abc.abstractmethod
     def observe(self, state: Any) -> tf.Tensor:
-        """What is seen in a state: `[N, *observation_space.shape]` in the dtype of the space."""
-
-    def open(self, num_envs: int | None = None) -> VectorEnv:
-        """A gymnasium vector environment, `TensorVectorEnv`, of `num_envs` (by default `self.num_envs`)."""
-        from polyrl.envs.compiled.vector import TensorVectorEnv
-
-        return TensorVectorEnv(self, self.num_envs if num_envs is None else num_envs)
+        """The observations of a state: `[N, *observation_space.shape]` in the dtype of the space."""

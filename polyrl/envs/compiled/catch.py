@@ -21,19 +21,19 @@ class CatchState(NamedTuple):
 
 
 class Catch(CompiledEnvironment):
-    """Be where the ball comes down: actions 0, 1, 2 move the paddle to the left, not at all, to the right.
+    """Catch a falling ball: actions 0, 1, 2 move the paddle to the left, not at all, to the right.
 
-    Observations are the board, float32 `[rows, columns]`, 1 at the ball and at the paddle in the last row. The ball begins in
-    any column of the first row and falls by one row each step; the paddle begins in the middle. When the ball comes to the
-    last row the episode terminates, with a reward of 1 if it is caught and -1 if not; before that it is 0.
+    Observations are the board, float32 `[rows, columns]`, 1 at the ball and at the paddle in the last row, 0 elsewhere. The
+    ball starts in a random column of the first row and falls by one row each step; the paddle starts in the middle. When the
+    ball reaches the last row the episode terminates, with a reward of 1 if it is caught and -1 if not; other rewards are 0.
 
     Args:
         num_envs: how many run in parallel while training.
-        rows: of the board, at least 2; an episode has one step less.
-        columns: of the board.
+        rows: rows of the board, at least 2; an episode has `rows - 1` steps.
+        columns: columns of the board, at least 1.
 
     Raises:
-        TypeError, ValueError: for a board too small.
+        TypeError, ValueError: for a number of rows or columns that is not an integer or too small.
     """
 
     action_space = Discrete(3)
@@ -45,7 +45,7 @@ class Catch(CompiledEnvironment):
         self.observation_space = Box(0.0, 1.0, [self.rows, self.columns], np.float32)
 
     def reset(self, num_envs: int, seed: tf.Tensor) -> CatchState:
-        # Integers of philox are the same with and without XLA.
+        # Random integers of philox are the same with and without XLA.
         ball = tf.random.stateless_uniform([num_envs], seed, 0, self.columns, tf.int32, alg="philox")
         return CatchState(ball, tf.zeros_like(ball), tf.fill([num_envs], self.columns // 2))
 

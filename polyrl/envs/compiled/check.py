@@ -1,4 +1,4 @@
-"""`check_environment`: what a `CompiledEnvironment` promises of shapes and dtypes, found out before anything runs."""
+"""`check_environment`: checks the shapes and dtypes of a `CompiledEnvironment` before anything runs."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from polyrl.envs.compiled.base import CompiledEnvironment, StepOutput
 
 
 def check_environment(env: CompiledEnvironment, num_envs: int | None = None) -> None:
-    """Traces the functions of an environment, without running them, and compares what they give with what they promise.
+    """Traces the functions of an environment, without running them, and checks the shapes and dtypes of their outputs.
 
     Args:
         env: the environment.
-        num_envs: for how many; `env.num_envs` by default.
+        num_envs: number of environments, `N`; `env.num_envs` by default.
 
     Raises:
-        TypeError: if `env` is no `CompiledEnvironment`, or a space or an output is of the wrong kind.
-        ValueError: for a wrong shape, dtype or structure; the message says which, and what is asked for.
+        TypeError: if `env` is not a `CompiledEnvironment`, or a space or an output has the wrong type.
+        ValueError: for a wrong shape, dtype or structure; the message names the expected one.
     """
     if not isinstance(env, CompiledEnvironment):
-        raise TypeError(f"env={env!r} must be a CompiledEnvironment.")
+        raise TypeError(f"env={env!r} is not a CompiledEnvironment.")
     size = env.num_envs if num_envs is None else num_envs
     _check_spaces(env)
     name = type(env).__name__
@@ -31,27 +31,27 @@ def check_environment(env: CompiledEnvironment, num_envs: int | None = None) -> 
     for leaf in tf.nest.flatten(state):
         if leaf.shape.rank is None or leaf.shape.rank < 1 or leaf.shape[0] != size or not leaf.shape.is_fully_defined():
             raise ValueError(
-                f"{name}.reset({size}, seed) gives a state with {leaf}; asked for is a static shape [{size}, ...]."
+                f"{name}.reset({size}, seed): expected a state of tensors with static shape [{size}, ...], got {leaf}."
             )
     stepped = _outputs(env.step, state, action_spec(env, size), seed)
     if not isinstance(stepped, StepOutput):
-        raise TypeError(f"{name}.step gives {type(stepped).__name__}; asked for is a StepOutput(state, reward, terminated).")
-    following = _specs(stepped.state)
+        raise TypeError(f"{name}.step: expected a StepOutput(state, reward, terminated), got {type(stepped).__name__}.")
+    next_state = _specs(stepped.state)
     try:
-        tf.nest.assert_same_structure(state, following)
+        tf.nest.assert_same_structure(state, next_state)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name}.step gives a state of another structure than reset: {error}") from error
-    for before, after in zip(tf.nest.flatten(state), tf.nest.flatten(following), strict=True):
+        raise ValueError(f"{name}.step returns a state of another structure than reset: {error}") from error
+    for before, after in zip(tf.nest.flatten(state), tf.nest.flatten(next_state), strict=True):
         _check_spec(f"{name}.step: a part of the state", after, before)
     _check_spec(f"{name}.step: reward", _specs(stepped.reward), tf.TensorSpec([size], tf.float32))
     _check_spec(f"{name}.step: terminated", _specs(stepped.terminated), tf.TensorSpec([size], tf.bool))
     space = env.observation_space
-    seen = tf.TensorSpec([size, *space.shape], tf.as_dtype(space.dtype))
-    _check_spec(f"{name}.observe", _specs(_outputs(env.observe, state)), seen)
+    observation = tf.TensorSpec([size, *space.shape], tf.as_dtype(space.dtype))
+    _check_spec(f"{name}.observe", _specs(_outputs(env.observe, state)), observation)
 
 
 def action_spec(env: CompiledEnvironment, num_envs: int) -> tf.TensorSpec:
-    """Of the actions that `step` takes: int32 `[N]`, or float32 `[N, *action_space.shape]`."""
+    """The spec of the actions that `step` takes: int32 `[N]`, or float32 `[N, *action_space.shape]`."""
     if isinstance(env.action_space, Discrete):
         return tf.TensorSpec([num_envs], tf.int32)
     return tf.TensorSpec([num_envs, *env.action_space.shape], tf.float32)
@@ -65,30 +65,30 @@ def _check_spaces(env: CompiledEnvironment) -> None:
     if not isinstance(actions, (Discrete, Box)):
         raise TypeError(f"{name} needs an action_space that is a gymnasium.spaces.Discrete or Box.")
     if isinstance(actions, Discrete) and actions.start != 0:
-        raise ValueError(f"{name}: the action space {actions} must begin at 0.")
+        raise ValueError(f"{name}: the action space {actions} must start at 0.")
 
 
 def _outputs(function: Any, *specs: Any) -> Any:
-    """What `function` gives for tensors of these specs, symbolically."""
-    # Tensors of an eager call would be plain values; inside of a traced function they are as the training loop sees them.
-    found: list[Any] = []
+    """The symbolic outputs of `function` for tensors of these specs."""
+    # Traced as in the training loop: eager tensors would hide shapes that are not static.
+    outputs: list[Any] = []
 
     def traced(*arguments: Any) -> None:
-        found.append(function(*arguments))
+        outputs.append(function(*arguments))
 
     tf.function(traced, autograph=False).get_concrete_function(*specs)
-    return found[0]
+    return outputs[0]
 
 
 def _specs(nest: Any) -> Any:
     def spec(value: Any) -> tf.TensorSpec:
         if not tf.is_tensor(value):
-            raise TypeError(f"{value!r} is no tensor.")
+            raise TypeError(f"{value!r} is not a tensor.")
         return tf.TensorSpec(value.shape, value.dtype)
 
     return tf.nest.map_structure(spec, nest)
 
 
-def _check_spec(what: str, given: tf.TensorSpec, asked: tf.TensorSpec) -> None:
-    if given.dtype != asked.dtype or not given.shape.is_fully_defined() or given.shape != asked.shape:
-        raise ValueError(f"{what} is {given.dtype.name} {given.shape}; asked for is {asked.dtype.name} {asked.shape}.")
+def _check_spec(what: str, actual: tf.TensorSpec, expected: tf.TensorSpec) -> None:
+    if actual.dtype != expected.dtype or not actual.shape.is_fully_defined() or actual.shape != expected.shape:
+        raise ValueError(f"{what}: expected {expected.dtype.name} {expected.shape}, got {actual.dtype.name} {actual.shape}.")

@@ -1,4 +1,4 @@
-"""`DeepSea`: exploration that must be deep (Osband et al. 2019; as in bsuite, Osband et al. 2020)."""
+"""`DeepSea`: a problem of deep exploration (Osband et al. 2019; as in bsuite, Osband et al. 2020)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from gymnasium.spaces import Box, Discrete
 from polyrl.envs.compiled.base import CompiledEnvironment, StepOutput
 from polyrl.validation import check_int
 
-MOVE_COST = 0.01  # of a whole way to the right
+MOVE_COST = 0.01  # of `size` moves to the right
 TREASURE = 1.0
 
 
 class DeepSeaState(NamedTuple):
-    """Row and column of the diver; int32 `[N]` each. The row is `size` when the episode is over."""
+    """Row and column of the diver; int32 `[N]` each. The row is `size` at the end of the episode."""
 
     row: tf.Tensor
     column: tf.Tensor
@@ -25,18 +25,19 @@ class DeepSeaState(NamedTuple):
 class DeepSea(CompiledEnvironment):
     """Dive `size` rows down from the upper left corner, in each step one column to the left or to the right.
 
-    Moving to the right costs 0.01 / size, and is the only way to the treasure of 1, which is right of the last cell of the
-    last row: one sequence of actions in `2 ** size` finds it, with 0.99 in all; the best of the others has 0. Observations are
-    float32 `[size, size]`, 1 where the diver is, and 0 everywhere after the last step, with which the episode terminates.
+    A move to the right costs 0.01 / size. A move to the right from the last cell of the last row finds a treasure of 1: of the
+    `2 ** size` sequences of actions one reaches it, with a return of 0.99; the best return of the others is 0. Observations
+    are float32 `[size, size]`, 1 where the diver is. The episode terminates after `size` steps, with an observation of zeros.
 
     Args:
         num_envs: how many run in parallel while training.
-        size: rows and columns.
-        mapping_seed: in each cell one of the two actions moves to the right, drawn by this seed (as bsuite does); None: it is
-            action 1 everywhere.
+        size: number of rows and of columns, at least 1.
+        mapping_seed: seed of the random choice, in each cell, which of the two actions moves to the right (as in bsuite);
+            None: action 1 everywhere.
 
     Raises:
-        TypeError, ValueError: for a `size` that is no integer of at least 1, or a `mapping_seed` below 0.
+        TypeError, ValueError: for a `size` that is not an integer of at least 1, or a `mapping_seed` that is not one of at
+            least 0.
     """
 
     action_space = Discrete(2)
@@ -63,6 +64,6 @@ class DeepSea(CompiledEnvironment):
         return StepOutput(DeepSeaState(row, column), reward, row >= self.size)
 
     def observe(self, state: DeepSeaState) -> tf.Tensor:
-        # Below the last row there is no such cell, and all is 0.
+        # Below the last row the index is out of range, and `one_hot` gives zeros.
         board = tf.one_hot(state.row * self.size + state.column, self.size**2)
         return tf.reshape(board, [-1, self.size, self.size])

@@ -1,4 +1,4 @@
-"""`GridWorld`: from a start around walls to a goal."""
+"""`GridWorld`: find the way from a start around walls to a goal."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ ROOMS = (
     "....#...G",
 )
 MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))
-"""Rows and columns: up, right, down, left."""
+"""Changes of row and column for up, right, down, left."""
 
 
 class GridWorldState(NamedTuple):
-    """The cell, counted row by row; int32 `[N]`."""
+    """The index of the cell, row by row; int32 `[N]`."""
 
     cell: tf.Tensor
 
 
 class GridWorld(CompiledEnvironment):
-    """Walk to the goal: actions 0, 1, 2, 3 go up, right, down, left; a move into a wall or off the map stays where it is.
+    """Walk to the goal: actions 0, 1, 2, 3 go up, right, down, left; a move into a wall or off the map does nothing.
 
-    Observations are float32 `[rows, columns]`, 1 where the walker is. At the goal the episode terminates with a reward of 1.
+    Observations are float32 `[rows, columns]`, 1 at the current cell. At a goal the episode terminates with a reward of 1.
 
     Args:
         num_envs: how many run in parallel while training.
-        grid: the map, rows of the same length: `S` the start, `G` a goal, `#` a wall, `.` free. By default four rooms.
-        max_episode_steps: after so many steps the episode is truncated; None: never.
-        slip: probability of a move in a direction drawn evenly from all four instead.
-        step_reward: of each step that does not come to a goal.
+        grid: the map, rows of the same length: `S` the start, `G` a goal, `#` a wall, `.` free. Four rooms by default.
+        max_episode_steps: number of steps after which an episode is truncated; None: never.
+        slip: probability that a step moves in a random direction, uniform over all four, instead.
+        step_reward: reward of a step that does not reach a goal.
 
     Raises:
-        TypeError, ValueError: for a map that is not of this form, and for numbers out of range.
+        TypeError, ValueError: for a map that does not have this form, or an argument out of range.
     """
 
     action_space = Discrete(4)
@@ -91,7 +91,7 @@ class GridWorld(CompiledEnvironment):
 
 
 def _cells(grid: Sequence[str]) -> np.ndarray:
-    """The map's characters, `[rows, columns]`."""
+    """The checked characters of the map, `[rows, columns]`."""
     if isinstance(grid, str) or not all(isinstance(row, str) for row in grid):
         raise TypeError(f"grid={grid!r} must be a sequence of strings, one for each row.")
     if not grid or not grid[0] or any(len(row) != len(grid[0]) for row in grid):
@@ -99,14 +99,16 @@ def _cells(grid: Sequence[str]) -> np.ndarray:
     cells = np.array([list(row) for row in grid])
     unknown = sorted(set(cells.ravel()) - {START, GOAL, WALL, FREE})
     if unknown:
-        raise ValueError(f"grid holds {', '.join(map(repr, unknown))}; there are {START!r}, {GOAL!r}, {WALL!r} and {FREE!r}.")
+        raise ValueError(
+            f"grid contains unknown cells {', '.join(map(repr, unknown))}; use {START!r}, {GOAL!r}, {WALL!r} and {FREE!r}."
+        )
     if np.sum(cells == START) != 1 or not np.any(cells == GOAL):
-        raise ValueError(f"grid={grid!r} must have one start {START!r}, and a goal {GOAL!r}.")
+        raise ValueError(f"grid={grid!r} must have one start {START!r}, and at least one goal {GOAL!r}.")
     return cells
 
 
 def _next_cells(cells: np.ndarray) -> np.ndarray:
-    """Where each move from each cell ends: int32 `[cells * 4]`."""
+    """The cell that each move from each cell leads to: int32 `[cells * 4]`."""
     rows, columns = np.indices(cells.shape)
     ends = []
     for down, right in MOVES:

@@ -14,14 +14,14 @@ from polyrl.ops import uniform
 FORCE = 0.001
 GRAVITY = 0.0025
 MIN_POSITION, MAX_POSITION = -1.2, 0.6
-MAX_VELOCITY = 0.07  # of a step
+MAX_VELOCITY = 0.07  # per step
 GOAL = 0.5
 _HIGH = np.array([MAX_POSITION, MAX_VELOCITY], np.float32)
 _LOW = np.array([MIN_POSITION, -MAX_VELOCITY], np.float32)
 
 
 class MountainCarState(NamedTuple):
-    """Position along the valley, and the velocity in each step; float32 `[N]` each."""
+    """Position along the valley, and velocity per step; float32 `[N]` each."""
 
     position: tf.Tensor
     velocity: tf.Tensor
@@ -30,8 +30,8 @@ class MountainCarState(NamedTuple):
 class MountainCar(CompiledEnvironment):
     """Swing a weak car out of a valley: actions 0, 1, 2 push it to the left, not at all, to the right; reward -1 each step.
 
-    Observations are the state, float32 `[2]`. Episodes begin at rest, evenly in [-0.6, -0.4], and terminate when the car is at
-    0.5 or beyond and does not move to the left.
+    Observations are the state, float32 `[2]`. Episodes start at rest, uniformly in [-0.6, -0.4], and terminate when the car is
+    at 0.5 or beyond and does not move to the left.
     """
 
     observation_space = Box(_LOW, _HIGH, dtype=np.float32)

@@ -14,14 +14,14 @@ from polyrl.ops import uniform
 
 GRAVITY = 10.0  # m / s^2
 # A rod of 1 kg and 1 m.
-TAU = 0.05  # s, of a step
+TAU = 0.05  # s per step
 MAX_VELOCITY = 8.0  # rad / s
 MAX_TORQUE = 2.0  # N m
 _HIGH = np.array([1, 1, MAX_VELOCITY], np.float32)
 
 
 class PendulumState(NamedTuple):
-    """Angle in rad, 0 upright and within [-pi, pi], and its velocity per s; float32 `[N]` each."""
+    """Angle in rad within [-pi, pi], 0 upright, and angular velocity in rad / s; float32 `[N]` each."""
 
     theta: tf.Tensor
     velocity: tf.Tensor
@@ -30,8 +30,9 @@ class PendulumState(NamedTuple):
 class Pendulum(CompiledEnvironment):
     """Swing up a rod and hold it: the action, float32 `[1]`, is a torque in N m, clipped to [-2, 2].
 
-    Observations, float32 `[3]`: cosine and sine of the angle, and the velocity. Angles begin evenly in [-pi, pi], velocities
-    in [-1, 1]. The reward is `-(theta^2 + 0.1 velocity^2 + 0.001 torque^2)` of the state before the step; nothing terminates.
+    Observations, float32 `[3]`: cosine and sine of the angle, and the velocity. Angles start uniformly in [-pi, pi] and
+    velocities in [-1, 1]. The reward is `-(theta^2 + 0.1 velocity^2 + 0.001 torque^2)` of the state before the step. Episodes
+    never terminate.
     """
 
     observation_space = Box(-_HIGH, _HIGH, dtype=np.float32)
@@ -49,7 +50,7 @@ class Pendulum(CompiledEnvironment):
         velocity = velocity + TAU * (1.5 * GRAVITY * tf.sin(theta) + 3.0 * torque)
         velocity = tf.clip_by_value(velocity, -MAX_VELOCITY, MAX_VELOCITY)
         theta = theta + TAU * velocity
-        # Gymnasium lets the angle grow and wraps it for the reward; a small one is more exact in float32.
+        # gymnasium lets the angle grow and wraps it in the reward; float32 is more exact for a small angle.
         theta = theta - 2 * math.pi * tf.round(theta / (2 * math.pi))
         return StepOutput(PendulumState(theta, velocity), -cost, tf.zeros_like(theta, tf.bool))
 

@@ -1,4 +1,4 @@
-"""`compiled_environment`: in-graph environments by name."""
+"""`compiled_environment`: in-graph environments by id or name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ENVIRONMENTS: dict[str, Callable[..., CompiledEnvironment]] = {
 
 
 def compiled_environment(env_id: str, num_envs: int = 1, **kwargs: Any) -> CompiledEnvironment:
-    """The in-graph environment of that gymnasium id (`'CartPole-v1'`) or name (`'Catch'`).
+    """Makes the in-graph environment with that gymnasium id (`'CartPole-v1'`) or name (`'Catch'`).
 
     Args:
         env_id: one of `ENVIRONMENTS`.
@@ -35,9 +35,9 @@ def compiled_environment(env_id: str, num_envs: int = 1, **kwargs: Any) -> Compi
         **kwargs: passed to the environment.
 
     Raises:
-        ValueError: for an unknown id; the message names those known, and the nearest.
+        ValueError: for an unknown id; the message lists the known ones and the nearest.
     """
     if env_id not in ENVIRONMENTS:
         hint = suggestion(str(env_id), ENVIRONMENTS)
-        raise ValueError(f"env_id={env_id!r} is no in-graph environment; there are {', '.join(ENVIRONMENTS)}.{hint}")
+        raise ValueError(f"env_id={env_id!r} is not an in-graph environment; use one of {', '.join(ENVIRONMENTS)}.{hint}")
     return ENVIRONMENTS[env_id](num_envs=num_envs, **kwargs)

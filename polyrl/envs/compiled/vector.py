@@ -1,4 +1,4 @@
-"""`TensorVectorEnv`: a `CompiledEnvironment` as an ordinary gymnasium vector environment."""
+"""`TensorVectorEnv`: a `CompiledEnvironment` as a gymnasium vector environment."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from polyrl.validation import check_int
 class TensorVectorEnv(VectorEnv):
     """Steps `N` environments by one compiled call; each is reset in the step that ends its episode.
 
-    As gymnasium's `TimeLimit` does, the last step allowed sets `truncated` also where the episode terminates in it.
-    The episodes are a function of the seeds of the last `reset` that had some, and of the calls since.
+    As with gymnasium's `TimeLimit`, `truncated` is set in the last allowed step even if the episode also terminates in it.
+    The episodes are a function of the last seed passed to `reset`, and of the calls since.
 
     Args:
-        env: what is stepped.
+        env: the environment.
         num_envs: `N`.
 
     Raises:
-        TypeError, ValueError: if the functions of `env` do not give what they promise (`check_environment`).
+        TypeError, ValueError: from `check_environment`.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
@@ -46,8 +46,9 @@ class TensorVectorEnv(VectorEnv):
         self._state: Any = None
         self._actions = action_spec(env, self.num_envs)
         if self.num_envs not in env.traced:
-            functions = (self._build_reset, self._build_step)  # Of the environment and the number alone.
-            # With XLA: a plain graph may add up three tensors in another order at each call, as their buffers come free.
+            functions = (self._build_reset, self._build_step)  # Functions of the environment and of `N` only.
+            # By XLA even with jit="off": TensorFlow's graph optimizer makes one operation of a sum of three or more tensors,
+            # and that adds them in an order that depends on whose memory is free, so that the last bits may differ.
             compiled = [tf.function(function, autograph=False, jit_compile=True) for function in functions]
             env.traced[self.num_envs] = tuple(compiled)
         self._reset_call, self._step_call = env.traced[self.num_envs]
@@ -55,29 +56,29 @@ class TensorVectorEnv(VectorEnv):
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Starts new episodes; observations `[N, ...]`.
+        """Starts new episodes; returns observations `[N, ...]`.
 
         Args:
-            seed: one for each environment, `s` for `[s, s + 1, ...]`; those that are None are drawn. Without, the random
-                streams go on, or begin with seeds that are drawn. They are of all environments together: the episodes of one
-                depend on the seeds of the others too.
-            options: there are none.
+            seed: a list of one seed for each environment, or `s` for `[s, s + 1, ...]`; random in place of a None in the
+                list. None continues the random streams, which start from random seeds. The environments share the streams:
+                the episodes of each depend on the seeds of all.
+            options: not supported.
 
         Raises:
-            ValueError: for another number of seeds, for a negative one, or for options.
+            ValueError: for another number of seeds, a negative seed, or options.
         """
         if options:
-            raise ValueError(f"options={options}: there are none.")
+            raise ValueError(f"options={options} are not supported; pass None.")
         if seed is not None or self._root is None:
             self._root, self._count = self._roots(seed), 0
         observation, self._state = self._reset_call(self._seeds())
         return observation.numpy(), {}
 
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Takes one action in each environment, `[N, ...]`; the rest is as gymnasium's `SyncVectorEnv` gives it.
+        """Takes one action in each environment, `[N, ...]`; returns what gymnasium's `SyncVectorEnv` does.
 
         Raises:
-            ValueError: for actions of another shape, out of range, or not whole where they are counted.
+            ValueError: for actions of another shape, or discrete actions that are out of range or not integers.
             gymnasium.error.ResetNeeded: before the first reset.
         """
         if self._state is None:
@@ -97,28 +98,28 @@ class TensorVectorEnv(VectorEnv):
         state = self.env.reset(self.num_envs, seeds[0])
         return self.env.observe(state), (state, tf.zeros([self.num_envs], tf.int32))
 
-    def _build_step(self, before: Any, actions: tf.Tensor, seeds: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], Any]:
-        """Outputs, and the states and lengths of the episodes to go on from."""
-        state, reward, terminated = self.env.step(before[0], actions, seeds[1])
-        length, limit = before[1] + 1, self.env.max_episode_steps
+    def _build_step(self, carried: Any, actions: tf.Tensor, seeds: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], Any]:
+        """The outputs of a step, and the states and lengths of the running episodes."""
+        state, reward, terminated = self.env.step(carried[0], actions, seeds[1])
+        length, limit = carried[1] + 1, self.env.max_episode_steps
         truncated = tf.zeros_like(terminated) if limit is None else length >= limit
         ended = terminated | truncated
         first = self.env.reset(self.num_envs, seeds[0])
-        following = restarted(ended, first, state)
-        outputs = (self.env.observe(following), self.env.observe(state), reward, terminated, truncated)
-        return outputs, (following, tf.where(ended, 0, length))
+        current = restarted(ended, first, state)
+        outputs = (self.env.observe(current), self.env.observe(state), reward, terminated, truncated)
+        return outputs, (current, tf.where(ended, 0, length))
 
     def _checked(self, actions: Any) -> tf.Tensor:
         array = np.asarray(actions)
         if array.shape != self._actions.shape:
-            raise ValueError(f"actions have shape {array.shape}; asked for is {self._actions.shape}.")
+            raise ValueError(f"actions: expected shape {self._actions.shape}, got {array.shape}.")
         space = self.single_action_space
         if isinstance(space, Discrete) and not (array.dtype.kind in "iu" and array.min() >= 0 and array.max() < space.n):
             raise ValueError(f"actions={actions} must be integers from 0 to {space.n - 1}.")
         return tf.constant(array, self._actions.dtype)
 
     def _roots(self, seed: int | Sequence[int | None] | None) -> list[int]:
-        """Two numbers of 31 bits, mixed from all seeds: roots of the random streams for resets and for steps."""
+        """Two integers of 31 bits, mixed from all seeds: the roots of the random streams of resets and of steps."""
         if isinstance(seed, (int, np.integer)):
             seed = [int(seed) + index for index in range(self.num_envs)]
         seeds = [None] * self.num_envs if seed is None else list(seed)
@@ -131,7 +132,7 @@ class TensorVectorEnv(VectorEnv):
         return [int(root >> 1) for root in np.random.SeedSequence(known).generate_state(2)]
 
     def _seeds(self) -> tf.Tensor:
-        """For this call's reset and step: int32 `[2, 2]`, of the roots and the number of the call."""
+        """The seeds of this call's reset and step, int32 `[2, 2]`: the roots, and the number of calls so far."""
         assert self._root is not None
         count = self._count % 2**31
         self._count += 1
@@ -139,7 +140,7 @@ class TensorVectorEnv(VectorEnv):
 
 
 def restarted(ended: tf.Tensor, fresh: Any, state: Any) -> Any:
-    """The nest `fresh` of tensors `[N, ...]` where `ended` `[N]`, elsewhere `state`."""
+    """Where `ended` (bool `[N]`) the rows of `fresh`, elsewhere those of `state`; both are nests of tensors `[N, ...]`."""
 
     def choose(new: tf.Tensor, old: tf.Tensor) -> tf.Tensor:
         return tf.where(tf.reshape(ended, [-1, *[1] * (old.shape.rank - 1)]), new, old)

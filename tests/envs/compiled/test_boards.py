@@ -1,4 +1,4 @@
-"""Catch, DeepSea and GridWorld, each beside a plain game of the same rules written for one player."""
+"""Catch, DeepSea and GridWorld, each compared with a plain game with the same rules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NO_SEED = tf.constant([0, 0])
 
 
 class PlainCatch:
-    """The rules of Catch on a board of numbers."""
+    """The rules of Catch on an array."""
 
     def __init__(self, ball: int, rows: int, columns: int):
         self.ball, self.row, self.paddle, self.rows, self.columns = ball, 0, columns // 2, rows, columns
@@ -103,7 +103,7 @@ def random_grid(seed: int) -> tuple[str, ...]:
 
 
 def play(env: CompiledEnvironment, plain: list, seed: int, steps: int) -> dict[float, int]:
-    """Random steps of `N` episodes beside the plain games, each until it ends; gives how often which reward came."""
+    """Random steps of `N` episodes, each compared with a plain game until it ends; returns the counts of the rewards."""
     count = len(plain)
     state = env.reset(count, tf.constant([seed, 0]))
     running, rewards = set(range(count)), dict[float, int]()
@@ -118,11 +118,11 @@ def play(env: CompiledEnvironment, plain: list, seed: int, steps: int) -> dict[f
         state, reward, terminated = step(state, tf.constant(actions, tf.int32))
         last = env.observe(state).numpy()
         for index in sorted(running):
-            expected, over = plain[index].step(actions[index])
+            expected, ended = plain[index].step(actions[index])
             assert reward[index].numpy() == np.float32(expected)
-            assert bool(terminated[index]) == over
+            assert bool(terminated[index]) == ended
             rewards[expected] = rewards.get(expected, 0) + 1
-            if over:
+            if ended:
                 running.remove(index)
                 np.testing.assert_array_equal(last[index], plain[index].board())
         if not running:
@@ -136,7 +136,7 @@ def test_catch(rows, columns, seed):
     env = Catch(rows=rows, columns=columns)
     balls = env.reset(40, tf.constant([seed, 0])).ball.numpy()
     rewards = play(env, [PlainCatch(ball, rows, columns) for ball in balls], seed, rows - 1)
-    # All episodes are over, and after so many steps.
+    # All episodes have ended, after this many steps.
     assert rewards.get(1.0, 0) + rewards.get(-1.0, 0) == 40
     assert rewards.get(0.0, 0) == 40 * (rows - 2)
     assert rewards[1.0] > 0
@@ -150,9 +150,9 @@ def test_catch_has_the_board_of_the_paper():
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_balls_of_catch_come_down_everywhere_alike(seed):
+def test_balls_of_catch_start_uniformly(seed):
     counts = np.bincount(Catch().reset(10_000, tf.constant([seed, 3])).ball.numpy(), minlength=5)
-    # Of a binomial distribution with a deviation of 40.
+    # A binomial distribution with a standard deviation of 40.
     assert len(counts) == 5
     np.testing.assert_allclose(counts, 2_000, atol=5 * 40)
 
@@ -168,7 +168,7 @@ def test_deep_sea(size, mapping_seed):
 
 
 @pytest.mark.parametrize("mapping_seed", [None, 4])
-def test_the_way_to_the_treasure_of_deep_sea_has_99_hundredths(mapping_seed):
+def test_the_best_return_of_deep_sea_is_0_99(mapping_seed):
     env = DeepSea(size=12, mapping_seed=mapping_seed)
     state, total = env.reset(1, NO_SEED), 0.0
     for index in range(12):
@@ -178,7 +178,7 @@ def test_the_way_to_the_treasure_of_deep_sea_has_99_hundredths(mapping_seed):
     assert total == pytest.approx(0.99)
 
 
-def test_the_mapping_of_deep_sea_is_drawn_by_its_seed():
+def test_the_mapping_of_deep_sea_depends_on_its_seed():
     mapped = [DeepSea(size=20, mapping_seed=seed).right for seed in (5, 5, 6)]
     np.testing.assert_array_equal(mapped[0], mapped[1])
     assert np.any(mapped[0] != mapped[2])

@@ -1,4 +1,4 @@
-"""`check_environment` refuses what would fail later, or worse: not fail."""
+"""`check_environment` refuses what would fail later, or fail silently."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ WRONG = {
         "reward.*float32",
     ),
     "reward_shape": ({"step": step_giving(reward=lambda good: good.reward[:, None])}, ValueError, "reward"),
-    "reward_number": ({"step": step_giving(reward=lambda good: 1.0)}, TypeError, "no tensor"),
+    "reward_number": ({"step": step_giving(reward=lambda good: 1.0)}, TypeError, "not a tensor"),
     "terminated_dtype": ({"step": step_giving(terminated=lambda good: good.reward)}, ValueError, "terminated.*bool"),
     "terminated_scalar": ({"step": step_giving(terminated=lambda good: tf.constant(False))}, ValueError, "terminated"),
     "state_dtype": ({"step": step_giving(state=lambda good: {"sum": tf.cast(good.reward, tf.int32)})}, ValueError, "state"),
@@ -58,7 +58,7 @@ WRONG = {
     "unbatched_state": ({"reset": lambda self, num_envs, seed: {"sum": tf.zeros([])}}, ValueError, "reset"),
     "observation_dtype": ({"observe": lambda self, state: tf.zeros([3, 1], tf.uint8)}, ValueError, "observe"),
     "observation_shape": ({"observe": lambda self, state: state["sum"]}, ValueError, "observe"),
-    "first_action": ({"action_space": Discrete(2, start=1)}, ValueError, "begin at 0"),
+    "first_action": ({"action_space": Discrete(2, start=1)}, ValueError, "start at 0"),
     "action_space": ({"action_space": MultiBinary(2)}, TypeError, "Discrete or Box"),
     "observation_space": ({"observation_space": Discrete(2)}, TypeError, "observation_space"),
 }
@@ -74,12 +74,12 @@ def test_a_wrong_one_is_refused(wrong):
         TensorVectorEnv(env, 3)
 
 
-def test_what_is_no_environment_is_refused():
+def test_what_is_not_a_compiled_environment_is_refused():
     with pytest.raises(TypeError, match="CompiledEnvironment"):
         check_environment("CartPole-v1")
 
 
-def test_all_three_functions_are_asked_for():
+def test_all_three_functions_are_required():
     class Half(CompiledEnvironment):
         def reset(self, num_envs, seed):
             return tf.zeros([num_envs])

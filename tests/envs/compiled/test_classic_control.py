@@ -144,11 +144,11 @@ def test_the_second_link_of_acrobot_is_no_faster_than_allowed(seed):
     starts *= rng.choice([-1, 1], [500, 1])
     steps = gymnasium_steps("Acrobot-v1", seed, starts, 500)
     state, _, _ = env.step(as_state("Acrobot-v1", starts), as_action(env, steps.action), NO_SEED)
-    given, asked = state.velocity2.numpy(), steps.observation[:, 5]
+    actual, expected = state.velocity2.numpy(), steps.observation[:, 5]
     for bound in (-np.float32(9 * math.pi), np.float32(9 * math.pi)):
-        assert np.sum(asked == bound) > 20
-    np.testing.assert_allclose(given, asked, rtol=0, atol=0.02)
-    assert np.mean((np.abs(given) == np.float32(9 * math.pi)) == (np.abs(asked) == np.float32(9 * math.pi))) > 0.99
+        assert np.sum(expected == bound) > 20
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=0.02)
+    assert np.mean((np.abs(actual) == np.float32(9 * math.pi)) == (np.abs(expected) == np.float32(9 * math.pi))) > 0.99
 
 
 def test_a_torque_too_large_for_the_pendulum_is_clipped():
@@ -169,7 +169,7 @@ def test_a_thousand_steps_run_freely(env_id, seed):
     count = 60 if env_id == "CartPole-v1" else 1_000 // limit  # Its random episodes end after 20 steps or so.
     step = tf.function(lambda state, action: env.step(state, action, NO_SEED), autograph=False)
     state = env.reset(count, tf.constant([seed, 0]))
-    originals = [original(env_id, seed + number) for number in range(count)]
+    originals = [original(env_id, seed + index) for index in range(count)]
     for like, start in zip(originals, np.stack([column.numpy() for column in state], axis=1), strict=True):
         place(like, start)
     running, compared = set(range(count)), 0
@@ -212,7 +212,7 @@ def test_first_states_are_drawn_as_the_originals(env_id, seed):
     critical = math.sqrt(-math.log(1e-4 / 2) / 2) * math.sqrt(2 / size)
     for ours, theirs in zip(drawn, np.array(states).T, strict=True):
         assert largest_gap(ours.numpy(), theirs) < critical
-        # The ends of the range are as near; of so many numbers some lie within a hundredth of each.
+        # The ends of the range agree as well: of so many samples some lie within a hundredth of each.
         width = np.ptp(theirs)
         np.testing.assert_allclose([ours.numpy().min(), ours.numpy().max()], [theirs.min(), theirs.max()], atol=width / 100)
 

@@ -1,4 +1,4 @@
-"""What `docs/environments.md` shows runs as it stands, and its table tells the truth."""
+"""What `docs/environments.md` shows of in-graph environments runs as it stands, and its table tells the truth."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import pytest
 from gymnasium.spaces import Discrete
 from tiny_agents import make_agent, q_model_fn
 
-from polyrl.envs.compiled import check_environment, compiled_environment
+from polyrl.envs.compiled import TensorVectorEnv, check_environment, compiled_environment
 from polyrl.envs.compiled.registry import ENVIRONMENTS
 
-PAGE = (Path(__file__).resolve().parents[3] / "docs" / "environments.md").read_text()
+WHOLE = (Path(__file__).resolve().parents[3] / "docs" / "environments.md").read_text()
+PAGE = WHOLE[WHOLE.index("## In-graph environments") :]
 FIRST, BALLOON, TRAINING, CHECKING = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
 
 
@@ -33,35 +34,35 @@ def test_the_first_example_runs():
     assert run(FIRST)["env"].num_envs == 8
 
 
-def test_the_written_environment_is_about_as_long_as_said():
+def test_the_written_environment_is_as_long_as_the_readme_says():
     assert len(BALLOON.splitlines()) < 50
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_written_environment_by_itself(balloon, seed):
-    """Beside the same rules for one balloon at a time."""
+    """Compared with the same rules for one balloon at a time."""
     check_environment(balloon(), 4)
-    vector = balloon(num_envs=4).open()
+    vector = TensorVectorEnv(balloon(), 4)
     vector.action_space.seed(seed)
     before, _ = vector.reset(seed=seed)
     assert np.all(np.abs(before[:, 0]) <= 1)
     lengths, ended = np.zeros(4, int), 0
     for _ in range(150):
-        # Mostly against the fall, so that some episodes go on to the limit; in one of them never.
+        # Mostly against the fall, so that some episodes reach the limit; in one environment never.
         actions = np.where(before[:, 0] < 0, 1, 0)
         actions[0] = 0
         observation, reward, terminated, truncated, info = vector.step(actions)
         lengths += 1
         assert truncated.tolist() == (lengths == 100).tolist()
         for index in range(4):
-            over = terminated[index] or truncated[index]
-            off, velocity = info["final_obs"][index] if over else observation[index]
+            ended_here = terminated[index] or truncated[index]
+            off, velocity = info["final_obs"][index] if ended_here else observation[index]
             gust = velocity - 0.9 * before[index, 1] - (0.2 if actions[index] else -0.2)
             assert -0.1 - 1e-5 <= gust <= 0.1 + 1e-5
             assert off == pytest.approx(before[index, 0] + velocity, abs=1e-5)
             assert reward[index] == pytest.approx(max(1 - abs(off) / 5, 0), abs=1e-5)
             assert terminated[index] == (abs(off) >= 5)
-            if over:
+            if ended_here:
                 lengths[index], ended = 0, ended + 1
         before = observation
     assert ended > 3
@@ -119,7 +120,8 @@ def test_the_table_is_right(env_id):
     observation, actions, limit, text = table()[env_id]
     env = compiled_environment(env_id)
     assert observation == f"`{list(env.observation_space.shape)}`"
-    assert actions == (str(env.action_space.n) if isinstance(env.action_space, Discrete) else "a number")
+    space = env.action_space
+    assert actions == (str(space.n) if isinstance(space, Discrete) else f"`{list(space.shape)}`, continuous")
     assert limit == ("none" if env.max_episode_steps is None else str(env.max_episode_steps))
     assert ("gymnasium's" in text) == (env_id in gymnasium.registry)
     for argument in re.findall(r"`(\w+)`", text):

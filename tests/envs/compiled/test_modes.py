@@ -1,4 +1,4 @@
-"""All in-graph environments give the same eagerly, traced, compiled by XLA, and in a loop of TensorFlow's."""
+"""All in-graph environments compute the same eagerly, traced, compiled by XLA, and in a `tf.while_loop`."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def random_actions(env: CompiledEnvironment, seed: int) -> tf.Tensor:
 
 
 def one_step(env: CompiledEnvironment, state: Any, action: tf.Tensor, seed: tf.Tensor) -> tuple[Any, list[tf.Tensor]]:
-    """A step, and another episode where it ends; the state to go on from, and all there is to see."""
+    """A step, with a reset where an episode ends; returns the current state, and all outputs."""
     moved, reward, terminated = env.step(state, action, seed)
-    following = restarted(terminated, env.reset(COUNT, seed + 1), moved)
-    return following, [*tf.nest.flatten(moved), env.observe(moved), reward, terminated, env.observe(following)]
+    current = restarted(terminated, env.reset(COUNT, seed + 1), moved)
+    return current, [*tf.nest.flatten(moved), env.observe(moved), reward, terminated, env.observe(current)]
 
 
 def rollout(env: CompiledEnvironment, seeds: tuple[int, ...], xla: bool | None) -> list[list[np.ndarray]]:
-    """For each seed all that is seen in each step, `[T, N, ...]`: eagerly (None), or by functions compiled with XLA or not."""
+    """For each seed all outputs of each step, `[T, N, ...]`: eagerly (None), or by functions compiled with XLA or not."""
 
     def reset(seed: tf.Tensor) -> Any:
         return env.reset(COUNT, seed)
@@ -87,8 +87,8 @@ def looped(env: CompiledEnvironment, seeds: tuple[int, ...], xla: bool) -> list[
     return [[log.numpy() for log in run(random_actions(env, seed), tf.constant(seed))] for seed in seeds]
 
 
-def check_same(given: list[np.ndarray], asked: list[np.ndarray]) -> None:
-    for one, other in zip(given, asked, strict=True):
+def check_same(actual: list[np.ndarray], expected: list[np.ndarray]) -> None:
+    for one, other in zip(actual, expected, strict=True):
         assert one.dtype == other.dtype
         if one.dtype == np.float32:
             np.testing.assert_allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE)
@@ -99,17 +99,17 @@ def check_same(given: list[np.ndarray], asked: list[np.ndarray]) -> None:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("env_id", ENVIRONMENTS)
 def test_compiled_steps_are_the_eager_ones(env_id, mode):
-    for given, asked in zip(rollout(environment(env_id), SEEDS, MODES[mode]), eager(env_id), strict=True):
-        check_same(given, asked)
-        # Not because nothing happens.
-        assert any(np.ptp(column.astype(np.float32), axis=0).any() for column in asked)
+    for actual, expected in zip(rollout(environment(env_id), SEEDS, MODES[mode]), eager(env_id), strict=True):
+        check_same(actual, expected)
+        # They are not the same because nothing happens.
+        assert any(np.ptp(column.astype(np.float32), axis=0).any() for column in expected)
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("env_id", ENVIRONMENTS)
 def test_a_loop_gives_the_same(env_id, mode):
-    for given, asked in zip(looped(environment(env_id), SEEDS, MODES[mode]), eager(env_id), strict=True):
-        check_same(given, asked)
+    for actual, expected in zip(looped(environment(env_id), SEEDS, MODES[mode]), eager(env_id), strict=True):
+        check_same(actual, expected)
 
 
 @pytest.mark.parametrize("env_id", ENVIRONMENTS)
@@ -118,8 +118,8 @@ def test_first_states_are_the_same_with_xla(env_id):
     env = environment(env_id)
     reset = tf.function(lambda seed: env.reset(999, seed), jit_compile=True, autograph=False)
     for seed in ([0, 0], [2**31 - 1, 5]):
-        given, asked = reset(tf.constant(seed)), env.reset(999, tf.constant(seed))
-        check_same([column.numpy() for column in given], [column.numpy() for column in asked])
+        actual, expected = reset(tf.constant(seed)), env.reset(999, tf.constant(seed))
+        check_same([column.numpy() for column in actual], [column.numpy() for column in expected])
 
 
 @pytest.mark.parametrize("env_id", ENVIRONMENTS)

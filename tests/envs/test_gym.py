@@ -1,4 +1,4 @@
-"""`GymEnvironment` and `open_env`: what stands for an environment, and what is refused before anything starts."""
+"""`GymEnvironment` and `open_env`: what may be passed as an environment, and what is refused before anything starts."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ from polyrl.envs import EnvDriver, GymEnvironment, open_env
 ID = "polyrl/TinySchedule-v0"
 
 
+def opened(env, **arguments) -> EnvDriver:
+    """The driver of an environment that was opened, and is closed again."""
+    with open_env(env, **arguments) as vector:
+        return EnvDriver(vector)
+
+
 def with_spaces(action=None, observation=None) -> ScheduleEnv:
     env = ScheduleEnv()
     env.action_space = env.action_space if action is None else action
@@ -24,8 +30,8 @@ def with_spaces(action=None, observation=None) -> ScheduleEnv:
 
 BOX = Box(-1.0, 1.0, (2,), np.float32)
 SPACES = {
-    "action_without_bounds": ({"action": Box(-np.inf, 1.0, (2,), np.float32)}, ["no bounds", "RescaleAction"]),
-    "action_matrix": ({"action": Box(-1.0, 1.0, (2, 2), np.float32)}, ["one row", "ActionWrapper"]),
+    "action_without_bounds": ({"action": Box(-np.inf, 1.0, (2,), np.float32)}, ["no bounds", "TransformAction"]),
+    "action_matrix": ({"action": Box(-1.0, 1.0, (2, 2), np.float32)}, ["rank 1", "ActionWrapper"]),
     "multi_discrete_action": ({"action": MultiDiscrete([2, 3])}, ["MultiDiscrete", "Discrete(n)"]),
     "multi_binary_action": ({"action": MultiBinary(3)}, ["MultiBinary", "Discrete(n)"]),
     "multi_discrete_observation": ({"observation": MultiDiscrete([2, 3])}, ["MultiDiscrete", "FlattenObservation"]),
@@ -35,29 +41,29 @@ SPACES = {
 
 @pytest.mark.parametrize("case", SPACES)
 @pytest.mark.parametrize("form", ["single", "vector"])
-def test_spaces_that_no_model_serves_are_refused_with_a_way_out(case, form):
+def test_spaces_that_are_not_supported_are_refused_with_a_remedy(case, form):
     arguments, words = SPACES[case]
     env = with_spaces(**arguments)
     with pytest.raises(TypeError) as error:
-        open_env(env if form == "single" else vector(env))
+        opened(env if form == "single" else vector(env))
     for word in words:
         assert word in str(error.value)
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED])
-def test_a_vector_that_resets_otherwise_is_refused(mode):
+def test_another_autoreset_mode_is_refused(mode):
     env = SyncVectorEnv([ScheduleEnv], autoreset_mode=mode)
     with pytest.raises(ValueError, match=r"autoreset_mode=.*SAME_STEP"):
-        open_env(env)
+        opened(env)
 
 
 @pytest.mark.parametrize("thing", [None, 3, ScheduleEnv, [ScheduleEnv()]], ids=["None", "int", "class", "list"])
-def test_what_is_no_environment_is_refused(thing):
-    with pytest.raises(TypeError, match="must be a GymEnvironment"):
-        open_env(thing)
+def test_what_is_not_an_environment_is_refused(thing):
+    with pytest.raises(TypeError, match="must be an id, a GymEnvironment"):
+        opened(thing)
 
 
-@pytest.mark.parametrize("open_it", [GymEnvironment, open_env])
+@pytest.mark.parametrize("open_it", [GymEnvironment, opened])
 def test_an_unknown_id_names_the_nearest_one(open_it):
     with pytest.raises(ValueError, match="CartPole-v1"):
         open_it("CartPoll-v1")
@@ -75,10 +81,8 @@ def test_an_unknown_vectorization_mode_is_refused():
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
-def test_an_id_is_opened_as_often_as_asked_with_its_arguments(mode):
-    env, owned = open_env(GymEnvironment(ID, 3, mode, lengths=(2,), ends=("truncated",)))
-    try:
-        assert owned
+def test_an_id_is_opened_num_envs_times_with_its_arguments(mode):
+    with open_env(GymEnvironment(ID, 3, mode, lengths=(2,), ends=("truncated",))) as env:
         driver = EnvDriver(env)
         driver.reset([0, 1, 2])
         ended = [driver.step(np.zeros(3, np.int32)) for _ in range(4)]
@@ -87,46 +91,44 @@ def test_an_id_is_opened_as_often_as_asked_with_its_arguments(mode):
             np.testing.assert_array_equal(transitions.next_state[:, 1], transitions.state[:, 1])
             np.testing.assert_array_equal(transitions.next_state[:, 2], transitions.state[:, 2] + 1)
             np.testing.assert_array_equal(transitions.done, 0.0)
-    finally:
-        env.close()
+    assert env.closed
 
 
-def test_the_number_asked_for_overrides_that_of_the_constructor():
-    env, _ = open_env(GymEnvironment(ID, 3), num_envs=2)
-    assert env.num_envs == 2
-    env.close()
+def test_the_number_to_open_overrides_that_of_the_constructor():
+    assert opened(GymEnvironment(ID, 3), num_envs=2).num_envs == 2
 
 
 def test_a_time_limit_of_the_environments_registration_truncates():
     gymnasium.register("polyrl/Limited-v0", ScheduleEnv, max_episode_steps=2, kwargs={"lengths": (5,)}, order_enforce=False)
     try:
-        env, _ = open_env("polyrl/Limited-v0")
-        driver = EnvDriver(env)
-        driver.reset([0])
-        driver.step(np.array([0]))
-        transitions, (episode,) = driver.step(np.array([0]))
+        with open_env("polyrl/Limited-v0") as env:
+            driver = EnvDriver(env)
+            driver.reset([0])
+            driver.step(np.array([0]))
+            transitions, (episode,) = driver.step(np.array([0]))
         assert (episode.truncated, episode.length, transitions.done[0]) == (True, 2, 0.0)
-        env.close()
     finally:
         del gymnasium.registry["polyrl/Limited-v0"]
 
 
 @pytest.mark.parametrize("form", ["id", "single"])
 def test_the_final_observation_is_right_though_the_environment_reuses_its_buffer(form):
-    """The reset of the same step writes over the environment's array; the final observation may not go with it."""
-    env, _ = open_env(GymEnvironment(ID, reuse_buffer=True) if form == "id" else ScheduleEnv(reuse_buffer=True))
-    driver = EnvDriver(env)
-    driver.reset([0])
-    transitions = [driver.step(np.array([1]))[0] for _ in range(4)]
+    """The reset in the same step overwrites the environment's array, but not the final observation."""
+    with open_env(GymEnvironment(ID, reuse_buffer=True) if form == "id" else ScheduleEnv(reuse_buffer=True)) as env:
+        driver = EnvDriver(env)
+        driver.reset([0])
+        transitions = [driver.step(np.array([1]))[0] for _ in range(4)]
     assert [tuple(given.next_state[0]) for given in transitions] == [(0, 0, 1, 2), (0, 0, 2, 2), (0, 0, 3, 2), (0, 1, 1, 2)]
-    env.close()
 
 
 def test_instances_are_used_as_they_are_and_belong_to_the_caller():
     single, many = ScheduleEnv(), vector(ScheduleEnv(), ScheduleEnv())
-    wrapped, owned = open_env(single, num_envs=7)
-    assert ([env.unwrapped for env in wrapped.envs], owned) == ([single], False)
-    assert open_env(many, num_envs=7) == (many, False)
+    with open_env(single, num_envs=7) as env:
+        assert [part.unwrapped for part in env.envs] == [single]
+    with open_env(many, num_envs=7) as env:
+        assert env is many
+    assert not many.closed
+    assert single.closings == 0
 
 
 @pytest.mark.parametrize("form", ["single", "vector"])
