@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from polyrl.configs import AdamConfig, RMSpropConfig
-from polyrl.engine.bundle import LIMIT, Bundle
+from polyrl.engine.fused_step import LIMIT, FusedStep
 
 SHAPES = [(3, 4), (LIMIT + 1,), (5,), (), (2, LIMIT)]
 
@@ -26,7 +26,7 @@ def gradients(step: int) -> list[tf.Tensor]:
 @pytest.mark.parametrize("xla", [False, True])
 def test_an_optimizer_does_the_same_to_a_bundle_as_to_each_variable(config, xla):
     ours, theirs = new_variables(), new_variables()
-    bundle, optimizer, plain = Bundle(ours, alone={2}), config.build(), config.build()
+    bundle, optimizer, plain = FusedStep(ours, alone={2}), config.build(), config.build()
     optimizer.build(bundle.optimized(ours))
     plain.build(theirs)
     update = tf.function(lambda *g: bundle.apply_gradients(optimizer, bundle.pack(g), ours, xla), autograph=False)
@@ -41,7 +41,7 @@ def test_an_optimizer_does_the_same_to_a_bundle_as_to_each_variable(config, xla)
 
 def test_packing_is_undone_by_unpacking():
     variables = new_variables()
-    bundle = Bundle(variables)
+    bundle = FusedStep(variables)
     packed = bundle.pack([variable.read_value() for variable in variables])
     assert len(packed) == 3  # The vector, and two large ones.
     for one, other in zip(bundle.unpack(packed), variables, strict=True):
@@ -50,7 +50,7 @@ def test_packing_is_undone_by_unpacking():
 
 def test_a_bundle_may_be_empty():
     variables = [tf.Variable(tf.ones([LIMIT + 1]))]
-    bundle, optimizer = Bundle(variables), AdamConfig(0.1).build()
+    bundle, optimizer = FusedStep(variables), AdamConfig(0.1).build()
     optimizer.build(bundle.optimized(variables))
     bundle.apply_gradients(optimizer, bundle.pack([tf.ones([LIMIT + 1])]), variables)
     np.testing.assert_allclose(variables[0], np.full(LIMIT + 1, 0.9), rtol=1e-5)
