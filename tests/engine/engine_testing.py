@@ -32,6 +32,10 @@ class Holder(tf.Module):
             setattr(self, name, value)
 
 
+def variable(value: Any = 0.0, dtype: tf.DType = tf.float32, **arguments: Any) -> tf.Variable:
+    return tf.Variable(value, dtype=dtype, **arguments)
+
+
 def run(roots, function, *values, jit=False):
     """Calls `function()` as a pure one of the variables' values, their own by default; gives those after it, and outputs."""
     carried = Functional(roots)
