@@ -1,8 +1,8 @@
 """Runs code that reads and assigns variables as a pure function of their values.
 
-A compiled loop is fast if its state is carried as tensors, and slow if it reads and assigns variables in each round. Layers,
-optimizers and replay memories are written with variables. While such code is traced, each variable that an object holds is
-replaced by a `StandIn`, whose assignments rebind a tensor; afterwards the variables are back in their places.
+Compiled calls carry a run's state as tensors; `carried.py` says what that buys. Layers, optimizers and replay memories are
+written with variables. While such code is traced, each variable that an object holds is replaced by a `StandIn`, whose
+assignments rebind a tensor; afterwards the variables are back in their places.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Functional:
         self._places: list[tuple[dict[str, Any], str, Any]] = []
         for holder in _holders(roots):
             for name, value in vars(holder).items():
-                if name.startswith("_self_"):  # What TensorFlow notes there for checkpoints is no use of the variable.
+                if name.startswith("_self_"):  # TensorFlow's notes for checkpoints are not a use of the variable.
                     continue
                 found = [v for v in _variables_in(value) if v.ref() not in kept]
                 for variable in found:

@@ -1,4 +1,8 @@
-"""`FusedStep`: an optimizer's step on all small variables at once."""
+"""`FusedStep`: an optimizer's step on all small variables at once.
+
+An update of a network with six variables takes 98 microseconds without XLA, and 116 with a step on each variable; with XLA on
+the variables 67 and 76. On carried state (`carried.py`) there is no difference (`scripts/benchmarks/engine.py`).
+"""
 
 from __future__ import annotations
 
@@ -17,8 +21,8 @@ LIMIT = 16_384
 class FusedStep(tf.Module):
     """One vector that holds the small variables one after the other while an optimizer works on them.
 
-    The optimizers of tf-keras treat each number alike, so that one step on a long vector is the same as one on each variable,
-    and costs a fraction: a small operation takes about a microsecond, whatever its size.
+    The optimizers of tf-keras treat each number alike, so that one step on a long vector is the same as one on each variable.
+    Each of their operations then runs once.
 
     Args:
         variables: floating-point variables.

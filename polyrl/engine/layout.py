@@ -1,4 +1,8 @@
-"""`Layout`: the many small tensors that a compiled call takes, keeps or returns, in two vectors."""
+"""`Layout`: the many small tensors that a compiled call takes, keeps or returns, in two vectors.
+
+A call with nine inputs from NumPy and three outputs to it takes 22 microseconds, and 75 with each by itself
+(`scripts/benchmarks/engine.py`).
+"""
 
 from __future__ import annotations
 
@@ -102,7 +106,7 @@ class Layout:
     def pack_arrays(self, arrays: Sequence[Any], copy: bool = True) -> list[tf.Tensor]:
         """The packed form of NumPy arrays (or numbers) of the right shapes.
 
-        Without `copy` the result holds until the next call only, and costs a tenth.
+        Without `copy` the result is valid until the next call of this method only, and costs 8 microseconds less.
         """
         for view, index in self._views:
             view[...] = arrays[index]

@@ -1,8 +1,8 @@
 """`Packing`: tensors side by side in one, so that one operation reads, writes or changes all of them.
 
-A small operation takes about a microsecond whatever its size, and each tensor that goes into or out of a compiled call takes
-several. So replay rows (`rows.py`), compiled calls (`layout.py`) and the optimizer's step (`fused_step.py`) work on few packed
-tensors in place of many small ones; these files have the figures.
+A small operation takes about a microsecond whatever its size, and a tensor that goes into or out of a compiled call up to
+five. So replay rows (`rows.py`), the inputs and outputs of calls (`layout.py`) and the optimizer's step (`fused_step.py`) are
+few packed tensors in place of many small ones; these files have the figures.
 """
 
 from __future__ import annotations

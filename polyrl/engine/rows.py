@@ -1,4 +1,8 @@
-"""`RowPacking`: the small columns of a replay memory in one float32 matrix, so that a row is one write and one read."""
+"""`RowPacking`: the small columns of a replay memory in one float32 matrix, so that a row is one write and one read.
+
+A call that stores a row of six columns and reads 64 takes 20 microseconds with XLA, and 25 column by column. In a loop, and
+without XLA, there is no difference (`scripts/benchmarks/engine.py`).
+"""
 
 from __future__ import annotations
 

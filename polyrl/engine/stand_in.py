@@ -1,4 +1,4 @@
-"""`StandIn`: reads and is assigned as a variable, and is a tensor."""
+"""`StandIn`: what code finds in a variable's place while `functional.py` runs it on values: a tensor that can be assigned."""
 
 from __future__ import annotations
 
