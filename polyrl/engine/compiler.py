@@ -106,6 +106,8 @@ class Compiler:
             return self._once_with_copies(name, function, specs)
 
         def first(*inputs: tf.Tensor) -> list[tf.Tensor]:
+            if self._calls.get(name) is not first:  # Somebody has kept it.
+                return self.call(name, lambda: (function, specs))(*inputs)
             try:
                 outputs = compiled(*inputs)  # XLA compiles at the first call, before it changes anything.
             except XLA_ERRORS as error:
@@ -125,7 +127,8 @@ class Compiler:
         """
 
         def call(*inputs: tf.Tensor) -> list[tf.Tensor]:
-            self._calls.pop(name, None)
+            if self._calls.get(name) is call:
+                del self._calls[name]
             return self.call(name, lambda: (function, specs))(*(tf.constant(value.numpy()) for value in inputs))
 
         return call

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from polyrl.engine.compiler import Compiler
 from polyrl.engine.functional import Functional
+from polyrl.engine.layout import LIMIT
 
 JIT = pytest.mark.parametrize("jit", [False, True], ids=["function", "xla"])
 
@@ -78,3 +80,54 @@ def assert_close(found, expected, rtol=1e-5, atol=1e-6):
     """XLA orders sums in another way, so that they are not equal to the last bit."""
     for one, two in zip(found, expected, strict=True):
         np.testing.assert_allclose(np.asarray(one, np.float64), np.asarray(two, np.float64), rtol=rtol, atol=atol)
+
+
+class Model(Holder):
+    """Small variables and a large one, and what calls do to them."""
+
+    def __init__(self):
+        super().__init__(
+            count=tf.Variable(0, dtype=tf.int64, name="count"),
+            weights=tf.Variable([1.0, 2.0], name="weights"),
+            large=tf.Variable(tf.zeros([LIMIT + 1]), name="large"),
+        )
+        self.traces = 0
+
+    def probe(self):
+        return self.scale(tf.constant(1.0))
+
+    def scale(self, x):
+        self.traces += 1
+        self.count.assign_add(1)
+        self.weights.assign(self.weights * x)
+        self.large.assign_add(tf.fill([LIMIT + 1], x))
+        return [tf.reduce_sum(self.weights), self.count.read_value()]
+
+    def in_branch(self, x):
+        """What cannot be carried."""
+        tf.cond(x > 0.0, lambda: self.count.assign_add(10), lambda: self.count.read_value())
+        return self.scale(x)
+
+    def in_words(self, x):
+        """What XLA does not know."""
+        return self.scale(tf.strings.to_number(tf.strings.as_string(x)))
+
+    def in_python(self, x):
+        """What XLA does not know either."""
+        return self.scale(tf.ensure_shape(tf.py_function(lambda x: x, [x], tf.float32), []))
+
+    def numbers(self):
+        return [self.count.numpy(), *self.weights.numpy(), *np.unique(self.large)]
+
+
+def started(model: Model, jit: bool) -> Compiler:
+    compiler = Compiler()
+    compiler.start([model], model.probe, jit)
+    assert compiler.xla == jit
+    return compiler
+
+
+def called(compiler: Compiler, function, x: float, name=None) -> list[float]:
+    """The call as a loop makes it: looked up for each use."""
+    call = compiler.call(name or function.__name__, lambda: (function, [tf.TensorSpec([], tf.float32)]))
+    return [float(output) for output in call(tf.constant(x))]

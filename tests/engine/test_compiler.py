@@ -1,4 +1,4 @@
-"""`Compiler`: calls are compiled once, and continue without XLA from the same values where it fails."""
+"""`Compiler`: calls are compiled once, with XLA or without, and compute as on variables."""
 
 from __future__ import annotations
 
@@ -6,71 +6,15 @@ import logging
 import traceback
 from pathlib import Path
 
-import numpy as np
 import pytest
 import tensorflow as tf
-from engine_testing import Holder
+from engine_testing import Model, called, started
 
 import polyrl.engine
 from polyrl.engine.compiler import Compiler
-from polyrl.engine.layout import LIMIT, Layout
 
 NUMBER = tf.TensorSpec([], tf.float32)
 JIT = pytest.mark.parametrize("jit", [False, True], ids=["plain", "xla"])
-
-
-class Model(Holder):
-    """Small variables and a large one, and what calls do to them."""
-
-    def __init__(self):
-        super().__init__(
-            count=tf.Variable(0, dtype=tf.int64, name="count"),
-            weights=tf.Variable([1.0, 2.0], name="weights"),
-            large=tf.Variable(tf.zeros([LIMIT + 1]), name="large"),
-        )
-        self.traces = 0
-
-    def probe(self):
-        return self.scale(tf.constant(1.0))
-
-    def scale(self, x):
-        self.traces += 1
-        self.count.assign_add(1)
-        self.weights.assign(self.weights * x)
-        self.large.assign_add(tf.fill([LIMIT + 1], x))
-        return [tf.reduce_sum(self.weights), self.count.read_value()]
-
-    def in_branch(self, x):
-        """What cannot be carried."""
-        tf.cond(x > 0.0, lambda: self.count.assign_add(10), lambda: self.count.read_value())
-        return self.scale(x)
-
-    def in_words(self, x):
-        """What XLA does not know."""
-        return self.scale(tf.strings.to_number(tf.strings.as_string(x)))
-
-    def in_python(self, x):
-        """What XLA does not know either."""
-        return self.scale(tf.ensure_shape(tf.py_function(lambda x: x, [x], tf.float32), []))
-
-    def numbers(self):
-        return [self.count.numpy(), *self.weights.numpy(), *np.unique(self.large)]
-
-
-def started(model: Model, jit: bool) -> Compiler:
-    compiler = Compiler()
-    compiler.start([model], model.probe, jit)
-    assert compiler.xla == jit
-    return compiler
-
-
-def called(compiler: Compiler, function, x: float, name=None) -> list[float]:
-    """The call as a loop makes it: looked up for each use."""
-    call = compiler.call(name or function.__name__, lambda: (function, [NUMBER]))
-    return [float(output) for output in call(tf.constant(x))]
-
-
-# Without a fallback. ----------------------------------------------------------------------------------------------------
 
 
 @JIT
@@ -203,89 +147,3 @@ def test_without_xla_the_stack_at_tracing_has_no_frame_of_the_engine():
     engine = Path(polyrl.engine.__file__).parent
     assert Path(__file__) in frames
     assert [path for path in frames if engine in path.parents] == []
-
-
-# Fallbacks. -------------------------------------------------------------------------------------------------------------
-
-
-def check_fallback(function, caplog, before: int) -> None:
-    """The call that fails, `before` calls after others, and all later ones do what they do on variables; one warning."""
-    ours, plain = Model(), Model()
-    compiler = started(ours, jit=True)
-    for x in [2.0, 3.0][:before]:
-        assert called(compiler, ours.scale, x) == [float(output) for output in plain.scale(tf.constant(x))]
-    for x in (0.5, 4.0, -1.0):
-        assert called(compiler, getattr(ours, function), x) == [
-            float(output) for output in getattr(plain, function)(tf.constant(x))
-        ]
-        assert not compiler.xla
-        assert ours.numbers() == plain.numbers()  # On the variables themselves.
-        assert called(compiler, ours.scale, x) == [float(output) for output in plain.scale(tf.constant(x))]
-    compiler.write_back()
-    compiler.load()
-    assert ours.numbers() == plain.numbers()
-    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert len(warnings) == 1
-    assert warnings[0].startswith("XLA cannot compile the training loop, which continues without it, slower: ")
-    assert "\n" not in warnings[0]
-
-
-@pytest.mark.parametrize("before", [0, 2])
-def test_what_cannot_be_carried_is_traced_without_xla(caplog, before):
-    check_fallback("in_branch", caplog, before)
-    assert "count:0 is assigned inside a branch" in caplog.text
-
-
-@pytest.mark.parametrize("function", ["in_words", "in_python"])
-@pytest.mark.parametrize("before", [0, 2])
-def test_what_xla_does_not_know_is_found_at_the_first_call(caplog, function, before):
-    check_fallback(function, caplog, before)
-
-
-def test_what_cannot_be_probed_never_starts_with_xla_and_is_not_tried_again(caplog):
-    model = Model()
-    compiler = Compiler()
-    for _ in range(2):
-        compiler.start([model], lambda: model.in_branch(tf.constant(1.0)), jit=True)
-        assert not compiler.xla
-    assert caplog.text.count("XLA cannot compile the training loop, which continues without it, slower: ") == 1
-    assert called(compiler, model.in_branch, 2.0) == [6.0, 11.0]
-
-
-def test_after_a_fallback_the_same_start_does_not_try_xla_again():
-    model = Model()
-    compiler = started(model, jit=True)
-    called(compiler, model.in_words, 2.0)
-    compiler.start([model], model.probe, jit=True)
-    assert not compiler.xla
-    assert called(compiler, model.in_words, 2.0) == [12.0, 2.0]
-
-
-@pytest.mark.parametrize("way", ["plain", "xla", "in_branch", "in_words"])
-def test_what_a_call_keeps_of_its_inputs_outlives_them(way):
-    """With XLA inputs are handed over without a copy, in buffers that are written again."""
-    holder = Holder(last=tf.Variable(tf.zeros([64])), other=tf.Variable(tf.zeros([64])))
-    layout = Layout([tf.TensorSpec([64]), tf.TensorSpec([64])])
-
-    def keep(*packed):
-        first, second = layout.unpack(packed)
-        holder.last.assign(first)
-        if way == "in_branch":
-            tf.cond(first[0] > 0.0, lambda: holder.other.assign(second), lambda: second)
-        holder.other.assign(second)
-        total = tf.reduce_sum(first)
-        return [tf.strings.to_number(tf.strings.as_string(total)) if way == "in_words" else total]
-
-    def probe():
-        holder.last.assign_add(holder.other)
-
-    compiler = Compiler()
-    compiler.start([holder], probe, jit=way != "plain")
-    arrays = [np.full(64, 1.0, np.float32), np.full(64, 2.0, np.float32)]
-    inputs = layout.pack_arrays(arrays, copy=not compiler.xla)
-    assert compiler.call("keep", lambda: (keep, layout.specs))(*inputs)[0] == 64.0
-    assert compiler.xla == (way == "xla")
-    layout.pack_arrays([-array for array in arrays])
-    compiler.write_back()
-    np.testing.assert_array_equal(holder.last, arrays[0])
-    np.testing.assert_array_equal(holder.other, arrays[1])
