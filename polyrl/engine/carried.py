@@ -7,6 +7,7 @@ replay rows are packed, and the optimizer's step is fused.
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -48,8 +49,9 @@ class CarriedState:
         vectors = self._layout.specs[: self._layout.vectors]
         self._flat = [tf.Variable(tf.zeros(spec.shape, spec.dtype), trainable=False) for spec in vectors]
         self._held = [*self._flat, *(variables[index] for index in self._layout.alone)]
-        self._load = tf.function(self._build_load, autograph=False)
-        self._write_back = tf.function(self._build_write_back, autograph=False)
+        # Partials, as TensorFlow counts tracings by a function's code, and would warn of those of several states.
+        self._load = tf.function(functools.partial(self._build_load), autograph=False)
+        self._write_back = tf.function(functools.partial(self._build_write_back), autograph=False)
         self.load()
 
     def load(self) -> None:

@@ -109,6 +109,14 @@ def test_starting_otherwise_compiles_again_from_the_same_values(jit, change):
     assert model.numbers() == [2, 6.0, 12.0, 5.0]
 
 
+def test_many_compilers_do_not_make_tensorflow_warn_of_retracing(caplog):
+    """As several runs in one process: TensorFlow takes one code that is traced in five calls in a row for a mistake."""
+    for _ in range(8):
+        compiler = Compiler()
+        assert called(compiler, lambda x: [x + 1.0], 2.0) == [3.0]
+    assert "retracing" not in caplog.text
+
+
 def test_before_a_start_calls_work_on_the_variables():
     model = Model()
     compiler = Compiler()
