@@ -134,3 +134,18 @@ def test_the_worker_times_a_window(modules):
     assert result["seconds"] >= 0.2
     assert result["value"] == pytest.approx(result["steps"] / result["seconds"])
     assert (result["summaries"], result["checkpoints"]) == (0, 0)
+
+
+@pytest.mark.slow
+def test_the_parts_of_the_engine_are_timed_against_plain_code(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import engine
+
+    for name in ("TURNS", "CALLS", "ROUNDS"):
+        monkeypatch.setattr(engine, name, 1)
+    engine.main()
+    lines = capsys.readouterr().out.splitlines()
+    parts = {line.split(":")[0] for line in lines[1:]}
+    assert parts == {"carried", "fused_step", "rows", "layout", "direct_call", "narrow_dense", "projection"}
+    assert all(float(figure.rstrip("x")) > 0.0 for line in lines[1:] for figure in line.split()[-3:-1])
+    sys.modules.pop("engine", None)

@@ -1,8 +1,8 @@
 """Runs code that reads and assigns variables as a pure function of their values.
 
-A compiled loop is fast if its state is carried as tensors, and slow if it reads and assigns variables in each round. Layers,
-optimizers and replay memories are written with variables. While such code is traced, each variable that an object holds is
-replaced by a `StandIn`, whose assignments rebind a tensor; afterwards the variables are back in their places.
+Compiled calls carry a run's state as tensors; `carried.py` says what that buys. Layers, optimizers and replay memories are
+written with variables. While such code is traced, each variable that an object holds is replaced by a `StandIn`, whose
+assignments rebind a tensor; afterwards the variables are back in their places.
 """
 
 from __future__ import annotations
@@ -15,87 +15,11 @@ from typing import Any
 import tensorflow as tf
 from tf_keras.optimizers import Optimizer
 
+from polyrl.engine.stand_in import NotFunctionalError, StandIn
+
+__all__ = ["Functional", "NotFunctionalError", "StandIn", "active", "sources", "when", "while_loop"]
+
 _active: contextvars.ContextVar[Functional | None] = contextvars.ContextVar("polyrl_functional", default=None)
-
-
-class NotFunctionalError(Exception):
-    """The code does with a variable what cannot be done with its value, as to assign it in a branch of `tf.cond`."""
-
-
-class _MissingError(NotFunctionalError, AttributeError):
-    """What a stand-in does not have; an AttributeError too, so that code which asks first gets its answer."""
-
-
-class StandIn:
-    """Stands in for a variable while code is traced: it reads as a tensor, and an assignment rebinds it.
-
-    What it does not offer, its resource handle above all, raises a NotFunctionalError.
-    """
-
-    def __init__(self, variable: tf.Variable):
-        self._variable = variable
-        self.tensor: Any = None
-
-    # Only what describes the variable; never its handle, which would bypass the stand-in.
-    name = property(lambda self: self._variable.name)
-    dtype = property(lambda self: self._variable.dtype)
-    shape = property(lambda self: self._variable.shape)
-    trainable = property(lambda self: self._variable.trainable)
-    constraint = property(lambda self: self._variable.constraint)
-    _unique_id = property(lambda self: self._variable._unique_id)  # tf-keras optimizers find a variable's slots by it.
-
-    def ref(self) -> Any:
-        """The variable's own reference: a stand-in is found where its variable would be."""
-        return self._variable.ref()
-
-    def read_value(self) -> tf.Tensor:
-        return self.tensor
-
-    value = read_value
-
-    def assign(self, value: Any, use_locking: bool = False, name: str | None = None, read_value: bool = True) -> tf.Tensor:
-        value = tf.convert_to_tensor(value, self.dtype)
-        if not self.shape.is_compatible_with(value.shape):
-            raise ValueError(f"{self.name} has shape {self.shape}; it cannot be assigned a value of shape {value.shape}.")
-        if value.graph is not self.tensor.graph:
-            raise NotFunctionalError(f"{self.name} is assigned inside a branch or a nested function.")
-        self.tensor = value
-        return value
-
-    def assign_add(self, delta: Any, *args: Any, **kwargs: Any) -> tf.Tensor:
-        return self.assign(self.tensor + tf.convert_to_tensor(delta, self.dtype))
-
-    def assign_sub(self, delta: Any, *args: Any, **kwargs: Any) -> tf.Tensor:
-        return self.assign(self.tensor - tf.convert_to_tensor(delta, self.dtype))
-
-    def scatter_nd_update(self, indices: Any, updates: Any, name: str | None = None) -> tf.Tensor:
-        return self.assign(tf.tensor_scatter_nd_update(self.tensor, indices, updates))
-
-    def __getattr__(self, name: str) -> Any:
-        raise _MissingError(f"A variable's {name!r} is used, which has no meaning for its value.")
-
-    __array_priority__ = 100  # As a variable's: an array on the left leaves the operation to the stand-in.
-
-    def __getitem__(self, item: Any) -> tf.Tensor:
-        return self.tensor[item]
-
-
-def _delegate(operator: str) -> Callable[..., Any]:
-    def apply(self: StandIn, *others: Any) -> Any:
-        return getattr(self.tensor, operator)(*[other.tensor if isinstance(other, StandIn) else other for other in others])
-
-    return apply
-
-
-# All that a variable overloads. What it left out would be done by identity, as `==`, or by Python's `object`, in silence.
-_BINARY = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor")
-_OTHER = ("neg", "abs", "invert", "bool", "eq", "ne", "lt", "le", "gt", "ge")
-for _name in (*_BINARY, *(f"r{_name}" for _name in _BINARY), *_OTHER):
-    setattr(StandIn, f"__{_name}__", _delegate(f"__{_name}__"))
-
-tf.register_tensor_conversion_function(
-    StandIn, lambda value, dtype=None, name=None, as_ref=False: tf.convert_to_tensor(value.tensor, dtype)
-)
 
 
 class Functional:
@@ -112,7 +36,7 @@ class Functional:
         self._places: list[tuple[dict[str, Any], str, Any]] = []
         for holder in _holders(roots):
             for name, value in vars(holder).items():
-                if name.startswith("_self_"):  # What TensorFlow notes there for checkpoints is no use of the variable.
+                if name.startswith("_self_"):  # TensorFlow's notes for checkpoints are not a use of the variable.
                     continue
                 found = [v for v in _variables_in(value) if v.ref() not in kept]
                 for variable in found:
@@ -139,11 +63,29 @@ class Functional:
         """The present values, inside of a `given` block."""
         return [stand_in.tensor for stand_in in self._stand_ins.values()]
 
+    def when(self, condition: tf.Tensor, function: Callable[[], Any]) -> None:
+        """See the function of this name."""
+        stand_ins, before = list(self._stand_ins.values()), self.values()
+        changed: list[int] = []
+
+        def branch() -> list[tf.Tensor]:
+            with self._bound(before):
+                function()
+                after = self.values()
+            changed[:] = [index for index, (old, new) in enumerate(zip(before, after, strict=True)) if old is not new]
+            return [after[index] for index in changed]
+
+        # Traced by itself first: only what it changes comes out of the conditional.
+        traced = tf.function(branch, autograph=False).get_concrete_function()
+        values = tf.cond(condition, traced, lambda: [before[index] for index in changed])
+        for index, value in zip(changed, values, strict=True):
+            stand_ins[index].tensor = value
+
     def while_loop(self, cond: Callable[..., tf.Tensor], body: Callable[..., Any], loop_vars: Sequence[Any]) -> list[Any]:
         """See the function of this name."""
 
         def carried_cond(values: Sequence[tf.Tensor], *loop_vars: Any) -> tf.Tensor:
-            with self._bound(values):
+            with self._bound(values, assignable=False):
                 return cond(*loop_vars)
 
         def carried_body(values: Sequence[tf.Tensor], *loop_vars: Any) -> tuple[Any, ...]:
@@ -157,15 +99,17 @@ class Functional:
         return result
 
     @contextlib.contextmanager
-    def _bound(self, values: Sequence[tf.Tensor]) -> Iterator[None]:
-        outer = self.values()
+    def _bound(self, values: Sequence[tf.Tensor], assignable: bool = True) -> Iterator[None]:
+        """Gives the stand-ins `values`, and lets them be assigned in the present graph or nowhere, until the block ends."""
+        graph = tf.constant(0).graph if assignable else None
+        outer = [(stand_in.tensor, stand_in.assignable_in) for stand_in in self._stand_ins.values()]
         for stand_in, value in zip(self._stand_ins.values(), values, strict=True):
-            stand_in.tensor = value
+            stand_in.tensor, stand_in.assignable_in = value, graph
         try:
             yield
         finally:
-            for stand_in, value in zip(self._stand_ins.values(), outer, strict=True):
-                stand_in.tensor = value
+            for stand_in, (value, graph) in zip(self._stand_ins.values(), outer, strict=True):
+                stand_in.tensor, stand_in.assignable_in = value, graph
 
     def _replaced(self, value: Any) -> Any:
         """A copy of an attribute's value with stand-ins for the variables; containers become plain ones."""
@@ -184,6 +128,28 @@ def while_loop(cond: Callable[..., tf.Tensor], body: Callable[..., Any], loop_va
     """`tf.while_loop`, whose body may assign variables: inside of `Functional.given` their values are carried."""
     functional = _active.get()
     return (tf.while_loop if functional is None else functional.while_loop)(cond, body, list(loop_vars))
+
+
+def when(condition: Any, function: Callable[[], Any]) -> None:
+    """Calls `function` where `condition`, a bool scalar, holds; what it returns is left out.
+
+    It may assign variables, as the branches of `tf.cond` may: inside of `Functional.given` their values are carried.
+
+    Raises:
+        ValueError: if `condition` is not a scalar.
+    """
+    condition = tf.convert_to_tensor(condition, tf.bool)
+    if condition.shape.rank not in (0, None):
+        raise ValueError(f"condition: expected a scalar, got a tensor of shape {condition.shape}.")
+    functional = _active.get()
+    if functional is not None:
+        functional.when(condition, function)
+        return
+
+    def branch() -> None:
+        function()
+
+    tf.cond(condition, branch, lambda: None)
 
 
 def active() -> bool:

@@ -1,79 +1,125 @@
-"""`Packing`: columns of 4 bytes, and of bits, side by side in one float32 matrix, so that a row is one write and one read."""
+"""`Packing`: tensors side by side in one, so that one operation reads, writes or changes all of them.
+
+A small operation takes about a microsecond whatever its size, and a tensor that goes into or out of a compiled call up to
+five. So replay rows (`rows.py`), the inputs and outputs of calls (`layout.py`) and the optimizer's step (`fused_step.py`) are
+few packed tensors in place of many small ones; these files have the figures.
+"""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
-LARGEST = 1_024
-"""Numbers of a row above which a column is kept for itself."""
-
 BITS = 24
-"""Bools that one number holds: so many bits of a float32 are a whole number, exactly."""
+"""Bools that one number holds: a float32 is exact for whole numbers of so many bits."""
 
 
-def fits(spec: tf.TensorSpec) -> bool:
-    """Whether a column of such rows can be packed: 4 bytes per element or one bit, and not too many of them."""
-    return spec.dtype in (tf.float32, tf.int32, tf.bool) and _width(spec) <= LARGEST
-
-
-class Packing:
-    """Where each column lies in the matrix. Nothing is rounded: integers keep their bits (`tf.bitcast`), 24 bools make one.
-
-    Args:
-        specs: of one row of each column, without batch dimension; all of them must fit.
-    """
-
-    def __init__(self, specs: Mapping[str, tf.TensorSpec]):
-        self._specs = dict(specs)
-        self._ranges: dict[str, tuple[int, int]] = {}
-        self.width = 0
-        for name, spec in self._specs.items():
-            self._ranges[name] = (self.width, self.width + _width(spec))
-            self.width = self._ranges[name][1]
-
-    def pack(self, rows: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Rows of the columns, `[N, ...]` each, as float32 `[N, width]`."""
-        flat = []
-        for name, spec in self._specs.items():
-            values = tf.convert_to_tensor(rows[name], spec.dtype)
-            flat.append(tf.reshape(_to_floats(values), [values.shape[0], _width(spec)]))
-        return tf.concat(flat, axis=1)
-
-    def unpack(self, packed: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The columns, `[..., *row]` each, of float32 `[..., width]`."""
-        columns = {}
-        for name, spec in self._specs.items():
-            begin, end = self._ranges[name]
-            values = packed[..., begin:end]
-            if spec.dtype == tf.bool:
-                values = _to_bools(values)[..., : math.prod(spec.shape)]
-            values = tf.reshape(values, [*packed.shape[:-1], *spec.shape])
-            columns[name] = values if spec.dtype in (tf.float32, tf.bool) else tf.bitcast(values, spec.dtype)
-        return columns
-
-
-def _width(spec: tf.TensorSpec) -> int:
-    """How many numbers a row of the column takes."""
+def packed_size(spec: tf.TensorSpec) -> int:
+    """How many numbers of the packed tensor a tensor takes."""
     size = math.prod(spec.shape)
     return -(-size // BITS) if spec.dtype == tf.bool else size
 
 
-def _to_floats(values: tf.Tensor) -> tf.Tensor:
-    """Values `[N, ...]` of any of the three dtypes as float32; of bools, `BITS` in each number."""
-    if values.dtype == tf.float32:
-        return values
-    if values.dtype != tf.bool:
-        return tf.bitcast(values, tf.float32)
-    bits = tf.reshape(values, [values.shape[0], math.prod(values.shape[1:])])
-    bits = tf.pad(bits, [[0, 0], [0, -bits.shape[1] % BITS]])
-    bits = tf.reshape(bits, [bits.shape[0], bits.shape[1] // BITS, BITS])
-    return tf.reduce_sum(tf.where(bits, tf.constant([2.0**bit for bit in range(BITS)]), 0.0), axis=-1)
+class _Place(NamedTuple):
+    """A tensor's place in the packed one: elements `begin` to `end` of its last axis, read as `dtype` and `shape`."""
+
+    begin: int
+    end: int
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
 
 
-def _to_bools(floats: tf.Tensor) -> tf.Tensor:
-    """The reverse, `[..., W]` to `[..., W * BITS]`."""
-    bits = tf.bitwise.bitwise_and(tf.cast(floats, tf.int32)[..., tf.newaxis], tf.constant([2**bit for bit in range(BITS)]))
-    return tf.reshape(bits > 0, [*floats.shape[:-1], floats.shape[-1] * BITS])
+class Packing:
+    """Tensors `[..., *shape]` in the last axis of one tensor `[..., width]`; `...` are batch axes, the same for all.
+
+    Nothing is rounded: a tensor of another dtype is reinterpreted (`tf.bitcast`), and 24 bools make one number.
+
+    Args:
+        specs: shapes and dtypes without batch axes; anything that has both. The tensors come in this order.
+        dtype: of the packed tensor.
+
+    Raises:
+        ValueError: if a tensor is neither of bools nor of a dtype with as many bytes as `dtype`.
+    """
+
+    def __init__(self, specs: Sequence[Any], dtype: tf.DType):
+        self.dtype = tf.as_dtype(dtype)
+        self._specs = [tf.TensorSpec(spec.shape, spec.dtype) for spec in specs]
+        for spec in self._specs:
+            if spec.dtype != tf.bool and spec.dtype.size != self.dtype.size:
+                raise ValueError(
+                    f"Only bools and dtypes of {self.dtype.size} bytes can be packed in {self.dtype.name}, got {spec}."
+                )
+        self._sizes = [packed_size(spec) for spec in self._specs]
+        self.width = sum(self._sizes)
+        ends = itertools.accumulate(self._sizes)
+        self._places = [
+            _Place(end - size, end, np.dtype(spec.dtype.as_numpy_dtype), tuple(spec.shape))
+            for spec, size, end in zip(self._specs, self._sizes, ends, strict=True)
+        ]
+
+    def pack(self, tensors: Sequence[Any]) -> tf.Tensor:
+        """The tensors `[..., *shape]`, or what converts to them, as one `[..., width]`."""
+        flat = [self._flat(tensor, spec) for tensor, spec in zip(tensors, self._specs, strict=True)]
+        return tf.concat(flat, axis=-1) if flat else tf.zeros([0], self.dtype)
+
+    def unpack(self, packed: tf.Tensor) -> list[tf.Tensor]:
+        """The tensors `[..., *shape]` of a packed one `[..., width]`."""
+        if not self._places:
+            return []
+        parts = tf.split(packed, self._sizes, axis=-1)
+        batch = packed.shape[:-1]
+        return [_unflat(part, place, batch) for part, place in zip(parts, self._places, strict=True)]
+
+    def write(self, packed: tf.Tensor, index: int, tensor: tf.Tensor) -> tf.Tensor:
+        """`packed` `[width]` with another value of tensor number `index`.
+
+        XLA writes it in place, where a new concatenation would compute and copy all the others again.
+        """
+        begin, end, *_ = self._places[index]
+        if begin == end:  # XLA cannot write nothing.
+            return packed
+        flat = self._flat(tensor, self._specs[index])
+        return tf.raw_ops.TensorStridedSliceUpdate(input=packed, begin=[begin], end=[end], strides=[1], value=flat)
+
+    def views(self, packed: np.ndarray) -> list[np.ndarray]:
+        """The tensors of a NumPy vector `[width]`, in the memory of this vector; not for bools."""
+        return [packed[begin:end].view(dtype).reshape(shape) for begin, end, dtype, shape in self._places]
+
+    def _flat(self, tensor: Any, spec: tf.TensorSpec) -> tf.Tensor:
+        """A tensor `[..., *shape]` as its part `[..., packed_size]` of the packed one."""
+        tensor = tf.convert_to_tensor(tensor, spec.dtype)
+        batch = tensor.shape[: tensor.shape.rank - spec.shape.rank]
+        if spec.dtype == tf.bool:
+            return _numbers(tf.reshape(tensor, [*batch, math.prod(spec.shape)]), self.dtype)
+        if spec.dtype != self.dtype:
+            tensor = tf.bitcast(tensor, self.dtype)
+        return tf.reshape(tensor, [*batch, math.prod(spec.shape)])
+
+
+def _unflat(part: tf.Tensor, place: _Place, batch: tf.TensorShape) -> tf.Tensor:
+    """The reverse of `Packing._flat`."""
+    if place.dtype == np.bool_:
+        part = _bools(part)[..., : math.prod(place.shape)]
+    elif place.dtype != np.dtype(part.dtype.as_numpy_dtype):
+        part = tf.bitcast(part, place.dtype)
+    return tf.reshape(part, [*batch, *place.shape])
+
+
+def _numbers(bools: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """Bools `[..., S]` as numbers `[..., W]`, `BITS` in each; the last one is filled up with False."""
+    *batch, size = bools.shape
+    padded = tf.pad(bools, [[0, 0] for _ in batch] + [[0, -size % BITS]])
+    bits = tf.reshape(padded, [*batch, padded.shape[-1] // BITS, BITS])
+    return tf.reduce_sum(tf.where(bits, tf.constant([2**bit for bit in range(BITS)], dtype), tf.zeros([], dtype)), axis=-1)
+
+
+def _bools(numbers: tf.Tensor) -> tf.Tensor:
+    """Numbers `[..., W]` as bools `[..., W * BITS]`."""
+    bits = tf.bitwise.bitwise_and(tf.cast(numbers, tf.int32)[..., tf.newaxis], tf.constant([2**bit for bit in range(BITS)]))
+    return tf.reshape(bits > 0, [*numbers.shape[:-1], numbers.shape[-1] * BITS])

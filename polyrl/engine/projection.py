@@ -1,7 +1,8 @@
-"""C51's projection as a loop over positions: C51's updates take a fifth less time than with the formula of `polyrl.ops`.
+"""C51's projection as a loop over the atoms: 12 microseconds for a batch of 64 with 51 atoms, and 34 with the plain formula.
 
-The plain formula weights all positions at once, `[B, N, M]`: that fills the processor's caches, and slows down all that comes
-after it. Here one position is shared out after the other, compiled by XLA wherever it is called.
+The plain formula, in `polyrl.ops`, weights all atoms at once, `[B, N, M]`. That fills the processor's caches and slows down
+all that comes after it: C51's whole update takes a fifth less time with the loop. The loop is always compiled by XLA, so that
+with `jit="off"` it is not called (`scripts/benchmarks/engine.py`, docs/performance.md).
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ def project_distribution(positions: tf.Tensor, probabilities: tf.Tensor, atoms: 
 
 
 @tf.function(autograph=False, jit_compile=True, reduce_retracing=True)
-def _share_out(places: tf.Tensor, probabilities: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
-    """`sum_j max(0, 1 - |x_j - i|) p_j` for `i` in `numbers` `[N]`: `[B, M]` and `[B, M]` to `[B, N]`."""
+def _share_out(places: tf.Tensor, probabilities: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
+    """`sum_j max(0, 1 - |x_j - i|) p_j` for `i` in `indices` `[N]`: `[B, M]` and `[B, M]` to `[B, N]`."""
     places, probabilities = tf.transpose(places), tf.transpose(probabilities)  # [M, B]
 
     def add(j: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        weights = tf.maximum(1.0 - tf.abs(places[j][:, tf.newaxis] - numbers), 0.0)  # [B, N]
+        weights = tf.maximum(1.0 - tf.abs(places[j][:, tf.newaxis] - indices), 0.0)  # [B, N]
         return j + 1, total + weights * probabilities[j][:, tf.newaxis]
 
     count, batch = tf.unstack(tf.shape(places))
-    start = (tf.constant(0), tf.zeros([batch, tf.size(numbers)], places.dtype))
+    start = (tf.constant(0), tf.zeros([batch, tf.size(indices)], places.dtype))
     return tf.while_loop(lambda j, total: j < count, add, start)[1]

@@ -11,7 +11,7 @@ import tf_keras
 
 from polyrl.configs import AdamConfig, LossConfig, MetricConfig, OptimizerConfig
 from polyrl.engine import functional
-from polyrl.engine.bundle import Bundle
+from polyrl.engine.fused_step import FusedStep
 from polyrl.models.gradients import ClippedGradients, clip_gradients
 from polyrl.models.scope import current_scope
 from polyrl.modes import Modes
@@ -216,8 +216,8 @@ class BaseModel:
         """
         return self._scope.global_step if self._is_first else self._optimizer().iterations
 
-    def _bundle(self) -> Bundle:
-        return self._part("bundle", lambda: Bundle(self._trainable_variables(), alone=self._embedding_indices()))
+    def _bundle(self) -> FusedStep:
+        return self._part("bundle", lambda: FusedStep(self._trainable_variables(), alone=self._embedding_indices()))
 
     def _trainable_variables(self) -> list[tf.Variable]:
         raise NotImplementedError

@@ -16,7 +16,7 @@ from polyrl.configs import (
     MetricConfig,
     OptimizerConfig,
 )
-from polyrl.engine.narrow import NarrowDense
+from polyrl.engine.narrow_dense import NarrowDense
 from polyrl.explorations import Explorer, explorer
 from polyrl.models import batches, masks
 from polyrl.models.base import GraphFn, check_type

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from polyrl.engine.packing import Packing, fits
+from polyrl.engine.rows import RowPacking, fits
 from polyrl.replay.storage import NEXT, Written, close_window
 
 NEEDED = ("state", "action", "reward", "done", "truncated", "next_state")
@@ -44,7 +44,7 @@ class FrameStorage(tf.Module):
         self.capacity = self._ring * num_envs
         frame = specs["state"].shape[:-1]
         packed = {name: spec for name, spec in specs.items() if name not in ("state", "next_state")}
-        self._packing = Packing({**packed, "truncated": tf.TensorSpec([], tf.float32)})
+        self._packing = RowPacking({**packed, "truncated": tf.TensorSpec([], tf.float32)})
         self.frames = tf.Variable(tf.zeros([self.capacity, *frame], specs["state"].dtype), trainable=False, name="frames")
         self.packed = tf.Variable(tf.zeros([self.capacity, self._packing.width]), trainable=False, name="packed")
         self.reach = tf.Variable(tf.zeros([self.capacity], tf.int32), trainable=False, name="reach")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from polyrl.engine.packing import Packing, fits
+from polyrl.engine.rows import RowPacking, fits
 from polyrl.replay.storage import NEXT, Written, close_window
 
 WINDOWED = ("reward", "done", "truncated")
@@ -44,7 +44,7 @@ class TransitionStorage(tf.Module):
         packed = {name: spec for name, spec in self._specs.items() if fits(spec)}
         # Windows read many steps of each row's three columns, and one of all others.
         windowed = {name: packed.pop(name) for name in WINDOWED} if n_step > 1 else {}
-        self._packing, self._window = Packing(packed), Packing(windowed)
+        self._packing, self._window = RowPacking(packed), RowPacking(windowed)
         self.packed = tf.Variable(tf.zeros([capacity, self._packing.width]), trainable=False, name="packed")
         if n_step > 1:
             self.steps = tf.Variable(tf.zeros([capacity, self._window.width]), trainable=False, name="steps")

@@ -82,7 +82,7 @@ def main() -> None:
 
     seconds(MANY)
     costs = [(seconds(MANY) - seconds(FEW)) / (MANY - FEW) for _ in range(REPEATS)]
-    state.push()
+    state.write_back()
     assert int(memory.stored().numpy()) == PRIORITIZED_SIZE
     report("polyrl", "tensorflow", value=statistics.median(costs) * 1e6, repeats=[round(cost * 1e6, 2) for cost in costs])
 

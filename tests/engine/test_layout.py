@@ -5,38 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
+from engine_testing import DTYPES, JIT, SHAPES, random_bits, same, specs_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyrl.engine.layout import LIMIT, Layout
-
-DTYPES = ("float32", "int32", "int64", "float64", "uint8", "bool", "float16")
-SHAPES = ((), (0,), (1,), (3,), (2, 0), (2, 3), (1, 1, 1), (2, 3, 4), (5, 7))
-BITS = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
-
-
-def random_bits(rng, dtype: str, shape) -> np.ndarray:
-    """An array of any bits at all: NaN with payloads, infinities, denormal and negative numbers."""
-    dtype = np.dtype(dtype)
-    if dtype == np.bool_:
-        return rng.integers(0, 2, shape).astype(np.bool_)
-    return np.frombuffer(rng.bytes(dtype.itemsize * int(np.prod(shape))), dtype).reshape(shape)
-
-
-def bits(array) -> np.ndarray:
-    array = np.asarray(array)
-    return array.view(BITS[array.dtype.itemsize]) if array.ndim else array.reshape([1]).view(BITS[array.dtype.itemsize])
-
-
-def same(found, expected) -> None:
-    """The same shape, dtype and bits."""
-    found = np.asarray(found)
-    assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
-    np.testing.assert_array_equal(bits(found), bits(expected))
-
-
-def specs_of(arrays) -> list[tf.TensorSpec]:
-    return [tf.TensorSpec(array.shape, array.dtype) for array in arrays]
 
 
 def compiled(function, specs, jit):
@@ -79,7 +52,7 @@ def test_an_update_changes_what_it_names_and_nothing_else(kinds, seed, data):
         same(found, after[index] if index in chosen else before[index])
 
 
-@pytest.mark.parametrize("jit", [False, True], ids=["function", "xla"])
+@JIT
 @pytest.mark.parametrize("seed", [0, 1])
 def test_every_shape_of_every_dtype_goes_through_a_compiled_call(jit, seed):
     """Unpacked, half of them replaced, and packed again."""
@@ -102,7 +75,7 @@ def test_every_shape_of_every_dtype_goes_through_a_compiled_call(jit, seed):
         same(found, after[index] if index in chosen else before[index])
 
 
-@pytest.mark.parametrize("jit", [False, True], ids=["function", "xla"])
+@JIT
 def test_nan_payloads_and_negative_integers_keep_their_bits(jit):
     nan32 = np.array([0x7FC00001, 0xFFC12345, 0x7F800001, 0x80000000, 0x00000001], np.uint32).view(np.float32)
     nan64 = np.array([0x7FF8000000000001, 0xFFF8DEADBEEF0001, 0x8000000000000000, 1], np.uint64).view(np.float64)

@@ -16,8 +16,8 @@ from tiny_envs import vector
 
 from polyrl import configs
 from polyrl.configs import AdamConfig, ConstantExplorationConfig, SGDConfig
-from polyrl.engine.bundle import Bundle
 from polyrl.engine.carried import CarriedState, PlainState
+from polyrl.engine.fused_step import FusedStep
 from polyrl.envs.actions import action_spec
 from polyrl.estimators import Agent, RunConfig
 from polyrl.estimators.compiled import TrainingCalls
@@ -272,7 +272,7 @@ class Optimized(tf.Module):
         pairs = list(zip(start, constraints, strict=True))
         self.sets = [[tf.Variable(value, constraint=c) for value, c in pairs] for _ in optimizer_configs]
         self.optimizers = [config.build() for config in optimizer_configs]
-        self.bundles = [Bundle(variables) if bundled else None for variables in self.sets]
+        self.bundles = [FusedStep(variables) if bundled else None for variables in self.sets]
         for optimizer, bundle, variables in zip(self.optimizers, self.bundles, self.sets, strict=True):
             optimizer.build(bundle.optimized(variables) if bundled else variables)
 

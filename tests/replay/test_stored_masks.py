@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 from replay_testing import COMPILATIONS, World, arrays, check_batch, seed
 
-from polyrl.engine.packing import BITS, Packing, fits
 from polyrl.replay import PrioritizedReplay, UniformReplay
 
 ACTIONS = 30  # More than there are bits in a number.
@@ -82,29 +81,3 @@ def test_masks_are_those_of_the_state_and_of_the_one_bootstrapped_from(memory_cl
                 np.testing.assert_array_equal(batch[key][row], window[0][key])
                 np.testing.assert_array_equal(batch[f"next_{key}"][row], window[-1][f"next_{key}"])
     assert lengths == set(range(1, n + 1))
-
-
-@pytest.mark.parametrize("how", COMPILATIONS)
-@pytest.mark.parametrize("shape", [[], [1], [BITS - 1], [BITS], [BITS + 1], [3, 17], [5 * BITS]])
-def test_bools_survive_packing(how, shape):
-    """As all of the patterns: none of them, all, each bit alone, and at random."""
-    size = int(np.prod(shape))
-    rows = np.concatenate(
-        [
-            np.zeros([1, size], bool),
-            np.ones([1, size], bool),
-            np.eye(size, dtype=bool),
-            np.random.default_rng(0).random([99, size]) < 0.5,
-        ]
-    ).reshape([-1, *shape])
-    packing = Packing({"mask": tf.TensorSpec(shape, tf.bool), "x": tf.TensorSpec([2])})
-    assert packing.width == -(-size // BITS) + 2
-    given = {"mask": tf.constant(rows), "x": tf.random.stateless_normal([len(rows), 2], [0, 1])}
-    result = COMPILATIONS[how](lambda given: packing.unpack(packing.pack(given)))(given)
-    np.testing.assert_array_equal(result["mask"], rows)
-    np.testing.assert_array_equal(result["x"], given["x"])
-
-
-def test_masks_of_many_actions_are_packed():
-    assert fits(tf.TensorSpec([1024 * BITS], tf.bool))
-    assert not fits(tf.TensorSpec([1024 * BITS + 1], tf.bool))

@@ -1,4 +1,8 @@
-"""`NarrowDense`: a dense layer for a handful of units, as heads have one for each action."""
+"""`NarrowDense`: a dense layer for a handful of units, as heads have one for each action.
+
+With two units on 64 x 64 features, forwards and backwards take 4 microseconds under XLA, and 7 with `tf_keras.layers.Dense`
+(`scripts/benchmarks/engine.py`).
+"""
 
 from __future__ import annotations
 
@@ -14,8 +18,9 @@ NARROW = 6
 class NarrowDense(tf_keras.layers.Dense):
     """`tf_keras.layers.Dense`, with a quicker gradient if it has few units; `[B, n]` to `[B, units]`.
 
-    On a CPU, XLA multiplies matrices with a side of two at a fiftieth of the speed of larger ones. So the gradient of the
-    inputs is a sum of outer products, which joins what is done next, and that of the kernel is put together from rows.
+    On a CPU, XLA multiplies matrices with a side of two at a fiftieth of the speed of larger ones. So the gradient with
+    respect to the inputs is a sum of outer products, which XLA fuses with what is done next, and that with respect to the
+    kernel is put together from rows.
     """
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 from polyrl.configs import AdamConfig, RMSpropConfig
-from polyrl.engine.bundle import LIMIT, Bundle
+from polyrl.engine.fused_step import LIMIT, FusedStep
 
 SHAPES = [(3, 4), (LIMIT + 1,), (5,), (), (2, LIMIT)]
 
@@ -24,12 +25,12 @@ def gradients(step: int) -> list[tf.Tensor]:
 
 @pytest.mark.parametrize("config", [AdamConfig(0.01), RMSpropConfig(0.01, momentum=0.9, centered=True)])
 @pytest.mark.parametrize("xla", [False, True])
-def test_an_optimizer_does_the_same_to_a_bundle_as_to_each_variable(config, xla):
+def test_a_fused_step_is_a_step_on_each_variable(config, xla):
     ours, theirs = new_variables(), new_variables()
-    bundle, optimizer, plain = Bundle(ours, alone={2}), config.build(), config.build()
-    optimizer.build(bundle.optimized(ours))
+    fused, optimizer, plain = FusedStep(ours, alone={2}), config.build(), config.build()
+    optimizer.build(fused.optimized(ours))
     plain.build(theirs)
-    update = tf.function(lambda *g: bundle.apply_gradients(optimizer, bundle.pack(g), ours, xla), autograph=False)
+    update = tf.function(lambda *g: fused.apply_gradients(optimizer, fused.pack(g), ours, xla), autograph=False)
     for step in range(5):
         update(*gradients(step))
         plain.apply_gradients(zip(gradients(step), theirs, strict=True))
@@ -39,18 +40,35 @@ def test_an_optimizer_does_the_same_to_a_bundle_as_to_each_variable(config, xla)
     assert not optimizer.jit_compile
 
 
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("xla", [False, True])
+def test_the_argument_decides_on_xla_and_the_optimizer_keeps_its_own_setting(own, xla):
+    variables, seen = new_variables(), []
+
+    class Watched(tf_keras.optimizers.SGD):
+        def apply_gradients(self, *arguments):
+            seen.append(self.jit_compile)
+            return super().apply_gradients(*arguments)
+
+    step, optimizer = FusedStep(variables), Watched(0.1)
+    optimizer.jit_compile = own
+    optimizer.build(step.optimized(variables))
+    step.apply_gradients(optimizer, step.pack(gradients(0)), variables, xla)
+    assert (seen, optimizer.jit_compile) == ([xla], own)
+
+
 def test_packing_is_undone_by_unpacking():
     variables = new_variables()
-    bundle = Bundle(variables)
-    packed = bundle.pack([variable.read_value() for variable in variables])
+    step = FusedStep(variables)
+    packed = step.pack([variable.read_value() for variable in variables])
     assert len(packed) == 3  # The vector, and two large ones.
-    for one, other in zip(bundle.unpack(packed), variables, strict=True):
+    for one, other in zip(step.unpack(packed), variables, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_bundle_may_be_empty():
+def test_all_variables_may_be_large():
     variables = [tf.Variable(tf.ones([LIMIT + 1]))]
-    bundle, optimizer = Bundle(variables), AdamConfig(0.1).build()
-    optimizer.build(bundle.optimized(variables))
-    bundle.apply_gradients(optimizer, bundle.pack([tf.ones([LIMIT + 1])]), variables)
+    step, optimizer = FusedStep(variables), AdamConfig(0.1).build()
+    optimizer.build(step.optimized(variables))
+    step.apply_gradients(optimizer, step.pack([tf.ones([LIMIT + 1])]), variables)
     np.testing.assert_allclose(variables[0], np.full(LIMIT + 1, 0.9), rtol=1e-5)

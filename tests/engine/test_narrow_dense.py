@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from polyrl.engine.narrow import NarrowDense
+from polyrl.engine.narrow_dense import NarrowDense
 
 pytestmark = pytest.mark.parametrize("units", [1, 2, 6, 7])
 
