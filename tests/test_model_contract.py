@@ -153,7 +153,7 @@ def test_each_method_of_the_page_is_one_that_the_template_calls(model_class, mon
 
         monkeypatch.setattr(model_class, name, noted)
     features, labels = batch()
-    model = model_class("train", mlp([4]), 3, 2)
+    model = model_class("train", mlp([4]), 3, 2, target_update_frequency=1)
     model(features)
     assert set(called) == {"_preprocess", "_call_graph_fn", "_build_graph_fn", "_build_actions", "_build_exploration"}
     model(features, labels).train_op()

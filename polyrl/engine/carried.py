@@ -21,20 +21,6 @@ from polyrl.engine.layout import Layout
 logger = logging.getLogger("polyrl")
 
 
-class PlainState:
-    """The state in its variables. For `TrainingCalls`, until it uses `Compiler`."""
-
-    def pull(self) -> None:
-        """There is nothing to take over."""
-
-    def push(self) -> None:
-        """The variables are always up to date."""
-
-    def compile(self, function: Callable[..., Any], specs: Sequence[Any]) -> Callable[..., Any]:
-        """Traces `function`, which returns a list of tensors."""
-        return direct_call(tf.function(function, autograph=False).get_concrete_function(*specs))
-
-
 class CarriedState:
     """The values of all variables below `roots`, as compiled calls keep them.
 
@@ -78,8 +64,6 @@ class CarriedState:
         if not self._up_to_date:
             self._write_back()
         self._up_to_date = True
-
-    pull, push = load, write_back  # For `TrainingCalls`, until it uses `Compiler`.
 
     def compile(self, function: Callable[..., Any], specs: Sequence[Any]) -> Callable[..., list[tf.Tensor]]:
         """Compiles `function`, which returns a list of tensors and may assign the variables, with XLA.

@@ -17,7 +17,17 @@ from tf_keras.optimizers import Optimizer
 
 from polyrl.engine.stand_in import NotFunctionalError, StandIn
 
-__all__ = ["Functional", "NotFunctionalError", "StandIn", "active", "sources", "when", "while_loop"]
+__all__ = [
+    "Functional",
+    "GradientTape",
+    "NotFunctionalError",
+    "StandIn",
+    "active",
+    "loops",
+    "sources",
+    "when",
+    "while_loop",
+]
 
 _active: contextvars.ContextVar[Functional | None] = contextvars.ContextVar("polyrl_functional", default=None)
 
@@ -130,6 +140,12 @@ def while_loop(cond: Callable[..., tf.Tensor], body: Callable[..., Any], loop_va
     return (tf.while_loop if functional is None else functional.while_loop)(cond, body, list(loop_vars))
 
 
+def loops() -> Any:
+    """What has the `while_loop` to use: `tf`, or inside of `Functional.given` what carries the variables' values."""
+    functional = _active.get()
+    return tf if functional is None else functional
+
+
 def when(condition: Any, function: Callable[[], Any]) -> None:
     """Calls `function` where `condition`, a bool scalar, holds; what it returns is left out.
 
@@ -160,6 +176,16 @@ def active() -> bool:
 def sources(variables: Sequence[Any]) -> list[Any]:
     """What a gradient tape watches and differentiates by for `variables`: themselves, or their present values."""
     return [variable.tensor if isinstance(variable, StandIn) else variable for variable in variables]
+
+
+class GradientTape(tf.GradientTape):
+    """`tf.GradientTape` for variables that stand-ins may have taken the place of."""
+
+    def watch(self, tensor: Any) -> None:
+        super().watch(sources(tensor))
+
+    def gradient(self, target: Any, variables: Any, *args: Any, **kwargs: Any) -> Any:
+        return super().gradient(target, sources(variables), *args, **kwargs)
 
 
 def _holders(roots: Sequence[tf.Module]) -> list[Any]:

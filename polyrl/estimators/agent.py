@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import logging
 import os
@@ -15,24 +14,23 @@ import ml_collections
 import tensorflow as tf
 
 from polyrl.demos import Demonstrations
-from polyrl.envs import EnvDriver, open_env
+from polyrl.engine.compiler import Compiler
 from polyrl.envs.compiled import CompiledEnvironment
 from polyrl.envs.gym import EnvLike
 from polyrl.errors import CheckpointMismatchError
-from polyrl.estimators import rollouts
 from polyrl.estimators.budget import Budget
 from polyrl.estimators.checkpoints import CheckpointManager, read_state
-from polyrl.estimators.compiled import TrainingCalls
+from polyrl.estimators.graph_driver import GraphDriver
 from polyrl.estimators.hooks import Hook, default_hooks
-from polyrl.estimators.inputs import batch_of_states
-from polyrl.estimators.loops import PythonLoop, UpdateSchedule, open_loop
-from polyrl.estimators.model_fn import ModelFn
-from polyrl.estimators.overlap import OverlappedLoop
+from polyrl.estimators.learner import Learner
+from polyrl.estimators.loop import Loop, UpdateSchedule
+from polyrl.estimators.model_fn import bind
+from polyrl.estimators.opening import open_loop
 from polyrl.estimators.params import check_same_params, write_params
-from polyrl.estimators.rollout_calls import RolloutCalls
+from polyrl.estimators.predictor import Predictor
 from polyrl.estimators.run_config import RunConfig
 from polyrl.estimators.training import TrainingResult, TrainingRun
-from polyrl.models.scope import Scope, stream_seed
+from polyrl.models.scope import Scope
 from polyrl.replay import Replay
 from polyrl.spec import EstimatorSpec
 from polyrl.summaries import write_evaluation
@@ -40,19 +38,16 @@ from polyrl.validation import check_int
 
 logger = logging.getLogger("polyrl")
 
-EVALUATION_ENVS = 20
-"""How many environments an evaluation runs side by side, at the most."""
-
 
 class Agent:
     """Acts, stores, learns; evaluates and predicts.
 
     Args:
-        model_fn: `model_fn(features, labels[, mode][, params][, config]) -> EstimatorSpec`. It is called anew for each mode;
+        model_fn: `model_fn(features, labels[, mode][, params][, config]) -> EstimatorSpec`. It is called again for each mode;
             what it builds is found again, see `polyrl.models.Scope`.
         memory: the replay memory.
         model_dir: where checkpoints and summaries go; a new temporary directory by default. If it holds a checkpoint,
-            `train` goes on from there.
+            `train` resumes from there.
         config: seed and housekeeping, `RunConfig()` by default.
         params: a dict of hyper-parameters for `model_fn`; it gets them as a frozen ConfigDict (`params.learning_rate`).
     """
@@ -73,11 +68,14 @@ class Agent:
         self.params = ml_collections.FrozenConfigDict(dict(params or {}))
         self.model_dir = Path(tempfile.mkdtemp(prefix="polyrl-") if model_dir is None else model_dir)
         self.memory = memory
-        self._scope = Scope(self.config.seed, xla=self.config.jit != "off")
         self.checkpoints = CheckpointManager(self.model_dir, self.config.keep_checkpoint_max)
-        self._model_fn = ModelFn(model_fn, self._scope, self.params, self.config)
-        self._rollouts = RolloutCalls(self._model_fn, self.config.jit != "off")
-        self._training = TrainingCalls(self._model_fn, self._scope, memory)
+        self._model_fn = bind(model_fn, self.params, self.config)
+        self._scope = Scope(self.config.seed, xla=self.config.jit != "off")
+        self._learner = Learner(self._model_fn, self._scope, memory)
+        self._compiler = Compiler()
+        self._live = Predictor(self._model_fn, self._scope, self.config.jit != "off")
+        self._readers: list[Predictor] = []
+        self._drivers: dict[int, tuple[CompiledEnvironment, GraphDriver]] = {}
         self._writers: dict[str, tf.summary.SummaryWriter] = {}
 
     # Training. ----------------------------------------------------------------------------------------------------------
@@ -85,6 +83,7 @@ class Agent:
     def train(
         self,
         env: EnvLike,
+        *,
         first_update: int = 1_000,
         update_frequency: int = 1,
         steps: int | None = None,
@@ -94,10 +93,9 @@ class Agent:
         timesteps: int | None = None,
         max_timesteps: int | None = None,
         hooks: Sequence[Hook] = (),
-        *,
         pretrain_updates: int = 0,
     ) -> TrainingResult:
-        """Trains until a budget is used up or a hook asks for a stop; goes on from the newest checkpoint, if there is one.
+        """Trains until a budget is used up or a hook asks for a stop; resumes from the newest checkpoint, if there is one.
 
         With several budgets the first to be reached ends the run; with none it ends by hook or by signal only. SIGINT and
         SIGTERM end it cleanly. A checkpoint is written at the end.
@@ -115,7 +113,7 @@ class Agent:
             max_timesteps: environment steps in all.
             hooks: run after those that the agent attaches itself, and the model's `training_hooks`.
             pretrain_updates: gradient updates on the memory's demonstrations alone, before the first environment step. They
-                count in `global_step`; a run that was interrupted in them goes on with those that are left.
+                count in `global_step`; a run that was interrupted in them resumes with those that are left.
 
         Raises:
             ValueError: for budgets that are not positive or contradict each other, a `first_update` below the batch size, or
@@ -144,46 +142,64 @@ class Agent:
                 "polyrl.demos.load('demos.npz')); this one has none."
             )
         _hooks("hooks", hooks)
+        if not any(value is not None for value in budgets.values()):
+            logger.warning("No budget: this run trains until a hook or a signal (Ctrl-C) ends it.")
         check_same_params(self.model_dir, self.params.to_dict())
         # An error may have ended the last run with values that only its calls know; they come before those restored.
-        self._training.push()
-        schedule = UpdateSchedule(first_update, update_frequency)
-        python_loop = OverlappedLoop if self.config.overlap else PythonLoop
-        if self.config.overlap and isinstance(env, CompiledEnvironment):
-            raise ValueError(
-                "overlap=True: an environment in the graph steps with the learner, not beside it; leave it False."
-            )
-        with open_loop(
-            env, self._training, self._scope, schedule, python_loop, self._timestep(self.checkpoints.latest())
-        ) as loop:
+        self._compiler.write_back()
+        schedule, begin = UpdateSchedule(first_update, update_frequency), self._timestep(self.checkpoints.latest())
+        with open_loop(env, self._learner, self._compiler, schedule, begin, self.config.overlap, self._graph_driver) as loop:
+            loop.build()
             restored = self._resume()
             self.memory.start_episodes()
-            counters = (self._scope.global_step, self._scope.global_timestep, self._scope.global_episode)
-            step, timestep, episode = (int(counter.numpy()) for counter in counters)
-            if timestep > 0 and step < pretrain_updates:
-                raise ValueError(
-                    f"pretrain_updates={pretrain_updates} come before the first environment step; the run in {self.model_dir} "
-                    f"has taken {timestep} after {step} updates. Use the number it began with, or another model_dir."
-                )
-            budget = Budget.starting_from(step, timestep, episode, **budgets)
-            run = TrainingRun(
-                loop=loop,
-                calls=self._training,
-                scope=self._scope,
-                memory=self.memory,
-                checkpoints=self.checkpoints,
-                budget=budget,
-                hooks=[*default_hooks(self.config), *_hooks("training_hooks", self._training.hooks), *_hooks("hooks", hooks)],
-                restored=restored,
-                evaluate=self._evaluate,
-                writer=self._writer,
-                jit=self.config.jit,
-                pretrain_updates=pretrain_updates,
-            )
+            run = self._run(loop, restored, budgets, hooks, pretrain_updates)
             write_params(self.model_dir, self.params.to_dict(), dataclasses.asdict(self.config))
-            result = run.execute()
+            with run.session():
+                while run.pretraining:
+                    loop.prepare(run.known_updates, self.config.jit)
+                    updates = run.next_pretraining_updates()
+                    run.record_pretraining(updates, loop.learn(updates))
+                if run.running:
+                    loop.prepare(run.known_updates, self.config.jit)
+                    run.actions = loop.start()
+                while run.running:
+                    loop.prepare(run.known_updates, self.config.jit)
+                    run.record(loop.advance(run.timestep, run.remaining, run.wants_summaries))
+        result = run.result()
         logger.info("Training ended: %s. Checkpoint: %s", result.stop_reason, result.checkpoint)
         return result
+
+    def _run(
+        self,
+        loop: Loop,
+        restored: dict[str, Any] | None,
+        budgets: dict[str, int | None],
+        hooks: Sequence[Hook],
+        pretrain_updates: int,
+    ) -> TrainingRun:
+        """The books of a call of `train`."""
+        counters = (self._scope.global_step, self._scope.global_timestep, self._scope.global_episode)
+        step, timestep, episode = (int(counter.numpy()) for counter in counters)
+        if timestep > 0 and step < pretrain_updates:
+            raise ValueError(
+                f"pretrain_updates={pretrain_updates} come before the first environment step; the run in {self.model_dir} "
+                f"has taken {timestep} after {step} updates. Use the number it began with, or another model_dir."
+            )
+        own = [*default_hooks(self.config), *_hooks("training_hooks", self._learner.hooks)]
+        return TrainingRun(
+            scope=self._scope,
+            memory=self.memory,
+            checkpoints=self.checkpoints,
+            state_spec=loop.state_spec,
+            budget=Budget.starting_from(step, timestep, episode, **budgets),
+            hooks=[*own, *hooks],
+            restored=restored,
+            sync=loop.sync,
+            evaluate=self._evaluate_present,
+            writer=self._writer,
+            summary_options=self._learner.summary_options,
+            pretrain_updates=pretrain_updates,
+        )
 
     def _resume(self) -> dict[str, Any] | None:
         path = self.checkpoints.latest()
@@ -207,6 +223,17 @@ class Agent:
 
     # Evaluation and prediction. -----------------------------------------------------------------------------------------
 
+    def predictor(self, checkpoint: str | os.PathLike[str] | None = None) -> Predictor:
+        """The model of a checkpoint, apart from training: with weights and random numbers of its own.
+
+        Args:
+            checkpoint: `'latest'` (the default), `'best'`, or a checkpoint's path.
+
+        Raises:
+            NotTrainedError: if there is no such checkpoint.
+        """
+        return self.checkpoints.reading(checkpoint, lambda path: self._new_predictor().load(path))
+
     def evaluate(
         self,
         env: EnvLike,
@@ -223,16 +250,13 @@ class Agent:
             name: writes to `eval_<name>` instead, to keep several evaluations apart.
 
         Returns:
-            `mean_reward`, `std_reward`, `min_reward`, `max_reward`, `mean_ep_length`, `loss`, the metrics of
-            `eval_metrics_config`, and `global_step`, `global_timestep`, `global_episode` of the checkpoint.
+            What `Predictor.evaluate` returns.
 
         Raises:
             NotTrainedError: if there is no such checkpoint.
         """
-        check_int("episodes", episodes, minimum=1)
-        path = self.checkpoints.find(checkpoint)
         run = "eval" if name is None else f"eval_{name}"
-        result = self._evaluate(env, episodes, run, path)
+        result = self._reader(checkpoint).evaluate(env, episodes, run)
         write_evaluation(self._writer(run), result)
         return result
 
@@ -243,85 +267,48 @@ class Agent:
         steps: int | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> Iterator[dict[str, Any]]:
-        """Acts by the policy of PREDICT mode, and yields one dict for each environment step.
-
-        Args:
-            env: as for `train`; one instance of a `GymEnvironment` is opened.
-            episodes: ends after so many episodes.
-            steps: ends after so many environment steps.
-            checkpoint: `'latest'` (the default), `'best'`, or a checkpoint's path.
-
-        Yields:
-            The predictions for the row, `results` (the action), `q`, and so on, with `state` (and the other keys of a state
-            that is a dict), `reward`, `done`, `truncated`, `episode`, `env` and `timestep`.
-
-        Raises:
-            NotTrainedError: if there is no such checkpoint.
-        """
-        for argument, value in (("episodes", episodes), ("steps", steps)):
-            if value is not None:
-                check_int(argument, value, minimum=1)
-        path = self.checkpoints.find(checkpoint)
-        return self._predict(env, episodes, steps, path)
+        """Acts by the policy of PREDICT mode: `Predictor.predict` with a checkpoint's weights."""
+        return self._reader(checkpoint).predict(env, episodes, steps)
 
     def record(self, env: EnvLike, episodes: int, checkpoint: str | os.PathLike[str] | None = None) -> Demonstrations:
-        """Plays greedy episodes, as `evaluate` does, and gives them as demonstrations.
-
-        Args:
-            env: as for `train`; its rewards are those that a learner will learn from.
-            episodes: how many.
-            checkpoint: `'latest'` (the default), `'best'`, or a checkpoint's path.
-
-        Raises:
-            NotTrainedError: if there is no such checkpoint.
-        """
-        check_int("episodes", episodes, minimum=1)
-        path = self.checkpoints.find(checkpoint)
-        with self._evaluation(env, episodes, "recording", path) as driver:
-            recorded = rollouts.record(self._rollouts, driver, episodes)
-        return Demonstrations(recorded, str(path))
+        """Plays greedy episodes and gives them as demonstrations: `Predictor.record` with a checkpoint's weights."""
+        return self._reader(checkpoint).record(env, episodes)
 
     def act(self, state: Any, checkpoint: str | os.PathLike[str] | None = None) -> Any:
-        """The action of PREDICT mode's policy for one state (an int, or an array `[k]`) or a batch of states (`[B, ...]`).
+        """The action for one state or a batch of states: `Predictor.act` with a checkpoint's weights."""
+        return self._reader(checkpoint).act(state)
 
-        Trained on states that are dicts, it takes such, with the same keys; `action_mask` among them if there were masks.
-        """
-        path = self.checkpoints.find(checkpoint)
-        states, single = batch_of_states("state", state, read_state(path)["state_spec"])
-        clock = tf.constant(0, tf.int64)
-        self._rollouts.build_prediction(states)
-        self.checkpoints.restore_models(path, self._scope)
-        actions = self._rollouts.predict(states, clock)["results"].numpy()
-        if not single:
-            return actions
-        return int(actions[0]) if actions.ndim == 1 else actions[0]
+    def _new_predictor(self) -> Predictor:
+        return Predictor(self._model_fn, Scope(self.config.seed), self.config.jit != "off")
 
-    def _predict(self, env: EnvLike, episodes: int | None, steps: int | None, path: Path) -> Iterator[dict[str, Any]]:
-        with open_env(env, num_envs=1, purpose="prediction") as vector:
-            driver = EnvDriver(vector)
-            state = driver.reset(self._seeds("prediction", driver, path))
-            self._rollouts.build_prediction(state, driver.action_spec)
-            self.checkpoints.restore_models(path, self._scope)
-            yield from rollouts.predict(self._rollouts, driver, episodes, steps)
+    def _reader(self, checkpoint: str | os.PathLike[str] | None) -> Predictor:
+        """A predictor with the weights of that checkpoint, read if none has them."""
 
-    def _evaluate(self, env: EnvLike, episodes: int, name: str = "evaluation", path: Path | None = None) -> dict[str, float]:
-        """Evaluates a checkpoint, or without a path the weights as they are; `name` is that of the random stream."""
-        with self._evaluation(env, episodes, name, path) as driver:
-            result = rollouts.evaluate(self._rollouts, driver, episodes)
-        scope = self._scope
-        counters = {"step": scope.global_step, "timestep": scope.global_timestep, "episode": scope.global_episode}
-        return {**result, **{f"global_{kind}": int(counter.numpy()) for kind, counter in counters.items()}}
+        def read(path: Path) -> Predictor:
+            version = (path, (path / "state.json").stat().st_mtime_ns)
+            for predictor in self._readers:
+                if predictor.version == version:
+                    return predictor
+            idle = [predictor for predictor in self._readers if not predictor.in_use]
+            predictor = idle[0] if idle else self._new_predictor()
+            if not idle:
+                self._readers.append(predictor)
+            return predictor.load(path)
 
-    @contextlib.contextmanager
-    def _evaluation(self, env: EnvLike, episodes: int, name: str, path: Path | None) -> Iterator[EnvDriver]:
-        """The environments of an evaluation, just reset, with the weights of the checkpoint restored if there is a path."""
-        with open_env(env, num_envs=min(episodes, EVALUATION_ENVS), purpose="evaluation") as vector:
-            driver = EnvDriver(vector)
-            state = driver.reset(self._seeds(name, driver, path))
-            self._rollouts.build_evaluation(state, driver.action_spec)
-            if path is not None:
-                self.checkpoints.restore_models(path, self._scope)
-            yield driver
+        return self.checkpoints.reading(checkpoint, read)
+
+    def _evaluate_present(self, env: EnvLike, episodes: int, name: str | None = None) -> dict[str, float]:
+        """Evaluates the weights of training as they are, and writes the result to TensorBoard."""
+        run = "evaluation" if name is None else f"eval_{name}"
+        result = self._live.evaluate(env, episodes, run)
+        write_evaluation(self._writer("" if name is None else run), result)
+        return result
+
+    def _graph_driver(self, env: CompiledEnvironment) -> GraphDriver:
+        """The driver of an in-graph environment, the same one for the same environment: what is compiled can be used again."""
+        if id(env) not in self._drivers:
+            self._drivers[id(env)] = (env, GraphDriver(env, self._scope))
+        return self._drivers[id(env)][1]
 
     def _writer(self, run: str = "") -> tf.summary.SummaryWriter:
         """The writer of a TensorBoard run below `model_dir`, one for each: TensorBoard follows one file in a directory."""
@@ -332,11 +319,6 @@ class Agent:
     def _timestep(self, path: Path | None) -> int:
         """Environment steps of a checkpoint, or without one those done."""
         return int(self._scope.global_timestep.numpy()) if path is None else int(read_state(path)["global_timestep"])
-
-    def _seeds(self, stream: str, driver: EnvDriver, path: Path | None) -> list[int]:
-        """One seed for each environment, other ones at another stage of training."""
-        timestep = self._timestep(path)
-        return [stream_seed(self.config.seed, f"{stream}/{timestep}/{index}")[0] for index in range(driver.num_envs)]
 
 
 def _hooks(name: str, hooks: Sequence[Any]) -> Sequence[Hook]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -18,6 +19,10 @@ from polyrl.errors import CheckpointMismatchError, NonFiniteError, NotTrainedErr
 from polyrl.models.q_network import QNetwork
 from polyrl.models.scope import Scope
 
+T = TypeVar("T")
+
+logger = logging.getLogger("polyrl")
+
 _NAME = re.compile(r"^ckpt-(\d+)(?:-(\d+))?$")
 _STATE = "state.json"
 _VARIABLES = "variables"
@@ -26,7 +31,7 @@ _VARIABLES = "variables"
 class CheckpointManager:
     """Writes, lists, prunes and reads the checkpoints of a `model_dir`.
 
-        model_dir/checkpoints/ckpt-<timestep>/   everything, to go on from: the newest `keep_max`
+        model_dir/checkpoints/ckpt-<timestep>/   everything, to resume from: the newest `keep_max`
         model_dir/best/ckpt-<timestep>/          the models alone, of the best evaluation so far
 
     Each holds TensorFlow's files and `state.json` (counters, hooks' states, shapes, the score). It is written under another
@@ -104,7 +109,8 @@ class CheckpointManager:
             ) from error
         return state
 
-    def restore_models(self, path: Path, scope: Scope) -> dict[str, Any]:
+    @staticmethod
+    def restore_models(path: Path, scope: Scope) -> dict[str, Any]:
         """Reads the models alone, for evaluation and prediction; returns `state.json`.
 
         Raises:
@@ -128,7 +134,7 @@ class CheckpointManager:
         else:
             found = Path(which)
             if not (found / _STATE).is_file():
-                raise NotTrainedError(f"{found} is no checkpoint; use 'latest', 'best', or a directory ckpt-<timestep>.")
+                raise NotTrainedError(f"{found} is not a checkpoint; use 'latest', 'best', or a directory ckpt-<timestep>.")
         if found is None:
             kind = "best checkpoint" if which == "best" else "checkpoint"
             raise NotTrainedError(
@@ -136,6 +142,30 @@ class CheckpointManager:
                 + (" with evaluations." if which == "best" else ".")
             )
         return found
+
+    def reading(self, which: str | os.PathLike[str] | None, read: Callable[[Path], T]) -> T:
+        """What `read(path)` returns for the checkpoint that is meant, see `find`.
+
+        A trainer may prune the checkpoint that is being read: then the next one takes its place.
+
+        Raises:
+            NotTrainedError: if there is none, or the path that was named is gone.
+        """
+        while True:
+            path = self.find(which)
+            try:
+                return read(path)
+            except (OSError, tf.errors.OpError, ValueError):
+                if (path / _STATE).is_file():
+                    raise
+                if which not in (None, "latest", "best"):
+                    raise NotTrainedError(f"{path} was removed while it was read; name another checkpoint.") from None
+                logger.info("%s was removed while it was read; taking the next.", path)
+
+    @staticmethod
+    def read_state(path: Path) -> dict[str, Any]:
+        """The `state.json` of a checkpoint."""
+        return read_state(path)
 
     def _write(
         self,
@@ -147,6 +177,7 @@ class CheckpointManager:
     ) -> Path:
         final = directory / _name(int(scope.global_timestep.numpy()), int(scope.global_step.numpy()))
         if (final / _STATE).is_file() and not replace:
+            _update_state(final, state)
             return final
         for name, variable in _network_variables(scope).items():
             if not np.isfinite(variable.numpy()).all():
@@ -167,6 +198,14 @@ class CheckpointManager:
 def read_state(path: Path) -> dict[str, Any]:
     """The `state.json` of a checkpoint."""
     return json.loads((path / _STATE).read_text())
+
+
+def _update_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Brings `state.json` of a checkpoint up to date: the run may have ended with it."""
+    content = {**read_state(path), **state}
+    staging = path / f"{_STATE}.tmp"
+    staging.write_text(json.dumps(content, indent=1))
+    os.replace(staging, path / _STATE)
 
 
 def _checkpoints(directory: Path) -> list[Path]:

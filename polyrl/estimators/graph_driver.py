@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -11,6 +11,20 @@ from polyrl.envs.actions import action_spec
 from polyrl.envs.compiled import CompiledEnvironment, check_environment
 from polyrl.envs.compiled.vector import restarted
 from polyrl.models.scope import Scope
+
+
+class StepLog(NamedTuple):
+    """What a step tells of the episodes it belongs to, all `[N]`.
+
+    `ended` bool; `truncated` bool, ended by a limit; `episode_reward` float32, the sum so far; `length` int32, the steps so
+    far; `finite` bool, whether all of the next state is.
+    """
+
+    ended: Any
+    truncated: Any
+    episode_reward: Any
+    length: Any
+    finite: Any
 
 
 class GraphDriver(tf.Module):
@@ -43,14 +57,12 @@ class GraphDriver(tf.Module):
         """The present states, `[N, ...]`."""
         return self._env.observe(self._state())
 
-    def begins(self) -> tf.Tensor:
+    def is_first(self) -> tf.Tensor:
         """Which environments are at the first state of an episode, bool `[N]`."""
         return tf.equal(self._length.read_value(), 0)
 
-    def step(self, action: tf.Tensor) -> tuple[Transitions, tf.Tensor]:
-        """Takes one action in each; gives the transitions, and float32 `[N, 5]`: ended, the episode's reward and length so
-        far, truncated, and whether the next state is finite.
-        """
+    def step(self, action: tf.Tensor) -> tuple[Transitions, StepLog]:
+        """Takes one action in each environment."""
         before = self._state()
         state, reward, terminated = self._env.step(before, action, self._scope.random_seed("environment/step"))
         episode_reward = self._reward.read_value() + reward
@@ -70,8 +82,7 @@ class GraphDriver(tf.Module):
         self._assign(restarted(ended, fresh, state))
         self._reward.assign(tf.where(ended, 0.0, episode_reward))
         self._length.assign(tf.where(ended, 0, length))
-        columns = (ended, episode_reward, length, truncated, _finite(transitions.next_state))
-        return transitions, tf.stack([tf.cast(column, tf.float32) for column in columns], axis=1)
+        return transitions, StepLog(ended, truncated, episode_reward, length, _finite(transitions.next_state))
 
     def _state(self) -> Any:
         return tf.nest.pack_sequence_as(self._structure, [leaf.read_value() for leaf in self._leaves])

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from polyrl.engine.compiler import Compiler
 from polyrl.envs import EnvDriver, Transitions
-from polyrl.estimators.compiled import TrainingCalls
-from polyrl.estimators.loops import Limits, Progress, PythonLoop, UpdateSchedule
-from polyrl.models.scope import Scope
+from polyrl.estimators.learner import Learner
+from polyrl.estimators.loop import IterationResult, Remaining, UpdateSchedule, mean_loss
+from polyrl.estimators.python_loop import PythonLoop
 
 
 class OverlappedLoop(PythonLoop):
@@ -21,46 +23,59 @@ class OverlappedLoop(PythonLoop):
     same one for the same seed.
     """
 
-    def __init__(self, driver: EnvDriver, calls: TrainingCalls, scope: Scope, schedule: UpdateSchedule):
-        super().__init__(driver, calls, scope, schedule)
-        self._learner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="learner")
-        self._pending: tuple[Transitions, int, int] | None = None
+    def __init__(self, driver: EnvDriver, learner: Learner, compiler: Compiler, schedule: UpdateSchedule):
+        super().__init__(driver, learner, compiler, schedule)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="learner")
+        self._pending: tuple[Transitions, int] | None = None
 
-    def start(self, timestep: int) -> np.ndarray:
+    def start(self) -> np.ndarray:
         self._pending = None
-        return super().start(timestep)
+        return super().start()
 
-    def advance(self, timestep: int, limits: Limits) -> Progress:
-        learning = self._learner.submit(self._learn)
+    def advance(self, timestep: int, remaining: Remaining, watch: bool = False) -> IterationResult:
+        learning = self._thread.submit(self._learn, watch)
         try:
             transitions, episodes = self._driver.step(self._actions)
         finally:
-            updates, loss = learning.result()  # Waited for even if the environments fail: nothing learns on behind the run.
-        due = min(self._schedule.due(timestep, timestep + self.num_envs), limits.updates - updates)
-        self._pending = (transitions, due, len(episodes))
-        specs = [*tf.nest.flatten(self._states), tf.TensorSpec([self.num_envs], tf.bool), tf.TensorSpec([], tf.int64)]
-        act = self._calls.compiled("act", lambda: (self._act, specs))
-        begins = tf.constant(transitions.ended)
-        # The counter lacks the steps that are pending.
-        clock = tf.constant(timestep + self.num_envs, tf.int64)
+            learnt = learning.result()  # Waited for even if the environments fail: nothing learns behind the run.
+        due = min(self._schedule.due(timestep, timestep + self.num_envs), remaining.updates - learnt.updates)
+        self._pending = (transitions, due)
         states = [tf.constant(values) for values in tf.nest.flatten(self._driver.state)]
-        actions, rate = (output.numpy() for output in act(*states, begins, clock))
+        inputs = [*states, tf.constant(transitions.ended), tf.constant(len(episodes), tf.int32)]
+        call = self._compiler.call("act", lambda: (self._act, [tf.TensorSpec(x.shape, x.dtype) for x in inputs]))
+        actions, rate = (output.numpy() for output in call(*inputs))
         self._actions = actions
-        return Progress(self.num_envs, updates, loss, actions, float(rate), episodes)
+        return learnt._replace(timesteps=self.num_envs, actions=actions, exploration_rate=float(rate), episodes=episodes)
 
     def flush(self) -> tuple[int, float]:
-        return self._learn()
+        learnt = self._learn()
+        return learnt.updates, learnt.loss
 
-    def _learn(self) -> tuple[int, float]:
-        """Stores and learns from what is pending; the updates done and their mean loss."""
+    def _learn(self, watch: bool = False) -> IterationResult:
+        """Stores and learns from what is pending."""
+        result = IterationResult(0, 0, 0.0, self._actions, float("nan"), [])
         if self._pending is None:
-            return 0, 0.0
-        (transitions, updates, finished), self._pending = self._pending, None
-        unrolled = self._calls.unrolled(updates)
-        learn = self._calls.compiled(("learn", unrolled), lambda: (self._iteration(unrolled, acts=False), self._inputs.specs))
-        (loss,) = learn(*self._packed([*transitions, transitions.next_state, updates, finished]))
-        return updates, float(loss.numpy())
+            return result
+        (transitions, updates), self._pending = self._pending, None
+        before = self._snapshot() if watch and updates else None
+        unrolled = self._unrolled(updates)
+        call = self._compiler.call(("learn", unrolled), lambda: (self._store_and_learn(unrolled), self._inputs.specs))
+        inputs = self._packed([*transitions, transitions.next_state, updates, 0])
+        loss, *drawn = (output.numpy() for output in call(*inputs))
+        return self._summarized(result._replace(updates=updates, loss=float(loss)), before, drawn)
+
+    def _store_and_learn(self, unrolled: int | None) -> Callable[..., list[tf.Tensor]]:
+        def store_and_learn(*inputs: tf.Tensor) -> list[tf.Tensor]:
+            transitions, _, updates, _ = self._unpacked(inputs)
+            self._learner.store(transitions)
+            done = self._learner.updates(updates if unrolled is None else unrolled)
+            return [mean_loss(done), *done.drawn.values()]
+
+        return store_and_learn
 
     def _act(self, *inputs: tf.Tensor) -> list[Any]:
-        *states, begins, clock = inputs
-        return list(self._calls.build_act(tf.nest.pack_sequence_as(self._states, states), begins, clock))
+        """Counts the step that is pending, so that exploration goes by it, and acts."""
+        *states, is_first, finished = inputs
+        self._learner.count(self.num_envs, finished)
+        structure = self._structure[0]
+        return list(self._learner.act(tf.nest.pack_sequence_as(structure, states), is_first))

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from polyrl.demos import DemoEpisode
 from polyrl.envs import EnvDriver
@@ -30,8 +29,8 @@ def evaluate(calls: RolloutCalls, driver: EnvDriver, episodes: int) -> dict[str,
     actions = calls.greedy(driver.state).numpy()
     while quota.any():
         transitions, finished = driver.step(actions)
-        loss, following = calls.measure(transitions, driver.state)
-        actions = following.numpy()
+        loss, next_actions = calls.measure(transitions, driver.state)
+        actions = next_actions.numpy()
         losses.append(float(loss))
         for episode in finished:
             if quota[episode.env] > 0:
@@ -86,8 +85,8 @@ def record(calls: RolloutCalls, driver: EnvDriver, episodes: int) -> list[DemoEp
             running[env].append((transitions.next_state[env], transitions.action[env], transitions.reward[env]))
             terminated, truncated = transitions.done[env] > 0.0, transitions.truncated[env] > 0.0
             if terminated or truncated:
-                following, actions, rewards = (np.array(column) for column in zip(*running[env], strict=True))
-                observations = np.concatenate([firsts[env][np.newaxis], following])
+                next_states, actions, rewards = (np.array(column) for column in zip(*running[env], strict=True))
+                observations = np.concatenate([firsts[env][np.newaxis], next_states])
                 recorded.append(DemoEpisode(observations, actions, rewards, bool(terminated), bool(truncated)))
                 running[env], firsts[env] = [], driver.state[env]
                 quota[env] -= 1
@@ -101,40 +100,30 @@ def predict(calls: RolloutCalls, driver: EnvDriver, episodes: int | None, steps:
     `state` (with the other keys of a state that is a dict beside it), `reward`, `done`, `truncated`, `episode` (its number,
     from 0), `env`, and `timestep` (within the episode). The driver has been reset.
     """
-    state = driver.state
-    batched = _batched(calls, state)
+    batched = {name for name, spec in calls.predict.outputs.items() if spec.shape.rank and spec.shape[0] is None}
     number = list(range(driver.num_envs))
     timestep = [0] * driver.num_envs
     started, ended, taken = driver.num_envs, 0, 0
     while True:
-        clock = tf.constant(taken, tf.int64)
-        predictions = {name: value.numpy() for name, value in calls.predict(state, clock).items()}
+        predictions = {name: value.numpy() for name, value in calls.predict(driver.state).items()}
         transitions, finished = driver.step(predictions["results"])
-        over = {episode.env: episode for episode in finished}
+        last = {episode.env: episode for episode in finished}
         for env in range(driver.num_envs):
             yield {
                 **{name: value[env] if name in batched else value for name, value in predictions.items()},
                 **{key: values[env] for key, values in as_features(transitions.state).items()},
                 "reward": float(transitions.reward[env]),
                 "done": bool(transitions.done[env]),
-                "truncated": env in over and over[env].truncated,
+                "truncated": env in last and last[env].truncated,
                 "episode": number[env],
                 "env": env,
                 "timestep": timestep[env],
             }
             timestep[env] += 1
             taken += 1
-            if env in over:
+            if env in last:
                 number[env], timestep[env] = started, 0
                 started += 1
                 ended += 1
             if (episodes is not None and ended >= episodes) or (steps is not None and taken >= steps):
                 return
-        state = driver.state
-
-
-def _batched(calls: RolloutCalls, state: Any) -> set[str]:
-    """Which predictions have one row for each state: those whose first dimension is the unknown batch size."""
-    row = tf.nest.map_structure(lambda values: tf.TensorSpec([None, *values.shape[1:]], values.dtype), state)
-    outputs = calls.predict.get_concrete_function(row, tf.TensorSpec([], tf.int64)).structured_outputs
-    return {name for name, spec in outputs.items() if spec.shape.rank and spec.shape[0] is None}

@@ -1,4 +1,4 @@
-"""`TrainingRun`: the loop. Act, store, learn; hooks at named phases."""
+"""`TrainingRun`: the books of one call of `Agent.train`. Counters, hooks, budget, signals, checkpoints."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,12 @@ from polyrl.envs import Episode
 from polyrl.envs.gym import EnvLike
 from polyrl.estimators.budget import Budget
 from polyrl.estimators.checkpoints import CheckpointManager
-from polyrl.estimators.compiled import TrainingCalls
 from polyrl.estimators.hooks import Hook
 from polyrl.estimators.hooks.base import PHASES
 from polyrl.estimators.inputs import describe_state
-from polyrl.estimators.loops import Limits, Loop
+from polyrl.estimators.loop import IterationResult, Remaining
 from polyrl.models.scope import Scope
 from polyrl.replay import Replay
-from polyrl.summaries import Summaries, write_evaluation
 
 logger = logging.getLogger("polyrl")
 
@@ -53,160 +51,185 @@ class TrainingResult:
 
 
 class TrainingRun:
-    """One call of `Agent.train`, and what its hooks see of it.
+    """What a run has done so far, and what its hooks see of it: the attributes of `RunContext`.
 
-    Attributes:
-        step: gradient updates done (`global_step`).
-        timestep: environment steps taken (`global_timestep`).
-        episode: episodes ended (`global_episode`).
-        loss: mean loss of the last iteration that learned.
-        actions: the actions just chosen, `[N]`.
-        exploration_rate: the last one used; NaN if the model has none.
-        episodes: the last 100 episodes.
-        last_evaluation: result of the last evaluation, or None.
+    Args:
+        scope: the run's counters.
+        memory: the replay memory.
+        checkpoints: where they are written.
+        state_spec: the spec of one state, or a dict of specs.
+        budget: when the run is over.
+        hooks: in their order.
+        restored: the state of the checkpoint that the run resumes from, or None.
+        sync: brings all variables up to date; gives the updates that this took, and their mean loss.
+        evaluate: evaluates the present weights: `evaluate(env, episodes, name)`.
+        writer: gives the writer of a TensorBoard run.
+        summary_options: the groups of panels that the model asks for.
         pretrain_updates: gradient updates before the first environment step.
-        checkpoint_seconds: how long the last checkpoint took to write.
     """
 
     def __init__(
         self,
         *,
-        loop: Loop,
-        calls: TrainingCalls,
         scope: Scope,
         memory: Replay,
         checkpoints: CheckpointManager,
+        state_spec: Any,
         budget: Budget,
         hooks: Sequence[Hook],
-        restored: dict[str, Any] | None,
-        evaluate: Callable[[EnvLike, int], dict[str, float]],
+        restored: Mapping[str, Any] | None,
+        sync: Callable[[], tuple[int, float]],
+        evaluate: Callable[[EnvLike, int, str | None], dict[str, float]],
         writer: Callable[[], tf.summary.SummaryWriter],
-        jit: str,
+        summary_options: tuple[str, ...],
         pretrain_updates: int = 0,
     ):
-        self.checkpoints = checkpoints
         self.model_dir = checkpoints.model_dir
         self.budget = budget
-        limits = (budget.timestep, budget.step, budget.episode)
-        self._last = tuple(_UNLIMITED if limit is None else limit for limit in limits)
         self.step = int(scope.global_step.numpy())
         self.timestep = int(scope.global_timestep.numpy())
         self.episode = int(scope.global_episode.numpy())
         self.loss = 0.0
-        self.actions = np.zeros(loop.num_envs, np.int32)
+        self.actions = np.zeros(0, np.int32)
         self.exploration_rate = float("nan")
         self.episodes: collections.deque[Episode] = collections.deque(maxlen=WINDOW)
         self.last_evaluation: dict[str, float] | None = None
-        self.checkpoint_seconds = 0.0
-        self._loop, self._calls, self._scope, self._memory = loop, calls, scope, memory
+        self.pretrain_updates = pretrain_updates
+        self.checkpoint_seconds = self.summary_seconds = 0.0
+        self.summary_options = summary_options
+        self.wants_summaries = False
+        self._wants_checkpoint = False
+        self._stop_reason: str | None = None
+        self._signal: int | None = None
+        self._scope, self._memory, self._checkpoints, self._state_spec = scope, memory, checkpoints, state_spec
+        self._sync_variables, self._evaluate, self._writer = sync, evaluate, writer
         self._hooks = list(hooks)
         # A hook takes part in the phases it overrides, in no others.
         self._phases = {
             phase: [hook for hook in self._hooks if getattr(type(hook), phase) is not getattr(Hook, phase)] for phase in PHASES
         }
-        self._evaluate, self._writer, self._jit = evaluate, writer, jit
-        self.pretrain_updates = pretrain_updates
-        self._stop_reason: str | None = None
-        self._signal: int | None = None
-        self._wants_checkpoint = False
+        self._last_path: Path | None = None
         if restored is not None:
             self._restore(restored)
 
     # For hooks. ---------------------------------------------------------------------------------------------------------
 
     @property
-    def summary_options(self) -> tuple[str, ...]:
-        """The groups of panels the model asks for."""
-        return self._calls.summary_options
-
-    @property
     def writer(self) -> tf.summary.SummaryWriter:
-        """Writes to the TensorBoard run of `model_dir`."""
         return self._writer()
 
+    @property
+    def stored(self) -> int:
+        self._sync()
+        return int(self._memory.stored().numpy())
+
+    @property
+    def best_score(self) -> float | None:
+        return self._checkpoints.best_score()
+
     def request_stop(self, reason: str) -> None:
-        """Ends the run after this iteration; the first reason given is the one reported."""
         if self._stop_reason is None:
             self._stop_reason = reason
 
     def request_checkpoint(self) -> None:
-        """Writes a checkpoint at the end of this iteration."""
         self._wants_checkpoint = True
 
-    @property
-    def stored(self) -> int:
-        """Transitions in the memory."""
-        self._sync()
-        return int(self._memory.stored().numpy())
+    def request_summaries(self) -> None:
+        self.wants_summaries = True
 
-    def summarize(self) -> Summaries:
-        """What the model's panels show of the next update, which is not done; there must have been one before."""
+    def evaluate(self, env: EnvLike, episodes: int, name: str | None = None) -> dict[str, float]:
         self._sync()
-        return self._calls.summaries()
-
-    def evaluate(self, env: EnvLike, episodes: int) -> dict[str, float]:
-        """Evaluates the present weights on environments of their own, and writes the result to TensorBoard."""
-        self._sync()
-        self.last_evaluation = self._evaluate(env, episodes)
-        write_evaluation(self.writer, self.last_evaluation)
+        self.last_evaluation = self._evaluate(env, episodes, name)
         return self.last_evaluation
 
     def save_best(self, score: float) -> Path:
-        """Keeps the present weights as the best so far."""
         self._sync()
-        return self.checkpoints.save_best(self._scope, self._state(), score)
+        return self._checkpoints.save_best(self._scope, self._state(), score)
 
-    # The loop. ----------------------------------------------------------------------------------------------------------
+    # For the loop. ------------------------------------------------------------------------------------------------------
 
-    def execute(self) -> TrainingResult:
-        """Runs until a hook or a signal asks for a stop, then writes a checkpoint.
+    @property
+    def running(self) -> bool:
+        """Whether nothing has asked for a stop."""
+        return self._stop_reason is None
 
-        An error leaves the checkpoints as they are.
+    @property
+    def pretraining(self) -> bool:
+        """Whether updates on the demonstrations alone are left to do."""
+        return self.running and self.timestep == 0 and self.step < self.pretrain_updates
+
+    @property
+    def known_updates(self) -> int:
+        """The updates done, and those that are known to come."""
+        return max(self.step, self.pretrain_updates)
+
+    @property
+    def remaining(self) -> Remaining:
+        """What the budget leaves."""
+        ends = (self.budget.timestep, self.budget.step, self.budget.episode)
+        timesteps, steps, episodes = (_UNLIMITED if end is None else end for end in ends)
+        return Remaining(timesteps - self.timestep, steps - self.step, episodes - self.episode)
+
+    def next_pretraining_updates(self) -> int:
+        """How many updates the next call of pre-training does: to the next multiple of a hundred.
+
+        So an interruption moves no border between calls but its own.
         """
+        left = (self.pretrain_updates - self.step, self.remaining.updates)
+        return min(PRETRAIN_CHUNK - self.step % PRETRAIN_CHUNK, *left)
+
+    @contextlib.contextmanager
+    def session(self) -> Iterator[None]:
+        """From the hooks' beginning to their end and the final checkpoint. An error leaves the checkpoints as they are."""
         with contextlib.ExitStack() as stack:
             # Each is closed, in their order, even if one before it raises.
             for hook in reversed(self._hooks):
                 stack.callback(hook.close)
             with self._signals():
                 self._call("begin")
-                spent = self.budget.reached(self.step, self.timestep, self.episode)
-                if spent is not None:
-                    self.request_stop(spent)
-                if self._stop_reason is None:
-                    self._compile(self._uses_xla())
-                    self._pretrain()
-                if self._stop_reason is None:
-                    self.actions = self._loop.start(self.timestep)
-                while self._stop_reason is None:
-                    self._iterate()
-                    if self._wants_checkpoint:
-                        self._save()
+                self._check_budget()
+                yield
                 self._call("end")
-                path = self._save()
-        assert self._stop_reason is not None
-        return TrainingResult(self.step, self.timestep, self.episode, self._stop_reason, self._signal, path)
-
-    def _pretrain(self) -> None:
-        """Learns from the demonstrations, before anything else is in the memory; nothing if that has been done."""
-        while self._stop_reason is None and self.timestep == 0 and self.step < self.pretrain_updates:
-            # To the next multiple, so that an interruption moves no border of a call but its own.
-            updates = min(
-                PRETRAIN_CHUNK - self.step % PRETRAIN_CHUNK, self.pretrain_updates - self.step, self._limits().updates
-            )
-            self._count(updates, self._calls.learn(updates))
-            self._call("after_pretraining")
-            spent = self.budget.reached(self.step, self.timestep, self.episode)
-            if spent is not None:
-                self.request_stop(spent)
-            if self._wants_checkpoint:
                 self._save()
-        self._sync()
+
+    def record(self, result: IterationResult) -> None:
+        """Notes what an iteration did, and calls the hooks for it."""
+        self.actions = result.actions
+        self.exploration_rate = result.exploration_rate
+        self.timestep += result.timesteps
+        self.episode += len(result.episodes)
+        self._count(result.updates, result.loss)
+        for episode in result.episodes:
+            self.episodes.append(episode)
+            self._call("after_episode", episode)
+        self._call("after_act")
+        if result.summaries is not None:
+            self.wants_summaries = False
+            self.summary_seconds = result.summary_seconds
+            self._call("after_summaries", result.summaries)
+        if self._wants_checkpoint:
+            self._save()
+
+    def record_pretraining(self, updates: int, loss: float) -> None:
+        """Notes what a call of pre-training did, and calls the hooks for it."""
+        self._count(updates, loss)
+        self._call("after_pretraining")
+        self._check_budget()
+        if self._wants_checkpoint:
+            self._save()
+
+    def result(self) -> TrainingResult:
+        """How the run ended."""
+        assert self._stop_reason is not None
+        assert self._last_path is not None
+        return TrainingResult(self.step, self.timestep, self.episode, self._stop_reason, self._signal, self._last_path)
+
+    # Parts. -------------------------------------------------------------------------------------------------------------
 
     def _sync(self) -> None:
         """Brings all variables up to date with the run."""
-        updates, loss = self._loop.flush()
+        updates, loss = self._sync_variables()
         self._count(updates, loss)
-        self._calls.push()
 
     def _count(self, updates: int, loss: float) -> None:
         if updates:
@@ -214,52 +237,25 @@ class TrainingRun:
             self.loss = loss
             self._call("after_update")
 
-    def _uses_xla(self) -> bool:
-        """Whether to run with XLA: by the updates done alone, so that a resumed run computes as one never interrupted."""
-        updates = max(self.step, self.pretrain_updates)  # Those that are known to come count too.
-        return self._jit == "on" or (self._jit == "auto" and updates >= self._loop.xla_from)
-
-    def _compile(self, xla: bool) -> None:
-        self._sync()
-        self._loop.compile(xla)
-        self._xla = xla
-
-    def _iterate(self) -> None:
-        if not self._xla and self._uses_xla():
-            self._compile(True)
-        progress = self._loop.advance(self.timestep, self._limits())
-        self.actions = progress.actions
-        self.exploration_rate = progress.exploration_rate
-        self.timestep += progress.timesteps
-        self.episode += len(progress.episodes)
-        self._count(progress.updates, progress.loss)
-        for episode in progress.episodes:
-            self.episodes.append(episode)
-            self._call("after_episode", episode)
-        self._call("after_act")
-
-    def _limits(self) -> Limits:
-        """What the budget leaves."""
-        last_timestep, last_step, last_episode = self._last
-        return Limits(last_timestep - self.timestep, last_step - self.step, last_episode - self.episode)
+    def _check_budget(self) -> None:
+        spent = self.budget.reached(self.step, self.timestep, self.episode)
+        if spent is not None:
+            self.request_stop(spent)
 
     def _call(self, phase: str, *arguments: Any) -> None:
         for hook in self._phases[phase]:
             getattr(hook, phase)(self, *arguments)
 
-    # State. -------------------------------------------------------------------------------------------------------------
-
-    def _save(self) -> Path:
+    def _save(self) -> None:
         self._wants_checkpoint = False
         self._sync()
         started = time.monotonic()
-        path = self.checkpoints.save(self._scope, self._memory, self._state())
+        self._last_path = self._checkpoints.save(self._scope, self._memory, self._state())
         self.checkpoint_seconds = time.monotonic() - started
-        self._call("after_checkpoint", path)
-        return path
+        self._call("after_checkpoint", self._last_path)
 
     def _state(self) -> dict[str, Any]:
-        """All that a resumed run needs and no variable holds."""
+        """All that a resumed run, or one that follows it, needs and no variable holds."""
         return {
             "seed": self._scope.seed,
             "global_step": self.step,
@@ -267,10 +263,16 @@ class TrainingRun:
             "global_episode": self.episode,
             "episodes": [dataclasses.asdict(episode) for episode in self.episodes],
             "hooks": {name: hook.get_state() for name, hook in self._named_hooks()},
-            "state_spec": describe_state(self._loop.state_spec),
+            "state_spec": describe_state(self._state_spec),
+            "ended": self._ended(),
         }
 
-    def _restore(self, state: dict[str, Any]) -> None:
+    def _ended(self) -> str | None:
+        """Why the run is over though its budget is not used up; None if it is not, as after a signal."""
+        spent = self.budget.reached(self.step, self.timestep, self.episode) is not None
+        return None if spent or self._signal is not None else self._stop_reason
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
         self.episodes.extend(Episode(**episode) for episode in state["episodes"])
         for name, hook in self._named_hooks():
             if name in state["hooks"]:
@@ -285,7 +287,7 @@ class TrainingRun:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """SIGINT and SIGTERM end the run at the iteration's border, with a checkpoint; a second one at once."""
+        """SIGINT and SIGTERM end the run after the iteration, with a checkpoint; a second one at once."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return

@@ -1,6 +1,5 @@
 """Experiments: what a script needs between its command line and the agent."""
 
-from polyrl.experiments.rl_experiment import RLExperiment
-from polyrl.experiments.run import run_experiment
+from polyrl.experiments.rl_experiment import RLExperiment, run_experiment
 
 __all__ = ["RLExperiment", "run_experiment"]

@@ -1,4 +1,4 @@
-"""`RLExperiment`: an agent, an environment, and the schedules they can be run in."""
+"""`RLExperiment`: an agent, an environment, and the schedules to run them in; `run_experiment`, the entry of scripts."""
 
 from __future__ import annotations
 
@@ -10,13 +10,21 @@ from pathlib import Path
 from typing import Any, Final
 
 from polyrl.envs.gym import EnvLike
+from polyrl.errors import NotTrainedError
 from polyrl.estimators import Agent, TrainingResult
 from polyrl.estimators.checkpoints import read_state
-from polyrl.estimators.hooks import EvaluationHook, Hook
+from polyrl.estimators.hooks import EvaluationHook, Hook, WholeEvaluationHook
 from polyrl.experiments import report
-from polyrl.validation import check_float, check_int
+from polyrl.validation import check_float, check_int, suggestion
 
 logger = logging.getLogger("polyrl")
+
+
+ALIASES = {
+    "eval": "evaluate",
+    "train_and_eval": "train_and_evaluate",
+    "continuous_train_and_evaluate": "continuous_train_and_eval",
+}
 
 
 class RLExperiment:
@@ -79,8 +87,12 @@ class RLExperiment:
         self.agent = agent
         self._env = env
         self._budget = {"max_steps": train_steps, "max_episodes": train_episodes, "max_timesteps": train_timesteps}
-        self._first_update, self._update_frequency = first_update, update_frequency
-        self._pretrain_updates = check_int("pretrain_updates", pretrain_updates, minimum=0)
+        self._training: dict[str, Any] = {
+            **self._budget,
+            "first_update": first_update,
+            "update_frequency": update_frequency,
+            "pretrain_updates": check_int("pretrain_updates", pretrain_updates, minimum=0),
+        }
         self._train_hooks = list(train_hooks)
         self._eval_env = env if eval_env is None else eval_env
         self._eval_episodes = check_int("eval_episodes", eval_episodes, minimum=1)
@@ -99,7 +111,9 @@ class RLExperiment:
 
     def train(self) -> TrainingResult:
         """Trains to the budget, without evaluations."""
-        return self._train(self._train_hooks, self._budget)
+        result = self.agent.train(self._env, hooks=self._train_hooks, **self._training)
+        report.print_training(result)
+        return result
 
     def evaluate(self) -> dict[str, float]:
         """Evaluates the checkpoint once; prints a table, and writes the TensorBoard run `eval`."""
@@ -120,18 +134,20 @@ class RLExperiment:
         A run that a signal interrupted ends without the last evaluation.
         """
         hook = EvaluationHook(self._eval_env, self._eval_frequency, self._eval_while, self._stop_at_reward)
-        result = self._train([*self._train_hooks, hook], self._budget)
+        result = self.agent.train(self._env, hooks=[*self._train_hooks, hook], **self._training)
+        report.print_training(result)
         return result, None if result.signal is not None else self.evaluate()
 
     def continuous_eval(self, predicate_fn: Callable[[dict[str, float]], bool] | None = None) -> dict[str, float]:
-        """Evaluates each new checkpoint, as another process writes them, until the training budget is reached.
+        """Evaluates each new checkpoint, as another process writes them, until the run has ended or its budget is reached.
 
         Args:
             predicate_fn: told each result; evaluation ends when it returns False.
         """
         seen: Path | None = None
+        result: dict[str, float] = {}
         waiting = time.monotonic()
-        while True:
+        while seen is None or not (self._finished(result) or self._ended(seen)):
             path = self.agent.checkpoints.latest()
             if path is None or path == seen:
                 if time.monotonic() - waiting > 600:
@@ -139,54 +155,85 @@ class RLExperiment:
                     waiting = time.monotonic()
                 time.sleep(self._throttle_secs)
                 continue
+            try:
+                result = self.agent.evaluate(self._eval_env, self._eval_episodes, path, name="continuous")
+            except NotTrainedError:  # The trainer has pruned it; there is a newer one.
+                continue
             seen, waiting = path, time.monotonic()
-            result = self.agent.evaluate(self._eval_env, self._eval_episodes, path, name="continuous")
             report.print_evaluation(result, path, self._eval_episodes)
-            if self._finished(result) or (predicate_fn is not None and not predicate_fn(result)):
-                return result
+            if predicate_fn is not None and not predicate_fn(result):
+                break
+        return result
 
     def continuous_train_and_eval(
         self, predicate_fn: Callable[[dict[str, float]], bool] | None = None
     ) -> tuple[TrainingResult, dict[str, float] | None]:
-        """Alternates `eval_frequency` environment steps of training and a whole evaluation until the budget is reached.
+        """Trains, with a whole evaluation every `eval_frequency` environment steps and at the end.
+
+        A run that a signal interrupted ends without the last evaluation.
 
         Args:
-            predicate_fn: told each result; the alternation ends when it returns False.
+            predicate_fn: told each result; training ends when it returns False.
         """
-        while True:
-            latest = self.agent.checkpoints.latest()
-            goal = (0 if latest is None else read_state(latest)["global_timestep"]) + self._eval_frequency
-            limit = self._budget["max_timesteps"]
-            budget = {**self._budget, "max_timesteps": goal if limit is None else min(goal, limit)}
-            training = self._train(self._train_hooks, budget)
-            if training.signal is not None:
-                return training, None
-            result = self.agent.evaluate(self._eval_env, self._eval_episodes, "latest", name="continuous")
-            report.print_evaluation(result, training.checkpoint, self._eval_episodes)
-            solved = self._stop_at_reward is not None and result["mean_reward"] >= self._stop_at_reward
-            stopped = predicate_fn is not None and not predicate_fn(result)
-            if self._finished(result) or solved or stopped:
-                return training, result
 
-    def _train(self, hooks: Sequence[Hook], budget: dict[str, int | None]) -> TrainingResult:
-        result = self.agent.train(
-            self._env,
-            first_update=self._first_update,
-            update_frequency=self._update_frequency,
-            hooks=hooks,
-            pretrain_updates=self._pretrain_updates,
-            **budget,
-        )
-        report.print_training(result)
-        return result
+        def goes_on(result: dict[str, float]) -> bool:
+            report.print_evaluation(result, self.agent.model_dir, self._eval_episodes)
+            return predicate_fn is None or predicate_fn(result)
+
+        hook = WholeEvaluationHook(self._eval_env, self._eval_frequency, self._eval_episodes, self._stop_at_reward, goes_on)
+        training = self.agent.train(self._env, hooks=[*self._train_hooks, hook], **self._training)
+        report.print_training(training)
+        if training.signal is not None:
+            return training, None
+        result = hook.last
+        if result is None or result["global_timestep"] < training.global_timestep:
+            result = self.agent.evaluate(self._eval_env, self._eval_episodes, "latest", name="continuous")
+            goes_on(result)
+        return training, result
 
     def _finished(self, counters: dict[str, Any]) -> bool:
         """Whether the checkpoint with these counters is at the end of the budget."""
         units = {"max_steps": "global_step", "max_episodes": "global_episode", "max_timesteps": "global_timestep"}
         return any(limit is not None and counters[units[name]] >= limit for name, limit in self._budget.items())
 
+    def _ended(self, checkpoint: Path) -> bool:
+        """Whether a hook ended the run with this checkpoint, as when it was solved."""
+        try:
+            return read_state(checkpoint).get("ended") is not None
+        except FileNotFoundError:  # Pruned: the run has gone on.
+            return False
+
     def _find(self) -> Path:
         checkpoints = self.agent.checkpoints
         if self._checkpoint is None and checkpoints.best() is not None:
             return checkpoints.find("best")
         return checkpoints.find(self._checkpoint)
+
+
+def run_experiment(
+    experiment_fn: Callable[[str], RLExperiment],
+    output_dir: str | os.PathLike[str],
+    schedule: str = "train_and_evaluate",
+) -> Any:
+    """Builds the experiment for `output_dir` and runs the schedule of that name.
+
+    Args:
+        experiment_fn: `experiment_fn(output_dir)` returns the `RLExperiment`.
+        output_dir: the run's `model_dir`.
+        schedule: one of `RLExperiment.SCHEDULES`, or a name in `ALIASES`.
+
+    Returns:
+        What the schedule returns.
+
+    Raises:
+        ValueError: for an unknown schedule, before anything is built.
+        TypeError: if `experiment_fn` returns something else.
+    """
+    name = ALIASES.get(schedule, schedule)
+    if name not in RLExperiment.SCHEDULES:
+        known = [*RLExperiment.SCHEDULES, *ALIASES]
+        raise ValueError(f"schedule={schedule!r} is unknown; use one of {known}.{suggestion(str(schedule), known)}")
+    experiment = experiment_fn(os.fspath(output_dir))
+    if not isinstance(experiment, RLExperiment):
+        raise TypeError(f"experiment_fn must return an RLExperiment, got {experiment!r}.")
+    return getattr(experiment, name)()

@@ -21,18 +21,18 @@ class Explorer(tf.Module):
         shape: of all actions, `[N]` or `[N, k]`.
 
     Attributes:
-        HAS_MEMORY: whether it has variables. They go on from step to step, and are no part of a checkpoint: a run that goes on
-            from one begins with new episodes.
+        STATEFUL: whether it has variables, which change from step to step. No checkpoint has them: a resumed run begins with
+            new episodes.
     """
 
-    HAS_MEMORY: ClassVar[bool] = False
+    STATEFUL: ClassVar[bool] = False
 
     def __init__(self, config: Any, shape: tf.TensorShape):
         super().__init__(name="explorer")
         self._config, self._shape = config, shape
 
     def __call__(
-        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor | None, mask: tf.Tensor | None = None
+        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, is_first: tf.Tensor | None, mask: tf.Tensor | None = None
     ) -> tf.Tensor:
         """The actions.
 
@@ -40,7 +40,7 @@ class Explorer(tf.Module):
             best: action values `[N, A]` of discrete actions, the best ones `[N, k]` of continuous actions, within [-1, 1].
             rate: of the config at the present timestep, a scalar.
             seed: int `[2]`; the same seed gives the same actions.
-            begins: where an episode begins, bool `[N]`; only one with a memory needs it.
+            is_first: where an episode begins, bool `[N]`; only a stateful explorer needs it.
             mask: the legal ones of discrete actions, bool `[N, A]`; None: all of them.
 
         Returns:
@@ -53,7 +53,7 @@ class EpsilonGreedy(Explorer):
     """A random action with probability `rate`, decided row by row."""
 
     def __call__(
-        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor | None, mask: tf.Tensor | None = None
+        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, is_first: tf.Tensor | None, mask: tf.Tensor | None = None
     ) -> tf.Tensor:
         return ops.epsilon_greedy(best, rate, seed, mask)
 
@@ -62,7 +62,7 @@ class Boltzmann(Explorer):
     """Actions with probability `softmax(Q / rate)`; at temperature 0 the best."""
 
     def __call__(
-        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor | None, mask: tf.Tensor | None = None
+        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, is_first: tf.Tensor | None, mask: tf.Tensor | None = None
     ) -> tf.Tensor:
         return ops.boltzmann(best, rate, seed, mask)
 
@@ -71,7 +71,7 @@ class UniformActions(Explorer):
     """Any action of the range, whatever is best."""
 
     def __call__(
-        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor | None, mask: tf.Tensor | None = None
+        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, is_first: tf.Tensor | None, mask: tf.Tensor | None = None
     ) -> tf.Tensor:
         return ops.uniform(tf.shape(best), seed) * 2.0 - 1.0
 
@@ -80,33 +80,33 @@ class GaussianNoise(Explorer):
     """The best action and independent normal noise of standard deviation `rate`, clipped to the range."""
 
     def __call__(
-        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor | None, mask: tf.Tensor | None = None
+        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, is_first: tf.Tensor | None, mask: tf.Tensor | None = None
     ) -> tf.Tensor:
         return tf.clip_by_value(best + rate * ops.normal(tf.shape(best), seed), -1.0, 1.0)
 
 
 class OrnsteinUhlenbeckNoise(Explorer):
-    """The best action and noise that goes on from step to step, for each environment its own, from 0 in each episode."""
+    """The best action and temporally correlated noise, for each environment its own, from 0 in each episode."""
 
-    HAS_MEMORY: ClassVar[bool] = True
+    STATEFUL: ClassVar[bool] = True
 
     def __init__(self, config: Any, shape: tf.TensorShape):
         super().__init__(config, shape)
         if not shape.is_fully_defined():
             raise ValueError(
-                f"The noise goes on from step to step, so the number of environments must be known; the actions are {shape}."
+                f"Temporally correlated noise needs to know the number of environments; the actions have shape {shape}."
             )
         self.noise = tf.Variable(tf.zeros(shape), trainable=False, name="noise")
 
     def __call__(
-        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor | None, mask: tf.Tensor | None = None
+        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, is_first: tf.Tensor | None, mask: tf.Tensor | None = None
     ) -> tf.Tensor:
-        if begins is None:
+        if is_first is None:
             raise ValueError(
-                "features['step_type'] is missing: noise that goes on must know where episodes begin. Give "
+                "features['step_type'] is missing: temporally correlated noise must know where episodes begin. Give "
                 "the model the features that model_fn gets, or a step_type [B], 0 where an episode begins and 1 elsewhere."
             )
-        before = tf.where(begins[:, tf.newaxis], 0.0, self.noise.read_value())
+        before = tf.where(is_first[:, tf.newaxis], 0.0, self.noise.read_value())
         normal = ops.normal(self._shape, seed)
         config = self._config
         noise = ops.ornstein_uhlenbeck(before, normal, config.theta, config.mu, rate, config.dt)

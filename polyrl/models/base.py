@@ -9,15 +9,16 @@ from typing import Any, TypeVar
 import tensorflow as tf
 import tf_keras
 
-from polyrl.configs import AdamConfig, LossConfig, MetricConfig, OptimizerConfig
+from polyrl.configs import AdamConfig, LossConfig, MetricConfig, OptimizerConfig, ScheduleConfig
 from polyrl.engine import functional
 from polyrl.engine.fused_step import FusedStep
-from polyrl.models.gradients import ClippedGradients, clip_gradients
+from polyrl.models.arguments import check_clip, check_metrics, check_same_arguments, check_type, shared_arguments
+from polyrl.models.gradients import clip_gradients
+from polyrl.models.model_call import ModelCall
 from polyrl.models.scope import current_scope
 from polyrl.modes import Modes
 from polyrl.spec import EstimatorSpec
 from polyrl.summaries import Summaries, SummaryOptions
-from polyrl.validation import check_float
 
 GraphFn = Callable[[str, Any], tf.Tensor]
 Nest = Any
@@ -45,8 +46,9 @@ class BaseModel:
     Args:
         mode: one of `Modes`.
         graph_fn: `graph_fn(mode, inputs)` returns the torso's output for `inputs`; it may create tf-keras layers inline. It
-            is called once for each network, with mode `'train'`: layers that act otherwise in training (dropout, batch
-            normalisation) are told by tf-keras, in the update only.
+            is called once for each network and mode, and must build the same variables in each; `mode` is the model's.
+            Layers that act otherwise in training (dropout, batch normalisation) and are not given `training` are told by
+            tf-keras: in the update only.
         loss_config: the element-wise loss.
         optimizer_config: the optimizer; `AdamConfig()` by default.
         eval_metrics_config: metrics that EVAL mode reports.
@@ -77,14 +79,13 @@ class BaseModel:
         self.optimizer_config = check_type("optimizer_config", optimizer_config, OptimizerConfig) or AdamConfig()
         self.eval_metrics_config = check_metrics(eval_metrics_config)
         self.summaries = SummaryOptions.validate(summaries)
-        self.clip_gradients = None if clip_gradients is None else check_float("clip_gradients", clip_gradients, 0.0)
-        self.clip_embed_gradients = (
-            None if clip_embed_gradients is None else check_float("clip_embed_gradients", clip_embed_gradients, 0.0)
-        )
+        self.clip_gradients = check_clip("clip_gradients", clip_gradients)
+        self.clip_embed_gradients = check_clip("clip_embed_gradients", clip_embed_gradients)
         if not isinstance(name, str) or not name:
             raise ValueError(f"name={name!r} must be a non-empty string.")
         self.name = name
         self._scope = current_scope()
+        self._current: ModelCall | None = None
         owner = self._part("owner", lambda: type(self), saved=False)
         if owner is not type(self):
             raise ValueError(
@@ -95,38 +96,40 @@ class BaseModel:
         """Builds the outputs of this mode for one batch; see the class for the steps and `EstimatorSpec` for the result."""
         if labels is not None and self.mode == Modes.PREDICT:
             raise ValueError("labels must be None in mode 'infer'.")
+        check_same_arguments(self, self._part("arguments", lambda: shared_arguments(self), saved=False))
         with tf.name_scope(self.name):
             features, labels = self._preprocess(features, labels)
-            self._inputs = features
-            if labels is None:
-                results = self._call_graph_fn(features)
-                predictions = self._build_predictions(results, features, labels)
-                return EstimatorSpec(
-                    self.mode,
-                    predictions,
-                    extra_ops=self._build_extra_ops(results, features, labels),
-                    export_outputs={"serving_default": predictions} if self.mode == Modes.PREDICT else None,
-                )
-            with self._gradient_tape():
-                results = self._call_graph_fn(features)
-                losses, loss = self._build_loss(results, features, labels)
-            predictions = {**self._build_predictions(results, features, labels), "losses": losses}
-            metrics: Mapping[str, tf_keras.metrics.Metric] = {}
-            train_op = None
-            if self.mode == Modes.EVAL:
-                metrics = self._build_eval_metrics(predictions, features, labels)
-            else:
-                train_op = self._build_train_op(loss)
+            with self._calling(features, labels) as call:
+                if labels is None:
+                    results = self._call_graph_fn(features)
+                    predictions = self._build_predictions(results, features, labels)
+                    extra = self._build_extra_ops(results, features, labels)
+                    exports = {"serving_default": predictions} if self.mode == Modes.PREDICT else None
+                    return EstimatorSpec(self.mode, predictions, extra_ops=extra, export_outputs=exports)
+                with self._watching(call.tape):
+                    results = self._call_graph_fn(features)
+                    losses, loss = self._build_loss(results, features, labels)
+                predictions = {**self._build_predictions(results, features, labels), "losses": losses}
+                if self.mode == Modes.EVAL:
+                    metrics = self._build_eval_metrics(predictions, features, labels)
+                    extra = self._build_extra_ops(results, features, labels)
+                    return EstimatorSpec(self.mode, predictions, loss, eval_metric_ops=metrics, extra_ops=extra)
+                train_op = _followed_by(self._build_train_op(loss), call.moved)
                 summaries = self._build_summary_op(results, features, labels)
-                self._summaries = summaries if self._is_first else summaries.below(self.name)
-            return EstimatorSpec(
-                self.mode,
-                predictions,
-                loss,
-                train_op,
-                eval_metric_ops=metrics,
-                extra_ops=self._build_extra_ops(results, features, labels),
-            )
+                summaries = summaries if self._is_first else summaries.below(self.name)
+                extra = {"summaries": summaries, **self._build_extra_ops(results, features, labels)}
+                return EstimatorSpec(self.mode, predictions, loss, train_op, extra_ops=extra)
+
+    @property
+    def current_call(self) -> ModelCall:
+        """What the running call has at hand.
+
+        Raises:
+            RuntimeError: if the model is not being called.
+        """
+        if self._current is None:
+            raise RuntimeError(f"{type(self).__name__}.current_call exists only while the model is called.")
+        return self._current
 
     # The eight steps. ---------------------------------------------------------------------------------------------------
 
@@ -149,27 +152,34 @@ class BaseModel:
         values = {**predictions, **{f"labels.{key}": value for key, value in labels.items()}}
         metrics = {}
         for config in self.eval_metrics_config:
-            metric = self._part(f"metrics/{config.key}", config.build, saved=False)
+            metric = self._part(f"metrics/{config.key}", config.build, saved=False, made_from=config)
             config.update(metric, values)
             metrics[config.key] = metric
         return metrics
 
     def _build_train_op(self, loss: tf.Tensor) -> Callable[[], tf.Tensor]:
-        """Computes and clips the gradients of `loss`; returns the function that applies them and counts updates."""
+        """Computes and clips the gradients of `loss`; returns the function that applies them and counts the update.
+
+        After the step of the optimizer, `_after_update` does what else belongs to an update.
+        """
+        call = self.current_call
+        assert call.tape is not None
         variables = self._trainable_variables()
-        gradients = self._tape.gradient(loss, functional.sources(variables))
+        gradients = call.tape.gradient(loss, variables)
         self._check_connected(variables, gradients)
         gradients = [tf.zeros(v.shape, v.dtype) if g is None else g for v, g in zip(variables, gradients, strict=True)]
         # A sparse gradient may name a row more than once: its norm is that of the sum, so it is made dense first.
-        bundle = self._bundle()
-        packed = bundle.pack([tf.convert_to_tensor(gradient) for gradient in gradients])
-        embeddings = bundle.positions(self._embedding_indices())
+        fused = self._fused_step()
+        packed = fused.pack([tf.convert_to_tensor(gradient) for gradient in gradients])
+        embeddings = fused.positions(self._embedding_indices())
         clipped = clip_gradients(packed, embeddings, self.clip_gradients, self.clip_embed_gradients)
-        self._gradients = clipped._replace(clipped=bundle.unpack(clipped.clipped))
+        call.gradients = clipped._replace(clipped=fused.unpack(clipped.clipped))
 
         def train_op() -> tf.Tensor:
-            bundle.apply_gradients(self._optimizer(), clipped.clipped, variables, self._scope.xla)
-            return self._updates.read_value()
+            fused.apply_gradients(self._optimizer(), clipped.clipped, variables, self._scope.xla)
+            step = self._updates.read_value()
+            self._after_update(step)
+            return step
 
         return train_op
 
@@ -187,8 +197,16 @@ class BaseModel:
 
     # Parts that later calls find again. ---------------------------------------------------------------------------------
 
-    def _part(self, name: str, build: Callable[[], T], saved: bool = True) -> T:
-        return self._scope.get(f"{self.name}/{name}", build, saved)
+    def _part(self, name: str, build: Callable[[], T], saved: bool = True, made_from: Any = None) -> T:
+        """The part of that name in the scope; `build()` makes it at first, from `made_from`, which must stay the same."""
+        name = f"{self.name}/{name}"
+        first = self._scope.get(f"{name}/made_from", lambda: made_from, saved=False)
+        if first != made_from:
+            raise ValueError(
+                f"{name!r} exists in this scope, made from {first!r}; it cannot be made from {made_from!r}. Use the same "
+                "arguments, or another name for the model."
+            )
+        return self._scope.get(name, build, saved)
 
     def _optimizer(self) -> tf_keras.optimizers.Optimizer:
         """The optimizer, with all its slots; its `iterations` are `_updates`."""
@@ -197,10 +215,16 @@ class BaseModel:
             optimizer = self.optimizer_config.build()
             if self._is_first:
                 optimizer.iterations = self._scope.global_step
-            optimizer.build(self._bundle().optimized(self._trainable_variables()))
+            optimizer.build(self._fused_step().optimized(self._trainable_variables()))
             return optimizer
 
-        return self._part("optimizer", build)
+        return self._part("optimizer", build, made_from=self.optimizer_config)
+
+    def _learning_rate(self) -> tf.Tensor:
+        """Of the next update, a scalar."""
+        rate = self.optimizer_config.learning_rate
+        schedule = rate.build() if isinstance(rate, ScheduleConfig) else (lambda step: rate)
+        return tf.convert_to_tensor(schedule(self._updates.read_value()), tf.float32)
 
     @property
     def _is_first(self) -> bool:
@@ -216,8 +240,8 @@ class BaseModel:
         """
         return self._scope.global_step if self._is_first else self._optimizer().iterations
 
-    def _bundle(self) -> FusedStep:
-        return self._part("bundle", lambda: FusedStep(self._trainable_variables(), alone=self._embedding_indices()))
+    def _fused_step(self) -> FusedStep:
+        return self._part("fused_step", lambda: FusedStep(self._trainable_variables(), alone=self._embedding_indices()))
 
     def _trainable_variables(self) -> list[tf.Variable]:
         raise NotImplementedError
@@ -232,36 +256,39 @@ class BaseModel:
         """Which of the trainable variables are embedding tables."""
         return set()
 
+    def _after_update(self, step: tf.Tensor) -> None:
+        """What follows the optimizer's step in an update; `step` is how many updates of this model are done then."""
+
     @contextlib.contextmanager
-    def _gradient_tape(self) -> Iterator[None]:
-        if self.mode != Modes.TRAIN:
+    def _calling(self, features: Nest, labels: Any) -> Iterator[ModelCall]:
+        """Inside of the `with` block, `current_call` is a new record."""
+        outer = self._current
+        learns = self.mode == Modes.TRAIN and labels is not None
+        self._current = ModelCall(features, labels, functional.GradientTape() if learns else None)
+        try:
+            yield self._current
+        finally:
+            self._current = outer
+
+    @contextlib.contextmanager
+    def _watching(self, tape: functional.GradientTape | None) -> Iterator[None]:
+        """Inside of the `with` block, the tape, if there is one, records what the trainable variables are used for."""
+        if tape is None:
             yield
             return
-        with tf.GradientTape() as self._tape:
-            self._tape.watch(functional.sources(self._trainable_variables()))
+        with tape:
+            tape.watch(self._trainable_variables())
             yield
 
-    _inputs: Nest
-    _tape: tf.GradientTape
-    _gradients: ClippedGradients
-    _summaries: Summaries
 
+def _followed_by(train_op: Callable[[], tf.Tensor], moved: Sequence[tuple[Any, tf.Tensor]]) -> Callable[[], tf.Tensor]:
+    """`train_op`, and what the forward pass found for non-trainable variables."""
+    if not moved:
+        return train_op
 
-def check_metrics(configs: Any) -> tuple[MetricConfig, ...]:
-    """`eval_metrics_config` as a tuple of configs with names of their own; an error that says what it is instead."""
-    if configs is not None and (isinstance(configs, str) or not isinstance(configs, Sequence)):
-        raise TypeError(f"eval_metrics_config={configs!r} must be a list, each item must be a MetricConfig.")
-    for config in configs or ():
-        if not isinstance(config, MetricConfig):
-            raise TypeError(f"eval_metrics_config={config!r} must be a MetricConfig.")
-    keys = [config.key for config in configs or ()]
-    if len(set(keys)) < len(keys):
-        raise ValueError(f"eval_metrics_config: the metrics are called {keys}; give each a name of its own.")
-    return tuple(configs or ())
+    def both() -> tf.Tensor:
+        for variable, value in moved:
+            variable.assign(value)
+        return train_op()
 
-
-def check_type(name: str, value: Any, kind: type) -> Any:
-    """Returns `value`, which must be None or of this kind; a TypeError that names it otherwise."""
-    if value is not None and not isinstance(value, kind):
-        raise TypeError(f"{name}={value!r} must be a {kind.__name__}.")
-    return value
+    return both

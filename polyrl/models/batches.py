@@ -8,13 +8,14 @@ from typing import Any
 import tensorflow as tf
 
 from polyrl import ops
-from polyrl.models import masks
+from polyrl.models import features as features_of
+from polyrl.models.records import Batch
 from polyrl.policies import BoundedTensorSpec
 from polyrl.validation import check_int
 
 LABELS = ("action", "reward", "done", "next_state")
 WINDOWED = ("reward", "done", "truncated")
-NEXT_MASK = f"next_{masks.MASK}"
+NEXT_MASK = f"next_{features_of.MASK}"
 
 
 def state_shape(num_states: int | Sequence[int]) -> tuple[int, ...]:
@@ -53,10 +54,11 @@ def check_features(features: Any, shape: tuple[int, ...], num_actions: int) -> A
     _check_state("features['state']", state_of(features), shape)
     if state_of(features).shape[:1] == [0]:
         raise ValueError("features['state'] is an empty batch; there must be at least one row.")
-    if isinstance(features, dict) and masks.MASK in features:
-        name = f"features[{masks.MASK!r}]"
-        features[masks.MASK] = masks.checked(name, features[masks.MASK], state_of(features).shape[0], num_actions)
-        masks.check_legal(name, features[masks.MASK])
+    if isinstance(features, dict) and features_of.MASK in features:
+        name = f"features[{features_of.MASK!r}]"
+        mask = features_of.checked(name, features[features_of.MASK], state_of(features).shape[0], num_actions)
+        features_of.check_legal(name, mask)
+        features[features_of.MASK] = mask
     return features
 
 
@@ -75,7 +77,7 @@ def check_labels(
         ValueError: if one has not a row for each state, or `next_state` is not `[B, *shape]`, or `next_<key>` is not as the
             feature `key` is.
     """
-    masked = isinstance(features, Mapping) and masks.MASK in features
+    masked = isinstance(features, Mapping) and features_of.MASK in features
     for key in (*LABELS, *([NEXT_MASK] if masked else [])):
         if key not in labels:
             raise KeyError(f"labels must contain {key!r}; they have {sorted(labels)}.")
@@ -86,7 +88,7 @@ def check_labels(
     window = checked["reward"].shape[1:] if is_window(checked) else tf.TensorShape([])
     for key, value in checked.items():
         if key == NEXT_MASK:
-            checked[key] = masks.checked(f"labels[{key!r}]", value, rows[0], 1 + int(action.maximum))
+            checked[key] = features_of.checked(f"labels[{key!r}]", value, rows[0], 1 + int(action.maximum))
             continue
         if key in following and key != "next_state":
             wanted = following[key]
@@ -114,25 +116,41 @@ def is_window(labels: Mapping[str, tf.Tensor]) -> bool:
     return labels["reward"].shape.rank == 2 and labels["done"].shape.rank == 2
 
 
-def reduce_window(labels: Mapping[str, tf.Tensor], gamma: float) -> dict[str, tf.Tensor]:
-    """Windows of `n` steps as single transitions: `reward`, `done` and `discount` are `[B]` then, `truncated` is gone.
+def as_batch(features: Any, labels: Mapping[str, tf.Tensor], gamma: float) -> Batch:
+    """Features and labels as the transitions that they are.
 
-    `next_state` is the one after the last step that counts; see `ops.n_step_return` for which that is.
+    Windows of `n` steps become single transitions: see `ops.n_step_return` for which step is the last that counts.
+    `next_state` is the one after it.
 
     Args:
-        labels: checked ones, with `reward` and `done` `[B, n]`, and `truncated` `[B, n]` (zeros without it).
+        features: a state batch, or a dict.
+        labels: `reward` and `done` `[B]`, or `[B, n]` with `truncated` `[B, n]` (zeros without it).
         gamma: the discount of one step.
 
     Raises:
-        ValueError: if they hold a `discount` of their own.
+        ValueError: for windows with a `discount` of their own.
     """
-    if "discount" in labels:
-        raise ValueError("labels['discount'] must be left out with rewards [B, n]: the model's own discount reduces them.")
-    reduced = dict(labels)
-    reward, done = reduced["reward"], reduced["done"]
-    window = ops.n_step_return(reward, done, reduced.pop("truncated", tf.zeros_like(done)), gamma)
-    last = tf.gather(done, window.steps - 1, axis=1, batch_dims=1)  # [B]
-    return {**reduced, "reward": window.reward, "discount": window.discount, "done": last}
+    reward, done = tf.cast(labels["reward"], tf.float32), tf.cast(labels["done"], tf.float32)
+    if is_window(labels):
+        if "discount" in labels:
+            raise ValueError("labels['discount'] must be left out with rewards [B, n]: the model's own discount reduces them.")
+        truncated = tf.cast(labels.get("truncated", tf.zeros_like(done)), tf.float32)
+        window = ops.n_step_return(reward, done, truncated, gamma)
+        last = tf.gather(done, window.steps - 1, axis=1, batch_dims=1)  # [B]
+        reward, discount = window.reward, window.discount * (1.0 - last)
+    else:
+        discount = labels.get("discount", gamma) * (1.0 - done)
+    return Batch(
+        inputs=features_of.network_inputs(features),
+        action=labels["action"],
+        reward=reward,
+        discount=discount,
+        next_inputs=features_of.network_inputs(next_features(features, labels)),
+        mask=features_of.mask_of(features),
+        next_mask=labels.get(NEXT_MASK),
+        weights=labels.get("weights"),
+        expert=labels.get("expert"),
+    )
 
 
 def _check_state(name: str, state: tf.Tensor, shape: tuple[int, ...]) -> None:

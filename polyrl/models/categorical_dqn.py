@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import tensorflow as tf
 import tf_keras
 
 from polyrl import ops
+from polyrl.configs import ExplorationConfig, LossConfig, MetricConfig, OptimizerConfig
 from polyrl.engine import projection
-from polyrl.models import masks
+from polyrl.models import features as features_of
+from polyrl.models.base import GraphFn
+from polyrl.models.expert import MARGIN, WEIGHT
+from polyrl.models.networks import combine_heads
+from polyrl.models.policy_network import PolicyNetwork
 from polyrl.models.q_model import BaseQModel
 from polyrl.models.q_network import QModelSpec
+from polyrl.models.records import Batch, Forward
 from polyrl.policies import BasePolicy, CategoricalQPolicy
 from polyrl.summaries import Summaries, SummaryOptions
 from polyrl.validation import check_bool, check_float, check_int
@@ -32,16 +38,60 @@ class CategoricalDQNModel(BaseQModel):
 
     def __init__(
         self,
-        *args: Any,
+        mode: str,
+        graph_fn: GraphFn,
+        num_states: int | Sequence[int],
+        num_actions: int,
+        loss_config: LossConfig | None = None,
+        optimizer_config: OptimizerConfig | None = None,
+        eval_metrics_config: Sequence[MetricConfig] | None = None,
+        discount: float = 0.97,
+        exploration_config: ExplorationConfig | None = None,
+        use_target_graph: bool = True,
+        target_update_frequency: int = 5,
+        is_continuous: bool = False,
+        dueling: str | bool | None = "mean",
+        use_expert_demo: bool = False,
+        summaries: str | Iterable[str] | None = "all",
+        clip_gradients: float | None = 0.5,
+        clip_embed_gradients: float | None = 0.1,
+        name: str = "Model",
+        *,
+        temperature: float = 0.0,
+        target_update_tau: float = 1.0,
+        expert_margin: float = MARGIN,
+        expert_weight: float = WEIGHT,
         num_atoms: int = 51,
         min_q_value: float = -10.0,
         max_q_value: float = 10.0,
         double: bool = False,
-        **kwargs: Any,
     ):
-        super().__init__(*args, **kwargs)
-        if kwargs.get("loss_config", args[4] if len(args) > 4 else None) is not None:
+        if loss_config is not None:
             raise ValueError("loss_config must be None: the loss of C51 is the cross-entropy to the projected target.")
+        super().__init__(
+            mode,
+            graph_fn,
+            num_states,
+            num_actions,
+            loss_config,
+            optimizer_config,
+            eval_metrics_config,
+            discount,
+            exploration_config,
+            use_target_graph,
+            target_update_frequency,
+            is_continuous,
+            dueling,
+            use_expert_demo,
+            summaries,
+            clip_gradients,
+            clip_embed_gradients,
+            name,
+            temperature=temperature,
+            target_update_tau=target_update_tau,
+            expert_margin=expert_margin,
+            expert_weight=expert_weight,
+        )
         self.num_atoms = check_int("num_atoms", num_atoms, minimum=2)
         self.min_q_value = check_float("min_q_value", min_q_value)
         self.max_q_value = check_float("max_q_value", max_q_value)
@@ -61,63 +111,49 @@ class CategoricalDQNModel(BaseQModel):
 
         advantage = head(self.num_actions, "advantage")  # [B, A, N]
         value = None if self.dueling is None else head(1, "value")  # [B, 1, N]
-        logits = self._combine(advantage, value)  # [B, A, N]
+        logits = combine_heads(advantage, value, self.dueling)  # [B, A, N]
         q = ops.expected_value(tf.nn.softmax(logits), self.support)  # [B, A]
         return QModelSpec(outputs, advantage, value, q, logits)
 
-    def _build_td_loss(
-        self, labels: Mapping[str, tf.Tensor], discount: tf.Tensor, target: QModelSpec, online: QModelSpec
-    ) -> ops.LossOutput:
+    def _build_td_loss(self, batch: Batch, forward: Forward) -> ops.LossOutput:
         return ops.categorical_q_learning(
             self.support,
-            self._online.logits,
-            labels["action"],
-            labels["reward"],
-            discount,
-            target.logits,
-            next_q_selector=online.q if self.double else target.q,
+            forward.online.logits,
+            batch.action,
+            batch.reward,
+            batch.discount,
+            forward.next_target.logits,
+            next_q_selector=(forward.next_online if self.double else forward.next_target).q,
             project=projection.project_distribution if self._scope.xla else ops.project_distribution,
         )
 
     def _build_policy(self) -> BasePolicy:
         return CategoricalQPolicy(
-            *self._policy_specs(),
-            q_network=_LogitsNetwork(self),
-            min_q_value=self.min_q_value,
-            max_q_value=self.max_q_value,
-            observation_and_action_constraint_splitter=masks.splitter(self._inputs),
+            self._time_step_spec(),
+            self.action_spec,
+            PolicyNetwork(self._networks.online, self.mode, lambda spec: spec.logits, self.num_atoms),
+            self.min_q_value,
+            self.max_q_value,
+            observation_and_action_constraint_splitter=features_of.splitter(self.current_call.features),
             temperature=self.temperature,
         )
+
+    def _priorities(self, loss_output: ops.LossOutput) -> tf.Tensor:
+        """The losses (Hessel et al. 2018): a distribution has no single TD error."""
+        return loss_output.loss
 
     def _build_predictions(self, results: tf.Tensor, features: Any, labels: Any) -> dict[str, tf.Tensor]:
         """As the parent's, and `probabilities` `[B, A, N]`, `support` `[N]`."""
         predictions = super()._build_predictions(results, features, labels)
-        probabilities = tf.nn.softmax(self._online.logits)
-        return {**predictions, "probabilities": probabilities, "support": self.support}
-
-    def _build_extra_ops(self, results: tf.Tensor, features: Any, labels: Any) -> dict[str, Any]:
-        """As the parent's, but the losses as `priorities` (Hessel et al. 2018): a distribution has no single TD error."""
-        extra = super()._build_extra_ops(results, features, labels)
-        return {**extra, "priorities": self._td.loss} if self._learning else extra
+        return {**predictions, "probabilities": tf.nn.softmax(self._online().logits), "support": self.support}
 
     def _build_summary_op(self, results: tf.Tensor, features: Any, labels: Any) -> Summaries:
         summaries = super()._build_summary_op(results, features, labels)
         if SummaryOptions.LOSS in self.summaries:
             # The mean return distribution of the actions taken, drawn as quantiles: a histogram counts samples.
-            probabilities = tf.nn.softmax(ops.select_action(self._online.logits, labels["action"]))  # [B, N]
+            probabilities = tf.nn.softmax(ops.select_action(self._online().logits, labels["action"]))  # [B, N]
             cumulative = tf.cumsum(tf.reduce_mean(probabilities, axis=0))  # [N]
             quantiles = tf.searchsorted(cumulative, tf.linspace(0.0005, 0.9995, 1000))
             quantiles = tf.minimum(quantiles, self.num_atoms - 1)
             summaries.histograms["train/return_distribution"] = tf.gather(self.support, quantiles)
         return summaries
-
-
-class _LogitsNetwork:
-    """The online network by the contract of `CategoricalQPolicy`: logits `[B, A, N]` and `num_atoms`."""
-
-    def __init__(self, model: CategoricalDQNModel):
-        self._model = model
-        self.num_atoms = model.num_atoms
-
-    def __call__(self, observation: Any, step_type: Any = None, network_state: Any = ()) -> tuple[tf.Tensor, Any]:
-        return self._model._train_graph()(observation).logits, network_state

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import tensorflow as tf
-
 from polyrl import ops
 from polyrl.models.q_model import BaseQModel
-from polyrl.models.q_network import QModelSpec
+from polyrl.models.records import Batch, Forward
 
 
 class DDQNModel(BaseQModel):
     """Double DQN: the online network chooses the next action, the target network values it."""
 
-    def _build_td_loss(
-        self, labels: Mapping[str, tf.Tensor], discount: tf.Tensor, target: QModelSpec, online: QModelSpec
-    ) -> ops.LossOutput:
+    def _build_td_loss(self, batch: Batch, forward: Forward) -> ops.LossOutput:
         return ops.double_q_learning(
-            self._online.q, labels["action"], labels["reward"], discount, target.q, online.q, self.loss_config.build()
+            forward.online.q,
+            batch.action,
+            batch.reward,
+            batch.discount,
+            forward.next_target.q,
+            next_q_selector=forward.next_online.q,
+            loss_fn=self.loss_config.build(),
         )

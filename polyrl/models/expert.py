@@ -8,6 +8,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from polyrl import ops
+from polyrl.models.records import Batch
 from polyrl.validation import check_float
 
 MARGIN = 0.8
@@ -18,7 +19,7 @@ WEIGHT = 1.0
 
 
 class ExpertLoss(NamedTuple):
-    """`weight * expert * J_E`, with `J_E` of `ops.large_margin_loss`: nothing on rows that are no demonstrations."""
+    """`weight * expert * J_E`, with `J_E` of `ops.large_margin_loss`: nothing on rows that are not demonstrations."""
 
     margin: float
     weight: float
@@ -49,14 +50,15 @@ class ExpertLoss(NamedTuple):
                 f"They have {sorted(labels)}."
             )
 
-    def __call__(self, q: tf.Tensor, labels: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """The term for each row, `[B]`, of the online values `q` `[B, A]`; zero for labels without `expert`.
+    def __call__(self, q: tf.Tensor, batch: Batch) -> tf.Tensor:
+        """The term for each row, `[B]`, of the online values `q` `[B, A]`; zero for a batch that does not tell experts.
 
         Illegal actions have the lowest value there is, and are nobody's rivals.
         """
-        expert = labels.get("expert", tf.zeros_like(q[:, 0]))
-        return self.weight * expert * ops.large_margin_loss(q, labels["action"], self.margin)
+        expert = tf.zeros_like(q[:, 0]) if batch.expert is None else batch.expert
+        return self.weight * expert * ops.large_margin_loss(q, batch.action, self.margin)
 
-    def mean(self, q: tf.Tensor, labels: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    def mean(self, q: tf.Tensor, batch: Batch) -> tf.Tensor:
         """The mean of the term over the demonstrations of a batch, a scalar; zero if there are none."""
-        return tf.reduce_sum(self(q, labels)) / tf.maximum(tf.reduce_sum(labels["expert"]), 1.0)
+        experts = tf.zeros_like(q[:, 0]) if batch.expert is None else batch.expert
+        return tf.reduce_sum(self(q, batch)) / tf.maximum(tf.reduce_sum(experts), 1.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,9 +10,14 @@ import tensorflow as tf
 import tf_keras
 
 from polyrl import ops
+from polyrl.configs import ExplorationConfig, LossConfig, MetricConfig, OptimizerConfig
+from polyrl.models import features as features_of
+from polyrl.models.base import GraphFn
+from polyrl.models.policy_network import PolicyNetwork
 from polyrl.models.q_model import BaseQModel
 from polyrl.models.q_network import QModelSpec
-from polyrl.policies import BasePolicy, BoundedTensorSpec
+from polyrl.models.records import Batch, Forward
+from polyrl.policies import BasePolicy, BoundedTensorSpec, NAFPolicy
 from polyrl.validation import check_float
 
 
@@ -23,8 +28,8 @@ class NAFModel(BaseQModel):
     hold `action` float `[B, k]`, within the bounds.
 
     Args:
-        num_actions: `k`, how many numbers an action is.
-        action_low: the lowest action, a number or one for each of the `k`.
+        num_actions: `k`, the components of an action.
+        action_low: the lowest action, a number or one for each of the `k` components.
         action_high: the highest.
         temperature: of the policy that acts in PREDICT mode. `softmax(Q / temperature)` is a normal distribution here, of
             covariance `temperature * P^-1` in units of half the range; 0 is its mean.
@@ -34,19 +39,58 @@ class NAFModel(BaseQModel):
 
     def __init__(
         self,
-        *args: Any,
+        mode: str,
+        graph_fn: GraphFn,
+        num_states: int | Sequence[int],
+        num_actions: int,
+        loss_config: LossConfig | None = None,
+        optimizer_config: OptimizerConfig | None = None,
+        eval_metrics_config: Sequence[MetricConfig] | None = None,
+        discount: float = 0.97,
+        exploration_config: ExplorationConfig | None = None,
+        use_target_graph: bool = True,
+        target_update_frequency: int = 5,
         is_continuous: bool = True,
-        dueling: bool | None = True,
+        dueling: str | bool | None = True,
+        use_expert_demo: bool = False,
+        summaries: str | Iterable[str] | None = "all",
+        clip_gradients: float | None = 0.5,
+        clip_embed_gradients: float | None = 0.1,
+        name: str = "Model",
+        *,
+        temperature: float = 0.0,
+        target_update_tau: float = 1.0,
         action_low: float | Sequence[float] = -1.0,
         action_high: float | Sequence[float] = 1.0,
-        **kwargs: Any,
     ):
         if dueling is not True and dueling is not None:
             raise ValueError(f"dueling={dueling!r} must be left out: NAF always has heads for value and advantage.")
-        if kwargs.get("use_expert_demo", False):
-            raise ValueError("use_expert_demo=True: the large-margin loss compares discrete actions; leave it False.")
-        kwargs |= {"is_continuous": is_continuous, "dueling": True}
-        super().__init__(*args, **kwargs)
+        if use_expert_demo is not False:
+            raise ValueError(
+                f"use_expert_demo={use_expert_demo!r}: the large-margin loss compares discrete actions; leave it False."
+            )
+        super().__init__(
+            mode,
+            graph_fn,
+            num_states,
+            num_actions,
+            loss_config,
+            optimizer_config,
+            eval_metrics_config,
+            discount,
+            exploration_config,
+            use_target_graph,
+            target_update_frequency,
+            is_continuous,
+            True,
+            use_expert_demo,
+            summaries,
+            clip_gradients,
+            clip_embed_gradients,
+            name,
+            temperature=temperature,
+            target_update_tau=target_update_tau,
+        )
         self.action_low = self._bound("action_low", action_low)
         self.action_high = self._bound("action_high", action_high)
         if np.any(self.action_low >= self.action_high):
@@ -65,35 +109,31 @@ class NAFModel(BaseQModel):
         scale = self._head(self.num_actions * (self.num_actions + 1) // 2, "scale")(outputs)  # [B, k (k + 1) / 2]
         return QModelSpec(outputs, mean, value, value[:, 0], scale=scale)
 
-    def _best_actions(self) -> tf.Tensor:
-        return self._from_unit(self._online.a)
+    def _best_actions(self, online: QModelSpec) -> tf.Tensor:
+        return self._from_unit(online.a)
 
-    def _exploring_actions(self, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor | None) -> tf.Tensor:
-        return self._from_unit(self._explorer(self._online.a.shape)(self._online.a, rate, seed, begins))
+    def _exploring_actions(self, online: QModelSpec, rate: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        is_first = features_of.is_first(self.current_call.features)
+        return self._from_unit(self._explorer(online.a.shape)(online.a, rate, seed, is_first))
 
     def _build_policy(self) -> BasePolicy:
-        raise TypeError("NAFModel acts by itself: the policies of polyrl.policies choose among discrete actions.")
+        network = PolicyNetwork(self._networks.online, self.mode, lambda spec: (spec.a, spec.scale))
+        return NAFPolicy(self._time_step_spec(), self.action_spec, network, temperature=self.temperature)
 
-    def _policy_actions(self, seed: tf.Tensor) -> tf.Tensor:
-        scale = ops.scale_tril(self._online.scale)
-        return self._from_unit(ops.sample_normalized(self._online.a, scale, self.temperature, seed))
-
-    def _build_td_loss(
-        self, labels: Mapping[str, tf.Tensor], discount: tf.Tensor, target: QModelSpec, online: QModelSpec
-    ) -> ops.LossOutput:
-        return ops.normalized_q_learning(
-            self._advantage(labels["action"]), self._online.q, labels["reward"], discount, target.q, self.loss_config.build()
-        )
+    def _build_td_loss(self, batch: Batch, forward: Forward) -> ops.LossOutput:
+        advantage, value = self._advantage(forward.online, batch.action), forward.online.q
+        loss_fn, next_value = self.loss_config.build(), forward.next_target.q
+        return ops.normalized_q_learning(advantage, value, batch.reward, batch.discount, next_value, loss_fn)
 
     def _build_predictions(self, results: tf.Tensor, features: Any, labels: Any) -> dict[str, tf.Tensor]:
         """`results` (the action) and `mean` (the best one) `[B, k]`; `q`, `a` and `v` `[B]`; `graph_results`.
 
         `q` and `a` are of the labels' action if there is one, else of `results`; with labels, also `td_error` `[B]`.
         """
-        advantage = self._advantage(results if labels is None else labels["action"])
+        online = self._online()
+        advantage = self._advantage(online, results if labels is None else labels["action"])
         predictions = super()._build_predictions(results, features, labels)
-        value = self._online.q
-        return {**predictions, "mean": self._best_actions(), "a": advantage, "v": value, "q": value + advantage}
+        return {**predictions, "mean": self._best_actions(online), "a": advantage, "v": online.q, "q": online.q + advantage}
 
     # Parts. -------------------------------------------------------------------------------------------------------------
 
@@ -102,8 +142,8 @@ class NAFModel(BaseQModel):
         near_zero = tf_keras.initializers.RandomUniform(-3e-3, 3e-3)
         return tf_keras.layers.Dense(units, activation, kernel_initializer=near_zero, name=name)
 
-    def _advantage(self, action: tf.Tensor) -> tf.Tensor:
-        return ops.normalized_advantage(self._to_unit(action), self._online.a, ops.scale_tril(self._online.scale))
+    def _advantage(self, online: QModelSpec, action: tf.Tensor) -> tf.Tensor:
+        return ops.normalized_advantage(self._to_unit(action), online.a, ops.scale_tril(online.scale))
 
     def _to_unit(self, action: tf.Tensor) -> tf.Tensor:
         """From the bounds to [-1, 1]."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 import tensorflow as tf
@@ -16,26 +17,27 @@ from polyrl.configs import (
     MetricConfig,
     OptimizerConfig,
 )
+from polyrl.engine import functional
 from polyrl.engine.narrow_dense import NarrowDense
 from polyrl.explorations import Explorer, explorer
-from polyrl.models import batches, masks
-from polyrl.models.base import GraphFn, check_type
+from polyrl.models import batches
+from polyrl.models import features as features_of
+from polyrl.models.arguments import check_dueling, check_tau, check_type
+from polyrl.models.base import BaseModel, GraphFn
 from polyrl.models.expert import MARGIN, WEIGHT, ExpertLoss
-from polyrl.models.q_network import QModelSpec, check_tau
+from polyrl.models.networks import Networks, combine_heads, torso_and_heads
+from polyrl.models.policy_network import PolicyNetwork
+from polyrl.models.q_network import QModelSpec
 from polyrl.models.q_summaries import q_summaries
-from polyrl.models.two_networks import TwoNetworkModel
+from polyrl.models.records import Batch, Forward
 from polyrl.modes import Modes
-from polyrl.policies import BasePolicy, BoundedTensorSpec, QPolicy, StepType, TimeStep, time_step_spec
+from polyrl.ops import LossOutput
+from polyrl.policies import BasePolicy, BoundedTensorSpec, QPolicy, TimeStep, time_step_spec
 from polyrl.summaries import Summaries, SummaryOptions
 from polyrl.validation import check_bool, check_float, check_int
 
-STEP_TYPE = "step_type"
-"""Of features: `StepType` int32 `[B]` of the states; exploration that has a memory asks for it."""
 
-DUELING = (True, "mean", "max", "naive", None, False)
-
-
-class BaseQModel(TwoNetworkModel):
+class BaseQModel(BaseModel):
     """A model of action values `Q(s, a)`, with a target network and exploration.
 
     The methods here are for discrete actions; `NAFModel` has those for continuous ones.
@@ -51,30 +53,24 @@ class BaseQModel(TwoNetworkModel):
     for the torso; the label `next_<key>` is what the feature `key` is in the next state, by default the same.
 
     Args:
-        mode: `'train'`, `'eval'` or `'infer'`.
+        mode, loss_config, optimizer_config, eval_metrics_config, summaries, clip_gradients, clip_embed_gradients, name: see
+            `BaseModel`; the loss is `HuberLossConfig(delta=1)` by default.
         graph_fn: the torso, `graph_fn(mode, inputs) -> [B, features]`; see `BaseModel`. It gets the same structure that
             the model is called with: the tensor, or the dict (without `action_mask`).
         num_states: the shape of one state. An int n: a vector of n numbers, or where the states are integers `[B]`, how many
             states there are, numbered from 0.
         num_actions: number of actions.
-        loss_config: element-wise loss of the TD error; `HuberLossConfig(delta=1)` by default.
-        optimizer_config: `AdamConfig()` by default.
-        eval_metrics_config: metrics reported by EVAL mode, see `MetricConfig`.
         discount: gamma, in [0, 1].
         exploration_config: how the TRAIN mode acts; `ConstantExplorationConfig()` by default.
-        use_target_graph: bootstrap from a second network that the loss does not train.
-        target_update_frequency: updates of this model between two updates of the second network from the first.
-        is_continuous: whether actions are numbers; only as the class is, `CONTINUOUS`.
+        use_target_graph: bootstrap from a target network, which the loss does not train.
+        target_update_frequency: updates of this model between two updates of the target network.
+        is_continuous: whether actions are continuous; only as the class is, `CONTINUOUS`.
         dueling: True computes advantage and value heads, and `Q = A`; `'mean'`, `'max'`, `'naive'` combine them to
             `Q = V + A - mean(A)`, `- max(A)`, `- 0`; None or False leave the value head out.
         use_expert_demo: adds the large-margin loss on rows that are demonstrations (DQfD, Hester et al. 2018), see
             `ops.large_margin_loss`; the memory has to hold some, and `Agent.train(pretrain_updates=...)` pre-trains on them.
-        summaries: `'all'` or names out of `SummaryOptions`.
-        clip_gradients: largest global norm of the gradients; 0 or None does not clip.
-        clip_embed_gradients: largest norm of each embedding's gradient; 0 or None does not clip.
-        name: scope of everything the model owns.
         temperature: of the policy that acts in PREDICT mode; 0 is greedy.
-        target_update_tau: how far the second network goes towards the first at each of its updates, in (0, 1]; 1 is a copy.
+        target_update_tau: how far the target network moves to the online one at each of its updates, in (0, 1]; 1 copies.
         expert_margin: by how much the expert's action has to be better than all others, in units of the action values.
         expert_weight: of the large-margin loss beside the TD loss.
     """
@@ -107,18 +103,10 @@ class BaseQModel(TwoNetworkModel):
         expert_margin: float = MARGIN,
         expert_weight: float = WEIGHT,
     ):
-        super().__init__(
-            mode,
-            graph_fn,
-            loss_config,
-            optimizer_config,
-            eval_metrics_config,
-            summaries,
-            clip_gradients,
-            clip_embed_gradients,
-            name,
-        )
+        metrics, clips = eval_metrics_config, (clip_gradients, clip_embed_gradients)
+        super().__init__(mode, graph_fn, loss_config, optimizer_config, metrics, summaries, *clips, name)
         self.loss_config = self.loss_config or HuberLossConfig()
+        self._networks = Networks(self._scope, self.name, self._build_graph_fn, self._network_inputs)
         self.num_states = batches.state_shape(num_states)
         self.num_actions = check_int("num_actions", num_actions, minimum=1 if self.CONTINUOUS else 2)
         self.discount = check_float("discount", discount, 0.0, 1.0)
@@ -129,12 +117,13 @@ class BaseQModel(TwoNetworkModel):
         self.use_target_graph = check_bool("use_target_graph", use_target_graph)
         self.target_update_frequency = check_int("target_update_frequency", target_update_frequency, minimum=1)
         if is_continuous is not self.CONTINUOUS:
-            kind = "gives numbers" if self.CONTINUOUS else "chooses among discrete actions"
-            raise ValueError(f"is_continuous={is_continuous}: {type(self).__name__} {kind}; leave it {self.CONTINUOUS}.")
-        if not any(dueling is option or (isinstance(option, str) and dueling == option) for option in DUELING):
-            raise ValueError(f"dueling={dueling!r} is unknown; use True, 'mean', 'max', 'naive', or None.")
-        self.dueling = None if dueling is False else dueling
-        self._expert = ExpertLoss.checked(check_bool("use_expert_demo", use_expert_demo), expert_margin, expert_weight)
+            raise ValueError(
+                f"is_continuous={is_continuous}: {type(self).__name__} has "
+                f"{'continuous' if self.CONTINUOUS else 'discrete'} actions; leave it {self.CONTINUOUS}."
+            )
+        self.is_continuous = is_continuous
+        self.dueling = check_dueling(dueling)
+        self.expert_loss = ExpertLoss.checked(check_bool("use_expert_demo", use_expert_demo), expert_margin, expert_weight)
         self.temperature = check_float("temperature", temperature, 0.0)
         self.target_update_tau = check_tau(target_update_tau, self.use_target_graph)
         if SummaryOptions.IMAGE_INPUT in self.summaries and len(self.num_states) != 3:
@@ -143,37 +132,34 @@ class BaseQModel(TwoNetworkModel):
     # What a subclass gives. ---------------------------------------------------------------------------------------------
 
     def _build_head(self, outputs: tf.Tensor) -> QModelSpec:
-        """Adds the heads to the torso's output; one value per action here."""
+        """Adds the heads to the torso's output: one value per action, combined as `dueling` says."""
         advantage = NarrowDense(self.num_actions, name="advantage")(outputs)  # [B, A]
         value = None if self.dueling is None else NarrowDense(1, name="value")(outputs)  # [B, 1]
-        return QModelSpec(outputs, advantage, value, self._combine(advantage, value))
+        return QModelSpec(outputs, advantage, value, combine_heads(advantage, value, self.dueling))
 
-    def _build_td_loss(
-        self, labels: Mapping[str, tf.Tensor], discount: tf.Tensor, target: QModelSpec, online: QModelSpec
-    ) -> ops.LossOutput:
-        """The loss of each example; `target` and `online` are the two networks on the next state, `self._online` on this.
-
-        With a mask the `q` of the first two is the lowest float32 for illegal actions.
-        """
+    def _build_td_loss(self, batch: Batch, forward: Forward) -> LossOutput:
+        """The TD loss of each transition, with its target and error."""
         raise NotImplementedError
 
     def _build_policy(self) -> BasePolicy:
         """The policy that acts in PREDICT mode."""
-        return QPolicy(*self._policy_specs(), self._policy_network, masks.splitter(self._inputs), self.temperature)
+        time_step, splitter = self._time_step_spec(), features_of.splitter(self.current_call.features)
+        network = PolicyNetwork(self._networks.online, self.mode, lambda spec: spec.q)
+        return QPolicy(time_step, self.action_spec, network, splitter, self.temperature)
 
-    def _best_actions(self) -> tf.Tensor:
+    def _priorities(self, loss_output: LossOutput) -> tf.Tensor:
+        """How surprising each transition was, `[B]`, for a prioritized memory."""
+        return tf.abs(loss_output.td_error)
+
+    def _best_actions(self, online: QModelSpec) -> tf.Tensor:
         """The best action for each row, int32 `[B]`."""
-        return tf.argmax(ops.mask_values(self._online.q, masks.split(self._inputs)[1]), axis=1, output_type=tf.int32)
+        values = ops.mask_values(online.q, features_of.mask_of(self.current_call.features))
+        return tf.argmax(values, axis=1, output_type=tf.int32)
 
-    def _exploring_actions(self, rate: tf.Tensor, seed: tf.Tensor, begins: tf.Tensor | None) -> tf.Tensor:
-        """The exploring action for each row, int32 `[B]`; `begins` bool `[B]` says which rows begin an episode, if known."""
-        mask = masks.split(self._inputs)[1]
-        return self._explorer(self._online.q.shape[:1])(self._online.q, rate, seed, begins, mask)
-
-    def _policy_actions(self, seed: tf.Tensor) -> tf.Tensor:
-        """PREDICT mode's action for each row, int32 `[B]`."""
-        step = TimeStep.restart(self._inputs, batch_size=tf.shape(self._online.q)[0])
-        return self._build_policy().action(step, seed=seed).action
+    def _exploring_actions(self, online: QModelSpec, rate: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """The exploring action for each row, int32 `[B]`."""
+        features, explorer = self.current_call.features, self._explorer(online.q.shape[:1])
+        return explorer(online.q, rate, seed, features_of.is_first(features), features_of.mask_of(features))
 
     @property
     def action_spec(self) -> BoundedTensorSpec:
@@ -186,22 +172,18 @@ class BaseQModel(TwoNetworkModel):
         """Checks the states' shape and converts the labels.
 
         Raises:
-            KeyError: for a missing `state`, `action`, `reward`, `done` or `next_state`, or an `expert` that learning with
-                `use_expert_demo` asks for.
-            TypeError: for masks that are neither of bools nor of integers.
+            KeyError: for a missing `state`, `action`, `reward`, `done` or `next_state`; with `use_expert_demo` also `expert`.
+            TypeError: for masks that are neither bools nor integers.
             ValueError: for a state that does not fit `num_states`, labels that do not fit the states, or a mask that leaves no
                 legal action.
         """
         features = batches.check_features(features, self.num_states, self.num_actions)
-        self._begins = None
-        if isinstance(features, dict) and STEP_TYPE in features:
-            self._begins = tf.equal(features.pop(STEP_TYPE), StepType.FIRST)
         if labels is None:
             return features, None
         labels = batches.check_labels(labels, features, self.num_states, self.action_spec)
-        if self._expert is not None and self.mode == Modes.TRAIN:
-            self._expert.check_labels(labels)
-        return features, batches.reduce_window(labels, self.discount) if batches.is_window(labels) else labels
+        if self.expert_loss is not None and self.mode == Modes.TRAIN:
+            self.expert_loss.check_labels(labels)
+        return features, labels
 
     def _build_exploration(self) -> tf.Tensor:
         """Epsilon, or the noise's scale, at the present `global_timestep`, a scalar."""
@@ -209,113 +191,124 @@ class BaseQModel(TwoNetworkModel):
 
     def _build_actions(self) -> tf.Tensor:
         """The action for each row, `[B, ...]`: exploring in TRAIN, greedy in EVAL, the policy's choice in PREDICT."""
+        call, online = self.current_call, self._online()
         if self.mode == Modes.PREDICT:
-            return self._policy_actions(self._scope.random_seed("prediction"))
-        if self.mode == Modes.TRAIN and self._acting:
-            self._exploration_rate = self._build_exploration()
-            seed = self._scope.random_seed("exploration")
-            return self._exploring_actions(self._exploration_rate, seed, self._begins)
-        return self._best_actions()
+            step = TimeStep.restart(features_of.observation(call.features), batch_size=tf.shape(online.q)[0])
+            return self._build_policy().action(step, seed=self._scope.next_seed("prediction")).action
+        if self.mode == Modes.TRAIN and call.acting:
+            return self._exploring_actions(online, self._build_exploration(), self._scope.random_seed("exploration"))
+        return self._best_actions(online)
+
+    def _build_graph_fn(self) -> Callable[[str, Any], QModelSpec]:
+        """Returns the function from `(mode, inputs)` to a `QModelSpec`: the user's graph, then the heads."""
+
+        return torso_and_heads(self.graph_fn, self._build_head)
 
     def _call_graph_fn(self, inputs: Any) -> tf.Tensor:
-        """Runs the online network on `inputs` (in training mode only inside an update) and chooses the actions."""
-        self._run_online(inputs)
-        return self._build_actions()
+        """Creates the networks at first, runs the online one on `inputs`, and chooses the actions."""
+        running = self._current is not None
+        with contextlib.nullcontext(self.current_call) if running else self._calling(inputs, None) as call:
+            if self.use_target_graph:
+                _ = self._networks.target
+            call.online = self._run_online(inputs)
+            return self._build_actions()
 
     def _build_loss(self, results: tf.Tensor, features: Any, labels: Any) -> tuple[tf.Tensor, tf.Tensor]:
         """The loss of each example (TD, and for demonstrations the large margin), and their weighted mean plus the torso's own
         regularisation losses.
         """
-        network = self._train_graph()
-        regularisation = network.model.losses if self._learning else []
-        next_inputs = masks.network_inputs(batches.next_features(features, labels))
-        online = network(next_inputs)
-        target = self._target_graph()(next_inputs) if self.use_target_graph else online
-        discount = labels.get("discount", self.discount) * (1.0 - labels["done"])
-        if batches.NEXT_MASK in labels:
-            mask = labels[batches.NEXT_MASK]
-            masks.check_legal(f"labels[{batches.NEXT_MASK!r}]", mask, discount > 0.0)
-            online, target = (spec._replace(q=ops.mask_values(spec.q, mask)) for spec in (online, target))
-        self._td = self._build_td_loss(labels, discount, target, online)
-        losses = self._td.loss
-        if self._expert is not None:
-            losses += self._expert(ops.mask_values(self._online.q, masks.split(features)[1]), labels)
+        batch = batches.as_batch(features, labels, self.discount)
+        forward = self._networks.forward(self._online(), batch, self.mode, self.use_target_graph)
+        loss_output = self.current_call.loss_output = self._build_td_loss(batch, forward)
+        losses = loss_output.loss
+        if self.expert_loss is not None:
+            losses += self.expert_loss(ops.mask_values(forward.online.q, batch.mask), batch)
         # The one place where losses are weighted and averaged.
-        weighted = losses * labels["weights"] if "weights" in labels else losses
+        weighted = losses if batch.weights is None else losses * batch.weights
+        regularisation = self._networks.online.model.losses if self.mode == Modes.TRAIN else []
         return losses, tf.add_n([tf.reduce_mean(weighted), *regularisation])
 
+    def _build_update_target_graph(self) -> None:
+        """Moves the target network towards the online one, by `target_update_tau`."""
+        self._networks.target.copy_from(self._networks.online, self.target_update_tau)
+
+    def _after_update(self, step: tf.Tensor) -> None:
+        """Updates the target network if `step` (updates done) is a multiple of the period."""
+        if not self.use_target_graph:
+            return
+        if self.target_update_frequency == 1:
+            self._build_update_target_graph()
+        else:
+            functional.when(tf.equal(step % self.target_update_frequency, 0), self._build_update_target_graph)
+
     def _build_summary_op(self, results: tf.Tensor, features: Any, labels: Any) -> Summaries:
-        network = self._train_graph()
-        wanted = SummaryOptions.ACTIVATIONS in self.summaries
-        summaries = q_summaries(
-            self.summaries,
-            state=batches.state_of(features),
-            activations=network.activations(masks.network_inputs(features)) if wanted else {},
-            online=self._online,
-            td=self._td,
-            network=network,
-            gradients=self._gradients,
-            learning_rate=self._learning_rate(),
-            mask=masks.split(features)[1],
-        )
-        if self._expert is not None and SummaryOptions.LOSS in self.summaries:
-            legal = ops.mask_values(self._online.q, masks.split(features)[1])
-            summaries.scalars["train/expert_loss"] = self._expert.mean(legal, labels)
-        return summaries
+        self._online()  # Whatever chose the actions.
+        return q_summaries(self.summaries, self.current_call, self._networks.online, self._learning_rate(), self.expert_loss)
 
     def _build_predictions(self, results: tf.Tensor, features: Any, labels: Any) -> dict[str, tf.Tensor]:
         """`results` (the action) `[B]`, `q`, `a`, `v` where there is one, `graph_results`; with labels, `td_error` `[B]`.
 
         `q` has what the network says of illegal actions, too.
         """
-        spec = self._online
+        spec, loss_output = self._online(), self.current_call.loss_output
         predictions = {"results": results, "graph_results": spec.graph_outputs, "a": spec.a, "q": spec.q}
         if spec.v is not None:
             predictions["v"] = spec.v
-        if labels is not None:
-            predictions["td_error"] = self._td.td_error
+        if loss_output is not None:
+            predictions["td_error"] = loss_output.td_error
         return predictions
 
     def _build_extra_ops(self, results: tf.Tensor, features: Any, labels: Any) -> dict[str, Any]:
-        """`summary_options`, the names asked for; `action_spec`; acting in training: `exploration_rate`.
+        """`summary_options`, the names of groups; `action_spec`; acting in TRAIN: `exploration_rate`; in PREDICT: `policy`.
 
-        Learning: `summaries`, and `priorities` `[B]` for a prioritized memory, here the absolute TD errors.
+        Learning: `priorities` `[B]` for a prioritized memory.
         """
+        call = self.current_call
         extra: dict[str, Any] = {"summary_options": self.summaries, "action_spec": self.action_spec}
-        if self._learning:
-            extra["summaries"] = self._summaries
-            extra["priorities"] = tf.abs(self._td.td_error)
-        elif self.mode == Modes.TRAIN:
-            extra["exploration_rate"] = self._exploration_rate
+        if self.mode == Modes.PREDICT:
+            extra["policy"] = self._build_policy()
+        elif self.mode == Modes.TRAIN and call.acting:
+            extra["exploration_rate"] = self._build_exploration()
+        elif self.mode == Modes.TRAIN and call.loss_output is not None:
+            extra["priorities"] = self._priorities(call.loss_output)
         return extra
 
     # Parts. -------------------------------------------------------------------------------------------------------------
 
-    def _policy_network(self, observation: Any, step_type: Any = None, network_state: Any = ()) -> tuple[tf.Tensor, Any]:
-        """The online network by a policy's contract: `(values, network_state)`."""
-        return self._train_graph()(observation).q, network_state
+    def _online(self) -> QModelSpec:
+        """The online network's output on the features of this call, computed once."""
+        call = self.current_call
+        if call.online is None:
+            call.online = self._run_online(call.features)
+        return call.online
 
-    def _policy_specs(self) -> tuple[TimeStep, BoundedTensorSpec]:
-        observation = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape[1:], t.dtype), self._inputs)
-        return time_step_spec(observation), self.action_spec
+    def _run_online(self, inputs: Any) -> QModelSpec:
+        """The online network's output on `inputs`, in training mode only inside an update."""
+        call = self.current_call
+        online, call.moved = self._networks.run(features_of.network_inputs(inputs), self.mode, call.tape is not None)
+        return online
+
+    def _network_inputs(self) -> Any:
+        return features_of.network_inputs(self.current_call.features)
+
+    def _time_step_spec(self) -> TimeStep:
+        observation = features_of.observation(self.current_call.features)
+        return time_step_spec(tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape[1:], t.dtype), observation))
 
     def _explorer(self, shape: tf.TensorShape) -> Explorer:
         """The explorer for actions of this shape, `[B, ...]`."""
+        config = self.exploration_config
 
         def build() -> Explorer:
-            return self._explorer_class(self.exploration_config, shape)
+            return self._explorer_class(config, shape)
 
-        if not self._explorer_class.HAS_MEMORY:
+        if not self._explorer_class.STATEFUL:
             return build()
         # One for each number of environments.
-        return self._part(f"explorer/{tuple(shape)}", build, saved=False)
+        return self._part(f"explorer/{tuple(shape)}", build, saved=False, made_from=config)
 
-    def _combine(self, advantage: tf.Tensor, value: tf.Tensor | None) -> tf.Tensor:
-        """Q (or its logits) out of the two heads, as `dueling` says."""
-        if value is None or self.dueling is True:
-            return advantage
-        return ops.dueling(advantage, value, str(self.dueling))
+    def _trainable_variables(self) -> list[tf.Variable]:
+        return self._networks.online.model.trainable_variables
 
-    _begins: tf.Tensor | None
-    _td: ops.LossOutput
-    _exploration_rate: tf.Tensor
+    def _embedding_indices(self) -> set[int]:
+        return self._networks.online.embedding_indices()

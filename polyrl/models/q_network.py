@@ -1,21 +1,19 @@
-"""`QNetwork`: a graph function built once, as a tf-keras functional model that gives a `QModelSpec`."""
+"""`QNetwork`: a graph function as tf-keras functional models, one for each mode, that share their variables."""
 
 from __future__ import annotations
 
-import contextvars
 import itertools
-import random
 import re
+import types
 from collections.abc import Callable, Container, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 import tf_keras
 
+from polyrl.models.building import build_with_seed, recorded_variables, reused_variables
 from polyrl.modes import Modes
 from polyrl.ops import polyak_average
-from polyrl.validation import check_float
 
 
 class QModelSpec(NamedTuple):
@@ -24,7 +22,8 @@ class QModelSpec(NamedTuple):
     `graph_outputs`, the torso's output `[B, ...]`; `a`, the advantage head `[B, A]` (`[B, A, N]` with atoms); `v`, the value
     head `[B, 1]` (`[B, 1, N]`), None without dueling; `q`, action values `[B, A]`; `logits` `[B, A, N]`, None without atoms.
 
-    For continuous actions of `k` numbers: `a`, the best action `[B, k]`; `q`, its value `[B]`; `scale` `[B, k (k + 1) / 2]`.
+    For continuous actions with `k` components: `a`, the best action `[B, k]`; `q`, its value `[B]`; `scale`
+    `[B, k (k + 1) / 2]`.
     """
 
     graph_outputs: tf.Tensor
@@ -38,43 +37,59 @@ class QModelSpec(NamedTuple):
 class QNetwork(tf.Module):
     """A network with variables of its own; two built from one function have the same structure.
 
+    `graph` is called once for each mode. It may act on the mode, but it must build the same variables in all three.
+
     Args:
-        graph: `graph(mode, inputs) -> QModelSpec`, called once, on symbolic inputs.
+        graph: `graph(mode, inputs) -> QModelSpec`, called on symbolic inputs.
         inputs: a nest of tensors or specs `[B, ...]` that the network will be called on.
         seed: decides the initial weights.
         name: the network's name in the checkpoint and in messages.
+
+    Attributes:
+        model: the tf-keras model of mode `'train'`; it owns the variables.
+
+    Raises:
+        TypeError: if `graph` returns something other than a `QModelSpec`.
+        ValueError: if `graph` builds other variables in another mode; names the first difference.
     """
 
     def __init__(self, graph: Callable[[str, Any], QModelSpec], inputs: Any, seed: int, name: str):
         super().__init__(name=re.sub(r"\W", "_", name))
         symbolic = tf.nest.map_structure(lambda t: tf_keras.Input(shape=t.shape[1:], dtype=t.dtype), inputs)
-        spec = _with_initial_weights_from(seed, lambda: graph(Modes.TRAIN, symbolic))
-        outputs = {field: value for field, value in spec._asdict().items() if value is not None}
-        self.model = tf_keras.Model(symbolic, outputs, name=self.name)
 
-    def __call__(self, inputs: Any, training: bool = False) -> QModelSpec:
-        """Runs the network on a batch; `training` is what dropout and batch normalisation are told."""
-        return QModelSpec(**{"v": None, **self.model(inputs, training=training)})
+        def build(mode: str) -> tf_keras.Model:
+            spec = graph(mode, symbolic)
+            if not isinstance(spec, QModelSpec):
+                raise TypeError(f"The function that _build_graph_fn returns must give a QModelSpec, got {spec!r}.")
+            outputs = {field: value for field, value in spec._asdict().items() if value is not None}
+            return tf_keras.Model(symbolic, outputs, name=self.name)
 
-    def copy_from(self, source: QNetwork, when: tf.Tensor | None = None, tau: float = 1.0) -> None:
-        """Takes over all variables of a network of the same structure, non-trainable ones too.
+        self.model, created = build_with_seed(seed, lambda: recorded_variables(lambda: build(Modes.TRAIN)))
+
+        def share(mode: str) -> tf_keras.Model:
+            return build_with_seed(seed, lambda: reused_variables(build, mode, self.model, created))
+
+        shared = {mode: share(mode) for mode in (Modes.EVAL, Modes.PREDICT)}
+        # In a plain object, which TensorFlow does not look into: the checkpoint knows the variables by `model` alone.
+        self._models = types.SimpleNamespace(by_mode={Modes.TRAIN: self.model, **shared})
+
+    def __call__(self, inputs: Any, mode: str = Modes.TRAIN, training: bool = False) -> QModelSpec:
+        """Runs the graph of that mode on a batch; `training` is what layers such as dropout are told that ask tf-keras."""
+        return QModelSpec(**{"v": None, **self._models.by_mode[mode](inputs, training=training)})
+
+    def copy_from(self, source: QNetwork, tau: float = 1.0) -> None:
+        """Moves all variables towards those of a network of the same structure, non-trainable ones too.
 
         Args:
             source: the other network.
-            when: bool scalar; nothing happens unless it holds. None: it does.
-            tau: `tau * source + (1 - tau) * own` is what a variable becomes; one that is no float becomes the source's.
+            tau: `tau * source + (1 - tau) * own` is what a variable becomes; one that is not a float becomes the source's.
         """
         pairs = list(zip(self.model.variables, source.model.variables, strict=True))
         if any(old is new for old, new in pairs):
             raise ValueError(
                 "graph_fn must create its layers inside: a layer made outside would be shared by the two networks."
             )
-
-        def copied() -> list[tf.Tensor]:
-            return [polyak_average([new], [old], tau if old.dtype.is_floating else 1.0)[0] for old, new in pairs]
-
-        # The branches assign nothing: they may be traced where assignments are carried as values.
-        values = copied() if when is None else tf.cond(when, copied, lambda: [old.read_value() for old, _ in pairs])
+        values = [polyak_average([new], [old], tau if old.dtype.is_floating else 1.0)[0] for old, new in pairs]
         for (variable, _), value in zip(pairs, values, strict=True):
             variable.assign(value)
 
@@ -99,18 +114,8 @@ class QNetwork(tf.Module):
         return {i for i, variable in enumerate(self.model.trainable_variables) if variable.ref() in tables}
 
 
-def check_tau(tau: float, use_target_graph: bool) -> float:
-    """`target_update_tau` in (0, 1], which means nothing without a target network."""
-    tau = check_float("target_update_tau", tau, 0.0, 1.0)
-    if tau == 0.0:
-        raise ValueError("target_update_tau=0.0 must be above 0: the target network would never change.")
-    if tau != 1.0 and not use_target_graph:
-        raise ValueError(f"target_update_tau={tau} is for a target network; leave it at 1 with use_target_graph=False.")
-    return tau
-
-
 def _labelled(layers: Sequence[tf_keras.layers.Layer]) -> dict[str, tf_keras.layers.Layer]:
-    """The layers that have weights, numbered by kind in their order; tf-keras's own numbers go on through the process."""
+    """The layers that have weights, numbered by kind in their order; tf-keras's own numbers count on through the process."""
     labels: dict[str, tf_keras.layers.Layer] = {}
     for layer in layers:
         if layer.weights:
@@ -136,23 +141,3 @@ def _labelled_variables(model: tf_keras.Model) -> dict[str, tf.Variable]:
 def _unique(label: str, taken: Container[str]) -> str:
     numbered = itertools.chain([label], (f"{label}_{number}" for number in itertools.count(1)))
     return next(candidate for candidate in numbered if candidate not in taken)
-
-
-def _with_initial_weights_from(seed: int, build: Callable[[], QModelSpec]) -> QModelSpec:
-    """Runs `build` so that the weights depend on `seed` alone, and no random state of the process on it.
-
-    tf-keras initialisers without a seed take one from Python's `random`, which is put back as it was; or, after a call of
-    `tf_keras.utils.set_random_seed`, from a generator that it keeps for each thread, hence a thread of our own.
-    """
-    state = random.getstate()
-    random.seed(seed)
-    # Dropout then draws from a generator of its own, seeded as the weights are and part of the checkpoint.
-    stateful = tf_keras.backend.experimental.is_tf_random_generator_enabled()
-    tf_keras.backend.experimental.enable_tf_random_generator()
-    try:
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            return pool.submit(contextvars.copy_context().run, build).result()
-    finally:
-        random.setstate(state)
-        if not stateful:
-            tf_keras.backend.experimental.disable_tf_random_generator()

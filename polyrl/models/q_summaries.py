@@ -6,62 +6,63 @@ from collections.abc import Collection
 
 import tensorflow as tf
 
-from polyrl.models.gradients import ClippedGradients
-from polyrl.models.q_network import QModelSpec, QNetwork
-from polyrl.ops import LossOutput, mask_values
+from polyrl.models import batches
+from polyrl.models import features as features_of
+from polyrl.models.expert import ExpertLoss
+from polyrl.models.model_call import ModelCall
+from polyrl.models.q_network import QNetwork
+from polyrl.ops import mask_values
 from polyrl.summaries import Summaries, SummaryOptions
 
 
 def q_summaries(
     options: Collection[str],
-    state: tf.Tensor,
-    activations: dict[str, tf.Tensor],
-    online: QModelSpec,
-    td: LossOutput,
+    call: ModelCall,
     network: QNetwork,
-    gradients: ClippedGradients,
     learning_rate: tf.Tensor,
-    mask: tf.Tensor | None = None,
+    expert: ExpertLoss | None,
 ) -> Summaries:
-    """The values that `options` ask for, of one update.
+    """The values that `options` ask for, of one update; what the call has not computed is left out.
 
     Args:
         options: names out of `SummaryOptions`.
-        state: the batch of states, `[B, ...]`.
-        activations: each layer's output on it.
-        online: the online network's output on it.
-        td: the loss.
+        call: the update.
         network: the online network.
-        gradients: in the order of its trainable variables.
         learning_rate: scalar.
-        mask: the legal actions, bool `[B, A]`; None: all. The values of the others say nothing: none is ever learned.
+        expert: the large-margin term, if there is one.
     """
     summaries = Summaries.empty()
     scalars, histograms, images = summaries
-    if SummaryOptions.LOSS in options:
-        scalars["train/td_error"] = tf.reduce_mean(tf.abs(td.td_error))
-        scalars["train/q_mean"] = tf.reduce_mean(online.q) if mask is None else _masked_mean(online.q, mask)
-        scalars["train/q_max"] = tf.reduce_max(mask_values(online.q, mask))
-        scalars["train/target_mean"] = tf.reduce_mean(td.target)
-        histograms["train/td_error_distribution"] = td.td_error
+    features, mask = call.features, features_of.mask_of(call.features)
+    if SummaryOptions.LOSS in options and call.online is not None:
+        q = mask_values(call.online.q, mask)
+        # The values of illegal actions say nothing: they are never learned.
+        scalars["train/q_mean"] = tf.reduce_mean(q) if mask is None else _masked_mean(q, mask)
+        scalars["train/q_max"] = tf.reduce_max(q)
+        if expert is not None and call.labels is not None:
+            scalars["train/expert_loss"] = expert.mean(q, batches.as_batch(features, call.labels, gamma=1.0))
+    if SummaryOptions.LOSS in options and call.loss_output is not None:
+        scalars["train/td_error"] = tf.reduce_mean(tf.abs(call.loss_output.td_error))
+        scalars["train/target_mean"] = tf.reduce_mean(call.loss_output.target)
+        histograms["train/td_error_distribution"] = call.loss_output.td_error
     if SummaryOptions.LEARNING_RATE in options:
         scalars["train/learning_rate"] = learning_rate
-    if SummaryOptions.GRADIENTS in options:
-        scalars["train/grad_norm"] = gradients.norm
-        scalars["train/grad_norm_clipped"] = gradients.clipped_norm
+    if SummaryOptions.GRADIENTS in options and call.gradients is not None:
+        scalars["train/grad_norm"] = call.gradients.norm
+        scalars["train/grad_norm_clipped"] = call.gradients.clipped_norm
         labels = {variable.ref(): label for label, variable in network.labelled_variables().items()}
-        for variable, gradient in zip(network.model.trainable_variables, gradients.clipped, strict=True):
+        for variable, gradient in zip(network.model.trainable_variables, call.gradients.clipped, strict=True):
             histograms[f"gradients/{labels[variable.ref()]}"] = tf.convert_to_tensor(gradient)
     if SummaryOptions.VARIABLES in options:
         for label, variable in network.labelled_variables().items():
             histograms[f"variables/{label}"] = variable.read_value()
     if SummaryOptions.ACTIVATIONS in options:
-        for label, activation in activations.items():
+        for label, activation in network.activations(features_of.network_inputs(features)).items():
             histograms[f"activations/{label}"] = activation
             zeros = tf.cast(tf.equal(activation, 0.0), tf.float32)
             scalars[f"activations/{label}/zero_fraction"] = tf.reduce_mean(zeros)
     if SummaryOptions.IMAGE_INPUT in options:
-        images["input/state"] = state[:4, ..., -1:]
+        images["input/state"] = batches.state_of(features)[:4, ..., -1:]
     return summaries
 
 

@@ -40,7 +40,6 @@ class Scope(tf.Module):
         self.parts: dict[str, Any] = {}
         # In a plain object, which TensorFlow does not look into: no part of a checkpoint.
         self._transient = types.SimpleNamespace(parts={})
-        self._clock: tf.Tensor | None = None
 
     def get(self, name: str, build: Callable[[], T], saved: bool = True) -> T:
         """The part called `name`; `build()` makes it at the first call, outside of any graph that is being traced.
@@ -57,7 +56,7 @@ class Scope(tf.Module):
         return parts[name]
 
     def unsaved_modules(self) -> list[tf.Module]:
-        """The parts with variables that are in no checkpoint: noise that goes on from step to step, metrics."""
+        """The parts with variables that are in no checkpoint: temporally correlated noise, metrics."""
         return [part for part in self._transient.parts.values() if isinstance(part, tf.Module)]
 
     def random_seed(self, stream: str, count: tf.Tensor | None = None) -> tf.Tensor:
@@ -65,27 +64,29 @@ class Scope(tf.Module):
 
         Args:
             stream: what the numbers are for; streams are independent of each other.
-            count: int64 scalar; by default the clock, which is `global_timestep` unless `active` was given another.
+            count: int64 scalar; by default `global_timestep`.
         """
         if count is None:
-            count = self.global_timestep.read_value() if self._clock is None else self._clock
+            count = self.global_timestep.read_value()
         # The generators behind the stateless ops mix the two numbers themselves: each pair gives numbers of its own.
         high, low = stream_seed(self.seed, stream)
         return tf.stack([tf.constant(high << 31 | low, tf.int64), tf.cast(count, tf.int64)])
 
-    @contextlib.contextmanager
-    def active(self, clock: tf.Tensor | None = None) -> Iterator[Scope]:
-        """Models built inside the `with` block live in this scope.
+    def next_seed(self, stream: str) -> tf.Tensor:
+        """Another seed of the stream each time that this is run, for what no counter of the run moves on, as prediction.
 
-        Args:
-            clock: int64 scalar that moves the random streams on instead of `global_timestep`.
+        How far the stream is belongs to no checkpoint.
         """
-        outer = self._clock
-        token, self._clock = _active.set(self), clock
+        count = self.get(f"draws/{stream}", lambda: tf.Variable(0, dtype=tf.int64, trainable=False), saved=False)
+        return self.random_seed(stream, count.assign_add(1))
+
+    @contextlib.contextmanager
+    def active(self) -> Iterator[Scope]:
+        """Models built inside the `with` block live in this scope."""
+        token = _active.set(self)
         try:
             yield self
         finally:
-            self._clock = outer
             _active.reset(token)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -32,8 +33,11 @@ class Replay(tf.Module):
             has the column `expert` float32 `[B]`, 1 for rows of theirs; as long as there are no others, all are.
 
     Attributes:
+        PRIORITIZED: whether `update_priorities` has an effect.
         xla: whether XLA may do what it does much faster than TensorFlow; set before `build`.
     """
+
+    PRIORITIZED: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -112,7 +116,20 @@ class Replay(tf.Module):
             seed: `[2]`; the same seed picks the same rows of the same memory.
             step: `global_step` (updates).
         """
+        return self.read(self.draw(seed, step))
+
+    def draw(self, seed: tf.Tensor, step: tf.Tensor | int = 0) -> dict[str, tf.Tensor]:
+        """Which rows a batch has: `index` int32 `[B]`, and what else `read` needs. The arguments are those of `sample`."""
         raise NotImplementedError
+
+    def read(self, drawn: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The batch of the rows that were drawn."""
+        return self._storage.gather(tf.cast(drawn["index"], tf.int64))
+
+    @property
+    def drawn_specs(self) -> dict[str, tf.TensorSpec]:
+        """Of what `draw` gives."""
+        return {"index": tf.TensorSpec([self.batch_size], tf.int32)}
 
     def update_priorities(self, index: tf.Tensor, priorities: tf.Tensor) -> None:
         """Gives the rows at `index` `[B]`, as sampled, new priorities `[B]`, if the memory has any."""

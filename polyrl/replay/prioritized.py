@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import tensorflow as tf
 
@@ -38,6 +39,8 @@ class PrioritizedReplay(Replay):
         demo_epsilon: added to the priorities of demonstrations in place of `epsilon`, so that they are sampled more often
             (Hester et al. 2018, who have 1.0, and 0.001 for the others).
     """
+
+    PRIORITIZED: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -75,11 +78,18 @@ class PrioritizedReplay(Replay):
                     positions = tf.constant(self._demo_positions[begin : begin + CHUNK], tf.int32)
                     self._tree.update(positions, tf.ones(positions.shape))
 
-    def sample(self, seed: tf.Tensor, step: tf.Tensor | int = 0) -> dict[str, tf.Tensor]:
+    def draw(self, seed: tf.Tensor, step: tf.Tensor | int = 0) -> dict[str, tf.Tensor]:
         index, value = self._tree.sample(seed, self.batch_size)
         # (N P(i))^-beta over the largest of the batch; N and the sum of all values cancel out.
         weights = tf.pow(tf.reduce_min(value) / value, self.beta_at(step))
-        return {**self._storage.gather(tf.cast(index, tf.int64)), "weights": weights, "index": index}
+        return {"index": index, "weights": weights}
+
+    def read(self, drawn: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return {**super().read(drawn), **drawn}
+
+    @property
+    def drawn_specs(self) -> dict[str, tf.TensorSpec]:
+        return {**super().drawn_specs, "weights": tf.TensorSpec([self.batch_size], tf.float32)}
 
     def update_priorities(self, index: tf.Tensor, priorities: tf.Tensor) -> None:
         """Gives the rows at `index` `[B]`, as sampled, new priorities `[B]`, of which the magnitude counts.

@@ -46,5 +46,5 @@ class UniformReplay(Replay):
                 "demo_share 0 to sample demonstrations in pre-training only."
             )
 
-    def sample(self, seed: tf.Tensor, step: tf.Tensor | int = 0) -> dict[str, tf.Tensor]:
-        return self._storage.gather(self._storage.draw(seed, self.batch_size))
+    def draw(self, seed: tf.Tensor, step: tf.Tensor | int = 0) -> dict[str, tf.Tensor]:
+        return {"index": tf.cast(self._storage.draw(seed, self.batch_size), tf.int32)}

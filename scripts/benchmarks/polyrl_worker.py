@@ -109,7 +109,10 @@ def train(setting: Setting, config: RunConfig, hook: Hook) -> None:
     """Trains until the hook stops it."""
     with tempfile.TemporaryDirectory() as model_dir:
         agent(setting, model_dir, config).train(
-            environment(setting), setting.first_update, setting.update_frequency, hooks=[hook]
+            environment(setting),
+            first_update=setting.first_update,
+            update_frequency=setting.update_frequency,
+            hooks=[hook],
         )
 
 

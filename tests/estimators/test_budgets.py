@@ -240,7 +240,7 @@ def test_updates_are_counted_in_environment_steps(agent, num_envs, first_update,
     """G7, G10: the frequency is one of environment steps, and no end of an episode cuts the warm-up short."""
     watch = Watch()
     env = vector(*(ScheduleEnv(number, (1 + number, 2)) for number in range(num_envs)))
-    agent().train(env, first_update, update_frequency, timesteps=48, hooks=[watch])
+    agent().train(env, first_update=first_update, update_frequency=update_frequency, timesteps=48, hooks=[watch])
     assert [timestep for timestep, _, _ in watch.seen] == list(range(num_envs, 48 + num_envs, num_envs))
     for timestep, step, _ in watch.seen:
         assert step == naive_updates(timestep, first_update, update_frequency)
@@ -249,9 +249,11 @@ def test_updates_are_counted_in_environment_steps(agent, num_envs, first_update,
 def test_a_resumed_run_neither_warms_up_again_nor_shifts_its_updates(agent, tmp_path):
     """F11: with an empty memory the warm-up was over, and training went on with a handful of rows."""
     straight, parts = Watch(), Watch()
-    agent(model_dir=tmp_path / "straight").train(schedule(), 10, 4, timesteps=40, hooks=[straight])
+    agent(model_dir=tmp_path / "straight").train(
+        schedule(), first_update=10, update_frequency=4, timesteps=40, hooks=[straight]
+    )
     for timesteps in (9, 5, 1, 25):
-        agent().train(schedule(), 10, 4, timesteps=timesteps, hooks=[parts])
+        agent().train(schedule(), first_update=10, update_frequency=4, timesteps=timesteps, hooks=[parts])
     assert [row[:2] for row in parts.seen] == [row[:2] for row in straight.seen]
 
 

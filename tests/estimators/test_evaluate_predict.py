@@ -74,7 +74,7 @@ def test_nothing_can_be_asked_of_an_untrained_agent_and_nothing_is_written(agent
 
 @pytest.mark.parametrize("ask", ASK)
 def test_a_path_that_is_no_checkpoint_is_refused(counting, tmp_path, ask):
-    with pytest.raises(NotTrainedError, match="is no checkpoint"):
+    with pytest.raises(NotTrainedError, match="is not a checkpoint"):
         ASK[ask](counting, checkpoint=tmp_path)
 
 
@@ -271,8 +271,10 @@ def test_a_temperature_draws_actions_that_vary_and_can_be_drawn_again(tmp_path, 
     train_on(ConstantEnv(), q_model_fn(num_states=1, num_actions=2), tmp_path / "run")
     model_fn = q_model_fn(num_states=1, num_actions=2, temperature=50.0)
     first, second = (make_agent(model_fn, model_dir=tmp_path / "run", jit=jit) for _ in range(2))
-    actions = [[int(row["results"]) for row in agent.predict(ConstantEnv(), steps=60)] for agent in (first, first, second)]
-    assert actions[0] == actions[1] == actions[2]
+    drawn = [[int(row["results"]) for row in agent.predict(ConstantEnv(), steps=60)] for agent in (first, first, second)]
+    assert drawn[0] == drawn[2]
+    assert drawn[0] != drawn[1]
+    actions = drawn
     assert 10 < sum(actions[0]) < 50  # About half of them; this is five standard deviations either way.
     assert 10 < first.act(np.ones([60, 1])).sum() < 50
 
@@ -340,7 +342,7 @@ def test_an_environment_with_other_observations_is_refused(dqn):
 @pytest.mark.parametrize("wrong", [BanditEnv, Fewer], ids=["observations", "actions"])
 def test_an_agent_that_refused_one_environment_takes_the_next(dqn, agent, ask, wrong):
     asked = agent(q_model_fn()) if ask == "train" else make_agent(q_model_fn(), model_dir=dqn)
-    with pytest.raises(ValueError, match=r"num_states|num_actions"):
+    with pytest.raises(ValueError, match=r"num_states|num_actions|expected .* as in training"):
         CALLS[ask](asked, wrong())
     CALLS[ask](asked, schedule())
 
@@ -372,13 +374,13 @@ def test_calls_between_two_runs_of_training_change_nothing_in_the_second(agent, 
     results = []
     for name in ("with", "without"):
         trained = agent(q_model_fn(num_states=3), model_dir=tmp_path / name, save_checkpoints_timesteps=20)
-        trained.train(vector(BanditEnv(), BanditEnv()), BATCH, 2, timesteps=40)
+        trained.train(vector(BanditEnv(), BanditEnv()), first_update=BATCH, update_frequency=2, timesteps=40)
         if name == "with":
             older = trained.checkpoints.directory / "ckpt-000000020"
             trained.evaluate(BanditEnv(), 2, checkpoint=older)
             next(trained.predict(BanditEnv(), checkpoint=older))
             trained.act(np.zeros(3), checkpoint=older)
-        trained.train(vector(BanditEnv(), BanditEnv()), BATCH, 2, timesteps=20)
+        trained.train(vector(BanditEnv(), BanditEnv()), first_update=BATCH, update_frequency=2, timesteps=20)
         results.append(trained)
     assert counters(results[0]) == counters(results[1])
     assert_equal(rows(results[0]), rows(results[1]))

@@ -16,13 +16,13 @@ from tiny_envs import vector
 
 from polyrl import configs
 from polyrl.configs import AdamConfig, ConstantExplorationConfig, SGDConfig
-from polyrl.engine.carried import CarriedState, PlainState
+from polyrl.engine.compiler import Compiler
 from polyrl.engine.fused_step import FusedStep
 from polyrl.envs.actions import action_spec
 from polyrl.estimators import Agent, RunConfig
-from polyrl.estimators.compiled import TrainingCalls
 from polyrl.estimators.hooks import Hook
-from polyrl.estimators.model_fn import ModelFn
+from polyrl.estimators.learner import Learner
+from polyrl.estimators.model_fn import bind
 from polyrl.models.scope import Scope
 from polyrl.replay import PrioritizedReplay, UniformReplay
 
@@ -54,10 +54,10 @@ class System:
     def __init__(self, model_fn, seed: int = 0, memory=None, state=None):
         self.scope = Scope(seed)
         self.memory = UniformReplay(ROWS, BATCH) if memory is None else memory()
-        self.model_fn = ModelFn(model_fn, self.scope, ml_collections.FrozenConfigDict(), RunConfig(seed=seed))
-        self.calls = TrainingCalls(self.model_fn, self.scope, self.memory)
+        model_fn = self.model_fn = bind(model_fn, ml_collections.FrozenConfigDict(), RunConfig(seed=seed))
+        self.learner, self.compiler = Learner(model_fn, self.scope, self.memory), Compiler()
         self.state = tf.TensorSpec([STATES]) if state is None else state
-        self.calls.build(self.state, 2, action_spec(Discrete(ACTIONS)))
+        self.learner.build(self.state, 2, action_spec(Discrete(ACTIONS)))
         self.fill(np.random.default_rng(seed))
 
     def fill(self, rng) -> None:
@@ -92,22 +92,24 @@ class System:
 
     def run_compiled(self, jit: bool, per_call: int, looped: bool) -> list[float]:
         """Updates by compiled calls; the mean loss of each call."""
-        self.calls.start(jit)
+        self.start(jit)
         if looped:
-            call = self.calls.compiled(
-                "loop", lambda: (lambda n: [self.calls.build_updates(n)], [tf.TensorSpec([], tf.int32)])
-            )
+            specs = [tf.TensorSpec([], tf.int32)]
+            call = self.compiler.call("loop", lambda: (lambda n: [self.learner.updates(n).loss], specs))
             inputs = [tf.constant(per_call)]
         else:
-            call = self.calls.compiled("unrolled", lambda: (lambda: [self.calls.build_updates(per_call)], []))
+            call = self.compiler.call("unrolled", lambda: (lambda: [self.learner.updates(per_call).loss], []))
             inputs = []
         losses = [float(call(*inputs)[0]) / per_call for _ in range(UPDATES // per_call)]
-        self.calls.push()
+        self.compiler.write_back()
         return losses
+
+    def start(self, jit: bool) -> None:
+        self.compiler.start([self.scope, self.memory], self.learner.probe, jit)
 
     def run_eagerly(self) -> list[float]:
         """The same code, called eagerly on the variables."""
-        return [float(self.calls.build_updates(1)) for _ in range(UPDATES)]
+        return [float(self.learner.updates(1).loss) for _ in range(UPDATES)]
 
 
 class Oracle(System):
@@ -124,8 +126,8 @@ class Oracle(System):
             count = self.scope.global_step.read_value()
             labels = self.memory.sample(self.scope.random_seed("replay", count), count)
             features = {"state": labels.pop("state")}
-            with tf.GradientTape() as tape:
-                spec = self.model_fn(features, labels, "train")
+            with tf.GradientTape() as tape, self.scope.active():
+                spec = self.model_fn(features=features, labels=labels, mode="train")
             gradients = [tf.convert_to_tensor(gradient) for gradient in self.gradients(tape, spec.loss, variables)]
             if clip:
                 norm = np.sqrt(sum(float(tf.reduce_sum(tf.cast(g, tf.float64) ** 2)) for g in gradients))
@@ -296,27 +298,25 @@ NADAM = pytest.mark.xfail(
 BY_NAME = {**OPTIMIZERS, **{f"sgd_{name}": SGDConfig(schedule, momentum=0.5) for name, schedule in SCHEDULES.items()}}
 OTHERS = [name for name in BY_NAME if name != "nadam"]
 GROUPS = [
-    pytest.param(OTHERS, CarriedState, marks=SLOW, id="others-CarriedState"),
-    pytest.param(OTHERS, PlainState, id="others-PlainState"),
-    pytest.param(["nadam"], CarriedState, marks=NADAM, id="nadam-CarriedState"),
-    pytest.param(["nadam"], PlainState, marks=NADAM, id="nadam-PlainState"),
+    pytest.param(OTHERS, True, marks=SLOW, id="others-xla"),
+    pytest.param(OTHERS, False, id="others-function"),
+    pytest.param(["nadam"], False, marks=NADAM, id="nadam-function"),
 ]
 
 
-@pytest.mark.parametrize(("names", "state"), GROUPS)
-def test_each_optimizer_on_one_vector_is_the_one_on_each_variable(names, state):
+@pytest.mark.parametrize(("names", "jit"), GROUPS)
+def test_each_optimizer_on_one_vector_is_the_one_on_each_variable(names, jit):
     """Under XLA and in a plain graph; the plain optimizers run eagerly, variable by variable."""
     fast, plain = (Optimized([BY_NAME[name] for name in names], bundled) for bundled in (True, False))
-    if state is CarriedState and names != ["nadam"]:  # Nadam assigns in a branch, so that its values cannot be carried.
-        kept = CarriedState([fast, *fast.optimizers], lambda: fast.update(tf.constant(0)))
-    else:
-        kept = PlainState()
-    call = kept.compile(fast.update, [tf.TensorSpec([], tf.int32)])
+    compiler = Compiler()
+    compiler.start([fast, *fast.optimizers], lambda: fast.update(tf.constant(0)), jit)
+    assert compiler.xla == jit
+    call = compiler.call("update", lambda: (fast.update, [tf.TensorSpec([], tf.int32)]))
     start = [[v.numpy() for v in variables] for variables in plain.sets]
     for step in range(UPDATES):
         call(tf.constant(step))
         plain.update(tf.constant(step))
-    kept.push()
+    compiler.write_back()
     for name, found, expected, before in zip(names, fast.sets, plain.sets, start, strict=True):
         for one, two, zero in zip(found, expected, before, strict=True):
             np.testing.assert_allclose(one, two, err_msg=name, **TOLERANCE)
@@ -555,7 +555,7 @@ class Meddling(Hook):
 
 ACTS = {
     "evaluation": lambda run: run.evaluate(ring(2), 3),
-    "summary": lambda run: run.summarize(),
+    "summary": lambda run: run.request_summaries(),
     "checkpoint": lambda run: run.request_checkpoint(),
     "best": lambda run: run.save_best(1.0),
     "stored": lambda run: run.stored,

@@ -407,10 +407,9 @@ def test_the_weights_kept_are_those_evaluated(agent):
 
     trained = agent(q_model_fn())
     trained.train(schedule(), first_update=BATCH, timesteps=14, hooks=[EvaluationHook(ScriptedEnv([1.0, 2.0]), 5, 1), Look()])
-    reader = agent(q_model_fn())
-    reader.evaluate(ScriptedEnv([0.0]), episodes=1, checkpoint="best")
-    found = weights(reader)
-    assert counters(reader) == (6, 10, 3)
+    predictor = agent(q_model_fn()).predictor("best")
+    found = weights(predictor)
+    assert counters(predictor) == (6, 10, 3)
     assert "Model/online/dense/kernel" in found
     for name in found.keys() & kept.keys():
         np.testing.assert_array_equal(found[name], kept[name], err_msg=name)
@@ -555,9 +554,7 @@ def test_an_overflow_of_the_loss_leaves_the_last_good_checkpoint_loadable(agent)
     with pytest.raises(NonFiniteError, match=r"loss is inf at update \d+ \(environment step \d+, last actions \[\d\]\)"):
         trained.train(rewarding(1e38), first_update=BATCH, timesteps=30)
     assert finite(trained) == [True, True]
-    reader = agent(q_model_fn())
-    reader.evaluate(schedule(), episodes=1)
-    assert counters(reader)[1] >= 6
+    assert agent(q_model_fn()).evaluate(schedule(), episodes=1)["global_timestep"] >= 6
 
 
 @pytest.mark.parametrize(

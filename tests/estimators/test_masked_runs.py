@@ -178,7 +178,7 @@ def test_a_run_with_xla_is_the_run_without(tmp_path, kind, overlap):
     (fast, seen), (plain, expected) = (
         run(tmp_path / jit, jit, 120, UniformReplay(100, 8), kind, overlap=overlap) for jit in ("on", "off")
     )
-    assert fast._training.xla
+    assert fast._compiler.xla
     assert seen == expected
     assert_equal(rows(fast), rows(plain))
     for name, value in weights(fast).items():
@@ -268,8 +268,8 @@ def test_act_takes_dicts_one_by_one_or_as_batches(trained):
 
 REFUSED_STATES = {
     "no dict": (lambda states: states["state"], TypeError, "must be a dict with the keys"),
-    "no mask": (lambda states: {k: v for k, v in states.items() if k != "action_mask"}, ValueError, "asked for are"),
-    "one more": (lambda states: {**states, "more": 1}, ValueError, "asked for are"),
+    "no mask": (lambda states: {k: v for k, v in states.items() if k != "action_mask"}, ValueError, "expected"),
+    "one more": (lambda states: {**states, "more": 1}, ValueError, "expected"),
     "a mix": (lambda states: {**states, "goal": states["goal"][0]}, ValueError, "in all of its keys"),
     "another shape": (lambda states: {**states, "goal": np.ones([7, 3])}, ValueError, r"state\['goal'\] has shape \(7, 3\)"),
     "nothing legal": (

@@ -85,13 +85,13 @@ def test_actions_in_a_compiled_run_are_those_of_inference_mode(jit):
         return layers.Dropout(0.8)(layers.Dense(8, "tanh")(inputs["state"]))
 
     system = Plain(model_fn_of("dqn", graph_fn, **arguments(exploration_config=GreedyExplorationConfig())))
-    system.calls.start(jit)
+    system.start(jit)
     states = np.random.default_rng(0).normal(size=[2, STATES]).astype(np.float32)
 
     def act(state):
-        return [system.calls.build_updates(1), system.calls.build_act(state)[0]]
+        return [system.learner.updates(1).loss, system.learner.act(state)[0]]
 
-    call = system.calls.compiled("act", lambda: (act, [tf.TensorSpec([2, STATES])]))
+    call = system.compiler.call("act", lambda: (act, [tf.TensorSpec([2, STATES])]))
     expected = system.part("online")({"state": states}).q.numpy().argmax(axis=1).tolist()
     assert [call(tf.constant(states))[1].numpy().tolist() for _ in range(20)] == [expected] * 20
 

@@ -15,9 +15,9 @@ from tiny_envs import ScheduleEnv, vector
 from polyrl.envs.actions import action_spec
 from polyrl.envs.compiled import CartPole, StepOutput
 from polyrl.errors import NonFiniteError
-from polyrl.estimators.compiled import TrainingCalls
 from polyrl.estimators.hooks import Hook
-from polyrl.estimators.model_fn import ModelFn
+from polyrl.estimators.learner import Learner
+from polyrl.estimators.model_fn import bind
 from polyrl.models import DQNModel
 from polyrl.models.scope import Scope, current_scope
 from polyrl.replay import UniformReplay
@@ -73,7 +73,7 @@ def test_a_model_that_cannot_be_compiled_where_it_predicts_is_evaluated_without_
     trained.train(ScheduleEnv(), first_update=BATCH, timesteps=8)
     assert "cannot compile" not in caplog.text
     assert np.isfinite(trained.evaluate(ScheduleEnv(), episodes=2)["mean_reward"])
-    assert "the model's predictions, which go on without it" in caplog.text
+    assert "the model's predictions, which continue without it" in caplog.text
 
 
 class Seen(Hook):
@@ -151,7 +151,7 @@ def test_what_is_not_finite_in_an_environment_in_the_graph_ends_the_run(agent, w
 
 
 def test_overlap_is_refused_for_environments_in_the_graph(agent):
-    with pytest.raises(ValueError, match="overlap=True: an environment in the graph steps with the learner"):
+    with pytest.raises(ValueError, match="overlap=True: an in-graph environment steps with the learner"):
         agent(q_model_fn(num_actions=2), overlap=True).train(CartPole(), timesteps=8)
 
 
@@ -167,6 +167,6 @@ def test_convolutions_are_known(layer):
         return DQNModel(mode, graph_fn, 4, 3, summaries=[])(features, labels)
 
     scope = Scope()
-    calls = TrainingCalls(ModelFn(model_fn, scope, None, None), scope, UniformReplay(100, BATCH))
-    calls.build(tf.TensorSpec([4], tf.float32), 1, action_spec(Discrete(3)))
-    assert calls.has_convolution() == (layer is not tf_keras.layers.Dense)
+    learner = Learner(bind(model_fn, None, None), scope, UniformReplay(100, BATCH))
+    learner.build(tf.TensorSpec([4], tf.float32), 1, action_spec(Discrete(3)))
+    assert learner.has_convolution() == (layer is not tf_keras.layers.Dense)

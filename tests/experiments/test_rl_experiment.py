@@ -291,7 +291,7 @@ def test_continuous_eval_evaluates_each_checkpoint_that_another_process_writes(e
     monkeypatch.setattr(time, "sleep", sleep)
     waiting = experiment(train_timesteps=12, throttle_secs=3.0)
     result = waiting.continuous_eval(lambda result: seen.append(result["global_timestep"]) or True)
-    assert seen == [4, 8]
+    assert seen == [4, 8, 12]
     assert (result["global_timestep"], slept) == (12, [3.0] * 4)
 
 
@@ -306,7 +306,7 @@ def test_continuous_eval_ends_when_the_predicate_says_so(experiment):
         ({"train_timesteps": 12}, 12, 3),  # After 5, 10 and 12 steps.
         ({"train_timesteps": 10}, 10, 2),
         ({"train_steps": 8}, 12, 3),
-        ({"train_episodes": 4}, 18, 4),  # Each turn of five steps holds one whole episode; the last one needs three.
+        ({"train_episodes": 4}, 12, 3),
         ({"train_timesteps": 10, "train_episodes": 100}, 10, 2),
     ],
 )
@@ -317,7 +317,7 @@ def test_continuous_train_and_eval_takes_turns_until_the_budget_is_reached(exper
 
 
 def test_continuous_train_and_eval_does_not_train_beyond_the_budget_when_called_again(experiment):
-    experiment(train_timesteps=10).continuous_train_and_eval()
+    experiment(train_timesteps=10, eval_env=ScriptedEnv([1.0])).continuous_train_and_eval()
     training, evaluation = schedule(), ScriptedEnv([1.0])
     _, result = experiment(env=training, eval_env=evaluation, train_timesteps=10).continuous_train_and_eval()
     assert (training.steps, result["global_timestep"], evaluation.rollouts) == (0, 10, 1)
@@ -327,4 +327,5 @@ def test_continuous_train_and_eval_stops_by_reward_predicate_or_signal(experimen
     evaluation = ScriptedEnv([1.0, 7.0])
     _, result = experiment(eval_env=evaluation, train_timesteps=100, stop_at_reward=6.0).continuous_train_and_eval()
     assert result["global_timestep"] == 10
-    assert experiment(train_timesteps=100).continuous_train_and_eval(lambda result: False)[1]["global_timestep"] == 15
+    stopped = experiment(eval_env=evaluation, train_timesteps=100)
+    assert stopped.continuous_train_and_eval(lambda result: False)[1]["global_timestep"] == 15

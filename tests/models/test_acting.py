@@ -142,14 +142,14 @@ def test_compiled_and_eager_exploration_draw_the_same_actions(dqn, states):
     np.testing.assert_array_equal(traced(states()), eager)
 
 
-def test_acting_changes_nothing_and_builds_the_online_network_alone(head_kind, scope, batch, networks, equal):
+def test_acting_changes_nothing_and_builds_the_networks_alone(head_kind, scope, batch, networks, equal):
     for mode in ("train", "eval", "infer"):
         model = head_kind(mode, scope)
         model(batch()[0])
         before = networks.everything()
         model(batch(1)[0])
         assert equal(networks.everything(), before)
-    assert list(scope.parts) == ["Model/online"]
+    assert list(scope.parts) == ["Model/online", "Model/target"]
 
 
 def test_with_labels_the_results_are_greedy_and_no_rate_is_reported(head_kind, batch):
@@ -232,19 +232,24 @@ def test_a_high_temperature_is_uniform_and_a_low_one_greedy(head_kind, states):
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_sampling_works_compiled_and_moves_with_the_clock(head_kind, scope, states, jit_compile):
-    model = head_kind("infer", scope, temperature=1e6)
+def test_sampling_works_compiled_and_moves_on_at_each_call(head_kind, states, jit_compile):
+    def drawn(jit_compile):
+        model = head_kind("infer", Scope(seed=1), temperature=1e6)
+        sample = tf.function(lambda f: model(f).predictions["results"], jit_compile=jit_compile, autograph=False)
+        return [sample(states()).numpy() for _ in range(2)]
 
-    @tf.function(jit_compile=jit_compile, autograph=False)
-    def sample(features, clock):
-        with scope.active(clock):
-            return model(features).predictions["results"]
-
-    first, again, later = (sample(states(), tf.constant(clock, tf.int64)).numpy() for clock in (0, 0, 1))
-    np.testing.assert_array_equal(first, again)
-    for actions in (first, later):
+    first, second = drawn(jit_compile)
+    np.testing.assert_array_equal([first, second], drawn(False))
+    for actions in (first, second):
         assert_rate((actions == 2).mean(), 1 / 3, ROWS)
-    assert_rate((first == later).mean(), 1 / 3, ROWS)
+    assert_rate((first == second).mean(), 1 / 3, ROWS)
+
+
+def test_an_eager_model_draws_another_action_each_time(head_kind, scope, batch):
+    """The original of this fault: one and the same action for ever, at any temperature."""
+    model = head_kind("infer", scope, temperature=1e4)
+    row = {"state": batch()[0]["state"][:1]}
+    assert len({int(model(row).predictions["results"][0]) for _ in range(40)}) == 3
 
 
 def test_infer_exports_its_predictions_and_the_other_modes_do_not(head_kind, batch):

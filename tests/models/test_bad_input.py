@@ -27,7 +27,7 @@ REFUSED_VALUES = [
     ("discount", -0.1, r"discount=-0\.1 must lie in \[0\.0, 1\.0\]"),
     ("discount", 1.01, r"discount=1\.01 must lie in \[0\.0, 1\.0\]"),
     ("discount", float("nan"), "discount=nan"),
-    ("is_continuous", True, r"is_continuous=True: \w*DQNModel chooses among discrete actions"),
+    ("is_continuous", True, r"is_continuous=True: \w*DQNModel has discrete actions"),
     ("expert_margin", 0.5, r"expert_margin=0\.5 has no effect without use_expert_demo=True"),
     ("expert_weight", 2.0, r"expert_weight=2\.0 has no effect without use_expert_demo=True"),
     ("expert_margin", -0.1, r"expert_margin=-0\.1 must lie in \[0\.0, inf\]"),

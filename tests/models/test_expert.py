@@ -22,17 +22,21 @@ def margins(q: np.ndarray, action: np.ndarray, margin: float) -> np.ndarray:
 
 
 @pytest.fixture
-def pair(kind, scope, networks, batch):
+def pair(kind, networks_of, batch):
     """Losses with and without the term, of the same two networks, which differ."""
 
     def make(mode="train", weights=None, **arguments):
         features, labels = batch(0, SIZE)
         labels |= {} if weights is None else {"weights": tf.constant(weights)}
-        kind(mode, scope)(features, labels)
-        networks.perturb_target()
-        plain = kind(mode, scope)(features, labels)
+
+        def spec(scope, **arguments):
+            kind(mode, scope, **arguments)(features, labels)
+            networks_of(scope).perturb_target()
+            return kind(mode, scope, **arguments)(features, labels)
+
+        plain = spec(Scope(seed=0))
         labels["expert"] = tf.constant(EXPERT)
-        return plain, kind(mode, scope, use_expert_demo=True, **arguments)(features, labels), labels["action"].numpy()
+        return plain, spec(Scope(seed=0), use_expert_demo=True, **arguments), labels["action"].numpy()
 
     return make
 

@@ -76,18 +76,33 @@ def naive_target(kind, row, reward, discount, networks, next_state, mask):
     )
 
 
+def targets_of(model, features, labels):
+    """The TD targets `[B]` of a call, and what it returns."""
+    found = []
+    build = model._build_td_loss
+
+    def noted(batch, forward):
+        found.append(build(batch, forward))
+        return found[-1]
+
+    model._build_td_loss = noted
+    spec = model(features, labels)
+    del model._build_td_loss
+    return found[0].target, spec
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("mode", ["train", "eval"])
 def test_targets_bootstrap_from_legal_actions_only(kind, differing, masked, networks, mode, seed):
     model = differing(kind, mode)
     features, labels = masked(seed)
-    spec = model(features, labels)
+    targets, spec = targets_of(model, features, labels)
     mask, done = labels["next_action_mask"].numpy(), labels["done"].numpy()
     assert not mask[done > 0].any()
     for row in range(SIZE):
         reward = float(labels["reward"][row])
         expected = naive_target(kind, row, reward, GAMMA * (1 - done[row]), networks, labels["next_state"], mask)
-        assert float(model._td.target[row]) == pytest.approx(expected, abs=2e-4), row
+        assert float(targets[row]) == pytest.approx(expected, abs=2e-4), row
     assert np.isfinite(spec.loss.numpy())
     unmasked = model({"state": features["state"]}, {k: v for k, v in labels.items() if k != "next_action_mask"})
     assert abs(float(unmasked.loss) - float(spec.loss)) > 1e-3
@@ -100,7 +115,7 @@ def test_windows_bootstrap_by_the_mask_of_the_state_at_their_end(kind, differing
     done = (rng.random([SIZE, n]) < 0.15).astype(np.float32)
     model = differing(kind)
     features, labels = masked(5, reward=rewards, done=done)
-    model(features, labels)
+    targets, _ = targets_of(model, features, labels)
     mask = labels["next_action_mask"].numpy()
     for row in range(SIZE):
         total, discount = 0.0, 1.0
@@ -110,7 +125,7 @@ def test_windows_bootstrap_by_the_mask_of_the_state_at_their_end(kind, differing
                 discount = 0.0
                 break
         expected = naive_target(kind, row, total, discount, networks, labels["next_state"], mask)
-        assert float(model._td.target[row]) == pytest.approx(expected, abs=2e-4), row
+        assert float(targets[row]) == pytest.approx(expected, abs=2e-4), row
 
 
 def test_a_mask_of_the_next_state_alone_masks_the_target(dqn, differing, masked, networks):
@@ -211,10 +226,8 @@ def test_the_policy_of_infer_draws_among_the_legal_by_their_values(head_kind, sc
 
 def test_without_a_mask_the_policy_has_no_splitter(head_kind, scope, batch, masked):
     model = head_kind("infer", scope)
-    model(batch()[0])
-    assert model._build_policy().observation_and_action_constraint_splitter is None
-    model(masked()[0])
-    policy = model._build_policy()
+    assert model(batch()[0]).extra_ops["policy"].observation_and_action_constraint_splitter is None
+    policy = model(masked()[0]).extra_ops["policy"]
     assert isinstance(policy, QPolicy) != head_kind.categorical
     network, mask = policy.observation_and_action_constraint_splitter(masked()[0])
     assert network.keys() == {"state"}
@@ -237,7 +250,7 @@ def test_the_torso_gets_every_key_but_the_mask(dqn, scope, masked):
         {**features, "goal": goal}, {**labels, "next_goal": goal}
     )
     assert all(inputs.keys() == {"state", "goal"} for inputs in seen)
-    assert len(seen) == 2
+    assert len(seen) == 2 * 3  # Networks, modes.
     spec.train_op()
     assert any(name.startswith("activations/") for name in spec.extra_ops["summaries"].histograms)
 
@@ -259,10 +272,11 @@ def test_other_keys_of_the_next_state_are_its_own(scalar_kind, scope, networks, 
         values = networks.target(following).q.numpy()[np.arange(SIZE), best]
         return labels["reward"].numpy() + GAMMA * (1 - labels["done"].numpy()) * values
 
-    model({**features, "goal": goals[0]}, {**labels, "next_goal": goals[1]})
-    np.testing.assert_allclose(model._td.target, expected(goals[1]), rtol=1e-4, atol=1e-5)
-    model({**features, "goal": goals[0]}, labels)  # Without a label of its own it stays as it is.
-    np.testing.assert_allclose(model._td.target, expected(goals[0]), rtol=1e-4, atol=1e-5)
+    given = {**features, "goal": goals[0]}
+    targets, _ = targets_of(model, given, {**labels, "next_goal": goals[1]})
+    np.testing.assert_allclose(targets, expected(goals[1]), rtol=1e-4, atol=1e-5)
+    targets, _ = targets_of(model, given, labels)  # Without a label of its own it stays as it is.
+    np.testing.assert_allclose(targets, expected(goals[0]), rtol=1e-4, atol=1e-5)
 
 
 def test_the_panels_of_values_leave_illegal_actions_out(dqn, scope, masked):
@@ -326,8 +340,8 @@ def test_next_rows_without_a_legal_action_are_named_unless_nothing_is_bootstrapp
         model(features, {**labels, "next_action_mask": mask})
     discount = np.full(SIZE, GAMMA, np.float32)
     discount[5] = 0.0
-    spec = model(features, {**labels, "next_action_mask": mask, "discount": discount})
-    np.testing.assert_allclose(model._td.target.numpy()[[5, 6]], labels["reward"].numpy()[[5, 6]])
+    targets, spec = targets_of(model, features, {**labels, "next_action_mask": mask, "discount": discount})
+    np.testing.assert_allclose(targets.numpy()[[5, 6]], labels["reward"].numpy()[[5, 6]])
     assert np.isfinite(spec.loss)
 
 

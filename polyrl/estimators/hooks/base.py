@@ -5,14 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from polyrl.envs import Episode
+from polyrl.estimators.hooks.context import RunContext
+from polyrl.summaries import Summaries
 
-if TYPE_CHECKING:
-    from polyrl.estimators.training import TrainingRun
-
-PHASES = ("begin", "after_pretraining", "after_update", "after_episode", "after_act", "after_checkpoint", "end")
+PHASES = (
+    "begin",
+    "after_pretraining",
+    "after_update",
+    "after_episode",
+    "after_act",
+    "after_summaries",
+    "after_checkpoint",
+    "end",
+)
 
 
 class Hook:
@@ -25,25 +33,28 @@ class Hook:
     With environments in the graph an iteration is 1,000 environment steps, or 100 of each environment if that is more.
     """
 
-    def begin(self, run: TrainingRun) -> None:
+    def begin(self, run: RunContext) -> None:
         """Before the first iteration, after a checkpoint was restored."""
 
-    def after_pretraining(self, run: TrainingRun) -> None:
+    def after_pretraining(self, run: RunContext) -> None:
         """In pre-training, after each call of up to 100 updates (and `after_update`); `run.timestep` is 0 still."""
 
-    def after_update(self, run: TrainingRun) -> None:
+    def after_update(self, run: RunContext) -> None:
         """In an iteration that did one or more gradient updates."""
 
-    def after_episode(self, run: TrainingRun, episode: Episode) -> None:
+    def after_episode(self, run: RunContext, episode: Episode) -> None:
         """For each episode that ended in this iteration, terminated or truncated."""
 
-    def after_act(self, run: TrainingRun) -> None:
+    def after_act(self, run: RunContext) -> None:
         """In every iteration: the environments stepped, the next actions are chosen."""
 
-    def after_checkpoint(self, run: TrainingRun, path: Path) -> None:
+    def after_summaries(self, run: RunContext, summaries: Summaries) -> None:
+        """After an iteration with the model's panels of an update that it did, if `request_summaries` was called before it."""
+
+    def after_checkpoint(self, run: RunContext, path: Path) -> None:
         """After a checkpoint was written."""
 
-    def end(self, run: TrainingRun) -> None:
+    def end(self, run: RunContext) -> None:
         """After the last iteration, before the final checkpoint; not after an error."""
 
     def close(self) -> None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from polyrl.estimators.hooks.base import Cadence, Hook
-
-if TYPE_CHECKING:
-    from polyrl.estimators.training import TrainingRun
+from polyrl.estimators.hooks.context import RunContext
 
 
 class CheckpointHook(Hook):
@@ -21,16 +18,16 @@ class CheckpointHook(Hook):
     def __init__(self, every_timesteps: int | None, every_secs: float | None, max_share: float | None = None):
         self._cadence = Cadence(every_timesteps, every_secs, max_share)
 
-    def begin(self, run: TrainingRun) -> None:
+    def begin(self, run: RunContext) -> None:
         self._cadence.start(run.timestep)
 
-    def after_pretraining(self, run: TrainingRun) -> None:
+    def after_pretraining(self, run: RunContext) -> None:
         if run.step >= run.pretrain_updates or self._cadence.due(run.timestep):
             run.request_checkpoint()
 
-    def after_act(self, run: TrainingRun) -> None:
+    def after_act(self, run: RunContext) -> None:
         if self._cadence.due(run.timestep):
             run.request_checkpoint()
 
-    def after_checkpoint(self, run: TrainingRun, path: Path) -> None:
+    def after_checkpoint(self, run: RunContext, path: Path) -> None:
         self._cadence.took(run.checkpoint_seconds)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from polyrl.envs.gym import EnvLike
+from polyrl.envs.in_use import check_free
 from polyrl.estimators.hooks.base import Cadence, Hook
+from polyrl.estimators.hooks.context import RunContext
 from polyrl.validation import check_float, check_int
-
-if TYPE_CHECKING:
-    from polyrl.estimators.training import TrainingRun
 
 
 class EvaluationHook(Hook):
@@ -19,7 +18,7 @@ class EvaluationHook(Hook):
     The best mean reward so far decides what `model_dir/best` holds; it is read from there, so a resumed run keeps it.
 
     Args:
-        env: what to evaluate on.
+        env: what to evaluate on; not the instance that is trained on.
         every_timesteps: environment steps between two evaluations.
         episodes: episodes of one evaluation.
         stop_at_reward: stop training when the mean reward of an evaluation is at least this; None: never.
@@ -31,21 +30,64 @@ class EvaluationHook(Hook):
         self._episodes = check_int("episodes", episodes, minimum=1)
         self._stop_at_reward = None if stop_at_reward is None else check_float("stop_at_reward", stop_at_reward)
 
-    def begin(self, run: TrainingRun) -> None:
+    def begin(self, run: RunContext) -> None:
+        check_free(self._env, "evaluation")
         self._cadence.start(run.timestep)
-        best = run.checkpoints.best_score()
+        best = run.best_score
         if best is not None and self._stop_at_reward is not None and best >= self._stop_at_reward:
             run.request_stop(f"solved before: the best evaluation's mean reward {best:.1f} is at least {self._stop_at_reward}")
 
-    def after_act(self, run: TrainingRun) -> None:
+    def after_act(self, run: RunContext) -> None:
         if not self._cadence.due(run.timestep) or run.step == 0:
             return
         result = run.evaluate(self._env, self._episodes)
         mean = result["mean_reward"]
-        best = run.checkpoints.best_score()
+        best = run.best_score
         if mean >= (-math.inf if best is None else best):
             run.save_best(mean)
         if self._stop_at_reward is not None and mean >= self._stop_at_reward:
             run.request_stop(
                 f"solved: mean reward {mean:.1f} of {self._episodes} evaluation episodes is at least {self._stop_at_reward}"
             )
+
+
+class WholeEvaluationHook(Hook):
+    """Evaluates every so many environment steps, with a checkpoint, into the TensorBoard run `eval_continuous`.
+
+    Args:
+        env: what to evaluate on; not the instance that is trained on.
+        every_timesteps: environment steps between two evaluations.
+        episodes: episodes of one evaluation.
+        stop_at_reward: stop training when the mean reward of an evaluation is at least this; None: never.
+        goes_on: told each result; training ends when it returns False.
+
+    Attributes:
+        last: the last result, or None.
+    """
+
+    def __init__(
+        self,
+        env: EnvLike,
+        every_timesteps: int,
+        episodes: int,
+        stop_at_reward: float | None,
+        goes_on: Callable[[dict[str, float]], bool],
+    ):
+        self._env = env
+        self._cadence = Cadence(check_int("every_timesteps", every_timesteps, minimum=1))
+        self._episodes, self._stop_at_reward, self._goes_on = episodes, stop_at_reward, goes_on
+        self.last: dict[str, float] | None = None
+
+    def begin(self, run: RunContext) -> None:
+        check_free(self._env, "evaluation")
+        self._cadence.start(run.timestep)
+
+    def after_act(self, run: RunContext) -> None:
+        if not self._cadence.due(run.timestep):
+            return
+        run.request_checkpoint()
+        self.last = run.evaluate(self._env, self._episodes, "continuous")
+        if self._stop_at_reward is not None and self.last["mean_reward"] >= self._stop_at_reward:
+            run.request_stop(f"solved: mean reward {self.last['mean_reward']:.1f} is at least {self._stop_at_reward}")
+        if not self._goes_on(self.last):
+            run.request_stop("stopped by predicate_fn")

@@ -1,21 +1,18 @@
-"""Hooks that end a run: by budget, or because the loss is no number."""
+"""Hooks that end a run: by budget, or because the loss is not finite."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from polyrl.errors import NonFiniteError
 from polyrl.estimators.hooks.base import Hook
-
-if TYPE_CHECKING:
-    from polyrl.estimators.training import TrainingRun
+from polyrl.estimators.hooks.context import RunContext
 
 
 class StopHook(Hook):
     """Stops when the run's budget is used up, also in the middle of an episode."""
 
-    def after_act(self, run: TrainingRun) -> None:
+    def after_act(self, run: RunContext) -> None:
         reason = run.budget.reached(run.step, run.timestep, run.episode)
         if reason is not None:
             run.request_stop(reason)
@@ -24,7 +21,7 @@ class StopHook(Hook):
 class NanHook(Hook):
     """Raises as soon as the loss is NaN or infinite: no checkpoint is written after it."""
 
-    def after_update(self, run: TrainingRun) -> None:
+    def after_update(self, run: RunContext) -> None:
         if not math.isfinite(run.loss):
             raise NonFiniteError(
                 f"The loss is {run.loss} at update {run.step} (environment step {run.timestep}, "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
@@ -13,9 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Column
 
 from polyrl.estimators.hooks.base import Cadence, Hook
-
-if TYPE_CHECKING:
-    from polyrl.estimators.training import TrainingRun
+from polyrl.estimators.hooks.context import RunContext
 
 logger = logging.getLogger("polyrl")
 
@@ -39,7 +36,7 @@ def write_line(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
-def describe_rewards(run: TrainingRun) -> str:
+def describe_rewards(run: RunContext) -> str:
     """The mean reward of the last episodes, and of the last evaluation."""
     parts = []
     if run.episodes:
@@ -49,7 +46,7 @@ def describe_rewards(run: TrainingRun) -> str:
     return ", ".join(parts)
 
 
-def describe(run: TrainingRun) -> str:
+def describe(run: RunContext) -> str:
     """One line on where the run is: episodes, mean rewards, exploration rate, loss."""
     parts = [f"episode {run.episode}"]
     if run.episodes:
@@ -61,7 +58,7 @@ def describe(run: TrainingRun) -> str:
     return ", ".join(parts)
 
 
-def describe_pretraining(run: TrainingRun) -> str:
+def describe_pretraining(run: RunContext) -> str:
     """How far pre-training is."""
     return f"pre-training: update {run.step} of {run.pretrain_updates}, loss {run.loss:.3g}"
 
@@ -77,24 +74,24 @@ class LoggingHook(Hook):
     def __init__(self, every_secs: float | None = 10.0, every_timesteps: int | None = None):
         self._cadence = Cadence(every_timesteps, every_secs)
 
-    def begin(self, run: TrainingRun) -> None:
+    def begin(self, run: RunContext) -> None:
         self._cadence.start(run.timestep)
         self._mark = (time.monotonic(), run.timestep)
 
-    def after_pretraining(self, run: TrainingRun) -> None:
+    def after_pretraining(self, run: RunContext) -> None:
         if self._cadence.due(run.timestep) or run.step >= run.pretrain_updates:
             write_line(describe_pretraining(run))
             self._mark = (time.monotonic(), run.timestep)
 
-    def after_act(self, run: TrainingRun) -> None:
+    def after_act(self, run: RunContext) -> None:
         if self._cadence.due(run.timestep):
             self._write(run)
 
-    def end(self, run: TrainingRun) -> None:
+    def end(self, run: RunContext) -> None:
         if run.timestep > self._mark[1]:
             self._write(run)
 
-    def _write(self, run: TrainingRun) -> None:
+    def _write(self, run: RunContext) -> None:
         then, timestep = self._mark
         now = time.monotonic()
         speed = (run.timestep - timestep) / max(now - then, 1e-9)
@@ -119,29 +116,29 @@ class ProgressHook(Hook):
         )
         self._task: TaskID | None = None
 
-    def begin(self, run: TrainingRun) -> None:
+    def begin(self, run: RunContext) -> None:
         self._task = self._progress.add_task("", total=run.budget.timestep, completed=run.timestep, text="", speed="")
         self._mark = (time.monotonic(), run.timestep)
         self._progress.start()
 
-    def after_pretraining(self, run: TrainingRun) -> None:
+    def after_pretraining(self, run: RunContext) -> None:
         if self._cadence.due(run.timestep) or run.step >= run.pretrain_updates:
             assert self._task is not None
             self._progress.update(self._task, text=describe_pretraining(run))
             self._progress.refresh()
             self._mark = (time.monotonic(), run.timestep)
 
-    def after_act(self, run: TrainingRun) -> None:
+    def after_act(self, run: RunContext) -> None:
         if self._cadence.due(run.timestep):
             self._show(run)
 
-    def end(self, run: TrainingRun) -> None:
+    def end(self, run: RunContext) -> None:
         self._show(run)
 
     def close(self) -> None:
         self._progress.stop()
 
-    def _show(self, run: TrainingRun) -> None:
+    def _show(self, run: RunContext) -> None:
         then, timestep = self._mark
         now = time.monotonic()
         speed = f"{(run.timestep - timestep) / max(now - then, 1e-9):.0f}/s"

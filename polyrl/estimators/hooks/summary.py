@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 
 from polyrl.estimators.hooks.base import Cadence, Hook
-from polyrl.summaries import SummaryOptions
-
-if TYPE_CHECKING:
-    from polyrl.estimators.training import TrainingRun
+from polyrl.estimators.hooks.context import RunContext
+from polyrl.summaries import Summaries, SummaryOptions
 
 
 class SummaryHook(Hook):
@@ -28,38 +25,42 @@ class SummaryHook(Hook):
         self._losses: list[float] = []
         self._traced = False
 
-    def begin(self, run: TrainingRun) -> None:
+    def begin(self, run: RunContext) -> None:
         self._cadence.start(run.timestep)
         self._started = time.monotonic()
         self._mark(run)
 
-    def after_pretraining(self, run: TrainingRun) -> None:
+    def after_pretraining(self, run: RunContext) -> None:
         if SummaryOptions.LOSS in run.summary_options:
             with run.writer.as_default(step=run.step):
                 tf.summary.scalar("pretrain/loss", run.loss)
         self._losses.clear()
         self._mark(run)
 
-    def after_act(self, run: TrainingRun) -> None:
+    def after_act(self, run: RunContext) -> None:
         if self._cadence.due(run.timestep):
             started = time.monotonic()
             self._write_run(run)
-            if run.step:
-                run.summarize().write(run.writer, run.timestep)
-            # The first with the model's values takes longer, as it is traced: it does not count.
-            self._cadence.took(time.monotonic() - started if self._traced else 0.0)
-            self._traced = run.step > 0
+            self._cadence.took(time.monotonic() - started)
+            run.request_summaries()
 
-    def after_update(self, run: TrainingRun) -> None:
+    def after_summaries(self, run: RunContext, summaries: Summaries) -> None:
+        started = time.monotonic()
+        summaries.write(run.writer, run.timestep)
+        # The first takes longer, as it is traced: it does not count.
+        self._cadence.took(run.summary_seconds + time.monotonic() - started if self._traced else 0.0)
+        self._traced = True
+
+    def after_update(self, run: RunContext) -> None:
         self._losses.append(run.loss)
 
-    def end(self, run: TrainingRun) -> None:
+    def end(self, run: RunContext) -> None:
         self._write_run(run)
 
-    def _mark(self, run: TrainingRun) -> None:
+    def _mark(self, run: RunContext) -> None:
         self._time, self._timestep, self._step = time.monotonic(), run.timestep, run.step
 
-    def _write_run(self, run: TrainingRun) -> None:
+    def _write_run(self, run: RunContext) -> None:
         seconds = max(time.monotonic() - self._time, 1e-9)
         values = {
             "time/fps": (run.timestep - self._timestep) / seconds,

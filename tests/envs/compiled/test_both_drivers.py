@@ -22,7 +22,8 @@ def test_an_episode_that_terminates_in_its_last_allowed_step_counts_as_terminate
     graph = GraphDriver(NearGoal(1), Scope(0))
     graph.reset()
     inside, log = graph.step(tf.constant([2]))
-    assert log.numpy().tolist() == [[1.0, -1.0, 1.0, 0.0, 1.0]]
+    told = {name: column.numpy().tolist() for name, column in log._asdict().items()}
+    assert told == {"ended": [True], "truncated": [False], "episode_reward": [-1.0], "length": [1], "finite": [True]}
     for name, one, other in zip(transitions._fields, transitions, inside, strict=True):
         np.testing.assert_array_equal(one, other, err_msg=name)
     assert (transitions.done.tolist(), transitions.truncated.tolist()) == ([1.0], [0.0])
@@ -45,8 +46,8 @@ def test_both_drivers_end_episodes_alike(limit):
         kinds |= check_walk(transitions, found, limit)
         inside, log = graph.step(tf.constant(actions, tf.int32))
         scope.global_timestep.assign_add(4)  # Its clock.
-        rows = log.numpy()
-        found = {n: (float(rows[n, 1]), int(rows[n, 2]), bool(rows[n, 3])) for n in range(4) if rows[n, 0]}
+        rows = zip(*(column.numpy().tolist() for column in (log.episode_reward, log.length, log.truncated)), strict=True)
+        found = {n: row for n, row in enumerate(rows) if log.ended[n]}
         kinds |= check_walk(Transitions(*(part.numpy() for part in inside)), found, limit)
     assert kinds == ({False} if limit is None else {False, True})
 

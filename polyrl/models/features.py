@@ -1,4 +1,4 @@
-"""Masks of legal actions among the features and labels of a Q model."""
+"""What a Q model's features hold in addition to the state: masks of legal actions, and where episodes begin."""
 
 from __future__ import annotations
 
@@ -8,24 +8,50 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from polyrl.policies import StepType
+
 MASK = "action_mask"
+
+STEP_TYPE = "step_type"
+"""Of features: `StepType` int32 `[B]` of the states; temporally correlated exploration needs it."""
+
+
+def observation(features: Any) -> Any:
+    """What a policy observes of the features: all but `step_type`."""
+    return _without(STEP_TYPE, features)
 
 
 def split(features: Any) -> tuple[Any, tf.Tensor | None]:
-    """What the networks are given of the features, all but `action_mask`, and that: bool `[B, A]`, or None."""
-    if not isinstance(features, Mapping) or MASK not in features:
-        return features, None
-    return {key: value for key, value in features.items() if key != MASK}, features[MASK]
+    """What the networks are given of an observation, all but `action_mask`, and that: bool `[B, A]`, or None."""
+    return _without(MASK, features), mask_of(features)
+
+
+def mask_of(features: Any) -> tf.Tensor | None:
+    """The legal actions, bool `[B, A]`; None if the features do not say."""
+    return features.get(MASK) if isinstance(features, Mapping) else None
+
+
+def is_first(features: Any) -> tf.Tensor | None:
+    """Which states are the first of an episode, bool `[B]`; None if the features do not say."""
+    if not isinstance(features, Mapping) or STEP_TYPE not in features:
+        return None
+    return tf.equal(features[STEP_TYPE], StepType.FIRST)
 
 
 def network_inputs(features: Any) -> Any:
-    """What the networks are given of the features."""
-    return split(features)[0]
+    """What the networks are given of the features: all but `action_mask` and `step_type`."""
+    return _without(MASK, _without(STEP_TYPE, features))
 
 
 def splitter(features: Any) -> Callable[[Any], tuple[Any, Any]] | None:
-    """What parts the mask from such features, for a policy; None if they have none."""
-    return None if split(features)[1] is None else split
+    """The function that parts the mask from such features, for a policy; None if they have none."""
+    return None if mask_of(features) is None else split
+
+
+def _without(key: str, features: Any) -> Any:
+    if not isinstance(features, Mapping) or key not in features:
+        return features
+    return {name: value for name, value in features.items() if name != key}
 
 
 def checked(name: str, mask: tf.Tensor, rows: int | None, num_actions: int) -> tf.Tensor:

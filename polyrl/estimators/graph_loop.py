@@ -1,0 +1,111 @@
+"""`GraphLoop`: environments in the graph, many of their steps in one compiled call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from polyrl.engine import functional
+from polyrl.engine.compiler import Compiler
+from polyrl.engine.rows import RowPacking
+from polyrl.envs import Episode
+from polyrl.errors import NonFiniteError
+from polyrl.estimators.graph_driver import GraphDriver, StepLog
+from polyrl.estimators.learner import Learner
+from polyrl.estimators.loop import NEVER, IterationResult, Loop, Remaining, UpdateSchedule
+
+
+class GraphLoop(Loop):
+    """Environments in the graph: an advance is many steps of each, learning included, in one compiled call.
+
+    It ends at each multiple of `chunk` environment steps, if that is a multiple of the environments and at least 100 of each.
+    """
+
+    def __init__(
+        self, driver: GraphDriver, learner: Learner, compiler: Compiler, schedule: UpdateSchedule, chunk: int = 1_000
+    ):
+        super().__init__(learner, compiler, schedule)
+        self.modules = [driver]
+        self.num_envs = driver.num_envs
+        self.state_spec = driver.state_spec
+        self._driver = driver
+        self._rows = max(-(-chunk // self.num_envs), 100)
+        self._chunk = self._rows * self.num_envs
+        dtypes = StepLog(ended=tf.bool, truncated=tf.bool, episode_reward=tf.float32, length=tf.int32, finite=tf.bool)
+        self._log = RowPacking({name: tf.TensorSpec([], dtype) for name, dtype in dtypes._asdict().items()})
+
+    def build(self) -> None:
+        self._learner.build(self.state_spec, self.num_envs, self._driver.action_spec)
+        # A convolution in a loop of XLA's is slow on a CPU, and this loop cannot be unrolled.
+        self.xla_from = NEVER if self._learner.has_convolution() else 0
+
+    def start(self) -> np.ndarray:
+        self._driver.reset()
+        self._compiler.load()
+        action = self._driver.action_spec
+        return np.zeros([self.num_envs, *action.shape], action.dtype.as_numpy_dtype)
+
+    def advance(self, timestep: int, remaining: Remaining, watch: bool = False) -> IterationResult:
+        # To the next multiple of the chunk, so that whatever is due by environment steps is due at an advance's end.
+        steps = min(self._chunk - timestep % self._chunk, self.num_envs if watch else self._chunk, remaining.timesteps)
+        iterations = max(1, min(self._rows, -(-steps // self.num_envs)))
+        before = self._snapshot() if watch else None
+        count = tf.TensorSpec([], tf.int64)
+        call = self._compiler.call(("iterations", self._schedule), lambda: (self._iterations, [count] * 3))
+        outputs = call(*(tf.constant(number, tf.int64) for number in (iterations, remaining.updates, remaining.episodes)))
+        done, updates, total, rows, actions, rate, *drawn = (output.numpy() for output in outputs)
+        log = StepLog(**{name: column.numpy() for name, column in self._log.unpack(tf.constant(rows[:done])).items()})
+        self._check_finite(log, timestep)
+        loss, timesteps = float(total) / max(int(updates), 1), int(done) * self.num_envs
+        result = IterationResult(timesteps, int(updates), loss, actions, float(rate), _episodes(log))
+        return self._summarized(result, before, drawn)
+
+    def _iterations(self, iterations: tf.Tensor, updates: tf.Tensor, episodes: tf.Tensor) -> list[tf.Tensor]:
+        """So many iterations, or fewer if the last of `updates` is done or the last of `episodes` ends before."""
+        learner, scope = self._learner, self._learner.scope
+        first_step = scope.global_step.read_value()
+        last_step, last_episode = first_step + updates, scope.global_episode.read_value() + episodes
+
+        def goes_on(done: tf.Tensor, *carried: Any) -> tf.Tensor:
+            left = (scope.global_step.read_value() < last_step) & (scope.global_episode.read_value() < last_episode)
+            return (done < iterations) & left
+
+        def iteration(done: tf.Tensor, total: tf.Tensor, log: tf.Tensor, drawn: Any, *last: Any) -> tuple[Any, ...]:
+            begin = scope.global_timestep.read_value()
+            actions, rate = learner.act(self._driver.observe(), self._driver.is_first())
+            transitions, step_log = self._driver.step(actions)
+            learner.store(transitions)
+            learner.count(self.num_envs, tf.math.count_nonzero(step_log.ended))
+            due = self._schedule.due(begin, scope.global_timestep.read_value())
+            due = tf.minimum(due, last_step - scope.global_step.read_value())
+            learnt = learner.updates(tf.cast(due, tf.int32))
+            log = tf.tensor_scatter_nd_update(log, tf.reshape(done, [1, 1]), self._log.pack(step_log._asdict())[tf.newaxis])
+            return done + 1, total + learnt.loss, log, learnt.drawn, actions, rate
+
+        log = tf.zeros([self._rows, self.num_envs, self._log.width])
+        action = self._driver.action_spec
+        actions, rate = tf.zeros([self.num_envs, *action.shape], action.dtype), tf.constant(0.0)
+        start = [tf.constant(0, tf.int64), tf.constant(0.0), log, learner.updates(0).drawn, actions, rate]
+        done, total, log, drawn, actions, rate = functional.while_loop(goes_on, iteration, start)
+        return [done, scope.global_step.read_value() - first_step, total, log, actions, rate, *drawn.values()]
+
+    def _check_finite(self, log: StepLog, timestep: int) -> None:
+        """The sum of an episode's rewards, and whether a state is finite, tell of every step."""
+        wrong = ~np.isfinite(log.episode_reward) | ~log.finite
+        if wrong.any():
+            iteration, index = (int(place) for place in np.argwhere(wrong)[0])
+            name = "reward" if log.finite[iteration, index] else "observation"
+            raise NonFiniteError(
+                f"Environment {index} gave a non-finite {name} at environment step {timestep + iteration * self.num_envs}. "
+                "The steps of this call are stored already: resume from the last checkpoint."
+            )
+
+
+def _episodes(log: StepLog) -> list[Episode]:
+    """The episodes that ended, of a log `[iterations, N]`."""
+    return [
+        Episode(float(log.episode_reward[place]), int(log.length[place]), int(place[1]), bool(log.truncated[place]))
+        for place in map(tuple, np.argwhere(log.ended))
+    ]

@@ -1,0 +1,217 @@
+"""`Learner`: what a training run does on tensors. Act, store, update.
+
+This page is the algorithm. How it is compiled is the business of `polyrl.engine.compiler`, and what environments do that of
+the loops: they trace these methods into their calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from polyrl.engine import functional
+from polyrl.envs import Transitions
+from polyrl.envs.observations import as_features, split_columns
+from polyrl.estimators.model_fn import ModelActions, ModelFn, acting_predictions, checked
+from polyrl.models.scope import Scope
+from polyrl.modes import Modes
+from polyrl.policies import BoundedTensorSpec, StepType
+from polyrl.replay import Replay
+from polyrl.spec import EstimatorSpec
+from polyrl.summaries import Summaries
+
+CONVOLUTIONS = tuple(
+    getattr(tf_keras.layers, name)
+    for name in ("Conv1D", "Conv2D", "Conv3D", "DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D")
+)
+
+
+class Updates(NamedTuple):
+    """What some updates did: how many, int32 scalar; the sum of their losses, float32 scalar; what the first one drew."""
+
+    count: Any
+    loss: Any
+    drawn: dict[str, Any]
+
+
+class Learner:
+    """Acts with a model, stores transitions, and updates the model from the memory.
+
+    Everything it changes is a variable of the scope or the memory.
+
+    Attributes:
+        hooks: the model's `training_hooks`.
+        summary_options: the groups of panels that the model asks for.
+    """
+
+    def __init__(self, model_fn: ModelFn, scope: Scope, memory: Replay):
+        self.scope = scope
+        self.memory = memory
+        self.hooks: tuple[Any, ...] = ()
+        self.summary_options: tuple[str, ...] = ()
+        self._model_fn = model_fn
+        self._action_dtype = tf.int32
+        self._actions: ModelActions | None = None
+        self._built: tuple[Any, int] | None = None
+        self._first_act: Any = None
+        self._summaries: Any = None
+
+    # What calls are made of. --------------------------------------------------------------------------------------------
+
+    def act(self, state: Any, is_first: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """The exploring actions `[N, ...]` for the present states, and the exploration rate (NaN if there is none).
+
+        Args:
+            state: `[N, ...]`, or a dict.
+            is_first: which states are the first of an episode, bool `[N]`; by default all.
+        """
+        features = as_features(state)
+        count = features["state"].shape[0]
+        step_type = tf.fill([count], StepType.FIRST) if is_first is None else tf.where(is_first, StepType.FIRST, StepType.MID)
+        with self.scope.active():
+            spec = self._model_fn(features={**features, "step_type": step_type}, labels=None, mode=Modes.TRAIN)
+        predictions = acting_predictions(spec, Modes.TRAIN)
+        self._actions = ModelActions.of(spec)
+        rate = tf.cast(spec.extra_ops.get("exploration_rate", np.nan), tf.float32)
+        return tf.cast(predictions["results"], self._action_dtype), rate
+
+    def store(self, transitions: Transitions) -> None:
+        """Stores one step of `N` environments."""
+        self.memory.add(transitions.columns())
+
+    def count(self, timesteps: int, episodes: tf.Tensor) -> None:
+        """Counts environment steps and finished episodes."""
+        self.scope.global_timestep.assign_add(timesteps)
+        self.scope.global_episode.assign_add(tf.cast(episodes, tf.int64))
+
+    def updates(self, count: tf.Tensor | int) -> Updates:
+        """Does so many updates. An int unrolls the loop."""
+        updates = self._no_updates()
+        if isinstance(count, int):
+            for _ in range(count):
+                updates = Updates(*self.update(*updates))
+            return updates
+        return Updates(*functional.loops().while_loop(lambda done, *_: done < count, self.update, list(updates)))
+
+    def update(self, count: tf.Tensor, loss: tf.Tensor, drawn: dict[str, tf.Tensor]) -> tuple[Any, ...]:
+        """One more update: draws a batch, computes the loss and its gradients, applies them, and notes the new priorities.
+
+        The arguments are the fields of `Updates` before it, the results those after it.
+        """
+        step = self.scope.global_step.read_value()
+        batch = self.memory.draw(self.scope.random_seed("replay", step), step)
+        features, labels = split_columns(self.memory.read(batch))
+        with self.scope.active():
+            spec = self._model_fn(features=features, labels=labels, mode=Modes.TRAIN)
+        self._train_op(spec)()
+        if self.memory.PRIORITIZED:
+            self.memory.update_priorities(batch["index"], _priorities(spec))
+        first = {name: tf.where(count == 0, values, drawn[name]) for name, values in batch.items()}
+        return count + 1, loss + tf.cast(spec.loss, tf.float32), first
+
+    # Before and between calls. ------------------------------------------------------------------------------------------
+
+    def build(self, state: Any, num_envs: int, action: BoundedTensorSpec) -> None:
+        """Creates every variable (networks, optimizer, memory) without running anything.
+
+        `state` is the spec of one state, or a dict of specs; `action` that of one action. The model comes first: what it
+        refuses leaves the memory alone.
+        """
+        if self._built != (state, num_envs):
+            states = tf.nest.map_structure(lambda spec: tf.TensorSpec([num_envs, *spec.shape], spec.dtype), state)
+            self._action_dtype = action.dtype
+            # A new function: it may create variables when it is traced for the first time only.
+            self._first_act = tf.function(self.act, autograph=False)
+            self._first_act.get_concrete_function(states)
+        assert self._actions is not None
+        self._actions.check(action)
+        if self._built == (state, num_envs):
+            return
+        if self.memory.demonstrations is not None:
+            if not action.dtype.is_integer:
+                raise ValueError("Demonstrations teach discrete actions; those of the environment are continuous.")
+            self.memory.demonstrations.check(state, int(action.maximum) + 1)
+        scalar, one = tf.TensorSpec([], tf.float32), tf.TensorSpec(action.shape, action.dtype)
+        self.memory.xla = self.scope.xla
+        self.memory.build(Transitions(state, one, scalar, scalar, scalar, state).columns(), num_envs)
+        tf.function(self.update, autograph=False).get_concrete_function(*self._no_updates())
+        self._built, self._summaries = (state, num_envs), None
+
+    def probe(self) -> tf.Tensor:
+        """One update, for those who look what an update does."""
+        return self.updates(1).loss
+
+    def first_actions(self, state: Any) -> np.ndarray:
+        """The exploring actions `[N, ...]` for the first states of episodes; the variables must be up to date."""
+        return self._first_act(tf.nest.map_structure(tf.constant, state))[0].numpy()
+
+    def has_convolution(self) -> bool:
+        """Whether a network convolves."""
+        return any(isinstance(module, CONVOLUTIONS) for module in self.scope.submodules)
+
+    def snapshot(self) -> list[tf.Tensor]:
+        """The values that a loss is computed from, weights and random generators, for `summaries`."""
+        if self._summaries is None:
+            # Once in a thousand steps: not worth the seconds that XLA takes to compile it.
+            traced = tf.function(self._build_summaries, autograph=False)
+            self._summaries = traced.get_concrete_function(dict(self.memory.drawn_specs))
+        return [variable.read_value() for variable in self._watched()]
+
+    def summaries(self, before: list[tf.Tensor], drawn: dict[str, Any]) -> Summaries:
+        """What the model's panels show of an update that has been done; it changes nothing.
+
+        Args:
+            before: a `snapshot` taken before the update.
+            drawn: what the update drew.
+        """
+        variables = self._watched()
+        now = [variable.read_value() for variable in variables]
+        try:
+            for variable, value in zip(variables, before, strict=True):
+                variable.assign(value)
+            return self._summaries({name: tf.constant(values) for name, values in drawn.items()})
+        finally:
+            for variable, value in zip(variables, now, strict=True):
+                variable.assign(value)
+
+    # Parts. -------------------------------------------------------------------------------------------------------------
+
+    def _build_summaries(self, drawn: dict[str, tf.Tensor]) -> Summaries:
+        features, labels = split_columns(self.memory.read(drawn))
+        with self.scope.active():
+            spec = self._model_fn(features=features, labels=labels, mode=Modes.TRAIN)
+        return spec.extra_ops.get("summaries", Summaries.empty())
+
+    def _train_op(self, spec: EstimatorSpec) -> Callable[[], tf.Tensor]:
+        """The `train_op` of what `model_fn` returned; notes what else it says of the training."""
+        train_op = checked(spec).train_op
+        if train_op is None or spec.loss is None:
+            raise ValueError("model_fn must return loss and train_op in mode 'train' with labels.")
+        self.hooks = tuple(spec.training_hooks)
+        self.summary_options = tuple(spec.extra_ops.get("summary_options", ()))
+        return train_op
+
+    def _no_updates(self) -> Updates:
+        drawn = {name: tf.zeros(spec.shape, spec.dtype) for name, spec in self.memory.drawn_specs.items()}
+        return Updates(tf.constant(0), tf.constant(0.0), drawn)
+
+    def _watched(self) -> list[tf.Variable]:
+        """What the summaries read, but the memory."""
+        memory = {variable.ref() for variable in self.memory.variables}
+        return [variable for variable in self._summaries.variables if variable.ref() not in memory]
+
+
+def _priorities(spec: EstimatorSpec) -> tf.Tensor:
+    """How surprising each row was, `[B]`: what the model says, or else the losses."""
+    losses = (spec.predictions or {}).get("losses")
+    priorities = spec.extra_ops.get("priorities", losses)
+    if priorities is None:
+        raise ValueError(
+            "A PrioritizedReplay needs extra_ops['priorities'] or predictions['losses'] `[B]` in what model_fn returns in "
+            "mode 'train' with labels."
+        )
+    return priorities

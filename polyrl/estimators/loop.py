@@ -1,0 +1,155 @@
+"""`Loop`: what the two ways to advance a training run have in common."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from polyrl.engine.compiler import Compiler
+from polyrl.envs import Episode
+from polyrl.estimators.learner import Learner, Updates
+from polyrl.summaries import Summaries
+
+NEVER = 2**62
+
+
+class IterationResult(NamedTuple):
+    """What an advance did: environment steps, updates and the mean loss of these, the last actions `[N, ...]` and exploration
+    rate, the episodes that ended, and, if they were asked for and there was an update, its summaries and how long they took.
+    """
+
+    timesteps: int
+    updates: int
+    loss: float
+    actions: np.ndarray
+    exploration_rate: float
+    episodes: list[Episode]
+    summaries: Summaries | None = None
+    summary_seconds: float = 0.0
+
+
+class Remaining(NamedTuple):
+    """What the budget leaves: environment steps, updates, episodes."""
+
+    timesteps: int
+    updates: int
+    episodes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class UpdateSchedule:
+    """One update at each multiple of `frequency` environment steps, after the first `first_update` of them."""
+
+    first_update: int
+    frequency: int
+
+    def due(self, begin: Any, end: Any) -> Any:
+        """Updates for the environment steps from `begin` to `end`; ints or int64 tensors."""
+        larger = max if isinstance(begin, int) else tf.maximum
+        return larger(end // self.frequency - larger(begin, self.first_update) // self.frequency, 0)
+
+
+class Loop(abc.ABC):
+    """Advances a run: `build`, then `prepare`, then `start`, then `advance` again and again.
+
+    Args:
+        learner: acts, stores, learns.
+        compiler: of the calls.
+        schedule: of the updates.
+
+    Attributes:
+        num_envs: environments that step in parallel.
+        state_spec: the spec of one state, or a dict of specs.
+        xla_from: updates from which on a compilation by XLA pays.
+    """
+
+    num_envs: int
+    state_spec: Any
+    xla_from = NEVER
+    modules: Sequence[tf.Module] = ()
+    """What holds variables in addition to the scope and the memory."""
+
+    def __init__(self, learner: Learner, compiler: Compiler, schedule: UpdateSchedule):
+        self._learner, self._compiler, self._schedule = learner, compiler, schedule
+        self._xla: bool | None = None
+
+    @abc.abstractmethod
+    def build(self) -> None:
+        """Creates all variables."""
+
+    @abc.abstractmethod
+    def start(self) -> np.ndarray:
+        """Starts episodes; returns the first actions `[N, ...]`."""
+
+    @abc.abstractmethod
+    def advance(self, timestep: int, remaining: Remaining, watch: bool = False) -> IterationResult:
+        """Steps the environments and learns.
+
+        Args:
+            timestep: environment steps before the call.
+            remaining: what the budget leaves.
+            watch: whether the result shall have summaries of the first update; then every environment makes one step.
+        """
+
+    def flush(self) -> tuple[int, float]:
+        """Finishes what an advance left for the next one; gives the updates done and their mean loss."""
+        return 0, 0.0
+
+    def prepare(self, updates: int, jit: str) -> None:
+        """Gets the calls ready, with XLA if that pays; the variables must have their values.
+
+        By the updates done alone, so that a resumed run computes as one that was never interrupted.
+
+        Args:
+            updates: those done, and those known to come.
+            jit: `'on'`, `'off'` or `'auto'`.
+        """
+        xla = jit == "on" or (jit == "auto" and updates >= self.xla_from)
+        if xla is not self._xla:
+            self._xla = xla
+            roots = [self._learner.scope, self._learner.memory, *self.modules]
+            self._compiler.start(roots, self._learner.probe, xla)
+
+    def sync(self) -> tuple[int, float]:
+        """Brings all variables up to date with the run; gives the updates that this took, and their mean loss."""
+        flushed = self.flush()
+        self._compiler.write_back()
+        return flushed
+
+    def learn(self, updates: int) -> float:
+        """Does so many updates, at least one, without a step of the environments; their mean loss."""
+        learner, compiler = self._learner, self._compiler
+        if compiler.xla and learner.has_convolution():  # One by one: a long row of them would take minutes to compile.
+            one: Any = (lambda: [learner.updates(1).loss], [])
+            return float(np.mean([compiler.call("update", lambda: one)()[0].numpy() for _ in range(updates)]))
+        specs = [tf.TensorSpec([], tf.int32)]
+        many = compiler.call("updates", lambda: (lambda count: [learner.updates(count).loss], specs))
+        return float(many(tf.constant(updates))[0].numpy()) / updates
+
+    def _snapshot(self) -> list[tf.Tensor]:
+        """What `_summarized` needs of the time before an update."""
+        self._compiler.write_back()
+        return self._learner.snapshot()
+
+    def _summarized(
+        self, result: IterationResult, before: list[tf.Tensor] | None, drawn: Sequence[np.ndarray]
+    ) -> IterationResult:
+        """The result with summaries of its first update, if there was a snapshot before it and an update."""
+        if before is None or not result.updates:
+            return result
+        started = time.monotonic()
+        self._compiler.write_back()
+        names: Mapping[str, Any] = self._learner.memory.drawn_specs
+        summaries = self._learner.summaries(before, dict(zip(names, drawn, strict=True)))
+        return result._replace(summaries=summaries, summary_seconds=time.monotonic() - started)
+
+
+def mean_loss(updates: Updates) -> tf.Tensor:
+    """Of some updates, a scalar; 0 for none."""
+    return updates.loss / tf.maximum(tf.cast(updates.count, tf.float32), 1.0)

@@ -1,0 +1,54 @@
+"""The loop for whatever stands for an environment."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from polyrl.engine.compiler import Compiler
+from polyrl.envs import EnvDriver, open_env
+from polyrl.envs.compiled import CompiledEnvironment
+from polyrl.envs.gym import EnvLike
+from polyrl.estimators.graph_driver import GraphDriver
+from polyrl.estimators.graph_loop import GraphLoop
+from polyrl.estimators.learner import Learner
+from polyrl.estimators.loop import Loop, UpdateSchedule
+from polyrl.estimators.overlap import OverlappedLoop
+from polyrl.estimators.python_loop import PythonLoop
+from polyrl.models.scope import stream_seed
+
+
+@contextlib.contextmanager
+def open_loop(
+    env: EnvLike,
+    learner: Learner,
+    compiler: Compiler,
+    schedule: UpdateSchedule,
+    timestep: int,
+    overlap: bool,
+    graph_driver: Callable[[CompiledEnvironment], GraphDriver],
+) -> Iterator[Loop]:
+    """A loop, whose variables are not built; closes at its end what it has opened.
+
+    Environments in Python are reset here: only that shows what their states are.
+
+    Args:
+        env: what `Agent.train` takes.
+        learner: stores and learns.
+        compiler: of the calls.
+        schedule: of the updates.
+        timestep: where the run begins or resumes, in environment steps.
+        overlap: whether environments in Python step beside the learner.
+        graph_driver: the driver of an in-graph environment, which is kept from call to call.
+    """
+    if isinstance(env, CompiledEnvironment):
+        if overlap:
+            raise ValueError("overlap=True: an in-graph environment steps with the learner, not beside it; leave it False.")
+        yield GraphLoop(graph_driver(env), learner, compiler, schedule)
+        return
+    with open_env(env, purpose="training") as vector:
+        driver = EnvDriver(vector)
+        # Named by the timestep: a resumed run gets other episodes than the run had at its start.
+        names = [f"environment/{index}/{timestep}" for index in range(driver.num_envs)]
+        driver.reset([stream_seed(learner.scope.seed, name)[0] for name in names])
+        yield (OverlappedLoop if overlap else PythonLoop)(driver, learner, compiler, schedule)

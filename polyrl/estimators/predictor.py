@@ -1,0 +1,214 @@
+"""`Predictor`: a trained model to act, predict and evaluate with, apart from training."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import ml_collections
+import tensorflow as tf
+
+from polyrl.demos import Demonstrations
+from polyrl.envs import EnvDriver, open_env
+from polyrl.envs.gym import EnvLike
+from polyrl.estimators import rollouts
+from polyrl.estimators.checkpoints import CheckpointManager
+from polyrl.estimators.inputs import batch_of_states, check_described, specs_of
+from polyrl.estimators.model_fn import ModelFn, bind
+from polyrl.estimators.params import read_params
+from polyrl.estimators.rollout_calls import RolloutCalls
+from polyrl.estimators.run_config import RunConfig
+from polyrl.models.scope import Scope, stream_seed
+from polyrl.policies import BasePolicy
+from polyrl.spec import EstimatorSpec
+from polyrl.validation import check_int
+
+EVALUATION_ENVS = 20
+"""How many environments an evaluation runs side by side, at the most."""
+
+
+class Predictor:
+    """Reads a checkpoint once, into a scope of its own: no memory, no optimizer, and nothing that a training run shares.
+
+    `Agent.predictor(checkpoint)` and `Predictor.from_model_dir(...)` make one. Random numbers come from a stream that moves on
+    at each call; two predictors of one checkpoint draw the same.
+
+    Args:
+        model_fn: a function of `features`, `labels` and `mode`, see `polyrl.estimators.model_fn.bind`.
+        scope: where the model lives.
+        jit: whether XLA compiles the calls.
+
+    Attributes:
+        checkpoint: the directory that was read; None for the live model of a training run.
+        version: that directory, and when its state was written, in nanoseconds.
+        in_use: how many predictions are running.
+    """
+
+    def __init__(self, model_fn: ModelFn, scope: Scope, jit: bool):
+        self._scope = scope
+        self._calls = RolloutCalls(model_fn, scope, jit)
+        self._state_spec: Mapping[str, Any] = {}
+        self.checkpoint: Path | None = None
+        self.version: tuple[Path, int] | None = None
+        self.in_use = 0
+
+    @classmethod
+    def from_model_dir(
+        cls,
+        model_dir: str | os.PathLike[str],
+        model_fn: Callable[..., EstimatorSpec],
+        params: Mapping[str, Any] | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        config: RunConfig | None = None,
+    ) -> Predictor:
+        """The predictor of a run that has been trained; it needs neither its `Agent` nor its memory.
+
+        Args:
+            model_dir: the run's directory.
+            model_fn: as `Agent` takes it.
+            params: of `model_fn`; by default those that the run was trained with.
+            checkpoint: `'latest'` (the default), `'best'`, or a checkpoint's path.
+            config: `jit` counts, and what `model_fn` reads of it.
+
+        Raises:
+            NotTrainedError: if there is no such checkpoint.
+            CheckpointMismatchError: if it holds another model.
+        """
+        config = RunConfig() if config is None else config
+        given = (read_params(Path(model_dir)) or {}) if params is None else params
+        bound = bind(model_fn, ml_collections.FrozenConfigDict(dict(given)), config)
+        checkpoints = CheckpointManager(model_dir, config.keep_checkpoint_max)
+
+        def read(path: Path) -> Predictor:
+            scope = Scope(CheckpointManager.read_state(path)["seed"])
+            return cls(bound, scope, config.jit != "off").load(path)
+
+        return checkpoints.reading(checkpoint, read)
+
+    def load(self, checkpoint: Path) -> Predictor:
+        """Reads the weights and counters of a checkpoint directory; gives the predictor back.
+
+        Raises:
+            CheckpointMismatchError: if it holds another model.
+        """
+        self.version = None  # Of something in between, until all of it is read.
+        version = (checkpoint, (checkpoint / "state.json").stat().st_mtime_ns)
+        state = CheckpointManager.read_state(checkpoint)
+        self._state_spec = state["state_spec"]
+        self._calls.build_prediction(specs_of(self._state_spec))
+        CheckpointManager.restore_models(checkpoint, self._scope)
+        self.checkpoint, self.version = checkpoint, version
+        return self
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """`global_step`, `global_timestep` and `global_episode` of the model."""
+        scope = self._scope
+        variables = {"step": scope.global_step, "timestep": scope.global_timestep, "episode": scope.global_episode}
+        return {f"global_{name}": int(variable.numpy()) for name, variable in variables.items()}
+
+    @property
+    def policy(self) -> BasePolicy:
+        """The policy that PREDICT mode acts by, with the weights of this predictor; its observations are the features' dict.
+
+        Raises:
+            TypeError: if the model gives none.
+        """
+        if self._calls.policy is None:
+            raise TypeError("model_fn gives no policy: put one into extra_ops['policy'] in mode 'infer'.")
+        return self._calls.policy
+
+    def act(self, state: Any) -> Any:
+        """The action of PREDICT mode's policy for one state (an int, or an array `[k]`) or a batch of states (`[B, ...]`).
+
+        Trained on states that are dicts, it takes such, with the same keys; `action_mask` among them if there were masks.
+        """
+        states, single = batch_of_states("state", state, self._state_spec)
+        actions = self._calls.act(states).numpy()
+        if not single:
+            return actions
+        return int(actions[0]) if actions.ndim == 1 else actions[0]
+
+    def predict(self, env: EnvLike, episodes: int | None = None, steps: int | None = None) -> Iterator[dict[str, Any]]:
+        """Acts by the policy of PREDICT mode, and yields one dict for each environment step.
+
+        Args:
+            env: as for `Agent.train`; one instance of a `GymEnvironment` is opened.
+            episodes: ends after so many episodes.
+            steps: ends after so many environment steps.
+
+        Yields:
+            The predictions for the row, `results` (the action), `q`, and so on, with `state` (and the other keys of a state
+            that is a dict), `reward`, `done`, `truncated`, `episode`, `env` and `timestep`.
+        """
+        for argument, value in (("episodes", episodes), ("steps", steps)):
+            if value is not None:
+                check_int(argument, value, minimum=1)
+        return self._predict(env, episodes, steps)
+
+    def evaluate(self, env: EnvLike, episodes: int = 100, stream: str = "eval") -> dict[str, float]:
+        """Runs greedy episodes.
+
+        Args:
+            env: as for `Agent.train`; up to 20 instances of a `GymEnvironment` run side by side.
+            episodes: how many episodes.
+            stream: names the random stream that the environments draw their seeds from.
+
+        Returns:
+            `mean_reward`, `std_reward`, `min_reward`, `max_reward`, `mean_ep_length`, `loss`, the metrics of
+            `eval_metrics_config`, and the counters.
+        """
+        check_int("episodes", episodes, minimum=1)
+        with self._environments(env, episodes, stream, "evaluation") as driver:
+            return {**rollouts.evaluate(self._calls, driver, episodes), **self.counters}
+
+    def record(self, env: EnvLike, episodes: int) -> Demonstrations:
+        """Plays greedy episodes, as `evaluate` does, and gives them as demonstrations.
+
+        Args:
+            env: as for `Agent.train`; its rewards are those that a learner will learn from.
+            episodes: how many.
+        """
+        check_int("episodes", episodes, minimum=1)
+        with self._environments(env, episodes, "recording", "recording") as driver:
+            recorded = rollouts.record(self._calls, driver, episodes)
+        return Demonstrations(recorded, str(self.checkpoint))
+
+    def export(self, path: str | os.PathLike[str]) -> None:
+        """Writes the policy as a SavedModel, which TensorFlow alone can load and serve.
+
+        It has the signatures of `policy.signatures()`; see docs/policies.md for how they are called.
+        """
+        tf.saved_model.save(self.policy, os.fspath(path), signatures=self.policy.signatures())
+
+    def _predict(self, env: EnvLike, episodes: int | None, steps: int | None) -> Iterator[dict[str, Any]]:
+        self.in_use += 1
+        try:
+            with open_env(env, num_envs=1, purpose="prediction") as vector:
+                driver = EnvDriver(vector)
+                driver.reset(self._seeds("prediction", driver))
+                check_described(driver.state, self._state_spec)
+                self._calls.check_actions(driver.action_spec)
+                yield from rollouts.predict(self._calls, driver, episodes, steps)
+        finally:
+            self.in_use -= 1
+
+    @contextlib.contextmanager
+    def _environments(self, env: EnvLike, episodes: int, stream: str, purpose: str) -> Iterator[EnvDriver]:
+        """The environments of an evaluation, just reset."""
+        with open_env(env, num_envs=min(episodes, EVALUATION_ENVS), purpose=purpose) as vector:
+            driver = EnvDriver(vector)
+            state = driver.reset(self._seeds(stream, driver))
+            parts = len(self._scope.parts)
+            self._calls.build_evaluation(state, driver.action_spec)
+            if len(self._scope.parts) > parts and self.checkpoint is not None:  # A model that acts without all that it has.
+                CheckpointManager.restore_models(self.checkpoint, self._scope)
+            yield driver
+
+    def _seeds(self, stream: str, driver: EnvDriver) -> list[int]:
+        """One seed for each environment, other ones at another stage of training."""
+        timestep = self.counters["global_timestep"]
+        return [stream_seed(self._scope.seed, f"{stream}/{timestep}/{index}")[0] for index in range(driver.num_envs)]

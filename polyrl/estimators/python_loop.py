@@ -1,0 +1,89 @@
+"""`PythonLoop`: environments in Python. Step them, then store, learn and act in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from polyrl.engine.compiler import Compiler
+from polyrl.engine.layout import Layout
+from polyrl.envs import EnvDriver, Transitions
+from polyrl.estimators.learner import Learner
+from polyrl.estimators.loop import NEVER, IterationResult, Loop, Remaining, UpdateSchedule, mean_loss
+
+
+class PythonLoop(Loop):
+    """Environments in Python: an advance is one step of each, and one compiled call that stores, learns and acts.
+
+    The driver has been reset.
+    """
+
+    def __init__(self, driver: EnvDriver, learner: Learner, compiler: Compiler, schedule: UpdateSchedule):
+        super().__init__(learner, compiler, schedule)
+        self.num_envs = driver.num_envs
+        self.state_spec = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape[1:], x.dtype), driver.state)
+        self._driver = driver
+        states = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), driver.state)
+        numbers = tf.TensorSpec([self.num_envs], tf.float32)
+        action = tf.TensorSpec([self.num_envs, *driver.action_spec.shape], driver.action_spec.dtype)
+        number, count = tf.TensorSpec([], tf.float32), tf.TensorSpec([], tf.int32)
+        self._structure = [states, action, numbers, numbers, numbers, states, states, count, count]
+        self._inputs = Layout(tf.nest.flatten(self._structure))
+        self._outputs = Layout([action, number, number, *learner.memory.drawn_specs.values()])
+        self._flat_states = not isinstance(states, dict)
+
+    def build(self) -> None:
+        self._learner.build(self.state_spec, self.num_envs, self._driver.action_spec)
+        # XLA takes some 2 seconds to compile and saves about 1 ms in each update; on a CPU, nothing with convolutions.
+        self.xla_from = NEVER if self._learner.has_convolution() else 1_000
+
+    def start(self) -> np.ndarray:
+        self._actions = self._learner.first_actions(self._driver.state)
+        self._compiler.load()  # The first of temporally correlated noise.
+        return self._actions
+
+    def advance(self, timestep: int, remaining: Remaining, watch: bool = False) -> IterationResult:
+        transitions, episodes = self._driver.step(self._actions)
+        updates = min(self._schedule.due(timestep, timestep + self.num_envs), remaining.updates)
+        before = self._snapshot() if watch and updates else None
+        # With XLA nothing keeps the memory of an input; without, a variable may share it.
+        inputs = self._packed([*transitions, self._driver.state, updates, len(episodes)], copy=not self._compiler.xla)
+        unrolled = self._unrolled(updates)
+        call = self._compiler.call(("iteration", unrolled), lambda: (self._iteration(unrolled), self._inputs.specs))
+        actions, loss, rate, *drawn = self._outputs.unpack_arrays(call(*inputs))
+        self._actions = actions
+        result = IterationResult(self.num_envs, updates, float(loss), actions, float(rate), episodes)
+        return self._summarized(result, before, drawn)
+
+    def _iteration(self, unrolled: int | None) -> Callable[..., list[tf.Tensor]]:
+        """The call of an advance: a fixed number of updates in a row, or if None as many as the inputs say."""
+
+        def iteration(*inputs: tf.Tensor) -> list[tf.Tensor]:
+            transitions, state, updates, finished = self._unpacked(inputs)
+            self._learner.store(transitions)
+            self._learner.count(self.num_envs, finished)
+            done = self._learner.updates(updates if unrolled is None else unrolled)
+            actions, rate = self._learner.act(state, transitions.ended)
+            return self._outputs.pack([actions, mean_loss(done), rate, *done.drawn.values()])
+
+        return iteration
+
+    # What an advance is made of. ----------------------------------------------------------------------------------------
+
+    def _packed(self, inputs: list[Any], copy: bool = True) -> list[tf.Tensor]:
+        return self._inputs.pack_arrays(inputs if self._flat_states else tf.nest.flatten(inputs), copy)
+
+    def _unpacked(self, inputs: tuple[tf.Tensor, ...]) -> tuple[Transitions, Any, tf.Tensor, tf.Tensor]:
+        """Transitions, the states to act on, the updates to do, and the episodes that ended."""
+        *columns, state, updates, finished = tf.nest.pack_sequence_as(self._structure, self._inputs.unpack(inputs))
+        return Transitions(*columns), state, updates, finished
+
+    def _unrolled(self, updates: int) -> int | None:
+        """How many updates a call for so many has in a row; None for a loop, of any number.
+
+        The most frequent numbers need no loop, and XLA's loops on a CPU slow convolutions down twentyfold.
+        """
+        return updates if updates < 2 or (self._compiler.xla and self._learner.has_convolution()) else None

@@ -1,0 +1,111 @@
+"""Checks of what a model's constructor is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from polyrl.configs import MetricConfig
+from polyrl.configs.base import Config
+from polyrl.validation import check_float
+
+OWN = (
+    "mode",
+    "graph_fn",
+    "loss_config",
+    "optimizer_config",
+    "eval_metrics_config",
+    "discount",
+    "exploration_config",
+    "use_target_graph",
+    "target_update_frequency",
+    "target_update_tau",
+    "expert_loss",
+    "double",
+    "summaries",
+    "clip_gradients",
+    "clip_embed_gradients",
+    "temperature",
+)
+"""Arguments in which models of one name may differ: each goes by its own. Networks are made from all the others."""
+
+
+def shared_arguments(model: Any) -> dict[str, Any]:
+    """The arguments that all models of one name share: its public attributes that are plain values or configs, but `OWN`."""
+    return {
+        name: value.tolist() if isinstance(value, np.ndarray) else value
+        for name, value in vars(model).items()
+        if not name.startswith("_") and name not in OWN and _is_plain(value)
+    }
+
+
+def check_same_arguments(model: Any, first: dict[str, Any]) -> None:
+    """Refuses other arguments than the first model of this name in this scope has, which its networks were made from.
+
+    Args:
+        model: the model.
+        first: the `shared_arguments` of the first one.
+
+    Raises:
+        ValueError: names the arguments that differ, with both values.
+    """
+    own = shared_arguments(model)
+    names = sorted({*own, *first})
+    differences = [f"{n} is {first.get(n)!r} there, {own.get(n)!r} here" for n in names if own.get(n) != first.get(n)]
+    if differences:
+        raise ValueError(
+            f"A model name={model.name!r} with other arguments exists in this scope: {'; '.join(differences)}. Use the same "
+            "arguments, or another name."
+        )
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(_is_plain(item) for item in value)
+    return value is None or isinstance(value, (bool, int, float, str, np.ndarray, Config))
+
+
+def check_metrics(configs: Any) -> tuple[MetricConfig, ...]:
+    """`eval_metrics_config` as a tuple of configs with names of their own; an error that says what it is instead."""
+    if configs is not None and (isinstance(configs, str) or not isinstance(configs, Sequence)):
+        raise TypeError(f"eval_metrics_config={configs!r} must be a list, each item must be a MetricConfig.")
+    for config in configs or ():
+        if not isinstance(config, MetricConfig):
+            raise TypeError(f"eval_metrics_config={config!r} must be a MetricConfig.")
+    keys = [config.key for config in configs or ()]
+    if len(set(keys)) < len(keys):
+        raise ValueError(f"eval_metrics_config: the metrics are called {keys}; give each a name of its own.")
+    return tuple(configs or ())
+
+
+def check_type(name: str, value: Any, kind: type) -> Any:
+    """Returns `value`, which must be None or of this kind; a TypeError that names it otherwise."""
+    if value is not None and not isinstance(value, kind):
+        raise TypeError(f"{name}={value!r} must be a {kind.__name__}.")
+    return value
+
+
+def check_dueling(dueling: Any) -> str | bool | None:
+    """One of the ways to combine the heads for advantage and value; False is None."""
+    if dueling is True or dueling is None or dueling is False:
+        return dueling or None
+    if not isinstance(dueling, str) or dueling not in ("mean", "max", "naive"):
+        raise ValueError(f"dueling={dueling!r} is unknown; use True, 'mean', 'max', 'naive', or None.")
+    return dueling
+
+
+def check_tau(tau: float, use_target_graph: bool) -> float:
+    """`target_update_tau` in (0, 1], which means nothing without a target network."""
+    tau = check_float("target_update_tau", tau, 0.0, 1.0)
+    if tau == 0.0:
+        raise ValueError("target_update_tau=0.0 must be above 0: the target network would never change.")
+    if tau != 1.0 and not use_target_graph:
+        raise ValueError(f"target_update_tau={tau} is for a target network; leave it at 1 with use_target_graph=False.")
+    return tau
+
+
+def check_clip(name: str, value: float | None) -> float | None:
+    """A largest norm: None, or a float of at least 0."""
+    return None if value is None else check_float(name, value, 0.0)

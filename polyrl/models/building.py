@@ -1,0 +1,116 @@
+"""How a network's variables come to be: from a seed alone, and the same ones for each mode."""
+
+from __future__ import annotations
+
+import contextvars
+import random
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from polyrl.modes import Modes
+
+T = TypeVar("T")
+
+_RANDOM_STATE = "StateVar"
+"""How TensorFlow names the state of a random generator, which dropout layers have one of."""
+
+
+def build_with_seed(seed: int, build: Callable[[], T]) -> T:
+    """Runs `build` so that initial weights depend on `seed` alone, and no random state of the process on it.
+
+    tf-keras initialisers without a seed take one from Python's `random`, which is put back as it was; or, after a call of
+    `tf_keras.utils.set_random_seed`, from a generator that it keeps for each thread, hence a thread of our own.
+    """
+    state = random.getstate()
+    random.seed(seed)
+    # Dropout then draws from a generator of its own, seeded as the weights are and part of the checkpoint.
+    stateful = tf_keras.backend.experimental.is_tf_random_generator_enabled()
+    tf_keras.backend.experimental.enable_tf_random_generator()
+    try:
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            return pool.submit(contextvars.copy_context().run, build).result()
+    finally:
+        random.setstate(state)
+        if not stateful:
+            tf_keras.backend.experimental.disable_tf_random_generator()
+
+
+def recorded_variables(build: Callable[[], T]) -> tuple[T, list[tf.Variable]]:
+    """What `build` returns, and the variables that it creates, in their order."""
+    created: list[tf.Variable] = []
+
+    def record(create: Callable[..., tf.Variable], **arguments: Any) -> tf.Variable:
+        created.append(create(**arguments))
+        return created[-1]
+
+    with tf.variable_creator_scope(record):
+        return build(), created
+
+
+def reused_variables(
+    build: Callable[[str], tf_keras.Model], mode: str, model: tf_keras.Model, created: list[tf.Variable]
+) -> tf_keras.Model:
+    """The model that `build(mode)` returns, with the weights of `model` in place of new ones, in the order of creation.
+
+    States of random generators are not shared: a graph may drop out in one mode, and not in another.
+
+    Args:
+        build: builds a model in a mode.
+        mode: which one.
+        model: what `build('train')` returned.
+        created: the variables that it created.
+
+    Raises:
+        ValueError: if `build(mode)` creates other weights; names the first difference.
+    """
+    owned = {weight.ref() for weight in _weights(model)}
+    waiting = [variable for variable in created if variable.ref() in owned]
+
+    def reuse(create: Callable[..., tf.Variable], **arguments: Any) -> tf.Variable:
+        name, dtype = arguments.get("name"), arguments.get("dtype")
+        counter = name is None and dtype is not None and tf.as_dtype(dtype) == tf.int64  # tf-keras's own, in each model.
+        if name == _RANDOM_STATE or counter:
+            return create(**arguments)
+        wanted = f"{name or 'a variable'} {_shape(arguments)}"
+        if not waiting:
+            raise ValueError(_difference(mode, f"{wanted} has no counterpart in mode {Modes.TRAIN!r}"))
+        variable = waiting.pop(0)
+        if _shape(arguments) != tuple(variable.shape) or (dtype is not None and tf.as_dtype(dtype) != variable.dtype):
+            there = f"{variable.name.split(':')[0]} {tuple(variable.shape)} {variable.dtype.name}"
+            raise ValueError(_difference(mode, f"{wanted} is {there} in mode {Modes.TRAIN!r}"))
+        return variable
+
+    with tf.variable_creator_scope(reuse):
+        other = build(mode)
+    used = {weight.ref() for weight in _weights(other)}
+    for weight in _weights(model):
+        if weight.ref() not in used:
+            raise ValueError(_difference(mode, f"{weight.name.split(':')[0]} {tuple(weight.shape)} is missing"))
+    for weight in _weights(other):
+        if weight.ref() not in owned:
+            missing = f"{weight.name.split(':')[0]} {tuple(weight.shape)} has no counterpart in mode {Modes.TRAIN!r}"
+            raise ValueError(_difference(mode, missing))
+    return other
+
+
+def _weights(model: tf_keras.Model) -> list[tf.Variable]:
+    return [variable for variable in model.variables if not variable.name.split(":")[0].endswith(_RANDOM_STATE)]
+
+
+def _shape(arguments: dict[str, Any]) -> tuple[int, ...]:
+    if arguments.get("shape") is not None:
+        return tuple(tf.TensorShape(arguments["shape"]))
+    value = arguments["initial_value"]
+    return tuple(np.shape(value() if callable(value) else value))
+
+
+def _difference(mode: str, what: str) -> str:
+    return (
+        f"graph_fn builds other variables in mode {mode!r} than in mode {Modes.TRAIN!r}: {what}. Build the same layers in "
+        "every mode, and let the mode decide what they do."
+    )

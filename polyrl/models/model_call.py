@@ -1,0 +1,46 @@
+"""`ModelCall`: what one call of a model has at hand."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from polyrl.engine import functional
+from polyrl.models.gradients import ClippedGradients
+from polyrl.models.q_network import QModelSpec
+from polyrl.ops import LossOutput
+
+
+@dataclasses.dataclass
+class ModelCall:
+    """One call of a model, from its beginning to its end: `BaseModel.current_call`.
+
+    The steps of the template get what they need as arguments. This record carries what the signatures of polyaxon's methods
+    leave no room for, as the tape behind `_build_train_op(loss)`. An override may use all of it. What is None has not been
+    computed (yet), and nothing fails for want of it: panels of it are left out.
+
+    Attributes:
+        features: the features, as `_preprocess` returned them.
+        labels: the labels, as `_preprocess` returned them; None to act.
+        tape: in an update, recorded the forward pass and the loss: `tape.gradient(loss, variables)`. None elsewhere.
+        online: the online network's output on `features`.
+        loss_output: the TD loss with its targets and errors, all `[B]`.
+        gradients: in the order of the trainable variables, with their norms.
+        moved: non-trainable variables that the update changes, with their values after it: averages of batch normalisation.
+    """
+
+    features: Any
+    labels: Mapping[str, tf.Tensor] | None = None
+    tape: functional.GradientTape | None = None
+    online: QModelSpec | None = None
+    loss_output: LossOutput | None = None
+    gradients: ClippedGradients | None = None
+    moved: list[tuple[Any, tf.Tensor]] = dataclasses.field(default_factory=list)
+
+    @property
+    def acting(self) -> bool:
+        """Whether this call is to act: it has no labels."""
+        return self.labels is None

@@ -1,0 +1,105 @@
+"""`Networks`: the online network, which the loss trains, and the target network, which follows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from polyrl import ops
+from polyrl.models import features as features_of
+from polyrl.models.q_network import QModelSpec, QNetwork
+from polyrl.models.records import Batch, Forward
+from polyrl.models.scope import Scope, stream_seed
+
+QGraphFn = Callable[[str, Any], QModelSpec]
+
+
+class Networks:
+    """The two networks of a Q model, found in its scope or built there at their first use.
+
+    Args:
+        scope: where they live, as `<name>/online` and `<name>/target`.
+        name: the model's.
+        build_graph_fn: returns the function from `(mode, inputs)` to a `QModelSpec`.
+        inputs: `inputs()` is what they are built for, a nest of tensors `[B, ...]`.
+    """
+
+    def __init__(self, scope: Scope, name: str, build_graph_fn: Callable[[], QGraphFn], inputs: Callable[[], Any]):
+        self._scope, self._name, self._build_graph_fn, self._inputs = scope, name, build_graph_fn, inputs
+
+    @property
+    def online(self) -> QNetwork:
+        """The network that the loss trains."""
+        return self._scope.get(f"{self._name}/online", lambda: self._new("online"))
+
+    @property
+    def target(self) -> QNetwork:
+        """The network that follows the online one; equal to it at first."""
+
+        def build() -> QNetwork:
+            network = self._new("target")
+            network.copy_from(self.online)
+            return network
+
+        return self._scope.get(f"{self._name}/target", build)
+
+    def run(self, inputs: Any, mode: str, learns: bool) -> tuple[QModelSpec, list[tuple[Any, tf.Tensor]]]:
+        """The online network's output; and the non-trainable variables with the values that this pass would leave in them.
+
+        The pass itself leaves them alone: averages of batch normalisation move when an update is applied.
+
+        Args:
+            inputs: `[B, ...]`.
+            mode: of the graph.
+            learns: whether layers such as dropout are told that they train.
+        """
+        averages = self.online.model.non_trainable_variables if learns else []
+        before = [variable.read_value() for variable in averages]
+        spec = self.online(inputs, mode, training=learns)
+        moved = [(variable, variable.read_value()) for variable in averages]
+        for variable, value in zip(averages, before, strict=True):
+            variable.assign(value)
+        return spec, moved
+
+    def forward(self, online: QModelSpec, batch: Batch, mode: str, use_target: bool) -> Forward:
+        """What a loss compares; in the next states the `q` of illegal actions is the lowest value that there is.
+
+        Args:
+            online: the online network's output on the batch's states.
+            batch: the transitions.
+            mode: of the graphs.
+            use_target: whether there is a target network; the online one stands in for it otherwise.
+        """
+        next_online = self.online(batch.next_inputs, mode)
+        next_target = self.target(batch.next_inputs, mode) if use_target else next_online
+        if batch.next_mask is not None:
+            features_of.check_legal("labels['next_action_mask']", batch.next_mask, batch.discount > 0.0)
+            masked = (spec._replace(q=ops.mask_values(spec.q, batch.next_mask)) for spec in (next_online, next_target))
+            next_online, next_target = masked
+        return Forward(online, next_online, next_target)
+
+    def _new(self, role: str) -> QNetwork:
+        seed, _ = stream_seed(self._scope.seed, f"initialisation/{self._name}")
+        specs = tf.nest.map_structure(lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), self._inputs())
+        return QNetwork(self._build_graph_fn(), specs, seed, f"{self._name}_{role}")
+
+
+def torso_and_heads(graph_fn: Callable[[str, Any], tf.Tensor], head: Callable[[tf.Tensor], QModelSpec]) -> QGraphFn:
+    """The function from `(mode, inputs)` to a `QModelSpec`: the user's `graph_fn`, then the heads."""
+
+    def graph(mode: str, inputs: Any) -> QModelSpec:
+        outputs = graph_fn(mode, inputs)
+        rank = getattr(getattr(outputs, "shape", None), "rank", None)
+        if rank != 2:
+            shape = tuple(outputs.shape) if rank is not None else outputs
+            raise ValueError(f"graph_fn must return one row of features for each state, [B, features]; got {shape}.")
+        return head(outputs)
+
+    return graph
+
+
+def combine_heads(advantage: tf.Tensor, value: tf.Tensor | None, dueling: str | bool | None) -> tf.Tensor:
+    """Q (or its logits) `[B, A, ...]` out of the heads for advantage and value, as `dueling` says; see `ops.dueling`."""
+    return advantage if value is None or dueling is True else ops.dueling(advantage, value, str(dueling))

@@ -1,0 +1,41 @@
+"""The records that a Q model's steps pass on: the transitions of a batch, and what the networks give for them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from polyrl.models.q_network import QModelSpec
+
+
+class Batch(NamedTuple):
+    """`B` transitions to learn from.
+
+    `inputs` and `next_inputs` are what the networks are given of the states, `[B, ...]` or dicts; `action` int32 `[B]`, or
+    float32 `[B, k]`; `reward` float32 `[B]`, of all steps that the transition covers; `discount` float32 `[B]`, the factor on
+    the value of the next state, 0 where the episode terminated. These may be None: `mask` and `next_mask` bool `[B, A]`, the
+    legal actions; `weights` float32 `[B]`, importance weights; `expert` float32 `[B]`, 1 for demonstrations.
+    """
+
+    inputs: Any
+    action: tf.Tensor
+    reward: tf.Tensor
+    discount: tf.Tensor
+    next_inputs: Any
+    mask: tf.Tensor | None = None
+    next_mask: tf.Tensor | None = None
+    weights: tf.Tensor | None = None
+    expert: tf.Tensor | None = None
+
+
+class Forward(NamedTuple):
+    """What the networks give for a batch: the online one for its states, both for its next states.
+
+    Without a target network `next_target` is `next_online`. Where there are masks, the `q` of illegal actions in the next
+    states is the lowest float32.
+    """
+
+    online: QModelSpec
+    next_online: QModelSpec
+    next_target: QModelSpec
