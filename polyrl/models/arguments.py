@@ -87,6 +87,14 @@ def check_type(name: str, value: Any, kind: type) -> Any:
     return value
 
 
+def check_continuous(is_continuous: bool, model: str, continuous: bool) -> bool:
+    """`is_continuous`, which must be what the model is."""
+    if is_continuous is not continuous:
+        kind = "continuous" if continuous else "discrete"
+        raise ValueError(f"is_continuous={is_continuous}: {model} has {kind} actions; leave it {continuous}.")
+    return is_continuous
+
+
 def check_dueling(dueling: Any) -> str | bool | None:
     """One of the ways to combine the heads for advantage and value; False is None."""
     if dueling is True or dueling is None or dueling is False:

@@ -147,7 +147,7 @@ def as_batch(features: Any, labels: Mapping[str, tf.Tensor], gamma: float) -> Ba
         discount=discount,
         next_inputs=features_of.network_inputs(next_features(features, labels)),
         mask=features_of.mask_of(features),
-        next_mask=labels.get(NEXT_MASK),
+        next_mask=tf.cast(labels[NEXT_MASK], tf.bool) if NEXT_MASK in labels else None,
         weights=labels.get("weights"),
         expert=labels.get("expert"),
     )

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from polyrl.policies import StepType
+from polyrl.policies import StepType, TimeStep
+from polyrl.policies import time_step_spec as time_step_spec_of
 
 MASK = "action_mask"
 
@@ -21,6 +22,12 @@ def observation(features: Any) -> Any:
     return _without(STEP_TYPE, features)
 
 
+def time_step_spec(features: Any) -> TimeStep:
+    """The spec of the time steps of a policy that observes such features, `[B, ...]`."""
+    specs = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape[1:], t.dtype), observation(features))
+    return time_step_spec_of(specs)
+
+
 def split(features: Any) -> tuple[Any, tf.Tensor | None]:
     """What the networks are given of an observation, all but `action_mask`, and that: bool `[B, A]`, or None."""
     return _without(MASK, features), mask_of(features)
@@ -28,7 +35,9 @@ def split(features: Any) -> tuple[Any, tf.Tensor | None]:
 
 def mask_of(features: Any) -> tf.Tensor | None:
     """The legal actions, bool `[B, A]`; None if the features do not say."""
-    return features.get(MASK) if isinstance(features, Mapping) else None
+    if not isinstance(features, Mapping) or MASK not in features:
+        return None
+    return tf.cast(features[MASK], tf.bool)
 
 
 def is_first(features: Any) -> tf.Tensor | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -23,11 +23,25 @@ class Networks:
         scope: where they live, as `<name>/online` and `<name>/target`.
         name: the model's.
         build_graph_fn: returns the function from `(mode, inputs)` to a `QModelSpec`.
-        inputs: `inputs()` is what they are built for, a nest of tensors `[B, ...]`.
+        features: `features()` are some that they will be called on, a tensor `[B, ...]` or a dict.
+        needed: the fields of a `QModelSpec` that the model cannot do without.
     """
 
-    def __init__(self, scope: Scope, name: str, build_graph_fn: Callable[[], QGraphFn], inputs: Callable[[], Any]):
-        self._scope, self._name, self._build_graph_fn, self._inputs = scope, name, build_graph_fn, inputs
+    def __init__(
+        self,
+        scope: Scope,
+        name: str,
+        build_graph_fn: Callable[[], QGraphFn],
+        features: Callable[[], Any],
+        needed: Sequence[str] = ("q",),
+    ):
+        self._scope, self._name, self._build_graph_fn, self._features, self._needed = (
+            scope,
+            name,
+            build_graph_fn,
+            features,
+            needed,
+        )
 
     @property
     def online(self) -> QNetwork:
@@ -82,8 +96,9 @@ class Networks:
 
     def _new(self, role: str) -> QNetwork:
         seed, _ = stream_seed(self._scope.seed, f"initialisation/{self._name}")
-        specs = tf.nest.map_structure(lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), self._inputs())
-        return QNetwork(self._build_graph_fn(), specs, seed, f"{self._name}_{role}")
+        inputs = features_of.network_inputs(self._features())
+        specs = tf.nest.map_structure(lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), inputs)
+        return QNetwork(self._build_graph_fn(), specs, seed, f"{self._name}_{role}", self._needed)
 
 
 def torso_and_heads(graph_fn: Callable[[str, Any], tf.Tensor], head: Callable[[tf.Tensor], QModelSpec]) -> QGraphFn:

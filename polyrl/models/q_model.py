@@ -22,7 +22,7 @@ from polyrl.engine.narrow_dense import NarrowDense
 from polyrl.explorations import Explorer, explorer
 from polyrl.models import batches
 from polyrl.models import features as features_of
-from polyrl.models.arguments import check_dueling, check_tau, check_type
+from polyrl.models.arguments import check_continuous, check_dueling, check_tau, check_type
 from polyrl.models.base import BaseModel, GraphFn
 from polyrl.models.expert import MARGIN, WEIGHT, ExpertLoss
 from polyrl.models.networks import Networks, combine_heads, torso_and_heads
@@ -32,7 +32,7 @@ from polyrl.models.q_summaries import q_summaries
 from polyrl.models.records import Batch, Forward
 from polyrl.modes import Modes
 from polyrl.ops import LossOutput
-from polyrl.policies import BasePolicy, BoundedTensorSpec, QPolicy, TimeStep, time_step_spec
+from polyrl.policies import BasePolicy, BoundedTensorSpec, QPolicy, TimeStep
 from polyrl.summaries import Summaries, SummaryOptions
 from polyrl.validation import check_bool, check_float, check_int
 
@@ -76,6 +76,8 @@ class BaseQModel(BaseModel):
     """
 
     CONTINUOUS: ClassVar[bool] = False
+    NEEDED: ClassVar[tuple[str, ...]] = ("q",)
+    """The fields of a `QModelSpec` that a graph function must give."""
 
     def __init__(
         self,
@@ -106,7 +108,8 @@ class BaseQModel(BaseModel):
         metrics, clips = eval_metrics_config, (clip_gradients, clip_embed_gradients)
         super().__init__(mode, graph_fn, loss_config, optimizer_config, metrics, summaries, *clips, name)
         self.loss_config = self.loss_config or HuberLossConfig()
-        self._networks = Networks(self._scope, self.name, self._build_graph_fn, self._network_inputs)
+        make, features = self._build_graph_fn, lambda: self.current_call.features
+        self._networks = Networks(self._scope, self.name, make, features, self.NEEDED)
         self.num_states = batches.state_shape(num_states)
         self.num_actions = check_int("num_actions", num_actions, minimum=1 if self.CONTINUOUS else 2)
         self.discount = check_float("discount", discount, 0.0, 1.0)
@@ -116,12 +119,7 @@ class BaseQModel(BaseModel):
         self._explorer_class = explorer(self.exploration_config, self.CONTINUOUS)
         self.use_target_graph = check_bool("use_target_graph", use_target_graph)
         self.target_update_frequency = check_int("target_update_frequency", target_update_frequency, minimum=1)
-        if is_continuous is not self.CONTINUOUS:
-            raise ValueError(
-                f"is_continuous={is_continuous}: {type(self).__name__} has "
-                f"{'continuous' if self.CONTINUOUS else 'discrete'} actions; leave it {self.CONTINUOUS}."
-            )
-        self.is_continuous = is_continuous
+        self.is_continuous = check_continuous(is_continuous, type(self).__name__, self.CONTINUOUS)
         self.dueling = check_dueling(dueling)
         self.expert_loss = ExpertLoss.checked(check_bool("use_expert_demo", use_expert_demo), expert_margin, expert_weight)
         self.temperature = check_float("temperature", temperature, 0.0)
@@ -143,8 +141,8 @@ class BaseQModel(BaseModel):
 
     def _build_policy(self) -> BasePolicy:
         """The policy that acts in PREDICT mode."""
-        time_step, splitter = self._time_step_spec(), features_of.splitter(self.current_call.features)
-        network = PolicyNetwork(self._networks.online, self.mode, lambda spec: spec.q)
+        features, network = self.current_call.features, PolicyNetwork(self._networks.online, self.mode, lambda spec: spec.q)
+        time_step, splitter = features_of.time_step_spec(features), features_of.splitter(features)
         return QPolicy(time_step, self.action_spec, network, splitter, self.temperature)
 
     def _priorities(self, loss_output: LossOutput) -> tf.Tensor:
@@ -201,7 +199,6 @@ class BaseQModel(BaseModel):
 
     def _build_graph_fn(self) -> Callable[[str, Any], QModelSpec]:
         """Returns the function from `(mode, inputs)` to a `QModelSpec`: the user's graph, then the heads."""
-
         return torso_and_heads(self.graph_fn, self._build_head)
 
     def _call_graph_fn(self, inputs: Any) -> tf.Tensor:
@@ -234,11 +231,9 @@ class BaseQModel(BaseModel):
 
     def _after_update(self, step: tf.Tensor) -> None:
         """Updates the target network if `step` (updates done) is a multiple of the period."""
-        if not self.use_target_graph:
-            return
-        if self.target_update_frequency == 1:
+        if self.use_target_graph and self.target_update_frequency == 1:
             self._build_update_target_graph()
-        else:
+        elif self.use_target_graph:
             functional.when(tf.equal(step % self.target_update_frequency, 0), self._build_update_target_graph)
 
     def _build_summary_op(self, results: tf.Tensor, features: Any, labels: Any) -> Summaries:
@@ -251,9 +246,8 @@ class BaseQModel(BaseModel):
         `q` has what the network says of illegal actions, too.
         """
         spec, loss_output = self._online(), self.current_call.loss_output
-        predictions = {"results": results, "graph_results": spec.graph_outputs, "a": spec.a, "q": spec.q}
-        if spec.v is not None:
-            predictions["v"] = spec.v
+        values = {"graph_results": spec.graph_outputs, "a": spec.a, "q": spec.q, "v": spec.v}
+        predictions = {"results": results, **{name: value for name, value in values.items() if value is not None}}
         if loss_output is not None:
             predictions["td_error"] = loss_output.td_error
         return predictions
@@ -288,24 +282,14 @@ class BaseQModel(BaseModel):
         online, call.moved = self._networks.run(features_of.network_inputs(inputs), self.mode, call.tape is not None)
         return online
 
-    def _network_inputs(self) -> Any:
-        return features_of.network_inputs(self.current_call.features)
-
-    def _time_step_spec(self) -> TimeStep:
-        observation = features_of.observation(self.current_call.features)
-        return time_step_spec(tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape[1:], t.dtype), observation))
-
     def _explorer(self, shape: tf.TensorShape) -> Explorer:
         """The explorer for actions of this shape, `[B, ...]`."""
         config = self.exploration_config
-
-        def build() -> Explorer:
-            return self._explorer_class(config, shape)
-
         if not self._explorer_class.STATEFUL:
-            return build()
+            return self._explorer_class(config, shape)
         # One for each number of environments.
-        return self._part(f"explorer/{tuple(shape)}", build, saved=False, made_from=config)
+        name = f"explorer/{tuple(shape)}"
+        return self._part(name, lambda: self._explorer_class(config, shape), saved=False, made_from=config)
 
     def _trainable_variables(self) -> list[tf.Variable]:
         return self._networks.online.model.trainable_variables
