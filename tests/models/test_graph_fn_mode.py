@@ -198,21 +198,6 @@ def test_all_modes_share_all_weights(dqn, batch, networks_of, layer, first):
     assert np.ptp(values[0]) > 0.0
 
 
-def test_regularisation_counts_once_however_many_modes_there_are(dqn, scope, batch):
-    def torso(mode, inputs):
-        return layers.Dense(6, kernel_regularizer=tf_keras.regularizers.L2(0.1))(inputs["state"])
-
-    features, labels = batch()
-    for mode in MODES:
-        dqn(mode, scope, graph_fn=torso)(features)
-    spec = dqn("train", scope, graph_fn=torso)(features, labels)
-    kernel = scope.parts["Model/online"].model.trainable_variables[0].numpy()
-    expected = np.mean(spec.predictions["losses"]) + 0.1 * np.sum(np.square(kernel))
-    np.testing.assert_allclose(spec.loss, expected, rtol=1e-5)
-    evaluated = dqn("eval", scope, graph_fn=torso)(features, labels)
-    np.testing.assert_allclose(evaluated.loss, np.mean(evaluated.predictions["losses"]), rtol=1e-5)
-
-
 # What is refused ------------------------------------------------------------------------------------------------------
 
 
