@@ -1,4 +1,4 @@
-"""What a Q model's features hold in addition to the state: masks of legal actions, and where episodes begin."""
+"""What a Q model's features hold in addition to the state: masks of legal actions, and which states begin an episode."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def network_inputs(features: Any) -> Any:
 
 
 def splitter(features: Any) -> Callable[[Any], tuple[Any, Any]] | None:
-    """The function that parts the mask from such features, for a policy; None if they have none."""
+    """The function that splits the mask off such features, for a policy; None if they have no mask."""
     return None if mask_of(features) is None else split
 
 
@@ -71,10 +71,10 @@ def checked(name: str, mask: tf.Tensor, rows: int | None, num_actions: int) -> t
         ValueError: if it has another shape.
     """
     if not (mask.dtype.is_bool or mask.dtype.is_integer):
-        raise TypeError(f"{name} is {mask.dtype.name}; asked for are bools, or integers that are 0 for illegal actions.")
+        raise TypeError(f"{name}: expected bools, or integers that are 0 for illegal actions, got {mask.dtype.name}.")
     if not mask.shape.is_compatible_with([rows, num_actions]):
         raise ValueError(
-            f"{name} has shape {tuple(mask.shape)}; asked for is [batch, num_actions], ({rows}, {num_actions}) here."
+            f"{name}: expected shape [batch, num_actions], here ({rows}, {num_actions}), got {tuple(mask.shape)}."
         )
     return tf.cast(mask, tf.bool)
 

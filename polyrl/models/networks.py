@@ -78,7 +78,7 @@ class Networks:
         return spec, moved
 
     def forward(self, online: QModelSpec, batch: Batch, mode: str, use_target: bool) -> Forward:
-        """What a loss compares; in the next states the `q` of illegal actions is the lowest value that there is.
+        """What a loss compares; in the next states the `q` of illegal actions is the lowest float32.
 
         Args:
             online: the online network's output on the batch's states.

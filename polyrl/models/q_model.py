@@ -57,8 +57,8 @@ class BaseQModel(BaseModel):
             `BaseModel`; the loss is `HuberLossConfig(delta=1)` by default.
         graph_fn: the torso, `graph_fn(mode, inputs) -> [B, features]`; see `BaseModel`. It gets the same structure that
             the model is called with: the tensor, or the dict (without `action_mask`).
-        num_states: the shape of one state. An int n: a vector of n numbers, or where the states are integers `[B]`, how many
-            states there are, numbered from 0.
+        num_states: the shape of one state. An int n: a vector of n numbers; or, where the states are integers `[B]`, the
+            number of discrete states, with indices from 0.
         num_actions: number of actions.
         discount: gamma, in [0, 1].
         exploration_config: how the TRAIN mode acts; `ConstantExplorationConfig()` by default.
@@ -72,7 +72,7 @@ class BaseQModel(BaseModel):
         temperature: of the policy that acts in PREDICT mode; 0 is greedy.
         target_update_tau: how far the target network moves to the online one at each of its updates, in (0, 1]; 1 copies.
         expert_margin: by how much the expert's action has to be better than all others, in units of the action values.
-        expert_weight: of the large-margin loss beside the TD loss.
+        expert_weight: of the large-margin loss, relative to the TD loss.
     """
 
     CONTINUOUS: ClassVar[bool] = False
@@ -237,13 +237,13 @@ class BaseQModel(BaseModel):
             functional.when(tf.equal(step % self.target_update_frequency, 0), self._build_update_target_graph)
 
     def _build_summary_op(self, results: tf.Tensor, features: Any, labels: Any) -> Summaries:
-        self._online()  # Whatever chose the actions.
+        self._online()  # An override may have chosen the actions without it.
         return q_summaries(self.summaries, self.current_call, self._networks.online, self._learning_rate(), self.expert_loss)
 
     def _build_predictions(self, results: tf.Tensor, features: Any, labels: Any) -> dict[str, tf.Tensor]:
         """`results` (the action) `[B]`, `q`, `a`, `v` where there is one, `graph_results`; with labels, `td_error` `[B]`.
 
-        `q` has what the network says of illegal actions, too.
+        `q` has the values of illegal actions, too.
         """
         spec, loss_output = self._online(), self.current_call.loss_output
         values = {"graph_results": spec.graph_outputs, "a": spec.a, "q": spec.q, "v": spec.v}
