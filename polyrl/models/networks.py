@@ -59,8 +59,9 @@ class Networks:
 
         return self._scope.get(f"{self._name}/target", build)
 
-    def run(self, inputs: Any, mode: str, learns: bool) -> tuple[QModelSpec, list[tuple[Any, tf.Tensor]]]:
-        """The online network's output; and the non-trainable variables with the values that this pass would leave in them.
+    def run(self, inputs: Any, mode: str, learns: bool) -> tuple[QModelSpec, list[tuple[Any, tf.Tensor]], list[tf.Tensor]]:
+        """The online network's output; the non-trainable variables with the values that this pass would leave in them; and the
+        regularisation losses, scalars. The latter two are empty unless `learns`.
 
         The pass itself leaves them alone: averages of batch normalisation move when an update is applied.
 
@@ -72,10 +73,12 @@ class Networks:
         averages = self.online.model.non_trainable_variables if learns else []
         before = [variable.read_value() for variable in averages]
         spec = self.online(inputs, mode, training=learns)
+        # Before the next pass: those of activities are of the last one.
+        regularisation = list(self.online.model.losses) if learns else []
         moved = [(variable, variable.read_value()) for variable in averages]
         for variable, value in zip(averages, before, strict=True):
             variable.assign(value)
-        return spec, moved
+        return spec, moved, regularisation
 
     def forward(self, online: QModelSpec, batch: Batch, mode: str, use_target: bool) -> Forward:
         """What a loss compares; in the next states the `q` of illegal actions is the lowest float32.

@@ -222,8 +222,7 @@ class BaseQModel(BaseModel):
             losses += self.expert_loss(ops.mask_values(forward.online.q, batch.mask), batch)
         # The one place where losses are weighted and averaged.
         weighted = losses if batch.weights is None else losses * batch.weights
-        regularisation = self._networks.online.model.losses if self.mode == Modes.TRAIN else []
-        return losses, tf.add_n([tf.reduce_mean(weighted), *regularisation])
+        return losses, tf.add_n([tf.reduce_mean(weighted), *self.current_call.regularisation])
 
     def _build_update_target_graph(self) -> None:
         """Moves the target network towards the online one, by `target_update_tau`."""
@@ -279,7 +278,8 @@ class BaseQModel(BaseModel):
     def _run_online(self, inputs: Any) -> QModelSpec:
         """The online network's output on `inputs`, in training mode only inside an update."""
         call = self.current_call
-        online, call.moved = self._networks.run(features_of.network_inputs(inputs), self.mode, call.tape is not None)
+        results = self._networks.run(features_of.network_inputs(inputs), self.mode, call.tape is not None)
+        online, call.moved, call.regularisation = results
         return online
 
     def _explorer(self, shape: tf.TensorShape) -> Explorer:

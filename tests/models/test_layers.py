@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 from model_testing import SMALL, updating
 
@@ -119,6 +120,22 @@ def test_regularisation_enters_the_training_loss_once_and_no_other(dqn, scope, b
         np.testing.assert_allclose(trained - evaluated, 0.1 * np.square(kernel).sum(), rtol=1e-4)
         np.testing.assert_allclose(evaluated, np.mean(rows), rtol=1e-5)
         networks.perturb_target()
+
+
+def test_regularisation_of_activities_is_of_the_states_and_not_of_the_next_states(dqn, scope, batch, networks, compiled):
+    def graph_fn(mode, inputs):
+        return layers.Dense(8, activity_regularizer=tf_keras.regularizers.l2(0.1))(inputs["state"])
+
+    features, labels = batch(next_state=np.full([6, 4], 9.0, np.float32))
+    learning = dqn("train", scope, graph_fn=graph_fn)
+
+    def losses(features, labels):
+        spec = learning(features, labels)
+        return spec.loss, tf.reduce_mean(spec.predictions["losses"])
+
+    loss, mean = compiled(losses)(features, labels)
+    activities = networks.online(features).graph_outputs.numpy()
+    np.testing.assert_allclose(loss - mean, 0.1 * np.square(activities).sum() / 6, rtol=1e-3)
 
 
 def test_regularisation_is_not_scaled_by_the_importance_weights(dqn, scope, batch, networks):
