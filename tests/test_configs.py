@@ -137,13 +137,13 @@ def test_an_unknown_identifier_is_named_with_those_there_are_and_the_nearest(fam
 
 
 def test_a_member_of_another_family_is_refused() -> None:
-    with pytest.raises(ValueError, match="identifier='adam' is no LossConfig"):
+    with pytest.raises(ValueError, match="identifier='adam' is not a LossConfig"):
         configs.LossConfig.from_dict({"identifier": "adam"})
 
 
 @pytest.mark.parametrize("family", [Config, *FAMILIES], ids=name_of)
 def test_a_family_needs_an_identifier(family) -> None:
-    with pytest.raises(ValueError, match=f"is no {family.__name__}"):
+    with pytest.raises(ValueError, match=f"is not a {family.__name__}"):
         family.from_dict({})
 
 
@@ -638,7 +638,7 @@ def test_a_rate_is_a_float32_scalar(config) -> None:
         ({"decay_rate": float("inf")}, "decay_rate=inf"),
         ({"decay_type": "cubic_decay"}, "decay_type='cubic_decay' is unknown; use one of .*'polynomial_decay'"),
         ({"decay_type": "piecewise_constant"}, "piecewise_constant needs boundaries"),
-        ({"decay_type": "piecewise_constant", "boundaries": (5,), "values": (0.5,)}, "one value more than boundaries"),
+        ({"decay_type": "piecewise_constant", "boundaries": (5,), "values": (0.5,)}, "one more value than boundaries"),
         ({"decay_type": "piecewise_constant", "boundaries": (5,), "values": (0.5, 1.5)}, "values=1.5"),
         ({"decay_type": "piecewise_constant", "boundaries": (9, 5), "values": (0.5, 0.4, 0.3)}, "boundaries"),
         ({"boundaries": (5,)}, "boundaries and values belong to piecewise_constant, not to polynomial_decay"),
@@ -699,5 +699,7 @@ def test_a_metric_names_the_value_it_misses(prediction, target, missing) -> None
 
 
 def test_an_unknown_metric_is_named_with_the_nearest() -> None:
-    with pytest.raises(ValueError, match=r"metric='MeanSquareError' is no class of tf_keras.metrics.*'MeanSquaredError'"):
+    with pytest.raises(
+        ValueError, match=r"metric='MeanSquareError' is not a usable class of tf_keras.metrics.*'MeanSquaredError'"
+    ):
         configs.MetricConfig("MeanSquareError")

@@ -165,14 +165,14 @@ def test_weights_say_how_much_a_row_counts(config, oracle):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"metric": "Mean", "target": "labels.reward"}, "is of one value: target='labels.reward' must be None"),
-        ({"metric": "MeanSquaredError"}, "compares two values: give target"),
-        ({"metric": "MeanIoU", "target": "labels.action"}, "will not do for MeanIoU.*num_classes"),
-        ({"arguments": {"axes": 3}}, "will not do for Mean.*axes"),
+        ({"metric": "Mean", "target": "labels.reward"}, "measures a single value: target='labels.reward' must be None"),
+        ({"metric": "MeanSquaredError"}, "compares two values: give a target"),
+        ({"metric": "MeanIoU", "target": "labels.action"}, "are not valid for MeanIoU.*num_classes"),
+        ({"arguments": {"axes": 3}}, "are not valid for Mean.*axes"),
         ({"metric": "Precision", "target": "labels.done", "arguments": {"thresholds": 3.0}}, "Threshold values"),
-        ({"name": "mean_reward"}, "name='mean_reward' is taken"),
-        ({"name": "global_step"}, "name='global_step' is taken"),
-        *(({"metric": name}, "is no class of tf_keras.metrics") for name in sorted(REFUSED)),
+        ({"name": "mean_reward"}, "name='mean_reward' is one of evaluate's own results"),
+        ({"name": "global_step"}, "name='global_step' is one of evaluate's own results"),
+        *(({"metric": name}, "is not a usable class of tf_keras.metrics") for name in sorted(REFUSED)),
     ],
 )
 def test_a_config_that_cannot_work_is_refused_at_once(arguments, words):
@@ -186,7 +186,10 @@ def test_a_config_that_cannot_work_is_refused_at_once(arguments, words):
         (MetricConfig("MeanSquaredError", "q", "labels.reward"), r"cannot compare 'q' \(16, 3\) with 'labels.reward' \(16,\)"),
         (MetricConfig("SparseCategoricalAccuracy", "q", "one_hot"), "cannot compare"),
         (MetricConfig("CategoricalAccuracy", "results", "labels.action"), "cannot compare"),
-        (MetricConfig("Mean", "td_error", weights="q"), "asked for is one for each row"),
+        (
+            MetricConfig("Mean", "td_error", weights="q"),
+            r"expected one weight for each row of 'td_error' \(16,\), got 'q' \(16, 3\)",
+        ),
     ],
     ids=lambda value: getattr(value, "key", ""),
 )

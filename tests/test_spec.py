@@ -90,49 +90,49 @@ def test_eval_metrics_with_a_loss_are_kept():
 
 @pytest.mark.parametrize("predictions", [[tf.constant(1)], tf.constant(1), "results", 3])
 def test_predictions_that_are_no_dict_are_a_type_error(predictions):
-    with pytest.raises(TypeError, match=r"^predictions must be a dict, given: "):
+    with pytest.raises(TypeError, match=r"^predictions must be a dict, got "):
         EstimatorSpec("infer", predictions)
 
 
 @pytest.mark.parametrize("value", [1.0, [1, 2], None, {"q": LOSS}])
 def test_a_prediction_that_is_no_tensor_is_named(value):
-    with pytest.raises(TypeError, match=r"^predictions\['q'\] must be a Tensor, given: "):
+    with pytest.raises(TypeError, match=r"^predictions\['q'\] must be a Tensor, got "):
         EstimatorSpec("infer", {**PREDICTIONS, "q": value})
 
 
 @pytest.mark.parametrize("loss", [1.0, "mse", [LOSS]])
 def test_a_loss_that_is_no_tensor_is_a_type_error(loss):
-    with pytest.raises(TypeError, match=r"^loss must be a Tensor, given: "):
+    with pytest.raises(TypeError, match=r"^loss must be a Tensor, got "):
         EstimatorSpec("eval", loss=loss)
 
 
 @pytest.mark.parametrize("shape", [[1], [4], [2, 2]])
 def test_a_loss_for_each_example_is_refused_with_its_shape(shape):
-    with pytest.raises(ValueError, match=r"^loss must be a scalar, given: shape \("):
+    with pytest.raises(ValueError, match=r"^loss must be a scalar, got shape \("):
         EstimatorSpec("eval", loss=tf.zeros(shape))
 
 
 def test_a_train_op_that_cannot_be_called_is_a_type_error():
-    with pytest.raises(TypeError, match=r"^train_op must be callable, given: "):
+    with pytest.raises(TypeError, match=r"^train_op must be callable, got "):
         EstimatorSpec("train", loss=LOSS, train_op=tf.constant(1))
 
 
 @pytest.mark.parametrize("metric", [tf.constant(1.0), 1.0, tf_keras.metrics.Mean, "mean"])
 def test_a_metric_that_is_no_keras_metric_is_named(metric):
-    with pytest.raises(TypeError, match=r"^eval_metric_ops\['m'\] must be a tf_keras\.metrics\.Metric, given: "):
+    with pytest.raises(TypeError, match=r"^eval_metric_ops\['m'\] must be a tf_keras\.metrics\.Metric, got "):
         EstimatorSpec("eval", loss=LOSS, eval_metric_ops={"m": metric})
 
 
 @pytest.mark.parametrize("name", ["eval_metric_ops", "extra_ops", "export_outputs"])
 @pytest.mark.parametrize("value", [["a"], 1, LOSS])
 def test_dicts_that_are_no_dicts_are_named(name, value):
-    with pytest.raises(TypeError, match=f"^{name} must be a dict, given: "):
+    with pytest.raises(TypeError, match=f"^{name} must be a dict, got "):
         EstimatorSpec("infer", PREDICTIONS, **{name: value})
 
 
 @pytest.mark.parametrize("mode", ["train", "eval"])
 def test_export_outputs_belong_to_infer_alone(mode):
-    with pytest.raises(ValueError, match=f"^export_outputs belong to mode 'infer', given in mode '{mode}'"):
+    with pytest.raises(ValueError, match=f"^export_outputs belong to mode 'infer', got them in mode '{mode}'"):
         EstimatorSpec(mode, PREDICTIONS, export_outputs={"serving_default": PREDICTIONS})
 
 
@@ -151,7 +151,7 @@ def test_export_outputs_are_signatures_of_dicts_of_tensors(outputs, words):
 @pytest.mark.parametrize("name", ["training_hooks", "evaluation_hooks"])
 @pytest.mark.parametrize("value", ["hook", 3, {"a": 1}, None])
 def test_hooks_that_are_no_sequence_are_named(name, value):
-    with pytest.raises(TypeError, match=f"^{name} must be a list or tuple of hooks, given: "):
+    with pytest.raises(TypeError, match=f"^{name} must be a list or tuple of hooks, got "):
         EstimatorSpec("infer", PREDICTIONS, **{name: value})
 
 

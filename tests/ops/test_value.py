@@ -276,11 +276,11 @@ def test_dueling_is_the_same_eagerly_traced_and_compiled(how, mode) -> None:
 
 
 @pytest.mark.parametrize("trailing", [(), (5,), (5, 2)], ids=str)
-def test_select_action_takes_the_action_of_each_row(trailing) -> None:
+def test_select_values_takes_the_value_of_the_action_of_each_row(trailing) -> None:
     rng = np.random.default_rng(0)
     values, action = rng.normal(size=(6, 4, *trailing)), rng.integers(0, 4, 6)
     expected = np.stack([values[row, action[row]] for row in range(6)])
-    np.testing.assert_array_equal(ops.select_action(tf.constant(values), tf.constant(action)), expected)
+    np.testing.assert_array_equal(ops.select_values(tf.constant(values), tf.constant(action)), expected)
 
 
 BASELINES = {
@@ -332,6 +332,6 @@ def test_dueling_refuses_a_value_that_is_not_one_per_row_and_atom(advantage, val
 
 
 @pytest.mark.parametrize("action", [[3, 1], [2]], ids=str)
-def test_select_action_refuses_actions_that_are_not_one_per_row(action) -> None:
+def test_select_values_refuses_actions_that_are_not_one_per_row(action) -> None:
     with pytest.raises(ValueError, match="action"):
-        ops.select_action(tf.zeros([3, 2]), tf.zeros(action, tf.int32))
+        ops.select_values(tf.zeros([3, 2]), tf.zeros(action, tf.int32))

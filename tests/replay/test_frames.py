@@ -288,7 +288,7 @@ def test_a_frame_of_84_by_84_costs_little_more_than_itself():
             "frame_stack=4 needs",
         ),
         ({"state": tf.TensorSpec([], tf.uint8), "next_state": tf.TensorSpec([], tf.uint8)}, "frame_stack=4 needs"),
-        ({"next_state": tf.TensorSpec([2, 3, 4], tf.float32)}, "must be alike"),
+        ({"next_state": tf.TensorSpec([2, 3, 4], tf.float32)}, "must have the same shape and dtype"),
         ({"reward": None}, r"needs the columns \['reward'\]"),
         ({"more": tf.TensorSpec([2_000], tf.float32)}, r"only state and next_state may be large; \['more'\]"),
     ],

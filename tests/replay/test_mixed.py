@@ -217,7 +217,7 @@ def test_stacks_of_frames_come_back_bit_for_bit(kind, n):
 
 def test_observations_that_are_no_stacks_are_refused():
     memory = UniformReplay(40, 4, frame_stack=STACK, demonstrations=frame_demos(change=1))
-    with pytest.raises(ValueError, match="no stacks of the newest frames"):
+    with pytest.raises(ValueError, match="not stacks of the newest frames"):
         memory.build(frame_specs(), 1)
 
 
