@@ -113,7 +113,7 @@ STEPS = [0, 1, 4, 5, 9, 10, 11, 20, 21, 25, 30, 39, 40, 100]
 
 
 def restarts(initial: float, first: int, t_mul: float, m_mul: float, alpha: float, step: int) -> float:
-    """Walks from restart to restart (Loshchilov and Hutter 2016): each period `t_mul` times as long, `m_mul` as high."""
+    """A loop over the restarts (Loshchilov and Hutter 2016): periods `t_mul` times as long and `m_mul` as high."""
     height, length, passed = 1.0, float(first), float(step)
     while passed >= length:
         passed, length, height = passed - length, length * t_mul, height * m_mul
@@ -151,7 +151,7 @@ SCHEDULES = {
         configs.CosineDecayConfig(0.5, 10, alpha=0.1),
         lambda step: 0.5 * (0.9 * (1 + math.cos(math.pi * min(step, 10) / 10)) / 2 + 0.1),
     ),
-    # Restarts at 10, 40 and so on, and at every 10.
+    # Restarts at 10, 40 and so on; with `t_mul=1` at every multiple of 10.
     "restarts": (
         configs.CosineDecayRestartsConfig(0.5, 10, t_mul=3.0, m_mul=0.9, alpha=0.1),
         lambda step: restarts(0.5, 10, 3.0, 0.9, 0.1, step),
@@ -177,7 +177,7 @@ def test_every_schedule_is_its_formula(name) -> None:
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_every_schedule_drives_an_optimizer(name) -> None:
+def test_every_schedule_sets_the_learning_rate_of_an_optimizer(name) -> None:
     config, formula = SCHEDULES[name]
     steps = 12  # past the first boundary or period
     expected = -GRADIENT * sum(formula(step) for step in range(steps))
@@ -198,7 +198,7 @@ def test_every_schedule_drives_an_optimizer(name) -> None:
 )
 def test_a_schedule_may_start_from_an_integer(config) -> None:
     rate = config.build()(tf.constant(5, tf.int64))
-    # As from 1.0; it is 1 at step 0 and has not ended half way.
+    # The same as with 1.0; half way it is neither 1 nor 0.
     assert float(rate) == float(dataclasses.replace(config, initial_learning_rate=1.0).build()(tf.constant(5, tf.int64)))
     assert 0 < float(rate) < 1
 

@@ -21,7 +21,7 @@ from polyrl.models import NAFModel, Scope
 
 @pytest.mark.parametrize(("name", "rate"), [("constant", 0.1), ("decay", 0.1), ("random_decay", 0.1)])
 def test_the_noise_is_normal_with_the_rate_as_its_standard_deviation_and_independent(name, rate):
-    """There is no common offset, and the noise is scaled to the range of each dimension."""
+    """It has no common offset, and is scaled to the range of each dimension."""
     config = type(CONTINUOUS[name][0])(rate)
     predictions = build(True, config)(features()).predictions
     assert (predictions["results"].shape, predictions["results"].dtype) == ((ROWS, K), tf.float32)
