@@ -41,7 +41,7 @@ def check_increasing(name: str, values: Sequence[Any]) -> None:
     for value in values:
         check_int(name, value, minimum=0)
     if any(later <= earlier for earlier, later in itertools.pairwise(values)):
-        raise ValueError(f"{name}={tuple(values)} must increase.")
+        raise ValueError(f"{name}={tuple(values)} must be strictly increasing.")
 
 
 def suggestion(wrong: str, known: Any) -> str:

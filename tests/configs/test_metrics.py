@@ -129,7 +129,7 @@ ALL = [name for name, value in vars(tf_keras.metrics).items() if inspect.isclass
 
 
 @pytest.mark.parametrize("name", ORACLES)
-def test_a_metric_over_two_batches_equals_numpy_over_all_rows(name):
+def test_a_metric_over_two_batches_is_that_of_numpy_over_all_rows(name):
     (prediction, target), oracle = ORACLES[name]
     found = measured(MetricConfig(name, prediction, target), data())
     np.testing.assert_allclose(found, oracle(joined(data())), rtol=1e-4, atol=1e-5)

@@ -20,7 +20,7 @@ from polyrl.explorations import explorer
 
 
 @pytest.mark.parametrize(("continuous", "name"), EVERY)
-def test_each_config_has_an_explorer_for_each_kind_of_actions_it_supports(continuous, name):
+def test_each_config_has_the_explorer_of_its_kind_of_actions(continuous, name):
     """Constant, greedy and random exploration exist for both kinds."""
     config, expected, _ = (CONTINUOUS if continuous else DISCRETE)[name]
     assert explorer(config, continuous) is expected
@@ -41,7 +41,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("continuous", "config", "kind"), REFUSED, ids=lambda value: getattr(value, "IDENTIFIER", value))
 @pytest.mark.parametrize("construct", [explorer, lambda config, kind: build(kind, config)], ids=["explorer", "model"])
-def test_a_config_for_the_other_kind_of_actions_is_refused_with_the_possible_ones(continuous, config, kind, construct):
+def test_a_config_of_the_other_kind_is_refused_with_those_that_would_do(continuous, config, kind, construct):
     """A model refuses it at construction."""
     with pytest.raises(ValueError, match="exploration_config") as caught:
         construct(config, continuous)

@@ -63,7 +63,7 @@ def test_random_continuous_actions_are_uniform_over_the_range_of_each_dimension(
 
 
 @pytest.mark.parametrize("config", [ConstantExplorationConfig(1.0), OrnsteinUhlenbeckExplorationConfig(5.0)], ids=str)
-def test_actions_are_clipped_to_their_range(config):
+def test_actions_stay_within_the_range_and_come_to_its_ends(config):
     actions = build(True, config)(features(is_first=np.ones(ROWS, bool))).predictions["results"].numpy()
     assert (actions >= LOW).all()
     assert (actions <= HIGH).all()
@@ -195,7 +195,7 @@ def test_the_same_actions_eagerly_traced_and_compiled(continuous, name, jit):
 
 @pytest.mark.parametrize("mode", ["eval", "infer"])
 @pytest.mark.parametrize(("continuous", "name"), EVERY)
-def test_there_is_no_exploration_in_eval_or_infer(continuous, name, mode):
+def test_nobody_explores_in_eval_or_infer(continuous, name, mode):
     """Nor are the explorer's variables created there."""
     config, _, _ = (CONTINUOUS if continuous else DISCRETE)[name]
     scope = Scope()
@@ -208,7 +208,7 @@ def test_there_is_no_exploration_in_eval_or_infer(continuous, name, mode):
 
 
 @pytest.mark.parametrize(("continuous", "name"), EVERY)
-def test_every_config_reports_its_rate(continuous, name):
+def test_the_rate_is_reported_whatever_the_config_is(continuous, name):
     """As a scalar."""
     config, _, rate = (CONTINUOUS if continuous else DISCRETE)[name]
     found = build(continuous, config)(features(is_first=np.ones(ROWS, bool))).extra_ops["exploration_rate"]
