@@ -125,7 +125,7 @@ def test_panels_are_no_further_from_main_than_updates(stacks: list[Stack]) -> No
     assert len(panels) + len(within(stacks, "Learner.update")) == len(stacks)
     for stack in panels:
         assert len(stack) <= 12, stack
-        assert len({path for path, _ in stack}) <= 8, stack
+        assert len({path for path, _ in stack}) <= 7, stack
 
 
 def test_the_chain_of_the_page_is_the_longest_recorded_one(stacks: list[Stack]) -> None:
