@@ -47,7 +47,7 @@ def trained(tmp_path):
 
     def make(**params) -> None:
         directory = tmp_path / "run"
-        (directory / "checkpoints" / "ckpt-000000100").mkdir(parents=True)
+        (directory / "checkpoints" / "ckpt-000000100").mkdir(parents=True, exist_ok=True)
         (directory / "checkpoints" / "ckpt-000000100" / "state.json").write_text("{}")
         defaults = {name: cli.FLAGS[name].default for name in cli.HYPER_PARAMETERS}
         (directory / "params.json").write_text(json.dumps({"params": {**defaults, **params}}))
