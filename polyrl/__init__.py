@@ -16,7 +16,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from polyrl.envs import GymEnvironment
-    from polyrl.estimators import Agent, EstimatorSpec, RunConfig
+    from polyrl.estimators import Agent, EstimatorSpec, Predictor, RunConfig
     from polyrl.experiments import RLExperiment, run_experiment
     from polyrl.models import BaseQModel, CategoricalDQNModel, DDQNModel, DQNModel, NAFModel
     from polyrl.modes import Modes
@@ -32,6 +32,7 @@ _MODULES = {
     "GymEnvironment": "polyrl.envs",
     "Modes": "polyrl.modes",
     "NAFModel": "polyrl.models",
+    "Predictor": "polyrl.estimators",
     "PrioritizedReplay": "polyrl.replay",
     "RLExperiment": "polyrl.experiments",
     "RunConfig": "polyrl.estimators",
@@ -50,6 +51,7 @@ __all__ = [
     "GymEnvironment",
     "Modes",
     "NAFModel",
+    "Predictor",
     "PrioritizedReplay",
     "RLExperiment",
     "RunConfig",

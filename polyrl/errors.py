@@ -1,15 +1,15 @@
-"""Errors that users can meet, where a builtin type would not say enough."""
+"""Exceptions for users to catch, where a builtin type would not be specific enough."""
 
 from __future__ import annotations
 
 
 class NotTrainedError(ValueError):
-    """Evaluation or prediction was asked of a `model_dir` that holds no checkpoint."""
+    """The `model_dir` has no checkpoint to evaluate or predict with."""
 
 
 class CheckpointMismatchError(ValueError):
-    """A checkpoint holds other variables than the model that should read it."""
+    """The variables in a checkpoint do not match those of the model that reads it."""
 
 
 class NonFiniteError(ArithmeticError):
-    """A NaN or an infinity in an observation, a reward or a loss; training stops before it spreads."""
+    """A NaN or infinity in an observation, a reward or a loss; training stops before it reaches the weights."""

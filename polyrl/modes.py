@@ -1,4 +1,4 @@
-"""The three modes a `model_fn` is called in."""
+"""The three modes in which a `model_fn` is called."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Modes:
 
     @classmethod
     def validate(cls, mode: str) -> str:
-        """Returns `mode`, or raises a ValueError that lists the modes there are."""
+        """Returns `mode`, or raises a ValueError that lists the known modes."""
         if mode not in cls.ALL:
             raise ValueError(f"mode={mode!r} is unknown; use one of {', '.join(map(repr, cls.ALL))}.")
         return mode

@@ -28,10 +28,10 @@ class EstimatorSpec:
         loss: scalar, the mean over the batch.
         train_op: a callable that applies one update and returns `global_step` after it. Nothing changes before it is called.
         eval_metric_ops: dict of tf-keras metrics, already updated with this batch.
-        extra_ops: dict of anything a model wants to hand to its agent.
+        extra_ops: dict of anything else that the model passes to its agent.
         export_outputs: dict from signature name to a dict of tensors, for serving.
         training_hooks: hooks (`polyrl.estimators.hooks.Hook`) that run while this model trains.
-        evaluation_hooks: hooks that belong to an evaluation; `Agent` does not run any yet and refuses them.
+        evaluation_hooks: hooks for evaluation; `Agent` does not run any yet and refuses them.
     """
 
     mode: str
@@ -76,35 +76,35 @@ class EstimatorSpec:
         if self.loss is not None:
             _check_scalar("loss", self.loss)
         if self.train_op is not None and not callable(self.train_op):
-            raise TypeError(f"train_op must be callable, given: {self.train_op!r}.")
+            raise TypeError(f"train_op must be callable, got {self.train_op!r}.")
         for name, metric in _mapping("eval_metric_ops", self.eval_metric_ops).items():
             if not isinstance(metric, tf_keras.metrics.Metric):
-                raise TypeError(f"eval_metric_ops[{name!r}] must be a tf_keras.metrics.Metric, given: {metric!r}.")
+                raise TypeError(f"eval_metric_ops[{name!r}] must be a tf_keras.metrics.Metric, got {metric!r}.")
         _mapping("extra_ops", self.extra_ops)
         if self.export_outputs is not None:
             if self.mode != Modes.PREDICT:
-                raise ValueError(f"export_outputs belong to mode 'infer', given in mode {self.mode!r}.")
+                raise ValueError(f"export_outputs belong to mode 'infer', got them in mode {self.mode!r}.")
             for name, outputs in _mapping("export_outputs", self.export_outputs).items():
                 _check_tensors(f"export_outputs[{name!r}]", outputs)
         for name in ("training_hooks", "evaluation_hooks"):
             if isinstance(getattr(self, name), str) or not isinstance(getattr(self, name), Sequence):
-                raise TypeError(f"{name} must be a list or tuple of hooks, given: {getattr(self, name)!r}.")
+                raise TypeError(f"{name} must be a list or tuple of hooks, got {getattr(self, name)!r}.")
 
 
 def _mapping(name: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name} must be a dict, given: {value!r}.")
+        raise TypeError(f"{name} must be a dict, got {value!r}.")
     return value
 
 
 def _check_scalar(name: str, value: Any) -> None:
     if not tf.is_tensor(value):
-        raise TypeError(f"{name} must be a Tensor, given: {value!r}.")
+        raise TypeError(f"{name} must be a Tensor, got {value!r}.")
     if value.shape.rank not in (0, None):
-        raise ValueError(f"{name} must be a scalar, given: shape {tuple(value.shape)}.")
+        raise ValueError(f"{name} must be a scalar, got shape {tuple(value.shape)}.")
 
 
 def _check_tensors(name: str, values: Any) -> None:
     for key, value in _mapping(name, values).items():
         if not tf.is_tensor(value):
-            raise TypeError(f"{name}[{key!r}] must be a Tensor, given: {value!r}.")
+            raise TypeError(f"{name}[{key!r}] must be a Tensor, got {value!r}.")

@@ -1,4 +1,4 @@
-"""Argument checks shared by constructors: each error names the argument, its value and what would do."""
+"""Argument checks for constructors: each error names the argument, its value and what is allowed."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def check_increasing(name: str, values: Sequence[Any]) -> None:
     for value in values:
         check_int(name, value, minimum=0)
     if any(later <= earlier for earlier, later in itertools.pairwise(values)):
-        raise ValueError(f"{name}={tuple(values)} must increase.")
+        raise ValueError(f"{name}={tuple(values)} must be strictly increasing.")
 
 
 def suggestion(wrong: str, known: Any) -> str:
-    """` Did you mean ...?` for the nearest of `known`, or an empty string."""
+    """` Did you mean ...?` with the most similar name in `known`, or an empty string."""
     near = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.5)
     return f" Did you mean {near[0]!r}?" if near else ""

@@ -1,4 +1,4 @@
-"""Environments in which not every action is legal in every state; an illegal one is an error."""
+"""Environments in which not every action is legal in every state; taking an illegal one is an error."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary
 
 
 class TemptingEnv(gymnasium.Env):
-    """Every place looks the same: what an action is worth where it is legal, a network takes it to be worth everywhere.
+    """All places look alike, so a network assigns an action the same value everywhere, even where it is illegal.
 
-    | place | legal | then |
+    | place | legal action | reward and next place |
     |---|---|---|
-    | 0, the start of half of the episodes | 0: stop | 0.5, the end |
+    | 0, the start of half of the episodes | 0: stop | 0.5, terminal |
     | | 1: go on | 0, place 1 |
-    | 1 | 2 | 0.2, the end |
-    | 2, the start of the other half | 3 | 1, the end |
+    | 1 | 2 | 0.2, terminal |
+    | 2, the start of the other half | 3 | 1, terminal |
 
-    To go on is worth `0.2 gamma`, and one should stop. Who bootstraps from action 3, which is illegal in place 1, finds
-    `gamma`, and goes on.
+    Going on is worth `0.2 gamma`, so stopping is optimal. A target that bootstraps from action 3, which is illegal in place 1,
+    makes going on worth `gamma`.
 
     Args:
         where: how the mask is given, in the 'observation' or the 'info'.
@@ -37,7 +37,7 @@ class TemptingEnv(gymnasium.Env):
 
     @staticmethod
     def values(gamma: float) -> list[float]:
-        """Of the four actions, wherever they are legal."""
+        """The values of the four actions, where they are legal."""
         return [0.5, 0.2 * gamma, 0.2, 1.0]
 
     def reset(self, *, seed=None, options=None):
@@ -48,37 +48,37 @@ class TemptingEnv(gymnasium.Env):
     def step(self, action):
         if action not in self.LEGAL[self._place]:
             raise ValueError(f"Action {action} is illegal in place {self._place}.")
-        over = action != 1
-        self._place = 3 if over else 1
+        ended = action != 1
+        self._place = 3 if ended else 1
         observation, info = self._given()
-        return observation, (0.5, 0.0, 0.2, 1.0)[int(action)], over, False, info
+        return observation, (0.5, 0.0, 0.2, 1.0)[int(action)], ended, False, info
 
     def _given(self) -> tuple[Any, dict[str, Any]]:
-        # Nothing is legal when the episode is over.
+        # No action is legal in the terminal place 3.
         mask = np.array([action in self.LEGAL.get(self._place, ()) for action in range(4)], np.int8)
         state = np.ones(1, np.float32)
         return ({"state": state, "action_mask": mask}, {}) if self._where == "observation" else (state, {"action_mask": mask})
 
 
 def mask_of(number: int, episode: int, t: int, num_actions: int = 3) -> np.ndarray:
-    """The mask of a state of `MaskedScheduleEnv`: no two neighbours have the same."""
+    """The mask of a state of `MaskedScheduleEnv`; successive states have different ones."""
     bits = 1 + (5 * number + 3 * episode + t) % (2**num_actions - 1)
     return np.array([bits >> action & 1 for action in range(num_actions)], np.int8)
 
 
 class MaskedScheduleEnv(gymnasium.Env):
-    """Says in its state and its goal where they come from, `(number, episode, t)` and `[-t, episode]`; the mask is `mask_of`.
+    """State and goal identify themselves: `(number, episode, t)` and `[-t, episode]`; the mask is `mask_of`.
 
     A terminal state has a mask of zeros.
 
     Args:
-        number: tells environments apart.
-        length: steps of each episode.
-        end: how it ends, 'terminated' or 'truncated'.
-        where: how the mask is given, in the 'observation', the 'info' or both, where that in the info is wrong.
-        broken: a mask that is given in place of the right one at step 2 of episode 1; 'missing' gives none.
+        number: identifies the environment.
+        length: number of steps in each episode.
+        end: how the episodes end, 'terminated' or 'truncated'.
+        where: how the mask is given, in the 'observation', the 'info' or both; with both, the one in the info is wrong.
+        broken: a mask that replaces the right one at step 2 of episode 1; 'missing' omits it.
         reuse_buffers: writes each observation and mask into the same arrays.
-        final: whether the masks of terminal states are given.
+        final: whether terminal states have a mask.
         first: number of the first episode.
     """
 
@@ -111,9 +111,9 @@ class MaskedScheduleEnv(gymnasium.Env):
 
     def step(self, action):
         self._t += 1
-        over = self._t == self._length
+        ended = self._t == self._length
         observation, info = self._given()
-        return observation, float(self._t), over and self._end == "terminated", over and self._end == "truncated", info
+        return observation, float(self._t), ended and self._end == "terminated", ended and self._end == "truncated", info
 
     def _given(self) -> tuple[dict[str, Any], dict[str, Any]]:
         terminal = self._t == self._length and self._end == "terminated"

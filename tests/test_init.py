@@ -40,6 +40,7 @@ def test_importing_it_imports_no_other_module_of_it():
 def test_the_names_are_those_that_a_user_needs():
     assert set(NAMES) == {
         *("Agent", "RunConfig", "Modes", "EstimatorSpec", "GymEnvironment", "RLExperiment", "run_experiment"),
+        "Predictor",
         *("BaseQModel", "DQNModel", "DDQNModel", "CategoricalDQNModel", "NAFModel", "UniformReplay", "PrioritizedReplay"),
     }
 

@@ -14,24 +14,47 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 
 
-def test_the_experiment_in_the_readme_runs(tmp_path: Path) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+EXPERIMENT, SERVING, ELSEWHERE = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """The experiment of the README, shorter, and what it shows of serving: the directory it ran in, and its output."""
+    directory, code = tmp_path_factory.mktemp("readme"), EXPERIMENT
     for long, short in {
         "max_timesteps=20_000": "max_timesteps=1_500",
         "every_timesteps=5_000": "every_timesteps=1_200",
     }.items():
         assert long in code
         code = code.replace(long, short)
+    return directory, run(code + SERVING, directory)
+
+
+def run(code: str, directory: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=directory, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    evaluation, action = done.stdout.strip().splitlines()
+    return done
+
+
+def test_the_experiment_in_the_readme_runs(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    _, done = trained
+    evaluation, action, actions = done.stdout.strip().splitlines()
     assert "mean_reward" in evaluation
     assert action in ("0", "1")
+    assert re.fullmatch(r"\[[01] [01]\]", actions)
     lines = done.stderr.splitlines()
     assert [line for line in lines if not line.startswith("step ")] == [], "the console shows progress and nothing else"
     assert lines[-1].startswith("step 1504, update 504, "), "and so it does without a terminal"
+
+
+def test_what_is_exported_acts_the_same_with_tensorflow_alone(
+    trained: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    directory, done = trained
+    alone = ELSEWHERE + "\nimport sys\nassert not any(name.startswith(('polyrl', 'tf_keras')) for name in sys.modules)\n"
+    assert run(alone, directory).stdout.strip() == done.stdout.strip().splitlines()[-1]
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:polyrl|experiments|scripts|docs)/[\w./]*)`", README))))

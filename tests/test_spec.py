@@ -1,4 +1,4 @@
-"""`EstimatorSpec`: what each mode requires and forbids, and the words of every refusal."""
+"""`EstimatorSpec`: what each mode requires and forbids, and the message of each error."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def train_op():
 
 GIVEN = {"predictions": PREDICTIONS, "loss": LOSS, "train_op": train_op}
 
-# For each mode: which combinations of the three are accepted, and what a refusal says about the others.
+# For each mode: which combinations of the three are accepted, and the error message for the others.
 ACCEPTED = {
     "train": [{"loss", "train_op"}, {"predictions"}, {"predictions", "loss", "train_op"}],
     "eval": [{"loss"}, {"predictions"}, {"predictions", "loss"}],
@@ -57,7 +57,7 @@ def test_the_two_tables_cover_every_combination_once():
 
 
 @pytest.mark.parametrize(("mode", "names"), [(mode, names) for mode, sets in ACCEPTED.items() for names in sets])
-def test_what_a_mode_allows_is_kept_as_given(mode, names):
+def test_allowed_outputs_are_kept_as_given(mode, names):
     spec = EstimatorSpec(mode, **{name: GIVEN[name] for name in names})
     assert spec.mode == mode
     for name, value in GIVEN.items():
@@ -67,13 +67,13 @@ def test_what_a_mode_allows_is_kept_as_given(mode, names):
 @pytest.mark.parametrize(
     ("mode", "names"), REFUSED, ids=lambda value: value if isinstance(value, str) else "+".join(sorted(value)) or "nothing"
 )
-def test_what_a_mode_requires_or_forbids_is_named_in_the_message(mode, names):
+def test_a_missing_or_forbidden_output_is_named(mode, names):
     with pytest.raises(ValueError, match=f"^{REFUSED[mode, names]}"):
         EstimatorSpec(mode, **{name: GIVEN[name] for name in names})
 
 
 @pytest.mark.parametrize("mode", ["TRAIN", "predict", "", None, 0])
-def test_an_unknown_mode_is_refused_with_the_modes_there_are(mode):
+def test_an_unknown_mode_is_refused_with_the_known_ones(mode):
     with pytest.raises(ValueError, match=r"mode=.* is unknown; use one of 'train', 'eval', 'infer'\."):
         EstimatorSpec(mode, PREDICTIONS)
 
@@ -89,50 +89,50 @@ def test_eval_metrics_with_a_loss_are_kept():
 
 
 @pytest.mark.parametrize("predictions", [[tf.constant(1)], tf.constant(1), "results", 3])
-def test_predictions_that_are_no_dict_are_a_type_error(predictions):
-    with pytest.raises(TypeError, match=r"^predictions must be a dict, given: "):
+def test_predictions_that_are_not_a_dict_are_a_type_error(predictions):
+    with pytest.raises(TypeError, match=r"^predictions must be a dict, got "):
         EstimatorSpec("infer", predictions)
 
 
 @pytest.mark.parametrize("value", [1.0, [1, 2], None, {"q": LOSS}])
-def test_a_prediction_that_is_no_tensor_is_named(value):
-    with pytest.raises(TypeError, match=r"^predictions\['q'\] must be a Tensor, given: "):
+def test_a_prediction_that_is_not_a_tensor_is_named(value):
+    with pytest.raises(TypeError, match=r"^predictions\['q'\] must be a Tensor, got "):
         EstimatorSpec("infer", {**PREDICTIONS, "q": value})
 
 
 @pytest.mark.parametrize("loss", [1.0, "mse", [LOSS]])
-def test_a_loss_that_is_no_tensor_is_a_type_error(loss):
-    with pytest.raises(TypeError, match=r"^loss must be a Tensor, given: "):
+def test_a_loss_that_is_not_a_tensor_is_a_type_error(loss):
+    with pytest.raises(TypeError, match=r"^loss must be a Tensor, got "):
         EstimatorSpec("eval", loss=loss)
 
 
 @pytest.mark.parametrize("shape", [[1], [4], [2, 2]])
-def test_a_loss_for_each_example_is_refused_with_its_shape(shape):
-    with pytest.raises(ValueError, match=r"^loss must be a scalar, given: shape \("):
+def test_a_loss_that_is_not_a_scalar_is_refused_with_its_shape(shape):
+    with pytest.raises(ValueError, match=r"^loss must be a scalar, got shape \("):
         EstimatorSpec("eval", loss=tf.zeros(shape))
 
 
 def test_a_train_op_that_cannot_be_called_is_a_type_error():
-    with pytest.raises(TypeError, match=r"^train_op must be callable, given: "):
+    with pytest.raises(TypeError, match=r"^train_op must be callable, got "):
         EstimatorSpec("train", loss=LOSS, train_op=tf.constant(1))
 
 
 @pytest.mark.parametrize("metric", [tf.constant(1.0), 1.0, tf_keras.metrics.Mean, "mean"])
-def test_a_metric_that_is_no_keras_metric_is_named(metric):
-    with pytest.raises(TypeError, match=r"^eval_metric_ops\['m'\] must be a tf_keras\.metrics\.Metric, given: "):
+def test_a_metric_that_is_not_a_keras_metric_is_named(metric):
+    with pytest.raises(TypeError, match=r"^eval_metric_ops\['m'\] must be a tf_keras\.metrics\.Metric, got "):
         EstimatorSpec("eval", loss=LOSS, eval_metric_ops={"m": metric})
 
 
 @pytest.mark.parametrize("name", ["eval_metric_ops", "extra_ops", "export_outputs"])
 @pytest.mark.parametrize("value", [["a"], 1, LOSS])
-def test_dicts_that_are_no_dicts_are_named(name, value):
-    with pytest.raises(TypeError, match=f"^{name} must be a dict, given: "):
+def test_an_argument_that_is_not_a_dict_is_named(name, value):
+    with pytest.raises(TypeError, match=f"^{name} must be a dict, got "):
         EstimatorSpec("infer", PREDICTIONS, **{name: value})
 
 
 @pytest.mark.parametrize("mode", ["train", "eval"])
-def test_export_outputs_belong_to_infer_alone(mode):
-    with pytest.raises(ValueError, match=f"^export_outputs belong to mode 'infer', given in mode '{mode}'"):
+def test_export_outputs_are_only_allowed_in_infer(mode):
+    with pytest.raises(ValueError, match=f"^export_outputs belong to mode 'infer', got them in mode '{mode}'"):
         EstimatorSpec(mode, PREDICTIONS, export_outputs={"serving_default": PREDICTIONS})
 
 
@@ -143,15 +143,15 @@ def test_export_outputs_belong_to_infer_alone(mode):
         ({"serving": {"q": 1.0}}, r"^export_outputs\['serving'\]\['q'\] must be a Tensor"),
     ],
 )
-def test_export_outputs_are_signatures_of_dicts_of_tensors(outputs, words):
+def test_export_outputs_must_be_dicts_of_tensors(outputs, words):
     with pytest.raises(TypeError, match=words):
         EstimatorSpec("infer", PREDICTIONS, export_outputs=outputs)
 
 
 @pytest.mark.parametrize("name", ["training_hooks", "evaluation_hooks"])
 @pytest.mark.parametrize("value", ["hook", 3, {"a": 1}, None])
-def test_hooks_that_are_no_sequence_are_named(name, value):
-    with pytest.raises(TypeError, match=f"^{name} must be a list or tuple of hooks, given: "):
+def test_hooks_that_are_not_a_sequence_are_named(name, value):
+    with pytest.raises(TypeError, match=f"^{name} must be a list or tuple of hooks, got "):
         EstimatorSpec("infer", PREDICTIONS, **{name: value})
 
 
@@ -162,7 +162,7 @@ def test_hooks_are_kept_as_given(hooks):
     assert spec.evaluation_hooks is hooks
 
 
-def test_what_is_not_given_is_empty():
+def test_outputs_that_are_not_given_are_empty():
     spec = EstimatorSpec("infer", PREDICTIONS)
     assert (spec.eval_metric_ops, spec.extra_ops, spec.export_outputs) == ({}, {}, None)
     assert (tuple(spec.training_hooks), tuple(spec.evaluation_hooks)) == ((), ())
@@ -180,7 +180,7 @@ def test_specs_do_not_share_their_default_dicts():
     assert first.eval_metric_ops is not second.eval_metric_ops
 
 
-def test_symbolic_tensors_of_a_trace_are_tensors_too():
+def test_symbolic_tensors_of_a_trace_are_accepted():
     @tf.function
     def traced(x):
         spec = EstimatorSpec("eval", {"results": x}, tf.reduce_mean(x))

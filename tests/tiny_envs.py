@@ -1,4 +1,4 @@
-"""Environments small enough that everything about them is known beforehand."""
+"""Environments so small that every result can be computed in advance."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 
 class Step(NamedTuple):
-    """What a `ScheduleEnv` gives for one step, before any vector environment touches it."""
+    """One step of a `ScheduleEnv`, without any vector environment around it."""
 
     state: tuple[int, ...]
     reward: float
@@ -22,7 +22,7 @@ class Step(NamedTuple):
 
 
 class Bad(NamedTuple):
-    """A value that is put into `where` ('observation' or 'reward') at step `t` of an episode; t=0 is its reset."""
+    """A value to put into `where` ('observation' or 'reward') at step `t` of an episode; t=0 is its reset."""
 
     where: str
     episode: int
@@ -31,16 +31,16 @@ class Bad(NamedTuple):
 
 
 class ScheduleEnv(gymnasium.Env):
-    """Observations say where they come from: `(number, episode, t, last action + 1)`; the last one is 0 after a reset.
+    """Observations identify themselves: `(number, episode, t, last action + 1)`; the last entry is 0 after a reset.
 
     Args:
-        number: tells environments apart.
+        number: identifies the environment.
         lengths: the k-th episode has `lengths[k % len(lengths)]` steps.
-        ends: how it ends, in the same way: 'terminated', 'truncated', 'both'.
+        ends: how the episodes end, in the same order: 'terminated', 'truncated', 'both'.
         start: the first action of the action space.
         dtype: of the observations.
-        reuse_buffer: gives the same array for each observation.
-        bad: where a value is broken.
+        reuse_buffer: returns the same array for each observation.
+        bad: which value is broken, if any.
         first: number of the first episode.
     """
 
@@ -75,14 +75,14 @@ class ScheduleEnv(gymnasium.Env):
 
     def step(self, action):
         if not self.action_space.contains(action):
-            raise ValueError(f"{action!r} is no action.")
+            raise ValueError(f"{action!r} is not a valid action.")
         self._t += 1
         self.steps += 1
-        over = self._t == self._lengths[self._episode % len(self._lengths)]
+        ended = self._t == self._lengths[self._episode % len(self._lengths)]
         end = self._ends[self._episode % len(self._ends)]
         reward = self._bad.value if self._is_bad("reward") else self.reward(self._number, self._t)
         observation = self._observation(int(action) - int(self.action_space.start) + 1)
-        return observation, reward, over and end != "truncated", over and end != "terminated", {}
+        return observation, reward, ended and end != "truncated", ended and end != "terminated", {}
 
     def close(self):
         self.closings += 1
@@ -107,20 +107,20 @@ class ScheduleEnv(gymnasium.Env):
 def expected_steps(
     actions: Iterator[int], number: int = 0, lengths: Sequence[int] = (3,), ends: Sequence[str] = ("terminated",)
 ) -> Iterator[Step]:
-    """What a `ScheduleEnv` shall go through, loop by loop."""
+    """The steps of a `ScheduleEnv` with these actions, as a plain loop."""
     episode = 0
     while True:
         state = (number, episode, 0, 0)
         for t in range(1, lengths[episode % len(lengths)] + 1):
-            following = (number, episode, t, next(actions) + 1)
-            over, end = t == lengths[episode % len(lengths)], ends[episode % len(ends)]
-            yield Step(state, 10.0 * number + t, over and end != "truncated", over and end != "terminated", following)
-            state = following
+            next_state = (number, episode, t, next(actions) + 1)
+            ended, end = t == lengths[episode % len(lengths)], ends[episode % len(ends)]
+            yield Step(state, 10.0 * number + t, ended and end != "truncated", ended and end != "terminated", next_state)
+            state = next_state
         episode += 1
 
 
 class BanditEnv(gymnasium.Env):
-    """Shows one of `arms` as a one-hot vector; reward 1 for pulling that one, else 0; the episode is over."""
+    """Shows one of `arms` as a one-hot vector; reward 1 for that action, else 0; every episode has one step."""
 
     def __init__(self, arms: int = 3):
         self.observation_space = Box(0, 1, (arms,), np.float32)
@@ -139,7 +139,7 @@ class BanditEnv(gymnasium.Env):
 
 
 class ChainEnv(gymnasium.Env):
-    """Three links: action 1 goes on, and to the end of the chain for a reward of 1; action 0 takes 0.2 and ends at once."""
+    """Three links: action 1 moves on, with a reward of 1 at the end of the chain; action 0 ends the episode with 0.2."""
 
     LENGTH = 3
     OPTIMUM = 1.0
@@ -157,15 +157,15 @@ class ChainEnv(gymnasium.Env):
         if action == 0:
             return self._observation(), 0.2, True, False, {}
         self._link += 1
-        over = self._link == self.LENGTH
-        return self._observation(), float(over), over, False, {}
+        ended = self._link == self.LENGTH
+        return self._observation(), float(ended), ended, False, {}
 
     def _observation(self) -> np.ndarray:
         return np.eye(self.LENGTH + 1, dtype=np.float32)[self._link]
 
 
 class ConstantEnv(gymnasium.Env):
-    """The same observation and reward 1 at each step, for ever, or until the `length`-th step terminates it."""
+    """The same observation and reward 1 at each step, without end or until step `length` terminates the episode."""
 
     def __init__(self, length: int | None = None):
         self.observation_space = Box(0, 1, (1,), np.float32)
@@ -183,10 +183,10 @@ class ConstantEnv(gymnasium.Env):
 
 
 class TargetEnv(gymnasium.Env):
-    """Shows one of three points as a one-hot vector; each has an action of its own that is best, with the reward 0.
+    """Shows one of three points as a one-hot vector; each has a different best action, with reward 0.
 
-    Another one costs the squared distance, in units of half the range of each of the two dimensions. With `length` above 1 the
-    next point is shown, and the last one ends the episode: by termination, or `limit` says by truncation.
+    Other actions cost the squared distance, in units of half the range of each of the two dimensions. With `length` above 1
+    the points follow one another, and step `length` terminates the episode or, with `limit`, truncates it.
     """
 
     LOW, HIGH = (-2.0, 0.0), (2.0, 10.0)
@@ -205,24 +205,23 @@ class TargetEnv(gymnasium.Env):
 
     def step(self, action):
         if not self.action_space.contains(action):
-            raise ValueError(f"{action!r} is no action.")
+            raise ValueError(f"{action!r} is not a valid action.")
         self.actions.append(action.copy())
         half = (np.array(self.HIGH) - self.LOW) / 2
         reward = -float(np.sum(((action - self.TARGETS[self._point]) / half) ** 2))
         self._t += 1
         self._point = (self._point + 1) % 3
-        over = self._t == self._length
-        return self._observation(), reward, over and not self._limit, over and self._limit, {}
+        ended = self._t == self._length
+        return self._observation(), reward, ended and not self._limit, ended and self._limit, {}
 
     def _observation(self) -> np.ndarray:
         return np.eye(3, dtype=np.float32)[self._point]
 
 
 class ScriptedEnv(gymnasium.Env):
-    """One-step episodes; the reward is that of the rollout at hand: each reset with a seed begins the next one.
+    """One-step episodes with one reward for each rollout; a reset with a seed starts the next rollout.
 
-    What evaluations find can so be written down beforehand: `ScriptedEnv([5.0, 3.0])` gives 5 to the first one, 3 to those
-    after.
+    So the results of evaluations can be prescribed: `ScriptedEnv([5.0, 3.0])` gives 5 in the first, and 3 in all later ones.
     """
 
     def __init__(self, rewards: Sequence[float]):
@@ -241,7 +240,7 @@ class ScriptedEnv(gymnasium.Env):
 
 
 def vector(*envs: gymnasium.Env) -> SyncVectorEnv:
-    """A vector of these environments that resets in the same step."""
+    """A vector environment of these, with autoreset in the same step."""
     return SyncVectorEnv([lambda env=env: env for env in envs], autoreset_mode=AutoresetMode.SAME_STEP)
 
 

@@ -1,4 +1,4 @@
-"""What all configs share: frozen dataclasses with an identifier that go to a plain dict and back."""
+"""The base class of all configs: frozen dataclasses with an identifier, convertible to a plain dict and back."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Config:
     IDENTIFIER: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
-        """Brings the fields to their types, an int to a float, a list to a tuple; then checks them."""
+        """Converts the fields to their types (an int to a float, a list to a tuple), then validates them."""
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, _normal(getattr(self, field.name), str(field.type)))
         self._validate()
 
     def _validate(self) -> None:
-        """Raises an error that names the field and its value, if one does not do."""
+        """Raises an error that names the field and its value if one is not valid."""
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values, nested configs included, with the class's `identifier`."""
@@ -38,18 +38,18 @@ class Config:
 
     @classmethod
     def from_dict(cls: type[C], values: Mapping[str, Any]) -> C:
-        """Builds the config that `values['identifier']` names, out of this class's family.
+        """Builds the config that `values['identifier']` names: this class or one of its subclasses.
 
         Raises:
-            ValueError: for an unknown identifier or field; the message lists what there is.
+            ValueError: for an unknown identifier or field; the message lists the known ones.
         """
         known = {subclass.IDENTIFIER: subclass for subclass in _family(cls)}
-        if cls.IDENTIFIER:  # Without one of its own it goes by its parent's.
+        if cls.IDENTIFIER:  # A subclass without an identifier is known by its parent's.
             known[cls.IDENTIFIER] = cls
         identifier = values.get("identifier", cls.IDENTIFIER)
         if identifier not in known:
             hint = suggestion(str(identifier), known)
-            raise ValueError(f"identifier={identifier!r} is no {cls.__name__}; there are {sorted(known)}.{hint}")
+            raise ValueError(f"identifier={identifier!r} is not a {cls.__name__}; use one of {sorted(known)}.{hint}")
         target = known[identifier]
         names = [field.name for field in dataclasses.fields(target)]
         given = {name: value for name, value in values.items() if name != "identifier"}
@@ -60,7 +60,7 @@ class Config:
 
 
 def _family(cls: type[C]) -> Iterator[type[C]]:
-    """`cls` and its subclasses at any depth, those that carry an identifier of their own."""
+    """`cls` and all its subclasses, at any depth, that define an identifier."""
     if vars(cls).get("IDENTIFIER"):
         yield cls
     for subclass in cls.__subclasses__():

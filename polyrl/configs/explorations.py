@@ -1,7 +1,7 @@
 """How much the training policy explores, as a function of `global_timestep` (environment steps).
 
 For discrete actions most configs give epsilon, the probability of a random action. For continuous actions they give the
-standard deviation of zero-mean noise, in units of half the action's range. `polyrl.explorations` has what is done with it.
+standard deviation of zero-mean noise, in units of half the action's range. `polyrl.explorations` applies them to the actions.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ schedules = tf_keras.optimizers.schedules
 
 @dataclasses.dataclass(frozen=True)
 class ExplorationConfig(Config):
-    """How much to explore. Used while training only, never in eval or infer."""
+    """How much to explore. Used in training only, never in the modes `'eval'` and `'infer'`."""
 
     def rate(self, timestep: tf.Tensor) -> tf.Tensor:
-        """Epsilon, or the noise's scale, a float32 scalar at `timestep` (int64 scalar, environment steps)."""
+        """Epsilon, or the standard deviation of the noise, at `timestep` (int64 scalar, environment steps): float32 scalar."""
         raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True)
 class ConstantExplorationConfig(ExplorationConfig):
-    """The same epsilon, or scale of normal noise, for ever."""
+    """A constant epsilon, or standard deviation of normal noise."""
 
     IDENTIFIER: ClassVar[str] = "constant"
     value: float = 0.05
@@ -45,7 +45,7 @@ class ConstantExplorationConfig(ExplorationConfig):
 
 @dataclasses.dataclass(frozen=True)
 class GreedyExplorationConfig(ExplorationConfig):
-    """No exploration: epsilon, or the noise, is 0."""
+    """No exploration: epsilon, or the standard deviation of the noise, is 0."""
 
     IDENTIFIER: ClassVar[str] = "greedy"
 
@@ -55,7 +55,7 @@ class GreedyExplorationConfig(ExplorationConfig):
 
 @dataclasses.dataclass(frozen=True)
 class RandomExplorationConfig(ExplorationConfig):
-    """Exploration only: all actions, and all of the range of continuous ones, are equally likely."""
+    """Exploration only: uniformly random actions, over the whole range if they are continuous."""
 
     IDENTIFIER: ClassVar[str] = "random"
 
@@ -65,19 +65,19 @@ class RandomExplorationConfig(ExplorationConfig):
 
 @dataclasses.dataclass(frozen=True)
 class DecayExplorationConfig(ExplorationConfig):
-    """An epsilon, or a scale of normal noise, that decays with the environment steps taken, not below `min_exploration_rate`.
+    """Epsilon, or the standard deviation of normal noise, decays with the environment steps, down to `min_exploration_rate`.
 
-    With `t` the environment steps since `start_decay_at` (zero before it, and no longer growing after `stop_decay_at`):
+    `t` is the number of environment steps since `start_decay_at`: zero before it, and constant after `stop_decay_at`.
 
     | decay_type | epsilon |
     |---|---|
-    | `polynomial_decay` | from `exploration_rate` to the minimum over `decay_steps`; linear with `power=1` |
+    | `polynomial_decay` | from `exploration_rate` to the minimum within `decay_steps`; linear with `power=1` |
     | `exponential_decay` | `exploration_rate * decay_rate ** (t / decay_steps)` |
     | `natural_exp_decay` | `exploration_rate * exp(-decay_rate * t / decay_steps)` |
     | `inverse_time_decay` | `exploration_rate / (1 + decay_rate * t / decay_steps)` |
     | `piecewise_constant` | `values[i]` up to and at `boundaries[i]` |
 
-    `staircase` decays once every `decay_steps` (the three middle ones); `cycle` restarts the polynomial.
+    With `staircase` the three middle ones decay in steps, once every `decay_steps`; `cycle` restarts the polynomial.
     """
 
     IDENTIFIER: ClassVar[str] = "decay"
@@ -100,7 +100,7 @@ class DecayExplorationConfig(ExplorationConfig):
         check_int("start_decay_at", self.start_decay_at, 0)
         check_int("stop_decay_at", self.stop_decay_at, self.start_decay_at)
         check_int("decay_steps", self.decay_steps, 1)
-        # More than 1 would make an exponential grow.
+        # A rate above 1 would make the exponential grow.
         check_float("decay_rate", self.decay_rate, 0.0, 1.0 if self.decay_type == "exponential_decay" else math.inf)
         check_float("power", self.power, 0.0)
         check_increasing("boundaries", self.boundaries)
@@ -109,7 +109,7 @@ class DecayExplorationConfig(ExplorationConfig):
         piecewise = self.decay_type == "piecewise_constant"
         if piecewise and (not self.boundaries or len(self.values) != len(self.boundaries) + 1):
             raise ValueError(
-                f"piecewise_constant needs boundaries and one value more than boundaries; "
+                f"piecewise_constant needs boundaries, and one more value than boundaries; "
                 f"got boundaries={self.boundaries}, values={self.values}."
             )
         if not piecewise and (self.boundaries or self.values):
@@ -125,9 +125,9 @@ class DecayExplorationConfig(ExplorationConfig):
 
 @dataclasses.dataclass(frozen=True)
 class RandomDecayExplorationConfig(DecayExplorationConfig):
-    """Normal noise on continuous actions, drawn anew for each step, with a scale that decays as in `DecayExplorationConfig`.
+    """Independent normal noise on continuous actions, with a standard deviation that decays as in `DecayExplorationConfig`.
 
-    As that one is for continuous actions, but refused for discrete ones.
+    It does the same as `DecayExplorationConfig` does for continuous actions, but refuses discrete ones.
     """
 
     IDENTIFIER: ClassVar[str] = "random_decay"
@@ -135,10 +135,10 @@ class RandomDecayExplorationConfig(DecayExplorationConfig):
 
 @dataclasses.dataclass(frozen=True)
 class OrnsteinUhlenbeckExplorationConfig(ExplorationConfig):
-    """Noise on continuous actions that drifts back to `mu` (Uhlenbeck and Ornstein 1930; Lillicrap et al. 2016).
+    """Temporally correlated noise on continuous actions (Uhlenbeck and Ornstein 1930; Lillicrap et al. 2016).
 
-    `x' = x + theta (mu - x) dt + sigma sqrt(dt) n` with normal `n`, from 0 at the first step of each episode, for each
-    environment and each action dimension of its own. In units of half the action's range.
+    `x' = x + theta (mu - x) dt + sigma sqrt(dt) n` with standard normal `n`, starting from 0 in each episode, independently
+    for each environment and each action dimension. In units of half the action's range.
     """
 
     IDENTIFIER: ClassVar[str] = "ornstein_uhlenbeck"
@@ -155,7 +155,7 @@ class OrnsteinUhlenbeckExplorationConfig(ExplorationConfig):
         if self.dt == 0.0:
             raise ValueError(f"dt={self.dt} must be above 0.")
         if self.theta * self.dt >= 2.0:
-            raise ValueError(f"theta={self.theta} and dt={self.dt}: theta * dt must be below 2, or the noise grows for ever.")
+            raise ValueError(f"theta={self.theta} and dt={self.dt}: theta * dt must be below 2, or the noise diverges.")
 
     def rate(self, timestep: tf.Tensor) -> tf.Tensor:
         """`sigma`."""
@@ -166,8 +166,8 @@ class OrnsteinUhlenbeckExplorationConfig(ExplorationConfig):
 class BoltzmannExplorationConfig(ExplorationConfig):
     """Discrete actions with probability `softmax(Q / temperature)`.
 
-    The temperature, in units of the action values, goes linearly from `temperature` to `final_temperature` (None: it stays)
-    over `decay_steps` environment steps.
+    The temperature, in units of the action values, changes linearly from `temperature` to `final_temperature` (None: it is
+    constant) within `decay_steps` environment steps.
     """
 
     IDENTIFIER: ClassVar[str] = "boltzmann"
@@ -188,7 +188,7 @@ class BoltzmannExplorationConfig(ExplorationConfig):
 
 
 def _natural_exp_decay(config: DecayExplorationConfig) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Not as an exponential decay by `exp(-decay_rate)`: for a small rate that is 1 in float32."""
+    """`exp(-decay_rate * t)`, not `exp(-decay_rate) ** t`: for a small rate the base of that power is 1 in float32."""
 
     def rate(elapsed: tf.Tensor) -> tf.Tensor:
         periods = tf.cast(elapsed / config.decay_steps, tf.float32)

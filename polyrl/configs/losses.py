@@ -1,4 +1,4 @@
-"""Element-wise losses of a TD error, thin over tf-keras."""
+"""Element-wise losses of a TD error, built from those of tf-keras."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ LossFn = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 @dataclasses.dataclass(frozen=True)
 class LossConfig(Config):
-    """A loss for each element of a batch; the mean and the importance weights belong to the model."""
+    """A loss for each element of a batch; the model applies the importance weights and takes the mean."""
 
     def build(self) -> LossFn:
         """Returns `loss_fn(target, prediction)`, `[B]` and `[B]` to `[B]`."""
         loss = self._keras_loss()
-        # tf-keras averages over the last axis, so each element gets one of its own.
+        # tf-keras averages over the last axis, so add one of size 1.
         return lambda target, prediction: loss(target[..., tf.newaxis], prediction[..., tf.newaxis])
 
     def _keras_loss(self) -> tf_keras.losses.Loss:
@@ -32,7 +32,7 @@ class LossConfig(Config):
 
 @dataclasses.dataclass(frozen=True)
 class HuberLossConfig(LossConfig):
-    """Huber (1964): `x^2 / 2` up to `delta`, `delta (|x| - delta / 2)` beyond. Mnih et al. 2015 clip so."""
+    """Huber (1964): `x^2 / 2` up to `delta`, `delta (|x| - delta / 2)` beyond; this clips the error as in Mnih et al. 2015."""
 
     IDENTIFIER: ClassVar[str] = "huber"
     delta: float = 1.0
@@ -46,7 +46,7 @@ class HuberLossConfig(LossConfig):
 
 @dataclasses.dataclass(frozen=True)
 class MeanSquaredErrorConfig(LossConfig):
-    """`x^2`, without the half that some texts put before it."""
+    """`x^2`, without the factor 1/2 of some texts."""
 
     IDENTIFIER: ClassVar[str] = "mean_squared_error"
 

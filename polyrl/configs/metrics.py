@@ -14,32 +14,32 @@ from polyrl.configs.base import Config
 from polyrl.validation import suggestion
 
 RESULTS = ("mean_reward", "std_reward", "min_reward", "max_reward", "mean_ep_length", "loss")
-"""What `Agent.evaluate` reports of itself, besides the counters `global_...`."""
+"""What `Agent.evaluate` always reports, in addition to the counters `global_...`."""
 
 NEEDS_CLASSES = ("Categorical", "TopK", "F1Score", "FBetaScore", "KLDivergence", "OneHot")
-"""Parts of the names of metrics that compare along the last axis, which must be one of classes."""
+"""Parts of the names of those metrics whose last axis must be one of classes."""
 
 
 @dataclasses.dataclass(frozen=True)
 class MetricConfig(Config):
-    """A tf-keras metric that `evaluate` reports, over all steps of the evaluation's environments.
+    """A tf-keras metric that `evaluate` reports, over all environment steps of the evaluation.
 
-    Values are named as in the predictions (`'td_error'`, `'losses'`, `'q'`, `'results'`, ...), labels as `'labels.reward'`,
+    Predictions are named as in the spec (`'td_error'`, `'losses'`, `'q'`, `'results'`, ...), labels as `'labels.reward'`,
     `'labels.action'`, `'labels.done'`.
 
     Args:
-        metric: a class of `tf_keras.metrics`, for example `'Mean'` or `'MeanSquaredError'`.
-        prediction: which value is measured.
-        target: what it is compared with, of the same shape, or for the `Sparse...` metrics the number of a class; None for
-            metrics of one value (`'Mean'`, `'Sum'`).
-        name: the key in `eval_metric_ops` and in `evaluate`'s result; by default `<metric>_<prediction>`. One with several
-            results, as for several thresholds, is reported as `<name>_0`, `<name>_1`, ...
+        metric: the name of a class in `tf_keras.metrics`, for example `'Mean'` or `'MeanSquaredError'`.
+        prediction: name of the value that is measured.
+        target: name of the value that it is compared with, of the same shape, or a class index for the `Sparse...` metrics;
+            None for metrics of a single value (`'Mean'`, `'Sum'`).
+        name: the key in `eval_metric_ops` and in `evaluate`'s result; by default `<metric>_<prediction>`. A metric with
+            several results, for example one for each threshold, is reported as `<name>_0`, `<name>_1`, ...
         arguments: further arguments of the metric's constructor.
-        weights: how much each row counts, a value `[B]`; None: all alike.
+        weights: name of the weights of the rows, `[B]`; None: all rows have the same weight.
 
     Raises:
-        ValueError: if there is no such metric, if it takes a target and gets none or the reverse, if its constructor refuses
-            its arguments, or if the name is one of `RESULTS`.
+        ValueError: if the metric does not exist, if its target is missing or not allowed, if its constructor rejects the
+            arguments, or if the name is one of `RESULTS`.
     """
 
     IDENTIFIER: ClassVar[str] = "metric"
@@ -53,20 +53,22 @@ class MetricConfig(Config):
     def _validate(self) -> None:
         known = [name for name in dir(tf_keras.metrics) if _is_metric(getattr(tf_keras.metrics, name))]
         if self.metric not in known:
-            raise ValueError(f"metric={self.metric!r} is no class of tf_keras.metrics.{suggestion(str(self.metric), known)}")
+            raise ValueError(
+                f"metric={self.metric!r} is not a usable class of tf_keras.metrics.{suggestion(str(self.metric), known)}"
+            )
         metric = getattr(tf_keras.metrics, self.metric)
         compares = "y_pred" in inspect.signature(metric.update_state).parameters
         if compares and self.target is None:
-            raise ValueError(f"metric={self.metric!r} compares two values: give target, as 'labels.reward'.")
+            raise ValueError(f"metric={self.metric!r} compares two values: give a target, such as 'labels.reward'.")
         if not compares and self.target is not None:
-            raise ValueError(f"metric={self.metric!r} is of one value: target={self.target!r} must be None.")
+            raise ValueError(f"metric={self.metric!r} measures a single value: target={self.target!r} must be None.")
         try:
-            with tf.init_scope():  # A config may be made while a function is traced.
+            with tf.init_scope():  # A config may be created while a function is traced.
                 self.build()
         except (TypeError, ValueError) as error:
-            raise ValueError(f"arguments={dict(self.arguments)} will not do for {self.metric}: {error}") from error
+            raise ValueError(f"arguments={dict(self.arguments)} are not valid for {self.metric}: {error}") from error
         if self.key in RESULTS or self.key.startswith("global_"):
-            raise ValueError(f"name={self.key!r} is taken by evaluate's own results; use another name.")
+            raise ValueError(f"name={self.key!r} is one of evaluate's own results; use another name.")
 
     @property
     def key(self) -> str:
@@ -81,8 +83,8 @@ class MetricConfig(Config):
         """Adds one batch of `values` (predictions, and labels as `labels.<name>`) to `metric`.
 
         Raises:
-            KeyError: for a name that is none of the values.
-            ValueError: for two values, or weights, whose shapes do not fit: tf-keras would stretch them.
+            KeyError: if a named value is missing.
+            ValueError: if the shapes of the two values, or of the weights, do not match; tf-keras would broadcast them.
         """
         for name in (self.prediction, self.target, self.weights):
             if name is not None and name not in values:
@@ -91,8 +93,8 @@ class MetricConfig(Config):
         weights = None if self.weights is None else tf.convert_to_tensor(values[self.weights])
         if weights is not None and not (weights.shape.rank == 1 and weights.shape.is_compatible_with(prediction.shape[:1])):
             raise ValueError(
-                f"metric {self.key!r}: weights {self.weights!r} have shape {tuple(weights.shape)}; asked for is one for each "
-                f"row of {self.prediction!r}, {tuple(prediction.shape)}."
+                f"metric {self.key!r}: expected one weight for each row of {self.prediction!r} {tuple(prediction.shape)}, got "
+                f"{self.weights!r} {tuple(weights.shape)}."
             )
         if self.target is None:
             rows = weights if weights is None else tf.reshape(weights, [-1, *[1] * (prediction.shape.rank - 1)])
@@ -100,19 +102,22 @@ class MetricConfig(Config):
             return
         target = tf.convert_to_tensor(values[self.target])
         classes = any(word in self.metric for word in NEEDS_CLASSES)
-        wanted = prediction.shape[:-1] if self.metric.startswith("Sparse") else prediction.shape
-        if not target.shape.is_compatible_with(wanted) or (classes and prediction.shape.rank < 2):
+        expected = prediction.shape[:-1] if self.metric.startswith("Sparse") else prediction.shape
+        if not target.shape.is_compatible_with(expected) or (classes and prediction.shape.rank < 2):
             raise ValueError(
                 f"metric {self.key!r}: {self.metric} cannot compare {self.prediction!r} {tuple(prediction.shape)} with "
                 f"{self.target!r} {tuple(target.shape)}."
             )
-        if prediction.shape.rank == 1:  # tf-keras averages over the last axis first: each row gets one of its own.
+        if prediction.shape.rank == 1:  # tf-keras averages over the last axis first, so add one of size 1.
             prediction, target = prediction[:, tf.newaxis], target[:, tf.newaxis]
         metric.update_state(target, prediction, weights)
 
 
 def _is_metric(value: Any) -> bool:
-    """Whether it is a class of metrics over rows; the first two need a function, the others tell rows apart by position."""
+    """Whether it is a metric class that can be used here.
+
+    `Metric` and `MeanMetricWrapper` need a function; `MeanTensor` and `MeanRelativeError` treat each row position separately.
+    """
     metrics = tf_keras.metrics
-    others = (metrics.Metric, metrics.MeanMetricWrapper, metrics.MeanTensor, metrics.MeanRelativeError)
-    return isinstance(value, type) and issubclass(value, metrics.Metric) and value not in others
+    unusable = (metrics.Metric, metrics.MeanMetricWrapper, metrics.MeanTensor, metrics.MeanRelativeError)
+    return isinstance(value, type) and issubclass(value, metrics.Metric) and value not in unusable

@@ -1,4 +1,4 @@
-"""tf-keras optimizers and learning-rate schedules, each as a config; the fields and defaults are tf-keras's own."""
+"""Configs of the tf-keras optimizers and learning-rate schedules, with the fields and defaults of tf-keras."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from polyrl.validation import check_float, check_increasing, check_int
 
 @dataclasses.dataclass(frozen=True)
 class ScheduleConfig(Config):
-    """A learning rate as an absolute function of `global_step` (gradient updates)."""
+    """A learning rate as a function of `global_step` (gradient updates)."""
 
     def build(self) -> tf_keras.optimizers.schedules.LearningRateSchedule:
         """The tf-keras schedule of the same name."""
@@ -45,7 +45,7 @@ class InverseTimeDecayConfig(ScheduleConfig):
 
 @dataclasses.dataclass(frozen=True)
 class PolynomialDecayConfig(ScheduleConfig):
-    """From `initial_learning_rate` to `end_learning_rate` over `decay_steps`; linear with `power=1`."""
+    """From `initial_learning_rate` to `end_learning_rate` within `decay_steps`; linear with `power=1`."""
 
     IDENTIFIER: ClassVar[str] = "polynomial_decay"
     initial_learning_rate: float
@@ -67,8 +67,8 @@ class PiecewiseConstantDecayConfig(ScheduleConfig):
         check_increasing("boundaries", self.boundaries)
         if len(self.values) != len(self.boundaries) + 1:
             raise ValueError(
-                f"values={self.values} must have one entry more than boundaries={self.boundaries}: "
-                f"{len(self.boundaries) + 1}, not {len(self.values)}."
+                f"values={self.values} must have one entry more than boundaries={self.boundaries}: expected "
+                f"{len(self.boundaries) + 1}, got {len(self.values)}."
             )
 
 
@@ -105,7 +105,7 @@ class OptimizerConfig(Config):
             check_float("learning_rate", self.learning_rate, minimum=0.0)
 
     def build(self) -> tf_keras.optimizers.Optimizer:
-        """A new tf-keras optimizer; compilation is the training loop's business, not the optimizer's."""
+        """A new tf-keras optimizer, without `jit_compile`: the training loop compiles the whole update."""
         optimizer = getattr(tf_keras.optimizers, type(self).__name__.removesuffix("Config"))
         return optimizer(jit_compile=False, **_arguments(self))
 
@@ -147,8 +147,8 @@ class AdamaxConfig(OptimizerConfig):
 class NadamConfig(OptimizerConfig):
     """Adam with Nesterov momentum (Dozat 2015).
 
-    tf-keras keeps part of the bias correction in Python, which a traced update counts once: as anywhere under `tf.function`,
-    the first steps differ a little from those in eager mode.
+    tf-keras keeps part of the bias correction in a Python variable, which a traced update advances only once. As always under
+    `tf.function`, the first steps therefore differ a little from those in eager mode.
     """
 
     IDENTIFIER: ClassVar[str] = "nadam"
@@ -159,7 +159,7 @@ class NadamConfig(OptimizerConfig):
 
 @dataclasses.dataclass(frozen=True)
 class SGDConfig(OptimizerConfig):
-    """Stochastic gradient descent, with momentum if asked."""
+    """Stochastic gradient descent, optionally with momentum."""
 
     IDENTIFIER: ClassVar[str] = "sgd"
     learning_rate: float | ScheduleConfig = 0.01

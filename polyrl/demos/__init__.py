@@ -1,4 +1,4 @@
-"""Demonstrations: episodes that somebody else has played, to pre-train on and to keep in replay (DQfD)."""
+"""Demonstrations: recorded expert episodes, for pre-training and for the replay memory (DQfD)."""
 
 from polyrl.demos.demonstrations import DemoEpisode, Demonstrations
 from polyrl.demos.minari_dataset import load_minari, save_minari

@@ -1,4 +1,4 @@
-"""`Demonstrations`: whole episodes, checked, as transitions that a replay memory can take."""
+"""`Demonstrations`: whole episodes, validated, and converted into the transitions of a replay memory."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import tensorflow as tf
 class DemoEpisode(NamedTuple):
     """One demonstrated episode of `T` steps.
 
-    `observations` `[T + 1, ...]`: the last is the one after the last step. `actions` `[T]`, counted from 0; `rewards` `[T]`.
-    `terminated`: the environment's rules ended it, nothing follows. `truncated`: a limit did. An episode with neither was cut
-    off in recording, and bootstraps from its last observation as a truncated one does.
+    `observations` `[T + 1, ...]`, including the one after the last step. `actions` `[T]`, counted from 0; `rewards` `[T]`.
+    `terminated`: the episode reached a terminal state. `truncated`: a limit ended it. If neither is set, the recording stopped
+    within the episode, and it bootstraps from its last observation as a truncated one does.
     """
 
     observations: np.ndarray
@@ -30,7 +30,7 @@ class DemoEpisode(NamedTuple):
         return len(self.actions)
 
     def transitions(self) -> dict[str, np.ndarray]:
-        """The columns of a replay memory, `[T, ...]` each: the end of the episode is marked on its last step."""
+        """The columns of a replay memory, `[T, ...]` each; the last step is marked as terminated or truncated."""
         done, truncated = np.zeros(self.steps, np.float32), np.zeros(self.steps, np.float32)
         done[-1], truncated[-1] = self.terminated, not self.terminated
         return {
@@ -44,14 +44,15 @@ class DemoEpisode(NamedTuple):
 
 
 class Demonstrations:
-    """Episodes to learn from.
+    """Expert episodes to learn from.
 
     Args:
-        episodes: at least one, all of the same environment. Observations that are floats become float32, actions int32.
-        source: where they come from, for messages.
+        episodes: at least one, all from the same environment. Float observations become float32, actions int32.
+        source: where they come from; it appears in messages.
 
     Raises:
-        ValueError: for none, or for arrays that do not fit together, are not finite, or hold actions that are no integers.
+        ValueError: if there are no episodes, or their arrays do not fit together, are not finite, or hold actions that are
+            not integers.
     """
 
     def __init__(self, episodes: Sequence[DemoEpisode], source: str = "demonstrations"):
@@ -65,12 +66,12 @@ class Demonstrations:
             if other.shape[1:] != first.shape[1:] or other.dtype != first.dtype:
                 raise ValueError(
                     f"{source}: episode {index} has observations {other.dtype.name} {other.shape[1:]}, episode 0 "
-                    f"{first.dtype.name} {first.shape[1:]}; all must be of the same environment."
+                    f"{first.dtype.name} {first.shape[1:]}; all must come from the same environment."
                 )
 
     @property
     def steps(self) -> int:
-        """How many transitions there are."""
+        """Number of transitions in all episodes."""
         return sum(episode.steps for episode in self.episodes)
 
     @property
@@ -80,7 +81,7 @@ class Demonstrations:
 
     @property
     def fingerprint(self) -> str:
-        """The same for the same episodes, other for others: a checkpoint knows by it what it was trained on."""
+        """A hash of all the data, 16 hexadecimal digits, by which a checkpoint identifies the demonstrations it holds."""
         digest = hashlib.sha256()
         for episode in self.episodes:
             for array in (episode.observations, episode.actions, episode.rewards):
@@ -90,14 +91,14 @@ class Demonstrations:
         return digest.hexdigest()[:16]
 
     def check(self, state: Any, num_actions: int | None = None) -> None:
-        """Whether they are of an environment with such states and actions.
+        """Checks that they come from an environment with these states and actions.
 
         Args:
-            state: the spec of one state: anything that has a shape and a dtype; a dict of them is refused.
-            num_actions: how many actions it has; None: not checked.
+            state: the spec of one state: any object with a shape and a dtype; a dict of specs is refused.
+            num_actions: the environment's number of actions; None: not checked.
 
         Raises:
-            ValueError: if they are not; it says what differs.
+            ValueError: if they do not; the message says what differs.
         """
         if isinstance(state, Mapping):
             raise ValueError(
@@ -105,12 +106,12 @@ class Demonstrations:
                 "state. Use an environment whose observations are a Box."
             )
         observations = self.episodes[0].observations
-        wanted = (tuple(state.shape), tf.as_dtype(state.dtype).name)
+        expected = (tuple(state.shape), tf.as_dtype(state.dtype).name)
         given = (observations.shape[1:], observations.dtype.name)
-        if given != wanted:
+        if given != expected:
             raise ValueError(
-                f"{self.source}: the observations are {given[1]} {given[0]}, the environment's are {wanted[1]} {wanted[0]}; "
-                "record the demonstrations in the same environment, with the same wrappers."
+                f"{self.source}: the observations are {given[1]} {given[0]}, the environment's are {expected[1]} "
+                f"{expected[0]}; record the demonstrations in the same environment, with the same wrappers."
             )
         for index, episode in enumerate(self.episodes):
             if num_actions is not None and episode.actions.max() >= num_actions:
@@ -127,29 +128,29 @@ class Demonstrations:
 def _checked(episode: DemoEpisode, name: str) -> DemoEpisode:
     observations, actions, rewards = (np.asarray(array) for array in episode[:3])
     if actions.ndim != 1 or not len(actions):
-        raise ValueError(f"{name}: actions have shape {actions.shape}; asked for is [T], with at least one step.")
+        raise ValueError(f"{name}: expected actions of shape [T] with at least one step, got shape {actions.shape}.")
     if actions.dtype.kind not in "iu":
         raise ValueError(
-            f"{name}: actions are {actions.dtype.name}; the large-margin loss compares discrete actions, integers."
+            f"{name}: expected integer actions, got {actions.dtype.name}; the large-margin loss needs discrete actions."
         )
     if actions.min() < 0:
-        raise ValueError(f"{name}: there is the action {actions.min()}; actions are counted from 0.")
+        raise ValueError(f"{name}: expected actions counted from 0, got the action {actions.min()}.")
     if rewards.shape != actions.shape:
         raise ValueError(
-            f"{name}: rewards have shape {rewards.shape}; asked for is one for each of the {len(actions)} actions."
+            f"{name}: expected one reward for each of the {len(actions)} actions, got rewards of shape {rewards.shape}."
         )
     if len(observations) != len(actions) + 1:
         raise ValueError(
-            f"{name}: there are {len(observations)} observations for {len(actions)} actions; asked for is one more, "
-            "with the one after the last step."
+            f"{name}: expected {len(actions) + 1} observations for {len(actions)} actions, including the one after the last "
+            f"step, got {len(observations)}."
         )
     if observations.dtype.kind == "f":
         observations = observations.astype(np.float32)
     elif observations.dtype.kind not in "iub":
-        raise ValueError(f"{name}: observations are {observations.dtype}; asked for are numbers.")
+        raise ValueError(f"{name}: expected numeric observations, got {observations.dtype}.")
     rewards = rewards.astype(np.float32)
-    for what, array in (("observations", observations), ("rewards", rewards)):
+    for column, array in (("observations", observations), ("rewards", rewards)):
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             step = int(np.argwhere(~np.isfinite(array))[0][0])
-            raise ValueError(f"{name}: the {what} are not finite at step {step}.")
+            raise ValueError(f"{name}: the {column} are not finite at step {step}.")
     return DemoEpisode(observations, actions.astype(np.int32), rewards, bool(episode.terminated), bool(episode.truncated))

@@ -1,4 +1,4 @@
-"""Demonstrations in an .npz file: arrays that any program can write."""
+"""Demonstrations in an .npz file of plain arrays, which any program can write."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def save_npz(demonstrations: Demonstrations, path: str | os.PathLike[str]) -> No
     """Writes a file that `load_npz` reads.
 
     Raises:
-        FileExistsError: if there is one already; it is left alone.
+        FileExistsError: if the file exists; it is not overwritten.
     """
     episodes = demonstrations.episodes
     columns: dict[str, Any] = {
@@ -37,26 +37,26 @@ def save_npz(demonstrations: Demonstrations, path: str | os.PathLike[str]) -> No
 
 
 def check_new(path: str | os.PathLike[str]) -> None:
-    """Raises a FileExistsError if something is there already."""
+    """Raises a FileExistsError if the path exists."""
     if Path(path).exists():
         raise FileExistsError(f"{os.fspath(path)} exists already and is not overwritten; choose another name, or remove it.")
 
 
 def load_npz(path: str | os.PathLike[str]) -> Demonstrations:
-    """Reads `E` episodes: episode `e` has `lengths[e]` steps, and its rows follow each other in the other arrays.
+    """Reads `E` episodes. The other arrays hold them one after another, `lengths[e]` steps for episode `e`.
 
-    | array | what |
+    | array | content |
     |---|---|
-    | `lengths` | integers `[E]`: steps of each episode |
-    | `observations` | `[sum(lengths + 1), ...]`: of each episode all it had, the one after the last step included |
+    | `lengths` | integers `[E]`: number of steps of each episode |
+    | `observations` | `[sum(lengths + 1), ...]`: all of each episode, including the one after its last step |
     | `actions` | integers `[sum(lengths)]`, counted from 0 |
     | `rewards` | floats `[sum(lengths)]` |
-    | `terminated` | bool `[E]`: the environment's rules ended it |
-    | `truncated` | bool `[E]`: a limit ended it |
+    | `terminated` | bool `[E]`: the episode reached a terminal state |
+    | `truncated` | bool `[E]`: a limit ended the episode |
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is no .npz file, lacks an array, or the arrays do not fit together.
+        FileNotFoundError: if the file does not exist.
+        ValueError: if it is not an .npz file, lacks an array, or the arrays do not fit together.
     """
     name = os.fspath(path)
     if not Path(path).is_file():
@@ -71,20 +71,20 @@ def load_npz(path: str | os.PathLike[str]) -> Demonstrations:
         raise ValueError(f"{name} lacks the arrays {missing}; it has {sorted(columns)}, and needs {list(COLUMNS)}.")
     lengths = columns["lengths"]
     if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or (lengths < 1).any():
-        raise ValueError(f"{name}: lengths must be integers [E], each at least 1; they are {lengths.dtype} {lengths.shape}.")
+        raise ValueError(f"{name}: lengths must be integers [E], each at least 1; got {lengths.dtype} {lengths.shape}.")
     steps = int(lengths.sum())
-    wanted = {"observations": steps + len(lengths), "actions": steps, "rewards": steps}
-    wanted |= {"terminated": len(lengths), "truncated": len(lengths)}
-    for column, rows in wanted.items():
+    expected = {"observations": steps + len(lengths), "actions": steps, "rewards": steps}
+    expected |= {"terminated": len(lengths), "truncated": len(lengths)}
+    for column, rows in expected.items():
         if columns[column].ndim == 0 or len(columns[column]) != rows:
             raise ValueError(
-                f"{name}: {column} has shape {columns[column].shape}; its {len(lengths)} episodes of {steps} steps ask for "
-                f"{rows} rows."
+                f"{name}: expected {rows} rows of {column} for {len(lengths)} episodes with {steps} steps, got shape "
+                f"{columns[column].shape}."
             )
-    begins = np.concatenate([[0], np.cumsum(lengths)])
+    boundaries = np.concatenate([[0], np.cumsum(lengths)])
     episodes = []
-    for index, (begin, end) in enumerate(itertools.pairwise(begins)):
-        observations = columns["observations"][begin + index : end + index + 1]
+    for index, (start, end) in enumerate(itertools.pairwise(boundaries)):
+        observations = columns["observations"][start + index : end + index + 1]
         ends = bool(columns["terminated"][index]), bool(columns["truncated"][index])
-        episodes.append(DemoEpisode(observations, columns["actions"][begin:end], columns["rewards"][begin:end], *ends))
+        episodes.append(DemoEpisode(observations, columns["actions"][start:end], columns["rewards"][start:end], *ends))
     return Demonstrations(episodes, name)

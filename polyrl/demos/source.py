@@ -1,4 +1,4 @@
-"""`load`: demonstrations by whatever name they have."""
+"""`load`: demonstrations from a file or a dataset."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from polyrl.demos.npz import load_npz
 
 
 def load(source: str | os.PathLike[str]) -> Demonstrations:
-    """Reads the .npz file of that path, or else the local Minari dataset of that id.
+    """Reads the .npz file at that path, or else the local Minari dataset with that id.
 
     Raises:
-        FileNotFoundError: if it is not there.
+        FileNotFoundError: if neither exists.
         ValueError: if it cannot be used; see `load_npz` and `load_minari`.
     """
     name = os.fspath(source)

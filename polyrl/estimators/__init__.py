@@ -2,8 +2,9 @@
 
 from polyrl.estimators.agent import Agent
 from polyrl.estimators.checkpoints import CheckpointManager
+from polyrl.estimators.predictor import Predictor
 from polyrl.estimators.run_config import RunConfig
 from polyrl.estimators.training import TrainingResult, TrainingRun
 from polyrl.spec import EstimatorSpec
 
-__all__ = ["Agent", "CheckpointManager", "EstimatorSpec", "RunConfig", "TrainingResult", "TrainingRun"]
+__all__ = ["Agent", "CheckpointManager", "EstimatorSpec", "Predictor", "RunConfig", "TrainingResult", "TrainingRun"]

@@ -110,6 +110,8 @@ class Loop(abc.ABC):
             updates: those done, and those known to come.
             jit: `'on'`, `'off'` or `'auto'`.
         """
+        if self._xla:  # There is no way back.
+            return
         xla = jit == "on" or (jit == "auto" and updates >= self.xla_from)
         if xla is not self._xla:
             self._xla = xla

@@ -37,8 +37,9 @@ class PythonLoop(Loop):
 
     def build(self) -> None:
         self._learner.build(self.state_spec, self.num_envs, self._driver.action_spec)
+        self._convolves = self._learner.has_convolution()
         # XLA takes some 2 seconds to compile and saves about 1 ms in each update; on a CPU, nothing with convolutions.
-        self.xla_from = NEVER if self._learner.has_convolution() else 1_000
+        self.xla_from = NEVER if self._convolves else 1_000
 
     def start(self) -> np.ndarray:
         self._actions = self._learner.first_actions(self._driver.state)
@@ -48,7 +49,10 @@ class PythonLoop(Loop):
     def advance(self, timestep: int, remaining: Remaining, watch: bool = False) -> IterationResult:
         transitions, episodes = self._driver.step(self._actions)
         updates = min(self._schedule.due(timestep, timestep + self.num_envs), remaining.updates)
-        before = self._snapshot() if watch and updates else None
+        before = None
+        if watch and updates:
+            self._compiler.write_back()
+            before = self._learner.snapshot()
         # With XLA nothing keeps the memory of an input; without, a variable may share it.
         inputs = self._packed([*transitions, self._driver.state, updates, len(episodes)], copy=not self._compiler.xla)
         unrolled = self._unrolled(updates)
@@ -86,4 +90,4 @@ class PythonLoop(Loop):
 
         The most frequent numbers need no loop, and XLA's loops on a CPU slow convolutions down twentyfold.
         """
-        return updates if updates < 2 or (self._compiler.xla and self._learner.has_convolution()) else None
+        return updates if updates < 2 or (self._convolves and self._compiler.xla) else None

@@ -86,6 +86,8 @@ class TrainingRun:
     ):
         self.model_dir = checkpoints.model_dir
         self.budget = budget
+        ends = (budget.timestep, budget.step, budget.episode)
+        self._ends = tuple(_UNLIMITED if end is None else end for end in ends)
         self.step = int(scope.global_step.numpy())
         self.timestep = int(scope.global_timestep.numpy())
         self.episode = int(scope.global_episode.numpy())
@@ -166,8 +168,7 @@ class TrainingRun:
     @property
     def remaining(self) -> Remaining:
         """What the budget leaves."""
-        ends = (self.budget.timestep, self.budget.step, self.budget.episode)
-        timesteps, steps, episodes = (_UNLIMITED if end is None else end for end in ends)
+        timesteps, steps, episodes = self._ends
         return Remaining(timesteps - self.timestep, steps - self.step, episodes - self.episode)
 
     def next_pretraining_updates(self) -> int:

@@ -1,7 +1,7 @@
-"""How a model acts while it trains: what each exploration config means for discrete and for continuous actions.
+"""How a model explores in training: what each exploration config means for discrete and for continuous actions.
 
-A config says how much, as a function of `global_timestep` (`ExplorationConfig.rate`); an explorer says how. The registries
-`DISCRETE` and `CONTINUOUS` map a config's class, or the nearest class that it derives from, to its explorer.
+A config says how much to explore, as a function of `global_timestep` (`ExplorationConfig.rate`); an explorer applies it to the
+actions. The registries `DISCRETE` and `CONTINUOUS` map a config's class, or its nearest base class, to the explorer's class.
 """
 
 from __future__ import annotations
@@ -50,10 +50,11 @@ _ONLY = {BoltzmannExplorationConfig: "discrete"} | dict.fromkeys(
 
 
 def explorer(config: ExplorationConfig, continuous: bool) -> type[Explorer]:
-    """The explorer for a config and a kind of actions.
+    """The class of the explorer for a config, for continuous or for discrete actions.
 
     Raises:
-        ValueError: if the config makes no sense for such actions.
+        TypeError: if `config` is not an `ExplorationConfig`.
+        ValueError: if the config does not apply to actions of this kind; the message lists those that do.
     """
     kind = "continuous" if continuous else "discrete"
     registry = CONTINUOUS if continuous else DISCRETE
@@ -61,7 +62,7 @@ def explorer(config: ExplorationConfig, continuous: bool) -> type[Explorer]:
         if _ONLY.get(owner, kind) != kind:
             known = sorted(known.__name__ for known in registry if known is not ExplorationConfig)
             raise ValueError(
-                f"exploration_config={config!r} is for {_ONLY[owner]} actions; the model's are {kind}: use one of {known}."
+                f"exploration_config={config!r} is for {_ONLY[owner]} actions, the model has {kind} ones; use one of {known}."
             )
         if owner in registry:
             return registry[owner]

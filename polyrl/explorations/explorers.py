@@ -1,7 +1,7 @@
-"""The explorers: from what is best to what is done.
+"""The explorers: they turn action values, or greedy actions, into the actions that are taken in training.
 
-Continuous actions are in units of half the range here: -1 is the lowest, 1 the highest, and noise of scale 0.1 is a twentieth
-of the range.
+Continuous actions are in units of half the range here: -1 is the lowest and 1 the highest action, and noise with a standard
+deviation of 0.1 is a twentieth of the range.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from polyrl import ops
 
 
 class Explorer(tf.Module):
-    """Chooses actions for `N` environments, row by row.
+    """Chooses the actions of `N` environments, one in each row.
 
     Args:
-        config: the exploration config, for what is not a rate.
-        shape: of all actions, `[N]` or `[N, k]`.
+        config: the exploration config, for its parameters other than the rate.
+        shape: shape of the batch of actions, `[N]` or `[N, k]`.
 
     Attributes:
-        STATEFUL: whether it has variables, which change from step to step. No checkpoint has them: a resumed run begins with
-            new episodes.
+        STATEFUL: whether it has variables that change from step to step. They are not part of a checkpoint, because a resumed
+            run starts new episodes.
     """
 
     STATEFUL: ClassVar[bool] = False
@@ -32,16 +32,22 @@ class Explorer(tf.Module):
         self._config, self._shape = config, shape
 
     def __call__(
-        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, is_first: tf.Tensor | None, mask: tf.Tensor | None = None
+        self,
+        preferred: tf.Tensor,
+        /,
+        rate: tf.Tensor,
+        seed: tf.Tensor,
+        is_first: tf.Tensor | None,
+        mask: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """The actions.
+        """The actions to take.
 
         Args:
-            best: action values `[N, A]` of discrete actions, the best ones `[N, k]` of continuous actions, within [-1, 1].
-            rate: of the config at the present timestep, a scalar.
+            preferred: for discrete actions their values `[N, A]`; for continuous ones the greedy actions `[N, k]` in [-1, 1].
+            rate: the config's rate at the present timestep, a scalar.
             seed: int `[2]`; the same seed gives the same actions.
-            is_first: where an episode begins, bool `[N]`; only a stateful explorer needs it.
-            mask: the legal ones of discrete actions, bool `[N, A]`; None: all of them.
+            is_first: whether each state is the first of an episode, bool `[N]`; only a stateful explorer needs it.
+            mask: for discrete actions the legal ones, bool `[N, A]`; None: all are legal.
 
         Returns:
             int32 `[N]`, or float32 `[N, k]` within [-1, 1].
@@ -50,43 +56,43 @@ class Explorer(tf.Module):
 
 
 class EpsilonGreedy(Explorer):
-    """A random action with probability `rate`, decided row by row."""
+    """A random action with probability `rate`, independently for each row."""
 
     def __call__(
-        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, is_first: tf.Tensor | None, mask: tf.Tensor | None = None
+        self, values: tf.Tensor, /, rate: tf.Tensor, seed: tf.Tensor, is_first: tf.Tensor | None, mask: tf.Tensor | None = None
     ) -> tf.Tensor:
-        return ops.epsilon_greedy(best, rate, seed, mask)
+        return ops.epsilon_greedy(values, rate, seed, mask)
 
 
 class Boltzmann(Explorer):
-    """Actions with probability `softmax(Q / rate)`; at temperature 0 the best."""
+    """Actions with probability `softmax(Q / rate)`; the rate is the temperature, and 0 gives the greedy actions."""
 
     def __call__(
-        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, is_first: tf.Tensor | None, mask: tf.Tensor | None = None
+        self, values: tf.Tensor, /, rate: tf.Tensor, seed: tf.Tensor, is_first: tf.Tensor | None, mask: tf.Tensor | None = None
     ) -> tf.Tensor:
-        return ops.boltzmann(best, rate, seed, mask)
+        return ops.boltzmann(values, rate, seed, mask)
 
 
 class UniformActions(Explorer):
-    """Any action of the range, whatever is best."""
+    """Uniformly random continuous actions, over the whole range."""
 
     def __call__(
-        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, is_first: tf.Tensor | None, mask: tf.Tensor | None = None
+        self, greedy: tf.Tensor, /, rate: tf.Tensor, seed: tf.Tensor, is_first: tf.Tensor | None, mask: tf.Tensor | None = None
     ) -> tf.Tensor:
-        return ops.uniform(tf.shape(best), seed) * 2.0 - 1.0
+        return ops.uniform(tf.shape(greedy), seed) * 2.0 - 1.0
 
 
 class GaussianNoise(Explorer):
-    """The best action and independent normal noise of standard deviation `rate`, clipped to the range."""
+    """The greedy action plus independent normal noise with standard deviation `rate`, clipped to the range."""
 
     def __call__(
-        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, is_first: tf.Tensor | None, mask: tf.Tensor | None = None
+        self, greedy: tf.Tensor, /, rate: tf.Tensor, seed: tf.Tensor, is_first: tf.Tensor | None, mask: tf.Tensor | None = None
     ) -> tf.Tensor:
-        return tf.clip_by_value(best + rate * ops.normal(tf.shape(best), seed), -1.0, 1.0)
+        return tf.clip_by_value(greedy + rate * ops.normal(tf.shape(greedy), seed), -1.0, 1.0)
 
 
 class OrnsteinUhlenbeckNoise(Explorer):
-    """The best action and temporally correlated noise, for each environment its own, from 0 in each episode."""
+    """The greedy action plus temporally correlated noise, independent for each environment, from 0 at each episode's start."""
 
     STATEFUL: ClassVar[bool] = True
 
@@ -99,16 +105,16 @@ class OrnsteinUhlenbeckNoise(Explorer):
         self.noise = tf.Variable(tf.zeros(shape), trainable=False, name="noise")
 
     def __call__(
-        self, best: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor, is_first: tf.Tensor | None, mask: tf.Tensor | None = None
+        self, greedy: tf.Tensor, /, rate: tf.Tensor, seed: tf.Tensor, is_first: tf.Tensor | None, mask: tf.Tensor | None = None
     ) -> tf.Tensor:
         if is_first is None:
             raise ValueError(
-                "features['step_type'] is missing: temporally correlated noise must know where episodes begin. Give "
-                "the model the features that model_fn gets, or a step_type [B], 0 where an episode begins and 1 elsewhere."
+                "features['step_type'] is missing: temporally correlated noise must know where episodes start. Give the model "
+                "the features that model_fn gets, or a step_type [B]: 0 in the first state of an episode, 1 elsewhere."
             )
-        before = tf.where(is_first[:, tf.newaxis], 0.0, self.noise.read_value())
+        previous = tf.where(is_first[:, tf.newaxis], 0.0, self.noise.read_value())
         normal = ops.normal(self._shape, seed)
         config = self._config
-        noise = ops.ornstein_uhlenbeck(before, normal, config.theta, config.mu, rate, config.dt)
+        noise = ops.ornstein_uhlenbeck(previous, normal, config.theta, config.mu, rate, config.dt)
         self.noise.assign(noise)
-        return tf.clip_by_value(best + noise, -1.0, 1.0)
+        return tf.clip_by_value(greedy + noise, -1.0, 1.0)

@@ -153,7 +153,7 @@ class CategoricalDQNModel(BaseQModel):
         summaries = super()._build_summary_op(results, features, labels)
         if SummaryOptions.LOSS in self.summaries:
             # The mean return distribution of the actions taken, drawn as quantiles: a histogram counts samples.
-            probabilities = tf.nn.softmax(ops.select_action(self._online().logits, labels["action"]))  # [B, N]
+            probabilities = tf.nn.softmax(ops.select_values(self._online().logits, labels["action"]))  # [B, N]
             cumulative = tf.cumsum(tf.reduce_mean(probabilities, axis=0))  # [N]
             quantiles = tf.searchsorted(cumulative, tf.linspace(0.0005, 0.9995, 1000))
             quantiles = tf.minimum(quantiles, self.num_atoms - 1)

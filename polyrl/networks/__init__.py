@@ -1,4 +1,4 @@
-"""Torsos that people reuse: functions that make a `graph_fn`."""
+"""Common network torsos: functions that return a `graph_fn`."""
 
 from polyrl.networks.torsos import embedding_mlp, mlp, nature_cnn
 

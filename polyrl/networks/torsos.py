@@ -14,7 +14,7 @@ layers = tf_keras.layers
 
 
 def mlp(units: Sequence[int] = (64, 64), activation: str = "relu") -> Callable[[str, Any], tf.Tensor]:
-    """Dense layers of the given sizes, `[B, n]` to `[B, units[-1]]`."""
+    """Dense layers with the given numbers of units, `[B, n]` to `[B, units[-1]]`."""
     sizes = [check_int("units", size, minimum=1) for size in units]
 
     def graph_fn(mode: str, inputs: Any) -> tf.Tensor:
@@ -29,10 +29,10 @@ def mlp(units: Sequence[int] = (64, 64), activation: str = "relu") -> Callable[[
 def embedding_mlp(
     num_states: int, dimension: int = 32, units: Sequence[int] = (64,), activation: str = "relu"
 ) -> Callable[[str, Any], tf.Tensor]:
-    """A vector of its own for each of `num_states` states, then dense layers: integers `[B]` to `[B, units[-1]]`.
+    """An embedding vector for each of `num_states` discrete states, then dense layers: integers `[B]` to `[B, units[-1]]`.
 
-    For a `Discrete(num_states)` observation space; the states are numbered from 0. Without units, the vectors themselves,
-    `[B, dimension]`: with a head of one value for each action that is a table.
+    For a `Discrete(num_states)` observation space, with the state index counted from 0. With `units=()` the output is the
+    embedding itself, `[B, dimension]`, and the head of action values on top of it makes the model tabular.
     """
     rows, columns = check_int("num_states", num_states, minimum=1), check_int("dimension", dimension, minimum=1)
     sizes = [check_int("units", size, minimum=1) for size in units]
@@ -40,7 +40,7 @@ def embedding_mlp(
     def graph_fn(mode: str, inputs: Any) -> tf.Tensor:
         x = inputs["state"] if isinstance(inputs, Mapping) else inputs
         if x.shape.rank != 1 or not x.dtype.is_integer:
-            raise ValueError(f"embedding_mlp takes integers [B], the numbers of states; got {x.dtype.name} {tuple(x.shape)}.")
+            raise ValueError(f"embedding_mlp takes integers [B], the state indices; got {x.dtype.name} {tuple(x.shape)}.")
         x = layers.Embedding(rows, columns)(x)
         for size in sizes:
             x = layers.Dense(size, activation)(x)

@@ -1,4 +1,4 @@
-"""Pure, batched, shape-checked functions: targets, losses, projections, returns. They know nothing of models."""
+"""Pure, batched, shape-checked functions: targets, losses, projections, returns. They do not depend on the models."""
 
 from polyrl.ops.categorical import (
     SMALLEST_RISK_LEVEL,
@@ -26,7 +26,7 @@ from polyrl.ops.value import (
     dueling,
     large_margin_loss,
     q_learning,
-    select_action,
+    select_values,
     td_loss,
 )
 
@@ -54,7 +54,7 @@ __all__ = [
     "sample_categorical",
     "sample_normalized",
     "scale_tril",
-    "select_action",
+    "select_values",
     "support",
     "td_loss",
     "uniform",

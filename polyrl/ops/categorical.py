@@ -7,7 +7,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from polyrl.ops.shapes import check_shapes
-from polyrl.ops.value import LossOutput, select_action
+from polyrl.ops.value import LossOutput, select_values
 
 SMALLEST_RISK_LEVEL = 1e-6
 
@@ -18,27 +18,27 @@ def support(min_value: float, max_value: float, num_atoms: int) -> tf.Tensor:
 
 
 def expected_value(probabilities: tf.Tensor, atoms: tf.Tensor) -> tf.Tensor:
-    """`sum_i p_i z_i`: `[..., N]` and `[N]` to `[...]`; a ValueError unless there is one atom for each probability."""
+    """The mean `sum_i p_i z_i`: `[..., N]` and `[N]` to `[...]`. A ValueError unless each probability has one atom."""
     if not probabilities.shape[-1:].is_compatible_with(atoms.shape):
         raise ValueError(
-            f"atoms has shape {tuple(atoms.shape)}, probabilities {tuple(probabilities.shape)}; asked for is [N] and [..., N]."
+            f"atoms has shape {tuple(atoms.shape)}, probabilities {tuple(probabilities.shape)}; expected [N] and [..., N]."
         )
     return tf.reduce_sum(probabilities * atoms, axis=-1)
 
 
 def conditional_value_at_risk(probabilities: tf.Tensor, atoms: tf.Tensor, level: float) -> tf.Tensor:
-    """The mean of the worst returns that together have probability `level`: `[..., N]` and `[N]` to `[...]`.
+    """The mean of the lowest returns that together have probability `level`: `[..., N]` and `[N]` to `[...]`.
 
-    Of the atom at which the sum of probabilities passes `level` the part below it counts (Rockafellar & Uryasev 2000, for a
-    discrete distribution). At 1 it is the mean.
+    The atom at which the cumulative probability passes `level` counts with the part below it (Rockafellar & Uryasev 2000, for
+    a discrete distribution). At level 1 the result is the mean.
 
     Args:
-        probabilities: of the atoms, `[..., N]`.
+        probabilities: those of the atoms, `[..., N]`.
         atoms: increasing, `[N]`.
-        level: in [1e-6, 1]: float32 does not add probabilities up more finely.
+        level: in [1e-6, 1]; float32 cannot sum probabilities more precisely.
 
     Raises:
-        ValueError: for another level, or another number of atoms.
+        ValueError: if the level is outside that range, or the number of atoms does not match.
     """
     if not SMALLEST_RISK_LEVEL <= level <= 1.0:
         raise ValueError(f"level={level} must lie in [{SMALLEST_RISK_LEVEL}, 1].")
@@ -47,15 +47,15 @@ def conditional_value_at_risk(probabilities: tf.Tensor, atoms: tf.Tensor, level:
 
 
 def project_distribution(positions: tf.Tensor, probabilities: tf.Tensor, atoms: tf.Tensor) -> tf.Tensor:
-    """Projects a distribution onto an evenly spaced support, keeping its mass (Bellemare et al. 2017, eq. 7).
+    """Projects a distribution onto an evenly spaced support, preserving its mass (Bellemare et al. 2017, eq. 7).
 
-    Each position's mass is shared between its two neighbouring atoms in proportion to nearness; positions beyond the
-    support give theirs to the end atom: `p'_i = sum_j max(0, 1 - |clip(x_j) - z_i| / dz) p_j`. It is made for targets: no
+    The mass at each position is split between the two neighbouring atoms, linearly in the distance; positions beyond the
+    support are clipped to the end atom: `p'_i = sum_j max(0, 1 - |clip(x_j) - z_i| / dz) p_j`. It is meant for targets: no
     gradient flows into the arguments.
 
     Args:
-        positions: where the mass lies, `[B, M]`.
-        probabilities: the mass, `[B, M]`.
+        positions: the positions of the mass, `[B, M]`.
+        probabilities: the mass at each position, `[B, M]`.
         atoms: the support, `[N]`, increasing and evenly spaced.
 
     Returns:
@@ -91,12 +91,12 @@ def categorical_q_learning(
         reward: `[B]`.
         discount: `[B]`, zero where the episode terminated.
         next_logits: logits of the next state, from the target network, `[B, A, N]`.
-        next_q_selector: action values `[B, A]` that choose the next action; the target network's own by default, the
-            online network's for double Q-learning.
+        next_q_selector: action values `[B, A]` that select the next action; by default those of the target network, for
+            double Q-learning those of the online network.
         project: `project_distribution`, or another implementation of the same formula.
 
     Returns:
-        `loss` is the cross-entropy; `target`, `td_error` and `prediction` are of the expected values.
+        `loss` is the cross-entropy; `target`, `td_error` and `prediction` refer to the expected values.
     """
     check_shapes(
         atoms=(atoms, "N"),
@@ -109,11 +109,11 @@ def categorical_q_learning(
     next_probabilities = tf.nn.softmax(next_logits)  # [B, A, N]
     selector = expected_value(next_probabilities, atoms) if next_q_selector is None else next_q_selector
     check_shapes(logits=(logits, "BAN"), next_q_selector=(selector, "BA"))
-    best = tf.argmax(selector, axis=1, output_type=tf.int32)  # [B]
+    next_action = tf.argmax(selector, axis=1, output_type=tf.int32)  # [B]
     positions = reward[:, tf.newaxis] + discount[:, tf.newaxis] * atoms[tf.newaxis, :]  # [B, N]
-    target = project(positions, select_action(next_probabilities, best), atoms)  # [B, N]
-    chosen = select_action(logits, action)  # [B, N]
-    loss = tf.nn.softmax_cross_entropy_with_logits(labels=target, logits=chosen)  # [B]
+    target = project(positions, select_values(next_probabilities, next_action), atoms)  # [B, N]
+    action_logits = select_values(logits, action)  # [B, N]
+    loss = tf.nn.softmax_cross_entropy_with_logits(labels=target, logits=action_logits)  # [B]
     target_value = expected_value(target, atoms)  # [B]
-    prediction = expected_value(tf.nn.softmax(chosen), atoms)  # [B]
+    prediction = expected_value(tf.nn.softmax(action_logits), atoms)  # [B]
     return LossOutput(loss, target_value, target_value - prediction, prediction)

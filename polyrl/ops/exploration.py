@@ -1,4 +1,4 @@
-"""Random choices: stateless, and the same with and without XLA."""
+"""Random actions and numbers: stateless, and the same with and without XLA."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _TINY = 1e-30
 
 
 def epsilon_greedy(q: tf.Tensor, epsilon: tf.Tensor, seed: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-    """A uniformly random action with probability `epsilon`, the greedy one otherwise, decided row by row.
+    """A uniformly random action with probability `epsilon`, otherwise the greedy one, independently for each row.
 
     Args:
         q: action values, `[B, A]`.
         epsilon: scalar in [0, 1].
         seed: int `[2]`; the same seed gives the same actions.
-        mask: the legal actions, bool `[B, A]`; None: all of them. Only these are chosen among, at random as by value.
+        mask: the legal actions, bool `[B, A]`; None: all are legal. Both the random and the greedy action are legal ones.
 
     Returns:
         int32 `[B]`.
@@ -32,52 +32,52 @@ def epsilon_greedy(q: tf.Tensor, epsilon: tf.Tensor, seed: tf.Tensor, mask: tf.T
     if mask is None:
         random_action = tf.cast(choice * tf.cast(num_actions, tf.float32), tf.int32)
     else:
-        legal = tf.reduce_sum(tf.cast(mask, tf.float32), axis=1)  # [B], how many
-        random_action = nth_legal(mask, tf.cast(choice * legal, tf.int32))
+        num_legal = tf.reduce_sum(tf.cast(mask, tf.float32), axis=1)  # [B]
+        random_action = nth_legal(mask, tf.cast(choice * num_legal, tf.int32))
     return tf.where(coin < epsilon, random_action, tf.argmax(mask_values(q, mask), axis=1, output_type=tf.int32))
 
 
 def boltzmann(q: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-    """Actions with probability `softmax(q / temperature)`; the greedy ones at temperature 0.
+    """Samples actions with probability `softmax(q / temperature)`; at temperature 0 the greedy actions.
 
     Args:
         q: action values, `[B, A]`.
-        temperature: scalar, not negative.
+        temperature: scalar, not negative, in units of the action values.
         seed: int `[2]`; the same seed gives the same actions.
-        mask: the legal actions, bool `[B, A]`; None: all of them. Others are never chosen.
+        mask: the legal actions, bool `[B, A]`; None: all are legal. Illegal actions have probability zero.
 
     Returns:
         int32 `[B]`.
     """
     temperature = tf.convert_to_tensor(temperature, tf.float32)
     check_shapes(q=(q, "BA"), temperature=(temperature, ""))
-    # Relative to the best, so that a small temperature makes the others minus infinity and never the best infinite.
+    # Relative to the maximum: a small temperature then gives minus infinity for the other actions, never plus infinity.
     values = mask_values(tf.cast(q, tf.float32), mask)
-    behind = values - tf.reduce_max(values, axis=1, keepdims=True)
-    logits = tf.where(behind < 0.0, behind / tf.maximum(temperature, _TINY), 0.0)
+    differences = values - tf.reduce_max(values, axis=1, keepdims=True)
+    logits = tf.where(differences < 0.0, differences / tf.maximum(temperature, _TINY), 0.0)
     logits = logits if mask is None else tf.where(mask, logits, -math.inf)
     sampled = sample_categorical(logits, seed)
     return tf.where(temperature > 0.0, sampled, tf.argmax(values, axis=1, output_type=tf.int32))
 
 
 def ornstein_uhlenbeck(noise: tf.Tensor, normal: tf.Tensor, theta: float, mu: float, sigma: tf.Tensor, dt: float) -> tf.Tensor:
-    """The next value of an Ornstein-Uhlenbeck process, by Euler and Maruyama: `x + theta (mu - x) dt + sigma sqrt(dt) n`.
+    """One Euler-Maruyama step of an Ornstein-Uhlenbeck process: `x + theta (mu - x) dt + sigma sqrt(dt) n`.
 
     Args:
         noise: the present value `x`, of any shape.
-        normal: numbers `n` of the standard normal distribution, of the same shape.
-        theta: how fast it drifts back.
-        mu: where it drifts to.
-        sigma: how strongly it is pushed; scalar.
-        dt: length of a step.
+        normal: standard normal numbers `n`, of the same shape.
+        theta: rate of mean reversion.
+        mu: long-term mean.
+        sigma: scale of the random increments; scalar.
+        dt: length of a time step.
     """
     return noise + theta * (mu - noise) * dt + sigma * math.sqrt(dt) * normal
 
 
 def normal(shape: Any, seed: tf.Tensor) -> tf.Tensor:
-    """Numbers of the standard normal distribution, float32, out of `uniform` ones (Box and Muller 1958).
+    """Standard normal numbers, float32, made from `uniform` ones (Box and Muller 1958).
 
-    With XLA and without they agree but for rounding.
+    With and without XLA they agree up to rounding errors.
     """
     size = tf.reduce_prod(shape)
     radius, angle = tf.unstack(uniform([2, size], seed))
@@ -86,10 +86,10 @@ def normal(shape: Any, seed: tf.Tensor) -> tf.Tensor:
 
 
 def uniform(shape: Any, seed: tf.Tensor) -> tf.Tensor:
-    """Numbers from 0 up to but not including 1, float32.
+    """Uniform numbers in [0, 1), float32.
 
-    The same with and without XLA: out of 24 of the 32 bits of random integers (floats differ), drawn in one row (more
-    dimensions differ).
+    The same with and without XLA: made from 24 of the 32 bits of random integers, because random floats differ, and drawn as a
+    vector, because tensors of higher rank differ.
     """
     size = tf.reduce_prod(shape)
     bits = tf.random.stateless_uniform([size], seed, minval=None, maxval=None, dtype=tf.int32, alg="philox")
@@ -97,9 +97,9 @@ def uniform(shape: Any, seed: tf.Tensor) -> tf.Tensor:
 
 
 def sample_categorical(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """An index for each row with probability `softmax(logits)`, int32 `[B]`; minus infinity is never drawn.
+    """An index for each row with probability `softmax(logits)`, int32 `[B]`; a logit of minus infinity is never drawn.
 
-    By the largest of the logits with Gumbel noise (Gumbel 1954).
+    It is the argmax of the logits plus Gumbel noise (Gumbel 1954).
     """
     check_shapes(logits=(logits, "BA"))
     noise = -tf.math.log(-tf.math.log(tf.maximum(uniform(tf.shape(logits), seed), 2.0**-25)))

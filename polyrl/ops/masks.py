@@ -8,13 +8,13 @@ from polyrl.ops.shapes import check_shapes
 
 
 def mask_values(values: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
-    """The values of legal actions, and the lowest number of their dtype for the others, so that no maximum picks one.
+    """Replaces the values of illegal actions by the lowest number of their dtype, so that a maximum never selects one.
 
-    It is finite: a discount of zero makes it vanish, as it must where a terminal state leaves no legal action.
+    That number is finite, so a discount of zero makes it vanish, as it must in a terminal state without legal actions.
 
     Args:
         values: `[B, A]`.
-        mask: the legal actions, bool `[B, A]`; None: all of them, which gives `values` back.
+        mask: the legal actions, bool `[B, A]`; None: all are legal, and `values` is returned unchanged.
     """
     if mask is None:
         return values
@@ -23,12 +23,12 @@ def mask_values(values: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
 
 
 def nth_legal(mask: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-    """The legal action with so many legal ones before it, int32 `[B]`.
+    """The `number`-th legal action of each row, counted from 0, int32 `[B]`.
 
     Args:
         mask: the legal actions, bool `[B, A]`.
-        number: int32 `[B]`, from 0 and below the number of legal ones.
+        number: int32 `[B]`, at least 0 and below the number of legal actions.
     """
     check_shapes(mask=(mask, "BA"), number=(number, "B"))
-    counted = tf.cumsum(tf.cast(mask, tf.int32), axis=1)  # [B, A], how many are legal up to and with this one
+    counted = tf.cumsum(tf.cast(mask, tf.int32), axis=1)  # [B, A], number of legal actions up to and including this one
     return tf.reduce_sum(tf.cast(counted <= number[:, tf.newaxis], tf.int32), axis=1)

@@ -13,11 +13,11 @@ from polyrl.ops.value import LossOutput
 
 
 def scale_tril(entries: tf.Tensor) -> tf.Tensor:
-    """The lower triangular `L` `[B, k, k]` of `k (k + 1) / 2` free numbers in each row; its diagonal is their exponential.
+    """A lower triangular `L` `[B, k, k]` from `entries` `[B, k (k + 1) / 2]`; the diagonal entries are exponentiated.
 
-    So `P = L L^T` is positive definite whatever they are.
+    So `P = L L^T` is positive definite for any entries.
     """
-    import tensorflow_probability as tfp  # Takes a second, and no other model needs it.
+    import tensorflow_probability as tfp  # The import takes a second, and no other model needs it.
 
     check_shapes(entries=(entries, "BE"))
     return tfp.bijectors.FillScaleTriL(diag_bijector=tfp.bijectors.Exp(), diag_shift=None)(entries)
@@ -28,7 +28,7 @@ def normalized_advantage(action: tf.Tensor, mean: tf.Tensor, scale: tf.Tensor) -
 
     Args:
         action: `[B, k]`.
-        mean: the best action, `[B, k]`.
+        mean: the greedy action, `[B, k]`.
         scale: `L`, `[B, k, k]`.
     """
     check_shapes(action=(action, "BK"), mean=(mean, "BK"), scale=(scale, "BKK"))
@@ -37,10 +37,12 @@ def normalized_advantage(action: tf.Tensor, mean: tf.Tensor, scale: tf.Tensor) -
 
 
 def sample_normalized(mean: tf.Tensor, scale: tf.Tensor, temperature: float, seed: tf.Tensor) -> tf.Tensor:
-    """Actions `[B, k]` with density `softmax(Q(s, .) / temperature)`: normal, of covariance `temperature * (L L^T)^-1`.
+    """Actions `[B, k]` with a density proportional to `exp(Q(s, .) / temperature)`: a normal distribution.
+
+    Its covariance is `temperature * (L L^T)^-1`.
 
     Args:
-        mean: the best action, `[B, k]`; what temperature 0 gives.
+        mean: the greedy action, `[B, k]`, which is also the result at temperature 0.
         scale: `L`, `[B, k, k]`.
         temperature: not negative, in units of the action values.
         seed: int `[2]`; the same seed gives the same actions.
@@ -58,14 +60,14 @@ def normalized_q_learning(
     next_value: tf.Tensor,
     loss_fn: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
 ) -> LossOutput:
-    """The loss of `Q(s, a) = V(s) + A(s, a)` against `reward + discount * V(s')`: the best next action has the advantage 0.
+    """The loss of `Q(s, a) = V(s) + A(s, a)` against `reward + discount * V(s')`: the greedy next action has advantage 0.
 
     Args:
-        advantage: of the actions taken, `[B]`; gets a gradient, and so does `value`.
-        value: of the state, `[B]`.
+        advantage: advantage of the actions taken, `[B]`; it gets a gradient, and so does `value`.
+        value: value of the state, `[B]`.
         reward: `[B]`.
-        discount: the factor on the bootstrap, zero where the episode terminated, `[B]`.
-        next_value: of the next state, by the target network, `[B]`.
+        discount: factor on the bootstrap value, zero where the episode terminated, `[B]`.
+        next_value: value of the next state, from the target network, `[B]`.
         loss_fn: `loss_fn(target, prediction)`, element-wise.
     """
     check_shapes(

@@ -6,18 +6,18 @@ import tensorflow as tf
 
 
 def check_shapes(**tensors: tuple[tf.Tensor, str]) -> None:
-    """Checks each tensor against a shape written as letters, `check_shapes(q=(q, "BA"), action=(action, "B"))`.
+    """Checks each tensor against a shape written as letters, for example `check_shapes(q=(q, "BA"), action=(action, "B"))`.
 
-    A letter stands for one size wherever it occurs; sizes that are unknown while tracing are not compared.
+    A letter means the same size wherever it occurs; sizes that are unknown while tracing are not compared.
 
     Raises:
-        ValueError: names the argument, its shape and the shape asked for.
+        ValueError: if a shape does not match; the message names the argument, its shape and the expected shape.
     """
     sizes: dict[str, tuple[int, str]] = {}
     for name, (tensor, letters) in tensors.items():
         shape = tensor.shape
         if shape.rank is not None and shape.rank != len(letters):
-            raise ValueError(f"{name} has shape {tuple(shape)}; asked for is [{', '.join(letters)}].")
+            raise ValueError(f"{name} has shape {tuple(shape)}; expected [{', '.join(letters)}].")
         for letter, size in zip(letters, shape.as_list() if shape.rank is not None else (), strict=False):
             if size is None:
                 continue
@@ -25,5 +25,5 @@ def check_shapes(**tensors: tuple[tf.Tensor, str]) -> None:
             if known != size:
                 raise ValueError(
                     f"{name} has shape {tuple(shape)}, {letter}={size}, but {owner} has {letter}={known}; "
-                    f"asked for is [{', '.join(letters)}]."
+                    f"expected [{', '.join(letters)}]."
                 )

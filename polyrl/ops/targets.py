@@ -13,7 +13,7 @@ def polyak_average(source: Sequence[tf.Tensor], target: Sequence[tf.Tensor], tau
     `tau=1` gives the source exactly, `tau=0` the target.
 
     Raises:
-        ValueError: if `tau` is outside [0, 1], or the two do not match in number or shape; names the first that differs.
+        ValueError: if `tau` is outside [0, 1], or the two differ in number or shape; the message names the first difference.
     """
     if not 0.0 <= tau <= 1.0:
         raise ValueError(f"tau={tau} must lie in [0, 1].")

@@ -1,4 +1,4 @@
-"""Temporal-difference losses over action values. Everything is batched: `B` rows, `A` actions.
+"""Temporal-difference losses for action values. Everything is batched: `B` rows, `A` actions.
 
 `discount` is the factor on the bootstrap value: `gamma * (1 - terminated)` for one step, `gamma^n * (1 - terminated)` for n
 steps. A truncated episode keeps its bootstrap (Pardo et al. 2018).
@@ -15,10 +15,10 @@ from polyrl.ops.shapes import check_shapes
 
 
 class LossOutput(NamedTuple):
-    """A loss for each example, and what it was made of; nobody has averaged or weighted it yet.
+    """The loss of each example, not yet weighted or averaged, and the values that it was computed from.
 
-    `loss` `[B]`; `target` `[B]` (no gradient flows into it); `td_error` `[B]`, target minus prediction; `prediction`
-    `[B]`, the value of the action taken.
+    `loss` `[B]`; `target` `[B]` (without gradient); `td_error` `[B]`, target minus prediction; `prediction` `[B]`, the
+    predicted value of the action taken.
     """
 
     loss: tf.Tensor
@@ -27,10 +27,10 @@ class LossOutput(NamedTuple):
     prediction: tf.Tensor
 
 
-def select_action(values: tf.Tensor, action: tf.Tensor) -> tf.Tensor:
-    """`values[b, action[b], ...]`: `[B, A, ...]` and `[B]` to `[B, ...]`."""
+def select_values(values: tf.Tensor, action: tf.Tensor) -> tf.Tensor:
+    """The values of the given actions, `values[b, action[b], ...]`: `[B, A, ...]` and `[B]` to `[B, ...]`."""
     check_shapes(values=(values, "BANXYZ"[: values.shape.rank]), action=(action, "B"))
-    # A sum over a mask and not a gather, whose gradient is a scatter: slow in a compiled update.
+    # A masked sum instead of a gather, because a gather's gradient is a scatter, which is slow in a compiled update.
     chosen = tf.equal(tf.cast(action, tf.int32)[:, tf.newaxis], tf.range(tf.shape(values)[1]))  # [B, A]
     chosen = tf.reshape(chosen, [*tf.unstack(tf.shape(chosen)), *[1] * (values.shape.rank - 2)])
     return tf.reduce_sum(tf.where(chosen, values, tf.zeros_like(values)), axis=1)
@@ -50,12 +50,12 @@ def td_loss(
         q: action values of the state, `[B, A]`; the only argument that gets a gradient.
         action: the actions taken, int `[B]`.
         reward: `[B]`.
-        discount: the factor on the bootstrap, zero where the episode terminated, `[B]`.
-        bootstrap: the value of the next state, `[B]`.
+        discount: factor on the bootstrap value, zero where the episode terminated, `[B]`.
+        bootstrap: value of the next state, `[B]`.
         loss_fn: `loss_fn(target, prediction)`, element-wise.
     """
     check_shapes(q=(q, "BA"), action=(action, "B"), reward=(reward, "B"), discount=(discount, "B"), bootstrap=(bootstrap, "B"))
-    prediction = select_action(q, action)  # [B]
+    prediction = select_values(q, action)  # [B]
     target = tf.stop_gradient(reward + discount * bootstrap)  # [B]
     return LossOutput(loss_fn(target, prediction), target, target - prediction, prediction)
 
@@ -99,22 +99,23 @@ def double_q_learning(
         reward: `[B]`.
         discount: `[B]`.
         next_q: action values of the next state, from the target network, `[B, A]`.
-        next_q_selector: action values of the next state, from the online network, `[B, A]`; they choose the action.
+        next_q_selector: action values of the next state, from the online network, `[B, A]`; they select the action.
         loss_fn: `loss_fn(target, prediction)`, element-wise.
     """
     check_shapes(q=(q, "BA"), next_q=(next_q, "BA"), next_q_selector=(next_q_selector, "BA"))
-    best = tf.argmax(next_q_selector, axis=1, output_type=tf.int32)  # [B]
-    return td_loss(q, action, reward, discount, select_action(next_q, best), loss_fn)
+    next_action = tf.argmax(next_q_selector, axis=1, output_type=tf.int32)  # [B]
+    return td_loss(q, action, reward, discount, select_values(next_q, next_action), loss_fn)
 
 
 def large_margin_loss(q: tf.Tensor, action: tf.Tensor, margin: float = 0.8) -> tf.Tensor:
-    """`J_E = max_a [q[a] + l(a_E, a)] - q[a_E]`, where `l` is `margin`, and 0 for the expert's own action `a_E`.
+    """`J_E = max_a [q[a] + l(a_E, a)] - q[a_E]`, where `l` is `margin`, but 0 for the expert's action `a_E`.
 
-    Zero where the expert's action is better than all others by the margin (Hester et al. 2018, eq. 3; Piot et al. 2014).
+    It is zero where the value of the expert's action exceeds all others by the margin (Hester et al. 2018, eq. 3; Piot et al.
+    2014).
 
     Args:
         q: action values of the state, `[B, A]`; the gradient flows into the two that are compared.
-        action: what the expert did, int `[B]`.
+        action: the expert's action, int `[B]`.
         margin: in units of the action values.
 
     Returns:
@@ -122,21 +123,26 @@ def large_margin_loss(q: tf.Tensor, action: tf.Tensor, margin: float = 0.8) -> t
     """
     check_shapes(q=(q, "BA"), action=(action, "B"))
     expert = tf.equal(tf.cast(action, tf.int32)[:, tf.newaxis], tf.range(tf.shape(q)[1]))  # [B, A]
-    rivals = tf.where(expert, q, q + tf.constant(margin, q.dtype))
-    return tf.reduce_max(rivals, axis=1) - select_action(q, action)
+    with_margin = tf.where(expert, q, q + tf.constant(margin, q.dtype))
+    return tf.reduce_max(with_margin, axis=1) - select_values(q, action)
 
 
 def dueling(advantage: tf.Tensor, value: tf.Tensor, how: str) -> tf.Tensor:
-    """`Q = V + A - baseline(A)`, the baseline over the actions (Wang et al. 2016, eq. 8 and 9).
+    """`Q = V + A - baseline(A)`, with the baseline taken over the actions (Wang et al. 2016, eq. 8 and 9).
 
     Args:
-        advantage: `[B, A]`, or `[B, A, N]` for one value per atom.
+        advantage: `[B, A]`, or `[B, A, N]` with one value for each atom.
         value: `[B, 1]`, or `[B, 1, N]`.
-        how: `'mean'`, `'max'` or `'naive'` (no baseline, eq. 7).
+        how: the baseline: `'mean'`, `'max'` or `'naive'` (no baseline, eq. 7).
+
+    Raises:
+        ValueError: if `how` is unknown, or the shape of `value` does not match that of `advantage`.
     """
-    wanted = [*advantage.shape[:1], 1, *advantage.shape[2:]]
-    if not value.shape.is_compatible_with(wanted):
-        raise ValueError(f"value has shape {tuple(value.shape)}; advantage {tuple(advantage.shape)} asks for {tuple(wanted)}.")
+    expected = [*advantage.shape[:1], 1, *advantage.shape[2:]]
+    if not value.shape.is_compatible_with(expected):
+        raise ValueError(
+            f"value has shape {tuple(value.shape)}; expected {tuple(expected)} for an advantage {tuple(advantage.shape)}."
+        )
     if how == "mean":
         return value + advantage - tf.reduce_mean(advantage, axis=1, keepdims=True)
     if how == "max":

@@ -1,4 +1,4 @@
-"""`Replay`: what all replay memories share. A subclass chooses which transitions to sample."""
+"""`Replay`: the base class of all replay memories. A subclass decides which transitions to sample."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ from polyrl.validation import check_int
 class Replay(tf.Module):
     """A memory of the newest transitions, in TensorFlow variables, written and sampled inside the compiled update.
 
-    It has room for rows once `build` has told it what they are.
+    `build` allocates the storage, once the shapes and dtypes of a transition are known.
 
     Args:
         size: capacity, in transitions.
-        batch_size: rows of a sample.
-        n_step: steps of a transition (Sutton 1988). Above 1 a sample holds windows of rewards and ends, which a model reduces
-            with its own discount; rows are stored once all the same.
+        batch_size: number of transitions in a batch, `B`.
+        n_step: number of steps in an n-step transition (Sutton 1988). Above 1 a batch holds windows of rewards, terminations
+            and truncations, which the model reduces with its own discount. Each transition is stored once in either case.
         frame_stack: None, or the number of frames that a state stacks on its last axis, the newest last; the first frame of an
-            episode is repeated. Each frame is then stored once, and stacks are rebuilt in sampling, bit for bit. `size`
-            counts frames: each episode takes one more than it has transitions.
-        demonstrations: None, or episodes that stay in the memory for good, beside the `size` newest transitions. A sample then
-            has the column `expert` float32 `[B]`, 1 for rows of theirs; as long as there are no others, all are.
+            episode is repeated. Each frame is then stored once, and the stacks are rebuilt bit for bit when sampling. `size`
+            counts frames: an episode takes one more than its number of transitions.
+        demonstrations: None, or episodes that are kept permanently, in addition to the `size` newest transitions. A batch then
+            has the column `expert` float32 `[B]`, 1 for demonstrations. Until the agent has stored transitions of its own,
+            every row is a demonstration.
 
     Attributes:
         PRIORITIZED: whether `update_priorities` has an effect.
-        xla: whether XLA may do what it does much faster than TensorFlow; set before `build`.
+        xla: whether XLA may be used for the operations that it runs much faster than TensorFlow; set it before `build`.
     """
 
     PRIORITIZED: ClassVar[bool] = False
@@ -57,7 +58,7 @@ class Replay(tf.Module):
         self.frame_stack = None if frame_stack is None else check_int("frame_stack", frame_stack, minimum=1)
         if demonstrations is not None and not isinstance(demonstrations, Demonstrations):
             raise TypeError(
-                f"demonstrations={demonstrations!r} must be Demonstrations, as polyrl.demos.load(path) gives them."
+                f"demonstrations={demonstrations!r} must be Demonstrations, as returned by polyrl.demos.load(path)."
             )
         self.demonstrations = demonstrations
         self.num_envs = 0
@@ -65,16 +66,16 @@ class Replay(tf.Module):
         self._specs: dict[str, tf.TensorSpec] = {}
 
     def build(self, specs: Mapping[str, tf.TensorSpec], num_envs: int = 1) -> None:
-        """Makes room; a second call with the same arguments does nothing.
+        """Allocates the storage; a second call with the same arguments does nothing.
 
         Args:
-            specs: of one row, without batch dimension: `state`, `action` int32, `reward` float32, `done` float32 (terminated),
-                `next_state`, and optionally `truncated` float32 (zeros without it). Of more that belongs to a state, say
-                `action_mask` bool `[A]`, there is a column for the next state, too: `next_action_mask`.
-            num_envs: how many environments run in lockstep, `N`. With `n_step` 1 and without `frame_stack` it plays no part.
+            specs: the columns of one transition, without batch dimension: `state`, `action` int32, `reward` float32, `done`
+                float32 (terminated), `next_state`, and optionally `truncated` float32 (zeros by default). Any further part of
+                a state, such as `action_mask` bool `[A]`, has a second column for the next state: `next_action_mask`.
+            num_envs: number of parallel environments, `N`. It is not used with `n_step` 1 and without `frame_stack`.
 
         Raises:
-            ValueError: if the memory was built for other rows, or it or the demonstrations do not fit these.
+            ValueError: if the memory was built for other columns, or if it or the demonstrations do not fit these columns.
         """
         num_envs = check_int("num_envs", num_envs, minimum=1)
         if self._specs:
@@ -90,12 +91,12 @@ class Replay(tf.Module):
         self.num_envs = num_envs
 
     def add(self, rows: Mapping[str, tf.Tensor]) -> None:
-        """Stores one lockstep, `[N, ...]`, row `n` from environment `n`; the oldest rows give way.
+        """Stores one step of all environments, `[N, ...]`, row `n` from environment `n`; the oldest rows are overwritten.
 
         With `n_step` 1 and without `frame_stack`, `N` may be any number.
 
         Raises:
-            ValueError: for other columns than the memory was built for, or another number of rows.
+            ValueError: if the columns or the number of rows differ from those that the memory was built for.
         """
         if {*rows, "truncated"} != {*self._specs, "truncated"}:
             raise ValueError(f"rows have the columns {sorted(rows)}; the memory was built for {sorted(self._specs)}.")
@@ -103,63 +104,63 @@ class Replay(tf.Module):
         count = rows["action"].shape[0] if "action" in rows else next(iter(rows.values())).shape[0]
         if self._in_lockstep and count != self.num_envs:
             raise ValueError(f"rows has {count} rows; the memory was built for num_envs={self.num_envs}.")
-        self._note(self._storage.add(rows))
+        self._after_add(self._storage.add(rows))
 
     def sample(self, seed: tf.Tensor, step: tf.Tensor | int = 0) -> dict[str, tf.Tensor]:
-        """A batch: `state`, `action`, `reward`, `done`, `next_state`, each `[B, ...]`; nothing can be sampled out of nothing.
+        """A batch: `state`, `action`, `reward`, `done`, `next_state`, each `[B, ...]`. An empty memory gives zeros.
 
-        With `n_step` > 1 `reward`, `done` and `truncated` are windows `[B, n]` of consecutive steps; `next_state`, as every
-        column `next_...`, is the one after the last step that counts: the first that ended the episode, or the window's last.
-        What lies beyond the newest step counts as truncated.
+        With `n_step` > 1 `reward`, `done` and `truncated` are windows `[B, n]` of consecutive steps. `next_state`, like every
+        column `next_...`, belongs to the last step that counts: the one that ended the episode, or else the window's last.
+        A window that reaches the newest stored step is truncated there.
 
         Args:
-            seed: `[2]`; the same seed picks the same rows of the same memory.
-            step: `global_step` (updates).
+            seed: int `[2]`; the same seed samples the same rows of the same memory.
+            step: `global_step` (gradient updates).
         """
         return self.read(self.draw(seed, step))
 
     def draw(self, seed: tf.Tensor, step: tf.Tensor | int = 0) -> dict[str, tf.Tensor]:
-        """Which rows a batch has: `index` int32 `[B]`, and what else `read` needs. The arguments are those of `sample`."""
+        """Chooses the rows of a batch: `index` int32 `[B]`, and whatever else `read` needs. Same arguments as `sample`."""
         raise NotImplementedError
 
     def read(self, drawn: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """The batch of the rows that were drawn."""
+        """The batch of the rows that `draw` chose."""
         return self._storage.gather(tf.cast(drawn["index"], tf.int64))
 
     @property
     def drawn_specs(self) -> dict[str, tf.TensorSpec]:
-        """Of what `draw` gives."""
+        """Specs of the tensors that `draw` returns."""
         return {"index": tf.TensorSpec([self.batch_size], tf.int32)}
 
     def update_priorities(self, index: tf.Tensor, priorities: tf.Tensor) -> None:
-        """Gives the rows at `index` `[B]`, as sampled, new priorities `[B]`, if the memory has any."""
+        """Sets the priorities `[B]` of the sampled rows `index` `[B]`; does nothing in a memory without priorities."""
 
     def stored(self) -> tf.Tensor:
-        """How many transitions there are to sample from, int64 scalar."""
+        """Number of transitions that can be sampled, int64 scalar."""
         return self._storage.stored()
 
     def start_episodes(self) -> None:
-        """Says that every environment starts an episode now, though its last one was not seen to end, as on resuming.
+        """Marks that every environment starts a new episode although the last one was not seen to end, as after a resume.
 
-        Without it `n_step` windows and frame stacks would reach over the gap.
+        Otherwise `n_step` windows and frame stacks would mix two episodes.
         """
         self._storage.start_episodes()
 
     @property
     def columns(self) -> dict[str, tf.Tensor]:
-        """All that is stored, by position, unused room included; for looking at, not for the loop."""
+        """Everything that is stored, by position, including unused rows; for inspection, not for the training loop."""
         return self._storage.columns
 
     @property
     def inserted(self) -> tf.Variable:
-        """Transitions ever stored, int64 scalar."""
+        """Number of transitions ever stored, int64 scalar."""
         return self._storage.inserted
 
-    def _note(self, written: Written) -> None:
-        """What else is to do for new rows."""
+    def _after_add(self, written: Written) -> None:
+        """Called after each write; a subclass updates here what it keeps for each row, such as priorities."""
 
     _demo_rows = 0
-    """How many rows of a uniform sample are demonstrations."""
+    """Number of demonstrations in a uniform batch."""
 
     @property
     def _in_lockstep(self) -> bool:

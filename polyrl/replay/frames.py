@@ -1,4 +1,4 @@
-"""`FrameStorage`: each frame is stored once, though it is seen in several stacks of two states each."""
+"""`FrameStorage`: stores each frame once, although it occurs in the stacks of several states."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ NEEDED = ("state", "action", "reward", "done", "truncated", "next_state")
 
 
 class FrameStorage(tf.Module):
-    """Keeps one frame per step and rebuilds the stacks, as in Mnih et al. (2015): 8 times less than transitions of 4 frames.
+    """Keeps one frame per step and rebuilds the stacks when sampling, as in Mnih et al. (2015).
 
-    A state stacks `frame_stack` frames on its last axis, the newest last; at the start of an episode it repeats the first.
+    With 4 frames this takes an eighth of the memory of whole transitions. A state stacks `frame_stack` frames on its last
+    axis, the newest last; at the start of an episode the first frame is repeated.
 
-    Each environment has a ring of `size // N` rows. A row holds the newest frame of an observation and what happened then:
-    action, reward, ends. The last observation of an episode has a row as well, at which no transition starts, and so has for
-    the time being the newest one, until the next step completes it.
+    Each environment has a ring buffer of `size // N` rows. A row holds the newest frame of an observation, and the action,
+    reward, termination and truncation of the step taken from it. The last observation of an episode has a row as well, at
+    which no transition starts. The newest observation is such a row until the next step completes it.
 
-    `reach` says of each row how many frames of the episode its state stacks, repetitions not counted; zero if no transition
-    starts at it, or if one of these frames has been overwritten.
+    `reach` is, for each row, the number of different frames in the stack of its state. It is zero if no transition starts at
+    the row, or if one of these frames has been overwritten.
 
     Args:
-        specs: of one row of each column.
-        size: rows in all.
-        num_envs: `N`.
+        specs: the columns of one transition.
+        size: total number of rows.
+        num_envs: number of environments, `N`.
         n_step: length of the windows.
-        frame_stack: frames of a state.
-        xla: whether XLA turns the stacks, in a quarter of the time.
+        frame_stack: number of frames in a state.
+        xla: whether XLA transposes the stacks, which takes a quarter of the time.
     """
 
     def __init__(
@@ -48,27 +49,27 @@ class FrameStorage(tf.Module):
         self.frames = tf.Variable(tf.zeros([self.capacity, *frame], specs["state"].dtype), trainable=False, name="frames")
         self.packed = tf.Variable(tf.zeros([self.capacity, self._packing.width]), trainable=False, name="packed")
         self.reach = tf.Variable(tf.zeros([self.capacity], tf.int32), trainable=False, name="reach")
-        # Of each environment: the number of the row that comes next, and how old its episode is then, up to `frame_stack`.
+        # For each environment: the number of the next row, and the age of its episode at that row, at most `frame_stack`.
         self.cursor = tf.Variable(tf.zeros([num_envs], tf.int64), trainable=False, name="cursor")
         self.age = tf.Variable(tf.zeros([num_envs], tf.int32), trainable=False, name="age")
         self.inserted = tf.Variable(0, dtype=tf.int64, trainable=False, name="inserted")
         self.count = tf.Variable(0, dtype=tf.int64, trainable=False, name="count")
 
     def add(self, rows: Mapping[str, tf.Tensor]) -> Written:
-        """Stores one lockstep `[N, ...]`: the row of the state, and behind it that of the next state, to be completed."""
+        """Stores one step of all environments `[N, ...]`: a row for the state, and an incomplete one for the next state."""
         rows = dict(rows)
         rows.setdefault("truncated", tf.zeros([self._num_envs]))
-        # The two rows written come first; the states of the rows behind them, the oldest now, may have lost frames.
+        # The two rows that are written come first. The rows after them are the oldest, whose states may have lost frames.
         touched = self._positions(tf.range(self._num_envs, dtype=tf.int64), self.cursor, range(self._stack + 1))  # [N, k + 1]
-        here, following = touched[:, 0], touched[:, 1]
-        written = tf.concat([here, following], axis=0)[:, tf.newaxis]
+        current, next_row = touched[:, 0], touched[:, 1]
+        written = tf.concat([current, next_row], axis=0)[:, tf.newaxis]
         self.frames.scatter_nd_update(written, tf.concat([rows["state"][..., -1], rows["next_state"][..., -1]], axis=0))
         packed = self._packing.pack(rows)
         self.packed.scatter_nd_update(written, tf.concat([packed, tf.zeros_like(packed)], axis=0))
 
         before = tf.gather(self.reach, touched)  # [N, k + 1]
         new = tf.minimum(self.age + 1, self._stack)  # [N]
-        left = tf.range(1, self._stack, dtype=tf.int32)  # How many rows there still are up to each of the oldest.
+        left = tf.range(1, self._stack, dtype=tf.int32)  # Number of rows that remain up to each of the oldest.
         old = tf.where(before[:, 2:] <= left, before[:, 2:], 0)
         after = tf.concat([new[:, tf.newaxis], tf.zeros_like(new)[:, tf.newaxis], old], axis=1)
         self.reach.scatter_nd_update(tf.reshape(touched, [-1, 1]), tf.reshape(after, [-1]))
@@ -78,24 +79,24 @@ class FrameStorage(tf.Module):
         self.cursor.assign_add(tf.where(ended, tf.constant(2, tf.int64), 1))
         self.age.assign(tf.where(ended, 0, new))
         self.inserted.assign_add(self._num_envs)
-        dead = tf.where(after[:, 1:] > 0, following[:, tf.newaxis], touched[:, 1:])
-        return Written(here, tf.reshape(dead, [-1]))
+        invalid = tf.where(after[:, 1:] > 0, next_row[:, tf.newaxis], touched[:, 1:])
+        return Written(current, tf.reshape(invalid, [-1]))
 
     def draw(self, seed: tf.Tensor, count: int) -> tf.Tensor:
         filled = tf.minimum(self.cursor, self._ring)  # [N]
         ends = tf.cumsum(filled)
 
         def draw(number: tf.Tensor, positions: tf.Tensor, found: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            """Draws again those that fell on a row at which no transition starts."""
+            """Draws again for those that landed on a row at which no transition starts."""
             again = tf.random.fold_in(seed, number, alg="philox")
-            row = tf.random.stateless_uniform([count], again, 0, ends[-1], tf.int64, alg="philox")  # Of all that are filled.
+            row = tf.random.stateless_uniform([count], again, 0, ends[-1], tf.int64, alg="philox")  # Among the filled rows.
             env = tf.reduce_sum(tf.cast(row[:, tf.newaxis] >= ends, tf.int64), axis=1)
             position = row - tf.gather(ends - filled, env) + env * self._ring
             positions = tf.where(found, positions, position)
             return number + 1, positions, found | (tf.gather(self.reach, positions) > 0)
 
-        nothing = tf.fill([count], self.count <= 0)  # Of an empty memory, position 0.
-        start = (tf.constant(0), tf.zeros([count], tf.int64), nothing)
+        empty = tf.fill([count], self.count <= 0)  # An empty memory gives position 0.
+        start = (tf.constant(0), tf.zeros([count], tf.int64), empty)
         return tf.while_loop(lambda number, positions, found: ~tf.reduce_all(found), draw, start)[1]
 
     def gather(self, positions: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -132,12 +133,12 @@ class FrameStorage(tf.Module):
         return {**self._packing.unpack(tf.convert_to_tensor(self.packed)), "reach": self.reach, "frames": self.frames}
 
     def _positions(self, env: tf.Tensor, row: tf.Tensor, steps: range) -> tf.Tensor:
-        """The positions `[M, len(steps)]` of rows so many steps after `row` `[M]` in the rings of `env` `[M]`."""
+        """The positions `[M, len(steps)]` of the rows `steps` after `row` `[M]` in the ring buffers of `env` `[M]`."""
         rows = (row[:, tf.newaxis] + tf.constant(list(steps), tf.int64)) % self._ring
         return env[:, tf.newaxis] * self._ring + rows
 
     def _stacked(self, env: tf.Tensor, row: tf.Tensor, reach: tf.Tensor) -> tf.Tensor:
-        """The states `[B, ..., k]` at rows whose stacks reach over so many frames."""
+        """The states `[B, ..., k]` at `row` `[B]`, whose stacks have `reach` `[B]` different frames."""
         back = tf.minimum(tf.range(self._stack - 1, -1, -1), reach[:, tf.newaxis] - 1)  # [B, k], oldest first
         rows = (row[:, tf.newaxis] - tf.cast(back, tf.int64)) % self._ring
         frames = tf.gather(self.frames, env[:, tf.newaxis] * self._ring + rows)  # [B, k, ...]
@@ -150,20 +151,20 @@ def _frames_last(frames: tf.Tensor) -> tf.Tensor:
 
 
 def _check(specs: Mapping[str, tf.TensorSpec], size: int, num_envs: int, n_step: int, frame_stack: int) -> None:
-    """Whether such rows can be stored as frames; a ValueError if not."""
+    """Raises a ValueError unless such transitions can be stored as frames."""
     missing = sorted({*NEEDED} - {*specs, "truncated"})
     if missing:
         raise ValueError(f"frame_stack={frame_stack} needs the columns {missing}; the transitions have {sorted(specs)}.")
-    state, following = specs["state"], specs["next_state"]
-    if state.shape != following.shape or state.dtype != following.dtype:
-        raise ValueError(f"state and next_state must be alike; they are {state} and {following}.")
+    state, next_state = specs["state"], specs["next_state"]
+    if state.shape != next_state.shape or state.dtype != next_state.dtype:
+        raise ValueError(f"state and next_state must have the same shape and dtype; got {state} and {next_state}.")
     if state.shape.rank == 0 or state.shape[-1] != frame_stack:
         raise ValueError(
-            f"frame_stack={frame_stack} needs as many frames on the last axis of state; its shape is {tuple(state.shape)}."
+            f"frame_stack={frame_stack} needs as many frames on the last axis of state; got the shape {tuple(state.shape)}."
         )
     large = sorted(name for name, spec in specs.items() if name not in ("state", "next_state") and not fits(spec))
     if large:
-        raise ValueError(f"With frame_stack={frame_stack} only state and next_state may be large; {large} are, too.")
+        raise ValueError(f"With frame_stack={frame_stack} only state and next_state may be large; {large} are large as well.")
     needed = num_envs * (frame_stack + n_step)
     if size < needed:
         raise ValueError(

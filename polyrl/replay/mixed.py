@@ -1,4 +1,4 @@
-"""`MixedStorage`: what the agent has lived through, and behind it demonstrations that stay."""
+"""`MixedStorage`: the agent's own transitions, together with demonstrations that are never overwritten."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ COLUMNS = ("state", "action", "reward", "done", "truncated", "next_state")
 
 
 class MixedStorage(tf.Module):
-    """A storage whose positions are followed by those of demonstrations, which nothing overwrites.
+    """Two storages in one range of positions: first the agent's own, then the demonstrations, which nothing overwrites.
 
-    A sample has a column more: `expert` float32 `[B]`, 1 for demonstrations.
+    A batch has the additional column `expert` float32 `[B]`, 1 for demonstrations.
 
     Args:
         own: the agent's transitions, at positions below `own.capacity`.
-        kept: the demonstrations.
-        fingerprint: of the demonstrations.
-        demo_rows: how many rows of a draw are demonstrations; all of them as long as the agent has none of its own.
+        kept: the demonstrations, at the positions from `own.capacity` on.
+        fingerprint: identifies the demonstrations, see `Demonstrations.fingerprint`.
+        demo_rows: number of demonstrations in a draw; every row is one until the agent has stored transitions of its own.
     """
 
     def __init__(self, own: Storage, kept: Storage, fingerprint: str, demo_rows: int):
         super().__init__(name="mixed")
         self.own = own
-        # A checkpoint knows its variables by such keys: one that holds other demonstrations does not fit.
+        # The fingerprint becomes part of the variables' keys in a checkpoint: one with other demonstrations does not load.
         self.kept = {fingerprint: kept}
         self.capacity = own.capacity + kept.capacity
         self._fingerprint, self._demo_rows = fingerprint, demo_rows
@@ -41,7 +41,7 @@ class MixedStorage(tf.Module):
         return self.kept[self._fingerprint]
 
     def is_demo(self, positions: tf.Tensor) -> tf.Tensor:
-        """Which of the positions `[B]` are those of demonstrations, bool `[B]`."""
+        """Whether each of the positions `[B]` holds a demonstration, bool `[B]`."""
         return positions >= self.own.capacity
 
     def add(self, rows: Mapping[str, tf.Tensor]) -> Written:
@@ -55,7 +55,7 @@ class MixedStorage(tf.Module):
 
     def gather(self, positions: tf.Tensor) -> dict[str, tf.Tensor]:
         demo = self.is_demo(positions)
-        # Both are read in full, and one is dropped: no shape depends on which rows were drawn.
+        # Read both storages in full and select afterwards, so that no shape depends on which rows were drawn.
         first = tf.zeros_like(positions)
         own = self.own.gather(tf.where(demo, first, positions))
         kept = self._kept.gather(tf.where(demo, positions - self.own.capacity, first))
@@ -70,7 +70,7 @@ class MixedStorage(tf.Module):
 
     @property
     def inserted(self) -> tf.Variable:
-        """Transitions of the agent's that were ever stored."""
+        """Number of the agent's own transitions ever stored."""
         return self.own.inserted
 
     @property
@@ -82,10 +82,10 @@ class MixedStorage(tf.Module):
 def store_demonstrations(
     demonstrations: Demonstrations, specs: Mapping[str, tf.TensorSpec], n_step: int, frame_stack: int | None, xla: bool
 ) -> tuple[Storage, np.ndarray]:
-    """The demonstrations in a storage just large enough, and the positions int64 `[D]` at which their transitions start.
+    """The demonstrations in a storage of just the right size, and the positions int64 `[D]` at which their transitions start.
 
     Raises:
-        ValueError: if they do not fit the transitions that `specs` describe.
+        ValueError: if they do not fit the transitions that `specs` describes.
     """
     unknown = sorted({*specs} - {*COLUMNS})
     if unknown:
@@ -93,7 +93,7 @@ def store_demonstrations(
     demonstrations.check(specs["state"])
     episodes = demonstrations.episodes
     if frame_stack is None:
-        # The windows of the last steps end with their episodes; more room than there are steps is for episodes too short.
+        # A window needs `n_step` rows even if all the episodes together are shorter; it ends with its episode all the same.
         transitions = TransitionStorage(specs, max(demonstrations.steps, n_step), 1, n_step)
         for episode in episodes:
             transitions.add(
@@ -103,15 +103,15 @@ def store_demonstrations(
     room = demonstrations.steps + len(episodes) + frame_stack + n_step
     frames = FrameStorage(specs, room, 1, n_step, frame_stack, xla)
     _add_one_by_one(frames, episodes, specs)
-    begins = np.cumsum([0, *(episode.steps + 1 for episode in episodes[:-1])])
-    places = [begin + np.arange(episode.steps) for begin, episode in zip(begins, episodes, strict=True)]
-    for index, (episode, positions) in enumerate(zip(episodes, places, strict=True)):
+    starts = np.cumsum([0, *(episode.steps + 1 for episode in episodes[:-1])])
+    of_episodes = [start + np.arange(episode.steps) for start, episode in zip(starts, episodes, strict=True)]
+    for index, (episode, positions) in enumerate(zip(episodes, of_episodes, strict=True)):
         _check_stacks(frames, episode, positions, f"{demonstrations.source}: episode {index}")
-    return frames, np.concatenate(places)
+    return frames, np.concatenate(of_episodes)
 
 
 def _add_one_by_one(frames: FrameStorage, episodes: Sequence[DemoEpisode], specs: Mapping[str, tf.TensorSpec]) -> None:
-    """Frames are stored step by step: a step completes the one before."""
+    """Stores the frames step by step, because each step completes the row of the previous one."""
     scalar = tf.TensorSpec([], tf.float32)
     wanted = {"truncated": scalar, **specs}
     signature = {name: tf.TensorSpec([None, *spec.shape], spec.dtype) for name, spec in wanted.items()}
@@ -129,18 +129,18 @@ def _add_one_by_one(frames: FrameStorage, episodes: Sequence[DemoEpisode], specs
 
 
 def _check_stacks(frames: FrameStorage, episode: DemoEpisode, positions: np.ndarray, name: str) -> None:
-    """Rebuilding gives the same states, or they are no stacks of frames."""
-    for begin in range(0, len(positions), 256):
-        batch = frames.gather(tf.constant(positions[begin : begin + 256]))
+    """Raises a ValueError unless the states rebuilt from single frames equal the observations."""
+    for start in range(0, len(positions), 256):
+        batch = frames.gather(tf.constant(positions[start : start + 256]))
         states = batch["state"].numpy()
-        if not np.array_equal(states, episode.observations[begin : begin + len(states)]):
+        if not np.array_equal(states, episode.observations[start : start + len(states)]):
             break
     else:
         if np.array_equal(batch["next_state"][-1], episode.observations[-1]):
             return
     raise ValueError(
-        f"{name}: the observations are no stacks of the newest frames, the first one of an episode repeated; use a memory "
-        "without frame_stack, or record them in the environment that stacks the frames."
+        f"{name}: the observations are not stacks of the newest frames (with the first frame of an episode repeated); use a "
+        "memory without frame_stack, or record them in the environment that stacks the frames."
     )
 
 
@@ -149,5 +149,5 @@ def _known(name: str, specs: Mapping[str, tf.TensorSpec]) -> bool:
 
 
 def _like(mask: tf.Tensor, column: tf.Tensor) -> tf.Tensor:
-    """A mask `[B]` as `[B, 1, ...]`, of the column's rank."""
+    """A mask `[B]` reshaped to `[B, 1, ...]`, of the same rank as the column."""
     return tf.reshape(mask, [-1, *[1] * (column.shape.rank - 1)])

@@ -1,4 +1,4 @@
-"""`PrioritizedReplay`: transitions that surprised the model are sampled more often."""
+"""`PrioritizedReplay`: transitions with a large TD error are sampled more often."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from polyrl.validation import check_float, check_int
 DEMO_EPSILON = 1.0
 
 CHUNK = 1_000
-"""Rows that get their first priorities in one go."""
+"""Number of demonstrations whose first priorities are set at once."""
 
 
 class PrioritizedReplay(Replay):
     """Samples in proportion to `priority^alpha` (Schaul et al. 2016, the proportional variant).
 
-    A batch also holds `weights` float32 `[B]`, the importance weights, and `index` int32 `[B]`, for `update_priorities`. New
-    transitions get the largest priority there has been, at first 1.
+    A batch also holds `weights` float32 `[B]`, the importance-sampling weights, and `index` int32 `[B]`, the argument of
+    `update_priorities`. New transitions get the largest priority seen so far, initially 1.
 
     Args:
         size: capacity, in transitions.
-        batch_size: rows of a sample.
-        n_step: steps of a transition, see `Replay`.
-        frame_stack: frames that a state stacks, see `Replay`.
-        alpha: how much priorities count, in [0, 1]; 0 samples uniformly.
-        beta: how far the weights make up for it at the first update, in [0, 1].
-        beta_steps: updates (`global_step`) over which beta grows linearly to 1; best all those of a run.
+        batch_size: number of transitions in a batch.
+        n_step: number of steps in an n-step transition, see `Replay`.
+        frame_stack: number of frames that a state stacks, see `Replay`.
+        alpha: exponent of the priorities, in [0, 1]; 0 samples uniformly.
+        beta: exponent of the importance-sampling weights at the first update, in [0, 1].
+        beta_steps: gradient updates (`global_step`) over which beta grows linearly to 1; usually those of a whole run.
         epsilon: added to each priority, so that none is zero.
-        demonstrations: episodes that stay in the memory, see `Replay`.
-        demo_epsilon: added to the priorities of demonstrations in place of `epsilon`, so that they are sampled more often
-            (Hester et al. 2018, who have 1.0, and 0.001 for the others).
+        demonstrations: episodes that are kept permanently, see `Replay`.
+        demo_epsilon: added to the priorities of demonstrations instead of `epsilon`, so that they are sampled more often
+            (Hester et al. 2018 use 1.0, and 0.001 for the agent's own).
     """
 
     PRIORITIZED: ClassVar[bool] = True
@@ -60,7 +60,7 @@ class PrioritizedReplay(Replay):
         self.alpha = check_float("alpha", alpha, 0.0, 1.0)
         self.beta = check_float("beta", beta, 0.0, 1.0)
         self.beta_steps = check_int("beta_steps", beta_steps, minimum=1)
-        # Below, a float32 could round the leaf of a live row to zero.
+        # A smaller epsilon could round the leaf of a stored row to zero in float32.
         self.epsilon = check_float("epsilon", epsilon, 1e-30)
         self.demo_epsilon = check_float("demo_epsilon", demo_epsilon, 1e-30)
         if demonstrations is None and self.demo_epsilon != DEMO_EPSILON:
@@ -73,14 +73,14 @@ class PrioritizedReplay(Replay):
             self._tree = SumTree(self._storage.capacity)
             self.max_priority = tf.Variable(1.0, trainable=False, name="max_priority")
             if self.demonstrations is not None:
-                # Some at a time: an update of the tree compares all of its rows with each other.
-                for begin in range(0, len(self._demo_positions), CHUNK):
-                    positions = tf.constant(self._demo_positions[begin : begin + CHUNK], tf.int32)
+                # In chunks: an update of the tree compares all of its rows with each other.
+                for start in range(0, len(self._demo_positions), CHUNK):
+                    positions = tf.constant(self._demo_positions[start : start + CHUNK], tf.int32)
                     self._tree.update(positions, tf.ones(positions.shape))
 
     def draw(self, seed: tf.Tensor, step: tf.Tensor | int = 0) -> dict[str, tf.Tensor]:
         index, value = self._tree.sample(seed, self.batch_size)
-        # (N P(i))^-beta over the largest of the batch; N and the sum of all values cancel out.
+        # (N P(i))^-beta, divided by the largest in the batch; N and the sum of all values cancel out.
         weights = tf.pow(tf.reduce_min(value) / value, self.beta_at(step))
         return {"index": index, "weights": weights}
 
@@ -92,10 +92,10 @@ class PrioritizedReplay(Replay):
         return {**super().drawn_specs, "weights": tf.TensorSpec([self.batch_size], tf.float32)}
 
     def update_priorities(self, index: tf.Tensor, priorities: tf.Tensor) -> None:
-        """Gives the rows at `index` `[B]`, as sampled, new priorities `[B]`, of which the magnitude counts.
+        """Sets the priorities `[B]` (their absolute values) of the sampled rows `index` `[B]`.
 
-        A row that is there several times gets the largest. Rows that are gone meanwhile stay so, and one whose new priority
-        is not finite keeps its old one.
+        A row that occurs several times gets the largest of its priorities. Rows that can no longer be sampled stay at zero,
+        and a row whose new priority is not finite keeps its old one.
         """
         epsilon: tf.Tensor | float = self.epsilon
         if isinstance(self._storage, MixedStorage):
@@ -111,9 +111,9 @@ class PrioritizedReplay(Replay):
         progress = tf.minimum(tf.cast(step, tf.float32) / self.beta_steps, 1.0)
         return self.beta + (1.0 - self.beta) * progress
 
-    def _note(self, written: Written) -> None:
-        new = tf.fill(written.fresh.shape, tf.pow(self.max_priority, self.alpha))
-        values = tf.concat([new, tf.zeros(written.dead.shape)], axis=0)
-        self._tree.update(tf.concat([written.fresh, written.dead], axis=0), values)
+    def _after_add(self, written: Written) -> None:
+        new = tf.fill(written.new.shape, tf.pow(self.max_priority, self.alpha))
+        values = tf.concat([new, tf.zeros(written.invalid.shape)], axis=0)
+        self._tree.update(tf.concat([written.new, written.invalid], axis=0), values)
 
     _tree: SumTree

@@ -1,4 +1,4 @@
-"""What the two kinds of storage have in common, and what n-step sampling asks of both."""
+"""The interface of the storages, and the n-step windows that both of them share."""
 
 from __future__ import annotations
 
@@ -8,59 +8,59 @@ from typing import NamedTuple, Protocol
 import tensorflow as tf
 
 NEXT = "next_"
-"""What the names of the columns begin with that tell of the state after a step; in a window they are of its last one."""
+"""Prefix of the columns that belong to the next state; in an n-step window, to the state after its last step."""
 
 
 class Written(NamedTuple):
-    """What a write changed: positions `fresh` `[M]` hold a new transition each, at positions `dead` `[L]` none starts now.
+    """What a write changed: each of the positions `new` `[M]` holds a new transition, none of `invalid` `[L]` does any longer.
 
-    A position may be in `dead` more than once, but not in both.
+    A position may occur in `invalid` more than once, but never in both.
     """
 
-    fresh: tf.Tensor
-    dead: tf.Tensor
+    new: tf.Tensor
+    invalid: tf.Tensor
 
 
 class Storage(Protocol):
-    """Keeps transitions by position, int64 below `capacity`. Who samples chooses the positions."""
+    """Keeps transitions by position, int64 below `capacity`. The memory that samples chooses the positions."""
 
     capacity: int
     inserted: tf.Variable
 
     def add(self, rows: Mapping[str, tf.Tensor]) -> Written:
-        """Stores one lockstep, `[N, ...]`."""
+        """Stores one step of all environments, `[N, ...]`."""
 
     def draw(self, seed: tf.Tensor, count: int) -> tf.Tensor:
-        """Positions `[count]` of transitions, uniformly, independently, with replacement."""
+        """Positions `[count]` of transitions, drawn uniformly and independently, with replacement."""
 
     def gather(self, positions: tf.Tensor) -> dict[str, tf.Tensor]:
         """The transitions at `positions` `[B]`; with `n_step` > 1 `reward`, `done` and `truncated` are windows `[B, n]`."""
 
     def stored(self) -> tf.Tensor:
-        """How many positions a transition starts at, int64 scalar."""
+        """Number of positions at which a transition starts, int64 scalar."""
 
     def start_episodes(self) -> None:
-        """What comes next does not continue the episodes stored last."""
+        """Marks that the next rows do not continue the episodes stored last."""
 
     @property
     def columns(self) -> dict[str, tf.Tensor]:
-        """All that is stored, by position, unused room included."""
+        """Everything that is stored, by position, including unused rows."""
 
 
 class Window(NamedTuple):
-    """`truncated` `[B, n]`, with the end of what is stored marked; `last` int64 `[B]`, the last step that counts, from 0."""
+    """`truncated` `[B, n]`, also set where the stored steps end; `last` int64 `[B]`, the last step that counts, from 0."""
 
     truncated: tf.Tensor
     last: tf.Tensor
 
 
 def close_window(done: tf.Tensor, truncated: tf.Tensor, newer: tf.Tensor) -> Window:
-    """Ends each window where its episode ends, or at the newest step stored, where it bootstraps.
+    """Ends each window where its episode ends, or at the newest stored step, from which it then bootstraps.
 
     Args:
         done: whether step `t` terminated the episode, float32 `[B, n]`.
-        truncated: whether step `t` ended it by a limit, float32 `[B, n]`.
-        newer: how many steps of the same environment were stored after the window's first, int64 `[B]`.
+        truncated: whether step `t` truncated the episode, float32 `[B, n]`.
+        newer: number of steps of the same environment stored after the window's first step, int64 `[B]`.
     """
     steps = tf.range(done.shape[1], dtype=tf.int64)  # [n]
     truncated = tf.maximum(truncated, tf.cast(steps >= newer[:, tf.newaxis], tf.float32))

@@ -1,4 +1,4 @@
-"""`TransitionStorage`: a ring of transitions, each with both of its states."""
+"""`TransitionStorage`: a ring buffer of transitions, each with its state and its next state."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ WINDOWED = ("reward", "done", "truncated")
 
 
 class TransitionStorage(tf.Module):
-    """Keeps the newest `capacity` transitions in the order in which they come, environment by environment in each lockstep.
+    """Keeps the newest `capacity` transitions in the order in which they arrive: step by step, and within it by environment.
 
-    The row of environment `n` at time `t` has the number `t * N + n`, and the position of that number modulo `capacity`.
-    So the next step of the same environment is `N` positions on whatever the capacity, a multiple of `N` or not.
+    The transition of environment `n` at time `t` has the number `t * N + n`; its position is that number modulo `capacity`.
+    So the next step of the same environment is `N` positions further, whether or not the capacity is a multiple of `N`.
 
     Args:
-        specs: of one row of each column.
-        capacity: transitions.
-        num_envs: `N`; with `n_step` 1 it plays no part, and a group of rows may have any size.
+        specs: the columns of one transition.
+        capacity: number of transitions.
+        num_envs: number of environments, `N`; not used with `n_step` 1, where any number of rows can be added.
         n_step: length of the windows.
     """
 
@@ -38,11 +38,11 @@ class TransitionStorage(tf.Module):
                     f"size={capacity} is too small for windows of n_step={n_step} steps in num_envs={num_envs} environments; "
                     f"at least {num_envs * n_step} is needed."
                 )
-            # Its shape tells a checkpoint how many environments the rows come from: windows depend on it.
+            # Its shape records in the checkpoint how many environments the rows come from, because windows depend on it.
             self.environments = tf.Variable(tf.range(num_envs), trainable=False, name="environments")
         self.inserted = tf.Variable(0, dtype=tf.int64, trainable=False, name="inserted")
         packed = {name: spec for name, spec in self._specs.items() if fits(spec)}
-        # Windows read many steps of each row's three columns, and one of all others.
+        # A window reads several steps of these three columns, but only one of all the others.
         windowed = {name: packed.pop(name) for name in WINDOWED} if n_step > 1 else {}
         self._packing, self._window = RowPacking(packed), RowPacking(windowed)
         self.packed = tf.Variable(tf.zeros([capacity, self._packing.width]), trainable=False, name="packed")
@@ -55,11 +55,11 @@ class TransitionStorage(tf.Module):
         }
 
     def add(self, rows: Mapping[str, tf.Tensor]) -> Written:
-        """Stores rows `[N, ...]`; the oldest give way."""
+        """Stores rows `[N, ...]`; the oldest are overwritten."""
         rows = dict(rows)
         count = next(iter(rows.values())).shape[0]
         rows.setdefault("truncated", tf.zeros([count]))
-        skipped = max(count - self.capacity, 0)  # No position is written twice in one call: its order would not be defined.
+        skipped = max(count - self.capacity, 0)  # Writing a position twice in one call has no defined order.
         positions = (self.inserted + tf.range(skipped, count, dtype=tf.int64)) % self.capacity  # [N]
         self.packed.scatter_nd_update(positions[:, tf.newaxis], self._packing.pack(rows)[skipped:])
         if self._n_step > 1:
@@ -67,23 +67,23 @@ class TransitionStorage(tf.Module):
         for name, column in self.large.items():
             column.scatter_nd_update(positions[:, tf.newaxis], rows[name][skipped:])
         self.inserted.assign_add(count)
-        return Written(positions, dead=tf.zeros([0], tf.int64))
+        return Written(positions, invalid=tf.zeros([0], tf.int64))
 
     def draw(self, seed: tf.Tensor, count: int) -> tf.Tensor:
-        filled = tf.maximum(self.stored(), 1)  # Of an empty memory, position 0.
+        filled = tf.maximum(self.stored(), 1)  # An empty memory gives position 0.
         return tf.random.stateless_uniform([count], seed, 0, filled, tf.int64, alg="philox")
 
     def gather(self, positions: tf.Tensor) -> dict[str, tf.Tensor]:
         batch = self._rows(positions)
         if self._n_step == 1:
-            batch.pop("truncated", None)  # A single step bootstraps whether it was truncated or not.
+            batch.pop("truncated", None)  # Not needed: a single step bootstraps whether it was truncated or not.
             return batch
         steps = tf.range(self._n_step, dtype=tf.int64) * self._num_envs  # [n]
         window = self._window.unpack(tf.gather(self.steps, (positions[:, tf.newaxis] + steps) % self.capacity))
         newer = (self.inserted - 1 - positions) % self.capacity // self._num_envs  # [B]
         window["truncated"], last = close_window(window["done"], window["truncated"], newer)
-        following = self._rows((positions + last * self._num_envs) % self.capacity)
-        return {**batch, **window, **{name: following[name] for name in following if name.startswith(NEXT)}}
+        final = self._rows((positions + last * self._num_envs) % self.capacity)
+        return {**batch, **window, **{name: final[name] for name in final if name.startswith(NEXT)}}
 
     def stored(self) -> tf.Tensor:
         return tf.minimum(self.inserted.read_value(), self.capacity)
@@ -101,6 +101,6 @@ class TransitionStorage(tf.Module):
         return {**self._packing.unpack(tf.convert_to_tensor(self.packed)), **window, **self.large}
 
     def _rows(self, positions: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The rows at `positions` `[B]`, without the columns of windows."""
+        """The rows at `positions` `[B]`, without the columns that are read as windows."""
         packed = self._packing.unpack(tf.gather(self.packed, positions))
         return {**packed, **{name: tf.gather(column, positions) for name, column in self.large.items()}}

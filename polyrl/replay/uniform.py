@@ -1,4 +1,4 @@
-"""`UniformReplay`: every stored transition is as likely to be sampled as any other."""
+"""`UniformReplay`: every stored transition is equally likely to be sampled."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class UniformReplay(Replay):
 
     Args:
         size: capacity, in transitions.
-        batch_size: rows of a sample.
-        n_step: steps of a transition, see `Replay`.
-        frame_stack: frames that a state stacks, see `Replay`.
-        demonstrations: episodes that stay in the memory, see `Replay`.
-        demo_share: the part of each sample that they make up, in [0, 1]: `round(demo_share * batch_size)` rows.
+        batch_size: number of transitions in a batch.
+        n_step: number of steps in an n-step transition, see `Replay`.
+        frame_stack: number of frames that a state stacks, see `Replay`.
+        demonstrations: episodes that are kept permanently, see `Replay`.
+        demo_share: share of demonstrations in each batch, in [0, 1]: `round(demo_share * batch_size)` rows.
     """
 
     def __init__(
@@ -42,8 +42,8 @@ class UniformReplay(Replay):
         self._demo_rows = round(self.demo_share * self.batch_size)
         if self._demo_rows == 0 and self.demo_share > 0.0:
             raise ValueError(
-                f"demo_share={demo_share} of batch_size={batch_size} is less than half a row; make one of them larger, or "
-                "demo_share 0 to sample demonstrations in pre-training only."
+                f"demo_share={demo_share} of batch_size={batch_size} is less than half a row; make one of them larger, or use "
+                "demo_share=0 to sample demonstrations in pre-training only."
             )
 
     def draw(self, seed: tf.Tensor, step: tf.Tensor | int = 0) -> dict[str, tf.Tensor]:

@@ -1,4 +1,4 @@
-"""What goes to TensorBoard: the options a model takes, and the values it hands to the writer."""
+"""TensorBoard summaries: the options of a model, and the values that it passes to the writer."""
 
 from polyrl.summaries.options import SummaryOptions
 from polyrl.summaries.values import Summaries, write_evaluation

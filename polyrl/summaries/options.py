@@ -1,4 +1,4 @@
-"""The names a model's `summaries` argument takes."""
+"""The names accepted by a model's `summaries` argument."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from polyrl.validation import suggestion
 
 
 class SummaryOptions:
-    """Groups of TensorBoard panels. `'all'` is every group but `image_input`, which only image states have."""
+    """Groups of TensorBoard panels. `'all'` means every group except `image_input`, which needs image states."""
 
     ACTIVATIONS: Final = "activations"
     LOSS: Final = "loss"
@@ -25,10 +25,10 @@ class SummaryOptions:
 
     @classmethod
     def validate(cls, summaries: str | Iterable[str] | None) -> tuple[str, ...]:
-        """`'all'`, one name or a list of names (None or empty: no panels) as a tuple of names.
+        """Converts `'all'`, one name or a list of names (None or empty: no panels) to a tuple of names.
 
         Raises:
-            ValueError: for an unknown name; the message lists the names there are.
+            ValueError: for an unknown name; the message lists the known ones.
         """
         names = (summaries,) if isinstance(summaries, str) else tuple(summaries or ())
         if names == ("all",):

@@ -1,4 +1,4 @@
-"""Summary values: plain tensors a compiled function can return, written to TensorBoard outside of it."""
+"""Summary values: plain tensors that a compiled function returns, and that are written to TensorBoard outside of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Summaries(NamedTuple):
         return cls({}, {}, {})
 
     def below(self, name: str) -> Summaries:
-        """The same, with `<name>/` before each tag."""
+        """The same values, with the prefix `<name>/` on each tag."""
         return Summaries(*({f"{name}/{tag}": value for tag, value in group.items()} for group in self))
 
     def write(self, writer: tf.summary.SummaryWriter, step: int) -> None:
@@ -35,7 +35,7 @@ class Summaries(NamedTuple):
 
 
 def write_evaluation(writer: tf.summary.SummaryWriter, result: Mapping[str, float]) -> None:
-    """Writes an evaluation's result under `eval/`, at its `global_timestep`; the counters themselves are left out."""
+    """Writes the result of an evaluation under `eval/`, at its `global_timestep`; the counters are not written."""
     with writer.as_default(step=int(result["global_timestep"])):
         for name, value in result.items():
             if not name.startswith("global_"):

@@ -31,21 +31,15 @@ class Timing(Hook):
         self.measured: dict[str, float] = {}
         self.written = {"summaries": 0, "checkpoints": 0}
 
-    def begin(self, run: Any) -> None:
-        summarize = run.summarize
-
-        def counted() -> Any:
-            self.written["summaries"] += self._stopwatch.running
-            return summarize()
-
-        run.summarize = counted
-
     def after_act(self, run: Any) -> None:
         self._stopwatch.tick(run.timestep)
         if self.measured:
             run.request_stop("measured")
         elif self._profile is not None and self._stopwatch.running:
             self._profile.tick()
+
+    def after_summaries(self, run: Any, summaries: Any) -> None:
+        self.written["summaries"] += self._stopwatch.running
 
     def after_checkpoint(self, run: Any, path: Any) -> None:
         self.written["checkpoints"] += self._stopwatch.running

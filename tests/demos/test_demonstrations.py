@@ -1,4 +1,4 @@
-"""Demonstrations: written, read back, and refused where they do not fit."""
+"""Demonstrations: saved, loaded again, and refused if their arrays do not fit together."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def episode(length: int = 3, **changes) -> DemoEpisode:
 
 
 def three() -> Demonstrations:
-    """One that terminated, one that was truncated, one that was cut off."""
+    """One terminated episode, one truncated, and one whose recording stopped early."""
     ends = [(True, False), (False, True), (False, False)]
     return Demonstrations([episode(n + 1, terminated=a, truncated=b) for n, (a, b) in enumerate(ends)])
 
@@ -38,26 +38,26 @@ def assert_same(first: Demonstrations, second: Demonstrations) -> None:
 def test_transitions_mark_how_each_episode_ended_on_its_last_step():
     columns = [e.transitions() for e in three().episodes]
     assert [c["done"].tolist() for c in columns] == [[1], [0, 0], [0, 0, 0]]
-    # What was cut off bootstraps from its last observation, as what was truncated does.
+    # An episode whose recording stopped early bootstraps from its last observation, like a truncated one.
     assert [c["truncated"].tolist() for c in columns] == [[0], [0, 1], [0, 0, 1]]
     for e, c in zip(three().episodes, columns, strict=True):
         np.testing.assert_array_equal(c["state"][1:], c["next_state"][:-1])
         np.testing.assert_array_equal(c["next_state"][-1], e.observations[-1])
 
 
-def test_an_end_that_is_both_is_a_termination():
+def test_an_episode_both_terminated_and_truncated_counts_as_terminated():
     columns = Demonstrations([episode(2, truncated=True)]).episodes[0].transitions()
     assert (columns["done"].tolist(), columns["truncated"].tolist()) == ([0, 1], [0, 0])
 
 
-def test_numbers_get_the_types_of_the_memory():
+def test_arrays_are_converted_to_the_dtypes_of_the_memory():
     made = Demonstrations([episode(observations=np.zeros([4, 2]), actions=np.array([0, 1, 1], np.uint8))]).episodes[0]
     assert [array.dtype for array in made[:3]] == [np.float32, np.int32, np.float32]
     images = Demonstrations([episode(observations=np.zeros([4, 2, 2, 1], np.uint8))])
     assert images.episodes[0].observations.dtype == np.uint8
 
 
-def test_the_fingerprint_tells_of_every_part():
+def test_the_fingerprint_depends_on_every_part():
     prints = {three().fingerprint, Demonstrations([episode()]).fingerprint}
     for change in (
         {"observations": episode().observations + 1},
@@ -72,25 +72,25 @@ def test_the_fingerprint_tells_of_every_part():
 
 
 REFUSED = [
-    ({"actions": np.zeros(0, int)}, r"episode 0: actions have shape \(0,\)"),
-    ({"actions": np.zeros([3, 1], int)}, r"actions have shape \(3, 1\)"),
-    ({"actions": np.zeros(3)}, "actions are float64; the large-margin loss compares discrete actions"),
-    ({"actions": np.array([0, -1, 0])}, "there is the action -1"),
-    ({"rewards": np.zeros(2)}, r"rewards have shape \(2,\); asked for is one for each of the 3 actions"),
-    ({"observations": np.zeros([3, 2])}, "there are 3 observations for 3 actions"),
+    ({"actions": np.zeros(0, int)}, r"episode 0: expected actions of shape \[T\].*, got shape \(0,\)"),
+    ({"actions": np.zeros([3, 1], int)}, r"expected actions of shape \[T\].*, got shape \(3, 1\)"),
+    ({"actions": np.zeros(3)}, "expected integer actions, got float64; the large-margin loss needs discrete actions"),
+    ({"actions": np.array([0, -1, 0])}, "got the action -1"),
+    ({"rewards": np.zeros(2)}, r"expected one reward for each of the 3 actions, got rewards of shape \(2,\)"),
+    ({"observations": np.zeros([3, 2])}, "expected 4 observations for 3 actions, .* got 3"),
     ({"observations": np.full([4, 2], np.nan)}, "the observations are not finite at step 0"),
     ({"rewards": np.array([0, np.inf, 0])}, "the rewards are not finite at step 1"),
-    ({"observations": np.array(["a"] * 4)}, "asked for are numbers"),
+    ({"observations": np.array(["a"] * 4)}, "expected numeric observations, got <U1"),
 ]
 
 
 @pytest.mark.parametrize(("changes", "words"), REFUSED)
-def test_arrays_that_do_not_fit_are_refused(changes, words):
+def test_arrays_that_do_not_fit_together_are_refused(changes, words):
     with pytest.raises(ValueError, match=words):
         Demonstrations([episode(**changes)])
 
 
-def test_episodes_of_different_environments_and_none_at_all_are_refused():
+def test_an_empty_list_and_episodes_of_different_environments_are_refused():
     with pytest.raises(ValueError, match="there are no episodes"):
         Demonstrations([])
     with pytest.raises(ValueError, match=r"episode 1 has observations float32 \(3,\), episode 0 float32 \(2,\)"):
@@ -105,13 +105,13 @@ def test_episodes_of_different_environments_and_none_at_all_are_refused():
         (tf.TensorSpec([2], tf.float32), 1, "episode 1 has the action 1; the environment has 1 actions"),
     ],
 )
-def test_another_environment_is_refused(spec, actions, words):
+def test_demonstrations_of_another_environment_are_refused(spec, actions, words):
     three().check(tf.TensorSpec([2], tf.float32), 2)
     with pytest.raises(ValueError, match=words):
         three().check(spec, actions)
 
 
-def test_states_that_are_dicts_are_refused():
+def test_dict_states_are_refused():
     with pytest.raises(ValueError, match=r"the environment's states are dicts of \['action_mask', 'state'\]"):
         three().check({"state": tf.TensorSpec([2]), "action_mask": tf.TensorSpec([2], tf.bool)}, 2)
 
@@ -120,7 +120,7 @@ def test_states_that_are_dicts_are_refused():
 
 
 @pytest.mark.parametrize("observations", ["vectors", "images"])
-def test_an_npz_comes_back_as_it_was(tmp_path, observations):
+def test_an_npz_file_round_trip_preserves_everything(tmp_path, observations):
     written = three()
     if observations == "images":
         rng = np.random.default_rng(0)
@@ -131,7 +131,7 @@ def test_an_npz_comes_back_as_it_was(tmp_path, observations):
     assert load(tmp_path / "new" / "demos.npz").fingerprint == written.fingerprint
 
 
-def test_nothing_is_overwritten(tmp_path):
+def test_an_existing_file_is_not_overwritten(tmp_path):
     save_npz(three(), tmp_path / "demos.npz")
     before = (tmp_path / "demos.npz").read_bytes()
     with pytest.raises(FileExistsError, match=r"demos\.npz exists already and is not overwritten"):
@@ -153,21 +153,21 @@ def columns() -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"lengths": np.array([1, 3])}, r"observations has shape \(5, 2\); its 2 episodes of 4 steps ask for 6 rows"),
+        ({"lengths": np.array([1, 3])}, r"expected 6 rows of observations for 2 episodes with 4 steps, got shape \(5, 2\)"),
         ({"lengths": np.array([3, 0])}, "lengths must be integers"),
         ({"lengths": np.array([1.0, 2.0])}, "lengths must be integers"),
-        ({"truncated": np.array([True])}, r"truncated has shape \(1,\); .* ask for 2 rows"),
+        ({"truncated": np.array([True])}, r"expected 2 rows of truncated .*, got shape \(1,\)"),
         ({"rewards": None}, r"lacks the arrays \['rewards'\]"),
     ],
 )
-def test_arrays_that_do_not_fit_their_lengths_are_refused(tmp_path, change, words):
+def test_files_whose_arrays_do_not_fit_together_are_refused(tmp_path, change, words):
     given = {**columns(), **change}
     np.savez(tmp_path / "demos.npz", **{name: array for name, array in given.items() if array is not None})
     with pytest.raises(ValueError, match=words):
         load_npz(tmp_path / "demos.npz")
 
 
-def test_what_is_no_npz_is_refused(tmp_path):
+def test_a_path_without_a_valid_npz_file_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no file .*demos\.npz.*record_demos\.py"):
         load(tmp_path / "demos.npz")
     (tmp_path / "demos.npz").write_bytes(b"PK no zip")
@@ -192,26 +192,26 @@ SPACE = Box(-10, 10, (2,), np.float64)
 
 
 @pytest.mark.parametrize("start", [0, 3])
-def test_a_minari_dataset_comes_back_as_it_was(minari, start):
+def test_a_minari_round_trip_preserves_everything(minari, start):
     save_minari(three(), "tiny/three-v0", SPACE, Discrete(2, start=start))
     back = load("tiny/three-v0")
-    # Minari knows no episode that was cut off: it is truncated.
+    # Minari requires every episode to end: one whose recording stopped early is stored as truncated.
     expected = Demonstrations([e._replace(truncated=not e.terminated) for e in three().episodes])
     assert_same(back, expected)
     stored = list(minari.load_dataset("tiny/three-v0").iterate_episodes())
     assert [e.actions.tolist() for e in stored] == [[start], [start, start + 1], [start, start + 1, start]]
 
 
-def test_images_are_kept_to_the_last_bit(minari):
+def test_minari_images_are_stored_without_loss(minari):
     images = np.random.default_rng(0).integers(0, 256, [4, 8, 8, 3], np.uint8)
     written = Demonstrations([episode(observations=images)])
     save_minari(written, "tiny/images-v0", Box(0, 255, (8, 8, 3), np.uint8), Discrete(2))
     assert_same(load_minari("tiny/images-v0"), written)
 
 
-def test_a_dataset_is_not_overwritten(minari):
+def test_an_existing_dataset_is_not_overwritten(minari):
     save_minari(three(), "tiny/three-v0", SPACE, Discrete(2))
-    with pytest.raises(ValueError, match="'tiny/three-v0' already, and it is not overwritten"):
+    with pytest.raises(ValueError, match="'tiny/three-v0' exists already and is not overwritten"):
         save_minari(Demonstrations([episode()]), "tiny/three-v0", SPACE, Discrete(2))
     assert len(load_minari("tiny/three-v0").episodes) == 3
 
@@ -220,7 +220,7 @@ def test_a_dataset_is_not_overwritten(minari):
 def test_nothing_is_downloaded(minari, monkeypatch, name):
     save_minari(three(), "tiny/three-v0", SPACE, Discrete(2))
     monkeypatch.setattr(minari.storage.hosting, "download_dataset", lambda *a, **k: pytest.fail("It was downloaded."))
-    with pytest.raises(FileNotFoundError, match=r"there are \['tiny/three-v0'\]\. Nothing is downloaded"):
+    with pytest.raises(FileNotFoundError, match=r"found \['tiny/three-v0'\]\. polyrl downloads nothing"):
         load(name)
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the ops share: the ways to run one, gradients, and random transitions whose parts all differ."""
+"""What the tests of the ops share: the ways to run one, gradients, and random transitions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def compiled(function: Callable) -> Callable:
 
 
 def traced_without_sizes(function: Callable) -> Callable:
-    """Traces with every size unknown, as with a last batch that is smaller: only ranks can be checked."""
+    """Traces with all sizes unknown, as for a smaller last batch: only ranks can be checked."""
 
     def run(*arguments: tf.Tensor) -> Any:
         signature = [tf.TensorSpec([None] * argument.shape.rank, argument.dtype) for argument in arguments]
@@ -33,7 +33,7 @@ MODES = {"function": traced, "xla": compiled, "unknown_sizes": traced_without_si
 
 
 def assert_same_as_eager(mode: str, function: Callable, *arguments: Any) -> None:
-    """`function` gives in `mode`, a key of `MODES`, what it gives eagerly."""
+    """`function` returns the same in `mode`, a key of `MODES`, as eagerly."""
     arguments = [tf.convert_to_tensor(argument) for argument in arguments]
     eager, other = tf.nest.flatten(function(*arguments)), tf.nest.flatten(MODES[mode](function)(*arguments))
     assert len(eager) == len(other) > 0
@@ -43,7 +43,7 @@ def assert_same_as_eager(mode: str, function: Callable, *arguments: Any) -> None
 
 
 def gradients(function: Callable, *arguments: Any) -> list[tf.Tensor | None]:
-    """The gradient of `sum(function(*arguments))` for each argument; None where nothing flows."""
+    """The gradient of `sum(function(*arguments))` for each argument; None where there is no gradient."""
     arguments = [tf.convert_to_tensor(argument) for argument in arguments]
     with tf.GradientTape() as tape:
         tape.watch(arguments)
@@ -69,7 +69,7 @@ class Transitions(NamedTuple):
     q: tf.Tensor  # [B, A] or, with atoms, [B, A, N]
     action: tf.Tensor  # [B]
     reward: tf.Tensor  # [B]
-    discount: tf.Tensor  # [B], zero in some rows and only in some
+    discount: tf.Tensor  # [B], zero in some rows, but not in all
     next_q: tf.Tensor  # as q
     selector: tf.Tensor  # [B, A]
 
@@ -84,7 +84,7 @@ def transitions(
     rng = np.random.default_rng(seed)
     shape = (rows, num_actions) if num_atoms is None else (rows, num_actions, num_atoms)
     terminated = rng.random(rows) < 0.3
-    terminated[:2] = [True, False]  # both, whatever was drawn
+    terminated[:2] = [True, False]  # at least one of each
     return Transitions(
         q=tf.constant(rng.normal(size=shape), dtype),
         action=tf.constant(rng.integers(0, num_actions, rows), tf.int32),

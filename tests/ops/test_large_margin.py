@@ -11,7 +11,7 @@ from polyrl import ops
 
 
 def loop(q: np.ndarray, action: np.ndarray, margin: float) -> np.ndarray:
-    """Equation 3 of the paper, word for word."""
+    """Equation 3 of the paper, literally."""
     losses = []
     for row, expert in zip(q, action, strict=True):
         with_margins = [value + (0.0 if a == expert else margin) for a, value in enumerate(row)]
@@ -31,10 +31,10 @@ def test_it_equals_the_loop(seed, margin):
 @pytest.mark.parametrize(
     ("q", "expected"),
     [
-        ([[2.0, 1.0, 0.0]], 0.0),  # Better than the next by 1, which is more than 0.8.
-        ([[2.0, 1.5, 0.0]], 0.3),  # By 0.5: 0.3 are missing.
-        ([[2.0, 2.0, 2.0]], 0.8),  # Equal values are not enough.
-        ([[1.0, 1.5, 3.0]], 2.8),  # The best of the others counts.
+        ([[2.0, 1.0, 0.0]], 0.0),  # Larger than the next by 1, which is more than 0.8.
+        ([[2.0, 1.5, 0.0]], 0.3),  # Larger by 0.5: 0.3 short of the margin.
+        ([[2.0, 2.0, 2.0]], 0.8),  # Equal values fall short by the whole margin.
+        ([[1.0, 1.5, 3.0]], 2.8),  # The largest of the other values counts.
     ],
 )
 def test_by_hand_with_the_papers_margin(q, expected):

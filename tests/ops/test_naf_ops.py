@@ -16,7 +16,7 @@ PLACES = {
     2: [[2], [1, 0]],
     3: [[3], [5, 4], [2, 1, 0]],
 }
-"""Which of the free numbers stands where, row by row up to the diagonal: clockwise in a spiral, from the last row's end."""
+"""Position of each entry, row by row up to the diagonal: clockwise in a spiral, starting at the end of the last row."""
 
 
 def scales(k: int, rows: int = 6, seed: int = 0) -> np.ndarray:
@@ -56,8 +56,8 @@ def actions(k: int, rows: int = 6, seed: int = 1) -> tuple[np.ndarray, np.ndarra
 
 @pytest.mark.parametrize("k", PLACES)
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_triangle_holds_each_number_once_and_the_exponential_of_the_diagonal(k, seed) -> None:
-    """B1: off the diagonal stand the numbers themselves, not `exp(0)`. B2: all of `k` rows are there for k > 1."""
+def test_the_triangle_holds_each_entry_once_and_exponentiates_the_diagonal(k, seed) -> None:
+    """Off the diagonal are the entries themselves, not `exp(0)`, and there are `k` rows for k > 1 as well."""
     entries = np.random.default_rng(seed).normal(size=[5, k * (k + 1) // 2]).astype(np.float32)
     expected = np.zeros([5, k, k])
     for row in range(5):
@@ -71,7 +71,7 @@ def test_the_triangle_holds_each_number_once_and_the_exponential_of_the_diagonal
 
 
 def test_the_triangle_is_the_lower_one() -> None:
-    """B3: and so `L L^T` is another matrix than `L^T L`."""
+    """It matters because `L L^T` differs from `L^T L`."""
     scale = ops.scale_tril(tf.constant([[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]])).numpy()[0]
     np.testing.assert_array_equal(scale[np.triu_indices(3, 1)], np.zeros(3))
     assert (scale[np.tril_indices(3)] != 0.0).all()
@@ -79,7 +79,7 @@ def test_the_triangle_is_the_lower_one() -> None:
 
 @pytest.mark.parametrize("k", PLACES)
 @pytest.mark.parametrize("size", [0.1, 1.0, 3.0])
-def test_the_precision_is_positive_definite_whatever_the_numbers(k, size) -> None:
+def test_the_precision_is_positive_definite_for_any_entries(k, size) -> None:
     entries = np.random.default_rng(0).normal(size=[50, k * (k + 1) // 2], scale=size)
     for scale in ops.scale_tril(tf.constant(entries, tf.float64)).numpy():
         precision = product(scale)
@@ -88,7 +88,7 @@ def test_the_precision_is_positive_definite_whatever_the_numbers(k, size) -> Non
 
 
 @pytest.mark.parametrize("k", PLACES)
-def test_every_number_gets_a_gradient(k) -> None:
+def test_every_entry_gets_a_gradient(k) -> None:
     (gradient,) = gradients(ops.scale_tril, tf.random.stateless_normal([4, k * (k + 1) // 2], [0, 1]))
     assert (gradient.numpy() != 0.0).all()
 
@@ -108,7 +108,7 @@ def test_entries_of_another_rank_are_named() -> None:
 
 @pytest.mark.parametrize("k", PLACES)
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_advantage_is_the_quadratic_form_of_a_loop(k, seed) -> None:
+def test_the_advantage_equals_the_quadratic_form_as_a_loop(k, seed) -> None:
     action, mean = actions(k, seed=seed)
     scale = scales(k, seed=seed)
     found = ops.normalized_advantage(*(tf.constant(x, tf.float32) for x in (action, mean, scale)))
@@ -170,7 +170,7 @@ def test_samples_have_the_mean_and_the_covariance_of_the_normal_distribution(k, 
     assert (abs(white.T @ white / rows - np.eye(k)) < 5 * deviation).all()
 
 
-def test_the_rows_are_drawn_independently_by_their_own_mean_and_scale() -> None:
+def test_rows_are_drawn_independently_from_their_own_mean_and_scale() -> None:
     pairs = 20_000
     mean = tf.tile(tf.constant([[0.5], [-0.5]]), [pairs, 1])
     scale = tf.tile(tf.constant([[[1.0]], [[4.0]]]), [pairs, 1, 1])
@@ -211,7 +211,7 @@ PREDICTION, TARGET, LOSS = [0.5, 2.0, 1.0], [2.0, 1.0, 1.5], [2.25, 1.0, 0.25]
 
 
 def test_the_loss_is_that_by_hand() -> None:
-    """B4: one number for each row; V is `[B]`, and nothing is paired with all rows of the batch."""
+    """One number for each row: V is `[B]`, and no row is combined with all others."""
     output = ops.normalized_q_learning(**{name: tf.constant(x) for name, x in BY_HAND.items()}, loss_fn=squared)
     np.testing.assert_allclose(output.prediction, PREDICTION)
     np.testing.assert_allclose(output.target, TARGET)
@@ -219,7 +219,7 @@ def test_the_loss_is_that_by_hand() -> None:
     np.testing.assert_allclose(output.loss, LOSS)
 
 
-def test_advantage_and_value_get_a_gradient_and_nothing_else_does() -> None:
+def test_only_advantage_and_value_get_a_gradient() -> None:
     """By hand: `d loss / d prediction = 2 (prediction - target)`, the same for both summands; the target is a constant."""
 
     def loss(*arguments: tf.Tensor) -> tf.Tensor:
@@ -233,8 +233,8 @@ def test_advantage_and_value_get_a_gradient_and_nothing_else_does() -> None:
 
 
 @pytest.mark.parametrize("name", BY_HAND)
-def test_a_column_instead_of_a_row_of_numbers_is_named(name) -> None:
-    """B4: a value `[B, 1]` would be subtracted from all rewards."""
+def test_an_argument_with_an_additional_axis_is_named(name) -> None:
+    """A value `[B, 1]` would broadcast to all rewards."""
     given = {key: tf.constant(x)[:, tf.newaxis] if key == name else tf.constant(x) for key, x in BY_HAND.items()}
     with pytest.raises(ValueError, match=f"{name} has shape"):
         ops.normalized_q_learning(**given, loss_fn=squared)

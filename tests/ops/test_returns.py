@@ -1,4 +1,4 @@
-"""n-step returns against a loop that walks the window step by step."""
+"""n-step returns against a loop over the steps of the window."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_by_hand() -> None:
     terminated = tf.constant([[0, 0, 0], [0, 1, 0], [0, 0, 0], [0, 0, 1], [1, 0, 0]]) > 0
     truncated = tf.constant([[0, 0, 0], [0, 0, 0], [0, 1, 0], [0, 0, 0], [1, 0, 0]]) > 0
     output = ops.n_step_return(reward, terminated, truncated, 0.5)
-    # Nothing ends: all three, bootstrap times 1/8. Terminated at step 1: two of them, no bootstrap. Truncated at step 1:
+    # No end: all three, bootstrap times 1/8. Terminated at step 1: two of them, no bootstrap. Truncated at step 1:
     # two of them, bootstrap times 1/4. Terminated at the last: all three, no bootstrap. Both at step 0: terminated wins.
     np.testing.assert_allclose(output.reward, [3.0, 2.0, 2.0, 3.0, 1.0])
     np.testing.assert_allclose(output.discount, [0.125, 0.0, 0.25, 0.0, 0.0])
@@ -96,7 +96,7 @@ def test_one_step_is_the_plain_one_step_transition(seed) -> None:
 
 
 @pytest.mark.parametrize("ending", ["terminated", "truncated"])
-def test_what_follows_the_end_of_the_episode_does_not_matter(ending) -> None:
+def test_steps_after_the_end_of_the_episode_have_no_effect(ending) -> None:
     rng = np.random.default_rng(0)
     window = {"reward": rng.normal(size=(4, 6)), "terminated": np.zeros((4, 6)), "truncated": np.zeros((4, 6))}
     window[ending][:, 2] = 1.0

@@ -41,11 +41,11 @@ def test_repeated_averages_approach_the_source_geometrically() -> None:
     source, target, tau, repeats = [tf.constant(1.0)], [tf.constant(0.0)], 0.1, 20
     for _ in range(repeats):
         target = ops.polyak_average(source, target, tau)
-    np.testing.assert_allclose(target[0], 1 - (1 - tau) ** repeats, rtol=1e-5)  # what is left shrinks by 1 - tau
+    np.testing.assert_allclose(target[0], 1 - (1 - tau) ** repeats, rtol=1e-5)  # the difference shrinks by the factor 1 - tau
 
 
 @pytest.mark.parametrize("tau", [0.0, 0.3, 1.0])
-def test_variables_are_read_and_not_changed_and_the_average_is_no_view_of_them(tau) -> None:
+def test_variables_are_not_changed_and_the_average_is_not_a_view_of_them(tau) -> None:
     source, target = [tf.Variable([2.0, 4.0])], [tf.Variable([6.0, 8.0])]
     (average,) = ops.polyak_average(source, target, tau)
     expected = tau * np.array([2.0, 4.0]) + (1 - tau) * np.array([6.0, 8.0])
@@ -56,7 +56,7 @@ def test_variables_are_read_and_not_changed_and_the_average_is_no_view_of_them(t
     np.testing.assert_allclose(average, expected, rtol=1e-6)
 
 
-def test_no_tensors_at_all_average_to_none() -> None:
+def test_the_average_of_no_tensors_is_empty() -> None:
     assert ops.polyak_average([], [], 0.5) == []
 
 

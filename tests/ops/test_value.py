@@ -1,4 +1,4 @@
-"""Q-learning, double Q-learning and the dueling baseline against trfl, loops in numpy and examples by hand."""
+"""Q-learning and double Q-learning against trfl, loops in numpy and examples by hand."""
 
 from __future__ import annotations
 
@@ -34,16 +34,13 @@ def assert_outputs_match(output: ops.LossOutput, expected: ops.LossOutput) -> No
 
 
 def loop_over_rows(data, bootstrap_of_row) -> ops.LossOutput:
-    """The loss of each row as the papers write it."""
+    """The loss of each row, as in the papers."""
     data, rows = data.numpy(), []
     for row in range(len(data.reward)):
         prediction = data.q[row][data.action[row]]
         target = data.reward[row] + data.discount[row] * bootstrap_of_row(row)
         rows.append((0.5 * (target - prediction) ** 2, target, target - prediction, prediction))
     return ops.LossOutput(*np.array(rows).T)
-
-
-# Against other implementations ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -89,11 +86,8 @@ def test_td_loss_equals_a_loop_over_rows(seed) -> None:
     assert_outputs_match(output, loop_over_rows(data, lambda row: bootstrap[row]))
 
 
-# By hand ----------------------------------------------------------------------------------------------------------------
-
-
 class Hand:
-    """Two rows, the second terminated, for which everything is small enough to write out."""
+    """Two rows, the second one terminated, with values simple enough to compute by hand."""
 
     q = tf.constant([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
     action = tf.constant([1, 0])
@@ -132,7 +126,7 @@ def test_td_error_is_target_minus_prediction_whatever_the_loss_function() -> Non
 
 
 @pytest.mark.parametrize("loss", [q_learning, double_q_learning])
-def test_next_values_do_not_matter_where_the_episode_terminated(loss) -> None:
+def test_next_values_have_no_effect_where_the_episode_terminated(loss) -> None:
     data = transitions(seed=5)
     ended = data.discount.numpy() == 0.0
     other = data._replace(next_q=data.next_q + 100.0)
@@ -145,9 +139,6 @@ def test_next_values_do_not_matter_where_the_episode_terminated(loss) -> None:
 def test_double_q_learning_with_the_target_network_as_selector_is_q_learning() -> None:
     data = transitions(seed=6)
     assert_outputs_match(double_q_learning(*data[:5], data.next_q), q_learning(*data[:5]))
-
-
-# Gradients --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("output", ops.LossOutput._fields)
@@ -195,14 +186,14 @@ def test_the_gradient_into_q_is_that_of_finite_differences(seed) -> None:
     np.testing.assert_allclose(into_q, expected, rtol=1e-6, atol=1e-6)
 
 
-# Shapes -----------------------------------------------------------------------------------------------------------------
-
 NAMES = {
     q_learning: ["q", "action", "reward", "discount", "next_q"],
     double_q_learning: ["q", "action", "reward", "discount", "next_q", "next_q_selector"],
     td_loss: ["q", "action", "reward", "discount", "bootstrap"],
 }
+
 ARGUMENTS = [(loss, position) for loss, names in NAMES.items() for position in range(len(names))]
+
 IDS = [f"{loss.__name__}-{NAMES[loss][position]}" for loss, position in ARGUMENTS]
 
 
@@ -255,83 +246,21 @@ def test_ranks_are_checked_while_tracing_although_sizes_are_unknown() -> None:
         MODES["unknown_sizes"](q_learning)(*arguments)
 
 
-# Ways of running --------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("loss", NAMES, ids=lambda loss: loss.__name__)
 def test_the_losses_are_the_same_eagerly_traced_and_compiled(loss, mode) -> None:
     assert_same_as_eager(mode, loss, *arguments_of(loss))
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("how", ["mean", "max", "naive"])
-def test_dueling_is_the_same_eagerly_traced_and_compiled(how, mode) -> None:
-    rng = np.random.default_rng(0)
-    advantage, value = rng.normal(size=(5, 3)).astype(np.float32), rng.normal(size=(5, 1)).astype(np.float32)
-    assert_same_as_eager(mode, lambda advantage, value: ops.dueling(advantage, value, how), advantage, value)
-
-
-# Selecting and dueling --------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("trailing", [(), (5,), (5, 2)], ids=str)
-def test_select_action_takes_the_action_of_each_row(trailing) -> None:
+def test_select_values_takes_the_value_of_the_action_of_each_row(trailing) -> None:
     rng = np.random.default_rng(0)
     values, action = rng.normal(size=(6, 4, *trailing)), rng.integers(0, 4, 6)
     expected = np.stack([values[row, action[row]] for row in range(6)])
-    np.testing.assert_array_equal(ops.select_action(tf.constant(values), tf.constant(action)), expected)
-
-
-BASELINES = {
-    "mean": lambda row: sum(row) / len(row),
-    "max": lambda row: max(row),
-    "naive": lambda row: 0.0,
-}
-
-
-@pytest.mark.parametrize("num_atoms", [None, 5], ids=["scalar", "atoms"])
-@pytest.mark.parametrize("how", BASELINES)
-@pytest.mark.parametrize("seed", SEEDS[:2])
-def test_dueling_equals_a_loop_over_rows_actions_and_atoms(seed, how, num_atoms) -> None:
-    rng = np.random.default_rng(seed)
-    rows, num_actions, trailing = 4, 3, () if num_atoms is None else (num_atoms,)
-    advantage = rng.normal(size=(rows, num_actions, *trailing))
-    value = rng.normal(size=(rows, 1, *trailing))
-    expected = np.zeros_like(advantage)
-    for index in np.ndindex(advantage.shape):
-        row, atom = index[0], index[2:]
-        of_all_actions = [advantage[(row, action, *atom)] for action in range(num_actions)]
-        expected[index] = value[(row, 0, *atom)] + advantage[index] - BASELINES[how](of_all_actions)
-    np.testing.assert_allclose(ops.dueling(tf.constant(advantage), tf.constant(value), how), expected)
-
-
-@pytest.mark.parametrize(
-    ("how", "expected"),
-    # A = (1, 2, 6), mean 3, max 6; V = 10.
-    [("mean", [8.0, 9.0, 13.0]), ("max", [5.0, 6.0, 10.0]), ("naive", [11.0, 12.0, 16.0])],
-)
-def test_dueling_by_hand(how, expected) -> None:
-    np.testing.assert_allclose(ops.dueling(tf.constant([[1.0, 2.0, 6.0]]), tf.constant([[10.0]]), how), [expected])
-
-
-def test_dueling_names_an_unknown_way() -> None:
-    with pytest.raises(ValueError, match="how='median' is unknown; use 'mean', 'max' or 'naive'"):
-        ops.dueling(tf.zeros([2, 3]), tf.zeros([2, 1]), "median")
-
-
-@pytest.mark.parametrize(
-    ("advantage", "value"),
-    [([3, 3], [3]), ([3, 2], [1, 1]), ([3, 2], [3, 2]), ([3, 2, 5], [3, 1]), ([3, 2, 5], [3, 1, 1])],
-    ids=str,
-)
-def test_dueling_refuses_a_value_that_is_not_one_per_row_and_atom(advantage, value) -> None:
-    # All but [3, 1] would broadcast, and that one fails in TensorFlow without naming the argument.
-    with pytest.raises(ValueError, match="value"):
-        ops.dueling(tf.zeros(advantage), tf.zeros(value), "mean")
+    np.testing.assert_array_equal(ops.select_values(tf.constant(values), tf.constant(action)), expected)
 
 
 @pytest.mark.parametrize("action", [[3, 1], [2]], ids=str)
-def test_select_action_refuses_actions_that_are_not_one_per_row(action) -> None:
+def test_select_values_refuses_actions_that_are_not_one_per_row(action) -> None:
     with pytest.raises(ValueError, match="action"):
-        ops.select_action(tf.zeros([3, 2]), tf.zeros(action, tf.int32))
+        ops.select_values(tf.zeros([3, 2]), tf.zeros(action, tf.int32))

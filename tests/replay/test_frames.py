@@ -1,99 +1,16 @@
-"""`frame_stack`: stacks come back bit for bit, out of frames stored once, and only where all of their frames are there."""
+"""`frame_stack`: each frame is stored once, and stacks are rebuilt bit for bit from frames that are still stored."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from replay_testing import COMPILATIONS, World, arrays, check_batch, seed
+from frame_testing import MEMORIES, FrameWorld, built, check, specs_of
+from replay_testing import COMPILATIONS, arrays, seed
 
 from polyrl.engine import functional
 from polyrl.engine.functional import Functional
 from polyrl.replay import PrioritizedReplay, Replay, UniformReplay
-
-MEMORIES = {"uniform": UniformReplay, "prioritized": PrioritizedReplay}
-
-
-def specs_of(state: tf.TensorSpec) -> dict[str, tf.TensorSpec]:
-    scalar = tf.TensorSpec([], tf.float32)
-    return {"state": state, "action": tf.TensorSpec([], tf.int32), "reward": scalar, "done": scalar, "next_state": state}
-
-
-class FrameWorld(World):
-    """A world whose frames `[2, 3]` say where they are; keeps which rows a naive memory has of each environment."""
-
-    def __init__(self, seed: int, num_envs: int, stack: int, end: float = 0.15, dtype: Any = np.uint8):
-        super().__init__(seed, num_envs, end)
-        self.stack, self.dtype = stack, dtype
-        # Of each environment: one entry per row, the time and age of the transition that starts there, or None.
-        self.rows: list[list[tuple[int, int] | None]] = [[] for _ in range(num_envs)]
-
-    def frame(self, env: int, episode: int, step: int) -> np.ndarray:
-        noise = (31 * env + 17 * episode + 7 * step) % 251
-        return np.array([[env, episode // 250, episode % 250], [step // 250, step % 250, noise]], self.dtype)
-
-    def state(self, env: int, time: int, episode: int, step: int) -> np.ndarray:
-        return np.stack([self.frame(env, episode, max(step - back, 0)) for back in reversed(range(self.stack))], axis=-1)
-
-    def start_episodes(self) -> None:
-        for env, history in enumerate(self.histories):
-            if history and not history[-1]["done"] and not history[-1]["truncated"]:
-                self.rows[env].append(None)
-        super().start_episodes()
-
-    def _step(self, env: int) -> dict[str, Any]:
-        _, age = self._at[env]
-        row = super()._step(env)
-        self.rows[env].append((len(self.histories[env]), age))
-        if row["done"] or row["truncated"]:
-            self.rows[env].append(None)
-        return row
-
-    def places(self, batch: dict[str, np.ndarray]) -> list[tuple[int, int]]:
-        """Environment and time of each row of a batch, by its newest frame."""
-        times = {(env, *self._key(r)): t for env in range(self.num_envs) for t, r in enumerate(self.histories[env])}
-        return [(int(s[0, 0, -1]), times[(int(s[0, 0, -1]), *self._key({"state": s}))]) for s in batch["state"]]
-
-    def _key(self, row: dict[str, Any]) -> tuple[float, ...]:
-        return tuple(row["state"][..., -1].ravel().tolist())
-
-    def positions(self, ring: int) -> dict[int, tuple[int, int]]:
-        """Where transitions start whose frames are all there: position to environment and time."""
-        found = {}
-        for env, rows in enumerate(self.rows):
-            # The newest observation has a row, too, which no transition starts at.
-            newest = len(rows) - 1 if not rows or rows[-1] is None else len(rows)
-            for number, row in enumerate(rows):
-                if row is not None and number - min(row[1], self.stack - 1) > newest - ring:
-                    found[env * ring + number % ring] = (env, row[0])
-        return found
-
-
-def built(kind: str = "uniform", size: int = 60, num_envs: int = 2, stack: int = 4, batch_size: int = 12, **arguments: Any):
-    world = FrameWorld(arguments.pop("seed", 0), num_envs, stack, arguments.pop("end", 0.15), arguments.pop("dtype", np.uint8))
-    memory = MEMORIES[kind](size, batch_size, frame_stack=stack, **arguments)
-    memory.build(world.specs(), num_envs)
-    return world, memory
-
-
-def check(world: FrameWorld, memory: Replay, number: int, n: int = 1, sample: Any = None) -> dict[str, np.ndarray]:
-    """The memory can start exactly where a naive one can, and a batch is what happened there."""
-    expected = world.positions(memory.size // world.num_envs)
-    reach = memory.columns["reach"].numpy()
-    assert np.flatnonzero(reach).tolist() == sorted(expected)
-    assert int(memory.stored().numpy()) == len(expected)
-    if isinstance(memory, PrioritizedReplay):
-        leaves = memory._tree.get(tf.range(len(reach))).numpy()
-        np.testing.assert_array_equal(leaves > 0, reach > 0)
-    batch = arrays((sample or memory.sample)(seed(number)))
-    places = world.places(batch)
-    assert set(places) <= set(expected.values())
-    check_batch(world, batch, n, places)
-    if "index" in batch:
-        assert [expected[index] for index in batch["index"].tolist()] == places
-    return batch
 
 
 @pytest.mark.parametrize("kind", MEMORIES)
@@ -101,8 +18,8 @@ def check(world: FrameWorld, memory: Replay, number: int, n: int = 1, sample: An
     ("num_envs", "size", "stack", "n", "end"),
     [(1, 21, 4, 1, 0.1), (2, 60, 4, 1, 0.02), (3, 50, 4, 3, 0.1), (2, 24, 2, 5, 0.3), (2, 20, 1, 2, 0.1), (3, 17, 3, 1, 0.6)],
 )
-def test_batches_are_what_happened_and_only_what_is_whole(kind, num_envs, size, stack, n, end):
-    """The rings wrap several times; episodes are longer and shorter than rings and stacks."""
+def test_batches_hold_only_transitions_whose_frames_are_all_stored(kind, num_envs, size, stack, n, end):
+    """The ring buffers wrap several times; episodes are longer and shorter than buffers and stacks."""
     world, memory = built(kind, size, num_envs, stack, seed=n, end=end, n_step=n)
     add, sample = (tf.function(f, autograph=False) for f in (memory.add, memory.sample))
     rng = np.random.default_rng(0)
@@ -115,24 +32,24 @@ def test_batches_are_what_happened_and_only_what_is_whole(kind, num_envs, size, 
 
 @pytest.mark.parametrize("kind", MEMORIES)
 @pytest.mark.parametrize("n", [1, 3])
-def test_starts_that_were_not_seen_to_come(kind, n):
-    """As when a run is resumed: neither stacks nor windows reach over them."""
+def test_neither_stacks_nor_windows_cross_an_unseen_episode_start(kind, n):
+    """As after a resume."""
     world, memory = built(kind, n_step=n, end=0.1)
-    memory.start_episodes()  # Of an empty memory, too.
+    memory.start_episodes()  # In an empty memory as well.
     add, sample = (tf.function(f, autograph=False) for f in (memory.add, memory.sample))
     for time in range(80):
         add(world.step())
         check(world, memory, time, n, sample)
         if time % 6 == 2:
-            for _ in range(1 + time % 2):  # Twice is as good as once.
+            for _ in range(1 + time % 2):  # A second call changes nothing.
                 memory.start_episodes()
             world.start_episodes()
 
 
 @pytest.mark.parametrize("number", range(4))
 @pytest.mark.parametrize("steps", [3, 15, 70])
-def test_samples_are_uniform_over_what_can_be_sampled(number, steps):
-    """Chi-square, either way; the environments have different numbers of rows."""
+def test_samples_are_uniform_over_the_valid_rows(number, steps):
+    """A two-sided chi-square test; the environments have different numbers of rows."""
     world, memory = built(size=90, num_envs=3, batch_size=40, seed=number, end=0.4)
     for _ in range(steps):
         memory.add(world.step())
@@ -146,7 +63,7 @@ def test_samples_are_uniform_over_what_can_be_sampled(number, steps):
 
 
 def test_rows_are_drawn_independently():
-    """Of pairs in one sample as many are equal as chance makes them."""
+    """The two rows of a sample are equal as often as by chance."""
     world, memory = built(num_envs=1, size=10, batch_size=2, end=0.5, seed=3)
     for _ in range(30):
         memory.add(world.step())
@@ -165,12 +82,9 @@ def test_frames_keep_their_dtype(dtype):
     assert batch["state"].dtype == batch["next_state"].dtype == dtype
 
 
-def test_states_that_stack_single_numbers():
+def test_frames_may_be_scalars():
     memory = UniformReplay(20, 8, frame_stack=3)
-    state, scalar = tf.TensorSpec([3], tf.float32), tf.TensorSpec([], tf.float32)
-    memory.build(
-        {"state": state, "action": tf.TensorSpec([], tf.int32), "reward": scalar, "done": scalar, "next_state": state}
-    )
+    memory.build(specs_of(tf.TensorSpec([3], tf.float32)))
     for time in range(50):
         at = [float(max(time + back, 0)) for back in range(-2, 2)]
         row = {"state": at[:3], "reward": 0.0, "done": 0.0, "next_state": at[1:]}
@@ -181,14 +95,14 @@ def test_states_that_stack_single_numbers():
         np.testing.assert_array_equal(batch["next_state"], np.maximum(batch["action"][:, np.newaxis] + [[-1, 0, 1]], 0))
 
 
-def test_an_empty_memory_gives_something_and_does_not_hang():
+def test_sampling_an_empty_memory_gives_zeros_and_terminates():
     _, memory = built()
     assert int(memory.stored().numpy()) == 0
     assert not memory.sample(seed(0))["state"].numpy().any()
 
 
-def test_a_row_that_can_no_longer_be_sampled_stays_so():
-    """Its priority is zero, and a late update does not raise it."""
+def test_an_overwritten_row_is_never_sampled_again():
+    """Its priority is zero, and a later update does not raise it."""
     world, memory = built("prioritized", size=16, num_envs=1, end=0.0)
     for _ in range(8):
         memory.add(world.step())
@@ -196,9 +110,6 @@ def test_a_row_that_can_no_longer_be_sampled_stays_so():
         memory.add(world.step())
     memory.update_priorities(tf.range(16), tf.fill([16], 7.0))
     check(world, memory, 0)
-
-
-# Compiled, carried, saved. ----------------------------------------------------------------------------------------------
 
 
 def iteration(memory: Replay, row: dict[str, tf.Tensor], number: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -210,7 +121,7 @@ def iteration(memory: Replay, row: dict[str, tf.Tensor], number: tf.Tensor) -> d
 
 
 @pytest.mark.parametrize("kind", [pytest.param("uniform", marks=pytest.mark.slow), "prioritized"])
-def test_eager_traced_compiled_and_carried_loops_do_the_same(kind):
+def test_eager_traced_compiled_and_carried_loops_give_the_same(kind):
     def memory_of(world: FrameWorld) -> Replay:
         options = {"alpha": 1.0, "epsilon": 2.0**-10} if kind == "prioritized" else {}
         memory = MEMORIES[kind](60, 12, frame_stack=4, n_step=2, **options)
@@ -250,7 +161,7 @@ def test_eager_traced_compiled_and_carried_loops_do_the_same(kind):
 
 
 @pytest.mark.parametrize("kind", MEMORIES)
-def test_a_checkpoint_brings_everything_back(kind, tmp_path):
+def test_a_checkpoint_restores_everything(kind, tmp_path):
     (world, memory), (_, other) = built(kind, n_step=2), built(kind, n_step=2)
     add = tf.function(memory.add, autograph=False)
     for _ in range(45):
@@ -266,18 +177,12 @@ def test_a_checkpoint_brings_everything_back(kind, tmp_path):
             np.testing.assert_array_equal(other.sample(seed(time))[name], values)
 
 
-def test_a_frame_of_84_by_84_costs_little_more_than_itself():
-    """At most 1.05 times, priorities included."""
+def test_a_frame_needs_little_more_memory_than_itself():
+    """At most 5% more, including priorities."""
     memory = PrioritizedReplay(2_000, 32, frame_stack=4)
-    state, scalar = tf.TensorSpec([84, 84, 4], tf.uint8), tf.TensorSpec([], tf.float32)
-    memory.build(
-        {"state": state, "action": tf.TensorSpec([], tf.int32), "reward": scalar, "done": scalar, "next_state": state}
-    )
+    memory.build(specs_of(tf.TensorSpec([84, 84, 4], tf.uint8)))
     room = sum(int(np.prod(variable.shape)) * variable.dtype.size for variable in memory.variables)
     assert room <= 1.05 * 2_000 * 84 * 84
-
-
-# Refusals. --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -288,24 +193,24 @@ def test_a_frame_of_84_by_84_costs_little_more_than_itself():
             "frame_stack=4 needs",
         ),
         ({"state": tf.TensorSpec([], tf.uint8), "next_state": tf.TensorSpec([], tf.uint8)}, "frame_stack=4 needs"),
-        ({"next_state": tf.TensorSpec([2, 3, 4], tf.float32)}, "must be alike"),
+        ({"next_state": tf.TensorSpec([2, 3, 4], tf.float32)}, "must have the same shape and dtype"),
         ({"reward": None}, r"needs the columns \['reward'\]"),
         ({"more": tf.TensorSpec([2_000], tf.float32)}, r"only state and next_state may be large; \['more'\]"),
     ],
 )
-def test_rows_that_are_no_stacks_of_frames_are_refused(changed, words):
+def test_columns_that_cannot_be_stored_as_frames_are_refused(changed, words):
     specs = {**FrameWorld(0, 1, 4).specs(), **changed}
     with pytest.raises(ValueError, match=words):
         UniformReplay(60, 4, frame_stack=4).build({name: spec for name, spec in specs.items() if spec is not None})
 
 
-def test_a_memory_too_small_for_a_stack_is_refused():
+def test_a_memory_too_small_for_its_stacks_is_refused():
     with pytest.raises(ValueError, match=r"size=13 .* frame_stack=4 and n_step=3 in num_envs=2 .* at least 14"):
         built(size=13, n_step=3)
 
 
 @pytest.mark.parametrize(("stack", "error"), [(0, ValueError), (2.0, TypeError), (True, TypeError)])
-def test_stacks_of_no_height_are_refused(stack, error):
+def test_an_invalid_frame_stack_is_refused(stack, error):
     with pytest.raises(error, match="frame_stack="):
         UniformReplay(8, 4, frame_stack=stack)
 

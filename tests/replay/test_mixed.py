@@ -1,4 +1,4 @@
-"""Memories with demonstrations: what is sampled, how often, and that nothing overwrites them."""
+"""Memories with demonstrations: which rows are sampled, how often, and that nothing overwrites them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from polyrl.replay import PrioritizedReplay, UniformReplay
 LENGTHS = (3, 1, 5)
 ENDS = ((True, False), (False, True), (False, False))
 DEMO = 100.0
-"""Demonstrated states tell of themselves: (100 + episode, step, 0, 0)."""
+"""Demonstrated states identify themselves: (100 + episode, step, 0, 0)."""
 
 
 def demonstrations(lengths=LENGTHS) -> Demonstrations:
@@ -25,13 +25,13 @@ def demonstrations(lengths=LENGTHS) -> Demonstrations:
 
 
 def naive_window(number: int, step: int, n: int) -> tuple[list[float], bool, int]:
-    """Rewards of the window, whether it terminates, and the step of its next state."""
+    """Rewards of the window, whether it terminates, and the step of its bootstrap state."""
     last = min(step + n, LENGTHS[number])
     return [t + 0.5 for t in range(step, last)], ENDS[number][0] and last == LENGTHS[number], last
 
 
 def check_demo_row(batch: dict[str, np.ndarray], row: int, n: int) -> None:
-    """The row is, bit for bit, a window of one demonstrated episode and of no second one."""
+    """The row is, bit for bit, a window of a single demonstrated episode."""
     number, step = int(batch["state"][row, 0] - DEMO), int(batch["state"][row, 1])
     rewards, done, last = naive_window(number, step, n)
     np.testing.assert_array_equal(batch["next_state"][row], [DEMO + number, last, 0, 0])
@@ -58,8 +58,8 @@ KINDS = {"uniform": UniformReplay, "prioritized": PrioritizedReplay}
 @pytest.mark.parametrize("compilation", COMPILATIONS)
 @pytest.mark.parametrize("n", [1, 3])
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_demonstrated_row_is_what_was_demonstrated(kind, n, compilation):
-    """Before anything else is in the memory, all rows are demonstrations; windows end with their episodes."""
+def test_sampled_demonstrations_equal_the_recorded_ones(kind, n, compilation):
+    """Before the agent stores anything, all rows are demonstrations; windows end with their episodes."""
     world = World(0, 2)
     memory = KINDS[kind](10, 9, n_step=n, demonstrations=demonstrations())
     memory.build(world.specs(), 2)
@@ -76,12 +76,12 @@ def test_every_demonstrated_row_is_what_was_demonstrated(kind, n, compilation):
 
 @pytest.mark.parametrize("compilation", ["function", "xla"])
 @pytest.mark.parametrize(("share", "rows"), [(0.25, 2), (0.5, 4), (0.0, 0), (1.0, 8)])
-def test_a_uniform_sample_holds_the_share_that_was_asked_for(share, rows, compilation):
+def test_a_uniform_sample_holds_the_given_share_of_demonstrations(share, rows, compilation):
     world = World(1, 2)
     memory = UniformReplay(10, 8, demonstrations=demonstrations(), demo_share=share)
     memory.build(world.specs(), 2)
     store, sample = COMPILATIONS[compilation](memory.add), sampler(memory, compilation)
-    for _ in range(30):  # Six times around.
+    for _ in range(30):  # The ring buffer wraps six times.
         store(world.step())
     for number in range(5):
         batch = arrays(sample(seed(number)))
@@ -98,7 +98,7 @@ def test_a_uniform_sample_holds_the_share_that_was_asked_for(share, rows, compil
 
 @pytest.mark.parametrize("n", [1, 3])
 @pytest.mark.parametrize("kind", KINDS)
-def test_nothing_overwrites_them(kind, n):
+def test_demonstrations_are_never_overwritten(kind, n):
     world = World(2, 2)
     memory = KINDS[kind](12, 8, n_step=n, demonstrations=demonstrations())
     memory.build(world.specs(), 2)
@@ -114,8 +114,8 @@ def test_nothing_overwrites_them(kind, n):
     assert int(memory.inserted) == 80
 
 
-def test_own_rows_are_drawn_as_they_are_without_demonstrations():
-    """The streams of the two parts are independent."""
+def test_demonstrations_do_not_change_which_other_rows_are_drawn():
+    """The random numbers of the two storages are independent."""
     batches = []
     for given in ({}, {"demonstrations": demonstrations(), "demo_share": 0.25}):
         world = World(3, 2)
@@ -129,8 +129,8 @@ def test_own_rows_are_drawn_as_they_are_without_demonstrations():
 
 
 @pytest.mark.parametrize("compilation", COMPILATIONS)
-def test_priorities_of_demonstrations_have_the_bonus_and_others_have_not(compilation):
-    """Sampled in proportion to `(|td| + epsilon)^alpha`, with the demonstrations' own epsilon; weights make up for it."""
+def test_only_the_priorities_of_demonstrations_have_the_bonus(compilation):
+    """Sampled in proportion to `(|td| + epsilon)^alpha`, with the demonstrations' own epsilon; the weights correct for it."""
     world = World(4, 1)
     alpha, beta, own_epsilon, bonus = 0.5, 0.7, 0.01, 2.0
     options = {"alpha": alpha, "beta": beta, "epsilon": own_epsilon, "demo_epsilon": bonus, "beta_steps": 10**9}
@@ -149,13 +149,13 @@ def test_priorities_of_demonstrations_have_the_bonus_and_others_have_not(compila
         for index in batch["index"]:
             counts[np.flatnonzero(places == index)[0]] += 1
         np.testing.assert_array_equal(batch["expert"], batch["index"] >= 400)
-    # One draw out of each of 400 equal strata: a share is right to less than one row in either direction.
+    # One draw from each of 400 equal strata: each count differs from its expectation by less than one row.
     assert np.abs(counts / 5 - 400 * expected).max() < 1.01
     chances = expected[[np.flatnonzero(places == index)[0] for index in batch["index"]]]
     np.testing.assert_allclose(batch["weights"], (chances.min() / chances) ** beta, rtol=1e-4)
 
 
-def test_demonstrations_begin_with_the_priority_of_new_rows():
+def test_demonstrations_start_with_the_priority_of_new_rows():
     memory = PrioritizedReplay(10, 4, demonstrations=demonstrations())
     memory.build(World(0, 1).specs(), 1)
     values = memory._tree.get(tf.range(10 + sum(LENGTHS))).numpy()
@@ -197,7 +197,7 @@ def frame_demos(change: int = 0) -> Demonstrations:
         pytest.param("prioritized", 1, marks=pytest.mark.slow),
     ],
 )
-def test_stacks_of_frames_come_back_bit_for_bit(kind, n):
+def test_stacks_of_frames_are_rebuilt_bit_for_bit(kind, n):
     memory = KINDS[kind](40, 9, n_step=n, frame_stack=STACK, demonstrations=frame_demos())
     memory.build(frame_specs(), 1)
     assert int(memory.stored()) == sum(LENGTHS)
@@ -215,16 +215,16 @@ def test_stacks_of_frames_come_back_bit_for_bit(kind, n):
     assert len(seen) == sum(LENGTHS)
 
 
-def test_observations_that_are_no_stacks_are_refused():
+def test_observations_that_are_not_stacks_are_refused():
     memory = UniformReplay(40, 4, frame_stack=STACK, demonstrations=frame_demos(change=1))
-    with pytest.raises(ValueError, match="no stacks of the newest frames"):
+    with pytest.raises(ValueError, match="not stacks of the newest frames"):
         memory.build(frame_specs(), 1)
 
 
 # What is refused. -------------------------------------------------------------------------------------------------------
 
 
-def test_other_observations_are_refused_before_the_memory_is_built():
+def test_observations_that_do_not_match_the_specs_are_refused():
     memory = UniformReplay(10, 4, demonstrations=frame_demos())
     with pytest.raises(ValueError, match=r"observations are uint8 \(2, 2, 3\), the environment's are float32 \(4,\)"):
         memory.build(World(0, 1).specs(), 1)
@@ -241,6 +241,6 @@ def test_other_observations_are_refused_before_the_memory_is_built():
         (lambda d: PrioritizedReplay(10, 4, demonstrations=d, demo_epsilon=0.0), r"demo_epsilon=0\.0 must lie in"),
     ],
 )
-def test_what_cannot_be_is_refused(make, words):
+def test_invalid_arguments_are_refused(make, words):
     with pytest.raises((TypeError, ValueError), match=words):
         make(demonstrations())

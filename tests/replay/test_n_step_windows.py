@@ -1,4 +1,4 @@
-"""Windows of n steps against a naive loop over what happened: ends of episodes, several environments, the ring's seam."""
+"""n-step windows against a naive loop over the history: episode ends, several environments, wrapped ring buffers."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ RINGS = [(3, 48, 2), (1, 37, 3), (3, 50, 5), (4, 64, 4), (2, 33, 1), (5, 32, 6)]
         *(pytest.param(*ring, "xla", marks=pytest.mark.slow) for ring in RINGS[1:]),
     ],
 )
-def test_windows_are_what_a_naive_loop_finds(how, num_envs, size, n):
-    """The ring wraps several times; its size is a multiple of the environments' number, and not."""
+def test_windows_equal_those_of_a_naive_loop(how, num_envs, size, n):
+    """The ring buffer wraps several times; its size is a multiple of the number of environments, or not."""
     world, seen = World(seed=n, num_envs=num_envs), set()
     memory = built(world, size, n)
     add, sample = COMPILATIONS[how](memory.add), COMPILATIONS[how](memory.sample)
@@ -50,7 +50,7 @@ def test_windows_are_what_a_naive_loop_finds(how, num_envs, size, n):
 
 
 def test_reduced_windows_are_discounted_sums():
-    """With `ops.n_step_return`, as the models reduce them."""
+    """Reduced by `ops.n_step_return`, as in the models."""
     world = World(seed=0, num_envs=3)
     memory = built(world, 60, 4, batch_size=60)
     for _ in range(50):
@@ -65,11 +65,11 @@ def test_reduced_windows_are_discounted_sums():
         assert result.discount[row].numpy() == pytest.approx(bootstrap, abs=1e-6)
 
 
-def test_no_window_reaches_over_a_start_that_was_not_seen_to_come():
-    """As when a run is resumed: the environments begin new episodes, the last ones never ended."""
+def test_no_window_crosses_an_unseen_episode_start():
+    """As after a resume: the environments start new episodes, although the last ones never ended."""
     world = World(seed=1, num_envs=2, end=0.0)
     memory = built(world, 24, 3)
-    memory.start_episodes()  # Of an empty memory, too.
+    memory.start_episodes()  # In an empty memory as well.
     for time in range(40):
         memory.add(world.step())
         if time % 5 == 2:
@@ -79,7 +79,7 @@ def test_no_window_reaches_over_a_start_that_was_not_seen_to_come():
         check_batch(world, batch, 3, [(int(state[0]), int(state[1])) for state in batch["state"]])
 
 
-def test_rows_without_truncations_are_taken_as_never_truncated():
+def test_without_the_column_truncated_nothing_is_truncated():
     world = World(seed=2, num_envs=2, end=0.0)
     memory = UniformReplay(20, 20, n_step=3)
     memory.build({name: spec for name, spec in world.specs().items() if name != "truncated"}, 2)
@@ -90,7 +90,7 @@ def test_rows_without_truncations_are_taken_as_never_truncated():
     check_batch(world, batch, 3, [(int(state[0]), int(state[1])) for state in batch["state"]])
 
 
-def test_large_columns_and_other_dtypes_are_windowed_too():
+def test_windows_of_large_columns_and_other_dtypes():
     class Images(World):
         def state(self, *at):
             return np.full([30, 40], np.array(at) @ [1, 3, 50, 7] % 251, np.uint8)
@@ -101,7 +101,7 @@ def test_large_columns_and_other_dtypes_are_windowed_too():
         memory.add(world.step())
     batch = arrays(memory.sample(seed(1)))
     assert batch["state"].dtype == np.uint8
-    # Found by their action, which is a random integer.
+    # The action, a random integer, identifies the row.
     found = {int(row["action"]): (env, time) for env in range(2) for time, row in enumerate(world.histories[env])}
     check_batch(world, batch, 3, [found[int(action)] for action in batch["action"]])
 
@@ -131,13 +131,13 @@ def test_a_memory_too_small_for_a_window_is_refused():
 
 
 @pytest.mark.parametrize("missing", ["reward", "done", "next_state"])
-def test_rows_without_what_windows_are_made_of_are_refused(missing):
+def test_a_missing_column_is_refused(missing):
     specs = {name: spec for name, spec in World(seed=0, num_envs=1).specs().items() if name != missing}
     with pytest.raises(ValueError, match=f"n_step=2 needs .*{missing}"):
         UniformReplay(8, 4, n_step=2).build(specs)
 
 
-def test_other_columns_than_the_memory_was_built_for_are_refused():
+def test_rows_with_other_columns_are_refused():
     world = World(seed=0, num_envs=1)
     memory = built(world, 8, 1, batch_size=4)
     rows = world.step()
@@ -148,6 +148,6 @@ def test_other_columns_than_the_memory_was_built_for_are_refused():
 
 
 @pytest.mark.parametrize(("n", "error"), [(0, ValueError), (1.5, TypeError), (True, TypeError), ("2", TypeError)])
-def test_windows_of_no_length_are_refused(n, error):
+def test_an_invalid_n_step_is_refused(n, error):
     with pytest.raises(error, match=r"n_step="):
         UniformReplay(8, 4, n_step=n)

@@ -22,7 +22,7 @@ def built(size: int = 40, batch_size: int = 16, num_envs: int = 2, **arguments) 
 
 
 def values(memory: PrioritizedReplay) -> np.ndarray:
-    """What the memory samples its rows in proportion to, by position."""
+    """The values in proportion to which rows are sampled, by position."""
     return memory._tree.get(tf.range(memory.size)).numpy()
 
 
@@ -30,7 +30,7 @@ def places(batch: dict[str, np.ndarray]) -> list[tuple[int, int]]:
     return [(int(state[0]), int(state[1])) for state in batch["state"]]
 
 
-def test_new_rows_get_the_largest_priority_there_has_been():
+def test_new_rows_get_the_largest_priority_so_far():
     world, memory = built(alpha=0.5, epsilon=0.25)
     memory.add(world.step())
     np.testing.assert_allclose(values(memory)[:3], [1.0, 1.0, 0.0])
@@ -38,13 +38,13 @@ def test_new_rows_get_the_largest_priority_there_has_been():
     np.testing.assert_allclose(values(memory)[:3], [0.5, 3.0, 0.0])
     memory.add(world.step())
     np.testing.assert_allclose(values(memory)[:5], [0.5, 3.0, 3.0, 3.0, 0.0])
-    # The largest there has been, not the largest there is.
+    # The largest so far, not the largest at present.
     memory.update_priorities(tf.constant([1, 2, 3]), tf.constant([0.0, 0.0, 0.0]))
     memory.add(world.step())
     np.testing.assert_allclose(values(memory)[:7], [0.5, 0.5, 0.5, 0.5, 3.0, 3.0, 0.0])
 
 
-def test_priorities_below_the_first_leave_new_rows_at_one():
+def test_priorities_below_one_leave_new_rows_at_one():
     world, memory = built()
     memory.add(world.step())
     memory.update_priorities(tf.constant([0, 1]), tf.constant([0.1, 0.2]))
@@ -52,7 +52,7 @@ def test_priorities_below_the_first_leave_new_rows_at_one():
     np.testing.assert_allclose(values(memory)[2:4], 1.0)
 
 
-def test_a_row_that_overwrites_another_has_its_own_priority():
+def test_an_overwriting_row_gets_the_priority_of_a_new_row():
     world, memory = built(size=6, batch_size=4)
     for _ in range(3):
         memory.add(world.step())
@@ -61,14 +61,14 @@ def test_a_row_that_overwrites_another_has_its_own_priority():
     np.testing.assert_allclose(values(memory), [1.0, 1.0, *[(1e-3 + 1e-6) ** 0.6] * 4], rtol=1e-5)
 
 
-def test_a_row_that_is_there_twice_gets_the_largest_of_its_priorities():
+def test_a_repeated_row_gets_the_largest_of_its_priorities():
     world, memory = built(alpha=1.0)
     memory.add(world.step())
     memory.update_priorities(tf.constant([1, 0, 1, 1]), tf.constant([3.0, 1.0, 5.0, 4.0]))
     np.testing.assert_allclose(values(memory)[:2], [1.0, 5.0], rtol=1e-5)
 
 
-def test_rows_that_hold_nothing_and_priorities_that_are_no_numbers_change_nothing():
+def test_empty_rows_and_priorities_that_are_not_finite_are_ignored():
     world, memory = built(alpha=1.0)
     memory.add(world.step())
     memory.update_priorities(tf.constant([0, 1, 7]), tf.constant([np.nan, np.inf, 100.0]))
@@ -78,8 +78,8 @@ def test_rows_that_hold_nothing_and_priorities_that_are_no_numbers_change_nothin
 
 @pytest.mark.parametrize("number", SEEDS)
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 1.0])
-def test_rows_are_sampled_as_often_as_their_priorities_say(number, alpha):
-    """P(i) = p_i^alpha / sum p^alpha (eq. 1). Chi-square from above: strata make counts more even."""
+def test_rows_are_sampled_in_proportion_to_their_priorities(number, alpha):
+    """P(i) = p_i^alpha / sum p^alpha (eq. 1). A one-sided chi-square test, because strata make the counts more even."""
     world, memory = built(alpha=alpha, epsilon=1e-6)
     for _ in range(20):
         memory.add(world.step())
@@ -95,8 +95,8 @@ def test_rows_are_sampled_as_often_as_their_priorities_say(number, alpha):
 
 @pytest.mark.parametrize(("step", "beta"), [(0, 0.4), (250, 0.55), (1_000, 1.0), (5_000, 1.0)])
 @pytest.mark.parametrize("dtype", [int, tf.int64])
-def test_weights_are_those_of_the_paper(step, beta, dtype):
-    """(1 / N 1 / P(i))^beta over the largest of the batch (section 3.4); beta by the number of updates."""
+def test_importance_weights_are_those_of_the_paper(step, beta, dtype):
+    """(1 / N 1 / P(i))^beta divided by the largest in the batch (section 3.4); beta depends on the number of updates."""
     world, memory = built(alpha=0.7, beta=0.4, beta_steps=1_000, epsilon=0.5)
     for _ in range(20):
         memory.add(world.step())
@@ -110,7 +110,7 @@ def test_weights_are_those_of_the_paper(step, beta, dtype):
     assert float(tf.reduce_max(batch["weights"])) == 1.0
 
 
-def test_index_says_where_the_sampled_rows_are():
+def test_index_holds_the_positions_of_the_sampled_rows():
     world, memory = built(num_envs=3, size=41)
     for _ in range(30):
         memory.add(world.step())
@@ -118,7 +118,7 @@ def test_index_says_where_the_sampled_rows_are():
     assert [(time * 3 + env) % 41 for env, time in places(batch)] == batch["index"].tolist()
 
 
-def test_windows_of_several_steps_are_prioritized_too():
+def test_n_step_windows_are_prioritized_as_well():
     world, memory = built(num_envs=3, size=41, n_step=3)
     add, sample = (tf.function(f, autograph=False) for f in (memory.add, memory.sample))
     for time in range(60):
@@ -129,7 +129,7 @@ def test_windows_of_several_steps_are_prioritized_too():
 
 
 def surprise(batch: dict[str, tf.Tensor]) -> tf.Tensor:
-    """Some priorities, of one sign or the other; integers, so that sums are the same in any order."""
+    """Priorities of either sign, such that their sums are exact in any order."""
     return tf.round(4.0 * tf.reduce_sum(tf.reshape(batch["reward"], [16, -1]), axis=1)) + 0.5
 
 
@@ -145,7 +145,7 @@ def run(memory: PrioritizedReplay, rows: list[dict[str, tf.Tensor]], wrap) -> li
     return [np.concatenate(column) for column in zip(*results, strict=True)]
 
 
-def test_compiled_and_eager_loops_do_the_same():
+def test_compiled_and_eager_loops_sample_the_same():
     results = {}
     for how, wrap in COMPILATIONS.items():
         world, memory = built(alpha=1.0, epsilon=0.5)
@@ -156,8 +156,8 @@ def test_compiled_and_eager_loops_do_the_same():
         np.testing.assert_array_equal(results[how][2], results["eager"][2])
 
 
-def test_a_loop_that_carries_the_memory_as_tensors_does_the_same():
-    """As the training loop does it: see `polyrl.engine.functional`."""
+def test_a_loop_that_carries_the_memory_as_tensors_samples_the_same():
+    """As in the training loop, see `polyrl.engine.functional`."""
     (world, memory), (_, other) = built(alpha=1.0, epsilon=0.5, n_step=2), built(alpha=1.0, epsilon=0.5, n_step=2)
     rows = [world.step() for _ in range(50)]
     index, _, _ = run(memory, rows, lambda f: f)
@@ -180,7 +180,7 @@ def test_a_loop_that_carries_the_memory_as_tensors_does_the_same():
     np.testing.assert_array_equal(found.numpy().ravel(), index)
 
 
-def test_a_checkpoint_brings_back_priorities(tmp_path):
+def test_a_checkpoint_restores_the_priorities(tmp_path):
     (world, memory), (_, other) = built(), built()
     run(memory, [world.step() for _ in range(30)], tf.function)
     path = tf.train.Checkpoint(memory=memory).write(str(tmp_path / "memory"))
@@ -204,7 +204,7 @@ def test_a_checkpoint_brings_back_priorities(tmp_path):
         ({"epsilon": None}, TypeError),
     ],
 )
-def test_bad_arguments_are_refused_by_name(arguments, error):
+def test_an_invalid_argument_is_named(arguments, error):
     with pytest.raises(error, match=f"{next(iter(arguments))}="):
         PrioritizedReplay(8, 4, **arguments)
 

@@ -1,4 +1,4 @@
-"""What belongs to a state besides it, as a mask of its actions, in all memories: of the state, and of the window's end."""
+"""Further parts of a state, such as the mask of its actions, in every memory: for the state and for the bootstrap state."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from replay_testing import COMPILATIONS, World, arrays, check_batch, seed
 
 from polyrl.replay import PrioritizedReplay, UniformReplay
 
-ACTIONS = 30  # More than there are bits in a number.
+ACTIONS = 30  # More than the bits that one float32 can hold.
 
 
 class MaskedWorld(World):
-    """Each state has a mask of its own, and a goal; those of a terminal state are zeros.
+    """Each state has a different mask and goal; those of a terminal state are zeros.
 
     Args:
         frames: None, or how many frames a state stacks; then a frame is (environment, time, episode, step).
@@ -40,10 +40,10 @@ class MaskedWorld(World):
     def _step(self, env):
         step, time = self._at[env][1], len(self.histories[env])
         row = super()._step(env)
-        following = self.parts(env, time + 1, step + 1)
+        next_parts = self.parts(env, time + 1, step + 1)
         if row["done"]:
-            following = {key: np.zeros_like(value) for key, value in following.items()}
-        return {**row, **self.parts(env, time, step), **{f"next_{key}": value for key, value in following.items()}}
+            next_parts = {key: np.zeros_like(value) for key, value in next_parts.items()}
+        return {**row, **self.parts(env, time, step), **{f"next_{key}": value for key, value in next_parts.items()}}
 
 
 WINDOWS = [(4, 3), (1, None), (4, None), (1, 3)]
@@ -59,8 +59,8 @@ WINDOWS = [(4, 3), (1, None), (4, None), (1, 3)]
         *(pytest.param(*window, UniformReplay, "xla", marks=pytest.mark.slow) for window in WINDOWS[1:]),
     ],
 )
-def test_masks_are_those_of_the_state_and_of_the_one_bootstrapped_from(memory_class, how, n, frames):
-    """In a window of several steps that is the state after the last one that counts, not the next one."""
+def test_masks_belong_to_the_state_and_to_the_bootstrap_state(memory_class, how, n, frames):
+    """In an n-step window the latter is the state after the last step that counts."""
     world = MaskedWorld(n, 2, 0.15, frames=frames)
     memory = memory_class(60, 24, n_step=n, frame_stack=frames)
     memory.build(world.specs(), world.num_envs)

@@ -1,4 +1,4 @@
-"""`SumTree` against an array: sums, draws, and what rounding must not do."""
+"""`SumTree` against an array: sums, draws, and robustness to rounding errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def leaves(tree: SumTree) -> np.ndarray:
 
 
 def check_sums(tree: SumTree) -> None:
-    """Every node is the sum of its children; what lies beyond the last is zero."""
+    """Every node is the sum of its children; unused nodes are zero."""
     for above, level in zip(tree.levels, tree.levels[1:], strict=False):
         sums = level.numpy().astype(np.float64).sum(axis=1)
         nodes = above.numpy().ravel()
@@ -29,7 +29,7 @@ def check_sums(tree: SumTree) -> None:
 
 
 def check_draws(tree: SumTree, number: int, count: int) -> np.ndarray:
-    """Leaves drawn have their values, none is zero, and each overlaps its stratum as float32 sums tell it."""
+    """Drawn leaves come with their values, none of which is zero, and each overlaps its stratum up to float32 rounding."""
     index, value = (result.numpy() for result in tree.sample(seed(number), count))
     values = leaves(tree).astype(np.float64)
     np.testing.assert_array_equal(value, values[index])
@@ -50,7 +50,7 @@ values = st.one_of(st.just(0.0), st.floats(2**-20, 2**20, width=32))
     capacity=st.sampled_from(CAPACITIES),
     updates=st.lists(st.lists(st.tuples(st.integers(0, 10**6), values), min_size=1, max_size=40), min_size=1, max_size=8),
 )
-def test_any_sequence_of_updates_leaves_the_values_and_sums_of_an_array(capacity, updates):
+def test_after_any_updates_values_and_sums_are_those_of_an_array(capacity, updates):
     tree, naive = SumTree(capacity), np.zeros(capacity, np.float32)
     for number, update in enumerate(updates):
         new: dict[int, float] = {}
@@ -77,8 +77,8 @@ def test_the_only_leaf_with_a_value_is_always_drawn(capacity, value):
 
 
 @pytest.mark.parametrize("number", range(3))
-def test_zeros_are_never_drawn_between_values_of_all_sizes(number):
-    """Sums of numbers from 1e-6 to 1e6 round wherever they can."""
+def test_zeros_are_never_drawn_between_values_of_very_different_size(number):
+    """Sums of numbers from 1e-6 to 1e6 have large rounding errors."""
     rng = np.random.default_rng(number)
     tree = SumTree(3_000)
     naive = np.where(rng.random(3_000) < 0.5, 0.0, 10 ** rng.uniform(-6, 6, 3_000)).astype(np.float32)
@@ -93,7 +93,7 @@ def test_zeros_are_never_drawn_between_values_of_all_sizes(number):
 @pytest.mark.parametrize("number", range(4))
 @pytest.mark.parametrize("spread", [0.0, 1.0, 3.0])
 def test_leaves_are_drawn_in_proportion_to_their_values(number, spread):
-    """Chi-square; strata can only make the counts more even than independent draws, so the bound is from above."""
+    """Chi-square; strata can only make the counts more even than independent draws, so the test is one-sided."""
     rng = np.random.default_rng(number)
     tree = SumTree(200)
     naive = np.exp(spread * rng.normal(size=200)).astype(np.float32)
@@ -102,7 +102,7 @@ def test_leaves_are_drawn_in_proportion_to_their_values(number, spread):
     sample = tf.function(lambda s: tree.sample(s, 60)[0])
     draws = np.concatenate([sample(tf.constant([number, step])).numpy() for step in range(400)])
     expected = len(draws) * naive.astype(np.float64) / naive.sum(dtype=np.float64)
-    # Rare leaves are counted together: a count of few has no chi-square.
+    # Rare leaves are counted together, because chi-square needs expected counts that are not small.
     common = expected >= 5
     counts = np.bincount(draws, minlength=200)
     observed = np.append(counts[common], counts[~common].sum())
@@ -126,21 +126,21 @@ def test_a_million_leaves_are_drawn_evenly():
     assert abs(np.sum((counts - expected) ** 2 / expected) - 63) < 6 * np.sqrt(2 * 63)
 
 
-def test_negative_values_nans_and_infinities_do_no_harm():
+def test_negative_and_not_finite_values_are_clipped():
     tree = SumTree(40)
     tree.update(tf.constant([0, 1, 2, 3]), tf.constant([-1.0, np.nan, np.inf, 1.0]))
     np.testing.assert_array_equal(leaves(tree)[:4], np.float32([0.0, 0.0, LARGEST, 1.0]))
     assert set(check_draws(tree, 0, 32)) == {2}
 
 
-def test_an_empty_tree_gives_some_leaf():
-    """It has none to give; but it neither hangs nor leaves its range."""
+def test_sampling_an_empty_tree_gives_a_valid_leaf():
+    """There is none to draw, but it neither hangs nor returns an index out of range."""
     index, value = SumTree(5).sample(seed(0), 8)
     assert set(index.numpy()) == {0}
     assert not value.numpy().any()
 
 
-def test_compiled_and_eager_calls_do_the_same():
+def test_compiled_and_eager_calls_give_the_same():
     results = {}
     for how, wrap in COMPILATIONS.items():
         rng = np.random.default_rng(0)

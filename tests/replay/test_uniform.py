@@ -1,4 +1,4 @@
-"""`UniformReplay`: what it keeps, what it samples, and that a checkpoint brings it back."""
+"""`UniformReplay`: which rows it keeps and samples, and that a checkpoint restores it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def built(size: int = 8, batch_size: int = 4) -> UniformReplay:
 
 
 def rows(numbers) -> dict[str, tf.Tensor]:
-    """Rows that say which they are, in each column in its own way."""
+    """Rows that hold their number in every column."""
     numbers = np.asarray(list(numbers))
     state = np.stack([numbers, -numbers], axis=1).astype(np.float32)
     return {"state": tf.constant(state), "action": tf.constant(numbers, tf.int32)}
 
 
 def stored(memory: UniformReplay) -> list[int]:
-    """The numbers of the rows in the memory, sorted, after checking that the columns tell the same."""
+    """The numbers of the rows in the memory, sorted, after checking that the columns agree."""
     count = int(memory.stored().numpy())
     numbers = memory.columns["action"].numpy()[:count]
     np.testing.assert_array_equal(memory.columns["state"].numpy()[:count], np.stack([numbers, -numbers], axis=1))
@@ -41,8 +41,8 @@ def seed(number: int) -> tf.Tensor:
 
 @settings(max_examples=25, deadline=None)
 @given(size=st.integers(1, 9), groups=st.lists(st.integers(1, 12), max_size=12))
-def test_the_newest_rows_are_kept_whatever_the_size_of_the_groups_they_come_in(size, groups):
-    """As a list that is cut to its last `size` entries; a group may be larger than the whole memory."""
+def test_the_newest_rows_are_kept_for_any_number_of_rows_per_call(size, groups):
+    """Compared with a list of the last `size` entries; one call may add more rows than the memory holds."""
     memory, naive, number = built(size, batch_size=1), [], 0
     for count in groups:
         new = range(number, number := number + count)
@@ -53,7 +53,7 @@ def test_the_newest_rows_are_kept_whatever_the_size_of_the_groups_they_come_in(s
 
 
 @pytest.mark.parametrize("jit", [False, True])
-def test_one_group_across_the_border_of_the_ring(jit):
+def test_rows_wrap_around_the_end_of_the_ring_buffer(jit):
     memory = built(size=5)
     add = tf.function(memory.add, jit_compile=jit, autograph=False)
     for first in (0, 3, 6):
@@ -72,7 +72,7 @@ def test_columns_have_the_dtypes_and_shapes_of_their_specs():
 
 
 @pytest.mark.parametrize("count", [1, 3, 8, 20])
-def test_only_rows_that_were_stored_are_sampled_each_of_them_and_whole(count):
+def test_exactly_the_stored_rows_are_sampled(count):
     memory = built()
     memory.add(rows(range(100, 100 + count)))
     seen = set()
@@ -87,7 +87,7 @@ def test_only_rows_that_were_stored_are_sampled_each_of_them_and_whole(count):
 @pytest.mark.parametrize("number", SEEDS)
 @pytest.mark.parametrize("filled", [10, 16, 37])
 def test_samples_are_uniform(number, filled):
-    """Chi-square: with `k` rows the statistic has mean `k - 1` and variance `2 (k - 1)`; 6 deviations either way."""
+    """Chi-square: with `k` rows the statistic has mean `k - 1` and variance `2 (k - 1)`; 6 standard deviations either way."""
     memory = built(size=16, batch_size=16)
     for first in range(filled):
         memory.add(rows([first]))
@@ -102,7 +102,7 @@ def test_samples_are_uniform(number, filled):
 
 
 def test_rows_are_drawn_with_replacement_and_independently():
-    """Of pairs in one sample as many are equal as chance makes them: with 8 rows, 1/8."""
+    """The two rows of a sample are equal as often as by chance: with 8 rows, 1/8."""
     memory = built(size=8, batch_size=2)
     memory.add(rows(range(8)))
     sample = tf.function(memory.sample)
@@ -136,13 +136,13 @@ def test_compiled_and_eager_calls_store_and_sample_the_same():
 
 
 @pytest.mark.parametrize("arguments", [(4, 5), (0, 1), (4, 0), (-1, 1)])
-def test_sizes_that_cannot_work_are_refused(arguments):
+def test_invalid_sizes_are_refused(arguments):
     with pytest.raises(ValueError, match="size"):
         UniformReplay(*arguments)
 
 
 @pytest.mark.parametrize("arguments", [(4.0, 2), (True, 1), (4, "2")])
-def test_sizes_that_are_no_integers_are_refused(arguments):
+def test_sizes_that_are_not_integers_are_refused(arguments):
     with pytest.raises(TypeError, match="must be an integer"):
         UniformReplay(*arguments)
 
@@ -174,7 +174,7 @@ def test_building_again_with_other_specs_is_refused(changed):
         memory.build(changed)
 
 
-def test_a_checkpoint_brings_back_rows_count_and_samples(tmp_path):
+def test_a_checkpoint_restores_rows_count_and_samples(tmp_path):
     memory, other = built(size=8), built(size=8)
     memory.add(rows(range(5)))
     memory.add(rows(range(5, 11)))

@@ -35,8 +35,8 @@ def read_hyper_parameters(model_dir: str | os.PathLike[str], *extra: str) -> dic
     saved = read_params(Path(model_dir)) or {}
     values = {name: FLAGS[name].value for name in (*HYPER_PARAMETERS, *extra)}
     values |= {name: saved[name] for name in values if name in saved and not FLAGS[name].present}
-    check_same_params(Path(model_dir), values)
     check_given(values)
+    check_same_params(Path(model_dir), values)
     return values
 
 

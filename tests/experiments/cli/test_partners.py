@@ -47,7 +47,7 @@ def trained(tmp_path):
 
     def make(**params) -> None:
         directory = tmp_path / "run"
-        (directory / "checkpoints" / "ckpt-000000100").mkdir(parents=True)
+        (directory / "checkpoints" / "ckpt-000000100").mkdir(parents=True, exist_ok=True)
         (directory / "checkpoints" / "ckpt-000000100" / "state.json").write_text("{}")
         defaults = {name: cli.FLAGS[name].default for name in cli.HYPER_PARAMETERS}
         (directory / "params.json").write_text(json.dumps({"params": {**defaults, **params}}))
@@ -176,9 +176,12 @@ def test_a_partner_in_the_model_dir_counts(read, trained):
         read("--demo_share=0.25")
 
 
-def test_another_value_than_in_the_model_dir_is_told_first(read, trained):
-    """There the flag has to be left out, whatever its partner says."""
+def test_a_missing_partner_is_told_before_another_value_than_in_the_model_dir(read, trained):
+    """Without its partner the saved value is a default that nothing used."""
     trained(importance_steps=7)
+    with pytest.raises(ValueError, match=r"--importance_steps=9 has no effect without --prioritized"):
+        read("--importance_steps=9")
+    trained(importance_steps=7, prioritized=True)
     with pytest.raises(ValueError, match=r"importance_steps: 7 there, 9 now"):
         read("--importance_steps=9")
 

@@ -1,4 +1,4 @@
-"""Evaluation metrics: each against numpy, through `Agent.evaluate`, and in TensorBoard's run `eval`."""
+"""Evaluation metrics: each against numpy, through `Agent.evaluate`, and in the TensorBoard run `eval`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,9 @@ from polyrl.configs import MetricConfig
 from polyrl.configs.metrics import RESULTS
 from polyrl.envs.driver import EnvDriver
 
-EPSILON = 1e-7
-
 
 def data(seed=0, rows=16):
-    """Two batches of values as a model gives them."""
+    """Two batches of values as a model returns them."""
     rng = np.random.default_rng(seed)
     batches = []
     for _ in range(2):
@@ -65,9 +63,13 @@ def cosine(a, b):
 
 
 DIFFERENCE = ("td_error", "labels.reward")
+
 CLASSES = ("q", "one_hot")
-NUMBERED = ("q", "labels.action")
+
+CLASS_INDEX = ("q", "labels.action")
+
 BINARY = ("p", "labels.done")
+
 ORACLES = {
     "Mean": (("td_error", None), lambda v: v["td_error"].mean()),
     "Sum": (("td_error", None), lambda v: v["td_error"].sum()),
@@ -98,9 +100,9 @@ ORACLES = {
         lambda v: -np.mean(v["labels.done"] * np.log(v["p"]) + (1.0 - v["labels.done"]) * np.log(1.0 - v["p"])),
     ),
     "CategoricalAccuracy": (CLASSES, lambda v: np.mean(v["q"].argmax(1) == v["labels.action"])),
-    "SparseCategoricalAccuracy": (NUMBERED, lambda v: np.mean(v["q"].argmax(1) == v["labels.action"])),
+    "SparseCategoricalAccuracy": (CLASS_INDEX, lambda v: np.mean(v["q"].argmax(1) == v["labels.action"])),
     "CategoricalCrossentropy": (CLASSES, lambda v: -np.mean(np.log((v["q"] * v["one_hot"]).sum(1)))),
-    "SparseCategoricalCrossentropy": (NUMBERED, lambda v: -np.mean(np.log((v["q"] * v["one_hot"]).sum(1)))),
+    "SparseCategoricalCrossentropy": (CLASS_INDEX, lambda v: -np.mean(np.log((v["q"] * v["one_hot"]).sum(1)))),
     "KLDivergence": (CLASSES, lambda v: -np.mean(np.log((v["q"] * v["one_hot"]).sum(1)))),
     "Precision": (BINARY, lambda v: confusion(v)[0] / (confusion(v)[0] + confusion(v)[1])),
     "Recall": (BINARY, lambda v: confusion(v)[0] / (confusion(v)[0] + confusion(v)[2])),
@@ -109,6 +111,7 @@ ORACLES = {
     "FalseNegatives": (BINARY, lambda v: confusion(v)[2]),
     "TrueNegatives": (BINARY, lambda v: confusion(v)[3]),
 }
+
 ARGUMENTS = {
     "IoU": {"num_classes": 3, "target_class_ids": [0]},
     "MeanIoU": {"num_classes": 3},
@@ -119,7 +122,9 @@ ARGUMENTS = {
     "SensitivityAtSpecificity": {"specificity": 0.5},
     "SpecificityAtSensitivity": {"sensitivity": 0.5},
 }
+
 REFUSED = {"Metric", "MeanMetricWrapper", "MeanTensor", "MeanRelativeError"}
+
 ALL = [name for name, value in vars(tf_keras.metrics).items() if inspect.isclass(value) and name not in REFUSED]
 
 
@@ -131,11 +136,11 @@ def test_a_metric_over_two_batches_is_that_of_numpy_over_all_rows(name):
 
 
 @pytest.mark.parametrize("jit", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["function", "xla"])
-def test_every_metric_of_tf_keras_measures_what_is_named(jit):
+def test_every_metric_of_tf_keras_gives_a_finite_result(jit):
     for name in ALL:
         compares = "y_pred" in inspect.signature(getattr(tf_keras.metrics, name).update_state).parameters
         wanted = ("results", "labels.action") if name in ("IoU", "MeanIoU") else CLASSES if compares else ("td_error", None)
-        prediction, target = NUMBERED if name.startswith("Sparse") else wanted
+        prediction, target = CLASS_INDEX if name.startswith("Sparse") else wanted
         found = measured(MetricConfig(name, prediction, target, arguments=ARGUMENTS.get(name, {})), data(), jit)
         assert np.isfinite(found).all(), name
 
@@ -150,34 +155,54 @@ def test_every_metric_of_tf_keras_measures_what_is_named(jit):
             lambda v: np.square(v["td_error"] - v["labels.reward"]),
         ),
         (
-            MetricConfig("SparseCategoricalAccuracy", *NUMBERED, weights="labels.weights"),
+            MetricConfig("SparseCategoricalAccuracy", *CLASS_INDEX, weights="labels.weights"),
             lambda v: v["q"].argmax(1) == v["labels.action"],
         ),
     ],
     ids=lambda value: getattr(value, "key", ""),
 )
-def test_weights_say_how_much_a_row_counts(config, oracle):
+def test_weights_give_a_weighted_average_of_the_rows(config, oracle):
     values = joined(data())
     expected = np.average(oracle(values), weights=values["labels.weights"])
     np.testing.assert_allclose(measured(config, data()), expected, rtol=1e-4)
 
 
+def test_the_default_name_is_that_of_the_metric_and_the_prediction():
+    config = MetricConfig("Mean", "losses")
+    assert config.build().name == config.key == "Mean_losses"
+    assert MetricConfig("Mean", "losses", name="average").build().name == "average"
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"metric": "Mean", "target": "labels.reward"}, "is of one value: target='labels.reward' must be None"),
-        ({"metric": "MeanSquaredError"}, "compares two values: give target"),
-        ({"metric": "MeanIoU", "target": "labels.action"}, "will not do for MeanIoU.*num_classes"),
-        ({"arguments": {"axes": 3}}, "will not do for Mean.*axes"),
+        ({"metric": "Mean", "target": "labels.reward"}, "measures a single value: target='labels.reward' must be None"),
+        ({"metric": "MeanSquaredError"}, "compares two values: give a target"),
+        ({"metric": "MeanIoU", "target": "labels.action"}, "are not valid for MeanIoU.*num_classes"),
+        ({"arguments": {"axes": 3}}, "are not valid for Mean.*axes"),
         ({"metric": "Precision", "target": "labels.done", "arguments": {"thresholds": 3.0}}, "Threshold values"),
-        ({"name": "mean_reward"}, "name='mean_reward' is taken"),
-        ({"name": "global_step"}, "name='global_step' is taken"),
-        *(({"metric": name}, "is no class of tf_keras.metrics") for name in sorted(REFUSED)),
+        ({"name": "mean_reward"}, "name='mean_reward' is one of evaluate's own results"),
+        ({"name": "global_step"}, "name='global_step' is one of evaluate's own results"),
+        *(({"metric": name}, "is not a usable class of tf_keras.metrics") for name in sorted(REFUSED)),
     ],
 )
-def test_a_config_that_cannot_work_is_refused_at_once(arguments, words):
+def test_an_invalid_config_is_refused_at_construction(arguments, words):
     with pytest.raises(ValueError, match=words):
         MetricConfig(**arguments)
+
+
+@pytest.mark.parametrize(("prediction", "target", "missing"), [("qq", None, "qq"), ("q", "labels.x", "labels.x")])
+def test_a_missing_value_is_named(prediction, target, missing) -> None:
+    config = MetricConfig("Mean" if target is None else "MeanSquaredError", prediction, target)
+    with pytest.raises(KeyError, match=f"asks for '{missing}'"):
+        config.update(config.build(), {"q": tf.zeros(2)})
+
+
+def test_an_unknown_metric_is_named_with_the_most_similar() -> None:
+    with pytest.raises(
+        ValueError, match=r"metric='MeanSquareError' is not a usable class of tf_keras.metrics.*'MeanSquaredError'"
+    ):
+        MetricConfig("MeanSquareError")
 
 
 @pytest.mark.parametrize(
@@ -186,16 +211,17 @@ def test_a_config_that_cannot_work_is_refused_at_once(arguments, words):
         (MetricConfig("MeanSquaredError", "q", "labels.reward"), r"cannot compare 'q' \(16, 3\) with 'labels.reward' \(16,\)"),
         (MetricConfig("SparseCategoricalAccuracy", "q", "one_hot"), "cannot compare"),
         (MetricConfig("CategoricalAccuracy", "results", "labels.action"), "cannot compare"),
-        (MetricConfig("Mean", "td_error", weights="q"), "asked for is one for each row"),
+        (
+            MetricConfig("Mean", "td_error", weights="q"),
+            r"expected one weight for each row of 'td_error' \(16,\), got 'q' \(16, 3\)",
+        ),
     ],
     ids=lambda value: getattr(value, "key", ""),
 )
-def test_values_that_tf_keras_would_stretch_are_refused_with_their_shapes(config, words):
+def test_values_that_tf_keras_would_broadcast_are_refused_with_their_shapes(config, words):
     with pytest.raises(ValueError, match=words):
         measured(config, data())
 
-
-# Through the agent. -----------------------------------------------------------------------------------------------------
 
 CONFIGS = [
     MetricConfig("Mean", "labels.reward", name="step_reward"),
@@ -236,7 +262,7 @@ def test_an_evaluation_reports_returns_and_metrics_and_writes_them_to_tensorboar
 
 
 def by_hand(agent):
-    """The mean of |td_error - reward| over the greedy steps, out of the networks' own values."""
+    """The mean of |td_error - reward| over the greedy steps, computed from the networks' outputs."""
     online, target = (agent._scope.parts[f"Model/{role}"] for role in ("online", "target"))
     driver = EnvDriver(environments())
     driver.reset([0, 0])
@@ -245,7 +271,7 @@ def by_hand(agent):
         actions = np.argmax(online({"state": driver.state}).q, axis=1)
         step, _ = driver.step(actions)
         q = online({"state": step.state}).q.numpy()[[0, 1], actions]
-        following = target({"state": step.next_state}).q.numpy().max(axis=1)
-        td_error = step.reward + 0.97 * (1.0 - step.done) * following - q
+        next_q = target({"state": step.next_state}).q.numpy().max(axis=1)
+        td_error = step.reward + 0.97 * (1.0 - step.done) * next_q - q
         distances.extend(np.abs(td_error - step.reward))
     return np.mean(distances)

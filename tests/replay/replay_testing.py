@@ -1,4 +1,4 @@
-"""What the tests of the memories share: environments that say where they are, and what a naive memory knows of them."""
+"""What the tests of the memories share: environments whose states identify themselves, and a naive memory of their steps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COMPILATIONS = {
 
 
 class World:
-    """`N` environments whose episodes end at random; keeps everything that happened, environment by environment.
+    """`N` environments whose episodes end at random; keeps the history of each environment.
 
     A state is the vector (environment, time, episode, step of the episode): no two are equal.
     """
@@ -30,14 +30,14 @@ class World:
         return np.array([env, time, episode, step], np.float32)
 
     def step(self) -> dict[str, tf.Tensor]:
-        """One lockstep, as a memory takes it."""
+        """One step of all environments, in the format of `Replay.add`."""
         rows = [self._step(env) for env in range(self.num_envs)]
         for history, row in zip(self.histories, rows, strict=True):
             history.append(row)
         return {key: tf.constant(np.stack([row[key] for row in rows])) for key in rows[0]}
 
     def start_episodes(self) -> None:
-        """All environments start anew; for a naive memory the steps before were truncated."""
+        """All environments start new episodes; in the naive memory the previous steps were truncated."""
         for env, history in enumerate(self.histories):
             if history:
                 history[-1] = {**history[-1], "truncated": np.float32(1.0)}
@@ -50,7 +50,7 @@ class World:
         return {"state": vector, "action": action, **columns, "next_state": vector}
 
     def naive_window(self, env: int, time: int, n: int) -> list[dict[str, Any]]:
-        """The steps that a window beginning at `time` counts, out of what has happened until now."""
+        """The steps that count in a window starting at `time`, up to the newest step."""
         window = []
         for row in self.histories[env][time : time + n]:
             window.append(row)
@@ -74,7 +74,7 @@ class World:
 
 
 def check_batch(world: World, batch: dict[str, np.ndarray], n: int, places: list[tuple[int, int]]) -> None:
-    """Every row of a batch is, bit for bit, what happened in the world at `places` (environment, time)."""
+    """Every row of a batch equals, bit for bit, the history of the world at `places` (environment, time)."""
     for row, (env, time) in enumerate(places):
         window = world.naive_window(env, time, n)
         first, last = window[0], window[-1]
@@ -89,7 +89,7 @@ def check_batch(world: World, batch: dict[str, np.ndarray], n: int, places: list
         assert [step["reward"] for step in window] == batch["reward"][row][:steps].tolist()
         assert [step["done"] for step in window] == batch["done"][row][:steps].tolist()
         ended = (batch["done"][row] + batch["truncated"][row]) > 0
-        # The window itself says where it ends: at the episode's end, at the newest step, or after n steps.
+        # The window ends with the episode, at the newest step, or after n steps.
         assert not ended[: steps - 1].any()
         assert ended[steps - 1] or steps == n
         assert batch["truncated"][row][steps - 1] or not last["truncated"]
