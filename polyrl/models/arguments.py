@@ -29,11 +29,11 @@ OWN = (
     "clip_embed_gradients",
     "temperature",
 )
-"""Arguments in which models of one name may differ: each goes by its own. Networks are made from all the others."""
+"""Arguments in which models of one name may differ. The networks are made from the others."""
 
 
 def shared_arguments(model: Any) -> dict[str, Any]:
-    """The arguments that all models of one name share: its public attributes that are plain values or configs, but `OWN`."""
+    """The arguments that all models of one name share: public attributes that are plain values or configs, except `OWN`."""
     return {
         name: value.tolist() if isinstance(value, np.ndarray) else value
         for name, value in vars(model).items()
@@ -68,7 +68,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def check_metrics(configs: Any) -> tuple[MetricConfig, ...]:
-    """`eval_metrics_config` as a tuple of configs with names of their own; an error that says what it is instead."""
+    """`eval_metrics_config` as a tuple of configs with names of their own; raises an error that says what is wrong."""
     if configs is not None and (isinstance(configs, str) or not isinstance(configs, Sequence)):
         raise TypeError(f"eval_metrics_config={configs!r} must be a list, each item must be a MetricConfig.")
     for config in configs or ():
@@ -81,10 +81,19 @@ def check_metrics(configs: Any) -> tuple[MetricConfig, ...]:
 
 
 def check_type(name: str, value: Any, kind: type) -> Any:
-    """Returns `value`, which must be None or of this kind; a TypeError that names it otherwise."""
+    """Returns `value`, which must be None or of this kind; raises a TypeError that names it otherwise."""
+    article = "an" if kind.__name__[0] in "AEIOU" else "a"
     if value is not None and not isinstance(value, kind):
-        raise TypeError(f"{name}={value!r} must be a {kind.__name__}.")
+        raise TypeError(f"{name}={value!r} must be {article} {kind.__name__}.")
     return value
+
+
+def check_continuous(is_continuous: bool, model: str, continuous: bool) -> bool:
+    """`is_continuous`, which must be what the model is."""
+    if is_continuous is not continuous:
+        kind = "continuous" if continuous else "discrete"
+        raise ValueError(f"is_continuous={is_continuous}: {model} has {kind} actions; leave it {continuous}.")
+    return is_continuous
 
 
 def check_dueling(dueling: Any) -> str | bool | None:

@@ -138,7 +138,7 @@ class BaseModel:
         return features, labels
 
     def _call_graph_fn(self, inputs: Nest) -> tf.Tensor:
-        """Runs the networks on `inputs`; returns what `predictions['results']` shall be."""
+        """Runs the networks on `inputs`; returns the actions, `predictions['results']`."""
         raise NotImplementedError
 
     def _build_loss(self, results: tf.Tensor, features: Nest, labels: Any) -> tuple[tf.Tensor, tf.Tensor]:
@@ -160,7 +160,7 @@ class BaseModel:
     def _build_train_op(self, loss: tf.Tensor) -> Callable[[], tf.Tensor]:
         """Computes and clips the gradients of `loss`; returns the function that applies them and counts the update.
 
-        After the step of the optimizer, `_after_update` does what else belongs to an update.
+        After the step of the optimizer, `_after_update` runs, which updates the target network.
         """
         call = self.current_call
         assert call.tape is not None
@@ -184,7 +184,7 @@ class BaseModel:
         return train_op
 
     def _build_summary_op(self, results: tf.Tensor, features: Nest, labels: Any) -> Summaries:
-        """The values of the panels that `summaries` asks for."""
+        """The values of the panels that `summaries` names."""
         raise NotImplementedError
 
     def _build_predictions(self, results: tf.Tensor, features: Nest, labels: Any) -> dict[str, tf.Tensor]:
@@ -192,13 +192,13 @@ class BaseModel:
         return {"results": results}
 
     def _build_extra_ops(self, results: tf.Tensor, features: Nest, labels: Any) -> dict[str, Any]:
-        """Whatever else the agent shall have."""
+        """Anything else that the agent needs; each entry is optional."""
         return {}
 
     # Parts that later calls find again. ---------------------------------------------------------------------------------
 
     def _part(self, name: str, build: Callable[[], T], saved: bool = True, made_from: Any = None) -> T:
-        """The part of that name in the scope; `build()` makes it at first, from `made_from`, which must stay the same."""
+        """The part of that name in the scope; `build()` makes it at first, from `made_from`, which must not change."""
         name = f"{self.name}/{name}"
         first = self._scope.get(f"{name}/made_from", lambda: made_from, saved=False)
         if first != made_from:
@@ -247,7 +247,7 @@ class BaseModel:
         raise NotImplementedError
 
     def _check_connected(self, variables: Sequence[Any], gradients: Sequence[Any]) -> None:
-        """Refuses to go on by value where a gradient gets lost that the variable itself has, as in `tf.recompute_grad`."""
+        """Raises if a gradient by value is missing that the variable itself has, as with `tf.recompute_grad`."""
         lost = {variable.ref() for variable, gradient in zip(variables, gradients, strict=True) if gradient is None}
         if lost - self._part("unconnected", lambda: lost, saved=False):
             raise functional.NotFunctionalError("A custom gradient differentiates by variables, not by their values.")
@@ -257,7 +257,7 @@ class BaseModel:
         return set()
 
     def _after_update(self, step: tf.Tensor) -> None:
-        """What follows the optimizer's step in an update; `step` is how many updates of this model are done then."""
+        """Called after the optimizer's step; `step` is the number of updates of this model so far."""
 
     @contextlib.contextmanager
     def _calling(self, features: Nest, labels: Any) -> Iterator[ModelCall]:

@@ -19,7 +19,7 @@ NEXT_MASK = f"next_{features_of.MASK}"
 
 
 def state_shape(num_states: int | Sequence[int]) -> tuple[int, ...]:
-    """`num_states` as a shape: an int is the size of a vector, or of the range of state numbers."""
+    """`num_states` as a shape: an int is the size of a vector, or the number of discrete states."""
     sizes = list(num_states) if isinstance(num_states, Sequence) else [num_states]
     return tuple(check_int("num_states", size, minimum=1) for size in sizes)
 
@@ -42,7 +42,7 @@ def check_features(features: Any, shape: tuple[int, ...], num_actions: int) -> A
     Raises:
         KeyError: if they are a dict without `state`.
         TypeError: if `action_mask` is neither of bools nor of integers.
-        ValueError: if the state is not `[B, *shape]` (or, with a shape `(n,)`, integers `[B]`: the numbers of states), or
+        ValueError: if the state is not `[B, *shape]` (or, with a shape `(n,)`, integers `[B]`: state indices), or
             `action_mask` not `[B, num_actions]`, or without a legal action in one of its rows.
     """
     if isinstance(features, Mapping):
@@ -72,7 +72,7 @@ def check_labels(
     Windows of `n` steps have `reward`, `done`, and `truncated` if it is there, of shape `[B, n]`.
 
     Raises:
-        KeyError: for a missing one; `next_action_mask` is asked for if the features have `action_mask`.
+        KeyError: for a missing one; `next_action_mask` is required if the features have `action_mask`.
         TypeError: if `next_action_mask` is neither of bools nor of integers.
         ValueError: if one has not a row for each state, or `next_state` is not `[B, *shape]`, or `next_<key>` is not as the
             feature `key` is.
@@ -84,27 +84,28 @@ def check_labels(
     rows = state_of(features).shape[:1]
     checked = {key: tf.convert_to_tensor(value) for key, value in labels.items()}
     _check_state("labels['next_state']", checked["next_state"], shape)
-    following = {f"next_{key}": value for key, value in (features.items() if isinstance(features, Mapping) else ())}
+    of_next = {f"next_{key}": value for key, value in (features.items() if isinstance(features, Mapping) else ())}
     window = checked["reward"].shape[1:] if is_window(checked) else tf.TensorShape([])
     for key, value in checked.items():
         if key == NEXT_MASK:
             checked[key] = features_of.checked(f"labels[{key!r}]", value, rows[0], 1 + int(action.maximum))
             continue
-        if key in following and key != "next_state":
-            wanted = following[key]
+        if key in of_next and key != "next_state":
+            wanted = of_next[key]
             if value.dtype != wanted.dtype or not value.shape.is_compatible_with(wanted.shape):
                 raise ValueError(
                     f"labels[{key!r}] is {value.dtype.name} {tuple(value.shape)}; features[{key[len('next_') :]!r}] is "
                     f"{wanted.dtype.name} {tuple(wanted.shape)}."
                 )
             continue
-        asked = {"action": action.shape, **dict.fromkeys(WINDOWED, window)}.get(key, ())
-        fits = key == "next_state" or value.shape[1:].is_compatible_with(asked)
+        expected = {"action": action.shape, **dict.fromkeys(WINDOWED, window)}.get(key, ())
+        fits = key == "next_state" or value.shape[1:].is_compatible_with(expected)
         if not value.shape[:1].is_compatible_with(rows) or not fits:
             numbers = "one value" if key != "action" or not action.shape else f"{action.shape[0]} numbers"
             raise ValueError(
-                f"labels[{key!r}] has shape {tuple(value.shape)}; asked for is {numbers} for each of the {rows[0]} states"
-                + (f", or {window[0]} like the rewards." if key in WINDOWED and window.rank == 1 else ".")
+                f"labels[{key!r}]: expected {numbers} for each of the {rows[0]} states"
+                + (f", or {window[0]} like the rewards" if key in WINDOWED and window.rank == 1 else "")
+                + f", got shape {tuple(value.shape)}."
             )
         if key != "next_state":
             checked[key] = tf.cast(value, action.dtype if key == "action" else tf.float32)
@@ -147,14 +148,14 @@ def as_batch(features: Any, labels: Mapping[str, tf.Tensor], gamma: float) -> Ba
         discount=discount,
         next_inputs=features_of.network_inputs(next_features(features, labels)),
         mask=features_of.mask_of(features),
-        next_mask=labels.get(NEXT_MASK),
+        next_mask=tf.cast(labels[NEXT_MASK], tf.bool) if NEXT_MASK in labels else None,
         weights=labels.get("weights"),
         expert=labels.get("expert"),
     )
 
 
 def _check_state(name: str, state: tf.Tensor, shape: tuple[int, ...]) -> None:
-    numbered = len(shape) == 1 and state.shape.rank == 1 and state.dtype.is_integer
-    if state.shape.rank is not None and not numbered and not state.shape[1:].is_compatible_with(shape):
+    is_index = len(shape) == 1 and state.shape.rank == 1 and state.dtype.is_integer
+    if state.shape.rank is not None and not is_index and not state.shape[1:].is_compatible_with(shape):
         wanted = ", ".join(["batch", *map(str, shape)])
-        raise ValueError(f"{name} has shape {tuple(state.shape)}; num_states asks for [{wanted}].")
+        raise ValueError(f"{name}: expected shape [{wanted}] by num_states, got {tuple(state.shape)}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import random
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -72,17 +73,15 @@ def reused_variables(
     waiting = [variable for variable in created if variable.ref() in owned]
 
     def reuse(create: Callable[..., tf.Variable], **arguments: Any) -> tf.Variable:
-        name, dtype = arguments.get("name"), arguments.get("dtype")
-        counter = name is None and dtype is not None and tf.as_dtype(dtype) == tf.int64  # tf-keras's own, in each model.
-        if name == _RANDOM_STATE or counter:
+        # In each model of its own: random generators, and tf-keras's counters of batches.
+        counts_batches = arguments.get("aggregation") == tf.VariableAggregation.ONLY_FIRST_REPLICA
+        if arguments.get("name") == _RANDOM_STATE or counts_batches:
             return create(**arguments)
-        wanted = f"{name or 'a variable'} {_shape(arguments)}"
         if not waiting:
-            raise ValueError(_difference(mode, f"{wanted} has no counterpart in mode {Modes.TRAIN!r}"))
+            raise ValueError(_difference(mode, f"{_requested(arguments)} has no counterpart in mode {Modes.TRAIN!r}"))
         variable = waiting.pop(0)
-        if _shape(arguments) != tuple(variable.shape) or (dtype is not None and tf.as_dtype(dtype) != variable.dtype):
-            there = f"{variable.name.split(':')[0]} {tuple(variable.shape)} {variable.dtype.name}"
-            raise ValueError(_difference(mode, f"{wanted} is {there} in mode {Modes.TRAIN!r}"))
+        if not _fits(variable, arguments):
+            raise ValueError(_difference(mode, f"{_requested(arguments)} is {_described(variable)} in mode {Modes.TRAIN!r}"))
         return variable
 
     with tf.variable_creator_scope(reuse):
@@ -90,16 +89,34 @@ def reused_variables(
     used = {weight.ref() for weight in _weights(other)}
     for weight in _weights(model):
         if weight.ref() not in used:
-            raise ValueError(_difference(mode, f"{weight.name.split(':')[0]} {tuple(weight.shape)} is missing"))
+            raise ValueError(_difference(mode, f"{_described(weight)} is missing"))
     for weight in _weights(other):
         if weight.ref() not in owned:
-            missing = f"{weight.name.split(':')[0]} {tuple(weight.shape)} has no counterpart in mode {Modes.TRAIN!r}"
-            raise ValueError(_difference(mode, missing))
+            raise ValueError(_difference(mode, f"{_described(weight)} has no counterpart in mode {Modes.TRAIN!r}"))
     return other
 
 
 def _weights(model: tf_keras.Model) -> list[tf.Variable]:
     return [variable for variable in model.variables if not variable.name.split(":")[0].endswith(_RANDOM_STATE)]
+
+
+def _fits(variable: tf.Variable, arguments: dict[str, Any]) -> bool:
+    """Whether what is requested has the shape and dtype of the variable, and its name but for the layers' numbers."""
+    dtype, name = arguments.get("dtype"), arguments.get("name") or "Variable"
+    own, other = (re.sub(r"_?\d+", "", each) for each in (variable.name.split(":")[0], name))
+    same_dtype = dtype is None or tf.as_dtype(dtype) == variable.dtype
+    return _shape(arguments) == tuple(variable.shape) and same_dtype and own.endswith(other)
+
+
+def _described(variable: tf.Variable) -> str:
+    return f"{variable.name.split(':')[0]} {tuple(variable.shape)} {variable.dtype.name}"
+
+
+def _requested(arguments: dict[str, Any]) -> str:
+    dtype = arguments.get("dtype")
+    return (
+        f"{arguments.get('name') or 'a variable'} {_shape(arguments)}{'' if dtype is None else ' ' + tf.as_dtype(dtype).name}"
+    )
 
 
 def _shape(arguments: dict[str, Any]) -> tuple[int, ...]:

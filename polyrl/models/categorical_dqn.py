@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 import tf_keras
@@ -35,6 +35,8 @@ class CategoricalDQNModel(BaseQModel):
         max_q_value: the highest atom.
         double: let the online network choose the next action, as in double Q-learning.
     """
+
+    NEEDED: ClassVar[tuple[str, ...]] = ("q", "logits")
 
     def __init__(
         self,
@@ -129,7 +131,7 @@ class CategoricalDQNModel(BaseQModel):
 
     def _build_policy(self) -> BasePolicy:
         return CategoricalQPolicy(
-            self._time_step_spec(),
+            features_of.time_step_spec(self.current_call.features),
             self.action_spec,
             PolicyNetwork(self._networks.online, self.mode, lambda spec: spec.logits, self.num_atoms),
             self.min_q_value,

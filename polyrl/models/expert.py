@@ -53,7 +53,7 @@ class ExpertLoss(NamedTuple):
     def __call__(self, q: tf.Tensor, batch: Batch) -> tf.Tensor:
         """The term for each row, `[B]`, of the online values `q` `[B, A]`; zero for a batch that does not tell experts.
 
-        Illegal actions have the lowest value there is, and are nobody's rivals.
+        Illegal actions have the lowest float32 as their value, so they never count as the best other action.
         """
         expert = tf.zeros_like(q[:, 0]) if batch.expert is None else batch.expert
         return self.weight * expert * ops.large_margin_loss(q, batch.action, self.margin)

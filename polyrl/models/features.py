@@ -1,4 +1,4 @@
-"""What a Q model's features hold in addition to the state: masks of legal actions, and where episodes begin."""
+"""What a Q model's features hold in addition to the state: masks of legal actions, and which states begin an episode."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from polyrl.policies import StepType
+from polyrl.policies import StepType, TimeStep
+from polyrl.policies import time_step_spec as time_step_spec_of
 
 MASK = "action_mask"
 
@@ -21,6 +22,12 @@ def observation(features: Any) -> Any:
     return _without(STEP_TYPE, features)
 
 
+def time_step_spec(features: Any) -> TimeStep:
+    """The spec of the time steps of a policy that observes such features, `[B, ...]`."""
+    specs = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape[1:], t.dtype), observation(features))
+    return time_step_spec_of(specs)
+
+
 def split(features: Any) -> tuple[Any, tf.Tensor | None]:
     """What the networks are given of an observation, all but `action_mask`, and that: bool `[B, A]`, or None."""
     return _without(MASK, features), mask_of(features)
@@ -28,7 +35,9 @@ def split(features: Any) -> tuple[Any, tf.Tensor | None]:
 
 def mask_of(features: Any) -> tf.Tensor | None:
     """The legal actions, bool `[B, A]`; None if the features do not say."""
-    return features.get(MASK) if isinstance(features, Mapping) else None
+    if not isinstance(features, Mapping) or MASK not in features:
+        return None
+    return tf.cast(features[MASK], tf.bool)
 
 
 def is_first(features: Any) -> tf.Tensor | None:
@@ -44,7 +53,7 @@ def network_inputs(features: Any) -> Any:
 
 
 def splitter(features: Any) -> Callable[[Any], tuple[Any, Any]] | None:
-    """The function that parts the mask from such features, for a policy; None if they have none."""
+    """The function that splits the mask off such features, for a policy; None if they have no mask."""
     return None if mask_of(features) is None else split
 
 
@@ -62,10 +71,10 @@ def checked(name: str, mask: tf.Tensor, rows: int | None, num_actions: int) -> t
         ValueError: if it has another shape.
     """
     if not (mask.dtype.is_bool or mask.dtype.is_integer):
-        raise TypeError(f"{name} is {mask.dtype.name}; asked for are bools, or integers that are 0 for illegal actions.")
+        raise TypeError(f"{name}: expected bools, or integers that are 0 for illegal actions, got {mask.dtype.name}.")
     if not mask.shape.is_compatible_with([rows, num_actions]):
         raise ValueError(
-            f"{name} has shape {tuple(mask.shape)}; asked for is [batch, num_actions], ({rows}, {num_actions}) here."
+            f"{name}: expected shape [batch, num_actions], here ({rows}, {num_actions}), got {tuple(mask.shape)}."
         )
     return tf.cast(mask, tf.bool)
 

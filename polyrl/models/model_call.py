@@ -29,6 +29,7 @@ class ModelCall:
         online: the online network's output on `features`.
         loss_output: the TD loss with its targets and errors, all `[B]`.
         gradients: in the order of the trainable variables, with their norms.
+        regularisation: the losses of the torso's own regularisers in an update, scalars.
         moved: non-trainable variables that the update changes, with their values after it: averages of batch normalisation.
     """
 
@@ -38,6 +39,7 @@ class ModelCall:
     online: QModelSpec | None = None
     loss_output: LossOutput | None = None
     gradients: ClippedGradients | None = None
+    regularisation: list[tf.Tensor] = dataclasses.field(default_factory=list)
     moved: list[tuple[Any, tf.Tensor]] = dataclasses.field(default_factory=list)
 
     @property

@@ -36,6 +36,7 @@ class NAFModel(BaseQModel):
     """
 
     CONTINUOUS: ClassVar[bool] = True
+    NEEDED: ClassVar[tuple[str, ...]] = ("q", "a", "scale")
 
     def __init__(
         self,
@@ -114,11 +115,13 @@ class NAFModel(BaseQModel):
 
     def _exploring_actions(self, online: QModelSpec, rate: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         is_first = features_of.is_first(self.current_call.features)
-        return self._from_unit(self._explorer(online.a.shape)(online.a, rate, seed, is_first))
+        explorer = self._explorer(tf.TensorShape([*online.q.shape, self.num_actions]))
+        return self._from_unit(explorer(online.a, rate, seed, is_first))
 
     def _build_policy(self) -> BasePolicy:
+        time_step = features_of.time_step_spec(self.current_call.features)
         network = PolicyNetwork(self._networks.online, self.mode, lambda spec: (spec.a, spec.scale))
-        return NAFPolicy(self._time_step_spec(), self.action_spec, network, temperature=self.temperature)
+        return NAFPolicy(time_step, self.action_spec, network, temperature=self.temperature)
 
     def _build_td_loss(self, batch: Batch, forward: Forward) -> ops.LossOutput:
         advantage, value = self._advantage(forward.online, batch.action), forward.online.q

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -23,11 +23,25 @@ class Networks:
         scope: where they live, as `<name>/online` and `<name>/target`.
         name: the model's.
         build_graph_fn: returns the function from `(mode, inputs)` to a `QModelSpec`.
-        inputs: `inputs()` is what they are built for, a nest of tensors `[B, ...]`.
+        features: `features()` are some that they will be called on, a tensor `[B, ...]` or a dict.
+        needed: the fields of a `QModelSpec` that the model cannot do without.
     """
 
-    def __init__(self, scope: Scope, name: str, build_graph_fn: Callable[[], QGraphFn], inputs: Callable[[], Any]):
-        self._scope, self._name, self._build_graph_fn, self._inputs = scope, name, build_graph_fn, inputs
+    def __init__(
+        self,
+        scope: Scope,
+        name: str,
+        build_graph_fn: Callable[[], QGraphFn],
+        features: Callable[[], Any],
+        needed: Sequence[str] = ("q",),
+    ):
+        self._scope, self._name, self._build_graph_fn, self._features, self._needed = (
+            scope,
+            name,
+            build_graph_fn,
+            features,
+            needed,
+        )
 
     @property
     def online(self) -> QNetwork:
@@ -45,8 +59,9 @@ class Networks:
 
         return self._scope.get(f"{self._name}/target", build)
 
-    def run(self, inputs: Any, mode: str, learns: bool) -> tuple[QModelSpec, list[tuple[Any, tf.Tensor]]]:
-        """The online network's output; and the non-trainable variables with the values that this pass would leave in them.
+    def run(self, inputs: Any, mode: str, learns: bool) -> tuple[QModelSpec, list[tuple[Any, tf.Tensor]], list[tf.Tensor]]:
+        """The online network's output; the non-trainable variables with the values that this pass would leave in them; and the
+        regularisation losses, scalars. The latter two are empty unless `learns`.
 
         The pass itself leaves them alone: averages of batch normalisation move when an update is applied.
 
@@ -58,13 +73,15 @@ class Networks:
         averages = self.online.model.non_trainable_variables if learns else []
         before = [variable.read_value() for variable in averages]
         spec = self.online(inputs, mode, training=learns)
+        # Before the next pass: those of activities are of the last one.
+        regularisation = list(self.online.model.losses) if learns else []
         moved = [(variable, variable.read_value()) for variable in averages]
         for variable, value in zip(averages, before, strict=True):
             variable.assign(value)
-        return spec, moved
+        return spec, moved, regularisation
 
     def forward(self, online: QModelSpec, batch: Batch, mode: str, use_target: bool) -> Forward:
-        """What a loss compares; in the next states the `q` of illegal actions is the lowest value that there is.
+        """What a loss compares; in the next states the `q` of illegal actions is the lowest float32.
 
         Args:
             online: the online network's output on the batch's states.
@@ -82,8 +99,9 @@ class Networks:
 
     def _new(self, role: str) -> QNetwork:
         seed, _ = stream_seed(self._scope.seed, f"initialisation/{self._name}")
-        specs = tf.nest.map_structure(lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), self._inputs())
-        return QNetwork(self._build_graph_fn(), specs, seed, f"{self._name}_{role}")
+        inputs = features_of.network_inputs(self._features())
+        specs = tf.nest.map_structure(lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), inputs)
+        return QNetwork(self._build_graph_fn(), specs, seed, f"{self._name}_{role}", self._needed)
 
 
 def torso_and_heads(graph_fn: Callable[[str, Any], tf.Tensor], head: Callable[[tf.Tensor], QModelSpec]) -> QGraphFn:

@@ -22,7 +22,7 @@ from polyrl.engine.narrow_dense import NarrowDense
 from polyrl.explorations import Explorer, explorer
 from polyrl.models import batches
 from polyrl.models import features as features_of
-from polyrl.models.arguments import check_dueling, check_tau, check_type
+from polyrl.models.arguments import check_continuous, check_dueling, check_tau, check_type
 from polyrl.models.base import BaseModel, GraphFn
 from polyrl.models.expert import MARGIN, WEIGHT, ExpertLoss
 from polyrl.models.networks import Networks, combine_heads, torso_and_heads
@@ -32,7 +32,7 @@ from polyrl.models.q_summaries import q_summaries
 from polyrl.models.records import Batch, Forward
 from polyrl.modes import Modes
 from polyrl.ops import LossOutput
-from polyrl.policies import BasePolicy, BoundedTensorSpec, QPolicy, TimeStep, time_step_spec
+from polyrl.policies import BasePolicy, BoundedTensorSpec, QPolicy, TimeStep
 from polyrl.summaries import Summaries, SummaryOptions
 from polyrl.validation import check_bool, check_float, check_int
 
@@ -57,8 +57,8 @@ class BaseQModel(BaseModel):
             `BaseModel`; the loss is `HuberLossConfig(delta=1)` by default.
         graph_fn: the torso, `graph_fn(mode, inputs) -> [B, features]`; see `BaseModel`. It gets the same structure that
             the model is called with: the tensor, or the dict (without `action_mask`).
-        num_states: the shape of one state. An int n: a vector of n numbers, or where the states are integers `[B]`, how many
-            states there are, numbered from 0.
+        num_states: the shape of one state. An int n: a vector of n numbers; or, where the states are integers `[B]`, the
+            number of discrete states, with indices from 0.
         num_actions: number of actions.
         discount: gamma, in [0, 1].
         exploration_config: how the TRAIN mode acts; `ConstantExplorationConfig()` by default.
@@ -72,10 +72,12 @@ class BaseQModel(BaseModel):
         temperature: of the policy that acts in PREDICT mode; 0 is greedy.
         target_update_tau: how far the target network moves to the online one at each of its updates, in (0, 1]; 1 copies.
         expert_margin: by how much the expert's action has to be better than all others, in units of the action values.
-        expert_weight: of the large-margin loss beside the TD loss.
+        expert_weight: of the large-margin loss, relative to the TD loss.
     """
 
     CONTINUOUS: ClassVar[bool] = False
+    NEEDED: ClassVar[tuple[str, ...]] = ("q",)
+    """The fields of a `QModelSpec` that a graph function must give."""
 
     def __init__(
         self,
@@ -106,7 +108,8 @@ class BaseQModel(BaseModel):
         metrics, clips = eval_metrics_config, (clip_gradients, clip_embed_gradients)
         super().__init__(mode, graph_fn, loss_config, optimizer_config, metrics, summaries, *clips, name)
         self.loss_config = self.loss_config or HuberLossConfig()
-        self._networks = Networks(self._scope, self.name, self._build_graph_fn, self._network_inputs)
+        make, features = self._build_graph_fn, lambda: self.current_call.features
+        self._networks = Networks(self._scope, self.name, make, features, self.NEEDED)
         self.num_states = batches.state_shape(num_states)
         self.num_actions = check_int("num_actions", num_actions, minimum=1 if self.CONTINUOUS else 2)
         self.discount = check_float("discount", discount, 0.0, 1.0)
@@ -116,12 +119,7 @@ class BaseQModel(BaseModel):
         self._explorer_class = explorer(self.exploration_config, self.CONTINUOUS)
         self.use_target_graph = check_bool("use_target_graph", use_target_graph)
         self.target_update_frequency = check_int("target_update_frequency", target_update_frequency, minimum=1)
-        if is_continuous is not self.CONTINUOUS:
-            raise ValueError(
-                f"is_continuous={is_continuous}: {type(self).__name__} has "
-                f"{'continuous' if self.CONTINUOUS else 'discrete'} actions; leave it {self.CONTINUOUS}."
-            )
-        self.is_continuous = is_continuous
+        self.is_continuous = check_continuous(is_continuous, type(self).__name__, self.CONTINUOUS)
         self.dueling = check_dueling(dueling)
         self.expert_loss = ExpertLoss.checked(check_bool("use_expert_demo", use_expert_demo), expert_margin, expert_weight)
         self.temperature = check_float("temperature", temperature, 0.0)
@@ -143,8 +141,8 @@ class BaseQModel(BaseModel):
 
     def _build_policy(self) -> BasePolicy:
         """The policy that acts in PREDICT mode."""
-        time_step, splitter = self._time_step_spec(), features_of.splitter(self.current_call.features)
-        network = PolicyNetwork(self._networks.online, self.mode, lambda spec: spec.q)
+        features, network = self.current_call.features, PolicyNetwork(self._networks.online, self.mode, lambda spec: spec.q)
+        time_step, splitter = features_of.time_step_spec(features), features_of.splitter(features)
         return QPolicy(time_step, self.action_spec, network, splitter, self.temperature)
 
     def _priorities(self, loss_output: LossOutput) -> tf.Tensor:
@@ -201,7 +199,6 @@ class BaseQModel(BaseModel):
 
     def _build_graph_fn(self) -> Callable[[str, Any], QModelSpec]:
         """Returns the function from `(mode, inputs)` to a `QModelSpec`: the user's graph, then the heads."""
-
         return torso_and_heads(self.graph_fn, self._build_head)
 
     def _call_graph_fn(self, inputs: Any) -> tf.Tensor:
@@ -225,8 +222,7 @@ class BaseQModel(BaseModel):
             losses += self.expert_loss(ops.mask_values(forward.online.q, batch.mask), batch)
         # The one place where losses are weighted and averaged.
         weighted = losses if batch.weights is None else losses * batch.weights
-        regularisation = self._networks.online.model.losses if self.mode == Modes.TRAIN else []
-        return losses, tf.add_n([tf.reduce_mean(weighted), *regularisation])
+        return losses, tf.add_n([tf.reduce_mean(weighted), *self.current_call.regularisation])
 
     def _build_update_target_graph(self) -> None:
         """Moves the target network towards the online one, by `target_update_tau`."""
@@ -234,26 +230,23 @@ class BaseQModel(BaseModel):
 
     def _after_update(self, step: tf.Tensor) -> None:
         """Updates the target network if `step` (updates done) is a multiple of the period."""
-        if not self.use_target_graph:
-            return
-        if self.target_update_frequency == 1:
+        if self.use_target_graph and self.target_update_frequency == 1:
             self._build_update_target_graph()
-        else:
+        elif self.use_target_graph:
             functional.when(tf.equal(step % self.target_update_frequency, 0), self._build_update_target_graph)
 
     def _build_summary_op(self, results: tf.Tensor, features: Any, labels: Any) -> Summaries:
-        self._online()  # Whatever chose the actions.
+        self._online()  # An override may have chosen the actions without it.
         return q_summaries(self.summaries, self.current_call, self._networks.online, self._learning_rate(), self.expert_loss)
 
     def _build_predictions(self, results: tf.Tensor, features: Any, labels: Any) -> dict[str, tf.Tensor]:
         """`results` (the action) `[B]`, `q`, `a`, `v` where there is one, `graph_results`; with labels, `td_error` `[B]`.
 
-        `q` has what the network says of illegal actions, too.
+        `q` has the values of illegal actions, too.
         """
         spec, loss_output = self._online(), self.current_call.loss_output
-        predictions = {"results": results, "graph_results": spec.graph_outputs, "a": spec.a, "q": spec.q}
-        if spec.v is not None:
-            predictions["v"] = spec.v
+        values = {"graph_results": spec.graph_outputs, "a": spec.a, "q": spec.q, "v": spec.v}
+        predictions = {"results": results, **{name: value for name, value in values.items() if value is not None}}
         if loss_output is not None:
             predictions["td_error"] = loss_output.td_error
         return predictions
@@ -285,27 +278,18 @@ class BaseQModel(BaseModel):
     def _run_online(self, inputs: Any) -> QModelSpec:
         """The online network's output on `inputs`, in training mode only inside an update."""
         call = self.current_call
-        online, call.moved = self._networks.run(features_of.network_inputs(inputs), self.mode, call.tape is not None)
+        results = self._networks.run(features_of.network_inputs(inputs), self.mode, call.tape is not None)
+        online, call.moved, call.regularisation = results
         return online
-
-    def _network_inputs(self) -> Any:
-        return features_of.network_inputs(self.current_call.features)
-
-    def _time_step_spec(self) -> TimeStep:
-        observation = features_of.observation(self.current_call.features)
-        return time_step_spec(tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape[1:], t.dtype), observation))
 
     def _explorer(self, shape: tf.TensorShape) -> Explorer:
         """The explorer for actions of this shape, `[B, ...]`."""
         config = self.exploration_config
-
-        def build() -> Explorer:
-            return self._explorer_class(config, shape)
-
         if not self._explorer_class.STATEFUL:
-            return build()
+            return self._explorer_class(config, shape)
         # One for each number of environments.
-        return self._part(f"explorer/{tuple(shape)}", build, saved=False, made_from=config)
+        name = f"explorer/{tuple(shape)}"
+        return self._part(name, lambda: self._explorer_class(config, shape), saved=False, made_from=config)
 
     def _trainable_variables(self) -> list[tf.Variable]:
         return self._networks.online.model.trainable_variables

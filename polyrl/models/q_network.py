@@ -21,13 +21,14 @@ class QModelSpec(NamedTuple):
 
     `graph_outputs`, the torso's output `[B, ...]`; `a`, the advantage head `[B, A]` (`[B, A, N]` with atoms); `v`, the value
     head `[B, 1]` (`[B, 1, N]`), None without dueling; `q`, action values `[B, A]`; `logits` `[B, A, N]`, None without atoms.
+    What a model does not need may be None: DQN needs `q` alone, C51 also `logits`.
 
     For continuous actions with `k` components: `a`, the best action `[B, k]`; `q`, its value `[B]`; `scale`
     `[B, k (k + 1) / 2]`.
     """
 
-    graph_outputs: tf.Tensor
-    a: tf.Tensor
+    graph_outputs: tf.Tensor | None
+    a: tf.Tensor | None
     v: tf.Tensor | None
     q: tf.Tensor
     logits: tf.Tensor | None = None
@@ -44,23 +45,32 @@ class QNetwork(tf.Module):
         inputs: a nest of tensors or specs `[B, ...]` that the network will be called on.
         seed: decides the initial weights.
         name: the network's name in the checkpoint and in messages.
+        needed: which fields of the spec must be given.
 
     Attributes:
         model: the tf-keras model of mode `'train'`; it owns the variables.
 
     Raises:
-        TypeError: if `graph` returns something other than a `QModelSpec`.
-        ValueError: if `graph` builds other variables in another mode; names the first difference.
+        TypeError: if `graph` is not a function, or returns something other than a `QModelSpec`.
+        ValueError: if a field of it is None that is needed; or if `graph` builds other variables in another mode: the message
+            names the first difference.
     """
 
-    def __init__(self, graph: Callable[[str, Any], QModelSpec], inputs: Any, seed: int, name: str):
+    def __init__(
+        self, graph: Callable[[str, Any], QModelSpec], inputs: Any, seed: int, name: str, needed: Sequence[str] = ("q",)
+    ):
         super().__init__(name=re.sub(r"\W", "_", name))
+        if not callable(graph):
+            raise TypeError(f"_build_graph_fn must return a function of (mode, inputs), got {graph!r}.")
         symbolic = tf.nest.map_structure(lambda t: tf_keras.Input(shape=t.shape[1:], dtype=t.dtype), inputs)
 
         def build(mode: str) -> tf_keras.Model:
             spec = graph(mode, symbolic)
             if not isinstance(spec, QModelSpec):
-                raise TypeError(f"The function that _build_graph_fn returns must give a QModelSpec, got {spec!r}.")
+                raise TypeError(f"The function that _build_graph_fn returns must return a QModelSpec, got {spec!r}.")
+            missing = [field for field in needed if getattr(spec, field) is None]
+            if missing:
+                raise ValueError(f"The QModelSpec of this model must have {list(needed)}; {missing} are None.")
             outputs = {field: value for field, value in spec._asdict().items() if value is not None}
             return tf_keras.Model(symbolic, outputs, name=self.name)
 
@@ -75,7 +85,8 @@ class QNetwork(tf.Module):
 
     def __call__(self, inputs: Any, mode: str = Modes.TRAIN, training: bool = False) -> QModelSpec:
         """Runs the graph of that mode on a batch; `training` is what layers such as dropout are told that ask tf-keras."""
-        return QModelSpec(**{"v": None, **self._models.by_mode[mode](inputs, training=training)})
+        absent = dict.fromkeys(QModelSpec._fields)
+        return QModelSpec(**{**absent, **self._models.by_mode[mode](inputs, training=training)})
 
     def copy_from(self, source: QNetwork, tau: float = 1.0) -> None:
         """Moves all variables towards those of a network of the same structure, non-trainable ones too.

@@ -22,7 +22,7 @@ def q_summaries(
     learning_rate: tf.Tensor,
     expert: ExpertLoss | None,
 ) -> Summaries:
-    """The values that `options` ask for, of one update; what the call has not computed is left out.
+    """The values that `options` name, of one update; what the call has not computed is left out.
 
     Args:
         options: names out of `SummaryOptions`.

@@ -120,9 +120,9 @@ def test_a_state_that_is_a_number_fits_the_number_of_states_and_the_shape_of_a_s
 @pytest.mark.parametrize(
     ("num_states", "state", "words"),
     [
-        (5, np.zeros(3, np.float32), r"num_states asks for \[batch, 5\]"),
-        ((5, 1), np.zeros(3, np.int32), r"num_states asks for \[batch, 5, 1\]"),
-        ((), np.zeros([3, 1], np.int32), r"num_states asks for \[batch\]"),
+        (5, np.zeros(3, np.float32), r"expected shape \[batch, 5\] by num_states"),
+        ((5, 1), np.zeros(3, np.int32), r"expected shape \[batch, 5, 1\] by num_states"),
+        ((), np.zeros([3, 1], np.int32), r"expected shape \[batch\] by num_states"),
     ],
 )
 def test_other_states_are_refused(num_states, state, words):

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import tensorflow as tf
+from model_testing import GAMMA, SIZE, numpy_losses, random_masks
+from naf_models import HIGH, LOW, ROWS, K
 
 from polyrl.models import BaseQModel, CategoricalDQNModel, DDQNModel, DQNModel, QNetwork, Scope
 from polyrl.networks import mlp
@@ -133,6 +135,69 @@ class Networks:
 def networks(scope):
     """The networks of the model called `Model` in `scope`."""
     return Networks(scope)
+
+
+@pytest.fixture
+def expected_losses(networks):
+    def count(kind, features, labels, gamma=GAMMA, use_target=True, **options):
+        online, following = networks.online, {"state": labels["next_state"]}
+        bootstrap = (networks.target if use_target else online)(following)
+        return numpy_losses(kind, online(features), online(following), bootstrap, labels, gamma, **options)
+
+    return count
+
+
+@pytest.fixture
+def differing(scope, batch, networks):
+    """Builds a model in `scope` whose target network differs from the online one in every weight."""
+
+    def build(kind, mode="train", **arguments):
+        model = kind(mode, scope, discount=GAMMA, **arguments)
+        model(*batch())
+        networks.perturb_target()
+        return model
+
+    return build
+
+
+@pytest.fixture
+def masked(batch):
+    """Batches with masks; terminal next states have none of their actions legal."""
+
+    def make(seed=0, size=SIZE, **labels):
+        features, labels = batch(seed, size, **labels)
+        following = random_masks(seed + 100, size)
+        done = labels["done"].numpy()
+        following[(done if done.ndim == 1 else done.max(axis=1)) > 0] = 0
+        features = {**features, "action_mask": tf.constant(random_masks(seed, size))}
+        return features, {**labels, "next_action_mask": tf.constant(following)}
+
+    return make
+
+
+@pytest.fixture
+def batch_of(batch):
+    """Features and labels whose actions are numbers within the bounds."""
+
+    def make(seed=0, size=ROWS, k=K, **replaced):
+        low, high = (LOW, HIGH) if k == K else (-1.0, 1.0)
+        action = np.random.default_rng(seed + 100).uniform(low, high, [size, k]).astype(np.float32)
+        return batch(seed, size, **{"action": action, **replaced})
+
+    return make
+
+
+@pytest.fixture
+def lively(scope, networks):
+    """Gives both networks weights of a size that matters, each its own: they begin near zero and alike."""
+
+    def wake(seed=3):
+        rng = np.random.default_rng(seed)
+        for network in (networks.online, networks.target):
+            for variable in network.model.variables:
+                variable.assign(rng.normal(size=variable.shape).astype(np.float32))
+
+    return wake
 
 
 @pytest.fixture

@@ -71,9 +71,9 @@ def test_an_unknown_dueling_is_refused_with_those_there_are(head_kind, dueling):
     ("name", "value", "words"),
     [
         ("graph_fn", "mlp", "graph_fn='mlp' must be a function of"),
-        ("optimizer_config", "adam", "optimizer_config='adam' must be a OptimizerConfig"),
-        ("optimizer_config", HuberLossConfig(), "optimizer_config=.* must be a OptimizerConfig"),
-        ("exploration_config", 0.1, r"exploration_config=0\.1 must be a ExplorationConfig"),
+        ("optimizer_config", "adam", "optimizer_config='adam' must be an OptimizerConfig"),
+        ("optimizer_config", HuberLossConfig(), "optimizer_config=.* must be an OptimizerConfig"),
+        ("exploration_config", 0.1, r"exploration_config=0\.1 must be an ExplorationConfig"),
         ("eval_metrics_config", ["Mean"], "eval_metrics_config='Mean' must be a MetricConfig"),
         ("eval_metrics_config", MetricConfig(), "eval_metrics_config=.* must be a list"),
         ("use_target_graph", "no", "use_target_graph='no' must be True or False"),
@@ -163,25 +163,25 @@ def test_a_state_that_does_not_fit_is_refused_with_both_shapes(kind, batch, num_
     """A12: `num_states` is checked, not stored and forgotten."""
     model = kind("infer", num_states=num_states)
     wanted = ", ".join(map(str, [num_states] if isinstance(num_states, int) else num_states))
-    words = rf"features\['state'\] has shape \(6, 4\); num_states asks for \[batch, {wanted}\]"
+    words = rf"features\['state'\]: expected shape \[batch, {wanted}\] by num_states, got \(6, 4\)"
     with pytest.raises(ValueError, match=words):
         model(batch()[0])
 
 
 @pytest.mark.parametrize("shape", [[4], [3], []])
 def test_a_state_without_a_batch_dimension_is_refused(dqn, shape):
-    with pytest.raises(ValueError, match=r"features\['state'\] has shape .*num_states asks for \[batch, 4\]"):
+    with pytest.raises(ValueError, match=r"features\['state'\]: expected shape \[batch, 4\] by num_states, got "):
         dqn("infer")(np.zeros(shape, np.float32))
 
 
 def test_a_bare_tensor_of_the_wrong_shape_is_refused_too(dqn):
-    with pytest.raises(ValueError, match=r"has shape \(2, 3\); num_states asks for \[batch, 4\]"):
+    with pytest.raises(ValueError, match=r"expected shape \[batch, 4\] by num_states, got \(2, 3\)"):
         dqn("infer")(np.zeros([2, 3], np.float32))
 
 
 def test_a_traced_call_checks_the_shapes_as_well(dqn, batch):
     model = dqn("infer", num_states=5)
-    with pytest.raises(ValueError, match=r"num_states asks for \[batch, 5\]"):
+    with pytest.raises(ValueError, match=r"expected shape \[batch, 5\] by num_states, got "):
         tf.function(lambda features: model(features).predictions["q"], autograph=False)(batch()[0])
 
 
@@ -207,7 +207,7 @@ def test_labels_in_infer_are_refused(kind, batch):
 @pytest.mark.parametrize("shape", [[5], [1], [6, 1], []])
 def test_a_label_of_the_wrong_shape_is_refused_by_name(head_kind, batch, key, shape):
     features, labels = batch(size=6)
-    words = rf"labels\['{key}'\] has shape .*one value for each of the 6 states"
+    words = rf"labels\['{key}'\]: expected one value for each of the 6 states.*got shape \({', '.join(map(str, shape))}"
     with pytest.raises(ValueError, match=words):
         head_kind("train")(features, {**labels, key: np.zeros(shape, np.float32)})
 
@@ -215,14 +215,14 @@ def test_a_label_of_the_wrong_shape_is_refused_by_name(head_kind, batch, key, sh
 @pytest.mark.parametrize("shape", [[6, 3], [6], [6, 4, 1]])
 def test_a_next_state_of_another_shape_is_refused_by_name(head_kind, batch, shape):
     features, labels = batch(size=6)
-    with pytest.raises(ValueError, match=r"labels\['next_state'\] has shape .*num_states asks for \[batch, 4\]"):
+    with pytest.raises(ValueError, match=r"labels\['next_state'\]: expected shape \[batch, 4\] by num_states, got "):
         head_kind("train")(features, {**labels, "next_state": np.zeros(shape, np.float32)})
 
 
 @pytest.mark.parametrize("rows", [1, 5, 12])
 def test_another_number_of_next_states_is_refused(kind, batch, rows):
     features, labels = batch(size=6)
-    with pytest.raises(ValueError, match=r"next_\w+.* has shape"):
+    with pytest.raises(ValueError, match=r"next_\w+.*expected .*got"):
         kind("train")(features, {**labels, "next_state": np.zeros([rows, 4], np.float32)})
 
 

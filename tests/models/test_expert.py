@@ -99,7 +99,7 @@ def test_evaluation_does_without_the_label(head_kind, scope, batch):
 
 def test_a_label_with_another_number_of_rows_is_refused(dqn, scope, batch):
     features, labels = batch(0, SIZE)
-    with pytest.raises(ValueError, match=r"labels\['expert'\] has shape \(6, 1\)"):
+    with pytest.raises(ValueError, match=r"labels\['expert'\]: expected one value for each .* got shape \(6, 1\)"):
         dqn("train", scope, use_expert_demo=True)(features, {**labels, "expert": tf.zeros([SIZE, 1])})
 
 

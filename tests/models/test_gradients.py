@@ -98,3 +98,110 @@ def test_an_update_takes_what_numpy_clips_off_each_table_by_its_own_norm(
     for found, expected in zip(clipped, by_hand(free, tables, largest, 0.1)[1], strict=True):
         np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-6)
     assert min(np.linalg.norm(free[index]) for index in tables) > 0.11  # There is something to clip.
+
+
+# Clipping -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def update_by(scope, networks):
+    """What one step of plain gradient descent takes off each trained variable: the gradients as applied."""
+
+    def step(kind, features, labels, **arguments):
+        model = kind("train", scope, optimizer_config=SGDConfig(1.0), **arguments)
+        model(features, labels)
+        before = networks.trained()
+        model(features, labels).train_op()
+        moved = [old - new for old, new in zip(before, networks.trained(), strict=True)]
+        for variable, value in zip(networks.online.model.trainable_variables, before, strict=True):
+            variable.assign(value)
+        return moved
+
+    return step
+
+
+def norm(arrays):
+    return np.sqrt(sum(np.square(array).sum() for array in arrays))
+
+
+def test_clip_gradients_bounds_the_norm_of_all_gradients_and_keeps_their_direction(kind, batch, update_by):
+    features, labels = batch(reward=np.full(6, 3.0, np.float32))
+    free = update_by(kind, features, labels, clip_gradients=None)
+    clip = 0.3 * norm(free)
+    clipped = update_by(kind, features, labels, clip_gradients=clip)
+    for before, after in zip(free, clipped, strict=True):
+        np.testing.assert_allclose(after, 0.3 * before, rtol=1e-2, atol=2e-6)
+    np.testing.assert_allclose(norm(clipped), clip, rtol=1e-3)
+
+
+def test_gradients_below_the_bound_are_left_alone(dqn, batch, update_by):
+    free = update_by(dqn, *batch(), clip_gradients=None)
+    loose = update_by(dqn, *batch(), clip_gradients=2.0 * norm(free))
+    for before, after in zip(free, loose, strict=True):
+        np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("off", [0, 0.0, None])
+def test_zero_and_none_do_not_clip(dqn, batch, update_by, off):
+    """J5: clipping off is off."""
+    features, labels = batch(reward=np.full(6, 9.0, np.float32))
+    free = update_by(dqn, features, labels, clip_gradients=off)
+    loose = update_by(dqn, features, labels, clip_gradients=1e6)
+    assert norm(free) > 1.0
+    np.testing.assert_allclose(norm(free), norm(loose), rtol=1e-5)
+
+
+def test_the_default_bound_is_a_half(dqn, batch, update_by):
+    features, labels = batch(reward=np.full(6, 9.0, np.float32))
+    np.testing.assert_allclose(norm(update_by(dqn, features, labels)), 0.5, rtol=1e-3)
+
+
+def embedding_torso(mode, inputs):
+    return layers.Dense(4)(layers.Flatten()(layers.Embedding(10, 4)(inputs["state"])))
+
+
+def discrete(batch, states):
+    """A batch of states that are numbers, with large errors."""
+    size = len(states)
+    labels = {"reward": np.full(size, 9.0, np.float32), "done": np.ones(size, np.float32)}
+    _, labels = batch(size=size, next_state=np.zeros([size, 1], np.int32), **labels)
+    return {"state": tf.constant(states, tf.int32)[:, tf.newaxis]}, labels
+
+
+@pytest.mark.parametrize("states", [[0, 1, 2, 3, 4, 5], [3, 3, 3, 3, 3, 3]], ids=["distinct rows", "one row, repeated"])
+def test_clip_embed_gradients_bounds_the_table_alone(dqn, batch, update_by, states):
+    """J4: whether the gradient comes in one piece per row or in several."""
+    features, labels = discrete(batch, states)
+    common = {"graph_fn": embedding_torso, "num_states": 1, "clip_gradients": None}
+    free = update_by(dqn, features, labels, clip_embed_gradients=None, **common)
+    clip = 0.2 * norm(free[:1])
+    clipped = update_by(dqn, features, labels, clip_embed_gradients=clip, **common)
+    np.testing.assert_allclose(norm(clipped[:1]), clip, rtol=1e-3)
+    np.testing.assert_allclose(clipped[0], 0.2 * free[0], rtol=1e-2, atol=1e-6)
+    for before, after in zip(free[1:], clipped[1:], strict=True):
+        np.testing.assert_allclose(after, before, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("states", [[0, 1, 2, 3, 4, 5], [3, 3, 3, 3, 3, 3]], ids=["distinct rows", "one row, repeated"])
+def test_clip_gradients_bounds_the_norm_with_an_embedding_too(dqn, batch, update_by, states):
+    features, labels = discrete(batch, states)
+    common = {"graph_fn": embedding_torso, "num_states": 1, "clip_embed_gradients": None}
+    free = update_by(dqn, features, labels, clip_gradients=None, **common)
+    clipped = update_by(dqn, features, labels, clip_gradients=0.2 * norm(free), **common)
+    np.testing.assert_allclose(norm(clipped), 0.2 * norm(free), rtol=1e-3)
+
+
+@pytest.mark.parametrize("off", [0, None])
+def test_zero_and_none_do_not_clip_embeddings(dqn, batch, update_by, off):
+    features, labels = discrete(batch, [0, 1, 2, 3, 4, 5])
+    common = {"graph_fn": embedding_torso, "num_states": 1, "clip_gradients": None}
+    free = update_by(dqn, features, labels, clip_embed_gradients=off, **common)
+    loose = update_by(dqn, features, labels, clip_embed_gradients=1e6, **common)
+    assert norm(free[:1]) > 0.1
+    np.testing.assert_allclose(free[0], loose[0], rtol=1e-5)
+
+
+def test_clip_embed_gradients_leaves_networks_without_embeddings_alone(dqn, batch, update_by):
+    free = update_by(dqn, *batch(), clip_gradients=None, clip_embed_gradients=None)
+    bound = update_by(dqn, *batch(), clip_gradients=None, clip_embed_gradients=1e-6)
+    np.testing.assert_allclose(norm(bound), norm(free), rtol=1e-5)

@@ -82,7 +82,7 @@ def test_windows_without_truncations_are_taken_as_never_truncated(dqn, scope, wi
 )
 def test_windows_of_different_lengths_are_refused_by_name(dqn, windows, key, shape):
     features, labels, _ = windows(0)
-    with pytest.raises(ValueError, match=rf"labels\['{key}'\] has shape"):
+    with pytest.raises(ValueError, match=rf"labels\['{key}'\]: expected .* got shape"):
         dqn("train")(features, {**labels, key: np.zeros(shape, np.float32)})
 
 
