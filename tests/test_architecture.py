@@ -20,17 +20,7 @@ FRONT_DOOR = ROOT / "polyrl" / "__init__.py"
 
 LONGEST = 300
 LONG = {
-    "polyrl/estimators/agent.py",
-    "polyrl/estimators/training.py",
     "polyrl/models/q_model.py",
-    "tests/estimators/test_continuous.py",
-    "tests/estimators/test_evaluate_predict.py",
-    "tests/estimators/test_fast_path.py",
-    "tests/estimators/test_graph_loop.py",
-    "tests/estimators/test_hooks.py",
-    "tests/estimators/test_masked_runs.py",
-    "tests/estimators/test_resume.py",
-    "tests/experiments/test_rl_experiment.py",
     "tests/models/test_masked_models.py",
     "tests/models/test_naf.py",
     "tests/models/test_q_models.py",

@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import os
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ from polyrl.demos import Demonstrations
 from polyrl.engine.compiler import Compiler
 from polyrl.envs.compiled import CompiledEnvironment
 from polyrl.envs.gym import EnvLike
-from polyrl.errors import CheckpointMismatchError
 from polyrl.estimators.budget import Budget
 from polyrl.estimators.checkpoints import CheckpointManager, read_state
 from polyrl.estimators.graph_driver import GraphDriver
@@ -25,9 +25,11 @@ from polyrl.estimators.hooks import Hook, default_hooks
 from polyrl.estimators.learner import Learner
 from polyrl.estimators.loop import Loop, UpdateSchedule
 from polyrl.estimators.model_fn import bind
-from polyrl.estimators.opening import open_loop
+from polyrl.estimators.opening import one_run, open_loop
 from polyrl.estimators.params import check_same_params, write_params
 from polyrl.estimators.predictor import Predictor
+from polyrl.estimators.readers import Readers
+from polyrl.estimators.resuming import resume
 from polyrl.estimators.run_config import RunConfig
 from polyrl.estimators.training import TrainingResult, TrainingRun
 from polyrl.models.scope import Scope
@@ -73,8 +75,9 @@ class Agent:
         self._scope = Scope(self.config.seed, xla=self.config.jit != "off")
         self._learner = Learner(self._model_fn, self._scope, memory)
         self._compiler = Compiler()
+        self._training = threading.Lock()
         self._live = Predictor(self._model_fn, self._scope, self.config.jit != "off")
-        self._readers: list[Predictor] = []
+        self._readers = Readers(self.checkpoints, self._new_predictor)
         self._drivers: dict[int, tuple[CompiledEnvironment, GraphDriver]] = {}
         self._writers: dict[str, tf.summary.SummaryWriter] = {}
 
@@ -120,6 +123,7 @@ class Agent:
                 `pretrain_updates` without demonstrations, or more of them than a run has done that is past pre-training.
             CheckpointMismatchError: if `model_dir` holds a checkpoint that does not fit.
             NonFiniteError: for NaN or infinity in observation, reward or loss.
+            RuntimeError: if this agent is training already, as when a hook calls it.
         """
         budgets = {
             "steps": steps,
@@ -141,16 +145,17 @@ class Agent:
                 f"pretrain_updates={pretrain_updates} needs demonstrations in the memory, as UniformReplay(demonstrations="
                 "polyrl.demos.load('demos.npz')); this one has none."
             )
-        _hooks("hooks", hooks)
+        _checked_hooks("hooks", hooks)
         if not any(value is not None for value in budgets.values()):
             logger.warning("No budget: this run trains until a hook or a signal (Ctrl-C) ends it.")
         check_same_params(self.model_dir, self.params.to_dict())
         # An error may have ended the last run with values that only its calls know; they come before those restored.
         self._compiler.write_back()
         schedule, begin = UpdateSchedule(first_update, update_frequency), self._timestep(self.checkpoints.latest())
-        with open_loop(env, self._learner, self._compiler, schedule, begin, self.config.overlap, self._graph_driver) as loop:
+        opened = open_loop(env, self._learner, self._compiler, schedule, begin, self.config.overlap, self._graph_driver)
+        with one_run(self._training), opened as loop:
             loop.build()
-            restored = self._resume()
+            restored = resume(self.checkpoints, self._scope, self.memory)
             self.memory.start_episodes()
             run = self._run(loop, restored, budgets, hooks, pretrain_updates)
             write_params(self.model_dir, self.params.to_dict(), dataclasses.asdict(self.config))
@@ -177,7 +182,7 @@ class Agent:
         hooks: Sequence[Hook],
         pretrain_updates: int,
     ) -> TrainingRun:
-        """The books of a call of `train`."""
+        """What a call of `train` has done so far, and what its hooks see."""
         counters = (self._scope.global_step, self._scope.global_timestep, self._scope.global_episode)
         step, timestep, episode = (int(counter.numpy()) for counter in counters)
         if timestep > 0 and step < pretrain_updates:
@@ -185,7 +190,7 @@ class Agent:
                 f"pretrain_updates={pretrain_updates} come before the first environment step; the run in {self.model_dir} "
                 f"has taken {timestep} after {step} updates. Use the number it began with, or another model_dir."
             )
-        own = [*default_hooks(self.config), *_hooks("training_hooks", self._learner.hooks)]
+        own = [*default_hooks(self.config), *_checked_hooks("training_hooks", self._learner.hooks)]
         return TrainingRun(
             scope=self._scope,
             memory=self.memory,
@@ -201,26 +206,6 @@ class Agent:
             pretrain_updates=pretrain_updates,
         )
 
-    def _resume(self) -> dict[str, Any] | None:
-        path = self.checkpoints.latest()
-        if path is None:
-            return None
-        state = self.checkpoints.restore(path, self._scope, self.memory)
-        if state["seed"] != self.config.seed:
-            raise CheckpointMismatchError(
-                f"{path} was trained with seed={state['seed']}, this run has seed={self.config.seed}; use the same, or "
-                "another model_dir."
-            )
-        logger.info(
-            "Resuming from %s: environment step %d, update %d, episode %d, %d transitions in memory.",
-            path,
-            state["global_timestep"],
-            state["global_step"],
-            state["global_episode"],
-            int(self.memory.stored().numpy()),
-        )
-        return state
-
     # Evaluation and prediction. -----------------------------------------------------------------------------------------
 
     def predictor(self, checkpoint: str | os.PathLike[str] | None = None) -> Predictor:
@@ -232,7 +217,7 @@ class Agent:
         Raises:
             NotTrainedError: if there is no such checkpoint.
         """
-        return self.checkpoints.reading(checkpoint, lambda path: self._new_predictor().load(path))
+        return self._readers.new(checkpoint)
 
     def evaluate(
         self,
@@ -256,7 +241,7 @@ class Agent:
             NotTrainedError: if there is no such checkpoint.
         """
         run = "eval" if name is None else f"eval_{name}"
-        result = self._reader(checkpoint).evaluate(env, episodes, run)
+        result = self._readers.get(checkpoint).evaluate(env, episodes, run)
         write_evaluation(self._writer(run), result)
         return result
 
@@ -268,34 +253,18 @@ class Agent:
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Acts by the policy of PREDICT mode: `Predictor.predict` with a checkpoint's weights."""
-        return self._reader(checkpoint).predict(env, episodes, steps)
+        return self._readers.get(checkpoint).predict(env, episodes, steps)
 
     def record(self, env: EnvLike, episodes: int, checkpoint: str | os.PathLike[str] | None = None) -> Demonstrations:
         """Plays greedy episodes and gives them as demonstrations: `Predictor.record` with a checkpoint's weights."""
-        return self._reader(checkpoint).record(env, episodes)
+        return self._readers.get(checkpoint).record(env, episodes)
 
     def act(self, state: Any, checkpoint: str | os.PathLike[str] | None = None) -> Any:
         """The action for one state or a batch of states: `Predictor.act` with a checkpoint's weights."""
-        return self._reader(checkpoint).act(state)
+        return self._readers.get(checkpoint).act(state)
 
     def _new_predictor(self) -> Predictor:
         return Predictor(self._model_fn, Scope(self.config.seed), self.config.jit != "off")
-
-    def _reader(self, checkpoint: str | os.PathLike[str] | None) -> Predictor:
-        """A predictor with the weights of that checkpoint, read if none has them."""
-
-        def read(path: Path) -> Predictor:
-            version = (path, (path / "state.json").stat().st_mtime_ns)
-            for predictor in self._readers:
-                if predictor.version == version:
-                    return predictor
-            idle = [predictor for predictor in self._readers if not predictor.in_use]
-            predictor = idle[0] if idle else self._new_predictor()
-            if not idle:
-                self._readers.append(predictor)
-            return predictor.load(path)
-
-        return self.checkpoints.reading(checkpoint, read)
 
     def _evaluate_present(self, env: EnvLike, episodes: int, name: str | None = None) -> dict[str, float]:
         """Evaluates the weights of training as they are, and writes the result to TensorBoard."""
@@ -321,7 +290,7 @@ class Agent:
         return int(self._scope.global_timestep.numpy()) if path is None else int(read_state(path)["global_timestep"])
 
 
-def _hooks(name: str, hooks: Sequence[Any]) -> Sequence[Hook]:
+def _checked_hooks(name: str, hooks: Sequence[Any]) -> Sequence[Hook]:
     for hook in hooks:
         if not isinstance(hook, Hook):
             raise TypeError(f"{name}: {hook!r} must be a Hook.")

@@ -70,7 +70,7 @@ class CheckpointManager:
         """Writes everything; returns the checkpoint's directory. Older ones are pruned afterwards."""
         path = self._write(self.directory, tf.train.Checkpoint(scope=scope, memory=memory), scope, state)
         for old in _checkpoints(self.directory)[: -self._keep_max]:
-            shutil.rmtree(old)
+            _remove(old)
         return path
 
     def save_best(self, scope: Scope, state: Mapping[str, Any], score: float) -> Path:
@@ -80,8 +80,14 @@ class CheckpointManager:
         )
         for old in _checkpoints(self.best_directory):
             if old != path:
-                shutil.rmtree(old)
+                _remove(old)
         return path
+
+    def reopen(self) -> None:
+        """Notes in the newest checkpoint that the run which ended with it has been resumed."""
+        path = self.latest()
+        if path is not None and read_state(path).get("ended") is not None:
+            _update_state(path, {"ended": None})
 
     def restore(self, path: Path, scope: Scope, memory: tf.Module) -> dict[str, Any]:
         """Reads everything back into variables that exist already; returns `state.json`.
@@ -190,7 +196,7 @@ class CheckpointManager:
         content = {**state, "variables": shapes, "optimizers": _optimizers(scope)}
         (staging / _STATE).write_text(json.dumps(content, indent=1))
         if final.exists():
-            shutil.rmtree(final)
+            _remove(final)
         os.replace(staging, final)
         return final
 
@@ -198,6 +204,14 @@ class CheckpointManager:
 def read_state(path: Path) -> dict[str, Any]:
     """The `state.json` of a checkpoint."""
     return json.loads((path / _STATE).read_text())
+
+
+def _remove(path: Path) -> None:
+    """Removes a checkpoint at once: whoever reads it finds all of it, or finds it gone."""
+    doomed = path.with_name(f"{path.name}.old")
+    shutil.rmtree(doomed, ignore_errors=True)
+    os.replace(path, doomed)
+    shutil.rmtree(doomed)
 
 
 def _update_state(path: Path, state: Mapping[str, Any]) -> None:

@@ -49,7 +49,10 @@ class GraphLoop(Loop):
 
     def advance(self, timestep: int, remaining: Remaining, watch: bool = False) -> IterationResult:
         # To the next multiple of the chunk, so that whatever is due by environment steps is due at an advance's end.
-        steps = min(self._chunk - timestep % self._chunk, self.num_envs if watch else self._chunk, remaining.timesteps)
+        steps = min(self._chunk - timestep % self._chunk, remaining.timesteps)
+        if watch:
+            waiting = self._schedule.next_due(timestep) - timestep - self.num_envs
+            steps, watch = (steps, False) if steps <= waiting else (max(waiting, self.num_envs), waiting <= 0)
         iterations = max(1, min(self._rows, -(-steps // self.num_envs)))
         before = self._snapshot() if watch else None
         count = tf.TensorSpec([], tf.int64)

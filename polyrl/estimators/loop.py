@@ -54,6 +54,10 @@ class UpdateSchedule:
         larger = max if isinstance(begin, int) else tf.maximum
         return larger(end // self.frequency - larger(begin, self.first_update) // self.frequency, 0)
 
+    def next_due(self, timestep: int) -> int:
+        """The environment steps at which the next update after `timestep` is due."""
+        return (max(timestep, self.first_update) // self.frequency + 1) * self.frequency
+
 
 class Loop(abc.ABC):
     """Advances a run: `build`, then `prepare`, then `start`, then `advance` again and again.
@@ -94,7 +98,7 @@ class Loop(abc.ABC):
         Args:
             timestep: environment steps before the call.
             remaining: what the budget leaves.
-            watch: whether the result shall have summaries of the first update; then every environment makes one step.
+            watch: whether the result shall have summaries of the first update, if there is one.
         """
 
     def flush(self) -> tuple[int, float]:

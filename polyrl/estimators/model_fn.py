@@ -59,7 +59,11 @@ def acting_predictions(spec: Any, mode: str) -> dict[str, tf.Tensor]:
 
 
 class ModelActions(NamedTuple):
-    """What is known of the actions that a model gives: their spec, if it says or its predictions tell, and their tensor's."""
+    """What is known of a model's actions.
+
+    `spec` is that of one action, as the model gives it or as its predictions imply it, or None; `results` that of the tensor
+    `predictions["results"]`.
+    """
 
     spec: BoundedTensorSpec | None
     results: tf.TensorSpec

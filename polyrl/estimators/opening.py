@@ -1,8 +1,9 @@
-"""The loop for whatever stands for an environment."""
+"""How a training run begins: one at a time, with the loop that suits the environment."""
 
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 
 from polyrl.engine.compiler import Compiler
@@ -16,6 +17,24 @@ from polyrl.estimators.loop import Loop, UpdateSchedule
 from polyrl.estimators.overlap import OverlappedLoop
 from polyrl.estimators.python_loop import PythonLoop
 from polyrl.models.scope import stream_seed
+
+
+@contextlib.contextmanager
+def one_run(lock: threading.Lock) -> Iterator[None]:
+    """Refuses a second training run of an agent while the first one is running, as in a hook: both would use one model.
+
+    Raises:
+        RuntimeError: if the lock is taken.
+    """
+    if not lock.acquire(blocking=False):
+        raise RuntimeError(
+            "Agent.train was called while this agent is training, as by a hook. Call it after the run has ended, or use "
+            "another Agent with another model_dir."
+        )
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""`params.json`: what a `model_dir` was made with, so that nobody goes on with something else by mistake."""
+"""`params.json`: what a `model_dir` was made with, so that nobody resumes it with something else by mistake."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _FILE = "params.json"
 
 
 def read_params(model_dir: Path) -> dict[str, Any] | None:
-    """The hyper-parameters a `model_dir` was trained with; None if it holds no checkpoint of it."""
+    """The hyper-parameters a `model_dir` was trained with; None if it holds no checkpoint, the best one included."""
     path = model_dir / _FILE
-    trained = any(model_dir.glob("checkpoints/ckpt-*/state.json"))
+    trained = any(any(model_dir.glob(f"{folder}/ckpt-*/state.json")) for folder in ("checkpoints", "best"))
     return json.loads(path.read_text())["params"] if trained and path.is_file() else None
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
-from collections.abc import Callable, Iterator, Mapping
+import weakref
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import tensorflow as tf
 from polyrl.demos import Demonstrations
 from polyrl.envs import EnvDriver, open_env
 from polyrl.envs.gym import EnvLike
+from polyrl.errors import NotTrainedError
 from polyrl.estimators import rollouts
 from polyrl.estimators.checkpoints import CheckpointManager
 from polyrl.estimators.inputs import batch_of_states, check_described, specs_of
@@ -22,7 +25,7 @@ from polyrl.estimators.params import read_params
 from polyrl.estimators.rollout_calls import RolloutCalls
 from polyrl.estimators.run_config import RunConfig
 from polyrl.models.scope import Scope, stream_seed
-from polyrl.policies import BasePolicy
+from polyrl.policies import BasePolicy, BoundedTensorSpec
 from polyrl.spec import EstimatorSpec
 from polyrl.validation import check_int
 
@@ -44,16 +47,16 @@ class Predictor:
     Attributes:
         checkpoint: the directory that was read; None for the live model of a training run.
         version: that directory, and when its state was written, in nanoseconds.
-        in_use: how many predictions are running.
     """
 
     def __init__(self, model_fn: ModelFn, scope: Scope, jit: bool):
         self._scope = scope
         self._calls = RolloutCalls(model_fn, scope, jit)
         self._state_spec: Mapping[str, Any] = {}
+        self._loaded = 0  # parts of the scope
         self.checkpoint: Path | None = None
         self.version: tuple[Path, int] | None = None
-        self.in_use = 0
+        self._predictions: weakref.WeakSet[Generator[dict[str, Any]]] = weakref.WeakSet()
 
     @classmethod
     def from_model_dir(
@@ -95,13 +98,18 @@ class Predictor:
             CheckpointMismatchError: if it holds another model.
         """
         self.version = None  # Of something in between, until all of it is read.
-        version = (checkpoint, (checkpoint / "state.json").stat().st_mtime_ns)
+        version = self.version_of(checkpoint)
         state = CheckpointManager.read_state(checkpoint)
         self._state_spec = state["state_spec"]
         self._calls.build_prediction(specs_of(self._state_spec))
         CheckpointManager.restore_models(checkpoint, self._scope)
-        self.checkpoint, self.version = checkpoint, version
+        self.checkpoint, self.version, self._loaded = checkpoint, version, len(self._scope.parts)
         return self
+
+    @staticmethod
+    def version_of(checkpoint: Path) -> tuple[Path, int]:
+        """The directory, and when its state was written: another one, or one written again, is to be read again."""
+        return checkpoint, (checkpoint / "state.json").stat().st_mtime_ns
 
     @property
     def counters(self) -> dict[str, int]:
@@ -109,6 +117,11 @@ class Predictor:
         scope = self._scope
         variables = {"step": scope.global_step, "timestep": scope.global_timestep, "episode": scope.global_episode}
         return {f"global_{name}": int(variable.numpy()) for name, variable in variables.items()}
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a prediction may still need these weights: one that has not ended, begun or not."""
+        return any(inspect.getgeneratorstate(prediction) != inspect.GEN_CLOSED for prediction in self._predictions)
 
     @property
     def policy(self) -> BasePolicy:
@@ -147,7 +160,9 @@ class Predictor:
         for argument, value in (("episodes", episodes), ("steps", steps)):
             if value is not None:
                 check_int(argument, value, minimum=1)
-        return self._predict(env, episodes, steps)
+        prediction = self._predict(env, episodes, steps)
+        self._predictions.add(prediction)
+        return prediction
 
     def evaluate(self, env: EnvLike, episodes: int = 100, stream: str = "eval") -> dict[str, float]:
         """Runs greedy episodes.
@@ -184,17 +199,13 @@ class Predictor:
         """
         tf.saved_model.save(self.policy, os.fspath(path), signatures=self.policy.signatures())
 
-    def _predict(self, env: EnvLike, episodes: int | None, steps: int | None) -> Iterator[dict[str, Any]]:
-        self.in_use += 1
-        try:
-            with open_env(env, num_envs=1, purpose="prediction") as vector:
-                driver = EnvDriver(vector)
-                driver.reset(self._seeds("prediction", driver))
-                check_described(driver.state, self._state_spec)
-                self._calls.check_actions(driver.action_spec)
-                yield from rollouts.predict(self._calls, driver, episodes, steps)
-        finally:
-            self.in_use -= 1
+    def _predict(self, env: EnvLike, episodes: int | None, steps: int | None) -> Generator[dict[str, Any]]:
+        with open_env(env, num_envs=1, purpose="prediction") as vector:
+            driver = EnvDriver(vector)
+            driver.reset(self._seeds("prediction", driver))
+            check_described(driver.state, self._state_spec)
+            self._calls.check_actions(driver.action_spec)
+            yield from rollouts.predict(self._calls, driver, episodes, steps)
 
     @contextlib.contextmanager
     def _environments(self, env: EnvLike, episodes: int, stream: str, purpose: str) -> Iterator[EnvDriver]:
@@ -202,11 +213,24 @@ class Predictor:
         with open_env(env, num_envs=min(episodes, EVALUATION_ENVS), purpose=purpose) as vector:
             driver = EnvDriver(vector)
             state = driver.reset(self._seeds(stream, driver))
-            parts = len(self._scope.parts)
-            self._calls.build_evaluation(state, driver.action_spec)
-            if len(self._scope.parts) > parts and self.checkpoint is not None:  # A model that acts without all that it has.
-                CheckpointManager.restore_models(self.checkpoint, self._scope)
+            self._build_evaluation(state, driver.action_spec)
             yield driver
+
+    def _build_evaluation(self, state: Any, action: BoundedTensorSpec) -> None:
+        """Gets the calls ready, and reads what only they need: a model may act without all that it has."""
+        checkpoint = self.checkpoint
+        try:
+            self._calls.build_evaluation(state, action)
+            if checkpoint is not None and len(self._scope.parts) > self._loaded:
+                CheckpointManager.restore_models(checkpoint, self._scope)
+                self._loaded = len(self._scope.parts)
+        except (OSError, tf.errors.OpError) as error:
+            if checkpoint is None or checkpoint.exists():
+                raise
+            raise NotTrainedError(
+                f"{checkpoint} was removed before its model was evaluated for the first time, which takes more weights than "
+                "acting does. Make a new predictor, or keep more checkpoints (RunConfig.keep_checkpoint_max)."
+            ) from error
 
     def _seeds(self, stream: str, driver: EnvDriver) -> list[int]:
         """One seed for each environment, other ones at another stage of training."""

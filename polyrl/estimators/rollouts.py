@@ -68,8 +68,13 @@ def record(calls: RolloutCalls, driver: EnvDriver, episodes: int) -> list[DemoEp
     """Greedy episodes with all that happened in them, a fixed share from each environment, as in `evaluate`.
 
     Raises:
-        TypeError: for states that are dicts, or have masks of legal actions.
+        TypeError: for states that are dicts, or have masks of legal actions, or for continuous actions.
     """
+    if driver.action_spec.shape:
+        raise TypeError(
+            f"The environment's actions are {driver.action_spec.dtype.name} {tuple(driver.action_spec.shape)}; demonstrations "
+            "hold discrete ones. Use an environment with a Discrete action space."
+        )
     if isinstance(driver.state, dict):
         raise TypeError(
             f"The states are dicts of {sorted(driver.state)}; demonstrations hold an array for each state. Use an environment "

@@ -1,4 +1,4 @@
-"""`TrainingRun`: the books of one call of `Agent.train`. Counters, hooks, budget, signals, checkpoints."""
+"""`TrainingRun`: one call of `Agent.train`. Counters, hooks, budget, signals, checkpoints."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import logging
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from polyrl.estimators.hooks import Hook
 from polyrl.estimators.hooks.base import PHASES
 from polyrl.estimators.inputs import describe_state
 from polyrl.estimators.loop import IterationResult, Remaining
+from polyrl.estimators.signals import interruptible
 from polyrl.models.scope import Scope
 from polyrl.replay import Replay
 
@@ -186,9 +186,11 @@ class TrainingRun:
             # Each is closed, in their order, even if one before it raises.
             for hook in reversed(self._hooks):
                 stack.callback(hook.close)
-            with self._signals():
+            with interruptible(self._interrupted):
                 self._call("begin")
                 self._check_budget()
+                if self.running:
+                    self._checkpoints.reopen()
                 yield
                 self._call("end")
                 self._save()
@@ -226,6 +228,10 @@ class TrainingRun:
         return TrainingResult(self.step, self.timestep, self.episode, self._stop_reason, self._signal, self._last_path)
 
     # Parts. -------------------------------------------------------------------------------------------------------------
+
+    def _interrupted(self, number: int) -> None:
+        self._signal = number
+        self.request_stop(f"interrupted by {signal.Signals(number).name}")
 
     def _sync(self) -> None:
         """Brings all variables up to date with the run."""
@@ -285,23 +291,3 @@ class TrainingRun:
             kind = type(hook).__name__
             yield f"{kind}/{counts[kind]}", hook
             counts[kind] += 1
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """SIGINT and SIGTERM end the run after the iteration, with a checkpoint; a second one at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def handle(number: int, frame: Any) -> None:
-            if self._signal is not None:
-                raise KeyboardInterrupt
-            self._signal = number
-            self.request_stop(f"interrupted by {signal.Signals(number).name}")
-
-        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)

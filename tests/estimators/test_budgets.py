@@ -231,6 +231,23 @@ def test_first_update_may_be_as_small_as_the_batch(agent):
     assert agent().train(schedule(), first_update=BATCH, steps=1).global_timestep == BATCH + 1
 
 
+@pytest.mark.parametrize("arguments", [(10_000,), (10_000, 4), (BATCH, 1, 30)])
+def test_what_is_given_without_a_name_is_refused(agent, tmp_path, arguments):
+    """`train(env, 10000)` once meant `first_update=10000`, and no budget."""
+    with pytest.raises(TypeError, match="positional"):
+        agent().train(schedule(), *arguments)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("budget", "warnings"), [({}, 1), ({"timesteps": 40}, 0), ({"max_episodes": 40}, 0)])
+def test_a_run_without_a_budget_says_so_once(agent, caplog, budget, warnings):
+    result = agent().train(schedule(), first_update=BATCH, hooks=[StopAt(20)], **budget)
+    assert (result.global_timestep, result.stop_reason) == (20, "enough")
+    said = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert len(said) == warnings
+    assert all("No budget" in record.getMessage() for record in said)
+
+
 # Warm-up and update frequency. --------------------------------------------------------------------------------------------
 
 

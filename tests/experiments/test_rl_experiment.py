@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 
 import numpy as np
 import pytest
@@ -21,30 +20,6 @@ BATCH = 4
 
 def schedule(*lengths: int, **arguments) -> ScheduleEnv:
     return ScheduleEnv(lengths=lengths or (3,), **arguments)
-
-
-@pytest.fixture
-def experiment(tmp_path):
-    """Makes experiments on one `model_dir`: three-step episodes, evaluations every five steps."""
-
-    def make(model_fn=None, env=None, keep_checkpoint_max=100, save_checkpoints_timesteps=None, **arguments) -> RLExperiment:
-        agent = make_agent(
-            model_fn,
-            model_dir=tmp_path / "run",
-            keep_checkpoint_max=keep_checkpoint_max,
-            save_checkpoints_timesteps=save_checkpoints_timesteps,
-        )
-        settings = {
-            "first_update": BATCH,
-            "eval_episodes": 2,
-            "eval_frequency": 5,
-            "eval_episodes_while_training": 1,
-            "infer_episodes": 2,
-            "throttle_secs": 0.0,
-        }
-        return RLExperiment(agent, schedule() if env is None else env, **{**settings, **arguments})
-
-    return make
 
 
 class Send(Hook):
@@ -267,65 +242,3 @@ def test_train_and_evaluate_stops_at_the_reward_asked_for(experiment):
 def test_train_and_evaluate_ends_without_an_evaluation_after_a_signal(experiment):
     training, result = experiment(train_timesteps=100, eval_env=schedule(), train_hooks=[Send()]).train_and_evaluate()
     assert (training.signal, training.global_timestep, result) == (signal.SIGTERM, 7, None)
-
-
-# The continuous ones. ---------------------------------------------------------------------------------------------------
-
-
-def test_continuous_eval_ends_with_the_checkpoint_at_the_end_of_the_budget(experiment):
-    experiment(train_timesteps=10).train()
-    evaluations = ScriptedEnv([4.0])
-    result = experiment(train_timesteps=10, eval_env=evaluations).continuous_eval()
-    assert (result["global_timestep"], result["mean_reward"], evaluations.rollouts) == (10, 4.0, 1)
-
-
-def test_continuous_eval_evaluates_each_checkpoint_that_another_process_writes(experiment, monkeypatch):
-    """I7. The other process is played by whoever is asleep."""
-    trainers = iter([4, 8, 8, 12])
-    slept, seen = [], []
-
-    def sleep(seconds):
-        slept.append(seconds)
-        experiment(train_timesteps=next(trainers)).train()
-
-    monkeypatch.setattr(time, "sleep", sleep)
-    waiting = experiment(train_timesteps=12, throttle_secs=3.0)
-    result = waiting.continuous_eval(lambda result: seen.append(result["global_timestep"]) or True)
-    assert seen == [4, 8, 12]
-    assert (result["global_timestep"], slept) == (12, [3.0] * 4)
-
-
-def test_continuous_eval_ends_when_the_predicate_says_so(experiment):
-    experiment(train_timesteps=6).train()
-    assert experiment(train_timesteps=100).continuous_eval(lambda result: False)["global_timestep"] == 6
-
-
-@pytest.mark.parametrize(
-    ("budget", "ended", "evaluations"),
-    [
-        ({"train_timesteps": 12}, 12, 3),  # After 5, 10 and 12 steps.
-        ({"train_timesteps": 10}, 10, 2),
-        ({"train_steps": 8}, 12, 3),
-        ({"train_episodes": 4}, 12, 3),
-        ({"train_timesteps": 10, "train_episodes": 100}, 10, 2),
-    ],
-)
-def test_continuous_train_and_eval_takes_turns_until_the_budget_is_reached(experiment, budget, ended, evaluations):
-    training, evaluation = schedule(), ScriptedEnv([1.0])
-    _, result = experiment(env=training, eval_env=evaluation, **budget).continuous_train_and_eval()
-    assert (training.steps, result["global_timestep"], evaluation.rollouts) == (ended, ended, evaluations)
-
-
-def test_continuous_train_and_eval_does_not_train_beyond_the_budget_when_called_again(experiment):
-    experiment(train_timesteps=10, eval_env=ScriptedEnv([1.0])).continuous_train_and_eval()
-    training, evaluation = schedule(), ScriptedEnv([1.0])
-    _, result = experiment(env=training, eval_env=evaluation, train_timesteps=10).continuous_train_and_eval()
-    assert (training.steps, result["global_timestep"], evaluation.rollouts) == (0, 10, 1)
-
-
-def test_continuous_train_and_eval_stops_by_reward_predicate_or_signal(experiment):
-    evaluation = ScriptedEnv([1.0, 7.0])
-    _, result = experiment(eval_env=evaluation, train_timesteps=100, stop_at_reward=6.0).continuous_train_and_eval()
-    assert result["global_timestep"] == 10
-    stopped = experiment(eval_env=evaluation, train_timesteps=100)
-    assert stopped.continuous_train_and_eval(lambda result: False)[1]["global_timestep"] == 15

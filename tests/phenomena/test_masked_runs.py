@@ -1,4 +1,4 @@
-"""Whole runs with Dict observations and masks: learned to the optimum, resumed exactly, the same with XLA as without."""
+"""Masks of legal actions through a whole run: learning, the memory, resuming."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_keras
 from gymnasium.spaces import Box
 from masked_envs import MaskedScheduleEnv, TemptingEnv, mask_of
-from tiny_agents import ATOMS, KINDS, assert_equal, counters, q_model_fn, rows, weights
+from tiny_agents import KINDS, assert_equal, counters, q_model_fn, rows, weights
 from tiny_envs import vector
 
 from polyrl.configs import AdamConfig, ConstantExplorationConfig, MeanSquaredErrorConfig
@@ -17,11 +17,14 @@ from polyrl.envs import FrameStack, GymEnvironment
 from polyrl.errors import CheckpointMismatchError
 from polyrl.estimators import Agent, RunConfig
 from polyrl.estimators.hooks import Hook
-from polyrl.experiments import RLExperiment
 from polyrl.replay import PrioritizedReplay, UniformReplay
 
 GAMMA = 0.9
+
+
 SLOW = pytest.mark.slow
+
+
 CADENCES = {"save_summary_timesteps": None, "save_checkpoints_timesteps": None, "max_overhead": None}
 
 
@@ -46,8 +49,6 @@ def tempting(where: str, num_envs: int = 4) -> GymEnvironment:
     return GymEnvironment("polyrl/TinyTempting-v0", num_envs, where=where)
 
 
-# Learning. --------------------------------------------------------------------------------------------------------------
-
 RUNS = [
     pytest.param("dqn", "info", {}, marks=SLOW),
     pytest.param("ddqn", "observation", {}, marks=SLOW),
@@ -57,6 +58,9 @@ RUNS = [
     ("ddqn", "info", {"overlap": True}),
     pytest.param("ddqn", "info", {"prioritized": True, "jit": "on"}, marks=SLOW),
 ]
+
+
+# Learning. --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=SLOW), pytest.param(2, marks=SLOW)])
@@ -115,9 +119,6 @@ def test_taxi_is_never_driven_into_a_wall(tmp_path):
         assert step["action_mask"][step["results"]]
 
 
-# Dicts. ---------------------------------------------------------------------------------------------------------------------
-
-
 def with_goal(mode, inputs):
     """A torso that looks at every key."""
     assert inputs.keys() == {"state", "goal", "place"}
@@ -155,6 +156,9 @@ def run(path, jit, timesteps, memory=None, kind="ddqn", env=None, **config):
     agent, calm = agent_of(path, scheduled_model_fn(kind), memory, jit=jit, **config), Calm()
     agent.train(scheduled() if env is None else env, first_update=16, update_frequency=2, timesteps=timesteps, hooks=[calm])
     return agent, calm.actions
+
+
+# Dicts. ---------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("jit", "kind"), [("off", "ddqn"), pytest.param("on", "c51_double", marks=SLOW)])
@@ -243,77 +247,3 @@ def test_frames_are_stored_once_and_masks_with_them(tmp_path, n_step):
     assert counters(agent)[0] > 0
     assert agent.memory.columns["action_mask"].dtype == tf.bool
     agent.evaluate(FrameStack(vector(Frames(), Frames()), 2), episodes=10)
-
-
-# Acting. --------------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module", params=["off", pytest.param("on", marks=SLOW)])
-def trained(request, tmp_path_factory):
-    agent, _ = run(tmp_path_factory.mktemp("trained"), request.param, 40, UniformReplay(100, 8))
-    return agent
-
-
-def some_states(count: int) -> dict[str, np.ndarray]:
-    masks = np.eye(3, dtype=np.int8)[np.arange(count) % 3]
-    parts = {"state": np.zeros([count, 3]), "goal": np.ones([count, 2]), "place": np.arange(count)}
-    return {**parts, "action_mask": masks}
-
-
-def test_act_takes_dicts_one_by_one_or_as_batches(trained):
-    states = some_states(7)
-    np.testing.assert_array_equal(trained.act(states), np.arange(7) % 3)
-    assert trained.act({key: values[4] for key, values in states.items()}) == 1
-
-
-REFUSED_STATES = {
-    "no dict": (lambda states: states["state"], TypeError, "must be a dict with the keys"),
-    "no mask": (lambda states: {k: v for k, v in states.items() if k != "action_mask"}, ValueError, "expected"),
-    "one more": (lambda states: {**states, "more": 1}, ValueError, "expected"),
-    "a mix": (lambda states: {**states, "goal": states["goal"][0]}, ValueError, "in all of its keys"),
-    "another shape": (lambda states: {**states, "goal": np.ones([7, 3])}, ValueError, r"state\['goal'\] has shape \(7, 3\)"),
-    "nothing legal": (
-        lambda states: {**states, "action_mask": states["action_mask"] * (np.arange(7) != 2)[:, None]},
-        ValueError,
-        r"no legal action in rows \[2\]",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED_STATES)
-def test_act_refuses_other_states_by_name(trained, case):
-    change, error, words = REFUSED_STATES[case]
-    with pytest.raises(error, match=words):
-        trained.act(change(some_states(7)))
-
-
-def test_predictions_come_with_every_key_of_the_state(trained):
-    steps = list(trained.predict(vector(MaskedScheduleEnv(5, 4)), steps=6))
-    for index, step in enumerate(steps):
-        episode, t = divmod(index, 4)
-        np.testing.assert_array_equal(step["state"], [5, episode, t])
-        np.testing.assert_array_equal(step["goal"], [-t, episode])
-        np.testing.assert_array_equal(step["action_mask"], mask_of(5, episode, t))
-        assert step["place"] == 10 * episode + t
-        assert step["q"].shape == (3,)
-
-
-def test_an_experiment_infers_with_masks_in_its_lines(tmp_path):
-    import json
-
-    agent = agent_of(tmp_path / "run", tempted("c51", **ATOMS))
-    experiment = RLExperiment(
-        agent,
-        tempting("info"),
-        train_timesteps=200,
-        first_update=64,
-        eval_episodes=5,
-        infer_episodes=4,
-        infer_output=tmp_path / "lines.jsonl",
-    )
-    experiment.train()
-    assert np.isfinite(experiment.evaluate()["loss"])
-    experiment.infer()
-    lines = [json.loads(line) for line in (tmp_path / "lines.jsonl").read_text().splitlines()]
-    for line in lines:
-        assert line["action_mask"][line["action"]] == 1

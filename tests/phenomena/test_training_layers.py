@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
-from test_fast_path import ACTIONS, BATCH, PERIOD, ROWS, STATES, UPDATES, System, model_fn_of, torso
+from fast_testing import ACTIONS, BATCH, PERIOD, ROWS, STATES, UPDATES, System, model_fn_of, torso
 from tiny_agents import assert_equal, make_agent, weights
 from tiny_envs import ScheduleEnv, vector
 

@@ -1,0 +1,102 @@
+"""`NanHook`: a loss, weights or an environment that are not finite end the run, and spoil no checkpoint."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hook_testing import BATCH, Recorder, schedule
+from tiny_agents import counting_model_fn, q_model_fn
+from tiny_envs import Bad, ScheduleEnv, vector
+
+from polyrl.configs import HuberLossConfig, MeanSquaredErrorConfig
+from polyrl.errors import NonFiniteError
+from polyrl.estimators import Agent, EstimatorSpec
+from polyrl.models.scope import current_scope
+
+
+def breaking_model_fn(after: int, value: float):
+    """As the counting model, but from update `after` on the loss is `value`."""
+
+    def model_fn(features, labels, mode):
+        spec = counting_model_fn(features, labels, mode)
+        if spec.loss is None:
+            return spec
+        loss = tf.where(current_scope().global_step >= after - 1, value, spec.loss)
+        return EstimatorSpec(mode, spec.predictions, loss, spec.train_op)
+
+    return model_fn
+
+
+def finite(agent: Agent) -> list[bool]:
+    """For each checkpoint, oldest first, whether all its numbers are finite."""
+    found = []
+    for path in sorted(agent.checkpoints.directory.glob("ckpt-*")):
+        reader = tf.train.load_checkpoint(str(path / "variables"))
+        values = [reader.get_tensor(name) for name in reader.get_variable_to_shape_map() if "CHECKPOINTABLE" not in name]
+        found.append(all(np.isfinite(value).all() for value in values if value.dtype.kind == "f"))
+    return found
+
+
+# What is no number. -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_loss_that_is_no_number_ends_the_run_and_says_where(agent, value):
+    trained = agent(breaking_model_fn(6, value), save_checkpoints_timesteps=1)
+    with pytest.raises(NonFiniteError, match=rf"loss is {value} at update 6 \(environment step 10, last actions \[0\]\)"):
+        trained.train(schedule(), first_update=BATCH, timesteps=20)
+    assert trained.checkpoints.latest().name == "ckpt-000000009"
+
+
+def test_the_guard_runs_before_hooks_that_write(agent):
+    recorder = Recorder()
+    with pytest.raises(NonFiniteError):
+        agent(breaking_model_fn(1, float("nan"))).train(schedule(), first_update=BATCH, timesteps=9, hooks=[recorder])
+    assert recorder.log[-2:] == [("after_act", 4, 0, 1), ("close",)]
+
+
+def test_a_loss_that_breaks_in_one_of_several_updates_is_seen(agent):
+    env = vector(*(schedule() for _ in range(8)))
+    with pytest.raises(NonFiniteError, match="environment step 16"):
+        agent(breaking_model_fn(2, float("nan"))).train(env, first_update=8, timesteps=64)
+
+
+def rewarding(reward: float) -> ScheduleEnv:
+    """One-step episodes with that reward."""
+    env = schedule((1,))
+    env.reward = lambda number, t: reward
+    return env
+
+
+def test_an_overflow_of_the_loss_leaves_the_last_good_checkpoint_loadable(agent):
+    """Four rewards of 1e38 are more than float32 holds."""
+    trained = agent(q_model_fn(loss_config=HuberLossConfig()), size=8, save_checkpoints_timesteps=1, keep_checkpoint_max=2)
+    trained.train(schedule(), first_update=BATCH, timesteps=6)
+    with pytest.raises(NonFiniteError, match=r"loss is inf at update \d+ \(environment step \d+, last actions \[\d\]\)"):
+        trained.train(rewarding(1e38), first_update=BATCH, timesteps=30)
+    assert finite(trained) == [True, True]
+    assert agent(q_model_fn()).evaluate(schedule(), episodes=1)["global_timestep"] >= 6
+
+
+@pytest.mark.parametrize(
+    ("loss", "reward"),
+    [pytest.param(MeanSquaredErrorConfig(), 8e18, marks=pytest.mark.slow), (HuberLossConfig(), 3e38)],
+    ids=["mean_squared_error", "huber"],
+)
+def test_weights_that_are_no_numbers_are_never_checkpointed(agent, loss, reward):
+    """The loss is just finite, its gradient is not: the loss tells of broken weights one update too late."""
+    trained = agent(q_model_fn(loss_config=loss), save_checkpoints_timesteps=1, keep_checkpoint_max=1)
+    trained.train(schedule(), first_update=BATCH, timesteps=8)
+    with pytest.raises(NonFiniteError):
+        trained.train(rewarding(reward), first_update=BATCH, timesteps=40)
+    assert finite(trained) == [True]
+
+
+@pytest.mark.parametrize("where", ["observation", "reward"])
+def test_a_broken_environment_leaves_the_memory_and_the_checkpoints_clean(agent, where):
+    trained = agent(q_model_fn(), save_checkpoints_timesteps=1, keep_checkpoint_max=100)
+    with pytest.raises(NonFiniteError, match=rf"Environment 0 .*{where} at its step 8.*last action"):
+        trained.train(schedule(bad=Bad(where, 2, 2)), first_update=BATCH, timesteps=20)
+    assert finite(trained) == [True] * 7
+    assert int(trained.memory.stored().numpy()) == 7

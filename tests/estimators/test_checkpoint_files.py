@@ -1,0 +1,100 @@
+"""Checkpoints on the disk: whole or not there at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+from tiny_envs import ScheduleEnv, vector
+
+from polyrl.estimators.hooks import Hook
+
+BATCH = 4
+
+
+LENGTH = 4
+
+
+def schedule(first: int = 0, num_envs: int = 2):
+    """Environments whose episodes have four steps."""
+    return vector(*(ScheduleEnv(number, (LENGTH,), first=first) for number in range(num_envs)))
+
+
+def state_of(directory: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def trained(agent):
+    """Trains a first agent and tells what its directory holds."""
+
+    def train(model_fn=None, **arguments):
+        first = agent(model_fn, **arguments)
+        first.train(schedule(), first_update=BATCH, timesteps=8)
+        return state_of(first.model_dir)
+
+    return train
+
+
+def half_written(directory: Path, kind: str) -> None:
+    name = {"staging": "ckpt-000000099.tmp", "without_state": "ckpt-000000099", "other_name": "ckpt-last"}[kind]
+    (directory / name).mkdir(parents=True)
+    if kind != "without_state":
+        (directory / name / "state.json").write_text("{}")
+    (directory / name / "variables.index").write_text("half")
+
+
+# Checkpoints that are none. ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["staging", "without_state", "other_name"])
+def test_what_is_no_whole_checkpoint_is_ignored(agent, trained, tmp_path, kind):
+    trained()
+    half_written(tmp_path / "run" / "checkpoints", kind)
+    half_written(tmp_path / "run" / "best", kind)
+    resumed = agent()
+    assert resumed.checkpoints.latest().name == "ckpt-000000008"
+    assert resumed.checkpoints.best() is None
+    assert resumed.train(schedule(), first_update=BATCH, timesteps=2).global_timestep == 10
+
+
+@pytest.mark.parametrize("kind", ["staging", "without_state"])
+def test_a_whole_checkpoint_takes_the_place_of_half_a_one(agent, tmp_path, kind):
+    half_written(tmp_path / "run" / "checkpoints", kind)
+    result = agent().train(ScheduleEnv(), first_update=BATCH, timesteps=99)
+    assert (result.checkpoint / "state.json").is_file()
+    assert agent().train(ScheduleEnv(), first_update=BATCH, timesteps=1).global_timestep == 100
+
+
+@pytest.mark.parametrize("where", ["variables", "state", "rename"])
+def test_a_save_that_fails_leaves_the_checkpoint_before_it_to_go_on_from(agent, monkeypatch, where):
+    def fail(*arguments, **more):
+        raise OSError("No space left on device")
+
+    agent().train(ScheduleEnv(), first_update=BATCH, timesteps=5)
+    with monkeypatch.context() as patch:
+        target = {"variables": (tf.train.Checkpoint, "write"), "state": (json, "dumps"), "rename": (os, "replace")}[where]
+        broken = agent(save_checkpoints_timesteps=3, keep_checkpoint_max=1)
+
+        class Break(Hook):
+            def begin(self, run):
+                patch.setattr(*target, fail)
+
+        with pytest.raises(OSError, match="No space left"):
+            broken.train(ScheduleEnv(), first_update=BATCH, timesteps=5, hooks=[Break()])
+    resumed = agent()
+    assert resumed.checkpoints.latest().name == "ckpt-000000005"
+    assert resumed.train(ScheduleEnv(), first_update=BATCH, timesteps=1).global_timestep == 6
+
+
+def test_a_damaged_checkpoint_is_an_error_and_no_new_beginning(agent, trained, tmp_path):
+    trained()
+    for path in (tmp_path / "run" / "checkpoints" / "ckpt-000000008").glob("variables.data*"):
+        path.write_bytes(path.read_bytes()[:100])
+    env = schedule()
+    with pytest.raises((tf.errors.OpError, IndexError, ValueError)):
+        agent().train(env, first_update=BATCH, timesteps=2)
+    assert all(single.steps == 0 for single in env.envs)

@@ -1,0 +1,154 @@
+"""What a checkpoint must share with the run that resumes from it: seed, hyper-parameters, layers, optimizer, memory."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from tiny_agents import make_agent, q_model_fn
+from tiny_envs import ScheduleEnv, vector
+
+from polyrl.configs import AdagradConfig, AdamConfig, SGDConfig
+from polyrl.errors import CheckpointMismatchError
+
+BATCH = 4
+
+
+LENGTH = 4
+
+
+def schedule(first: int = 0, num_envs: int = 2):
+    """Environments whose episodes have four steps."""
+    return vector(*(ScheduleEnv(number, (LENGTH,), first=first) for number in range(num_envs)))
+
+
+def state_of(directory: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def trained(agent):
+    """Trains a first agent and tells what its directory holds."""
+
+    def train(model_fn=None, **arguments):
+        first = agent(model_fn, **arguments)
+        first.train(schedule(), first_update=BATCH, timesteps=8)
+        return state_of(first.model_dir)
+
+    return train
+
+
+OPTIMIZERS = {"adam": AdamConfig(), "sgd": SGDConfig(learning_rate=0.1)}
+
+
+@pytest.fixture(scope="module")
+def q_runs(tmp_path_factory):
+    """Directories of two trained DQNs with dueling heads, by their optimizer."""
+    root = tmp_path_factory.mktemp("q_runs")
+    for name, optimizer in OPTIMIZERS.items():
+        agent = make_agent(q_model_fn(optimizer_config=optimizer), model_dir=root / name)
+        agent.train(schedule(), first_update=BATCH, timesteps=8)
+    return root
+
+
+@pytest.fixture
+def copied(q_runs, tmp_path):
+    """Begins with a copy of one of them; tells what it holds."""
+
+    def copy(optimizer="adam"):
+        shutil.copytree(q_runs / optimizer, tmp_path / "run")
+        return state_of(tmp_path / "run")
+
+    return copy
+
+
+def refused(agent, tmp_path, before, model_fn=None, **arguments) -> str:
+    """The message of the refusal, which leaves the directory and the environment as they were."""
+    env = schedule()
+    with pytest.raises(CheckpointMismatchError) as error:
+        agent(model_fn, **arguments).train(env, first_update=BATCH, timesteps=2)
+    assert state_of(tmp_path / "run") == before
+    assert all(single.steps == 0 for single in env.envs)
+    return str(error.value)
+
+
+# What does not fit. -----------------------------------------------------------------------------------------------------
+
+
+def test_another_seed_is_refused(agent, trained, tmp_path):
+    before = trained(seed=3)
+    message = refused(agent, tmp_path, before, seed=4)
+    assert "seed=3" in message
+    assert "seed=4" in message
+
+
+def test_other_params_are_refused_with_each_difference_and_no_more(agent, trained, tmp_path):
+    before = trained(params={"same": 1, "rate": 0.1, "units": [8, 8], "gone": "x"})
+    message = refused(agent, tmp_path, before, params={"same": 1, "rate": 0.2, "units": [8, 9], "new": True})
+    for line in ("rate: 0.1 there, 0.2 now", "units: [8, 8] there, [8, 9] now", "gone: x there", "new: None there, True now"):
+        assert line in message
+    assert "same" not in message.splitlines()[1:-1]
+    assert not any(line.strip().startswith("same:") for line in message.splitlines())
+
+
+def test_params_of_a_run_that_had_none_are_refused(agent, trained, tmp_path):
+    before = trained()
+    assert "rate" in refused(agent, tmp_path, before, params={"rate": 0.2})
+
+
+def test_params_left_out_are_refused(agent, trained, tmp_path):
+    before = trained(params={"rate": 0.2})
+    assert "rate: 0.2 there" in refused(agent, tmp_path, before)
+
+
+def test_the_same_params_fit_also_as_tuples_and_nested(agent, trained):
+    params = {"sizes": (8, 8), "inner": {"rate": 0.1}}
+    trained(params=params)
+    agent(params=params).train(schedule(), first_update=BATCH, timesteps=2)
+
+
+def test_another_size_of_a_layer_is_refused_with_its_name_and_both_shapes(agent, copied, tmp_path):
+    before = copied()
+    message = refused(agent, tmp_path, before, q_model_fn(units=16))
+    for words in ("'Model/online/dense/", "(4, 8)", "(4, 16)"):
+        assert words in message
+
+
+def test_a_missing_head_is_refused_with_its_name(agent, copied, tmp_path):
+    before = copied()
+    message = refused(agent, tmp_path, before, q_model_fn(dueling=None))
+    assert "'Model/online/value/kernel'" in message
+    assert "(8, 1)" in message
+
+
+def test_an_additional_head_is_refused_with_its_name(agent, trained, tmp_path):
+    before = trained(q_model_fn(dueling=None))
+    assert "'Model/online/value/kernel'" in refused(agent, tmp_path, before, q_model_fn(dueling="mean"))
+
+
+@pytest.mark.parametrize(
+    ("there", "now"),
+    [
+        ("adam", SGDConfig()),
+        ("sgd", AdamConfig()),
+        ("sgd", AdagradConfig(learning_rate=0.1)),  # As many slots of the same shapes, with another meaning.
+    ],
+    ids=["adam_to_sgd", "sgd_to_adam", "sgd_to_adagrad"],
+)
+def test_another_optimizer_is_refused(agent, copied, tmp_path, there, now):
+    before = copied(there)
+    assert "optimizer" in refused(agent, tmp_path, before, q_model_fn(optimizer_config=now))
+
+
+def test_another_learning_rate_is_refused_with_both(agent, copied, tmp_path):
+    """The checkpoint brings back the old one: a config that says another misleads whoever reads it."""
+    before = copied("sgd")
+    message = refused(agent, tmp_path, before, q_model_fn(optimizer_config=SGDConfig(learning_rate=0.25)))
+    assert "learning_rate: 0.1" in message
+    assert "0.25 now" in message
+
+
+def test_another_size_of_the_memory_is_refused(agent, trained, tmp_path):
+    before = trained(size=100)
+    assert "memory" in refused(agent, tmp_path, before, size=50)
