@@ -71,12 +71,17 @@ class Compiler:
             build: at the first use gives what is compiled: a function of tensors that returns a list of tensors, and the specs
                 of its arguments.
         """
+        call = self._calls.get(name)
+        if call is not None:
+            return call
         if name in self._new:
             # Its first call has traced it, with no frame of this module on the stack. From now on it needs no more checks.
             self._calls[name] = direct_call(self._new.pop(name).get_concrete_function())
-        elif name not in self._calls:
-            self._calls[name] = self._compile(name, *build())
-        return self._calls[name]
+            return self._calls[name]
+        call = self._compile(name, *build())
+        if name not in self._new:
+            self._calls[name] = call
+        return call
 
     def load(self) -> None:
         """Takes the variables' values, after something else than a call has assigned them."""

@@ -43,6 +43,11 @@ class Layout:
         self._alone = [index for index in range(len(self._specs)) if index not in packed]
         # Where each tensor is when those of the vectors come first, one vector after the other.
         self._order = np.argsort([*packed, *self._alone]).tolist()
+        # For each tensor: in which of the packed form, and where in it; None for those left by themselves.
+        located = [(position, place) for position, packing in enumerate(self._packings) for place in packing.places] + [
+            (len(self._packings) + position, None) for position in range(len(self._alone))
+        ]
+        self._places = [located[place] for place in self._order]
         self._buffers = [_aligned_zeros(packing) for packing in self._packings]
         # Where in the buffers each packed tensor goes.
         self._views = [
@@ -118,10 +123,13 @@ class Layout:
 
     def unpack_arrays(self, packed: Sequence[tf.Tensor]) -> list[np.ndarray]:
         """The tensors of a packed form, as NumPy arrays."""
-        vectors = zip(self._packings, packed[: self.vectors], strict=True)
-        arrays = [array for packing, vector in vectors for array in packing.views(vector.numpy())]
-        arrays += [np.asarray(tensor.numpy()) for tensor in packed[self.vectors :]]
-        return [arrays[place] for place in self._order]
+        arrays = [np.asarray(tensor.numpy()) for tensor in packed]
+        return [
+            arrays[position]
+            if place is None
+            else arrays[position][place.begin : place.end].view(place.dtype).reshape(place.shape)
+            for position, place in self._places
+        ]
 
 
 def _is_small(spec: tf.TensorSpec) -> bool:

@@ -58,7 +58,7 @@ class Packing:
         self._sizes = [packed_size(spec) for spec in self._specs]
         self.width = sum(self._sizes)
         ends = itertools.accumulate(self._sizes)
-        self._places = [
+        self.places = [
             _Place(end - size, end, np.dtype(spec.dtype.as_numpy_dtype), tuple(spec.shape))
             for spec, size, end in zip(self._specs, self._sizes, ends, strict=True)
         ]
@@ -70,18 +70,18 @@ class Packing:
 
     def unpack(self, packed: tf.Tensor) -> list[tf.Tensor]:
         """The tensors `[..., *shape]` of a packed one `[..., width]`."""
-        if not self._places:
+        if not self.places:
             return []
         parts = tf.split(packed, self._sizes, axis=-1)
         batch = packed.shape[:-1]
-        return [_unflat(part, place, batch) for part, place in zip(parts, self._places, strict=True)]
+        return [_unflat(part, place, batch) for part, place in zip(parts, self.places, strict=True)]
 
     def write(self, packed: tf.Tensor, index: int, tensor: tf.Tensor) -> tf.Tensor:
         """`packed` `[width]` with another value of tensor number `index`.
 
         XLA writes it in place, where a new concatenation would compute and copy all the others again.
         """
-        begin, end, *_ = self._places[index]
+        begin, end, *_ = self.places[index]
         if begin == end:  # XLA cannot write nothing.
             return packed
         flat = self._flat(tensor, self._specs[index])
@@ -89,7 +89,7 @@ class Packing:
 
     def views(self, packed: np.ndarray) -> list[np.ndarray]:
         """The tensors of a NumPy vector `[width]`, in the memory of this vector; not for bools."""
-        return [packed[begin:end].view(dtype).reshape(shape) for begin, end, dtype, shape in self._places]
+        return [packed[begin:end].view(dtype).reshape(shape) for begin, end, dtype, shape in self.places]
 
     def _flat(self, tensor: Any, spec: tf.TensorSpec) -> tf.Tensor:
         """A tensor `[..., *shape]` as its part `[..., packed_size]` of the packed one."""

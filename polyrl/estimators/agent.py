@@ -168,7 +168,8 @@ class Agent:
                     loop.prepare(run.known_updates, self.config.jit)
                     run.actions = loop.start()
                 while run.running:
-                    loop.prepare(run.known_updates, self.config.jit)
+                    if not loop.xla:
+                        loop.prepare(run.known_updates, self.config.jit)
                     run.record(loop.advance(run.timestep, run.remaining, run.wants_summaries))
         result = run.result()
         logger.info("Training ended: %s. Checkpoint: %s", result.stop_reason, result.checkpoint)

@@ -71,6 +71,7 @@ class Loop(abc.ABC):
         num_envs: environments that step in parallel.
         state_spec: the spec of one state, or a dict of specs.
         xla_from: updates from which on a compilation by XLA pays.
+        xla: whether the calls are prepared to run with XLA; there is no way back.
     """
 
     num_envs: int
@@ -81,7 +82,8 @@ class Loop(abc.ABC):
 
     def __init__(self, learner: Learner, compiler: Compiler, schedule: UpdateSchedule):
         self._learner, self._compiler, self._schedule = learner, compiler, schedule
-        self._xla: bool | None = None
+        self.xla = False
+        self._prepared: bool | None = None
 
     @abc.abstractmethod
     def build(self) -> None:
@@ -114,11 +116,9 @@ class Loop(abc.ABC):
             updates: those done, and those known to come.
             jit: `'on'`, `'off'` or `'auto'`.
         """
-        if self._xla:  # There is no way back.
-            return
         xla = jit == "on" or (jit == "auto" and updates >= self.xla_from)
-        if xla is not self._xla:
-            self._xla = xla
+        if xla is not self._prepared:
+            self._prepared = self.xla = xla
             roots = [self._learner.scope, self._learner.memory, *self.modules]
             self._compiler.start(roots, self._learner.probe, xla)
 
