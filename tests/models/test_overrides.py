@@ -124,7 +124,7 @@ def test_build_train_op_may_have_gradients_and_steps_of_its_own(parent, jit):
 
 @JIT
 @PARENTS
-@pytest.mark.parametrize("n_step", [1, 3])
+@pytest.mark.parametrize("n_step", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_preprocess_may_leave_features_and_labels_as_they_are(parent, jit, n_step):
     """The checks of shapes are its own; all that follows goes without it, with windows, masks and the same numbers, too."""
 

@@ -65,6 +65,7 @@ def test_networks_built_while_tracing_are_those_an_eager_call_finds(head_kind, s
     assert networks.online is network
 
 
+@pytest.mark.slow
 def test_a_whole_update_traced_first_builds_everything_once(dqn, scope, batch):
     model = dqn("train", scope)
 

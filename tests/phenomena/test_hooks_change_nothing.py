@@ -95,7 +95,7 @@ def same_run(first: Agent, second: Agent) -> None:
 
 
 @pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=SLOW)])
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", ["dqn", *(pytest.param(kind, marks=SLOW) for kind in MODELS if kind != "dqn")])
 def test_a_hook_may_act_evaluate_predict_and_record(tmp_path, kind, jit):
     """Each of these once read the last checkpoint into the weights that were being trained, and their counters."""
     agents, results = [], []
@@ -117,7 +117,7 @@ def test_a_hook_may_act_evaluate_predict_and_record(tmp_path, kind, jit):
     assert again.evaluate(environment(kind), 1)["global_timestep"] == BUDGET
 
 
-@pytest.mark.parametrize("loop", ["vector", "overlap", "prioritized"])
+@pytest.mark.parametrize("loop", ["overlap", *(pytest.param(loop, marks=SLOW) for loop in ("vector", "prioritized"))])
 def test_so_it_may_beside_other_loops_and_memories(tmp_path, loop):
     agents = []
     for name in ("with", "without"):
@@ -132,8 +132,9 @@ def test_so_it_may_beside_other_loops_and_memories(tmp_path, loop):
     same_run(*agents)
 
 
-@pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=SLOW)])
-@pytest.mark.parametrize("kind", ["dqn", pytest.param("naf", marks=SLOW)])
+@SLOW
+@pytest.mark.parametrize("jit", ["off", "on"])
+@pytest.mark.parametrize("kind", ["dqn", "naf"])
 def test_so_it_may_beside_environments_in_the_graph(tmp_path, kind, jit):
     """An advance is 1,000 steps here, many updates: the variables come back from a compiled call."""
     model_fn, env = IN_GRAPH[kind]

@@ -232,6 +232,7 @@ def test_other_demonstrations_than_those_trained_on_are_refused(agent):
     train(agent(demos=demonstrations()), 20, timesteps=10)
 
 
+@pytest.mark.slow
 def test_checkpoints_in_pretraining_come_before_those_of_environment_steps(agent):
     trained = agent()
     train(trained, 200, timesteps=10, hooks=[CheckpointHook(5, None)])

@@ -93,6 +93,7 @@ def test_no_variable_is_shared(agent):
     assert not found[0] & found[1]
 
 
+@pytest.mark.slow
 def test_their_tags_are_apart(tmp_path):
     agent = make_agent(model_fn, model_dir=tmp_path, save_summary_timesteps=8)
     agent.train(schedule(), first_update=4, timesteps=16)

@@ -228,6 +228,7 @@ class Look(Hook):
             self.seen.append(weights(self.agent()))
 
 
+@pytest.mark.slow
 def test_at_the_boundary_the_true_values_are_seen(tmp_path):
     """In the middle of a run with XLA, the variables are those of the run that ended there."""
     model_fn = model_fn_of("ddqn", **EXPLORING)
