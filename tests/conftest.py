@@ -26,12 +26,15 @@ def agent(tmp_path):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps the default run short: of models and memories each test runs with its first seed, all seeds are slow tests.
+    """Keeps the default run short: of models and memories each test runs with its first seed, the other seeds are slow tests,
+    and so is C51 with double Q-learning, which has all of its parts from two other kinds.
 
     Other slow tests are marked where they stand: those of seconds each, if a quicker one in the default run covers the code
     beneath.
     """
     for item in items:
         parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-        if item.nodeid.startswith(("tests/models/", "tests/replay/")) and parameters.get("seed", 0) != 0:
+        if not item.nodeid.startswith(("tests/models/", "tests/replay/")):
+            continue
+        if parameters.get("seed", 0) != 0 or parameters.get("kind") == "c51_double":
             item.add_marker(pytest.mark.slow)

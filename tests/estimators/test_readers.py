@@ -56,6 +56,7 @@ def test_a_new_checkpoint_is_read_and_the_best_and_the_latest_are_kept_apart(run
     assert reads[3:] == ["ckpt-000000065"]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_was_written_again_is_read_again(run, reads):
     """Another run in the same directory, with the same name of a checkpoint."""
     agent = make_agent(MODELS["dqn"], model_dir=run)

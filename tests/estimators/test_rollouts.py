@@ -129,6 +129,7 @@ def test_the_same_checkpoint_gives_the_same_evaluation_again(agent, tmp_path):
     assert 0.0 < first["mean_reward"] < 1.0  # So that other episodes would be seen.
 
 
+@pytest.mark.slow
 def test_an_older_checkpoint_can_be_evaluated(agent):
     trained = agent(q_model_fn(), save_checkpoints_timesteps=6)
     trained.train(schedule(), first_update=BATCH, timesteps=9)

@@ -123,6 +123,7 @@ def test_a_resumed_run_may_have_other_environments_in_number_and_another_explora
 
 
 @pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=SLOW)])
+@pytest.mark.slow
 def test_evaluations_and_checkpoints_in_mid_run_leave_the_noise_alone(tmp_path, jit):
     class Meddling(Hook):
         def after_act(self, run):

@@ -113,6 +113,7 @@ def test_constraints_hold_after_compiled_updates():
 
 @pytest.mark.parametrize("jit", [pytest.param(True, marks=SLOW), False], ids=["xla", "function"])
 @pytest.mark.parametrize("embed_clip", [pytest.param(None, marks=SLOW), 0.01])
+@pytest.mark.slow
 def test_an_embeddings_gradient_is_clipped_by_its_own_norm(embed_clip, jit):
     def graph_fn(mode, inputs):
         return tf_keras.layers.Flatten()(tf_keras.layers.Embedding(7, 3)(inputs["state"]))

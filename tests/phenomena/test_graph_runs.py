@@ -57,6 +57,7 @@ class Meddling(Hook):
 
 
 @pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_what_a_hook_does_between_advances_changes_nothing_in_the_training(tmp_path, jit):
     model_fn = q_model_fn(num_states=2, summaries=["loss"], exploration_config=ConstantExplorationConfig(0.3))
     found = []

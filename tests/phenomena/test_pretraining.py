@@ -275,6 +275,7 @@ def test_demonstrations_of_another_environment_are_refused_before_anything_is_le
 # Recording. -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_a_trained_agent_records_is_the_way(agent, tmp_path):
     trained = agent()
     train(trained, 400, timesteps=10)

@@ -158,6 +158,7 @@ def test_overlap_is_refused_for_environments_in_the_graph(agent):
 @pytest.mark.parametrize("layer", [
     tf_keras.layers.Conv1D, tf_keras.layers.SeparableConv1D, tf_keras.layers.DepthwiseConv1D, tf_keras.layers.Dense
 ])  # fmt: skip
+@pytest.mark.slow
 def test_convolutions_are_known(layer):
     def graph_fn(mode, inputs):
         arguments = (2,) if layer in (tf_keras.layers.DepthwiseConv1D, tf_keras.layers.Dense) else (2, 2)
