@@ -57,16 +57,14 @@ def plain(name: str) -> str:
     return name if sys.version_info >= (3, 11) else name.rsplit(".", 1)[-1]
 
 
-@pytest.fixture(scope="module", params=[1, 8], ids=["1env", "8envs"])
-def stacks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Stack]:
+def recorded_stacks(directory: Path, num_envs: int) -> list[Stack]:
     """The frames of the repository from `main` on, at each gradient of a short run with every default hook."""
-    directory = tmp_path_factory.mktemp("chain")
     output, script = directory / "stacks.json", ROOT / "experiments" / "cartpole_c51.py"
     flags = {
         "jit": "off",
         "mode": "train_and_eval",
         "model_dir": directory / "run",
-        "num_envs": request.param,
+        "num_envs": num_envs,
         "train_timesteps": 240,
         "first_update": 64,
         "save_summary_timesteps": 80,
@@ -87,27 +85,19 @@ def within(stacks: Iterable[Stack], name: str) -> list[Stack]:
     return [stack for stack in stacks if plain(name) in [frame for _, frame in stack]]
 
 
-def test_updates_are_at_most_12_frames_over_7_files_from_main(stacks: list[Stack]) -> None:
-    updates = within(stacks, "Learner.update")
+@pytest.mark.parametrize("num_envs", [1, 8])
+def test_the_chain_is_short_and_that_of_the_page(num_envs: int, tmp_path: Path) -> None:
+    """From `main` to a gradient at most 12 frames over 7 files; panels of gradients compute them once more."""
+    stacks = recorded_stacks(tmp_path, num_envs)
+    updates, panels = within(stacks, "Learner.update"), within(stacks, "Learner._build_summaries")
     assert updates
-    for stack in updates:
-        assert len(stack) <= 12, stack
-        assert len({path for path, _ in stack}) <= 7, stack
-
-
-def test_panels_are_no_further_from_main_than_updates(stacks: list[Stack]) -> None:
-    """Panels of gradients compute them once more. These stacks and those of updates are all that there are."""
-    panels = within(stacks, "Learner._build_summaries")
     assert panels
-    assert len(panels) + len(within(stacks, "Learner.update")) == len(stacks)
-    for stack in panels:
+    assert len(panels) + len(updates) == len(stacks)
+    for stack in stacks:
         assert len(stack) <= 12, stack
         assert len({path for path, _ in stack}) <= 7, stack
-
-
-def test_the_chain_of_the_page_is_the_longest_recorded_one(stacks: list[Stack]) -> None:
     chain = [(path, plain(name)) for path, name in re.findall(r"^\| \d+ \| `(\S+\.py): (\S+)` \|", PAGE, flags=re.MULTILINE)]
-    assert chain == max(within(stacks, "Learner.update"), key=len)
+    assert chain == max(updates, key=len)
     assert f"{len(chain)} frames of polyrl over {len({path for path, _ in chain})} files" in " ".join(PAGE.split())
 
 

@@ -52,7 +52,7 @@ METHODS = (
 TABLE = """
 mode | test_predictions_have_the_documented_keys_and_shapes
 mode | test_an_unknown_mode_is_refused_with_the_modes_there_are
-graph_fn | test_graph_fn_is_called_by_position_once_for_each_network_and_mode
+graph_fn | test_graph_fn_is_called_by_position_once_for_each_network_and_mode_that_it_is_used_in
 graph_fn | test_a_torso_that_gives_no_rows_of_features_is_refused_with_its_shape
 graph_fn | test_the_mode_is_the_models
 graph_fn | test_other_variables_in_some_mode_are_refused_in_every_mode_with_the_first_difference

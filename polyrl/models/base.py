@@ -46,9 +46,9 @@ class BaseModel:
     Args:
         mode: one of `Modes`.
         graph_fn: `graph_fn(mode, inputs)` returns the torso's output for `inputs`; it may create tf-keras layers inline. It
-            is called once for each network and mode, and must build the same variables in each; `mode` is the model's.
-            Layers that act otherwise in training (dropout, batch normalisation) and are not given `training` are told by
-            tf-keras: in the update only.
+            is called once for each network and mode that the network runs in, and must build the same variables in each;
+            `mode` is the model's. Layers that act otherwise in training (dropout, batch normalisation) and are not given
+            `training` are told by tf-keras: in the update only.
         loss_config: the element-wise loss.
         optimizer_config: the optimizer; `AdamConfig()` by default.
         eval_metrics_config: metrics that EVAL mode reports.

@@ -53,8 +53,9 @@ class Networks:
         """The network that follows the online one; equal to it at first."""
 
         def build() -> QNetwork:
+            online = self.online  # Built first, and in all modes: the target network may then be lazy.
             network = self._new("target")
-            network.copy_from(self.online)
+            network.copy_from(online)
             return network
 
         return self._scope.get(f"{self._name}/target", build)
@@ -101,7 +102,7 @@ class Networks:
         seed, _ = stream_seed(self._scope.seed, f"initialisation/{self._name}")
         inputs = features_of.network_inputs(self._features())
         specs = tf.nest.map_structure(lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), inputs)
-        return QNetwork(self._build_graph_fn(), specs, seed, f"{self._name}_{role}", self._needed)
+        return QNetwork(self._build_graph_fn(), specs, seed, f"{self._name}_{role}", self._needed, lazy=role == "target")
 
 
 def torso_and_heads(graph_fn: Callable[[str, Any], tf.Tensor], head: Callable[[tf.Tensor], QModelSpec]) -> QGraphFn:

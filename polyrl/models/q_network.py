@@ -46,6 +46,8 @@ class QNetwork(tf.Module):
         seed: decides the initial weights.
         name: the network's name in the checkpoint and in messages.
         needed: which fields of the spec must be given.
+        lazy: builds the modes other than `'train'` at their first call, for the second network of a function that the first
+            one has tried in all modes.
 
     Attributes:
         model: the tf-keras model of mode `'train'`; it owns the variables.
@@ -57,7 +59,13 @@ class QNetwork(tf.Module):
     """
 
     def __init__(
-        self, graph: Callable[[str, Any], QModelSpec], inputs: Any, seed: int, name: str, needed: Sequence[str] = ("q",)
+        self,
+        graph: Callable[[str, Any], QModelSpec],
+        inputs: Any,
+        seed: int,
+        name: str,
+        needed: Sequence[str] = ("q",),
+        lazy: bool = False,
     ):
         super().__init__(name=re.sub(r"\W", "_", name))
         if not callable(graph):
@@ -79,14 +87,17 @@ class QNetwork(tf.Module):
         def share(mode: str) -> tf_keras.Model:
             return build_with_seed(seed, lambda: reused_variables(build, mode, self.model, created))
 
-        shared = {mode: share(mode) for mode in (Modes.EVAL, Modes.PREDICT)}
+        shared = {} if lazy else {mode: share(mode) for mode in (Modes.EVAL, Modes.PREDICT)}
         # In a plain object, which TensorFlow does not look into: the checkpoint knows the variables by `model` alone.
-        self._models = types.SimpleNamespace(by_mode={Modes.TRAIN: self.model, **shared})
+        self._models = types.SimpleNamespace(by_mode={Modes.TRAIN: self.model, **shared}, share=share)
 
     def __call__(self, inputs: Any, mode: str = Modes.TRAIN, training: bool = False) -> QModelSpec:
         """Runs the graph of that mode on a batch; `training` is what layers such as dropout are told that ask tf-keras."""
+        models = self._models.by_mode
+        if mode not in models:
+            models[mode] = self._models.share(mode)
         absent = dict.fromkeys(QModelSpec._fields)
-        return QModelSpec(**{**absent, **self._models.by_mode[mode](inputs, training=training)})
+        return QModelSpec(**{**absent, **models[mode](inputs, training=training)})
 
     def copy_from(self, source: QNetwork, tau: float = 1.0) -> None:
         """Moves all variables towards those of a network of the same structure, non-trainable ones too.

@@ -74,7 +74,7 @@ def pruned_at(monkeypatch):
 
 
 @pytest.mark.parametrize("when", ["state", "variables"])
-@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize("times", [pytest.param(1, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("which", ["latest", "best"])
 def test_the_next_one_takes_its_place(run, pruned_at, when, times, which):
     agent = make_agent(q_model_fn(), model_dir=run)

@@ -172,10 +172,10 @@ def test_the_network_does_not_get_the_step_type():
 
     with Scope().active():
         NAFModel("train", graph_fn, 3, K, summaries=[])(features(np.ones(ROWS, bool)))
-    assert seen == [["state"]] * 6  # Networks, modes.
+    assert seen == [["state"]] * 4  # The online network in three modes, the target network.
 
 
-@pytest.mark.parametrize("jit", [False, True], ids=["function", "xla"])
+@pytest.mark.parametrize("jit", [pytest.param(False, marks=pytest.mark.slow), True], ids=["function", "xla"])
 @pytest.mark.parametrize(("continuous", "name"), EVERY)
 def test_the_same_actions_eagerly_traced_and_compiled(continuous, name, jit):
     """Over several steps, with episodes that start at different ones."""

@@ -27,7 +27,7 @@ def test_the_torso_gets_every_key_but_the_mask(dqn, scope, masked):
         {**features, "goal": goal}, {**labels, "next_goal": goal}
     )
     assert all(inputs.keys() == {"state", "goal"} for inputs in seen)
-    assert len(seen) == 2 * 3  # Networks, modes.
+    assert len(seen) == 4  # The online network in three modes, the target network.
     spec.train_op()
     assert any(name.startswith("activations/") for name in spec.extra_ops["summaries"].histograms)
 

@@ -178,7 +178,7 @@ BUILT = {
 }
 
 
-@pytest.mark.parametrize("first", MODES)
+@pytest.mark.parametrize("first", [pytest.param(mode, marks=pytest.mark.slow) if mode != "infer" else mode for mode in MODES])
 @pytest.mark.parametrize("layer", BUILT)
 def test_all_modes_share_all_weights(dqn, batch, networks_of, layer, first):
     scope, networks = Scope(), None

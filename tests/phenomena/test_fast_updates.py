@@ -48,7 +48,7 @@ def test_the_number_of_updates_in_a_call_makes_no_difference(per_call, looped, s
     check_against_oracle(model_fn_of("ddqn"), AdamConfig(0.01), True, per_call, looped, seed)
 
 
-@pytest.mark.parametrize("kind", ["ddqn", "c51"])
+@pytest.mark.parametrize("kind", ["ddqn", pytest.param("c51", marks=SLOW)])
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=SLOW), pytest.param(2, marks=SLOW)])
 def test_the_same_code_called_eagerly_is_the_oracle_too(kind, seed):
     model_fn = model_fn_of(kind)
@@ -95,7 +95,7 @@ TORSOS = {
 
 @pytest.mark.parametrize("jit", [pytest.param(True, marks=SLOW), False], ids=["xla", "function"])
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=SLOW) if name in ("constraints", "penalties") else name for name in TORSOS]
+    "name", [pytest.param(name, marks=SLOW) if name in ("constraints", "penalties", "nested") else name for name in TORSOS]
 )
 def test_torsos_of_many_kinds_learn_as_on_plain_variables(name, jit):
     config = SGDConfig(0.3, momentum=0.5)

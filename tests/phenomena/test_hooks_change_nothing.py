@@ -163,7 +163,7 @@ def test_training_with_evaluations_is_the_training_without_them(tmp_path):
     same_run(*agents)
 
 
-@pytest.mark.parametrize("checkpoint", ["latest", "older"])
+@pytest.mark.parametrize("checkpoint", [pytest.param("latest", marks=SLOW), "older"])
 def test_calls_between_two_runs_of_training_change_nothing_in_the_second(tmp_path, checkpoint):
     agents = []
     for name in ("with", "without"):

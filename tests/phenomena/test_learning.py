@@ -39,7 +39,7 @@ def learn(agent, env: GymEnvironment, updates: int):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@kinds(slow=("dqn", "c51"))
+@kinds(slow=("dqn", "c51", "c51_double"))
 def test_the_bandit_is_solved(tmp_path, kind, seed):
     agent = learner(tmp_path, kind, 3, 3, seed)
     learn(agent, GymEnvironment("polyrl/TinyBandit-v0", NUM_ENVS), 100)

@@ -120,7 +120,7 @@ def test_the_panels_are_those_of_the_first_update_of_an_iteration(tmp_path, kind
     assert memory == "uniform" or len(np.unique(notes.weights.numpy())) > 10
 
 
-@pytest.mark.parametrize("kind", ["one", "three", "overlap", "graph"])
+@pytest.mark.parametrize("kind", ["one", *(pytest.param(kind, marks=SLOW) for kind in ("three", "overlap", "graph"))])
 def test_to_be_shown_changes_nothing(tmp_path, kind):
     found = []
     for name in ("with", "without"):

@@ -194,7 +194,7 @@ def rich_memory():
 
 
 MEDDLED = [
-    ("everything", "off"),
+    pytest.param("everything", "off", marks=SLOW),
     pytest.param("everything", "on", marks=SLOW),
     *(pytest.param(name, jit, marks=SLOW) for name in ACTS for jit in ("on", "off")),
 ]
