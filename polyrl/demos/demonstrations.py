@@ -110,7 +110,7 @@ class Demonstrations:
         given = (observations.shape[1:], observations.dtype.name)
         if given != expected:
             raise ValueError(
-                f"{self.source}: the observations are {given[1]} {given[0]}, the environment's are {expected[1]} "
+                f"{self.source}: the observations are {given[1]} {given[0]}, those of the environment are {expected[1]} "
                 f"{expected[0]}; record the demonstrations in the same environment, with the same wrappers."
             )
         for index, episode in enumerate(self.episodes):

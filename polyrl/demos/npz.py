@@ -60,7 +60,7 @@ def load_npz(path: str | os.PathLike[str]) -> Demonstrations:
     """
     name = os.fspath(path)
     if not Path(path).is_file():
-        raise FileNotFoundError(f"There is no file {name} with demonstrations; scripts/record_demos.py records one.")
+        raise FileNotFoundError(f"No such file of demonstrations: {name}. scripts/record_demos.py records one.")
     try:
         with np.load(path, allow_pickle=False) as file:
             columns = {column: file[column] for column in file.files}

@@ -265,7 +265,7 @@ class Agent:
         return self._readers.get(checkpoint).act(state)
 
     def _new_predictor(self) -> Predictor:
-        return Predictor(self._model_fn, Scope(self.config.seed), self.config.jit != "off")
+        return Predictor(self._model_fn, Scope(self.config.seed, self._scope.xla), self._scope.xla)
 
     def _evaluate_present(self, env: EnvLike, episodes: int, name: str | None = None) -> dict[str, float]:
         """Evaluates the weights of training as they are, and writes the result to TensorBoard."""

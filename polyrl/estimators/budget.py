@@ -52,5 +52,6 @@ class Budget:
             ("episodes", "episodes", episode, self.episode),
         ):
             if limit is not None and now >= limit:
-                return f"budget of {name} reached: {now} of {limit} {unit}"
+                count = f"{now} of {limit} {unit}" if now == limit else f"{now} {unit}, {now - limit} more than {limit}"
+                return f"budget of {name} reached: {count}"
         return None

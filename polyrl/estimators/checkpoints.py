@@ -142,10 +142,12 @@ class CheckpointManager:
             if not (found / _STATE).is_file():
                 raise NotTrainedError(f"{found} is not a checkpoint; use 'latest', 'best', or a directory ckpt-<timestep>.")
         if found is None:
-            kind = "best checkpoint" if which == "best" else "checkpoint"
+            where = f"in model_dir={str(self.model_dir)!r}"
+            if which != "best" or self.latest() is None:
+                raise NotTrainedError(f"There is no {'best ' if which == 'best' else ''}checkpoint {where}. Train first.")
             raise NotTrainedError(
-                f"There is no {kind} in model_dir={str(self.model_dir)!r}. Train first"
-                + (" with evaluations." if which == "best" else ".")
+                f"There is no best checkpoint {where}: no evaluation has taken place while it was trained. Use 'latest', or "
+                "train on with evaluations that are due within the budget."
             )
         return found
 

@@ -71,7 +71,7 @@ class GraphLoop(Loop):
         first_step = scope.global_step.read_value()
         last_step, last_episode = first_step + updates, scope.global_episode.read_value() + episodes
 
-        def goes_on(done: tf.Tensor, *carried: Any) -> tf.Tensor:
+        def continues(done: tf.Tensor, *carried: Any) -> tf.Tensor:
             left = (scope.global_step.read_value() < last_step) & (scope.global_episode.read_value() < last_episode)
             return (done < iterations) & left
 
@@ -91,7 +91,7 @@ class GraphLoop(Loop):
         action = self._driver.action_spec
         actions, rate = tf.zeros([self.num_envs, *action.shape], action.dtype), tf.constant(0.0)
         start = [tf.constant(0, tf.int64), tf.constant(0.0), log, learner.updates(0).drawn, actions, rate]
-        done, total, log, drawn, actions, rate = functional.while_loop(goes_on, iteration, start)
+        done, total, log, drawn, actions, rate = functional.while_loop(continues, iteration, start)
         return [done, scope.global_step.read_value() - first_step, total, log, actions, rate, *drawn.values()]
 
     def _check_finite(self, log: StepLog, timestep: int) -> None:

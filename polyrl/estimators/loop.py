@@ -21,7 +21,7 @@ NEVER = 2**62
 
 class IterationResult(NamedTuple):
     """What an advance did: environment steps, updates and the mean loss of these, the last actions `[N, ...]` and exploration
-    rate, the episodes that ended, and, if they were asked for and there was an update, its summaries and how long they took.
+    rate, the episodes that ended, and, if they were requested and there was an update, its summaries and how long they took.
     """
 
     timesteps: int

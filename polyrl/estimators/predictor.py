@@ -86,8 +86,8 @@ class Predictor:
         checkpoints = CheckpointManager(model_dir, config.keep_checkpoint_max)
 
         def read(path: Path) -> Predictor:
-            scope = Scope(CheckpointManager.read_state(path)["seed"])
-            return cls(bound, scope, config.jit != "off").load(path)
+            scope = Scope(CheckpointManager.read_state(path)["seed"], xla=config.jit != "off")
+            return cls(bound, scope, scope.xla).load(path)
 
         return checkpoints.reading(checkpoint, read)
 

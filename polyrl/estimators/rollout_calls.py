@@ -94,14 +94,21 @@ class _Call:
 
     def __init__(self, function: Callable[..., Any], jit: bool):
         self._function, self._jit = function, jit
-        self._calls = tf.function(function, jit_compile=jit, autograph=False)
+        self._calls = self._new()
         self._specs: tuple[Any, ...] = ()
         self._traced: Any = None
 
     def trace(self, *specs: Any) -> Any:
         """Traces it for arguments of such specs, if it has not been, and creates its variables; calls go there from now on."""
-        self._specs, self._traced = specs, self._calls.get_concrete_function(*specs)
+        try:
+            self._specs, self._traced = specs, self._calls.get_concrete_function(*specs)
+        except Exception:
+            self._calls = self._new()  # TensorFlow cannot trace a function again whose first trace failed.
+            raise
         return self._traced
+
+    def _new(self) -> Any:
+        return tf.function(self._function, jit_compile=self._jit, autograph=False)
 
     @property
     def outputs(self) -> Any:
@@ -119,5 +126,6 @@ class _Call:
                 "XLA cannot compile the model's predictions, which continue without it, slower: %s",
                 str(error).strip().splitlines()[0],
             )
-            self._jit, self._calls = False, tf.function(self._function, autograph=False)
+            self._jit = False
+            self._calls = self._new()
             return self.trace(*self._specs)(*tensors)

@@ -152,7 +152,7 @@ class TrainingRun:
 
     @property
     def running(self) -> bool:
-        """Whether nothing has asked for a stop."""
+        """Whether no stop has been requested."""
         return self._stop_reason is None
 
     @property

@@ -31,10 +31,10 @@ def print_training(result: TrainingResult) -> None:
     _show("training", table)
 
 
-def print_evaluation(result: Mapping[str, float], checkpoint: Path, episodes: int) -> None:
-    """The result of an evaluation as a table."""
+def print_evaluation(result: Mapping[str, float], evaluated: Path | str, episodes: int) -> None:
+    """The result of an evaluation as a table; `evaluated` is the checkpoint, or says which weights these were."""
     table = Table(show_header=False)
-    title = f"evaluation of {checkpoint}, {episodes} episodes"
+    title = f"evaluation of {evaluated}, {episodes} episodes"
     for name, value in result.items():
         table.add_row(name, f"{value:,}" if isinstance(value, int) else f"{value:.3f}")
     _show(title, table)

@@ -176,11 +176,12 @@ class RLExperiment:
             predicate_fn: told each result; training ends when it returns False.
         """
 
-        def goes_on(result: dict[str, float]) -> bool:
-            report.print_evaluation(result, self.agent.model_dir, self._eval_episodes)
+        def continues(result: dict[str, float]) -> bool:
+            weights = f"{self.agent.model_dir} at environment step {result['global_timestep']:,}"
+            report.print_evaluation(result, weights, self._eval_episodes)
             return predicate_fn is None or predicate_fn(result)
 
-        hook = WholeEvaluationHook(self._eval_env, self._eval_frequency, self._eval_episodes, self._stop_at_reward, goes_on)
+        hook = WholeEvaluationHook(self._eval_env, self._eval_frequency, self._eval_episodes, self._stop_at_reward, continues)
         training = self.agent.train(self._env, hooks=[*self._train_hooks, hook], **self._training)
         report.print_training(training)
         if training.signal is not None:
@@ -188,7 +189,7 @@ class RLExperiment:
         result = hook.last
         if result is None or result["global_timestep"] < training.global_timestep:
             result = self.agent.evaluate(self._eval_env, self._eval_episodes, "latest", name="continuous")
-            goes_on(result)
+            continues(result)
         return training, result
 
     def _finished(self, counters: dict[str, Any]) -> bool:

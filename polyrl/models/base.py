@@ -116,7 +116,7 @@ class BaseModel:
                     return EstimatorSpec(self.mode, predictions, loss, eval_metric_ops=metrics, extra_ops=extra)
                 train_op = _followed_by(self._build_train_op(loss), call.moved)
                 summaries = self._build_summary_op(results, features, labels)
-                summaries = summaries if self._is_first else summaries.below(self.name)
+                summaries = summaries if self._is_first else summaries.with_prefix(self.name)
                 extra = {"summaries": summaries, **self._build_extra_ops(results, features, labels)}
                 return EstimatorSpec(self.mode, predictions, loss, train_op, extra_ops=extra)
 

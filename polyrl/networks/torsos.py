@@ -40,7 +40,7 @@ def embedding_mlp(
     def graph_fn(mode: str, inputs: Any) -> tf.Tensor:
         x = inputs["state"] if isinstance(inputs, Mapping) else inputs
         if x.shape.rank != 1 or not x.dtype.is_integer:
-            raise ValueError(f"embedding_mlp takes integers [B], the state indices; got {x.dtype.name} {tuple(x.shape)}.")
+            raise ValueError(f"embedding_mlp expects state indices, integers [B]; got {x.dtype.name} {tuple(x.shape)}.")
         x = layers.Embedding(rows, columns)(x)
         for size in sizes:
             x = layers.Dense(size, activation)(x)

@@ -36,7 +36,7 @@ class SummaryOptions:
         for name in names:
             if name not in cls.ALL:
                 raise ValueError(
-                    f"summaries={summaries!r}: {name!r} is unknown; use 'all' or a list out of {', '.join(cls.ALL)}."
+                    f"summaries={summaries!r}: {name!r} is unknown; use 'all' or some of {', '.join(cls.ALL)}."
                     f"{suggestion(name, cls.ALL)}"
                 )
         return tuple(name for name in cls.ALL if name in names)

@@ -19,7 +19,7 @@ class Summaries(NamedTuple):
     def empty(cls) -> Summaries:
         return cls({}, {}, {})
 
-    def below(self, name: str) -> Summaries:
+    def with_prefix(self, name: str) -> Summaries:
         """The same values, with the prefix `<name>/` on each tag."""
         return Summaries(*({f"{name}/{tag}": value for tag, value in group.items()} for group in self))
 

@@ -100,8 +100,8 @@ def test_an_empty_list_and_episodes_of_different_environments_are_refused():
 @pytest.mark.parametrize(
     ("spec", "actions", "words"),
     [
-        (tf.TensorSpec([3], tf.float32), 2, r"observations are float32 \(2,\), the environment's are float32 \(3,\)"),
-        (tf.TensorSpec([2], tf.uint8), 2, r"observations are float32 \(2,\), the environment's are uint8 \(2,\)"),
+        (tf.TensorSpec([3], tf.float32), 2, r"observations are float32 \(2,\), those of the environment are float32 \(3,\)"),
+        (tf.TensorSpec([2], tf.uint8), 2, r"observations are float32 \(2,\), those of the environment are uint8 \(2,\)"),
         (tf.TensorSpec([2], tf.float32), 1, "episode 1 has the action 1; the environment has 1 actions"),
     ],
 )

@@ -11,45 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gymnasium.spaces import Discrete
+from rollout_testing import BATCH, SCHEDULE, schedule, train_on
 from tiny_agents import counting_model_fn, make_agent, q_model_fn
 from tiny_envs import BanditEnv, ScheduleEnv
 
 from polyrl.errors import CheckpointMismatchError, NotTrainedError
 from polyrl.estimators import EstimatorSpec
-
-BATCH = 4
-
-
-SCHEDULE = "polyrl/TinySchedule-v0"
-
-
-def schedule(*lengths: int, number: int = 0, **arguments) -> ScheduleEnv:
-    return ScheduleEnv(number, lengths or (3,), **arguments)
-
-
-def train_on(env, model_fn, model_dir, timesteps: int = 9, **arguments):
-    agent = make_agent(model_fn, model_dir=model_dir, **arguments)
-    agent.train(env, first_update=BATCH, timesteps=timesteps)
-    return agent
-
-
-@pytest.fixture(scope="module")
-def dqn(tmp_path_factory):
-    """The directory of a trained DQN; agents that only read it may share it."""
-    return train_on(schedule(), q_model_fn(), tmp_path_factory.mktemp("dqn") / "run").model_dir
-
-
-@pytest.fixture(scope="module")
-def reader(dqn):
-    """An agent that evaluates and predicts with it."""
-    return make_agent(q_model_fn(), model_dir=dqn)
-
-
-@pytest.fixture(scope="module")
-def counting(tmp_path_factory):
-    """An agent that always takes action 0, and whose loss is the mean reward; evaluated and predicted with only."""
-    return train_on(schedule(), counting_model_fn, tmp_path_factory.mktemp("counting") / "run")
-
 
 ASK = {
     "evaluate": lambda agent, **more: agent.evaluate(schedule(), episodes=1, **more),
@@ -169,7 +136,7 @@ def test_a_model_of_another_size_is_refused(dqn):
 # Again, and from the directory alone. ----------------------------------------------------------------------------------
 
 
-def test_repeated_calls_trace_nothing_anew(tmp_path):
+def test_repeated_calls_trace_nothing_again(tmp_path):
     """A `model_fn` runs when something is traced, and only then."""
     calls = []
 

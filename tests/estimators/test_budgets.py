@@ -134,7 +134,7 @@ def test_without_a_budget_a_hook_ends_the_run(agent):
 
 
 def test_the_loop_stops_in_the_iteration_that_asks_for_it(agent):
-    """G6: the loop went on to the episode's end after a stop was asked for, and crashed."""
+    """G6: the loop went on to the episode's end after a stop was requested, and crashed."""
     env = ScheduleEnv(lengths=(100,))
     agent().train(env, first_update=BATCH, hooks=[StopAt(7)])
     assert env.steps == 7

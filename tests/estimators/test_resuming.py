@@ -3,41 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 import pytest
+from checkpoint_testing import BATCH, schedule, state_of
 from tiny_agents import make_agent, q_model_fn
-from tiny_envs import ScheduleEnv, vector
 
 from polyrl.configs import AdagradConfig, AdamConfig, SGDConfig
 from polyrl.errors import CheckpointMismatchError
-
-BATCH = 4
-
-
-LENGTH = 4
-
-
-def schedule(first: int = 0, num_envs: int = 2):
-    """Environments whose episodes have four steps."""
-    return vector(*(ScheduleEnv(number, (LENGTH,), first=first) for number in range(num_envs)))
-
-
-def state_of(directory: Path) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()}
-
-
-@pytest.fixture
-def trained(agent):
-    """Trains a first agent and tells what its directory holds."""
-
-    def train(model_fn=None, **arguments):
-        first = agent(model_fn, **arguments)
-        first.train(schedule(), first_update=BATCH, timesteps=8)
-        return state_of(first.model_dir)
-
-    return train
-
 
 OPTIMIZERS = {"adam": AdamConfig(), "sgd": SGDConfig(learning_rate=0.1)}
 

@@ -6,45 +6,12 @@ import itertools
 
 import numpy as np
 import pytest
-from tiny_agents import counting_model_fn, make_agent, q_model_fn
-from tiny_envs import BanditEnv, ConstantEnv, ScheduleEnv, vector
+from rollout_testing import BATCH, SCHEDULE, schedule, train_on
+from tiny_agents import make_agent, q_model_fn
+from tiny_envs import BanditEnv, ConstantEnv, vector
 
 from polyrl.configs import MetricConfig, RandomExplorationConfig
 from polyrl.envs import GymEnvironment
-
-BATCH = 4
-
-
-SCHEDULE = "polyrl/TinySchedule-v0"
-
-
-def schedule(*lengths: int, number: int = 0, **arguments) -> ScheduleEnv:
-    return ScheduleEnv(number, lengths or (3,), **arguments)
-
-
-def train_on(env, model_fn, model_dir, timesteps: int = 9, **arguments):
-    agent = make_agent(model_fn, model_dir=model_dir, **arguments)
-    agent.train(env, first_update=BATCH, timesteps=timesteps)
-    return agent
-
-
-@pytest.fixture(scope="module")
-def dqn(tmp_path_factory):
-    """The directory of a trained DQN; agents that only read it may share it."""
-    return train_on(schedule(), q_model_fn(), tmp_path_factory.mktemp("dqn") / "run").model_dir
-
-
-@pytest.fixture(scope="module")
-def reader(dqn):
-    """An agent that evaluates and predicts with it."""
-    return make_agent(q_model_fn(), model_dir=dqn)
-
-
-@pytest.fixture(scope="module")
-def counting(tmp_path_factory):
-    """An agent that always takes action 0, and whose loss is the mean reward; evaluated and predicted with only."""
-    return train_on(schedule(), counting_model_fn, tmp_path_factory.mktemp("counting") / "run")
-
 
 # Evaluation. ------------------------------------------------------------------------------------------------------------
 
@@ -139,7 +106,7 @@ def test_an_older_checkpoint_can_be_evaluated(agent):
     assert found[0]["loss"] == found[1]["loss"] != found[2]["loss"] == found[3]["loss"]
 
 
-def test_metrics_begin_anew_with_each_evaluation(tmp_path):
+def test_metrics_start_at_zero_in_each_evaluation(tmp_path):
     model_fn = q_model_fn(eval_metrics_config=[MetricConfig("Mean", "labels.reward", name="step_reward")])
     trained = train_on(schedule(), model_fn, tmp_path / "run")
     found = [trained.evaluate(schedule(number=number), 2)["step_reward"] for number in (0, 5, 0)]
@@ -202,7 +169,7 @@ def test_prediction_ends_with_the_first_limit_to_be_reached(counting, limits, le
     assert len(list(counting.predict(schedule(), **limits))) == length
 
 
-def test_prediction_without_a_limit_goes_on(counting):
+def test_prediction_without_a_limit_does_not_end(counting):
     found = counting.predict(schedule())
     assert [next(found)["episode"] for _ in range(31)] == [step // 3 for step in range(31)]
 

@@ -10,38 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
-from tiny_envs import ScheduleEnv, vector
+from checkpoint_testing import BATCH
+from tiny_envs import ScheduleEnv
 
 from polyrl.estimators.hooks import Hook
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-BATCH = 4
-
-
-LENGTH = 4
-
-
-def schedule(first: int = 0, num_envs: int = 2):
-    """Environments whose episodes have four steps."""
-    return vector(*(ScheduleEnv(number, (LENGTH,), first=first) for number in range(num_envs)))
-
-
-def state_of(directory: Path) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()}
-
-
-@pytest.fixture
-def trained(agent):
-    """Trains a first agent and tells what its directory holds."""
-
-    def train(model_fn=None, **arguments):
-        first = agent(model_fn, **arguments)
-        first.train(schedule(), first_update=BATCH, timesteps=8)
-        return state_of(first.model_dir)
-
-    return train
 
 
 class Send(Hook):

@@ -7,44 +7,12 @@ import shutil
 import pytest
 from tiny_agents import assert_equal, counters, q_model_fn, rows, weights
 from tiny_envs import Bad, ScheduleEnv
+from tiny_hooks import Recorder
 
 from polyrl.errors import NonFiniteError
 from polyrl.estimators.hooks import Hook
 
 BATCH = 4
-
-
-class Recorder(Hook):
-    """Writes down each phase it is called in, and the counters at that time."""
-
-    def __init__(self, log=None, name=""):
-        self.log = [] if log is None else log
-        self._name = name
-
-    def _note(self, phase, run, *more):
-        self.log.append((f"{self._name}{phase}", run.timestep, run.step, run.episode, *more))
-
-    def begin(self, run):
-        self._note("begin", run)
-
-    def after_update(self, run):
-        self._note("after_update", run)
-
-    def after_episode(self, run, episode):
-        self._note("after_episode", run, episode.length)
-
-    def after_act(self, run):
-        self._note("after_act", run)
-
-    def after_checkpoint(self, run, path):
-        assert (path / "state.json").is_file()
-        self._note("after_checkpoint", run, path.name)
-
-    def end(self, run):
-        self._note("end", run)
-
-    def close(self):
-        self.log.append((f"{self._name}close",))
 
 
 class Failing(Hook):
@@ -118,7 +86,7 @@ def test_hooks_are_closed_after_an_exception_of_the_environment(agent):
 
 
 @pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
-def test_after_an_exception_training_goes_on_from_the_checkpoint_before_it(agent, jit):
+def test_after_an_exception_training_resumes_from_the_checkpoint_before_it(agent, jit):
     """As an agent does that knows of nothing but the checkpoint."""
     trained = agent(q_model_fn(), jit=jit, save_checkpoints_timesteps=10)
     with pytest.raises(RuntimeError):

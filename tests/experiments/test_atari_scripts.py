@@ -59,7 +59,7 @@ def test_large_memories_cost_little_more_than_what_they_hold():
 
 
 @pytest.mark.slow
-def test_c51_learns_on_one_backend_goes_on_on_another_and_infers(tmp_path):
+def test_c51_learns_on_one_backend_resumes_on_another_and_infers(tmp_path):
     where = f"--model_dir={tmp_path / 'run'}"
     output = run("c51", *TINY, where, "--train_timesteps=120", "--mode=train", "--env_backend=ale", "--num_atoms=7")
     assert "budget of timesteps reached: 120 of 120" in output

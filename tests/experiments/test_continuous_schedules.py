@@ -167,7 +167,7 @@ def test_a_run_that_is_resumed_is_not_over_from_its_first_step_on(experiment, mo
 
 
 @pytest.mark.parametrize("where", ["found", "read"])
-def test_continuous_eval_goes_on_to_the_next_when_the_trainer_prunes_what_it_reads(experiment, monkeypatch, where):
+def test_continuous_eval_takes_the_next_when_the_trainer_prunes_what_it_reads(experiment, monkeypatch, where):
     monkeypatch.setattr(time, "sleep", NoSleep())
     experiment(train_timesteps=10).train()
     lost = []

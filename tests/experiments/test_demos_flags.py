@@ -73,7 +73,7 @@ def test_a_run_pretrains_on_them_and_says_so(recorded):
         missing = run(SCRIPT, *TINY, *flags, "--prioritized", f"--model_dir={root / 'other'}", status=1)
     finally:
         (root / "elsewhere.npz").rename(root / "demos.npz")
-    assert "There is no file" in missing
+    assert "No such file of demonstrations" in missing
 
 
 @pytest.mark.parametrize(

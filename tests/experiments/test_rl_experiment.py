@@ -110,7 +110,7 @@ def test_train_ends_at_the_budget_and_does_nothing_when_called_again(experiment,
         assert env.steps == steps
 
 
-def test_train_goes_on_to_a_larger_budget(experiment):
+def test_train_resumes_with_a_larger_budget(experiment):
     experiment(train_timesteps=6).train()
     assert experiment(train_timesteps=11).train().global_timestep == 11
 

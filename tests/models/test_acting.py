@@ -57,7 +57,7 @@ def test_training_explores_at_the_rate_of_the_config(head_kind, states, epsilon,
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_each_row_throws_its_own_coin(dqn, states, seed):
-    """A6: within one batch some rows explore and others do not, and which ones is no matter of their place."""
+    """A6: within one batch some rows explore and others do not, whatever their place."""
     model = dqn("train", Scope(seed=seed), exploration_config=ConstantExplorationConfig(0.5))
     explores = ~act(model, states(seed))[1]
     for part in np.split(explores, 6):

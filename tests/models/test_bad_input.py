@@ -49,7 +49,7 @@ REFUSED_VALUES = [
     ("name", 3, "name=3 must be a non-empty string"),
     ("summaries", "los", r"summaries='los': 'los' is unknown; .*Did you mean 'loss'\?"),
     ("summaries", ["loss", "gradient"], r"'gradient' is unknown; .*Did you mean 'gradients'\?"),
-    ("summaries", ["xyzzy"], "use 'all' or a list out of activations, loss, learning_rate, variables, gradients"),
+    ("summaries", ["xyzzy"], "use 'all' or some of activations, loss, learning_rate, variables, gradients"),
     ("summaries", ["image_input"], r"image_input needs states \[height, width, channels\]; num_states=4"),
 ]
 
@@ -62,7 +62,7 @@ def test_a_value_out_of_range_is_refused_with_its_name_and_value(head_kind, name
 
 @pytest.mark.parametrize("dueling", ["average", "True", "", 1, 0, 2.0, ["mean"]])
 def test_an_unknown_dueling_is_refused_with_those_there_are(head_kind, dueling):
-    """A10: only the documented values, and a 1 is no True."""
+    """A10: only the documented values, and 1 is not True."""
     with pytest.raises(ValueError, match=r"dueling=.* is unknown; use True, 'mean', 'max', 'naive', or None"):
         head_kind("train", dueling=dueling)
 

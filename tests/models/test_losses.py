@@ -84,7 +84,7 @@ def test_a_row_is_compared_with_its_own_next_state_and_no_row_is_dropped(kind, d
 
 
 def test_an_empty_batch_is_refused(head_kind, scope, batch):
-    """A4: a loss over no rows is no number."""
+    """A4: a loss over no rows is NaN."""
     model = head_kind("train", scope)
     model(*batch())
     with pytest.raises(ValueError, match=r"batch|empty|rows"):

@@ -86,7 +86,7 @@ def test_windows_of_different_lengths_are_refused_by_name(dqn, windows, key, sha
         dqn("train")(features, {**labels, key: np.zeros(shape, np.float32)})
 
 
-def test_a_discount_besides_windows_is_refused(dqn, windows):
+def test_a_discount_in_addition_to_windows_is_refused(dqn, windows):
     features, labels, reduced = windows(0)
     with pytest.raises(ValueError, match=r"labels\['discount'\] must be left out"):
         dqn("train")(features, {**labels, "discount": reduced["discount"]})

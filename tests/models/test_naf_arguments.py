@@ -93,7 +93,7 @@ def test_a_model_of_discrete_actions_refuses_to_be_continuous(model_class):
 
 
 def test_the_arguments_are_in_the_order_of_the_base():
-    """B7: no loss is asked for, and all comes in the same place."""
+    """B7: no loss is requested, and all comes in the same place."""
     with Scope().active():
         model = NAFModel("train", mlp([4]), 3, 2, MeanSquaredErrorConfig(), SGDConfig(0.1), None, 0.5)
     assert (model.loss_config, model.discount) == (MeanSquaredErrorConfig(), 0.5)

@@ -160,7 +160,7 @@ def test_models_of_different_names_start_with_different_weights(scope, batch, ne
 
 
 @pytest.mark.parametrize("restore_first", [True, False], ids=["restored before it is built", "built before"])
-def test_one_checkpoint_holds_two_models_and_training_goes_on_bit_for_bit(tmp_path, batch, networks, restore_first):
+def test_one_checkpoint_holds_two_models_and_training_resumes_bit_for_bit(tmp_path, batch, networks, restore_first):
     def train(models, seeds):
         for seed in seeds:
             for model in models:

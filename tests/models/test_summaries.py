@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import glob
-
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from polyrl.configs import ExponentialDecayConfig, SGDConfig
 from polyrl.summaries import Summaries, SummaryOptions
@@ -78,7 +77,7 @@ def test_each_option_alone_gives_its_tags_and_only_them(head_kind, summarized, o
 
 @pytest.mark.parametrize("nothing", [[], (), None])
 def test_no_option_gives_no_tags(head_kind, summarized, nothing):
-    """H1: nor does it fail. J16: None is no error."""
+    """H1: nor does it fail. J16: None is not an error."""
     assert summarized(head_kind, nothing) == Summaries.empty()
 
 
@@ -230,11 +229,11 @@ def test_written_summaries_arrive_in_the_event_file_at_their_step(tmp_path):
     writer = tf.summary.create_file_writer(str(tmp_path))
     values.write(writer, step=321)
     writer.close()
-    (path,) = glob.glob(str(tmp_path / "events*"))
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
     found = {
-        value.tag: (event.step, value.metadata.plugin_data.plugin_name)
-        for event in tf.compat.v1.train.summary_iterator(path)
-        for value in event.summary.value
+        tag: (events.Tensors(tag)[0].step, events.SummaryMetadata(tag).plugin_data.plugin_name)
+        for tag in events.Tags()["tensors"]
     }
     assert found == {
         "train/loss": (321, "scalars"),

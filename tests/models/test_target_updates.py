@@ -98,7 +98,7 @@ def test_a_tau_without_a_target_network_is_refused(kind):
     kind("train", use_target_graph=False, target_update_tau=1.0)
 
 
-def test_a_checkpoint_goes_on_with_soft_updates_bit_for_bit(tmp_path, dqn, batch, networks_of):
+def test_soft_updates_resume_from_a_checkpoint_bit_for_bit(tmp_path, dqn, batch, networks_of):
     def go_on(scope, seeds):
         model = dqn("train", scope, graph_fn=torso, target_update_frequency=2, target_update_tau=0.1)
         for seed in seeds:

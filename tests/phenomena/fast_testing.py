@@ -170,7 +170,7 @@ def check_against_oracle(model_fn, optimizer_config, jit=True, per_call=3, loope
     assert all(not np.array_equal(value, start[name]) for name, value in moved.items())  # The learning is there to be seen.
     online = {name.removeprefix("online"): value for name, value in ours.numbers().items() if name.startswith("online")}
     target = {name.removeprefix("target"): value for name, value in ours.numbers().items() if name.startswith("target")}
-    assert differ(online, target)  # 12 is no multiple of 5: the target lags behind.
+    assert differ(online, target)  # 12 is not a multiple of 5: the target lags behind.
 
 
 SLOW = pytest.mark.slow

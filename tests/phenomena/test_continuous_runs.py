@@ -71,7 +71,7 @@ class Noise(Hook):
 
 
 @pytest.mark.parametrize("jit", ["off", "on"])
-def test_noise_goes_on_through_an_episode_and_begins_at_zero_in_the_next(tmp_path, jit):
+def test_noise_is_correlated_within_an_episode_and_starts_at_zero_in_the_next(tmp_path, jit):
     """E1, E3: what is added in a run with XLA or without is what a loop over environments and steps adds."""
     agent = Agent(naf_fn(exploration_config=PROCESS), UniformReplay(100, BATCH), tmp_path, RunConfig(jit=jit, **OFF))
     look = Noise(agent)
@@ -91,7 +91,7 @@ def test_noise_goes_on_through_an_episode_and_begins_at_zero_in_the_next(tmp_pat
 @pytest.mark.slow
 @pytest.mark.parametrize("jit", ["off", "on"])
 def test_a_run_resumed_between_episodes_is_the_run_that_was_not_interrupted(tmp_path, jit):
-    """Bit for bit: the noise begins anew with the episodes. The points shown are the same in each episode here."""
+    """Bit for bit: the noise starts again with the episodes. The points shown are the same in each episode here."""
 
     class Fixed(TargetEnv):
         def reset(self, *, seed=None, options=None):

@@ -20,7 +20,7 @@ from polyrl.estimators.hooks import Hook
 
 
 @pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
-def test_a_resumed_run_starts_new_episodes_and_goes_on_counting(tmp_path, jit):
+def test_a_resumed_run_starts_new_episodes_and_continues_its_counters(tmp_path, jit):
     naive = Naive(3, 5, 10, 2)
     for timesteps in (31, 22, 40):
         agent, watch = train(tmp_path, Ring(3), jit, first_update=10, update_frequency=2, timesteps=timesteps)
@@ -32,7 +32,7 @@ def test_a_resumed_run_starts_new_episodes_and_goes_on_counting(tmp_path, jit):
     check(agent, watch, naive)
 
 
-def test_the_same_agent_goes_on_with_the_same_environment_and_with_another(tmp_path):
+def test_the_same_agent_trains_again_with_the_same_environment_and_with_another(tmp_path):
     env = Ring(2)
     agent = make_agent(noting_model_fn, model_dir=tmp_path, batch_size=BATCH, size=5_000, jit="on")
     naive, watch = Naive(2, 5, 10, 2), Watch()

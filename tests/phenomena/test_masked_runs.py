@@ -8,45 +8,16 @@ import pytest
 import tensorflow as tf
 import tf_keras
 from gymnasium.spaces import Box
-from masked_envs import MaskedScheduleEnv, TemptingEnv, mask_of
+from masked_envs import TemptingEnv, mask_of
+from masked_testing import GAMMA, agent_of, run, scheduled, tempted, tempting
 from tiny_agents import KINDS, assert_equal, counters, q_model_fn, rows, weights
 from tiny_envs import vector
 
-from polyrl.configs import AdamConfig, ConstantExplorationConfig, MeanSquaredErrorConfig
-from polyrl.envs import FrameStack, GymEnvironment
+from polyrl.envs import FrameStack
 from polyrl.errors import CheckpointMismatchError
-from polyrl.estimators import Agent, RunConfig
-from polyrl.estimators.hooks import Hook
 from polyrl.replay import PrioritizedReplay, UniformReplay
 
-GAMMA = 0.9
-
-
 SLOW = pytest.mark.slow
-
-
-CADENCES = {"save_summary_timesteps": None, "save_checkpoints_timesteps": None, "max_overhead": None}
-
-
-def agent_of(path, model_fn, memory=None, seed=0, **config) -> Agent:
-    memory = UniformReplay(2_000, 32) if memory is None else memory
-    return Agent(model_fn, memory, path, RunConfig(seed=seed, **{"jit": "off", **CADENCES, **config}))
-
-
-def tempted(kind: str, **arguments):
-    settings = {
-        "optimizer_config": AdamConfig(0.01),
-        "exploration_config": ConstantExplorationConfig(0.5),
-        "target_update_frequency": 10,
-        "clip_gradients": 10.0,
-        "discount": GAMMA,
-        **({"max_q_value": 2.0} if kind.startswith("c51") else {"loss_config": MeanSquaredErrorConfig()}),
-    }
-    return q_model_fn(kind, num_states=1, num_actions=4, **{**settings, **arguments})
-
-
-def tempting(where: str, num_envs: int = 4) -> GymEnvironment:
-    return GymEnvironment("polyrl/TinyTempting-v0", num_envs, where=where)
 
 
 RUNS = [
@@ -119,45 +90,6 @@ def test_taxi_is_never_driven_into_a_wall(tmp_path):
         assert step["action_mask"][step["results"]]
 
 
-def with_goal(mode, inputs):
-    """A torso that looks at every key."""
-    assert inputs.keys() == {"state", "goal", "place"}
-    place = tf_keras.layers.Embedding(300, 3)(inputs["place"])
-    return tf_keras.layers.Dense(8, "tanh")(tf.concat([inputs["state"] / 10.0, inputs["goal"] / 10.0, place], axis=1))
-
-
-def scheduled_model_fn(kind: str = "ddqn"):
-    model_class, defaults = KINDS[kind]
-    exploration = ConstantExplorationConfig(0.4)
-
-    def model_fn(features, labels, mode):
-        arguments = {"summaries": "all", "exploration_config": exploration, "target_update_frequency": 5, **defaults}
-        return model_class(mode, with_goal, 3, 3, **arguments)(features, labels)
-
-    return model_fn
-
-
-class Calm(Hook):
-    def __init__(self):
-        self.actions = []
-
-    def after_act(self, run):
-        self.actions.append(run.actions.tolist())
-
-
-def scheduled(where: str = "info", first: int = 0):
-    """Two environments; one gives no mask of terminal states, the episodes of the other are truncated."""
-    envs = [MaskedScheduleEnv(0, 4, "terminated", where, final=False, first=first)]
-    return vector(*envs, MaskedScheduleEnv(1, 4, "truncated", where, first=first))
-
-
-def run(path, jit, timesteps, memory=None, kind="ddqn", env=None, **config):
-    memory = PrioritizedReplay(200, 8, n_step=3, beta_steps=100) if memory is None else memory
-    agent, calm = agent_of(path, scheduled_model_fn(kind), memory, jit=jit, **config), Calm()
-    agent.train(scheduled() if env is None else env, first_update=16, update_frequency=2, timesteps=timesteps, hooks=[calm])
-    return agent, calm.actions
-
-
 # Dicts. ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -171,7 +103,7 @@ def test_a_run_resumed_between_episodes_is_the_run_that_was_not_interrupted(tmp_
     assert counters(resumed) == counters(whole)
     assert_equal(weights(resumed), weights(whole))
     for one, other in zip(resumed.memory.variables, whole.memory.variables, strict=True):
-        if "steps" not in one.name:  # Where a run began anew stands beside the ends of episodes.
+        if "steps" not in one.name:  # The start of a run is not an end of an episode.
             np.testing.assert_array_equal(one, other, err_msg=one.name)
 
 

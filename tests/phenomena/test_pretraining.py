@@ -267,7 +267,7 @@ def test_it_cannot_be_added_to_a_run_that_is_past_it(agent):
 def test_demonstrations_of_another_environment_are_refused_before_anything_is_learned(tmp_path):
     wrong = UniformReplay(100, 8, demonstrations=demonstrations())
     trained = Agent(q_model_fn(num_actions=2, use_expert_demo=True), wrong, tmp_path, RunConfig(jit="off"))
-    with pytest.raises(ValueError, match=r"observations are float32 \(13,\), the environment's are float32 \(4,\)"):
+    with pytest.raises(ValueError, match=r"observations are float32 \(13,\), those of the environment are float32 \(4,\)"):
         train(trained, 5, timesteps=10, env="CartPole-v1")
     assert not list(tmp_path.iterdir())
 

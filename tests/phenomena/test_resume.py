@@ -42,10 +42,6 @@ def schedule(first: int = 0, num_envs: int = 2):
     return vector(*(ScheduleEnv(number, (LENGTH,), first=first) for number in range(num_envs)))
 
 
-def state_of(directory: Path) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()}
-
-
 # What comes back. -------------------------------------------------------------------------------------------------------
 
 
@@ -88,7 +84,7 @@ def test_everything_is_there_again_before_the_resumed_run_begins(agent):
     assert not np.array_equal(*kernels)  # So that one restored in place of the other would be seen.
 
 
-def test_the_same_agent_goes_on_too(agent):
+def test_the_same_agent_resumes_too(agent):
     trained = agent(q_model_fn())
     trained.train(schedule(), first_update=BATCH, timesteps=8)
     before = weights(trained)
@@ -121,18 +117,6 @@ def test_a_resumed_run_says_so_and_a_new_one_does_not(agent, caplog):
     (record,) = [record.getMessage() for record in caplog.records if "Resuming" in record.getMessage()]
     for words in ("ckpt-000000008", "environment step 8", "update 4", "episode 2", "8 transitions"):
         assert words in record
-
-
-@pytest.fixture
-def trained(agent):
-    """Trains a first agent and tells what its directory holds."""
-
-    def train(model_fn=None, **arguments):
-        first = agent(model_fn, **arguments)
-        first.train(schedule(), first_update=BATCH, timesteps=8)
-        return state_of(first.model_dir)
-
-    return train
 
 
 def run_with(agent, directory: Path, seed: int, jit: str):

@@ -132,7 +132,7 @@ def test_other_states_are_refused(num_states, state, words):
 
 @pytest.mark.parametrize("state", [np.zeros([3, 1], np.int32), np.zeros(3, np.float32)], ids=["a column", "floats"])
 def test_the_embedding_torso_takes_numbers_alone(state):
-    with pytest.raises(ValueError, match="embedding_mlp takes integers"):
+    with pytest.raises(ValueError, match="embedding_mlp expects state indices"):
         embedding_mlp(5)("train", tf_keras.Input(state.shape[1:], dtype=state.dtype))
 
 

@@ -217,7 +217,7 @@ def test_what_a_hook_does_in_mid_run_changes_nothing_in_the_training(tmp_path, u
 
 
 class Look(Hook):
-    """The weights as checkpoints and evaluations see them, at some iterations, before and after a push."""
+    """The weights as checkpoints and evaluations see them, at some iterations, before and after they are written back."""
 
     def __init__(self, at):
         self._at, self.agent, self.seen = at, None, []

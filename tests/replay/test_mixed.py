@@ -226,7 +226,7 @@ def test_observations_that_are_not_stacks_are_refused():
 
 def test_observations_that_do_not_match_the_specs_are_refused():
     memory = UniformReplay(10, 4, demonstrations=frame_demos())
-    with pytest.raises(ValueError, match=r"observations are uint8 \(2, 2, 3\), the environment's are float32 \(4,\)"):
+    with pytest.raises(ValueError, match=r"observations are uint8 \(2, 2, 3\), those of the environment are float32 \(4,\)"):
         memory.build(World(0, 1).specs(), 1)
 
 

@@ -59,7 +59,7 @@ class WholeEvaluationHook(Hook):
         every_timesteps: environment steps between two evaluations.
         episodes: episodes of one evaluation.
         stop_at_reward: stop training when the mean reward of an evaluation is at least this; None: never.
-        goes_on: told each result; training ends when it returns False.
+        continues: told each result; training ends when it returns False.
 
     Attributes:
         last: the last result, or None.
@@ -71,11 +71,11 @@ class WholeEvaluationHook(Hook):
         every_timesteps: int,
         episodes: int,
         stop_at_reward: float | None,
-        goes_on: Callable[[dict[str, float]], bool],
+        continues: Callable[[dict[str, float]], bool],
     ):
         self._env = env
         self._cadence = Cadence(check_int("every_timesteps", every_timesteps, minimum=1))
-        self._episodes, self._stop_at_reward, self._goes_on = episodes, stop_at_reward, goes_on
+        self._episodes, self._stop_at_reward, self._continues = episodes, stop_at_reward, continues
         self.last: dict[str, float] | None = None
 
     def begin(self, run: RunContext) -> None:
@@ -89,5 +89,5 @@ class WholeEvaluationHook(Hook):
         self.last = run.evaluate(self._env, self._episodes, "continuous")
         if self._stop_at_reward is not None and self.last["mean_reward"] >= self._stop_at_reward:
             run.request_stop(f"solved: mean reward {self.last['mean_reward']:.1f} is at least {self._stop_at_reward}")
-        if not self._goes_on(self.last):
+        if not self._continues(self.last):
             run.request_stop("stopped by predicate_fn")

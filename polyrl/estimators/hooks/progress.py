@@ -63,6 +63,28 @@ def describe_pretraining(run: RunContext) -> str:
     return f"pre-training: update {run.step} of {run.pretrain_updates}, loss {run.loss:.3g}"
 
 
+class _Speed:
+    """Environment steps a second since the last look, without the first iteration of a run, in which calls are compiled."""
+
+    def __init__(self) -> None:
+        self._mark: tuple[float, int] | None = None
+
+    def restart(self, timestep: int) -> None:
+        self._mark = (time.monotonic(), timestep)
+
+    def after_act(self, timestep: int) -> None:
+        if self._mark is None:
+            self.restart(timestep)
+
+    def since_last(self, timestep: int) -> float | None:
+        """None if there has been no step since."""
+        before, now = self._mark, time.monotonic()
+        self.restart(timestep)
+        if before is None or timestep == before[1]:
+            return None
+        return (timestep - before[1]) / max(now - before[0], 1e-9)
+
+
 class LoggingHook(Hook):
     """Writes a line every so many seconds (or environment steps), and one at the end, see `write_line`.
 
@@ -76,27 +98,25 @@ class LoggingHook(Hook):
 
     def begin(self, run: RunContext) -> None:
         self._cadence.start(run.timestep)
-        self._mark = (time.monotonic(), run.timestep)
+        self._speed, self._written = _Speed(), run.timestep
 
     def after_pretraining(self, run: RunContext) -> None:
         if self._cadence.due(run.timestep) or run.step >= run.pretrain_updates:
             write_line(describe_pretraining(run))
-            self._mark = (time.monotonic(), run.timestep)
 
     def after_act(self, run: RunContext) -> None:
+        self._speed.after_act(run.timestep)
         if self._cadence.due(run.timestep):
             self._write(run)
 
     def end(self, run: RunContext) -> None:
-        if run.timestep > self._mark[1]:
+        if run.timestep > self._written:
             self._write(run)
 
     def _write(self, run: RunContext) -> None:
-        then, timestep = self._mark
-        now = time.monotonic()
-        speed = (run.timestep - timestep) / max(now - then, 1e-9)
-        self._mark = (now, run.timestep)
-        write_line(f"step {run.timestep}, update {run.step}, {describe(run)}, {speed:.0f} steps/s")
+        speed, self._written = self._speed.since_last(run.timestep), run.timestep
+        line = f"step {run.timestep}, update {run.step}, {describe(run)}"
+        write_line(line if speed is None else f"{line}, {speed:.0f} steps/s")
 
 
 class ProgressHook(Hook):
@@ -117,8 +137,10 @@ class ProgressHook(Hook):
         self._task: TaskID | None = None
 
     def begin(self, run: RunContext) -> None:
-        self._task = self._progress.add_task("", total=run.budget.timestep, completed=run.timestep, text="", speed="")
-        self._mark = (time.monotonic(), run.timestep)
+        limit = run.budget.timestep
+        total = None if limit is None else max(limit, run.timestep)  # A run may be past a lower budget.
+        self._task = self._progress.add_task("", total=total, completed=run.timestep, text="", speed="")
+        self._speed = _Speed()
         self._progress.start()
 
     def after_pretraining(self, run: RunContext) -> None:
@@ -126,9 +148,9 @@ class ProgressHook(Hook):
             assert self._task is not None
             self._progress.update(self._task, text=describe_pretraining(run))
             self._progress.refresh()
-            self._mark = (time.monotonic(), run.timestep)
 
     def after_act(self, run: RunContext) -> None:
+        self._speed.after_act(run.timestep)
         if self._cadence.due(run.timestep):
             self._show(run)
 
@@ -139,10 +161,8 @@ class ProgressHook(Hook):
         self._progress.stop()
 
     def _show(self, run: RunContext) -> None:
-        then, timestep = self._mark
-        now = time.monotonic()
-        speed = f"{(run.timestep - timestep) / max(now - then, 1e-9):.0f}/s"
-        self._mark = (now, run.timestep)
+        speed = self._speed.since_last(run.timestep)
         assert self._task is not None
-        self._progress.update(self._task, completed=run.timestep, text=describe_rewards(run), speed=speed)
+        text = "" if speed is None else f"{speed:.0f}/s"
+        self._progress.update(self._task, completed=run.timestep, text=describe_rewards(run), speed=text)
         self._progress.refresh()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from hook_testing import BATCH, Recorder, schedule
+from hook_testing import BATCH, schedule
 from tiny_agents import counting_model_fn, q_model_fn
 from tiny_envs import Bad, ScheduleEnv, vector
+from tiny_hooks import Recorder
 
 from polyrl.configs import HuberLossConfig, MeanSquaredErrorConfig
 from polyrl.errors import NonFiniteError
@@ -38,7 +39,7 @@ def finite(agent: Agent) -> list[bool]:
     return found
 
 
-# What is no number. -----------------------------------------------------------------------------------------------------
+# What is not finite. -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

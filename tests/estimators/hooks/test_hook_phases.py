@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from hook_testing import BATCH, Recorder, schedule
+from hook_testing import BATCH, schedule
 from tiny_agents import q_model_fn
 from tiny_envs import vector
+from tiny_hooks import Recorder
 
 from polyrl.configs import DecayExplorationConfig
 from polyrl.estimators.hooks import Hook

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import logging
 import re
 import subprocess
@@ -10,10 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from tiny_envs import ScheduleEnv
 
 from polyrl.estimators import RunConfig
-from polyrl.estimators.hooks import LoggingHook, ProgressHook, default_hooks
+from polyrl.estimators.hooks import Hook, LoggingHook, ProgressHook, default_hooks, progress
 from polyrl.estimators.hooks.progress import progress_hook, write_line
 
 BATCH = 4
@@ -174,3 +176,39 @@ def test_a_run_that_has_nothing_left_to_do_shows_no_line(agent, caplog):
             agent(progress=True).train(ScheduleEnv(lengths=(3,)), first_update=BATCH, max_timesteps=6)
     assert "Training ended" in caplog.text
     assert steps(caplog.messages) == []
+
+
+# What they say. -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_speed_leaves_out_the_first_iteration_in_which_calls_are_compiled(agent, caplog, monkeypatch):
+    """100 s until the first iteration has ended, and one second for each step after it."""
+    seconds = itertools.chain([1_000.0, 1_100.0], itertools.count(1_101.0))
+
+    class Clock(Hook):
+        now = next(seconds)
+
+        def after_act(self, run):
+            Clock.now = next(seconds)
+
+    monkeypatch.setattr(progress.time, "monotonic", lambda: Clock.now)
+    hooks = [Clock(), LoggingHook(None, 5)]
+    with caplog.at_level(logging.INFO, "polyrl"):
+        agent().train(ScheduleEnv(lengths=(3,)), first_update=BATCH, timesteps=11, hooks=hooks)
+    assert [re.search(r", (\d+) steps/s$", message)[1] for message in caplog.messages if "steps/s" in message] == ["1"] * 3
+
+
+def test_a_single_iteration_has_no_speed(agent, caplog):
+    with caplog.at_level(logging.INFO, "polyrl"):
+        agent().train(ScheduleEnv(lengths=(3,)), first_update=BATCH, timesteps=1, hooks=[LoggingHook(None, 1)])
+    (line,) = [message for message in caplog.messages if message.startswith("step 1,")]
+    assert "steps/s" not in line
+
+
+def test_a_budget_below_what_has_been_done_is_no_more_than_a_full_bar(agent):
+    agent().train(ScheduleEnv(lengths=(3,)), first_update=BATCH, max_timesteps=12)
+    stream = Terminal()
+    hook = ProgressHook(Console(file=stream, force_terminal=True, width=80))
+    result = agent().train(ScheduleEnv(lengths=(3,)), first_update=BATCH, max_timesteps=6, hooks=[hook])
+    assert result.stop_reason == "budget of timesteps reached: 12 environment steps, 6 more than 6"
+    assert "12/12" in stream.getvalue()
