@@ -168,7 +168,7 @@ def test_files_whose_arrays_do_not_fit_together_are_refused(tmp_path, change, wo
 
 
 def test_a_path_without_a_valid_npz_file_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no file .*demos\.npz.*record_demos\.py"):
+    with pytest.raises(FileNotFoundError, match=r"No such file of demonstrations: .*demos\.npz.*record_demos\.py"):
         load(tmp_path / "demos.npz")
     (tmp_path / "demos.npz").write_bytes(b"PK no zip")
     with pytest.raises(ValueError, match=r"cannot be read as an \.npz file"):

@@ -264,8 +264,8 @@ def test_options_become_names_in_one_order_each_once(given, names):
     [
         ("activation", r"'activation' is unknown; .*Did you mean 'activations'\?"),
         (["loss", "learning-rate"], r"'learning-rate' is unknown; .*Did you mean 'learning_rate'\?"),
-        (["all", "loss"], "'all' is unknown; use 'all' or a list"),
-        ("zzz", r"out of activations, loss, learning_rate, variables, gradients, exploration, reward, image_input\.$"),
+        (["all", "loss"], "'all' is unknown; use 'all' or some of"),
+        ("zzz", r"some of activations, loss, learning_rate, variables, gradients, exploration, reward, image_input\.$"),
     ],
 )
 def test_an_unknown_option_is_refused_with_those_there_are(given, words):
