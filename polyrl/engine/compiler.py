@@ -16,11 +16,9 @@ import tensorflow as tf
 from polyrl.engine.carried import CarriedState
 from polyrl.engine.direct_call import direct_call
 from polyrl.engine.functional import NotFunctionalError
+from polyrl.engine.xla import XLA_ERRORS, reason
 
 logger = logging.getLogger("polyrl")
-
-XLA_ERRORS = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError)
-"""What a call raises that XLA cannot compile."""
 
 Call = Callable[..., list[tf.Tensor]]
 
@@ -31,9 +29,13 @@ class Compiler:
     Without XLA they are traced and work on the variables. With XLA they work on the variables' carried values, see
     `CarriedState`: the variables are out of date after a call until `write_back`. What XLA cannot compile makes all calls
     continue without it, from the same values, with a warning.
+
+    Args:
+        tell: shows a line: compiling takes some seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[str], None] = logger.info) -> None:
+        self._tell = tell
         self._state: CarriedState | None = None
         self._started: tuple[bool, list[tf.Module]] | None = None
         self._calls: dict[Hashable, Call] = {}
@@ -104,7 +106,7 @@ class Compiler:
             # TensorFlow counts tracings by a function's code, and would warn of those of several runs; not by a partial's.
             self._new[name] = tf.function(functools.partial(function), input_signature=specs, autograph=False)
             return self._new[name]
-        logger.info("Compiling the training loop with XLA; this takes some seconds.")
+        self._tell("Compiling the training loop with XLA; this takes some seconds.")
         started = time.monotonic()
         try:
             compiled = self._state.compile(function, specs)
@@ -120,7 +122,7 @@ class Compiler:
             except XLA_ERRORS as error:
                 self._leave_xla(error)
                 return self._once_with_copies(name, function, specs)(*inputs)
-            logger.info("Compiled in %.1f s.", time.monotonic() - started)
+            self._tell(f"Compiled in {time.monotonic() - started:.1f} s.")
             self._calls[name] = compiled
             return outputs
 
@@ -142,8 +144,7 @@ class Compiler:
 
     def _leave_xla(self, error: Exception) -> None:
         """Continues on the variables themselves, brought up to date."""
-        reason = str(error).strip().splitlines()[0]
-        logger.warning("XLA cannot compile the training loop, which continues without it, slower: %s", reason)
+        logger.warning("XLA cannot compile the training loop, which continues without it, slower: %s", reason(error))
         self.write_back()
         self._state = None
         self._calls.clear()

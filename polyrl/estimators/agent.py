@@ -22,6 +22,7 @@ from polyrl.estimators.budget import Budget
 from polyrl.estimators.checkpoints import CheckpointManager, read_state
 from polyrl.estimators.graph_driver import GraphDriver
 from polyrl.estimators.hooks import Hook, default_hooks
+from polyrl.estimators.hooks.progress import write_line
 from polyrl.estimators.learner import Learner
 from polyrl.estimators.loop import Loop, UpdateSchedule
 from polyrl.estimators.model_fn import bind
@@ -74,7 +75,8 @@ class Agent:
         self._model_fn = bind(model_fn, self.params, self.config)
         self._scope = Scope(self.config.seed, xla=self.config.jit != "off")
         self._learner = Learner(self._model_fn, self._scope, memory)
-        self._compiler = Compiler()
+        self._tell = write_line if self.config.progress else logger.info
+        self._compiler = Compiler(self._tell)
         self._training = threading.Lock()
         self._live = Predictor(self._model_fn, self._scope, self.config.jit != "off")
         self._readers = Readers(self.checkpoints, self._new_predictor)
@@ -155,7 +157,7 @@ class Agent:
         opened = open_loop(env, self._learner, self._compiler, schedule, begin, self.config.overlap, self._graph_driver)
         with one_run(self._training), opened as loop:
             loop.build()
-            restored = resume(self.checkpoints, self._scope, self.memory)
+            restored = resume(self.checkpoints, self._scope, self.memory, self._tell)
             self.memory.start_episodes()
             run = self._run(loop, restored, budgets, hooks, pretrain_updates)
             write_params(self.model_dir, self.params.to_dict(), dataclasses.asdict(self.config))
@@ -172,7 +174,7 @@ class Agent:
                         loop.prepare(run.known_updates, self.config.jit)
                     run.record(loop.advance(run.timestep, run.remaining, run.wants_summaries))
         result = run.result()
-        logger.info("Training ended: %s. Checkpoint: %s", result.stop_reason, result.checkpoint)
+        self._tell(f"Training ended: {result.stop_reason}. Checkpoint: {result.checkpoint}")
         return result
 
     def _run(

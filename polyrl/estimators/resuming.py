@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Callable
 from typing import Any
 
 from polyrl.errors import CheckpointMismatchError
@@ -10,11 +10,15 @@ from polyrl.estimators.checkpoints import CheckpointManager
 from polyrl.models.scope import Scope
 from polyrl.replay import Replay
 
-logger = logging.getLogger("polyrl")
 
-
-def resume(checkpoints: CheckpointManager, scope: Scope, memory: Replay) -> dict[str, Any] | None:
+def resume(checkpoints: CheckpointManager, scope: Scope, memory: Replay, tell: Callable[[str], None]) -> dict[str, Any] | None:
     """Reads the newest checkpoint into variables that exist already; returns its `state.json`, or None if there is none.
+
+    Args:
+        checkpoints: of the run.
+        scope: the models' state.
+        memory: the replay memory.
+        tell: shows a line that says where the run resumes from.
 
     Raises:
         CheckpointMismatchError: if it does not fit, or was trained with another seed.
@@ -28,12 +32,8 @@ def resume(checkpoints: CheckpointManager, scope: Scope, memory: Replay) -> dict
             f"{path} was trained with seed={state['seed']}, this run has seed={scope.seed}; use the same, or another "
             "model_dir."
         )
-    logger.info(
-        "Resuming from %s: environment step %d, update %d, episode %d, %d transitions in memory.",
-        path,
-        state["global_timestep"],
-        state["global_step"],
-        state["global_episode"],
-        int(memory.stored().numpy()),
+    tell(
+        f"Resuming from {path}: environment step {state['global_timestep']}, update {state['global_step']}, episode "
+        f"{state['global_episode']}, {int(memory.stored().numpy())} transitions in memory."
     )
     return state

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from polyrl.engine.compiler import XLA_ERRORS
+from polyrl.engine.xla import Xla, XlaCall
 from polyrl.envs import Transitions
 from polyrl.envs.observations import as_features, split_columns
 from polyrl.estimators.model_fn import ModelActions, ModelFn, acting_predictions, checked
 from polyrl.models.scope import Scope
 from polyrl.modes import Modes
 from polyrl.policies import BasePolicy, BoundedTensorSpec
-
-logger = logging.getLogger("polyrl")
 
 
 class RolloutCalls:
@@ -34,10 +30,11 @@ class RolloutCalls:
 
     def __init__(self, model_fn: ModelFn, scope: Scope, jit: bool):
         self._model_fn, self._scope = model_fn, scope
-        self.predict = _Call(self._predict, jit)
-        self.act = _Call(lambda state: self._predict(state)["results"], jit)
-        self.greedy = _Call(self._greedy, jit)
-        self.measure = _Call(self._measure, jit)
+        xla = Xla(jit, "the model's predictions")
+        self.predict = XlaCall(self._predict, xla)
+        self.act = XlaCall(lambda state: self._predict(state)["results"], xla)
+        self.greedy = XlaCall(self._greedy, xla)
+        self.measure = XlaCall(self._measure, xla)
         self.metrics: dict[str, Any] = {}
         self.policy: BasePolicy | None = None
         self._actions: ModelActions | None = None
@@ -87,45 +84,3 @@ class RolloutCalls:
     def _call(self, features: Any, labels: Any, mode: str) -> Any:
         with self._scope.active():
             return self._model_fn(features=features, labels=labels, mode=mode)
-
-
-class _Call:
-    """A function of tensors, traced once for each structure; compiled by XLA if that is wanted and can be done."""
-
-    def __init__(self, function: Callable[..., Any], jit: bool):
-        self._function, self._jit = function, jit
-        self._calls = self._new()
-        self._specs: tuple[Any, ...] = ()
-        self._traced: Any = None
-
-    def trace(self, *specs: Any) -> Any:
-        """Traces it for arguments of such specs, if it has not been, and creates its variables; calls go there from now on."""
-        try:
-            self._specs, self._traced = specs, self._calls.get_concrete_function(*specs)
-        except Exception:
-            self._calls = self._new()  # TensorFlow cannot trace a function again whose first trace failed.
-            raise
-        return self._traced
-
-    def _new(self) -> Any:
-        return tf.function(self._function, jit_compile=self._jit, autograph=False)
-
-    @property
-    def outputs(self) -> Any:
-        """The specs of what it returns, once it has been traced."""
-        return self._traced.structured_outputs
-
-    def __call__(self, *arguments: Any) -> Any:
-        tensors = tf.nest.map_structure(tf.convert_to_tensor, arguments)
-        try:
-            return self._traced(*tensors)
-        except XLA_ERRORS as error:
-            if not self._jit:
-                raise
-            logger.warning(
-                "XLA cannot compile the model's predictions, which continue without it, slower: %s",
-                str(error).strip().splitlines()[0],
-            )
-            self._jit = False
-            self._calls = self._new()
-            return self.trace(*self._specs)(*tensors)

@@ -9,6 +9,7 @@ import numpy as np
 
 from polyrl.configs import MetricConfig
 from polyrl.configs.base import Config
+from polyrl.ops import LossOutput
 from polyrl.validation import check_float
 
 OWN = (
@@ -118,3 +119,12 @@ def check_tau(tau: float, use_target_graph: bool) -> float:
 def check_clip(name: str, value: float | None) -> float | None:
     """A largest norm: None, or a float of at least 0."""
     return None if value is None else check_float(name, value, 0.0)
+
+
+def check_loss(loss: Any) -> LossOutput:
+    """What a `_build_td_loss` returned, which must be a `LossOutput`."""
+    if not isinstance(loss, LossOutput):
+        raise TypeError(
+            f"_build_td_loss must return a polyrl.ops.LossOutput(loss, target, td_error, prediction), each [B]; got {loss!r}."
+        )
+    return loss

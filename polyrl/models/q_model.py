@@ -22,7 +22,7 @@ from polyrl.engine.narrow_dense import NarrowDense
 from polyrl.explorations import Explorer, explorer
 from polyrl.models import batches
 from polyrl.models import features as features_of
-from polyrl.models.arguments import check_continuous, check_dueling, check_tau, check_type
+from polyrl.models.arguments import check_continuous, check_dueling, check_loss, check_tau, check_type
 from polyrl.models.base import BaseModel, GraphFn
 from polyrl.models.expert import MARGIN, WEIGHT, ExpertLoss
 from polyrl.models.networks import Networks, combine_heads, torso_and_heads
@@ -216,7 +216,7 @@ class BaseQModel(BaseModel):
         """
         batch = batches.as_batch(features, labels, self.discount)
         forward = self._networks.forward(self._online(), batch, self.mode, self.use_target_graph)
-        loss_output = self.current_call.loss_output = self._build_td_loss(batch, forward)
+        loss_output = self.current_call.loss_output = check_loss(self._build_td_loss(batch, forward))
         losses = loss_output.loss
         if self.expert_loss is not None:
             losses += self.expert_loss(ops.mask_values(forward.online.q, batch.mask), batch)

@@ -22,6 +22,7 @@ from polyrl.engine.fused_step import FusedStep
 from polyrl.engine.layout import Layout
 from polyrl.engine.narrow_dense import NarrowDense
 from polyrl.engine.rows import RowPacking
+from polyrl.engine.xla import Xla, XlaCall
 import tensorflow as tf
 import tf_keras
 
@@ -230,6 +231,20 @@ def step_in(timed: Callable[..., Timed], how: str, module: Any) -> Timed:
     return timed(how, module.step, module)
 
 
+def prediction(jit: bool) -> Timed:
+    """The greedy action of two hidden layers of 64 units and 51 atoms, for one state."""
+    network = tf_keras.Sequential([*(tf_keras.layers.Dense(64, "relu") for _ in range(2)), tf_keras.layers.Dense(2 * ATOMS)])
+    atoms, state = ops.support(-10.0, 10.0, ATOMS), np.zeros([1, 4], np.float32)
+
+    def act(state: tf.Tensor) -> tf.Tensor:
+        logits = tf.reshape(network(state), [-1, 2, ATOMS])
+        return tf.argmax(ops.expected_value(tf.nn.softmax(logits), atoms), axis=1)
+
+    call = XlaCall(act, Xla(jit, "predictions"))
+    call.trace(tf.TensorSpec([None, 4]))
+    return timed_calls(lambda: call(state))
+
+
 def comparisons() -> list[Comparison]:
     """All of them, in the order of the table."""
     rows, columns, narrow, dense = Columns(True), Columns(False), Head(NarrowDense), Head(tf_keras.layers.Dense)
@@ -250,6 +265,7 @@ def comparisons() -> list[Comparison]:
         Comparison("rows: the same in a loop", *(step_in(in_loop, "carried", memory) for memory in (rows, columns))),
         Comparison("layout: a call with 9 inputs and 3 outputs; one by one", many_tensors(True), many_tensors(False)),
         Comparison("layout: the same; with inputs copied", many_tensors(True), many_tensors(True, copy=True)),
+        Comparison("xla: the action for a state; without XLA", prediction(True), prediction(False)),
         Comparison("direct_call: a call; with checks", checked_or_not(True), checked_or_not(False)),
         Comparison(
             "narrow_dense: two units, both ways, in a loop; Dense", *(step_in(in_loop, "carried", h) for h in (narrow, dense))

@@ -228,3 +228,11 @@ def test_a_model_of_another_family_needs_the_steps_alone(scope):
             losses.append(float(spec.loss))
     assert losses[-1] < 0.9 * losses[0]
     assert scope.global_step.numpy() == 100
+
+
+@pytest.mark.parametrize("returned", [None, tf.zeros([3]), (tf.zeros([3]), tf.zeros([3]))], ids=["None", "loss", "two"])
+def test_a_loss_that_is_not_a_loss_output_is_refused_with_what_to_return(dqn, scope, batch, returned):
+    model = dqn("train", scope)
+    model._build_td_loss = lambda batch, forward: returned
+    with pytest.raises(TypeError, match=r"must return a polyrl.ops.LossOutput\(loss, target, td_error, prediction\)"):
+        model(*batch())

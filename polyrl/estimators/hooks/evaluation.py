@@ -35,7 +35,9 @@ class EvaluationHook(Hook):
         self._cadence.start(run.timestep)
         best = run.best_score
         if best is not None and self._stop_at_reward is not None and best >= self._stop_at_reward:
-            run.request_stop(f"solved before: the best evaluation's mean reward {best:.1f} is at least {self._stop_at_reward}")
+            run.request_stop(
+                f"solved before: the best evaluation's mean reward {round(best, 3)} is at least {self._stop_at_reward}"
+            )
 
     def after_act(self, run: RunContext) -> None:
         if not self._cadence.due(run.timestep) or run.step == 0:
@@ -46,9 +48,8 @@ class EvaluationHook(Hook):
         if mean >= (-math.inf if best is None else best):
             run.save_best(mean)
         if self._stop_at_reward is not None and mean >= self._stop_at_reward:
-            run.request_stop(
-                f"solved: mean reward {mean:.1f} of {self._episodes} evaluation episodes is at least {self._stop_at_reward}"
-            )
+            reached = f"mean reward {round(mean, 3)} of {self._episodes} evaluation episodes"
+            run.request_stop(f"solved: {reached} is at least {self._stop_at_reward}")
 
 
 class WholeEvaluationHook(Hook):
@@ -88,6 +89,6 @@ class WholeEvaluationHook(Hook):
         run.request_checkpoint()
         self.last = run.evaluate(self._env, self._episodes, "continuous")
         if self._stop_at_reward is not None and self.last["mean_reward"] >= self._stop_at_reward:
-            run.request_stop(f"solved: mean reward {self.last['mean_reward']:.1f} is at least {self._stop_at_reward}")
+            run.request_stop(f"solved: mean reward {round(self.last['mean_reward'], 3)} is at least {self._stop_at_reward}")
         if not self._continues(self.last):
             run.request_stop("stopped by predicate_fn")

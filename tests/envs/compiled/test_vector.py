@@ -5,8 +5,9 @@ from __future__ import annotations
 import gymnasium
 import numpy as np
 import pytest
+import tensorflow as tf
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from vector_testing import NearGoal, Walk, drive
+from vector_testing import NearGoal, Walk, drive, same
 
 from polyrl.envs import EnvDriver, open_env
 from polyrl.envs.compiled import CartPole, Catch, MountainCar, Pendulum, TensorVectorEnv
@@ -152,3 +153,21 @@ def test_wrong_seeds_and_options_are_refused():
 def test_a_step_before_the_first_reset_is_refused():
     with pytest.raises(gymnasium.error.ResetNeeded):
         TensorVectorEnv(CartPole(), 2).step(np.zeros(2, np.int64))
+
+
+class Foreign(Walk):
+    """XLA cannot run its step, which calls Python."""
+
+    def step(self, state, action, seed):
+        action = tf.ensure_shape(tf.py_function(lambda given: given, [action], tf.int32), action.shape)
+        return super().step(state, action, seed)
+
+
+def test_what_xla_cannot_compile_steps_without_it_and_says_so(caplog):
+    steps, plain = drive(TensorVectorEnv(Foreign(), 3), 2, 20), drive(TensorVectorEnv(Walk(), 3), 2, 20)
+    assert same(steps, plain)
+    warnings = [record.getMessage() for record in caplog.records]
+    assert warnings == [
+        "XLA cannot compile the steps of Foreign, which continue without it, slower: it does not support the operation "
+        "EagerPyFunc."
+    ]

@@ -75,6 +75,7 @@ from tiny_envs import ScheduleEnv
 
 agent = Agent(q_model_fn(), UniformReplay(100, 4), sys.argv[2], RunConfig(jit="off", save_summary_timesteps=None))
 agent.train(ScheduleEnv(lengths=(3,)), first_update=4, max_timesteps=30)
+agent.train(ScheduleEnv(lengths=(3,)), first_update=4, max_timesteps=33)
 """
 
 
@@ -83,9 +84,14 @@ def test_a_script_without_logging_shows_lines_on_stderr(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
-    lines = [LINE.fullmatch(line) for line in done.stderr.splitlines()]
-    assert all(lines), done.stderr
-    assert lines[-1].groups() == ("30", "26", "10")
+    *lines, end, resumed, again, end_again = done.stderr.splitlines()
+    found = [LINE.fullmatch(line) for line in lines]
+    assert all(found), done.stderr
+    assert found[-1].groups() == ("30", "26", "10")
+    assert end.startswith("Training ended: budget of timesteps reached: 30 of 30 environment steps. Checkpoint: ")
+    assert re.fullmatch(r"Resuming from \S+: environment step 30, update 26, episode 10, 30 transitions in memory.", resumed)
+    assert LINE.fullmatch(again).groups() == ("33", "29", "11")
+    assert end_again.startswith("Training ended: ")
 
 
 @pytest.fixture
