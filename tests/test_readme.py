@@ -44,9 +44,10 @@ def test_the_experiment_in_the_readme_runs(trained: tuple[Path, subprocess.Compl
     assert "mean_reward" in evaluation
     assert action in ("0", "1")
     assert re.fullmatch(r"\[[01] [01]\]", actions)
-    lines = done.stderr.splitlines()
+    *lines, end = done.stderr.splitlines()
     assert [line for line in lines if not line.startswith("step ")] == [], "the console shows progress and nothing else"
     assert lines[-1].startswith("step 1504, update 504, "), "and so it does without a terminal"
+    assert end.startswith("Training ended: budget of timesteps reached: 1504 environment steps")
 
 
 def test_what_is_exported_acts_the_same_with_tensorflow_alone(
