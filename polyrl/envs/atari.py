@@ -206,6 +206,8 @@ class _Games(VectorWrapper):
         clip: rewards are clipped to [-1, 1].
     """
 
+    REPORTS_EPISODES = True
+
     def __init__(self, env: VectorEnv, life_loss: bool, clip: bool):
         super().__init__(env)
         self._life_loss, self._clip = life_loss, clip

@@ -12,6 +12,7 @@ from gymnasium.spaces import Box, Dict, Discrete
 from gymnasium.vector import VectorEnv
 
 from polyrl.envs.actions import action_spec
+from polyrl.envs.contract import UNSTORED, fit, reports_episodes, short
 from polyrl.envs.observations import MASK, as_features, kept_dtype, legal_actions, next_labels
 from polyrl.errors import NonFiniteError
 
@@ -72,8 +73,11 @@ class EnvDriver:
         spaces = dict(space.spaces) if isinstance(space, Dict) else {"state": space}
         self._mask_observed = spaces.pop(MASK, None) is not None
         self._mask_in_info = False
+        self._spaces = spaces
         self._dtypes = {key: kept_dtype(part) for key, part in spaces.items()}
+        self._reports_episodes = reports_episodes(env)
         # State indices start at 0, as the rows of an embedding do.
+        self._discrete = {key for key, part in spaces.items() if isinstance(part, Discrete)}
         self._starts = {key: int(part.start) for key, part in spaces.items() if isinstance(part, Discrete) and part.start}
         self.action_spec = action_spec(env.single_action_space)
         self._action_dtype = self.action_spec.dtype.as_numpy_dtype
@@ -108,7 +112,8 @@ class EnvDriver:
             chosen = np.clip(actions.astype(self._bounds[0].dtype), *self._bounds)
         observation, reward, terminated, truncated, info = self.env.step(chosen)
         self._steps += 1
-        reward = self._checked("reward", reward, np.float32, actions)
+        terminated, truncated = self._flat("terminated", terminated), self._flat("truncated", truncated)
+        reward = self._checked("reward", self._flat("reward", reward), np.float32, actions)
         state = self._states(observation, info, actions)
         self._rewards += reward
         self._lengths += 1
@@ -125,15 +130,15 @@ class EnvDriver:
         return transitions, episodes
 
     def _finish(self, ended: np.ndarray, terminated: np.ndarray, info: Mapping[str, Any]) -> list[Episode]:
-        """The episodes that `ended`, by the environment's own statistics if it returns any.
+        """The episodes that `ended`, by the statistics of a wrapper if there is one.
 
-        Those have the form of gymnasium's vector `RecordEpisodeStatistics`. They describe the unmodified game: its rewards
-        where the learner's are clipped, and no episode where a lost life ends one for the learner only (`info["_episode"]` is
-        False then).
+        That is gymnasium's vector `RecordEpisodeStatistics`, or one with an attribute `REPORTS_EPISODES`. They describe the
+        unmodified game: its rewards where the learner's are clipped, and no episode where a lost life ends one for the learner
+        only (`info["_episode"]` is False then).
         """
         rewards, lengths, reported = self._rewards, self._lengths, np.ones(self.num_envs, np.bool_)
-        statistics = info.get("episode")
-        if isinstance(statistics, Mapping):
+        if self._reports_episodes and "episode" in info:
+            statistics = info["episode"]
             rewards, lengths, reported = statistics["r"], statistics["l"], info["_episode"]
         episodes = [
             Episode(float(rewards[index]), int(lengths[index]), int(index), not terminated[index])
@@ -146,12 +151,9 @@ class EnvDriver:
     def _states(self, observation: Any, info: Mapping[str, Any], actions: np.ndarray | None) -> Any:
         """The current states, from the observations of a step, or of a reset if `actions` is None."""
         if not self._is_dict:
-            state: Any = self._checked("observation", self._from_zero("state", observation), self._dtypes["state"], actions)
+            state: Any = self._part("observation", "state", observation, actions)
         else:
-            state = {
-                key: self._checked(f"observation {key!r}", self._from_zero(key, observation[key]), dtype, actions)
-                for key, dtype in self._dtypes.items()
-            }
+            state = {key: self._part(f"observation {key!r}", key, observation[key], actions) for key in self._spaces}
         if self._mask_observed or MASK in info or self._mask_in_info:
             if not (self._mask_observed or self._mask_in_info):
                 raise ValueError(
@@ -160,6 +162,31 @@ class EnvDriver:
                 )
             state = {**as_features(state), MASK: self._masks(observation, info, None, f"at step {self._steps}")}
         return state
+
+    def _part(self, name: str, key: str, values: Any, actions: np.ndarray | None) -> np.ndarray:
+        """The part `key` of the observations, which are given `[N, ...]`, as it is kept."""
+        fitted = self._fitted(name, key, values, (self.num_envs, *(self._spaces[key].shape or ())))
+        return self._checked(name, self._from_zero(key, fitted), self._dtypes[key], actions)
+
+    def _fitted(self, name: str, key: str, values: Any, shape: tuple[int, ...]) -> Any:
+        """`values`, which must be of the shape, and values of the space."""
+        space = self._spaces[key]
+        if type(values) is np.ndarray and values.dtype == space.dtype and values.shape == shape and key not in self._discrete:
+            return values
+        where = f"{type(self.env).__name__}, at step {self._steps}, returned a {name} that does not fit its space"
+        return fit(values, space, shape, where)
+
+    def _flat(self, name: str, values: Any) -> np.ndarray:
+        """`values`, which must be one for each environment."""
+        if type(values) is np.ndarray and values.shape == self._lengths.shape and values.dtype.kind in "biuf":
+            return values
+        array = np.asarray(values)
+        if array.shape != self._lengths.shape or array.dtype.kind not in "biuf":
+            raise ValueError(
+                f"{type(self.env).__name__}, at step {self._steps}, returned {name}={short(values)}; expected one number for "
+                f"each of the {self.num_envs} environments. {UNSTORED}"
+            )
+        return array
 
     def _from_zero(self, key: str, values: Any) -> Any:
         """Shifts the observations of a Discrete space that does not start at 0, so that they do; others stay as they are."""
@@ -172,12 +199,20 @@ class EnvDriver:
 
         `ended` and `truncated` are indices of environments; a `truncated` episode did not terminate.
         """
+        if "final_obs" not in info:
+            raise ValueError(
+                f"{type(self.env).__name__} ended the episodes of environments {ended.tolist()} at step {self._steps}, and "
+                "its info has no 'final_obs'; with AutoresetMode.SAME_STEP a vector environment returns their last "
+                f"observations there. {UNSTORED}"
+            )
         finals = info["final_obs"]
         states = {key: values.copy() for key, values in as_features(current).items()}
         for key, dtype in self._dtypes.items():
-            for index in ended:
-                states[key][index] = self._from_zero(key, finals[index][key] if self._is_dict else finals[index])
             name = f"final observation {key!r}" if self._is_dict else "final observation"
+            for index in ended:
+                final = finals[index][key] if self._is_dict else finals[index]
+                fitted = self._fitted(name, key, final, self._spaces[key].shape or ())
+                states[key][index] = self._from_zero(key, fitted)
             states[key] = self._checked(name, states[key], dtype, actions)
         if MASK in states:
             observed = {MASK: {index: finals[index][MASK] for index in truncated}} if self._mask_observed else {}

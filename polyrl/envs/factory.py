@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import functools
+import importlib
 import multiprocessing
 import pickle
 from collections.abc import Callable
-from typing import Any
 
 import gymnasium
+from gymnasium.envs.registration import EnvSpec, find_highest_version, get_env_id, parse_env_id
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from gymnasium.vector.utils import CloudpickleWrapper
+
+from polyrl.envs.contract import CheckedEnv
+from polyrl.validation import suggestion
 
 _MADE = "_polyrl_made"
 
@@ -89,7 +92,9 @@ class EnvMaker:
         try:
             # `copy=False`: the driver copies what it keeps.
             return AsyncVectorEnv(
-                [functools.partial(_in_worker, self)] * num_envs, copy=False, autoreset_mode=AutoresetMode.SAME_STEP
+                [functools.partial(_in_worker, self, index) for index in range(num_envs)],
+                copy=False,
+                autoreset_mode=AutoresetMode.SAME_STEP,
             )
         except (EOFError, BrokenPipeError, ConnectionResetError) as error:
             raise RuntimeError(
@@ -116,18 +121,28 @@ class EnvMaker:
                 )
 
 
-def _in_worker(make: EnvMaker) -> gymnasium.Env:
-    return _CopyObservation(make())
+def registered(env_id: str | EnvSpec) -> EnvSpec:
+    """The spec of what `gymnasium.make` takes: an id, with a module to import before it (`'module:Id-v0'`) or without a
+    version (the newest one), or a spec.
 
-
-class _CopyObservation(gymnasium.Wrapper):
-    """Copies an episode's last observation and info.
-
-    gymnasium keeps them by reference, so that an environment which writes into one buffer would overwrite them when it resets.
+    Raises:
+        ValueError: if there is none; the message names the nearest known one.
     """
+    if isinstance(env_id, EnvSpec):
+        return env_id
+    module, _, name = env_id.rpartition(":")
+    try:
+        if module:
+            importlib.import_module(module)
+        namespace, base, version = parse_env_id(name)
+        newest = find_highest_version(namespace, base) if version is None and name not in gymnasium.registry else None
+        return gymnasium.spec(name if newest is None else get_env_id(namespace, base, newest))
+    except ImportError as error:
+        raise ValueError(f"env_id={env_id!r}: the module {module!r} cannot be imported: {error}.") from error
+    except gymnasium.error.Error as error:
+        hint = suggestion(name, gymnasium.registry)
+        raise ValueError(f"env_id={env_id!r} is unknown to gymnasium: {error}{hint}") from error
 
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        if terminated or truncated:
-            observation, info = copy.deepcopy((observation, info))
-        return observation, reward, terminated, truncated, info
+
+def _in_worker(make: EnvMaker, index: int) -> gymnasium.Env:
+    return CheckedEnv(make(), index)

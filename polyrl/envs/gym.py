@@ -8,16 +8,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import gymnasium
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from polyrl.envs.actions import action_spec
 from polyrl.envs.compiled import CompiledEnvironment, TensorVectorEnv
+from polyrl.envs.contract import checked
 from polyrl.envs.environment import Environment
-from polyrl.envs.factory import EnvMaker
+from polyrl.envs.factory import EnvMaker, registered
 from polyrl.envs.in_use import UNNAMED, check_free, in_use
 from polyrl.envs.lockstep import LockstepVectorEnv
 from polyrl.envs.observations import check_observation_space
-from polyrl.validation import check_int, suggestion
+from polyrl.validation import check_int
 
 EnvLike = Environment | CompiledEnvironment | gymnasium.Env | VectorEnv | str
 """What `open_env` takes."""
@@ -27,8 +29,10 @@ class GymEnvironment(Environment):
     """How to make as many instances of a gymnasium environment as are needed: by its id, or by a class or function.
 
     Args:
-        env_id: a registered id, as `'CartPole-v1'`; or a callable (a class, a function, a `functools.partial`) that makes one
-            new `gymnasium.Env` with each call. What a callable returns is used as it is: no time limit and no check is added.
+        env_id: what `gymnasium.make` takes: a registered id, as `'CartPole-v1'`, `'CartPole'` (the newest version) or
+            `'my_package:MyEnv-v0'` (a module to import first), or an `EnvSpec`; or a callable (a class, a function, a
+            `functools.partial`) that makes one new `gymnasium.Env` with each call. What a callable returns is used as it is:
+            no time limit is added.
         num_envs: how many run in parallel while training.
         vectorization_mode: `'sync'` steps them one after the other, `'async'` in processes of their own.
         **kwargs: passed to the environment, or to the callable.
@@ -42,7 +46,7 @@ class GymEnvironment(Environment):
 
     def __init__(
         self,
-        env_id: str | Callable[..., gymnasium.Env],
+        env_id: str | EnvSpec | Callable[..., gymnasium.Env],
         num_envs: int = 1,
         vectorization_mode: str = "sync",
         **kwargs: Any,
@@ -53,12 +57,8 @@ class GymEnvironment(Environment):
             raise ValueError(f"vectorization_mode={vectorization_mode!r} is unknown; use 'sync' or 'async'.")
         self.vectorization_mode = vectorization_mode
         self.kwargs = kwargs
-        if isinstance(env_id, str):
-            try:
-                gymnasium.spec(env_id)
-            except gymnasium.error.Error as error:
-                hint = suggestion(env_id, gymnasium.registry)
-                raise ValueError(f"env_id={env_id!r} is unknown to gymnasium: {error}{hint}") from error
+        if isinstance(env_id, (str, EnvSpec)):
+            registered(env_id)
         elif not callable(env_id) or (isinstance(env_id, type) and not issubclass(env_id, gymnasium.Env)):
             raise TypeError(
                 f"env_id={env_id!r} must be a registered id, or a class or function that makes one gymnasium.Env. An instance "
@@ -74,10 +74,9 @@ class GymEnvironment(Environment):
 
     def _maker(self) -> EnvMaker:
         make, always_new = self.env_id, isinstance(self.env_id, type)
-        if isinstance(make, str):
-            # A worker process may not have registered the id; its spec needs no registry.
-            source = make if self.vectorization_mode == "sync" else gymnasium.spec(make)
-            make, always_new = functools.partial(gymnasium.make, source), True
+        if isinstance(make, (str, EnvSpec)):
+            # Its spec: a worker process may not have registered the id.
+            make, always_new = functools.partial(gymnasium.make, registered(make)), True
         return EnvMaker(f"env_id={self.env_id!r}", functools.partial(make, **self.kwargs), always_new)
 
 
@@ -103,7 +102,7 @@ def open_env(env: EnvLike, num_envs: int | None = None, purpose: str = UNNAMED) 
     """
     vector, is_new = as_vector(env, num_envs)
     check_free(vector, purpose)  # Comes first: an instance that is in use must not be closed.
-    with contextlib.closing(vector) if is_new else contextlib.nullcontext(), in_use(vector, purpose):
+    with contextlib.closing(vector) if is_new else contextlib.nullcontext(), in_use(vector, purpose), checked(vector):
         check_vector(vector)
         yield vector
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -10,6 +10,12 @@ import numpy as np
 from gymnasium.spaces import Dict
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
+
+from polyrl.envs.contract import Contract
+from polyrl.envs.observations import MASK
+
+TAKEN = ("final_obs", "final_info", "_final_obs", "_final_info")
+"""Keys of a vector environment's own infos; what an environment has under such a key is left out."""
 
 
 class LockstepVectorEnv(VectorEnv):
@@ -19,7 +25,8 @@ class LockstepVectorEnv(VectorEnv):
     step returns new arrays.
 
     Args:
-        envs: the environments, at least one; all have the same spaces. Observations are arrays, or dicts of arrays.
+        envs: the environments, at least one; all have the same spaces. Observations are arrays, or dicts of arrays. What they
+            return is checked, see `polyrl.envs.contract.Contract`.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
@@ -34,6 +41,7 @@ class LockstepVectorEnv(VectorEnv):
         space = self.single_observation_space
         self._parts = {key: _shape_and_dtype(part) for key, part in space.items()} if isinstance(space, Dict) else None
         self._shape, self._dtype = _shape_and_dtype(space)
+        self._contracts = [Contract(env, index) for index, env in enumerate(self.envs)]
         self.render_mode = self.envs[0].render_mode
 
     def reset(
@@ -42,31 +50,41 @@ class LockstepVectorEnv(VectorEnv):
         if seed is None or isinstance(seed, (int, np.integer)):
             seed = [None if seed is None else int(seed) + index for index in range(self.num_envs)]
         observations, infos = self._empty(), dict[str, Any]()
-        for index, env in enumerate(self.envs):
+        for index, env in enumerate(self._contracts):
             observation, info = env.reset(seed=seed[index], options=options)
             self._put(observations, index, observation)
-            infos = self._add_info(infos, info, index) if info else infos
+            infos = self._with_info(infos, info, index) if info else infos
         return observations, infos
 
     def step(self, actions: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         observations, rewards = self._empty(), np.empty(self.num_envs)
         terminated, truncated = np.zeros((2, self.num_envs), np.bool_)
         infos: dict[str, Any] = {}
-        for index, env in enumerate(self.envs):
+        for index, env in enumerate(self._contracts):
             observation, rewards[index], is_terminated, is_truncated, info = env.step(actions[index])
             if is_terminated or is_truncated:
                 terminated[index], truncated[index] = is_terminated, is_truncated
                 # Copied before the reset: an environment may write its next observation into the same array.
                 final = np.array(observation) if self._parts is None else {k: np.array(v) for k, v in observation.items()}
-                infos = self._add_info(infos, {"final_obs": final, "final_info": info}, index)
+                infos = self._add_info(infos, {"final_obs": final, "final_info": {}}, index)
+                infos["final_info"] = self._with_info(infos["final_info"], info, index)
                 observation, info = env.reset()
             self._put(observations, index, observation)
-            infos = self._add_info(infos, info, index) if info else infos
+            infos = self._with_info(infos, info, index) if info else infos
         return observations, rewards, terminated, truncated, infos
 
     def close_extras(self, **kwargs: Any) -> None:
         for env in self.envs:
             env.close()
+
+    def _with_info(self, infos: dict[str, Any], info: Mapping[str, Any], index: int) -> dict[str, Any]:
+        """`infos` with those of one environment, under names that are not taken for a vector's own."""
+        own = {key: value for key, value in info.items() if key not in TAKEN}
+        try:
+            return self._add_info(infos, own, index)
+        except (TypeError, ValueError):  # Values that do not fit into one array with those of the other environments.
+            known = {key: value for key, value in own.items() if key == MASK}
+            return self._add_info(infos, known, index)
 
     def _empty(self) -> Any:
         if self._parts is None:

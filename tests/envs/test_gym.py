@@ -167,3 +167,40 @@ def test_environments_opened_from_an_id_are_closed_again_also_after_an_error(tmp
     live = [env for env in opened if env.seeds]  # gymnasium also makes one to look at its spaces, and closes it.
     assert len(live) == 1 + 2 + 1 + 1
     assert all(env.closings == 1 for env in live)
+
+
+@pytest.mark.parametrize(
+    "env_id",
+    [
+        "CartPole-v1",
+        "CartPole",
+        "gymnasium.envs.classic_control:CartPole-v1",
+        "gymnasium:CartPole",
+        gymnasium.spec("CartPole-v1"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_what_gymnasium_makes_is_taken(env_id, mode):
+    vector = GymEnvironment(env_id, 2, vectorization_mode=mode).open()
+    try:
+        assert vector.reset(seed=[0, 1])[0].shape == (2, 4)
+        assert vector.single_action_space.n == 2
+    finally:
+        vector.close()
+
+
+@pytest.mark.parametrize(
+    ("env_id", "words"),
+    [
+        ("CartPol", "Did you mean 'CartPole"),
+        ("CartPole-v99", "is unknown to gymnasium"),
+        ("gymnasium:CartPol-v1", "Did you mean 'CartPole-v1'"),
+        ("no_such_module:CartPole-v1", "the module 'no_such_module' cannot be imported"),
+        ("gymnasium:", "is unknown to gymnasium"),
+        ("", "is unknown to gymnasium"),
+    ],
+)
+def test_what_gymnasium_does_not_make_is_refused(env_id, words):
+    with pytest.raises(ValueError, match=words):
+        GymEnvironment(env_id)

@@ -1,0 +1,208 @@
+"""What an environment's `reset` and `step` return, checked where it enters: before anything is stored."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import numbers
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Dict, Discrete, Space
+from gymnasium.vector import SyncVectorEnv, VectorEnv, VectorWrapper
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
+
+VERSION = gymnasium.__version__
+UNSTORED = "Nothing of this step was stored."
+
+
+def fit(values: Any, space: Space[Any], expected: tuple[int, ...], where: str) -> np.ndarray:
+    """`values` as an array of the space's dtype, if each of them stays what it is.
+
+    So float64 becomes float32, and integers become floats; but a fraction, a NaN, or a number beyond the range of an integer
+    dtype is refused where the space has integers.
+
+    Args:
+        values: an observation, or several.
+        space: of one observation.
+        expected: the shape that they must have.
+        where: the environment, the step and what the values are, for the message.
+
+    Raises:
+        TypeError: for what is not numbers.
+        ValueError: for another shape, or values that the space's dtype cannot hold; for a Discrete also a state that is not
+            one of its.
+    """
+    try:
+        array = np.asarray(values)
+    except ValueError:  # Rows of different lengths.
+        array = np.asarray(None)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{where}: expected numbers of {space}, got {short(values)}. {UNSTORED}")
+    if array.shape != expected:
+        raise ValueError(
+            f"{where}: expected shape {expected} of {space}, got shape {array.shape}: {short(values)}. {UNSTORED}"
+        )
+    dtype = np.dtype(np.int64 if isinstance(space, Discrete) else space.dtype)
+    with np.errstate(invalid="ignore", over="ignore"):
+        cast = array.astype(dtype)
+    if array.dtype != dtype and dtype.kind in "biu":
+        changed = array[cast != array]  # NaN is not equal to anything.
+        if changed.size:
+            raise ValueError(
+                f"{where}: {changed.flat[0].item()} is not a value of {dtype.name}, the dtype of {space}; as {dtype.name} it "
+                f"would be {cast[cast != array].flat[0]}. Return observations in the space's dtype, or declare another space. "
+                f"{UNSTORED}"
+            )
+    if isinstance(space, Discrete):
+        outside = cast[(cast < space.start) | (cast >= space.start + space.n)]
+        if outside.size:
+            raise ValueError(
+                f"{where}: {outside.flat[0]} is not one of the {space.n} states {int(space.start)} to "
+                f"{int(space.start + space.n - 1)} of {space}. {UNSTORED}"
+            )
+    return cast
+
+
+def short(value: Any) -> str:
+    """The `repr` of a value, cut where it is long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+class Contract:
+    """What one environment returns, as gymnasium defines it.
+
+    Args:
+        env: the environment.
+        index: its number among those that step together.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any], index: int):
+        self._env, self._index = env, index
+        space = env.observation_space
+        self._spaces = dict(space.spaces) if isinstance(space, Dict) else None
+        self._space = space
+        self._steps = 0
+
+    def reset(self, **arguments: Any) -> tuple[Any, Mapping[str, Any]]:
+        """Resets the environment; its first observation, and the info.
+
+        Raises:
+            TypeError, ValueError: for what gymnasium does not allow; see `fit` for observations.
+        """
+        self._steps = 0
+        result = self._env.reset(**arguments)
+        if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[1], Mapping):
+            raise TypeError(
+                f"{self._where('its reset')} returned {short(result)}; expected a tuple (observation, info), info a dict, as "
+                f"since gymnasium 0.26 (here {VERSION})."
+            )
+        return self._observation(result[0], "its reset"), result[1]
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, Mapping[str, Any]]:
+        """Takes a step; observation, reward, terminated, truncated, info.
+
+        Raises:
+            TypeError, ValueError: as `reset`; also for a reward that is not one number.
+        """
+        result = self._env.step(action)
+        self._steps += 1
+        if not isinstance(result, tuple) or len(result) != 5:
+            count = f"{len(result)} values" if isinstance(result, tuple) else short(result)
+            raise TypeError(
+                f"{self._where('its step')} returned {count}; expected the five (observation, reward, terminated, truncated, "
+                f"info), as since gymnasium 0.26 (here {VERSION}). {UNSTORED}"
+            )
+        observation, reward, terminated, truncated, info = result
+        if type(reward) is not float:
+            reward = self._number(reward)
+        if type(terminated) is not bool or type(truncated) is not bool:
+            terminated, truncated = self._flag("terminated", terminated), self._flag("truncated", truncated)
+        if not isinstance(info, Mapping):
+            raise TypeError(f"{self._where('its step')} returned the info {short(info)}; expected a dict. {UNSTORED}")
+        return self._observation(observation, "its step"), reward, terminated, truncated, info
+
+    def _observation(self, observation: Any, call: str) -> Any:
+        if self._spaces is None:
+            return self._part(observation, self._space, "observation", call)
+        if not isinstance(observation, Mapping) or observation.keys() != self._spaces.keys():
+            got = f"the keys {sorted(map(str, observation))}" if isinstance(observation, Mapping) else short(observation)
+            raise ValueError(
+                f"{self._where(call)} returned an observation that does not fit its space: expected a dict with the keys "
+                f"{sorted(self._spaces)}, got {got}. {UNSTORED}"
+            )
+        return {key: self._part(observation[key], space, f"observation {key!r}", call) for key, space in self._spaces.items()}
+
+    def _part(self, values: Any, space: Space[Any], name: str, call: str) -> Any:
+        # What fits is let through at little cost.
+        if isinstance(space, Discrete):
+            if type(values) in (int, np.int64) and space.start <= values < space.start + space.n:
+                return values
+        elif type(values) is np.ndarray and values.dtype == space.dtype and values.shape == space.shape:
+            return values
+        return fit(values, space, space.shape or (), f"{self._where(call)} returned an {name} that does not fit its space")
+
+    def _number(self, reward: Any) -> float:
+        if isinstance(reward, (numbers.Real, np.number, np.bool_)):
+            return float(reward)
+        if isinstance(reward, np.ndarray) and reward.shape == () and reward.dtype.kind in "biuf":
+            return float(reward)
+        raise TypeError(f"{self._where('its step')} returned the reward {short(reward)}; expected one number. {UNSTORED}")
+
+    def _flag(self, name: str, value: Any) -> bool:
+        array = np.asarray(value)
+        if array.shape != () or array.dtype.kind not in "biu" or int(array) not in (0, 1):
+            raise TypeError(f"{self._where('its step')} returned {name}={short(value)}; expected True or False. {UNSTORED}")
+        return bool(array)
+
+    def _where(self, call: str) -> str:
+        when = "at its reset" if call == "its reset" else f"at step {self._steps} of its episode"
+        return f"Environment {self._index} ({self._env}), {when},"
+
+
+class CheckedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """An environment whose `Contract` is checked, for vector environments that are not polyrl's own.
+
+    It copies an episode's last observation and info: gymnasium keeps them by reference, so that an environment which writes
+    into one buffer would overwrite them when it resets.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any], index: int):
+        super().__init__(env)
+        self._contract = Contract(env, index)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        observation, info = self._contract.reset(seed=seed, options=options)
+        return observation, dict(info)
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        observation, reward, terminated, truncated, info = self._contract.step(action)
+        if terminated or truncated:
+            observation, info = copy.deepcopy((observation, info))
+        return observation, reward, terminated, truncated, dict(info)
+
+
+@contextlib.contextmanager
+def checked(vector: VectorEnv) -> Iterator[None]:
+    """Inside of the `with` block, the environments of a `SyncVectorEnv` that the caller opened are `CheckedEnv`s."""
+    inner: Any = vector.unwrapped
+    envs = inner.envs if type(inner) is SyncVectorEnv else None
+    if envs is not None:
+        inner.envs = [CheckedEnv(env, index) for index, env in enumerate(envs)]
+    try:
+        yield
+    finally:
+        if envs is not None:
+            inner.envs = envs
+
+
+def reports_episodes(vector: VectorEnv) -> bool:
+    """Whether `info["episode"]` is a wrapper's record of the episodes that ended, not an environment's own information."""
+    while isinstance(vector, VectorWrapper):
+        if isinstance(vector, RecordEpisodeStatistics) or getattr(vector, "REPORTS_EPISODES", False):
+            return True
+        vector = vector.env
+    return False
