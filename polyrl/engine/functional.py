@@ -141,7 +141,7 @@ def while_loop(cond: Callable[..., tf.Tensor], body: Callable[..., Any], loop_va
 
 
 def loops() -> Any:
-    """What has the `while_loop` to use: `tf`, or inside of `Functional.given` what carries the variables' values."""
+    """The object whose `while_loop` to call: `tf`; inside of `Functional.given` one whose loops carry variables' values."""
     functional = _active.get()
     return tf if functional is None else functional
 

@@ -142,7 +142,7 @@ class Learner:
         self._built, self._summaries = (state, num_envs), None
 
     def probe(self) -> tf.Tensor:
-        """One update, for those who look what an update does."""
+        """One update, to be traced: the compiler finds out by it which variables an update assigns, and how."""
         return self.updates(1).loss
 
     def first_actions(self, state: Any) -> np.ndarray:

@@ -137,7 +137,7 @@ class Predictor:
     def act(self, state: Any) -> Any:
         """The action of PREDICT mode's policy for one state (an int, or an array `[k]`) or a batch of states (`[B, ...]`).
 
-        Trained on states that are dicts, it takes such, with the same keys; `action_mask` among them if there were masks.
+        A model that was trained on dicts takes dicts with the same keys, `action_mask` included if there were masks.
         """
         states, single = batch_of_states("state", state, self._state_spec)
         actions = self._calls.act(states).numpy()
@@ -233,6 +233,6 @@ class Predictor:
             ) from error
 
     def _seeds(self, stream: str, driver: EnvDriver) -> list[int]:
-        """One seed for each environment, other ones at another stage of training."""
+        """One seed for each environment; they depend on the number of environment steps that the model was trained for."""
         timestep = self.counters["global_timestep"]
         return [stream_seed(self._scope.seed, f"{stream}/{timestep}/{index}")[0] for index in range(driver.num_envs)]

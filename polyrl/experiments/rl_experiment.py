@@ -64,6 +64,7 @@ class RLExperiment:
         self,
         agent: Agent,
         env: EnvLike,
+        *,
         train_steps: int | None = None,
         train_episodes: int | None = None,
         train_timesteps: int | None = None,
@@ -79,7 +80,6 @@ class RLExperiment:
         infer_output: str | os.PathLike[str] | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         throttle_secs: float = 5.0,
-        *,
         pretrain_updates: int = 0,
     ):
         if not isinstance(agent, Agent):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from polyrl.configs import MetricConfig
 from polyrl.configs.base import Config
+from polyrl.models.same_function import function_difference
 from polyrl.ops import LossOutput
 from polyrl.validation import check_float
 
@@ -33,33 +34,42 @@ OWN = (
 """Arguments in which models of one name may differ. The networks are made from the others."""
 
 
-def shared_arguments(model: Any) -> dict[str, Any]:
-    """The arguments that all models of one name share: public attributes that are plain values or configs, except `OWN`."""
-    return {
-        name: value.tolist() if isinstance(value, np.ndarray) else value
-        for name, value in vars(model).items()
-        if not name.startswith("_") and name not in OWN and _is_plain(value)
-    }
+class Shared(NamedTuple):
+    """What models of one name share: `graph_fn`, and the public attributes that are plain values or configs, except `OWN`."""
 
+    graph_fn: Any
+    arguments: dict[str, Any]
 
-def check_same_arguments(model: Any, first: dict[str, Any]) -> None:
-    """Refuses other arguments than the first model of this name in this scope has, which its networks were made from.
+    @classmethod
+    def of(cls, model: Any) -> Shared:
+        arguments = {
+            name: value.tolist() if isinstance(value, np.ndarray) else value
+            for name, value in vars(model).items()
+            if not name.startswith("_") and name not in OWN and _is_plain(value)
+        }
+        return cls(model.graph_fn, arguments)
 
-    Args:
-        model: the model.
-        first: the `shared_arguments` of the first one.
+    def check(self, model: Any) -> None:
+        """Refuses a further model that was given something else: its networks are made already.
 
-    Raises:
-        ValueError: names the arguments that differ, with both values.
-    """
-    own = shared_arguments(model)
-    names = sorted({*own, *first})
-    differences = [f"{n} is {first.get(n)!r} there, {own.get(n)!r} here" for n in names if own.get(n) != first.get(n)]
-    if differences:
-        raise ValueError(
-            f"A model name={model.name!r} with other arguments exists in this scope: {'; '.join(differences)}. Use the same "
-            "arguments, or another name."
-        )
+        Raises:
+            ValueError: names the arguments that differ, with both values, or says in what the graph functions differ.
+        """
+        exists = f"A model name={model.name!r} with"
+        first, own = self.arguments, Shared.of(model).arguments
+        names = sorted({*own, *first})
+        differences = [f"{n} is {first.get(n)!r} there, {own.get(n)!r} here" for n in names if own.get(n) != first.get(n)]
+        if differences:
+            raise ValueError(
+                f"{exists} other arguments exists in this scope: {'; '.join(differences)}. Use the same arguments, or another "
+                "name."
+            )
+        difference = function_difference(self.graph_fn, model.graph_fn)
+        if difference is not None:
+            raise ValueError(
+                f"{exists} another graph_fn exists in this scope: {difference}. Its networks are built once: use the same "
+                "function in every call and mode (its own argument `mode` says which mode it is), or another name."
+            )
 
 
 def _is_plain(value: Any) -> bool:

@@ -12,7 +12,7 @@ import tf_keras
 from polyrl.configs import AdamConfig, LossConfig, MetricConfig, OptimizerConfig, ScheduleConfig
 from polyrl.engine import functional
 from polyrl.engine.fused_step import FusedStep
-from polyrl.models.arguments import check_clip, check_metrics, check_same_arguments, check_type, shared_arguments
+from polyrl.models.arguments import Shared, check_clip, check_metrics, check_type
 from polyrl.models.gradients import clip_gradients
 from polyrl.models.model_call import ModelCall
 from polyrl.models.scope import current_scope
@@ -96,7 +96,9 @@ class BaseModel:
         """Builds the outputs of this mode for one batch; see the class for the steps and `EstimatorSpec` for the result."""
         if labels is not None and self.mode == Modes.PREDICT:
             raise ValueError("labels must be None in mode 'infer'.")
-        check_same_arguments(self, self._part("arguments", lambda: shared_arguments(self), saved=False))
+        self._part("shared", lambda: Shared.of(self), saved=False).check(self)
+        if self.mode == Modes.TRAIN:
+            self._part("optimizer_config", lambda: self.optimizer_config, saved=False, made_from=self.optimizer_config)
         with tf.name_scope(self.name):
             features, labels = self._preprocess(features, labels)
             with self._calling(features, labels) as call:
@@ -282,7 +284,7 @@ class BaseModel:
 
 
 def _followed_by(train_op: Callable[[], tf.Tensor], moved: Sequence[tuple[Any, tf.Tensor]]) -> Callable[[], tf.Tensor]:
-    """`train_op`, and what the forward pass found for non-trainable variables."""
+    """A function that assigns what the forward pass computed for non-trainable variables, then calls `train_op`."""
     if not moved:
         return train_op
 
