@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 import tf_keras
 
-from polyrl.models.building import build_with_seed, recorded_variables, reused_variables
+from polyrl.models.building import build_with_seed, reused_variables
+from polyrl.models.untracked import ASKED, described, recorded_model
 from polyrl.modes import Modes
 from polyrl.ops import polyak_average
 
@@ -54,8 +55,8 @@ class QNetwork(tf.Module):
 
     Raises:
         TypeError: if `graph` is not a function, or returns something other than a `QModelSpec`.
-        ValueError: if a field of it is None that is needed; or if `graph` builds other variables in another mode: the message
-            names the first difference.
+        ValueError: if a field of it is None that is needed; if the outputs depend on variables that are not the network's own,
+            see `recorded_model`; or if `graph` builds other variables in another mode: the message names the first difference.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class QNetwork(tf.Module):
             outputs = {field: value for field, value in spec._asdict().items() if value is not None}
             return tf_keras.Model(symbolic, outputs, name=self.name)
 
-        self.model, created = build_with_seed(seed, lambda: recorded_variables(lambda: build(Modes.TRAIN)))
+        self.model, created = build_with_seed(seed, lambda: recorded_model(lambda: build(Modes.TRAIN), not lazy))
 
         def share(mode: str) -> tf_keras.Model:
             return build_with_seed(seed, lambda: reused_variables(build, mode, self.model, created))
@@ -107,10 +108,9 @@ class QNetwork(tf.Module):
             tau: `tau * source + (1 - tau) * own` is what a variable becomes; one that is not a float becomes the source's.
         """
         pairs = list(zip(self.model.variables, source.model.variables, strict=True))
-        if any(old is new for old, new in pairs):
-            raise ValueError(
-                "graph_fn must create its layers inside: a layer made outside would be shared by the two networks."
-            )
+        shared = [old for old, new in pairs if old is new]
+        if shared:
+            raise ValueError(f"{ASKED}{described(shared)} would be shared by the two networks.")
         values = [polyak_average([new], [old], tau if old.dtype.is_floating else 1.0)[0] for old, new in pairs]
         for (variable, _), value in zip(pairs, values, strict=True):
             variable.assign(value)
