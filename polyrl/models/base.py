@@ -14,13 +14,13 @@ from polyrl.engine import functional
 from polyrl.engine.fused_step import FusedStep
 from polyrl.models.arguments import check_clip, check_metrics, check_same_arguments, check_type, shared_arguments
 from polyrl.models.gradients import clip_gradients
+from polyrl.models.graph_functions import GraphFn, as_graph_fn
 from polyrl.models.model_call import ModelCall
 from polyrl.models.scope import current_scope
 from polyrl.modes import Modes
 from polyrl.spec import EstimatorSpec
 from polyrl.summaries import Summaries, SummaryOptions
 
-GraphFn = Callable[[str, Any], tf.Tensor]
 Nest = Any
 T = TypeVar("T")
 
@@ -48,7 +48,8 @@ class BaseModel:
         graph_fn: `graph_fn(mode, inputs)` returns the torso's output for `inputs`; it may create tf-keras layers inline. It
             is called once for each network and mode that the network runs in, and must build the same variables in each;
             `mode` is the model's. Layers that act otherwise in training (dropout, batch normalisation) and are not given
-            `training` are told by tf-keras: in the update only.
+            `training` are told by tf-keras: in the update only. A model or layer of tf-keras does as well: each
+            network has a copy of it, which is called with the state.
         loss_config: the element-wise loss.
         optimizer_config: the optimizer; `AdamConfig()` by default.
         eval_metrics_config: metrics that EVAL mode reports.
@@ -72,9 +73,7 @@ class BaseModel:
         name: str = "Model",
     ):
         self.mode = Modes.validate(mode)
-        if not callable(graph_fn):
-            raise TypeError(f"graph_fn={graph_fn!r} must be a function of (mode, inputs).")
-        self.graph_fn = graph_fn
+        self.graph_fn = as_graph_fn(graph_fn)
         self.loss_config = check_type("loss_config", loss_config, LossConfig)
         self.optimizer_config = check_type("optimizer_config", optimizer_config, OptimizerConfig) or AdamConfig()
         self.eval_metrics_config = check_metrics(eval_metrics_config)

@@ -113,7 +113,8 @@ def torso_and_heads(graph_fn: Callable[[str, Any], tf.Tensor], head: Callable[[t
         rank = getattr(getattr(outputs, "shape", None), "rank", None)
         if rank != 2:
             shape = tuple(outputs.shape) if rank is not None else outputs
-            raise ValueError(f"graph_fn must return one row of features for each state, [B, features]; got {shape}.")
+            hint = " End with `layers.Flatten()`." if rank is not None and rank > 2 else ""
+            raise ValueError(f"graph_fn must return one row of features for each state, [B, features]; got {shape}.{hint}")
         return head(outputs)
 
     return graph
