@@ -16,6 +16,7 @@ import tensorflow as tf
 from tf_keras.optimizers import Optimizer
 
 from polyrl.engine.stand_in import NotFunctionalError, StandIn
+from polyrl.engine.tracing import traced
 
 __all__ = [
     "Functional",
@@ -86,8 +87,8 @@ class Functional:
             return [after[index] for index in changed]
 
         # Traced by itself first: only what it changes comes out of the conditional.
-        traced = tf.function(branch, autograph=False).get_concrete_function()
-        values = tf.cond(condition, traced, lambda: [before[index] for index in changed])
+        call = traced(branch).get_concrete_function()
+        values = tf.cond(condition, call, lambda: [before[index] for index in changed])
         for index, value in zip(changed, values, strict=True):
             stand_ins[index].tensor = value
 

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from polyrl.engine.compiler import XLA_ERRORS
+from polyrl.engine.tracing import traced
 from polyrl.envs import Transitions
 from polyrl.envs.observations import as_features, split_columns
 from polyrl.estimators.model_fn import ModelActions, ModelFn, acting_predictions, checked
@@ -108,7 +109,7 @@ class _Call:
         return self._traced
 
     def _new(self) -> Any:
-        return tf.function(self._function, jit_compile=self._jit, autograph=False)
+        return traced(self._function, jit_compile=self._jit)
 
     @property
     def outputs(self) -> Any:

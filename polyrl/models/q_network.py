@@ -123,7 +123,7 @@ class QNetwork(tf.Module):
         """
         outputs = {label: _last_output(self.model, layer) for label, layer in _labelled(self.model.layers).items()}
         found = tf_keras.Model(self.model.inputs, outputs)(tf.nest.flatten(inputs))
-        activations = {}
+        activations: dict[str, tf.Tensor] = {}
         for label, output in found.items():
             parts = [_values(part) for part in tf.nest.flatten(output)]
             names = [label] if len(parts) == 1 else [f"{label}/{index}" for index in range(len(parts))]

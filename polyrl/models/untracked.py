@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from polyrl.engine.tracing import traced
 from polyrl.validation import KERAS3_REMEDY
 
 ASKED = "graph_fn must create its layers inside, one for each network: "
@@ -107,18 +108,18 @@ def _untracked(model: tf_keras.Model, tape: tf.GradientTape, created: Sequence[t
 def _read_by_graph(model: tf_keras.Model, created: Sequence[tf.Variable]) -> list[tf.Variable]:
     """The variables that the model's traced call reads on the way to its outputs."""
     specs = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), model.input)
-    traced = tf.function(functools.partial(model, training=True), autograph=False).get_concrete_function(specs)
-    captured = traced.captured_inputs
-    placeholders = traced.inputs[len(traced.inputs) - len(captured) :]
+    call = traced(functools.partial(model, training=True)).get_concrete_function(specs)
+    captured = call.captured_inputs
+    placeholders = call.inputs[len(call.inputs) - len(captured) :]
     external = {inner.op.name: outer for inner, outer in zip(placeholders, captured, strict=True)}
-    waiting, seen = [output.op for output in traced.outputs], set()
+    waiting, seen = [output.op for output in call.outputs], set()
     while waiting:
         op = waiting.pop()
         if op.name not in seen:
             seen.add(op.name)
             waiting.extend(tensor.op for tensor in op.inputs)
     handles = {id(handle) for name, handle in external.items() if name in seen}
-    candidates = {variable.ref(): variable for variable in [*created, *traced.variables]}
+    candidates = {variable.ref(): variable for variable in [*created, *call.variables]}
     return [variable for variable in candidates.values() if id(variable.handle) in handles]
 
 

@@ -12,6 +12,7 @@ from gymnasium.spaces import Discrete
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from polyrl.engine.tracing import traced
 from polyrl.envs.compiled.base import CompiledEnvironment
 from polyrl.envs.compiled.check import action_spec, check_environment
 from polyrl.validation import check_int
@@ -49,7 +50,7 @@ class TensorVectorEnv(VectorEnv):
             functions = (self._build_reset, self._build_step)  # Functions of the environment and of `N` only.
             # By XLA even with jit="off": TensorFlow's graph optimizer makes one operation of a sum of three or more tensors,
             # and that adds them in an order that depends on whose memory is free, so that the last bits may differ.
-            compiled = [tf.function(function, autograph=False, jit_compile=True) for function in functions]
+            compiled = [traced(function, jit_compile=True) for function in functions]
             env.traced[self.num_envs] = tuple(compiled)
         self._reset_call, self._step_call = env.traced[self.num_envs]
 
