@@ -49,7 +49,7 @@ class Functional:
             for name, value in vars(holder).items():
                 if name.startswith("_self_"):  # TensorFlow's notes for checkpoints are not a use of the variable.
                     continue
-                found = [v for v in _variables_in(value) if v.ref() not in kept]
+                found = [v for v in _variables_in(value) if v.ref() not in kept and not _casts_itself(v)]
                 for variable in found:
                     self._stand_ins.setdefault(variable.ref(), StandIn(variable))
                 if found:
@@ -204,6 +204,11 @@ def _holders(roots: Sequence[tf.Module]) -> list[Any]:
         elif isinstance(value, (list, tuple)):
             waiting.extend(value)
     return list(found.values())
+
+
+def _casts_itself(variable: tf.Variable) -> bool:
+    """Whether a layer of mixed precision reads the variable in another dtype than its own, which a stand-in could not do."""
+    return hasattr(variable, "true_dtype")
 
 
 def _variables_in(value: Any) -> Iterator[tf.Variable]:

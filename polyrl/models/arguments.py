@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -113,6 +115,21 @@ def check_tau(tau: float, use_target_graph: bool) -> float:
     if tau != 1.0 and not use_target_graph:
         raise ValueError(f"target_update_tau={tau} is for a target network; leave it at 1 with use_target_graph=False.")
     return tau
+
+
+def check_name(name: Any) -> str:
+    """A model's name, which TensorFlow's scopes and TensorBoard's tags take as it is.
+
+    Raises:
+        ValueError: if it is anything but ASCII letters, digits, `_`, `-` and `.`, beginning with a letter.
+    """
+    if isinstance(name, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", name):
+        return name
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", unicodedata.normalize("NFKD", str(name)).encode("ascii", "ignore").decode())
+    valid = plain if re.match("[A-Za-z]", plain) else f"Model{'_' * bool(plain)}{plain}"
+    raise ValueError(
+        f"name={name!r} must be a string of ASCII letters, digits, '_', '-' and '.', beginning with a letter, as {valid!r}."
+    )
 
 
 def check_clip(name: str, value: float | None) -> float | None:

@@ -12,7 +12,7 @@ import tf_keras
 from polyrl.configs import AdamConfig, LossConfig, MetricConfig, OptimizerConfig, ScheduleConfig
 from polyrl.engine import functional
 from polyrl.engine.fused_step import FusedStep
-from polyrl.models.arguments import check_clip, check_metrics, check_same_arguments, check_type, shared_arguments
+from polyrl.models.arguments import check_clip, check_metrics, check_name, check_same_arguments, check_type, shared_arguments
 from polyrl.models.gradients import clip_gradients
 from polyrl.models.graph_functions import GraphFn, as_graph_fn
 from polyrl.models.model_call import ModelCall
@@ -56,7 +56,8 @@ class BaseModel:
         summaries: `'all'`, or names out of `SummaryOptions`.
         clip_gradients: the largest global norm of the gradients; 0 or None leaves them alone.
         clip_embed_gradients: the largest norm of each embedding's gradient; 0 or None leaves them alone.
-        name: the scope of everything the model owns, in the checkpoint and in TensorBoard. There the first model of a scope
+        name: the scope of everything the model owns, in the checkpoint and in TensorBoard: ASCII letters, digits, `_`, `-` and
+            `.`, beginning with a letter. In TensorBoard the first model of a scope
             that trains has the plain tags; those of a further one begin with its name.
     """
 
@@ -80,9 +81,7 @@ class BaseModel:
         self.summaries = SummaryOptions.validate(summaries)
         self.clip_gradients = check_clip("clip_gradients", clip_gradients)
         self.clip_embed_gradients = check_clip("clip_embed_gradients", clip_embed_gradients)
-        if not isinstance(name, str) or not name:
-            raise ValueError(f"name={name!r} must be a non-empty string.")
-        self.name = name
+        self.name = check_name(name)
         self._scope = current_scope()
         self._current: ModelCall | None = None
         owner = self._part("owner", lambda: type(self), saved=False)

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from polyrl.models.untracked import ASKED, RANDOM_STATE, described, is_random_state
+from polyrl.models.untracked import ASKED, RANDOM_STATE, described, identity, is_random_state
 from polyrl.modes import Modes
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ def reused_variables(
     Raises:
         ValueError: if `build(mode)` creates other weights; names the first difference.
     """
-    owned = {weight.ref() for weight in _weights(model)}
+    owned = {identity(weight) for weight in _weights(model)}
     waiting = [variable for variable in created if not (is_random_state(variable) or _counts_batches(variable.aggregation))]
 
     def reuse(create: Callable[..., tf.Variable], **arguments: Any) -> tf.Variable:
@@ -63,7 +63,7 @@ def reused_variables(
         if arguments.get("name") == RANDOM_STATE or _counts_batches(arguments.get("aggregation")):
             return create(**arguments)
         # Those of a layer whose output nobody uses may be missing in a mode.
-        while waiting and waiting[0].ref() not in owned and not _fits(waiting[0], arguments):
+        while waiting and identity(waiting[0]) not in owned and not _fits(waiting[0], arguments):
             waiting.pop(0)
         if not waiting:
             raise _OtherVariablesError(
@@ -82,14 +82,14 @@ def reused_variables(
     except _OtherVariablesError:
         _check_made_anew(build(Modes.TRAIN), owned)
         raise
-    used = {weight.ref() for weight in _weights(other)}
-    if any(variable.ref() in used for variable in waiting):
-        _check_made_anew(other, {variable.ref() for variable in waiting})
+    used = {identity(weight) for weight in _weights(other)}
+    if any(identity(variable) in used for variable in waiting):
+        _check_made_anew(other, {identity(variable) for variable in waiting})
     for weight in _weights(model):
-        if weight.ref() not in used:
+        if identity(weight) not in used:
             raise ValueError(_difference(mode, f"{described([weight])} is missing"))
     for weight in _weights(other):
-        if weight.ref() not in owned:
+        if identity(weight) not in owned:
             raise ValueError(_difference(mode, f"{described([weight])} has no counterpart in mode {Modes.TRAIN!r}"))
     return other
 
@@ -98,9 +98,9 @@ class _OtherVariablesError(ValueError):
     """A graph function asks for other variables than it did before."""
 
 
-def _check_made_anew(model: tf_keras.Model, before: set[Any]) -> None:
-    """Refuses a model with variables out of `before`, references: its layers are those of an earlier call."""
-    kept = [variable for variable in model.variables if variable.ref() in before]
+def _check_made_anew(model: tf_keras.Model, before: set[int]) -> None:
+    """Refuses a model with variables out of `before`, identities: its layers are those of an earlier call."""
+    kept = [variable for variable in model.variables if identity(variable) in before]
     if kept:
         raise ValueError(f"{ASKED}{described(kept)} belong to a layer that it has kept from an earlier call.")
 

@@ -81,7 +81,7 @@ class QNetwork(tf.Module):
             missing = [field for field in needed if getattr(spec, field) is None]
             if missing:
                 raise ValueError(f"The QModelSpec of this model must have {list(needed)}; {missing} are None.")
-            outputs = {field: value for field, value in spec._asdict().items() if value is not None}
+            outputs = {field: _as_float32(field, value) for field, value in spec._asdict().items() if value is not None}
             return tf_keras.Model(symbolic, outputs, name=self.name)
 
         self.model, created = build_with_seed(seed, lambda: recorded_model(lambda: build(Modes.TRAIN), not lazy))
@@ -148,6 +148,11 @@ class QNetwork(tf.Module):
             for variable in layer.trainable_variables
         }
         return {i for i, variable in enumerate(self.model.trainable_variables) if variable.ref() in tables}
+
+
+def _as_float32(field: str, value: Any) -> Any:
+    """A head's output in float32, in which losses compute; the torso's as it is."""
+    return value if field == "graph_outputs" or value.dtype == tf.float32 else tf.cast(value, tf.float32)
 
 
 def _last_output(model: tf_keras.Model, layer: tf_keras.layers.Layer) -> Any:

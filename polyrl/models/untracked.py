@@ -58,11 +58,16 @@ def recorded_model(build: Callable[[], tf_keras.Model], thorough: bool = True) -
             "it, or the tf.Module or layer that has it, as an attribute of that layer. If they are of a layer of `tf.keras`: "
             f"{KERAS3_REMEDY}"
         )
-    here = {variable.ref() for variable in created}
-    before = [variable for variable in model.variables if variable.ref() not in here]
+    here = {identity(variable) for variable in created}
+    before = [variable for variable in model.variables if identity(variable) not in here]
     if before:
         raise ValueError(f"{ASKED}{described(before)} existed before graph_fn was called, and would be shared.")
     return model, created
+
+
+def identity(variable: Any) -> int:
+    """Tells variables apart, also through the wrappers that tf-keras puts around them with mixed precision."""
+    return id(variable.handle)
 
 
 def is_random_state(variable: tf.Variable) -> bool:
@@ -94,14 +99,14 @@ def _inside_keras3() -> bool:
 
 def _untracked(model: tf_keras.Model, tape: tf.GradientTape, created: Sequence[tf.Variable]) -> list[tf.Variable]:
     """Variables that the outputs depend on, other than those of the model."""
-    tracked = {variable.ref() for variable in model.variables}
-    found = {v.ref(): v for v in _read_by_graph(model, created) if v.ref() not in tracked}
+    tracked = {identity(variable) for variable in model.variables}
+    found = {identity(v): v for v in _read_by_graph(model, created) if identity(v) not in tracked}
     # Trainable variables that were read anywhere; those of a layer whose output nobody uses are among them.
-    accessed = [variable for variable in tape.watched_variables() if variable.ref() not in tracked]
+    accessed = [variable for variable in tape.watched_variables() if identity(variable) not in tracked]
     if accessed:
         outputs = [output for output in _outputs_of_zeros(model, tape) if output.dtype.is_floating]
         gradients = tape.gradient(outputs, accessed)
-        found |= {v.ref(): v for v, gradient in zip(accessed, gradients, strict=True) if gradient is not None}
+        found |= {identity(v): v for v, gradient in zip(accessed, gradients, strict=True) if gradient is not None}
     return [variable for variable in found.values() if not is_random_state(variable)]
 
 
@@ -119,8 +124,8 @@ def _read_by_graph(model: tf_keras.Model, created: Sequence[tf.Variable]) -> lis
             seen.add(op.name)
             waiting.extend(tensor.op for tensor in op.inputs)
     handles = {id(handle) for name, handle in external.items() if name in seen}
-    candidates = {variable.ref(): variable for variable in [*created, *call.variables]}
-    return [variable for variable in candidates.values() if id(variable.handle) in handles]
+    candidates = {identity(variable): variable for variable in [*created, *call.variables]}
+    return [variable for variable in candidates.values() if identity(variable) in handles]
 
 
 def _outputs_of_zeros(model: tf_keras.Model, tape: tf.GradientTape) -> list[tf.Tensor]:
