@@ -96,9 +96,20 @@ class CosineDecayRestartsConfig(ScheduleConfig):
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig(Config):
-    """A tf-keras optimizer. `learning_rate` is a float or a `ScheduleConfig`."""
+    """A tf-keras optimizer. `learning_rate` is a float or a `ScheduleConfig`.
+
+    A subclass of one's own may override `build`, for an optimizer of any class and with any options.
+    """
 
     learning_rate: float | ScheduleConfig = 0.001
+
+    @property
+    def element_wise(self) -> bool:
+        """Whether the optimizer is known to treat each number of each variable alike, so that variables may be joined.
+
+        It is for the configs of this module. What a subclass builds may clip by variable, keep averages or leave some out.
+        """
+        return type(self) in _ELEMENT_WISE
 
     def _validate(self) -> None:
         if not isinstance(self.learning_rate, ScheduleConfig):
@@ -216,6 +227,20 @@ class LionConfig(OptimizerConfig):
     learning_rate: float | ScheduleConfig = 0.0001
     beta_1: float = 0.9
     beta_2: float = 0.99
+
+
+_ELEMENT_WISE = (
+    AdamConfig,
+    AdamWConfig,
+    AdamaxConfig,
+    NadamConfig,
+    SGDConfig,
+    RMSpropConfig,
+    AdagradConfig,
+    AdadeltaConfig,
+    FtrlConfig,
+    LionConfig,
+)
 
 
 def _arguments(config: Config) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import tf_keras
 
-from polyrl.configs import MetricConfig
+from polyrl.configs import MetricConfig, OptimizerConfig
 from polyrl.configs.base import Config
-from polyrl.validation import check_float
+from polyrl.validation import KERAS3_REMEDY, check_float, is_keras3
 
 OWN = (
     "mode",
@@ -130,6 +131,19 @@ def check_name(name: Any) -> str:
     raise ValueError(
         f"name={name!r} must be a string of ASCII letters, digits, '_', '-' and '.', beginning with a letter, as {valid!r}."
     )
+
+
+def built_optimizer(config: OptimizerConfig) -> tf_keras.optimizers.Optimizer:
+    """What the config builds.
+
+    Raises:
+        TypeError: if it is no optimizer of tf-keras.
+    """
+    optimizer = config.build()
+    if not isinstance(optimizer, tf_keras.optimizers.Optimizer):
+        remedy = f" {KERAS3_REMEDY}" if is_keras3(optimizer) else ""
+        raise TypeError(f"optimizer_config={config!r} builds {optimizer!r}, expected a tf_keras.optimizers.Optimizer.{remedy}")
+    return optimizer
 
 
 def check_clip(name: str, value: float | None) -> float | None:

@@ -12,7 +12,15 @@ import tf_keras
 from polyrl.configs import AdamConfig, LossConfig, MetricConfig, OptimizerConfig, ScheduleConfig
 from polyrl.engine import functional
 from polyrl.engine.fused_step import FusedStep
-from polyrl.models.arguments import check_clip, check_metrics, check_name, check_same_arguments, check_type, shared_arguments
+from polyrl.models.arguments import (
+    built_optimizer,
+    check_clip,
+    check_metrics,
+    check_name,
+    check_same_arguments,
+    check_type,
+    shared_arguments,
+)
 from polyrl.models.gradients import clip_gradients
 from polyrl.models.graph_functions import GraphFn, as_graph_fn
 from polyrl.models.model_call import ModelCall
@@ -210,7 +218,7 @@ class BaseModel:
         """The optimizer, with all its slots; its `iterations` are `_updates`."""
 
         def build() -> tf_keras.optimizers.Optimizer:
-            optimizer = self.optimizer_config.build()
+            optimizer = built_optimizer(self.optimizer_config)
             if self._is_first:
                 optimizer.iterations = self._scope.global_step
             optimizer.build(self._fused_step().optimized(self._trainable_variables()))
@@ -221,6 +229,8 @@ class BaseModel:
     def _learning_rate(self) -> tf.Tensor:
         """Of the next update, a scalar."""
         rate = self.optimizer_config.learning_rate
+        if type(self.optimizer_config).build is not OptimizerConfig.build:  # The config's field may have no part in it.
+            return tf.cast(self._optimizer().learning_rate, tf.float32)
         schedule = rate.build() if isinstance(rate, ScheduleConfig) else (lambda step: rate)
         return tf.convert_to_tensor(schedule(self._updates.read_value()), tf.float32)
 
@@ -239,7 +249,10 @@ class BaseModel:
         return self._scope.global_step if self._is_first else self._optimizer().iterations
 
     def _fused_step(self) -> FusedStep:
-        return self._part("fused_step", lambda: FusedStep(self._trainable_variables(), alone=self._embedding_indices()))
+        def build() -> FusedStep:
+            return FusedStep(self._trainable_variables(), self._embedding_indices(), self.optimizer_config.element_wise)
+
+        return self._part("fused_step", build)
 
     def _trainable_variables(self) -> list[tf.Variable]:
         raise NotImplementedError
