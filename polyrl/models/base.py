@@ -120,7 +120,7 @@ class BaseModel:
                     metrics = self._build_eval_metrics(predictions, features, labels)
                     extra = self._build_extra_ops(results, features, labels)
                     return EstimatorSpec(self.mode, predictions, loss, eval_metric_ops=metrics, extra_ops=extra)
-                train_op = _followed_by(self._build_train_op(loss), call.moved)
+                train_op = call.with_moved(self._build_train_op(loss))
                 summaries = self._build_summary_op(results, features, labels)
                 summaries = summaries if self._is_first else summaries.with_prefix(self.name)
                 extra = {"summaries": summaries, **self._build_extra_ops(results, features, labels)}
@@ -290,16 +290,3 @@ class BaseModel:
         with tape:
             tape.watch(self._trainable_variables())
             yield
-
-
-def _followed_by(train_op: Callable[[], tf.Tensor], moved: Sequence[tuple[Any, tf.Tensor]]) -> Callable[[], tf.Tensor]:
-    """`train_op`, and what the forward pass found for non-trainable variables."""
-    if not moved:
-        return train_op
-
-    def both() -> tf.Tensor:
-        for variable, value in moved:
-            variable.assign(value)
-        return train_op()
-
-    return both
