@@ -13,8 +13,6 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-schedules = tf_keras.optimizers.schedules
-
 HORIZON = 2**40
 """Steps that no run comes to: restarts are computed up to there."""
 
@@ -26,21 +24,21 @@ def periods(step: Any, length: int, staircase: bool) -> tf.Tensor:
     return tf.cast(whole, tf.float32) + (0.0 if staircase else tf.cast(rest, tf.float32) / length)
 
 
-class ExponentialDecay(schedules.ExponentialDecay):
+class ExponentialDecay(tf_keras.optimizers.schedules.ExponentialDecay):
     """`initial_learning_rate * decay_rate ** (step / decay_steps)`."""
 
     def __call__(self, step: Any) -> tf.Tensor:
         return self.initial_learning_rate * tf.pow(self.decay_rate, periods(step, self.decay_steps, self.staircase))
 
 
-class InverseTimeDecay(schedules.InverseTimeDecay):
+class InverseTimeDecay(tf_keras.optimizers.schedules.InverseTimeDecay):
     """`initial_learning_rate / (1 + decay_rate * step / decay_steps)`."""
 
     def __call__(self, step: Any) -> tf.Tensor:
         return self.initial_learning_rate / (1.0 + self.decay_rate * periods(step, self.decay_steps, self.staircase))
 
 
-class PolynomialDecay(schedules.PolynomialDecay):
+class PolynomialDecay(tf_keras.optimizers.schedules.PolynomialDecay):
     """From `initial_learning_rate` to `end_learning_rate` within `decay_steps`, or with `cycle` the next multiple of them."""
 
     def __call__(self, step: Any) -> tf.Tensor:
@@ -52,7 +50,7 @@ class PolynomialDecay(schedules.PolynomialDecay):
         return drop * tf.pow(tf.maximum(left, 0.0), self.power) + self.end_learning_rate
 
 
-class CosineDecayRestarts(schedules.CosineDecayRestarts):
+class CosineDecayRestarts(tf_keras.optimizers.schedules.CosineDecayRestarts):
     """Cosine decay with warm restarts; `t_mul` is at least 1."""
 
     def __init__(
