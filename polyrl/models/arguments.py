@@ -137,9 +137,14 @@ def built_optimizer(config: OptimizerConfig) -> tf_keras.optimizers.Optimizer:
     """What the config builds.
 
     Raises:
-        TypeError: if it is no optimizer of tf-keras.
+        TypeError: if it is no optimizer of tf-keras, or one that scales losses.
     """
     optimizer = config.build()
+    if isinstance(optimizer, tf_keras.mixed_precision.LossScaleOptimizer):
+        raise TypeError(
+            f"optimizer_config={config!r} builds a LossScaleOptimizer, which expects gradients of a scaled loss; losses are not "
+            "scaled here. Build the inner optimizer, and prefer the policy mixed_bfloat16 to mixed_float16."
+        )
     if not isinstance(optimizer, tf_keras.optimizers.Optimizer):
         remedy = f" {KERAS3_REMEDY}" if is_keras3(optimizer) else ""
         raise TypeError(f"optimizer_config={config!r} builds {optimizer!r}, expected a tf_keras.optimizers.Optimizer.{remedy}")

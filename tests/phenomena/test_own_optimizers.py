@@ -155,6 +155,12 @@ class Keras3Config(OptimizerConfig):
 
 
 @dataclasses.dataclass(frozen=True)
+class LossScaleConfig(OptimizerConfig):
+    def build(self):
+        return tf_keras.mixed_precision.LossScaleOptimizer(optimizers.SGD(0.1))
+
+
+@dataclasses.dataclass(frozen=True)
 class TextConfig(OptimizerConfig):
     def build(self):
         return "adam"
@@ -162,8 +168,12 @@ class TextConfig(OptimizerConfig):
 
 @pytest.mark.parametrize(
     ("config", "words"),
-    [(Keras3Config(), "expected a tf_keras.optimizers.Optimizer.*import tf_keras as keras"), (TextConfig(), "builds 'adam'")],
-    ids=["keras 3", "text"],
+    [
+        (Keras3Config(), "expected a tf_keras.optimizers.Optimizer.*import tf_keras as keras"),
+        (LossScaleConfig(), "builds a LossScaleOptimizer.*Build the inner optimizer"),
+        (TextConfig(), "builds 'adam', expected a tf_keras.optimizers.Optimizer"),
+    ],
+    ids=["keras 3", "loss scale", "text"],
 )
 def test_what_is_no_optimizer_of_tf_keras_is_refused(config, words):
     with pytest.raises(TypeError, match=f"optimizer_config=.*{words}"):
