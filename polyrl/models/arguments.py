@@ -142,8 +142,8 @@ def built_optimizer(config: OptimizerConfig) -> tf_keras.optimizers.Optimizer:
     optimizer = config.build()
     if isinstance(optimizer, tf_keras.mixed_precision.LossScaleOptimizer):
         raise TypeError(
-            f"optimizer_config={config!r} builds a LossScaleOptimizer, which expects gradients of a scaled loss; losses are not "
-            "scaled here. Build the inner optimizer, and prefer the policy mixed_bfloat16 to mixed_float16."
+            f"optimizer_config={config!r} builds a LossScaleOptimizer, which expects gradients of a scaled loss; losses are "
+            "not scaled here. Build the inner optimizer, and prefer the policy mixed_bfloat16 to mixed_float16."
         )
     if not isinstance(optimizer, tf_keras.optimizers.Optimizer):
         remedy = f" {KERAS3_REMEDY}" if is_keras3(optimizer) else ""
