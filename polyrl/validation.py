@@ -44,6 +44,18 @@ def check_increasing(name: str, values: Sequence[Any]) -> None:
         raise ValueError(f"{name}={tuple(values)} must be strictly increasing.")
 
 
+KERAS3_REMEDY = (
+    "`tf.keras` is Keras 3 here; polyrl works with tf-keras: write `import tf_keras as keras` and make the layers with it, or "
+    "set the environment variable TF_USE_LEGACY_KERAS=1 before TensorFlow is imported, which makes `tf.keras` that."
+)
+"""What to do about an object of Keras 3."""
+
+
+def is_keras3(value: Any) -> bool:
+    """Whether a value is of a class of Keras 3, the package `keras`, or of a subclass; tf-keras is the package `tf_keras`."""
+    return any(base.__module__.partition(".")[0] == "keras" for base in type(value).__mro__)
+
+
 def suggestion(wrong: str, known: Any) -> str:
     """` Did you mean ...?` with the most similar name in `known`, or an empty string."""
     near = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.5)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import tf_keras
 
-from polyrl.configs import MetricConfig
+from polyrl.configs import MetricConfig, OptimizerConfig
 from polyrl.configs.base import Config
 from polyrl.models.same_function import function_difference
 from polyrl.ops import LossOutput
-from polyrl.validation import check_float
+from polyrl.validation import KERAS3_REMEDY, check_float, is_keras3
 
 OWN = (
     "mode",
@@ -124,6 +127,39 @@ def check_tau(tau: float, use_target_graph: bool) -> float:
     if tau != 1.0 and not use_target_graph:
         raise ValueError(f"target_update_tau={tau} is for a target network; leave it at 1 with use_target_graph=False.")
     return tau
+
+
+def check_name(name: Any) -> str:
+    """A model's name, which TensorFlow's scopes and TensorBoard's tags take as it is.
+
+    Raises:
+        ValueError: if it is anything but ASCII letters, digits, `_`, `-` and `.`, beginning with a letter.
+    """
+    if isinstance(name, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", name):
+        return name
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", unicodedata.normalize("NFKD", str(name)).encode("ascii", "ignore").decode())
+    valid = plain if re.match("[A-Za-z]", plain) else f"Model{'_' * bool(plain)}{plain}"
+    raise ValueError(
+        f"name={name!r} must be a string of ASCII letters, digits, '_', '-' and '.', beginning with a letter, as {valid!r}."
+    )
+
+
+def built_optimizer(config: OptimizerConfig) -> tf_keras.optimizers.Optimizer:
+    """What the config builds.
+
+    Raises:
+        TypeError: if it is no optimizer of tf-keras, or one that scales losses.
+    """
+    optimizer = config.build()
+    if isinstance(optimizer, tf_keras.mixed_precision.LossScaleOptimizer):
+        raise TypeError(
+            f"optimizer_config={config!r} builds a LossScaleOptimizer, which expects gradients of a scaled loss; losses are "
+            "not scaled here. Build the inner optimizer, and prefer the policy mixed_bfloat16 to mixed_float16."
+        )
+    if not isinstance(optimizer, tf_keras.optimizers.Optimizer):
+        remedy = f" {KERAS3_REMEDY}" if is_keras3(optimizer) else ""
+        raise TypeError(f"optimizer_config={config!r} builds {optimizer!r}, expected a tf_keras.optimizers.Optimizer.{remedy}")
+    return optimizer
 
 
 def check_clip(name: str, value: float | None) -> float | None:

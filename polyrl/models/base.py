@@ -12,15 +12,15 @@ import tf_keras
 from polyrl.configs import AdamConfig, LossConfig, MetricConfig, OptimizerConfig, ScheduleConfig
 from polyrl.engine import functional
 from polyrl.engine.fused_step import FusedStep
-from polyrl.models.arguments import Shared, check_clip, check_metrics, check_type
+from polyrl.models.arguments import Shared, built_optimizer, check_clip, check_metrics, check_name, check_type
 from polyrl.models.gradients import clip_gradients
+from polyrl.models.graph_functions import GraphFn, as_graph_fn
 from polyrl.models.model_call import ModelCall
 from polyrl.models.scope import current_scope
 from polyrl.modes import Modes
 from polyrl.spec import EstimatorSpec
 from polyrl.summaries import Summaries, SummaryOptions
 
-GraphFn = Callable[[str, Any], tf.Tensor]
 Nest = Any
 T = TypeVar("T")
 
@@ -48,14 +48,16 @@ class BaseModel:
         graph_fn: `graph_fn(mode, inputs)` returns the torso's output for `inputs`; it may create tf-keras layers inline. It
             is called once for each network and mode that the network runs in, and must build the same variables in each;
             `mode` is the model's. Layers that act otherwise in training (dropout, batch normalisation) and are not given
-            `training` are told by tf-keras: in the update only.
+            `training` are told by tf-keras: in the update only. A model or layer of tf-keras does as well: each
+            network has a copy of it, which is called with the state.
         loss_config: the element-wise loss.
         optimizer_config: the optimizer; `AdamConfig()` by default.
         eval_metrics_config: metrics that EVAL mode reports.
         summaries: `'all'`, or names out of `SummaryOptions`.
         clip_gradients: the largest global norm of the gradients; 0 or None leaves them alone.
         clip_embed_gradients: the largest norm of each embedding's gradient; 0 or None leaves them alone.
-        name: the scope of everything the model owns, in the checkpoint and in TensorBoard. There the first model of a scope
+        name: the scope of everything the model owns, in the checkpoint and in TensorBoard: ASCII letters, digits, `_`, `-` and
+            `.`, beginning with a letter. In TensorBoard the first model of a scope
             that trains has the plain tags; those of a further one begin with its name.
     """
 
@@ -72,18 +74,14 @@ class BaseModel:
         name: str = "Model",
     ):
         self.mode = Modes.validate(mode)
-        if not callable(graph_fn):
-            raise TypeError(f"graph_fn={graph_fn!r} must be a function of (mode, inputs).")
-        self.graph_fn = graph_fn
+        self.graph_fn = as_graph_fn(graph_fn)
         self.loss_config = check_type("loss_config", loss_config, LossConfig)
         self.optimizer_config = check_type("optimizer_config", optimizer_config, OptimizerConfig) or AdamConfig()
         self.eval_metrics_config = check_metrics(eval_metrics_config)
         self.summaries = SummaryOptions.validate(summaries)
         self.clip_gradients = check_clip("clip_gradients", clip_gradients)
         self.clip_embed_gradients = check_clip("clip_embed_gradients", clip_embed_gradients)
-        if not isinstance(name, str) or not name:
-            raise ValueError(f"name={name!r} must be a non-empty string.")
-        self.name = name
+        self.name = check_name(name)
         self._scope = current_scope()
         self._current: ModelCall | None = None
         owner = self._part("owner", lambda: type(self), saved=False)
@@ -116,7 +114,7 @@ class BaseModel:
                     metrics = self._build_eval_metrics(predictions, features, labels)
                     extra = self._build_extra_ops(results, features, labels)
                     return EstimatorSpec(self.mode, predictions, loss, eval_metric_ops=metrics, extra_ops=extra)
-                train_op = _followed_by(self._build_train_op(loss), call.moved)
+                train_op = call.with_moved(self._build_train_op(loss))
                 summaries = self._build_summary_op(results, features, labels)
                 summaries = summaries if self._is_first else summaries.with_prefix(self.name)
                 extra = {"summaries": summaries, **self._build_extra_ops(results, features, labels)}
@@ -214,7 +212,7 @@ class BaseModel:
         """The optimizer, with all its slots; its `iterations` are `_updates`."""
 
         def build() -> tf_keras.optimizers.Optimizer:
-            optimizer = self.optimizer_config.build()
+            optimizer = built_optimizer(self.optimizer_config)
             if self._is_first:
                 optimizer.iterations = self._scope.global_step
             optimizer.build(self._fused_step().optimized(self._trainable_variables()))
@@ -225,6 +223,8 @@ class BaseModel:
     def _learning_rate(self) -> tf.Tensor:
         """Of the next update, a scalar."""
         rate = self.optimizer_config.learning_rate
+        if type(self.optimizer_config).build is not OptimizerConfig.build:  # The config's field may have no part in it.
+            return tf.cast(self._optimizer().learning_rate, tf.float32)
         schedule = rate.build() if isinstance(rate, ScheduleConfig) else (lambda step: rate)
         return tf.convert_to_tensor(schedule(self._updates.read_value()), tf.float32)
 
@@ -243,7 +243,10 @@ class BaseModel:
         return self._scope.global_step if self._is_first else self._optimizer().iterations
 
     def _fused_step(self) -> FusedStep:
-        return self._part("fused_step", lambda: FusedStep(self._trainable_variables(), alone=self._embedding_indices()))
+        def build() -> FusedStep:
+            return FusedStep(self._trainable_variables(), self._embedding_indices(), self.optimizer_config.element_wise)
+
+        return self._part("fused_step", build)
 
     def _trainable_variables(self) -> list[tf.Variable]:
         raise NotImplementedError
@@ -281,16 +284,3 @@ class BaseModel:
         with tape:
             tape.watch(self._trainable_variables())
             yield
-
-
-def _followed_by(train_op: Callable[[], tf.Tensor], moved: Sequence[tuple[Any, tf.Tensor]]) -> Callable[[], tf.Tensor]:
-    """A function that assigns what the forward pass computed for non-trainable variables, then calls `train_op`."""
-    if not moved:
-        return train_op
-
-    def both() -> tf.Tensor:
-        for variable, value in moved:
-            variable.assign(value)
-        return train_op()
-
-    return both

@@ -108,8 +108,8 @@ class CategoricalDQNModel(BaseQModel):
 
     def _build_head(self, outputs: tf.Tensor) -> QModelSpec:
         def head(actions: int, name: str) -> tf.Tensor:
-            flat = tf_keras.layers.Dense(actions * self.num_atoms, name=name)(outputs)
-            return tf_keras.layers.Reshape([actions, self.num_atoms])(flat)
+            flat = tf_keras.layers.Dense(actions * self.num_atoms, name=name, dtype=tf.float32)(outputs)
+            return tf_keras.layers.Reshape([actions, self.num_atoms], dtype=tf.float32)(flat)
 
         advantage = head(self.num_actions, "advantage")  # [B, A, N]
         value = None if self.dueling is None else head(1, "value")  # [B, 1, N]

@@ -106,7 +106,7 @@ class NAFModel(BaseQModel):
         # While V is far off, the loss drives the mean away from all actions taken. A tanh at its end has no gradient to come
         # back by, a softsign has.
         mean = self._head(self.num_actions, "mean", "softsign")(outputs)  # [B, k], in units of half the range
-        value = tf_keras.layers.Dense(1, name="value")(outputs)  # [B, 1]
+        value = tf_keras.layers.Dense(1, name="value", dtype=tf.float32)(outputs)  # [B, 1]
         scale = self._head(self.num_actions * (self.num_actions + 1) // 2, "scale")(outputs)  # [B, k (k + 1) / 2]
         return QModelSpec(outputs, mean, value, value[:, 0], scale=scale)
 
@@ -143,7 +143,7 @@ class NAFModel(BaseQModel):
     def _head(self, units: int, name: str, activation: str | None = None) -> tf_keras.layers.Layer:
         """A layer whose output is near 0 at first, as in DDPG (Lillicrap et al. 2016)."""
         near_zero = tf_keras.initializers.RandomUniform(-3e-3, 3e-3)
-        return tf_keras.layers.Dense(units, activation, kernel_initializer=near_zero, name=name)
+        return tf_keras.layers.Dense(units, activation, kernel_initializer=near_zero, name=name, dtype=tf.float32)
 
     def _advantage(self, online: QModelSpec, action: tf.Tensor) -> tf.Tensor:
         return ops.normalized_advantage(self._to_unit(action), online.a, ops.scale_tril(online.scale))

@@ -131,8 +131,8 @@ class BaseQModel(BaseModel):
 
     def _build_head(self, outputs: tf.Tensor) -> QModelSpec:
         """Adds the heads to the torso's output: one value per action, combined as `dueling` says."""
-        advantage = NarrowDense(self.num_actions, name="advantage")(outputs)  # [B, A]
-        value = None if self.dueling is None else NarrowDense(1, name="value")(outputs)  # [B, 1]
+        advantage = NarrowDense(self.num_actions, name="advantage", dtype=tf.float32)(outputs)  # [B, A]
+        value = None if self.dueling is None else NarrowDense(1, name="value", dtype=tf.float32)(outputs)  # [B, 1]
         return QModelSpec(outputs, advantage, value, combine_heads(advantage, value, self.dueling))
 
     def _build_td_loss(self, batch: Batch, forward: Forward) -> LossOutput:
@@ -220,9 +220,10 @@ class BaseQModel(BaseModel):
         losses = loss_output.loss
         if self.expert_loss is not None:
             losses += self.expert_loss(ops.mask_values(forward.online.q, batch.mask), batch)
+        regularisation = [tf.cast(loss, tf.float32) for loss in self.current_call.regularisation]
         # The one place where losses are weighted and averaged.
         weighted = losses if batch.weights is None else losses * batch.weights
-        return losses, tf.add_n([tf.reduce_mean(weighted), *self.current_call.regularisation])
+        return losses, tf.add_n([tf.reduce_mean(weighted), *regularisation])
 
     def _build_update_target_graph(self) -> None:
         """Moves the target network towards the online one, by `target_update_tau`."""

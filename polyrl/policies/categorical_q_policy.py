@@ -59,9 +59,6 @@ class CategoricalQPolicy(ValuePolicy):
         validate_args: bool = True,
         name: str | None = None,
     ):
-        num_atoms = getattr(q_network, "num_atoms", None)
-        if num_atoms is None:
-            raise ValueError(f"q_network={q_network!r} must have the attribute num_atoms.")
         super().__init__(
             time_step_spec,
             action_spec,
@@ -72,6 +69,9 @@ class CategoricalQPolicy(ValuePolicy):
             validate_args=validate_args,
             name=name,
         )
+        num_atoms = getattr(q_network, "num_atoms", None)
+        if num_atoms is None:
+            raise ValueError(f"q_network={q_network!r} must have the attribute num_atoms.")
         low, high = check_float("min_q_value", min_q_value), check_float("max_q_value", max_q_value)
         if low >= high:
             raise ValueError(f"min_q_value={min_q_value} must be below max_q_value={max_q_value}.")
