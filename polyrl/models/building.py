@@ -42,7 +42,8 @@ def build_with_seed(seed: int, build: Callable[[], T]) -> T:
 def reused_variables(
     build: Callable[[str], tf_keras.Model], mode: str, model: tf_keras.Model, created: list[tf.Variable]
 ) -> tf_keras.Model:
-    """The model that `build(mode)` returns, with the weights of `model` in place of new ones, in the order of creation.
+    """The model that `build(mode)` returns, with the weights of `model` in place of new ones: those of the same name, or, as
+    tf-keras numbers layers without a name throughout the process, the next in the order of creation.
 
     States of random generators are not shared: a graph may drop out in one mode, and not in another.
 
@@ -62,19 +63,7 @@ def reused_variables(
         # In each model of its own: random generators, and tf-keras's counters of batches.
         if arguments.get("name") == RANDOM_STATE or _counts_batches(arguments.get("aggregation")):
             return create(**arguments)
-        # Those of a layer whose output nobody uses may be missing in a mode.
-        while waiting and identity(waiting[0]) not in owned and not _fits(waiting[0], arguments):
-            waiting.pop(0)
-        if not waiting:
-            raise _OtherVariablesError(
-                _difference(mode, f"{_requested(arguments)} has no counterpart in mode {Modes.TRAIN!r}")
-            )
-        variable = waiting.pop(0)
-        if not _fits(variable, arguments):
-            raise _OtherVariablesError(
-                _difference(mode, f"{_requested(arguments)} is {described([variable])} in mode {Modes.TRAIN!r}")
-            )
-        return variable
+        return _matching(waiting, owned, mode, arguments)
 
     try:
         with tf.variable_creator_scope(reuse):
@@ -92,6 +81,25 @@ def reused_variables(
         if identity(weight) not in owned:
             raise ValueError(_difference(mode, f"{described([weight])} has no counterpart in mode {Modes.TRAIN!r}"))
     return other
+
+
+def _matching(waiting: list[tf.Variable], owned: set[int], mode: str, arguments: dict[str, Any]) -> tf.Variable:
+    """Takes the variable that is requested out of those that are waiting."""
+    for variable in waiting:
+        if _name(variable) == _full_name(arguments) and _fits(variable, arguments):
+            waiting[:] = [other for other in waiting if other is not variable]
+            return variable
+    # Those of a layer whose output nobody uses may be missing in a mode.
+    while waiting and identity(waiting[0]) not in owned and not _fits(waiting[0], arguments):
+        waiting.pop(0)
+    if not waiting:
+        raise _OtherVariablesError(_difference(mode, f"{_requested(arguments)} has no counterpart in mode {Modes.TRAIN!r}"))
+    variable = waiting.pop(0)
+    if not _fits(variable, arguments):
+        raise _OtherVariablesError(
+            _difference(mode, f"{_requested(arguments)} is {described([variable])} in mode {Modes.TRAIN!r}")
+        )
+    return variable
 
 
 class _OtherVariablesError(ValueError):
@@ -116,17 +124,24 @@ def _weights(model: tf_keras.Model) -> list[tf.Variable]:
 
 def _fits(variable: tf.Variable, arguments: dict[str, Any]) -> bool:
     """Whether what is requested has the shape and dtype of the variable, and its name but for the layers' numbers."""
-    dtype, name = arguments.get("dtype"), arguments.get("name") or "Variable"
-    own, other = (re.sub(r"_?\d+", "", each) for each in (variable.name.split(":")[0], name))
+    dtype = arguments.get("dtype")
+    own, other = (re.sub(r"_?\d+", "", each) for each in (_name(variable), _full_name(arguments)))
     same_dtype = dtype is None or tf.as_dtype(dtype) == variable.dtype
-    return _shape(arguments) == tuple(variable.shape) and same_dtype and own.endswith(other)
+    return _shape(arguments) == tuple(variable.shape) and same_dtype and own == other
+
+
+def _name(variable: tf.Variable) -> str:
+    return variable.name.split(":")[0]
+
+
+def _full_name(arguments: dict[str, Any]) -> str:
+    """The name that a variable which is being created will have: its layers' names come first."""
+    return "/".join(part for part in (tf.get_current_name_scope(), arguments.get("name") or "Variable") if part)
 
 
 def _requested(arguments: dict[str, Any]) -> str:
     dtype = arguments.get("dtype")
-    return (
-        f"{arguments.get('name') or 'a variable'} {_shape(arguments)}{'' if dtype is None else ' ' + tf.as_dtype(dtype).name}"
-    )
+    return f"{_full_name(arguments)} {_shape(arguments)}{'' if dtype is None else ' ' + tf.as_dtype(dtype).name}"
 
 
 def _shape(arguments: dict[str, Any]) -> tuple[int, ...]:
