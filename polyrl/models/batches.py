@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from polyrl import ops
@@ -20,7 +21,8 @@ NEXT_MASK = f"next_{features_of.MASK}"
 
 def state_shape(num_states: int | Sequence[int]) -> tuple[int, ...]:
     """`num_states` as a shape: an int is the size of a vector, or the number of discrete states."""
-    sizes = list(num_states) if isinstance(num_states, Sequence) else [num_states]
+    plain = num_states.tolist() if isinstance(num_states, np.ndarray) else num_states
+    sizes = list(plain) if isinstance(plain, (Sequence, tf.TensorShape)) and not isinstance(plain, str) else [plain]
     return tuple(check_int("num_states", size, minimum=1) for size in sizes)
 
 

@@ -22,7 +22,7 @@ from polyrl.engine.narrow_dense import NarrowDense
 from polyrl.explorations import Explorer, explorer
 from polyrl.models import batches
 from polyrl.models import features as features_of
-from polyrl.models.arguments import check_continuous, check_dueling, check_tau, check_type
+from polyrl.models.arguments import HINTS, check_continuous, check_dueling, check_num_actions, check_tau, check_type
 from polyrl.models.base import BaseModel, GraphFn
 from polyrl.models.expert import MARGIN, WEIGHT, ExpertLoss
 from polyrl.models.networks import Networks, combine_heads, torso_and_heads
@@ -34,9 +34,10 @@ from polyrl.modes import Modes
 from polyrl.ops import LossOutput
 from polyrl.policies import BasePolicy, BoundedTensorSpec, QPolicy, TimeStep
 from polyrl.summaries import Summaries, SummaryOptions
-from polyrl.validation import check_bool, check_float, check_int
+from polyrl.validation import check_bool, check_float, check_int, explains
 
 
+@explains(HINTS)
 class BaseQModel(BaseModel):
     """A model of action values `Q(s, a)`, with a target network and exploration.
 
@@ -111,7 +112,7 @@ class BaseQModel(BaseModel):
         make, features = self._build_graph_fn, lambda: self.current_call.features
         self._networks = Networks(self._scope, self.name, make, features, self.NEEDED)
         self.num_states = batches.state_shape(num_states)
-        self.num_actions = check_int("num_actions", num_actions, minimum=1 if self.CONTINUOUS else 2)
+        self.num_actions = check_num_actions(num_actions, self.CONTINUOUS)
         self.discount = check_float("discount", discount, 0.0, 1.0)
         self.exploration_config = (
             check_type("exploration_config", exploration_config, ExplorationConfig) or ConstantExplorationConfig()

@@ -14,7 +14,7 @@ from polyrl.policies.export import signatures
 from polyrl.policies.nests import check_nest, check_spec, is_empty, to_tensors, zeros
 from polyrl.policies.specs import BoundedTensorSpec, PolicyInfo, PolicyStep, TensorSpec, TimeStep, Trajectory
 from polyrl.policies.updating import update_variables
-from polyrl.validation import check_int
+from polyrl.validation import check_bool, check_int
 
 Splitter = Callable[[Any], tuple[Any, tf.Tensor]]
 
@@ -75,9 +75,9 @@ class BasePolicy(tf.Module):
             raise TypeError(f"observation_and_action_constraint_splitter={splitter!r} must be a function, or None.")
         check_spec("time_step_spec", time_step_spec)
         state_spec = check_spec("policy_state_spec", policy_state_spec)
-        self._arguments = _Given(
-            time_step_spec, action_spec, state_spec, splitter, bool(emit_log_probability), bool(validate_args)
-        )
+        emits = check_bool("emit_log_probability", emit_log_probability)
+        validates = check_bool("validate_args", validate_args)
+        self._arguments = _Given(time_step_spec, action_spec, state_spec, splitter, emits, validates)
 
     # Properties. --------------------------------------------------------------------------------------------------------
 
