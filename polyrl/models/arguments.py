@@ -116,6 +116,12 @@ def check_metrics(configs: Any) -> tuple[MetricConfig, ...]:
     return tuple(configs or ())
 
 
+def label_names(metrics: Sequence[MetricConfig]) -> list[str]:
+    """The labels that metrics read."""
+    names = [name for config in metrics for name in (config.prediction, config.target, config.weights) if name is not None]
+    return [name.removeprefix("labels.") for name in names if name.startswith("labels.")]
+
+
 def check_type(name: str, value: Any, kind: type) -> Any:
     """Returns `value`, which must be None or of this kind; raises a TypeError that names it otherwise."""
     article = "an" if kind.__name__[0] in "AEIOU" else "a"

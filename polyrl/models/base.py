@@ -139,11 +139,11 @@ class BaseModel:
 
     def _call_graph_fn(self, inputs: Nest) -> tf.Tensor:
         """Runs the networks on `inputs`; returns the actions, `predictions['results']`."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define _call_graph_fn.")
 
     def _build_loss(self, results: tf.Tensor, features: Nest, labels: Any) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the loss of each example `[B]` and the scalar to minimise."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define _build_loss.")
 
     def _build_eval_metrics(
         self, predictions: Mapping[str, tf.Tensor], features: Nest, labels: Mapping[str, tf.Tensor]
@@ -185,7 +185,7 @@ class BaseModel:
 
     def _build_summary_op(self, results: tf.Tensor, features: Nest, labels: Any) -> Summaries:
         """The values of the panels that `summaries` names."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define _build_summary_op.")
 
     def _build_predictions(self, results: tf.Tensor, features: Nest, labels: Any) -> dict[str, tf.Tensor]:
         """A flat dict of tensors, the action under `results`."""
@@ -244,7 +244,7 @@ class BaseModel:
         return self._part("fused_step", lambda: FusedStep(self._trainable_variables(), alone=self._embedding_indices()))
 
     def _trainable_variables(self) -> list[tf.Variable]:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define _trainable_variables.")
 
     def _check_connected(self, variables: Sequence[Any], gradients: Sequence[Any]) -> None:
         """Raises if a gradient by value is missing that the variable itself has, as with `tf.recompute_grad`."""
