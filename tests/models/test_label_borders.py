@@ -155,7 +155,7 @@ def test_what_a_terminal_state_holds_reaches_neither_loss_nor_weights(kind, batc
     assert not np.isfinite(call(tf.constant(rows))[0])  # Elsewhere it shows.
 
 
-def test_finite_terminal_states_change_no_bit(kind, batch):
+def test_finite_numbers_in_terminal_states_do_not_matter(kind, batch):
     features, labels = batch()
     found = kind("eval")(features, labels).predictions["losses"]
     rows = labels["next_state"].numpy()
