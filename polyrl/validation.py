@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import functools
+import inspect
 import itertools
 import math
 import numbers
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+T = TypeVar("T")
 
 
 def check_int(name: str, value: Any, minimum: int) -> int:
@@ -30,10 +36,10 @@ def check_float(name: str, value: Any, minimum: float = -math.inf, maximum: floa
 
 
 def check_bool(name: str, value: Any) -> bool:
-    """Returns `value`, which must be True or False; a TypeError otherwise."""
-    if not isinstance(value, bool):
+    """Returns `value`, which must be True or False, also NumPy's; a TypeError otherwise."""
+    if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name}={value!r} must be True or False.")
-    return value
+    return bool(value)
 
 
 def check_increasing(name: str, values: Sequence[Any]) -> None:
@@ -60,3 +66,44 @@ def suggestion(wrong: str, known: Any) -> str:
     """` Did you mean ...?` with the most similar name in `known`, or an empty string."""
     near = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.5)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def explains(hints: Mapping[str, str]) -> Callable[[T], T]:
+    """Decorates a class or a function: the error for a keyword argument that it does not have says what to use instead.
+
+    Args:
+        hints: by argument name, as other libraries call what goes by another name here.
+    """
+
+    def decorate(target: Any) -> Any:
+        function = getattr(target, "__init__") if isinstance(target, type) else target  # noqa: B009  mypy refuses the other.
+        known = keyword_names(function)
+
+        @functools.wraps(function)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            owner = type(args[0]).__name__ if isinstance(target, type) else target.__qualname__
+            check_keywords(owner, kwargs, known, hints)
+            return function(*args, **kwargs)
+
+        if not isinstance(target, type):
+            return checked
+        target.__init__ = checked  # type: ignore[misc]
+        return target
+
+    return decorate
+
+
+def keyword_names(function: Callable[..., Any]) -> list[str]:
+    """The arguments that a function or method takes by name."""
+    parameters = inspect.signature(function).parameters.values()
+    return [
+        p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name not in ("self", "cls")
+    ]
+
+
+def check_keywords(owner: str, given: Mapping[str, Any], known: Sequence[str], hints: Mapping[str, str]) -> None:
+    """Raises a TypeError for a keyword argument that is not known, with its hint or the most similar name."""
+    for name in given:
+        if name not in known:
+            hint = f" {hints[name]}" if name in hints else suggestion(name, known)
+            raise TypeError(f"{owner} got an unexpected keyword argument {name!r}.{hint}")

@@ -25,7 +25,7 @@ class ExplorationConfig(Config):
 
     def rate(self, timestep: tf.Tensor) -> tf.Tensor:
         """Epsilon, or the standard deviation of the noise, at `timestep` (int64 scalar, environment steps): float32 scalar."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define rate; ConstantExplorationConfig and others here do.")
 
 
 @dataclasses.dataclass(frozen=True)

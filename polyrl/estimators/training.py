@@ -276,6 +276,7 @@ class TrainingRun:
             "episodes": [dataclasses.asdict(episode) for episode in self.episodes],
             "hooks": {name: hook.get_state() for name, hook in self._named_hooks()},
             "state_spec": describe_state(self._state_spec),
+            "num_envs": self._memory.num_envs,
             "ended": self._ended(),
         }
 

@@ -2,83 +2,53 @@
 
 from __future__ import annotations
 
+import numbers
 import re
 import unicodedata
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tf_keras
 
 from polyrl.configs import MetricConfig, OptimizerConfig
-from polyrl.configs.base import Config
-from polyrl.models.same_function import function_difference
+from polyrl.configs.base import known_configs
 from polyrl.ops import LossOutput
-from polyrl.validation import KERAS3_REMEDY, check_float, is_keras3
+from polyrl.validation import KERAS3_REMEDY, check_bool, check_float, check_int, is_keras3
 
-OWN = (
-    "mode",
-    "graph_fn",
-    "loss_config",
-    "optimizer_config",
-    "eval_metrics_config",
-    "discount",
-    "exploration_config",
-    "use_target_graph",
-    "target_update_frequency",
-    "target_update_tau",
-    "expert_loss",
-    "double",
-    "summaries",
-    "clip_gradients",
-    "clip_embed_gradients",
-    "temperature",
-)
-"""Arguments in which models of one name may differ. The networks are made from the others."""
-
-
-class Shared(NamedTuple):
-    """What models of one name share: `graph_fn`, and the public attributes that are plain values or configs, except `OWN`."""
-
-    graph_fn: Any
-    arguments: dict[str, Any]
-
-    @classmethod
-    def of(cls, model: Any) -> Shared:
-        arguments = {
-            name: value.tolist() if isinstance(value, np.ndarray) else value
-            for name, value in vars(model).items()
-            if not name.startswith("_") and name not in OWN and _is_plain(value)
-        }
-        return cls(model.graph_fn, arguments)
-
-    def check(self, model: Any) -> None:
-        """Refuses a further model that was given something else: its networks are made already.
-
-        Raises:
-            ValueError: names the arguments that differ, with both values, or says in what the graph functions differ.
-        """
-        exists = f"A model name={model.name!r} with"
-        first, own = self.arguments, Shared.of(model).arguments
-        names = sorted({*own, *first})
-        differences = [f"{n} is {first.get(n)!r} there, {own.get(n)!r} here" for n in names if own.get(n) != first.get(n)]
-        if differences:
-            raise ValueError(
-                f"{exists} other arguments exists in this scope: {'; '.join(differences)}. Use the same arguments, or another "
-                "name."
-            )
-        difference = function_difference(self.graph_fn, model.graph_fn)
-        if difference is not None:
-            raise ValueError(
-                f"{exists} another graph_fn exists in this scope: {difference}. Its networks are built once: use the same "
-                "function in every call and mode (its own argument `mode` says which mode it is), or another name."
-            )
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, (list, tuple)):
-        return all(_is_plain(item) for item in value)
-    return value is None or isinstance(value, (bool, int, float, str, np.ndarray, Config))
+HINTS = {
+    **dict.fromkeys(("gamma", "discount_factor"), "Use discount."),
+    **dict.fromkeys(("learning_rate", "lr"), "Use optimizer_config=AdamConfig(learning_rate=...)."),
+    **dict.fromkeys(("optimizer", "optimizer_fn"), "Use optimizer_config, as AdamConfig(learning_rate=...)."),
+    **dict.fromkeys(("loss", "loss_fn"), "Use loss_config, as HuberLossConfig(delta=1)."),
+    **dict.fromkeys(("metrics", "eval_metrics"), "Use eval_metrics_config, a list of MetricConfig."),
+    **dict.fromkeys(
+        ("epsilon", "exploration", "exploration_rate", "eps"), "Use exploration_config, as ConstantExplorationConfig(0.05)."
+    ),
+    **dict.fromkeys(
+        ("network", "q_network", "model", "torso", "hidden_units", "units", "net_arch"),
+        "Use graph_fn, as polyrl.networks.mlp([64, 64]).",
+    ),
+    **dict.fromkeys(("state_shape", "observation_space", "state_dim", "input_shape"), "Use num_states, a number or a shape."),
+    **dict.fromkeys(("action_space", "action_dim", "n_actions"), "Use num_actions."),
+    **dict.fromkeys(("tau", "target_update_rate"), "Use target_update_tau."),
+    **dict.fromkeys(("target_update_interval", "target_update_period", "target_update_freq"), "Use target_update_frequency."),
+    **dict.fromkeys(("max_grad_norm", "clipnorm", "grad_clip", "gradient_clipping"), "Use clip_gradients."),
+    **dict.fromkeys(("n_atoms", "atoms"), "Use num_atoms, of CategoricalDQNModel."),
+    **dict.fromkeys(("v_min", "min_value", "vmin"), "Use min_q_value, of CategoricalDQNModel."),
+    **dict.fromkeys(("v_max", "max_value", "vmax"), "Use max_q_value, of CategoricalDQNModel."),
+    **dict.fromkeys(("num_atoms", "min_q_value", "max_q_value"), "It is an argument of CategoricalDQNModel."),
+    **dict.fromkeys(("action_low", "action_high"), "It is an argument of NAFModel."),
+    **dict.fromkeys(("double", "double_q", "double_dqn"), "Use DDQNModel, or CategoricalDQNModel(double=True)."),
+    **dict.fromkeys(("n_step", "n_steps"), "It belongs to the memory: UniformReplay(size, batch_size, n_step=3)."),
+    **dict.fromkeys(
+        ("batch_size", "buffer_size", "memory_size"), "It belongs to the memory: UniformReplay(size, batch_size)."
+    ),
+    **dict.fromkeys(("prioritized", "prioritized_replay"), "Use the memory PrioritizedReplay."),
+    **dict.fromkeys(("seed", "random_seed"), "Use RunConfig(seed=...)."),
+    "params": "Read what you need of them in model_fn.",
+}
+"""What arguments of other libraries' models are called here."""
 
 
 def check_metrics(configs: Any) -> tuple[MetricConfig, ...]:
@@ -94,16 +64,61 @@ def check_metrics(configs: Any) -> tuple[MetricConfig, ...]:
     return tuple(configs or ())
 
 
+def label_names(metrics: Sequence[MetricConfig]) -> list[str]:
+    """The labels that metrics read."""
+    names = [name for config in metrics for name in (config.prediction, config.target, config.weights) if name is not None]
+    return [name.removeprefix("labels.") for name in names if name.startswith("labels.")]
+
+
 def check_type(name: str, value: Any, kind: type) -> Any:
     """Returns `value`, which must be None or of this kind; raises a TypeError that names it otherwise."""
     article = "an" if kind.__name__[0] in "AEIOU" else "a"
     if value is not None and not isinstance(value, kind):
-        raise TypeError(f"{name}={value!r} must be {article} {kind.__name__}.")
+        raise TypeError(f"{name}={value!r} must be {article} {kind.__name__}.{_config_for(value, kind)}")
     return value
+
+
+def _config_for(value: Any, kind: type) -> str:
+    """` Use ...`: the config that was probably meant, if there is one."""
+    if isinstance(value, type) and issubclass(value, kind):
+        return f" Call it: {value.__name__}()."
+    if isinstance(value, Mapping):
+        return f" Use {kind.__name__}.from_dict(...)."
+    if isinstance(value, (float, int)) and not isinstance(value, bool) and kind.__name__ in _OF_NUMBERS:
+        return f" Use {_OF_NUMBERS[kind.__name__].format(value)}."
+    text = value if isinstance(value, str) else type(value).__name__
+    kinds: Iterable[type] = known_configs(kind)
+    known = [config.__name__ for config in kinds]
+    wanted = text.lower().replace("_", "").removesuffix("config")
+    near = [n for n in known if wanted and n.lower().removesuffix("config").startswith(wanted)]
+    return f" Use {min(near, key=len)}()." if near else f" Use one of {', '.join(sorted(known))}."
+
+
+_OF_NUMBERS = {
+    "OptimizerConfig": "AdamConfig(learning_rate={})",
+    "ExplorationConfig": "ConstantExplorationConfig({})",
+    "LossConfig": "HuberLossConfig(delta={})",
+}
+"""What a bare number may have been meant for."""
+
+
+def check_num_actions(num_actions: int, continuous: bool) -> int:
+    """The number of actions, at least 2; or, of a continuous one, the number of its components."""
+    minimum = 1 if continuous else 2
+    if isinstance(num_actions, numbers.Integral) and not isinstance(num_actions, bool) and num_actions < minimum:
+        other = (
+            "an action has at least one component; use DQNModel for discrete actions"
+            if continuous
+            else "there must be something to choose; use NAFModel for continuous actions (a Box), which takes their number of "
+            "components, or make them discrete with a gymnasium.ActionWrapper"
+        )
+        raise ValueError(f"num_actions={num_actions} must be at least {minimum}: {other}.")
+    return check_int("num_actions", num_actions, minimum)
 
 
 def check_continuous(is_continuous: bool, model: str, continuous: bool) -> bool:
     """`is_continuous`, which must be what the model is."""
+    is_continuous = check_bool("is_continuous", is_continuous)
     if is_continuous is not continuous:
         kind = "continuous" if continuous else "discrete"
         raise ValueError(f"is_continuous={is_continuous}: {model} has {kind} actions; leave it {continuous}.")
@@ -112,8 +127,8 @@ def check_continuous(is_continuous: bool, model: str, continuous: bool) -> bool:
 
 def check_dueling(dueling: Any) -> str | bool | None:
     """One of the ways to combine the heads for advantage and value; False is None."""
-    if dueling is True or dueling is None or dueling is False:
-        return dueling or None
+    if dueling is None or isinstance(dueling, (bool, np.bool_)):
+        return bool(dueling) or None
     if not isinstance(dueling, str) or dueling not in ("mean", "max", "naive"):
         raise ValueError(f"dueling={dueling!r} is unknown; use True, 'mean', 'max', 'naive', or None.")
     return dueling

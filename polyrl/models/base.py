@@ -12,11 +12,12 @@ import tf_keras
 from polyrl.configs import AdamConfig, LossConfig, MetricConfig, OptimizerConfig, ScheduleConfig
 from polyrl.engine import functional
 from polyrl.engine.fused_step import FusedStep
-from polyrl.models.arguments import Shared, built_optimizer, check_clip, check_metrics, check_name, check_type
+from polyrl.models.arguments import built_optimizer, check_clip, check_metrics, check_name, check_type
 from polyrl.models.gradients import clip_gradients
 from polyrl.models.graph_functions import GraphFn, as_graph_fn
 from polyrl.models.model_call import ModelCall
 from polyrl.models.scope import current_scope
+from polyrl.models.shared import Shared
 from polyrl.modes import Modes
 from polyrl.spec import EstimatorSpec
 from polyrl.summaries import Summaries, SummaryOptions
@@ -139,11 +140,11 @@ class BaseModel:
 
     def _call_graph_fn(self, inputs: Nest) -> tf.Tensor:
         """Runs the networks on `inputs`; returns the actions, `predictions['results']`."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define _call_graph_fn.")
 
     def _build_loss(self, results: tf.Tensor, features: Nest, labels: Any) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the loss of each example `[B]` and the scalar to minimise."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define _build_loss.")
 
     def _build_eval_metrics(
         self, predictions: Mapping[str, tf.Tensor], features: Nest, labels: Mapping[str, tf.Tensor]
@@ -185,7 +186,7 @@ class BaseModel:
 
     def _build_summary_op(self, results: tf.Tensor, features: Nest, labels: Any) -> Summaries:
         """The values of the panels that `summaries` names."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define _build_summary_op.")
 
     def _build_predictions(self, results: tf.Tensor, features: Nest, labels: Any) -> dict[str, tf.Tensor]:
         """A flat dict of tensors, the action under `results`."""
@@ -249,7 +250,7 @@ class BaseModel:
         return self._part("fused_step", build)
 
     def _trainable_variables(self) -> list[tf.Variable]:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define _trainable_variables.")
 
     def _check_connected(self, variables: Sequence[Any], gradients: Sequence[Any]) -> None:
         """Raises if a gradient by value is missing that the variable itself has, as with `tf.recompute_grad`."""

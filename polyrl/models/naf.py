@@ -12,15 +12,17 @@ import tf_keras
 from polyrl import ops
 from polyrl.configs import ExplorationConfig, LossConfig, MetricConfig, OptimizerConfig
 from polyrl.models import features as features_of
+from polyrl.models.arguments import HINTS
 from polyrl.models.base import GraphFn
 from polyrl.models.policy_network import PolicyNetwork
 from polyrl.models.q_model import BaseQModel
 from polyrl.models.q_network import QModelSpec
 from polyrl.models.records import Batch, Forward
 from polyrl.policies import BasePolicy, BoundedTensorSpec, NAFPolicy
-from polyrl.validation import check_float
+from polyrl.validation import check_bool, check_float, explains
 
 
+@explains(HINTS)
 class NAFModel(BaseQModel):
     """`Q(s, a) = V(s) - 1/2 (a - mu(s))^T P(s) (a - mu(s))`, whose largest value is `V(s)`, at `a = mu(s)`.
 
@@ -64,9 +66,9 @@ class NAFModel(BaseQModel):
         action_low: float | Sequence[float] = -1.0,
         action_high: float | Sequence[float] = 1.0,
     ):
-        if dueling is not True and dueling is not None:
+        if dueling is not None and not (isinstance(dueling, (bool, np.bool_)) and dueling):
             raise ValueError(f"dueling={dueling!r} must be left out: NAF always has heads for value and advantage.")
-        if use_expert_demo is not False:
+        if check_bool("use_expert_demo", use_expert_demo):
             raise ValueError(
                 f"use_expert_demo={use_expert_demo!r}: the large-margin loss compares discrete actions; leave it False."
             )
