@@ -8,7 +8,7 @@
 | `packing.py` | puts tensors side by side in one: what the next three share | |
 | `layout.py` | few tensors into and out of each call | a call with 9 inputs and 3 outputs: 22, one by one 75 |
 | `rows.py` | one write and one read for a row of a replay memory | a call with six columns: 20, column by column 25 |
-| `fused_step.py` | an optimizer's step on all small variables at once, where it is one for each number | an update without XLA: 98, one by one 116 |
+| `fused_step.py` | an optimizer's step on all small variables at once | an update without XLA: 98, one by one 116 |
 | `functional.py`, `stand_in.py` | run code that assigns variables as a function of their values | see `carried.py` |
 | `carried.py` | a run's state as tensors in compiled calls | an update in a call: 58, with XLA on variables 62 |
 | `narrow_dense.py` | the gradient of heads with few units, without matrix products | two units: 4, plain 7 |
