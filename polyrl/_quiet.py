@@ -2,7 +2,7 @@
 
 TensorFlow's C++ prints lines on the absence of a GPU before any log level applies to it. They are kept out at the file
 descriptor; whatever else is printed meanwhile, errors above all, is passed on. Where `sys.stderr` has no buffer (notebooks,
-IDLE) the descriptor is left alone. Set TF_CPP_MIN_LOG_LEVEL to see everything.
+IDLE) or is closed the descriptor is left alone. Set TF_CPP_MIN_LOG_LEVEL to see everything.
 """
 
 from __future__ import annotations
@@ -24,10 +24,20 @@ def import_tensorflow() -> None:
     """Imports TensorFlow and looks for its devices, quietly unless the user chose a log level."""
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ or "tensorflow" in sys.modules:
         return
-    with _environment(), _filtered_stderr() if hasattr(sys.stderr, "buffer") else contextlib.nullcontext():
+    with _environment(), _filtered_stderr() if _has_descriptor() else contextlib.nullcontext():
         import tensorflow as tf
 
         tf.config.list_physical_devices()
+
+
+def _has_descriptor() -> bool:
+    """Whether `sys.stderr` writes to a descriptor that is open."""
+    try:
+        sys.stderr.flush()
+        os.fstat(2)
+        return hasattr(sys.stderr, "buffer")
+    except (AttributeError, OSError, ValueError):
+        return False
 
 
 @contextlib.contextmanager

@@ -10,8 +10,19 @@ import tensorflow as tf
 import tf_keras
 
 from polyrl.modes import Modes
+from polyrl.validation import explains
+
+HINTS = {
+    "scaffold": "There is no Scaffold: checkpoints and summaries are the agent's, see RunConfig; layers have initial values.",
+    "training_chief_hooks": "Use training_hooks: a run is one process.",
+    "prediction_hooks": "Use the rows that Agent.predict yields; hooks run while a model trains.",
+    "export_signatures": "Use export_outputs.",
+    "metrics": "Use eval_metric_ops.",
+}
+"""What fields of tf.estimator's `EstimatorSpec`, and what else may be tried, are here."""
 
 
+@explains(HINTS)
 @dataclasses.dataclass(frozen=True)
 class EstimatorSpec:
     """The outputs of a model in one mode, checked for what that mode requires.
@@ -27,10 +38,10 @@ class EstimatorSpec:
         predictions: dict of tensors; `predictions['results']` is the action.
         loss: scalar, the mean over the batch.
         train_op: a callable that applies one update and returns `global_step` after it. Nothing changes before it is called.
-        eval_metric_ops: dict of tf-keras metrics, already updated with this batch.
-        extra_ops: dict of anything else that the model passes to its agent.
+        eval_metric_ops: dict of tf-keras metrics, already updated with this batch; None is an empty one.
+        extra_ops: dict of anything else that the model passes to its agent; None is an empty one.
         export_outputs: dict from signature name to a dict of tensors, for serving.
-        training_hooks: hooks (`polyrl.estimators.hooks.Hook`) that run while this model trains.
+        training_hooks: hooks (`polyrl.estimators.hooks.Hook`) that run while this model trains; None are none.
         evaluation_hooks: hooks for evaluation; `Agent` does not run any yet and refuses them.
     """
 
@@ -38,13 +49,16 @@ class EstimatorSpec:
     predictions: Mapping[str, tf.Tensor] | None = None
     loss: tf.Tensor | None = None
     train_op: Callable[[], tf.Tensor] | None = None
-    eval_metric_ops: Mapping[str, tf_keras.metrics.Metric] = dataclasses.field(default_factory=dict)
+    eval_metric_ops: Mapping[str, tf_keras.metrics.Metric] = dataclasses.field(default_factory=dict)  # Never None afterwards.
     extra_ops: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     export_outputs: Mapping[str, Mapping[str, tf.Tensor]] | None = None
     training_hooks: Sequence[Any] = ()
     evaluation_hooks: Sequence[Any] = ()
 
     def __post_init__(self) -> None:
+        for name, empty in (("eval_metric_ops", {}), ("extra_ops", {}), ("training_hooks", ()), ("evaluation_hooks", ())):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, empty)
         Modes.validate(self.mode)
         self._check_presence()
         self._check_types()

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import functools
+import inspect
 import itertools
 import math
 import numbers
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+T = TypeVar("T")
 
 
 def check_int(name: str, value: Any, minimum: int) -> int:
@@ -30,10 +36,10 @@ def check_float(name: str, value: Any, minimum: float = -math.inf, maximum: floa
 
 
 def check_bool(name: str, value: Any) -> bool:
-    """Returns `value`, which must be True or False; a TypeError otherwise."""
-    if not isinstance(value, bool):
+    """Returns `value`, which must be True or False, also NumPy's; a TypeError otherwise."""
+    if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name}={value!r} must be True or False.")
-    return value
+    return bool(value)
 
 
 def check_increasing(name: str, values: Sequence[Any]) -> None:
@@ -44,7 +50,60 @@ def check_increasing(name: str, values: Sequence[Any]) -> None:
         raise ValueError(f"{name}={tuple(values)} must be strictly increasing.")
 
 
+KERAS3_REMEDY = (
+    "`tf.keras` is Keras 3 here; polyrl works with tf-keras: write `import tf_keras as keras` and make the layers with it, or "
+    "set the environment variable TF_USE_LEGACY_KERAS=1 before TensorFlow is imported, which makes `tf.keras` that."
+)
+"""What to do about an object of Keras 3."""
+
+
+def is_keras3(value: Any) -> bool:
+    """Whether a value is of a class of Keras 3, the package `keras`, or of a subclass; tf-keras is the package `tf_keras`."""
+    return any(base.__module__.partition(".")[0] == "keras" for base in type(value).__mro__)
+
+
 def suggestion(wrong: str, known: Any) -> str:
     """` Did you mean ...?` with the most similar name in `known`, or an empty string."""
     near = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.5)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def explains(hints: Mapping[str, str]) -> Callable[[T], T]:
+    """Decorates a class or a function: the error for a keyword argument that it does not have says what to use instead.
+
+    Args:
+        hints: by argument name, as other libraries call what goes by another name here.
+    """
+
+    def decorate(target: Any) -> Any:
+        function = getattr(target, "__init__") if isinstance(target, type) else target  # noqa: B009  mypy refuses the other.
+        known = keyword_names(function)
+
+        @functools.wraps(function)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            owner = type(args[0]).__name__ if isinstance(target, type) else target.__qualname__
+            check_keywords(owner, kwargs, known, hints)
+            return function(*args, **kwargs)
+
+        if not isinstance(target, type):
+            return checked
+        target.__init__ = checked  # type: ignore[misc]
+        return target
+
+    return decorate
+
+
+def keyword_names(function: Callable[..., Any]) -> list[str]:
+    """The arguments that a function or method takes by name."""
+    parameters = inspect.signature(function).parameters.values()
+    return [
+        p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name not in ("self", "cls")
+    ]
+
+
+def check_keywords(owner: str, given: Mapping[str, Any], known: Sequence[str], hints: Mapping[str, str]) -> None:
+    """Raises a TypeError for a keyword argument that is not known, with its hint or the most similar name."""
+    for name in given:
+        if name not in known:
+            hint = f" {hints[name]}" if name in hints else suggestion(name, known)
+            raise TypeError(f"{owner} got an unexpected keyword argument {name!r}.{hint}")

@@ -37,6 +37,13 @@ def test_importing_it_imports_no_other_module_of_it():
     assert done.stdout.splitlines() == ["['polyrl', 'polyrl._quiet']", "['polyrl', 'polyrl._quiet', 'polyrl.modes']"]
 
 
+@pytest.mark.parametrize("before", ["os.close(2)", "sys.stderr.close()", "sys.stderr = None", "sys.stderr = io.StringIO()"])
+def test_it_can_be_imported_whatever_stderr_is(before):
+    code = f"import io, os, sys; {before}; import polyrl; polyrl.Agent; print('imported')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
+    assert (done.returncode, done.stdout) == (0, "imported\n"), done.stderr
+
+
 def test_the_names_are_those_that_a_user_needs():
     assert set(NAMES) == {
         *("Agent", "RunConfig", "Modes", "EstimatorSpec", "GymEnvironment", "RLExperiment", "run_experiment"),

@@ -8,6 +8,8 @@ import numbers
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 
+import numpy as np
+
 from polyrl.validation import suggestion
 
 C = TypeVar("C", bound="Config")
@@ -43,7 +45,7 @@ class Config:
         Raises:
             ValueError: for an unknown identifier or field; the message lists the known ones.
         """
-        known = {subclass.IDENTIFIER: subclass for subclass in _family(cls)}
+        known = {subclass.IDENTIFIER: subclass for subclass in known_configs(cls)}
         if cls.IDENTIFIER:  # A subclass without an identifier is known by its parent's.
             known[cls.IDENTIFIER] = cls
         identifier = values.get("identifier", cls.IDENTIFIER)
@@ -59,15 +61,17 @@ class Config:
         return target(**{name: _nested(value) for name, value in given.items()})
 
 
-def _family(cls: type[C]) -> Iterator[type[C]]:
+def known_configs(cls: type[C]) -> Iterator[type[C]]:
     """`cls` and all its subclasses, at any depth, that define an identifier."""
     if vars(cls).get("IDENTIFIER"):
         yield cls
     for subclass in cls.__subclasses__():
-        yield from _family(subclass)
+        yield from known_configs(subclass)
 
 
 def _normal(value: Any, annotation: str) -> Any:
+    if isinstance(value, (np.ndarray, np.bool_)):
+        value = value.tolist()
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
         if isinstance(value, numbers.Integral) and not annotation.startswith("float"):
             return int(value)

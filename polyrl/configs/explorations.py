@@ -14,10 +14,9 @@ from typing import ClassVar
 import tensorflow as tf
 import tf_keras
 
+from polyrl.configs import schedules
 from polyrl.configs.base import Config
 from polyrl.validation import check_float, check_increasing, check_int
-
-schedules = tf_keras.optimizers.schedules
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +25,7 @@ class ExplorationConfig(Config):
 
     def rate(self, timestep: tf.Tensor) -> tf.Tensor:
         """Epsilon, or the standard deviation of the noise, at `timestep` (int64 scalar, environment steps): float32 scalar."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define rate; ConstantExplorationConfig and others here do.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,8 +190,8 @@ def _natural_exp_decay(config: DecayExplorationConfig) -> Callable[[tf.Tensor], 
     """`exp(-decay_rate * t)`, not `exp(-decay_rate) ** t`: for a small rate the base of that power is 1 in float32."""
 
     def rate(elapsed: tf.Tensor) -> tf.Tensor:
-        periods = tf.cast(elapsed / config.decay_steps, tf.float32)
-        return config.exploration_rate * tf.exp(-config.decay_rate * (tf.floor(periods) if config.staircase else periods))
+        periods = schedules.periods(elapsed, config.decay_steps, config.staircase)
+        return config.exploration_rate * tf.exp(-config.decay_rate * periods)
 
     return rate
 
@@ -204,5 +203,5 @@ _DECAYS = {
     "exponential_decay": lambda c: schedules.ExponentialDecay(c.exploration_rate, c.decay_steps, c.decay_rate, c.staircase),
     "natural_exp_decay": _natural_exp_decay,
     "inverse_time_decay": lambda c: schedules.InverseTimeDecay(c.exploration_rate, c.decay_steps, c.decay_rate, c.staircase),
-    "piecewise_constant": lambda c: schedules.PiecewiseConstantDecay(list(c.boundaries), list(c.values)),
+    "piecewise_constant": lambda c: tf_keras.optimizers.schedules.PiecewiseConstantDecay(list(c.boundaries), list(c.values)),
 }

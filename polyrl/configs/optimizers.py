@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import tf_keras
 
+from polyrl.configs import schedules
 from polyrl.configs.base import Config
 from polyrl.validation import check_float, check_increasing, check_int
 
@@ -16,8 +17,9 @@ class ScheduleConfig(Config):
     """A learning rate as a function of `global_step` (gradient updates)."""
 
     def build(self) -> tf_keras.optimizers.schedules.LearningRateSchedule:
-        """The tf-keras schedule of the same name."""
-        schedule = getattr(tf_keras.optimizers.schedules, type(self).__name__.removesuffix("Config"))
+        """The tf-keras schedule of the same name; its value at whole steps is the same under XLA."""
+        name = type(self).__name__.removesuffix("Config")
+        schedule = getattr(schedules, name, None) or getattr(tf_keras.optimizers.schedules, name)
         return schedule(**_arguments(self))
 
 
@@ -84,7 +86,7 @@ class CosineDecayConfig(ScheduleConfig):
 
 @dataclasses.dataclass(frozen=True)
 class CosineDecayRestartsConfig(ScheduleConfig):
-    """Cosine decay with warm restarts (Loshchilov and Hutter 2016)."""
+    """Cosine decay with warm restarts (Loshchilov and Hutter 2016); each period is `t_mul` times as long as the one before."""
 
     IDENTIFIER: ClassVar[str] = "cosine_decay_restarts"
     initial_learning_rate: float
@@ -93,12 +95,27 @@ class CosineDecayRestartsConfig(ScheduleConfig):
     m_mul: float = 1.0
     alpha: float = 0.0
 
+    def _validate(self) -> None:
+        # With shorter and shorter periods they would end at a finite step, and the rate be NaN from there on.
+        check_float("t_mul", self.t_mul, minimum=1.0)
+
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig(Config):
-    """A tf-keras optimizer. `learning_rate` is a float or a `ScheduleConfig`."""
+    """A tf-keras optimizer. `learning_rate` is a float or a `ScheduleConfig`.
+
+    A subclass of one's own may override `build`, for an optimizer of any class and with any options.
+    """
 
     learning_rate: float | ScheduleConfig = 0.001
+
+    @property
+    def element_wise(self) -> bool:
+        """Whether the optimizer is known to treat each number of each variable alike, so that variables may be joined.
+
+        It is for the configs of this module. What a subclass builds may clip by variable, keep averages or leave some out.
+        """
+        return type(self) in _ELEMENT_WISE
 
     def _validate(self) -> None:
         if not isinstance(self.learning_rate, ScheduleConfig):
@@ -216,6 +233,20 @@ class LionConfig(OptimizerConfig):
     learning_rate: float | ScheduleConfig = 0.0001
     beta_1: float = 0.9
     beta_2: float = 0.99
+
+
+_ELEMENT_WISE = (
+    AdamConfig,
+    AdamWConfig,
+    AdamaxConfig,
+    NadamConfig,
+    SGDConfig,
+    RMSpropConfig,
+    AdagradConfig,
+    AdadeltaConfig,
+    FtrlConfig,
+    LionConfig,
+)
 
 
 def _arguments(config: Config) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from polyrl.demos.demonstrations import DemoEpisode, Demonstrations
+from polyrl.paths import resolved
 
 COLUMNS = ("lengths", "observations", "actions", "rewards", "terminated", "truncated")
 
@@ -30,16 +31,18 @@ def save_npz(demonstrations: Demonstrations, path: str | os.PathLike[str]) -> No
         "terminated": np.array([episode.terminated for episode in episodes]),
         "truncated": np.array([episode.truncated for episode in episodes]),
     }
-    check_new(path)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    path = check_new(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "xb") as file:
         np.savez_compressed(file, **columns)
 
 
-def check_new(path: str | os.PathLike[str]) -> None:
-    """Raises a FileExistsError if the path exists."""
-    if Path(path).exists():
+def check_new(path: str | os.PathLike[str]) -> Path:
+    """The path, resolved; raises a FileExistsError if it exists."""
+    place = resolved("path", path)
+    if place.exists():
         raise FileExistsError(f"{os.fspath(path)} exists already and is not overwritten; choose another name, or remove it.")
+    return place
 
 
 def load_npz(path: str | os.PathLike[str]) -> Demonstrations:
@@ -58,11 +61,12 @@ def load_npz(path: str | os.PathLike[str]) -> Demonstrations:
         FileNotFoundError: if the file does not exist.
         ValueError: if it is not an .npz file, lacks an array, or the arrays do not fit together.
     """
+    place = resolved("path", path)
     name = os.fspath(path)
-    if not Path(path).is_file():
+    if not place.is_file():
         raise FileNotFoundError(f"No such file of demonstrations: {name}. scripts/record_demos.py records one.")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(place, allow_pickle=False) as file:
             columns = {column: file[column] for column in file.files}
     except (zipfile.BadZipFile, ValueError, AttributeError, EOFError, OSError) as error:
         raise ValueError(f"{name} cannot be read as an .npz file of plain arrays: {error}") from error

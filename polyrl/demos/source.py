@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from polyrl.demos.demonstrations import Demonstrations
 from polyrl.demos.minari_dataset import load_minari
 from polyrl.demos.npz import load_npz
+from polyrl.paths import resolved
 
 
 def load(source: str | os.PathLike[str]) -> Demonstrations:
@@ -18,4 +18,4 @@ def load(source: str | os.PathLike[str]) -> Demonstrations:
         ValueError: if it cannot be used; see `load_npz` and `load_minari`.
     """
     name = os.fspath(source)
-    return load_npz(name) if name.endswith(".npz") or Path(name).is_file() else load_minari(name)
+    return load_npz(name) if name.endswith(".npz") or resolved("source", name).is_file() else load_minari(name)

@@ -7,7 +7,6 @@ replay rows are packed, and the optimizer's step is fused.
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,6 +16,7 @@ import tensorflow as tf
 from polyrl.engine.direct_call import direct_call
 from polyrl.engine.functional import Functional, NotFunctionalError
 from polyrl.engine.layout import Layout
+from polyrl.engine.tracing import traced
 
 logger = logging.getLogger("polyrl")
 
@@ -49,9 +49,8 @@ class CarriedState:
         vectors = self._layout.specs[: self._layout.vectors]
         self._flat = [tf.Variable(tf.zeros(spec.shape, spec.dtype), trainable=False) for spec in vectors]
         self._held = [*self._flat, *(variables[index] for index in self._layout.alone)]
-        # Partials, as TensorFlow counts tracings by a function's code, and would warn of those of several states.
-        self._load = tf.function(functools.partial(self._build_load), autograph=False)
-        self._write_back = tf.function(functools.partial(self._build_write_back), autograph=False)
+        self._load = traced(self._build_load)
+        self._write_back = traced(self._build_write_back)
         self.load()
 
     def load(self) -> None:
@@ -84,7 +83,7 @@ class CarriedState:
                 self._held[position].assign(value)
             return outputs
 
-        compiled = direct_call(tf.function(call, jit_compile=True, autograph=False).get_concrete_function(*specs))
+        compiled = direct_call(traced(call, jit_compile=True).get_concrete_function(*specs))
 
         def run(*inputs: tf.Tensor) -> list[tf.Tensor]:
             self._up_to_date = False
@@ -109,7 +108,7 @@ class CarriedState:
             return [after[index] for index in changed], outputs
 
         values = [tf.TensorSpec(variable.shape, variable.dtype) for variable in self._functional.variables]
-        return tf.function(pure, autograph=False).get_concrete_function(*values, *specs), changed
+        return traced(pure).get_concrete_function(*values, *specs), changed
 
     def _build_load(self) -> None:
         values = {

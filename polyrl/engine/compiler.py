@@ -5,7 +5,6 @@ An update of a small network takes 58 microseconds in a call with XLA, and 98 wi
 
 from __future__ import annotations
 
-import functools
 import logging
 import time
 from collections.abc import Callable, Hashable, Sequence
@@ -16,6 +15,7 @@ import tensorflow as tf
 from polyrl.engine.carried import CarriedState
 from polyrl.engine.direct_call import direct_call
 from polyrl.engine.functional import NotFunctionalError
+from polyrl.engine.tracing import traced
 from polyrl.engine.xla import XLA_ERRORS, reason
 
 logger = logging.getLogger("polyrl")
@@ -103,8 +103,7 @@ class Compiler:
 
     def _compile(self, name: Hashable, function: Call, specs: Sequence[tf.TensorSpec]) -> Call:
         if self._state is None:
-            # TensorFlow counts tracings by a function's code, and would warn of those of several runs; not by a partial's.
-            self._new[name] = tf.function(functools.partial(function), input_signature=specs, autograph=False)
+            self._new[name] = traced(function, input_signature=specs)
             return self._new[name]
         self._tell("Compiling the training loop with XLA; this takes some seconds.")
         started = time.monotonic()

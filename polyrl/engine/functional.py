@@ -16,6 +16,7 @@ import tensorflow as tf
 from tf_keras.optimizers import Optimizer
 
 from polyrl.engine.stand_in import NotFunctionalError, StandIn
+from polyrl.engine.tracing import traced
 
 __all__ = [
     "Functional",
@@ -48,7 +49,7 @@ class Functional:
             for name, value in vars(holder).items():
                 if name.startswith("_self_"):  # TensorFlow's notes for checkpoints are not a use of the variable.
                     continue
-                found = [v for v in _variables_in(value) if v.ref() not in kept]
+                found = [v for v in _variables_in(value) if v.ref() not in kept and not _casts_itself(v)]
                 for variable in found:
                     self._stand_ins.setdefault(variable.ref(), StandIn(variable))
                 if found:
@@ -86,8 +87,8 @@ class Functional:
             return [after[index] for index in changed]
 
         # Traced by itself first: only what it changes comes out of the conditional.
-        traced = tf.function(branch, autograph=False).get_concrete_function()
-        values = tf.cond(condition, traced, lambda: [before[index] for index in changed])
+        call = traced(branch).get_concrete_function()
+        values = tf.cond(condition, call, lambda: [before[index] for index in changed])
         for index, value in zip(changed, values, strict=True):
             stand_ins[index].tensor = value
 
@@ -141,7 +142,7 @@ def while_loop(cond: Callable[..., tf.Tensor], body: Callable[..., Any], loop_va
 
 
 def loops() -> Any:
-    """What has the `while_loop` to use: `tf`, or inside of `Functional.given` what carries the variables' values."""
+    """The object whose `while_loop` to call: `tf`; inside of `Functional.given` one whose loops carry variables' values."""
     functional = _active.get()
     return tf if functional is None else functional
 
@@ -203,6 +204,11 @@ def _holders(roots: Sequence[tf.Module]) -> list[Any]:
         elif isinstance(value, (list, tuple)):
             waiting.extend(value)
     return list(found.values())
+
+
+def _casts_itself(variable: tf.Variable) -> bool:
+    """Whether a layer of mixed precision reads the variable in another dtype than its own, which a stand-in could not do."""
+    return hasattr(variable, "true_dtype")
 
 
 def _variables_in(value: Any) -> Iterator[tf.Variable]:

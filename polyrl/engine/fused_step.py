@@ -21,40 +21,48 @@ LIMIT = 16_384
 class FusedStep(tf.Module):
     """One vector that holds the small variables one after the other while an optimizer works on them.
 
-    The optimizers of tf-keras treat each number alike, so that one step on a long vector is the same as one on each variable.
-    Each of their operations then runs once.
+    Most optimizers of tf-keras treat each number alike, so that one step on a long vector is the same as one on each variable.
+    Each of their operations then runs once. Any other optimizer is given the variables themselves.
 
     Args:
         variables: floating-point variables.
         alone: indices of those that do not join.
+        element_wise: whether the optimizer treats each number alike; otherwise no variable joins.
     """
 
-    def __init__(self, variables: Sequence[tf.Variable], alone: Collection[int] = ()):
+    def __init__(self, variables: Sequence[tf.Variable], alone: Collection[int] = (), element_wise: bool = True):
         super().__init__(name="fused_step")
+        self._joins = element_wise
         dtype = variables[0].dtype
         self._small = [
             index
             for index, variable in enumerate(variables)
-            if index not in alone and variable.dtype == dtype and variable.shape.num_elements() <= LIMIT
+            if element_wise and index not in alone and variable.dtype == dtype and variable.shape.num_elements() <= LIMIT
         ]
         self._large = [index for index in range(len(variables)) if index not in self._small]
         self._packing = Packing([variables[index] for index in self._small], dtype)
         self._vector = tf.Variable(tf.zeros([self._packing.width], dtype), trainable=False, name="vector")
 
     def optimized(self, variables: Sequence[tf.Variable]) -> list[tf.Variable]:
-        """What an optimizer is given in place of `variables`: the vector, then the large ones."""
+        """What an optimizer is given in place of `variables`: the vector, then the large ones; or all as they are."""
+        if not self._joins:
+            return list(variables)
         return [self._vector, *(variables[index] for index in self._large)]
 
     def positions(self, indices: Collection[int]) -> set[int]:
         """Where large variables, given by their indices, are in `optimized`."""
-        return {1 + self._large.index(index) for index in indices}
+        return {1 + self._large.index(index) for index in indices} if self._joins else set(indices)
 
     def pack(self, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """One tensor for each variable, packed: one for each of `optimized`."""
+        if not self._joins:
+            return list(tensors)
         return [self._packing.pack([tensors[index] for index in self._small]), *(tensors[index] for index in self._large)]
 
     def unpack(self, packed: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """The reverse of `pack`."""
+        if not self._joins:
+            return list(packed)
         tensors = dict(zip(self._small, self._packing.unpack(packed[0]), strict=True))
         tensors.update(zip(self._large, packed[1:], strict=True))
         return [tensors[index] for index in sorted(tensors)]
@@ -76,7 +84,7 @@ class FusedStep(tf.Module):
                 numbers, where TensorFlow's own operations take ten.
         """
         before = optimizer.jit_compile
-        optimizer.jit_compile = xla and bool(self._large) and not functional.active()
+        optimizer.jit_compile = xla and self._joins and bool(self._large) and not functional.active()
         try:
             self._apply_gradients(optimizer, gradients, variables)
         finally:
@@ -85,6 +93,9 @@ class FusedStep(tf.Module):
     def _apply_gradients(
         self, optimizer: tf_keras.optimizers.Optimizer, gradients: Sequence[tf.Tensor], variables: Sequence[tf.Variable]
     ) -> None:
+        if not self._joins:
+            optimizer.apply_gradients(zip(gradients, variables, strict=True))
+            return
         before = self._vector.read_value()
         self._vector.assign(self._packing.pack([variables[index] for index in self._small]))
         optimizer.apply_gradients(zip(gradients, self.optimized(variables), strict=True))

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 BITS = 24
-"""Bools that one number holds: a float32 is exact for whole numbers of so many bits."""
+"""How many bools are packed into one float32, which holds whole numbers of up to 24 bits exactly."""
 
 
 def packed_size(spec: tf.TensorSpec) -> int:

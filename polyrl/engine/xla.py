@@ -13,6 +13,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from polyrl.engine.tracing import traced
+
 logger = logging.getLogger("polyrl")
 
 XLA_ERRORS = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError)
@@ -92,4 +94,4 @@ class XlaCall:
 
     def _new(self) -> None:
         self._jit, self._traced = self._xla.jit, None
-        self._calls = tf.function(self._function, jit_compile=self._jit, autograph=False)
+        self._calls = traced(self._function, jit_compile=self._jit)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import ml_collections
 import tensorflow as tf
 
 from polyrl.demos import Demonstrations
@@ -21,27 +20,31 @@ from polyrl.envs.gym import EnvLike
 from polyrl.estimators.budget import Budget
 from polyrl.estimators.checkpoints import CheckpointManager, read_state
 from polyrl.estimators.graph_driver import GraphDriver
-from polyrl.estimators.hooks import Hook, default_hooks
+from polyrl.estimators.hooks import Hook, checked_hooks, default_hooks
 from polyrl.estimators.hooks.progress import write_line
 from polyrl.estimators.learner import Learner
-from polyrl.estimators.loop import Loop, UpdateSchedule
+from polyrl.estimators.loop import Loop
+from polyrl.estimators.model_errors import UsersLines, public
 from polyrl.estimators.model_fn import bind
-from polyrl.estimators.opening import one_run, open_loop
-from polyrl.estimators.params import check_same_params, write_params
+from polyrl.estimators.names import AGENT, READ, check_tf_config
+from polyrl.estimators.opening import checked_pretraining, one_run, open_loop, update_schedule
+from polyrl.estimators.params import check_same_params, frozen_params, write_params
 from polyrl.estimators.predictor import Predictor
 from polyrl.estimators.readers import Readers
 from polyrl.estimators.resuming import resume
 from polyrl.estimators.run_config import RunConfig
 from polyrl.estimators.training import TrainingResult, TrainingRun
 from polyrl.models.scope import Scope
+from polyrl.paths import resolved_directory
 from polyrl.replay import Replay
 from polyrl.spec import EstimatorSpec
 from polyrl.summaries import write_evaluation
-from polyrl.validation import check_int
+from polyrl.validation import explains
 
 logger = logging.getLogger("polyrl")
 
 
+@explains(AGENT)
 class Agent:
     """Acts, stores, learns; evaluates and predicts.
 
@@ -50,9 +53,15 @@ class Agent:
             what it builds is found again, see `polyrl.models.Scope`.
         memory: the replay memory.
         model_dir: where checkpoints and summaries go; a new temporary directory by default. If it holds a checkpoint,
-            `train` resumes from there.
+            `train` resumes from there. `~` is the home directory; `os.chdir` does not move it afterwards.
         config: seed and housekeeping, `RunConfig()` by default.
-        params: a dict of hyper-parameters for `model_fn`; it gets them as a frozen ConfigDict (`params.learning_rate`).
+        params: a dict of hyper-parameters for `model_fn`; it gets them as a frozen ConfigDict (`params.learning_rate`):
+            numbers, strings, bools and None, and lists (as tuples) and dicts of these. NumPy's values become Python's.
+
+    Raises:
+        TypeError: for an argument of another type; of `params`, the message names the key.
+        ValueError: for NaN or infinity in `params`, or if the environment variable `TF_CONFIG` describes a cluster.
+        NotADirectoryError: if `model_dir` is a file.
     """
 
     def __init__(
@@ -63,13 +72,15 @@ class Agent:
         config: RunConfig | None = None,
         params: Mapping[str, Any] | None = None,
     ):
+        check_tf_config()
         if not isinstance(memory, Replay):
             raise TypeError(f"memory={memory!r} must be a UniformReplay or a PrioritizedReplay.")
         if config is not None and not isinstance(config, RunConfig):
             raise TypeError(f"config={config!r} must be a RunConfig.")
         self.config = RunConfig() if config is None else config
-        self.params = ml_collections.FrozenConfigDict(dict(params or {}))
-        self.model_dir = Path(tempfile.mkdtemp(prefix="polyrl-") if model_dir is None else model_dir)
+        self.params = frozen_params(params)
+        where = tempfile.mkdtemp(prefix="polyrl-") if model_dir is None else model_dir
+        self.model_dir = resolved_directory("model_dir", where)
         self.memory = memory
         self.checkpoints = CheckpointManager(self.model_dir, self.config.keep_checkpoint_max)
         self._model_fn = bind(model_fn, self.params, self.config)
@@ -97,7 +108,7 @@ class Agent:
         max_episodes: int | None = None,
         timesteps: int | None = None,
         max_timesteps: int | None = None,
-        hooks: Sequence[Hook] = (),
+        hooks: Sequence[Hook] | None = None,
         pretrain_updates: int = 0,
     ) -> TrainingResult:
         """Trains until a budget is used up or a hook asks for a stop; resumes from the newest checkpoint, if there is one.
@@ -116,7 +127,7 @@ class Agent:
             max_episodes: episodes in all.
             timesteps: environment steps from here on, summed over parallel environments.
             max_timesteps: environment steps in all.
-            hooks: run after those that the agent attaches itself, and the model's `training_hooks`.
+            hooks: run after those that the agent attaches itself, and the model's `training_hooks`; None are none.
             pretrain_updates: gradient updates on the memory's demonstrations alone, before the first environment step. They
                 count in `global_step`; a run that was interrupted in them resumes with those that are left.
 
@@ -127,35 +138,25 @@ class Agent:
             NonFiniteError: for NaN or infinity in observation, reward or loss.
             RuntimeError: if this agent is training already, as when a hook calls it.
         """
-        budgets = {
-            "steps": steps,
-            "max_steps": max_steps,
-            "episodes": episodes,
-            "max_episodes": max_episodes,
-            "timesteps": timesteps,
-            "max_timesteps": max_timesteps,
-        }
-        Budget.validate(**budgets)
-        check_int("update_frequency", update_frequency, minimum=1)
-        if check_int("first_update", first_update, minimum=0) < self.memory.batch_size:
-            raise ValueError(
-                f"first_update={first_update} must be at least the memory's batch_size={self.memory.batch_size}: an update "
-                "needs a batch of environment steps."
-            )
-        if check_int("pretrain_updates", pretrain_updates, minimum=0) and self.memory.demonstrations is None:
-            raise ValueError(
-                f"pretrain_updates={pretrain_updates} needs demonstrations in the memory, as UniformReplay(demonstrations="
-                "polyrl.demos.load('demos.npz')); this one has none."
-            )
-        _checked_hooks("hooks", hooks)
+        budgets = Budget.validate(
+            steps=steps,
+            max_steps=max_steps,
+            episodes=episodes,
+            max_episodes=max_episodes,
+            timesteps=timesteps,
+            max_timesteps=max_timesteps,
+        )
+        schedule = update_schedule(first_update, update_frequency, self.memory)
+        pretrain_updates = checked_pretraining(pretrain_updates, self.memory)
+        hooks = checked_hooks("hooks", hooks)
         if not any(value is not None for value in budgets.values()):
             logger.warning("No budget: this run trains until a hook or a signal (Ctrl-C) ends it.")
         check_same_params(self.model_dir, self.params.to_dict())
         # An error may have ended the last run with values that only its calls know; they come before those restored.
         self._compiler.write_back()
-        schedule, begin = UpdateSchedule(first_update, update_frequency), self._timestep(self.checkpoints.latest())
+        begin = self._timestep(self.checkpoints.latest())
         opened = open_loop(env, self._learner, self._compiler, schedule, begin, self.config.overlap, self._graph_driver)
-        with one_run(self._training), opened as loop:
+        with UsersLines(), one_run(self._training), opened as loop:
             loop.build()
             restored = resume(self.checkpoints, self._scope, self.memory, self._tell)
             self.memory.start_episodes()
@@ -193,7 +194,7 @@ class Agent:
                 f"pretrain_updates={pretrain_updates} come before the first environment step; the run in {self.model_dir} "
                 f"has taken {timestep} after {step} updates. Use the number it began with, or another model_dir."
             )
-        own = [*default_hooks(self.config), *_checked_hooks("training_hooks", self._learner.hooks)]
+        own = [*default_hooks(self.config), *checked_hooks("training_hooks", self._learner.hooks)]
         return TrainingRun(
             scope=self._scope,
             memory=self.memory,
@@ -211,6 +212,7 @@ class Agent:
 
     # Evaluation and prediction. -----------------------------------------------------------------------------------------
 
+    @public(READ)
     def predictor(self, checkpoint: str | os.PathLike[str] | None = None) -> Predictor:
         """The model of a checkpoint, apart from training: with weights and random numbers of its own.
 
@@ -222,6 +224,7 @@ class Agent:
         """
         return self._readers.new(checkpoint)
 
+    @public(READ)
     def evaluate(
         self,
         env: EnvLike,
@@ -248,6 +251,7 @@ class Agent:
         write_evaluation(self._writer(run), result)
         return result
 
+    @public(READ)
     def predict(
         self,
         env: EnvLike,
@@ -258,10 +262,12 @@ class Agent:
         """Acts by the policy of PREDICT mode: `Predictor.predict` with a checkpoint's weights."""
         return self._readers.get(checkpoint).predict(env, episodes, steps)
 
+    @public(READ)
     def record(self, env: EnvLike, episodes: int, checkpoint: str | os.PathLike[str] | None = None) -> Demonstrations:
         """Plays greedy episodes and gives them as demonstrations: `Predictor.record` with a checkpoint's weights."""
         return self._readers.get(checkpoint).record(env, episodes)
 
+    @public(READ)
     def act(self, state: Any, checkpoint: str | os.PathLike[str] | None = None) -> Any:
         """The action for one state or a batch of states: `Predictor.act` with a checkpoint's weights."""
         return self._readers.get(checkpoint).act(state)
@@ -291,10 +297,3 @@ class Agent:
     def _timestep(self, path: Path | None) -> int:
         """Environment steps of a checkpoint, or without one those done."""
         return int(self._scope.global_timestep.numpy()) if path is None else int(read_state(path)["global_timestep"])
-
-
-def _checked_hooks(name: str, hooks: Sequence[Any]) -> Sequence[Hook]:
-    for hook in hooks:
-        if not isinstance(hook, Hook):
-            raise TypeError(f"{name}: {hook!r} must be a Hook.")
-    return hooks

@@ -21,17 +21,19 @@ class Budget:
     episode: int | None = None
 
     @classmethod
-    def validate(cls, **given: int | None) -> None:
-        """Checks the six arguments of `Agent.train`: positive, and not both of one kind."""
+    def validate(cls, **given: int | None) -> dict[str, int | None]:
+        """The six arguments of `Agent.train`, as Python's ints: positive, and not both of one kind."""
+        checked = dict(given)
         for incremental, absolute in _PAIRS:
             for name in (incremental, absolute):
                 if given[name] is not None:
-                    check_int(name, given[name], minimum=1)
+                    checked[name] = check_int(name, given[name], minimum=1)
             if given[incremental] is not None and given[absolute] is not None:
                 raise ValueError(
                     f"{incremental}={given[incremental]} (from here on) and {absolute}={given[absolute]} (in all) "
                     "contradict each other; give one of the two."
                 )
+        return checked
 
     @classmethod
     def starting_from(cls, step: int, timestep: int, episode: int, **given: int | None) -> Budget:

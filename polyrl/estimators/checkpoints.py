@@ -18,6 +18,7 @@ from tf_keras.optimizers import Optimizer
 from polyrl.errors import CheckpointMismatchError, NonFiniteError, NotTrainedError
 from polyrl.models.q_network import QNetwork
 from polyrl.models.scope import Scope
+from polyrl.paths import literal, resolved, resolved_directory
 
 T = TypeVar("T")
 
@@ -40,7 +41,7 @@ class CheckpointManager:
     """
 
     def __init__(self, model_dir: str | os.PathLike[str], keep_max: int):
-        self.model_dir = Path(model_dir)
+        self.model_dir = resolved_directory("model_dir", model_dir)
         self._keep_max = keep_max
 
     @property
@@ -107,7 +108,7 @@ class CheckpointManager:
                     "model_dir."
                 )
         try:
-            tf.train.Checkpoint(scope=scope, memory=memory).read(str(path / _VARIABLES)).assert_consumed()
+            tf.train.Checkpoint(scope=scope, memory=memory).read(str(literal(path) / _VARIABLES)).assert_consumed()
         except (AssertionError, ValueError) as error:
             raise CheckpointMismatchError(
                 f"{path} does not fit this run: its optimizer or its memory differs from the one configured now. "
@@ -123,7 +124,7 @@ class CheckpointManager:
             CheckpointMismatchError: if the checkpoint holds another architecture.
         """
         state = _checked_state(path, scope)
-        status = tf.train.Checkpoint(scope=scope).read(str(path / _VARIABLES))
+        status = tf.train.Checkpoint(scope=scope).read(str(literal(path) / _VARIABLES))
         status.assert_existing_objects_matched().expect_partial()
         return state
 
@@ -138,7 +139,7 @@ class CheckpointManager:
         elif which == "best":
             found = self.best()
         else:
-            found = Path(which)
+            found = resolved("checkpoint", which)
             if not (found / _STATE).is_file():
                 raise NotTrainedError(f"{found} is not a checkpoint; use 'latest', 'best', or a directory ckpt-<timestep>.")
         if found is None:

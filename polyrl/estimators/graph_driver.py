@@ -32,7 +32,7 @@ class GraphDriver(tf.Module):
 
     Args:
         env: the environment.
-        scope: whose random streams and `global_timestep` the environments draw by.
+        scope: gives the environments their random seeds, which depend on its `global_timestep`.
     """
 
     def __init__(self, env: CompiledEnvironment, scope: Scope):

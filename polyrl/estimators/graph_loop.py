@@ -42,6 +42,7 @@ class GraphLoop(Loop):
         self.xla_from = NEVER if self._learner.has_convolution() else 0
 
     def start(self) -> np.ndarray:
+        self._compiler.write_back()  # Of pre-training.
         self._driver.reset()
         self._compiler.load()
         action = self._driver.action_spec

@@ -14,6 +14,7 @@ import tensorflow as tf
 import tf_keras
 
 from polyrl.engine import functional
+from polyrl.engine.tracing import traced
 from polyrl.envs import Transitions
 from polyrl.envs.observations import as_features, split_columns
 from polyrl.estimators.model_fn import ModelActions, ModelFn, acting_predictions, checked
@@ -125,7 +126,7 @@ class Learner:
             states = tf.nest.map_structure(lambda spec: tf.TensorSpec([num_envs, *spec.shape], spec.dtype), state)
             self._action_dtype = action.dtype
             # A new function: it may create variables when it is traced for the first time only.
-            self._first_act = tf.function(self.act, autograph=False)
+            self._first_act = traced(self.act)
             self._first_act.get_concrete_function(states)
         assert self._actions is not None
         self._actions.check(action)
@@ -138,11 +139,11 @@ class Learner:
         scalar, one = tf.TensorSpec([], tf.float32), tf.TensorSpec(action.shape, action.dtype)
         self.memory.xla = self.scope.xla
         self.memory.build(Transitions(state, one, scalar, scalar, scalar, state).columns(), num_envs)
-        tf.function(self.update, autograph=False).get_concrete_function(*self._no_updates())
+        traced(self.update).get_concrete_function(*self._no_updates())
         self._built, self._summaries = (state, num_envs), None
 
     def probe(self) -> tf.Tensor:
-        """One update, for those who look what an update does."""
+        """One update, to be traced: the compiler finds out by it which variables an update assigns, and how."""
         return self.updates(1).loss
 
     def first_actions(self, state: Any) -> np.ndarray:
@@ -157,8 +158,7 @@ class Learner:
         """The values that a loss is computed from, weights and random generators, for `summaries`."""
         if self._summaries is None:
             # Once in a thousand steps: not worth the seconds that XLA takes to compile it.
-            traced = tf.function(self._build_summaries, autograph=False)
-            self._summaries = traced.get_concrete_function(dict(self.memory.drawn_specs))
+            self._summaries = traced(self._build_summaries).get_concrete_function(dict(self.memory.drawn_specs))
         return [variable.read_value() for variable in self._watched()]
 
     def summaries(self, before: list[tf.Tensor], drawn: dict[str, Any]) -> Summaries:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from polyrl.models.scope import Scope
 from polyrl.policies import BoundedTensorSpec
 from polyrl.spec import EstimatorSpec
 
@@ -46,6 +47,16 @@ def checked(spec: Any) -> EstimatorSpec:
     if not isinstance(spec, EstimatorSpec):
         raise TypeError(f"model_fn must return an EstimatorSpec, got {spec!r}.")
     return spec
+
+
+def check_counted(scope: Scope, updates: int) -> None:
+    """A ValueError unless the `train_op`s have counted the run's updates: budgets, schedules and targets go by that."""
+    counted = int(scope.global_step.numpy())
+    if counted != updates:
+        raise ValueError(
+            f"After {updates} updates of this run global_step is {counted}: each train_op must add 1 to it, as "
+            "`current_scope().global_step.assign_add(1)`, or `self._updates.assign_add(1)` in a `_build_train_op` of your own."
+        )
 
 
 def acting_predictions(spec: Any, mode: str) -> dict[str, tf.Tensor]:
@@ -110,7 +121,7 @@ class ModelActions(NamedTuple):
                 "discrete actions; use a discrete model (DQNModel)."
             )
         raise ValueError(
-            f"The model gives {_box(own)}, the environment takes {_box(given)}; build the model with "
+            f"The model's actions are {_box(own)}, those of the environment {_box(given)}; build the model with "
             f"num_actions={given.shape[0]}, action_low={given.minimum}, action_high={given.maximum}."
         )
 

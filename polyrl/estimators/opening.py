@@ -17,6 +17,31 @@ from polyrl.estimators.loop import Loop, UpdateSchedule
 from polyrl.estimators.overlap import OverlappedLoop
 from polyrl.estimators.python_loop import PythonLoop
 from polyrl.models.scope import stream_seed
+from polyrl.replay import Replay
+from polyrl.validation import check_int
+
+
+def update_schedule(first_update: int, update_frequency: int, memory: Replay) -> UpdateSchedule:
+    """The schedule that `Agent.train` is given; a TypeError or ValueError for one that is none, or begins too early."""
+    frequency = check_int("update_frequency", update_frequency, minimum=1)
+    first = check_int("first_update", first_update, minimum=0)
+    if first < memory.batch_size:
+        raise ValueError(
+            f"first_update={first} must be at least the memory's batch_size={memory.batch_size}: an update needs a batch of "
+            "environment steps."
+        )
+    return UpdateSchedule(first, frequency)
+
+
+def checked_pretraining(pretrain_updates: int, memory: Replay) -> int:
+    """The number of updates before the first environment step; a ValueError if there is nothing to learn from."""
+    updates = check_int("pretrain_updates", pretrain_updates, minimum=0)
+    if updates and memory.demonstrations is None:
+        raise ValueError(
+            f"pretrain_updates={updates} needs demonstrations in the memory, as UniformReplay(demonstrations="
+            "polyrl.demos.load('demos.npz')); this one has none."
+        )
+    return updates
 
 
 @contextlib.contextmanager

@@ -37,7 +37,7 @@ class OverlappedLoop(PythonLoop):
         try:
             transitions, episodes = self._driver.step(self._actions)
         finally:
-            learnt = learning.result()  # Waited for even if the environments fail: nothing learns behind the run.
+            learnt = learning.result()  # Waited for even if the environments fail: no update may run after the run has ended.
         due = min(self._schedule.due(timestep, timestep + self.num_envs), remaining.updates - learnt.updates)
         self._pending = (transitions, due)
         states = [tf.constant(values) for values in tf.nest.flatten(self._driver.state)]

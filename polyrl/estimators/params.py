@@ -3,19 +3,103 @@
 from __future__ import annotations
 
 import json
+import math
+import numbers
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import gymnasium
+import ml_collections
+import numpy as np
 import tensorflow as tf
 import tf_keras
 
 import polyrl
+from polyrl.configs.base import Config
 from polyrl.errors import CheckpointMismatchError
 
 _FILE = "params.json"
+
+
+def frozen_params(params: Any) -> ml_collections.FrozenConfigDict:
+    """Hyper-parameters as plain values, which `params.json` gives back as they were: what a `model_fn` gets.
+
+    NumPy scalars become Python's numbers, lists and arrays tuples, dicts and ConfigDicts nested ConfigDicts.
+
+    Raises:
+        TypeError: for a key that is not a str, or a value of a kind that JSON does not know; the message names the key.
+        ValueError: for NaN or infinity, or a key that a ConfigDict cannot have.
+    """
+    given = {} if params is None else params
+    if not isinstance(given, (Mapping, ml_collections.ConfigDict)):
+        hint = " Use vars(params)." if hasattr(params, "__dict__") else ""
+        raise TypeError(f"params={params!r} must be a dict of hyper-parameters.{hint}")
+    return ml_collections.FrozenConfigDict(_plain_dict("params", given))
+
+
+def _plain_dict(path: str, values: Any) -> dict[str, Any]:
+    plain = {}
+    for key, value in _items(values):
+        if not isinstance(key, str):
+            raise TypeError(f"{path} has the key {key!r}; keys must be of type str, as {str(key)!r}: JSON has no others.")
+        if not key or "." in key or hasattr(ml_collections.FrozenConfigDict, key):
+            raise ValueError(
+                f"{path} has the key {key!r}, which model_fn could not read as params.<key>; use another name, without dots."
+            )
+        plain[str(key)] = _plain(f"{path}[{key!r}]", value)
+    return plain
+
+
+def _items(values: Any) -> Iterator[tuple[Any, Any]]:
+    """Of a dict or a ConfigDict; references to other values are followed."""
+    return ((key, values[key]) for key in values)
+
+
+def _plain(path: str, value: Any) -> Any:
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        if not math.isfinite(value):
+            raise ValueError(
+                f"{path}={value} must be finite: JSON does not know it, and a NaN would not equal itself when the run is "
+                "resumed. Use None where there is no value."
+            )
+        return float(value)
+    if isinstance(value, (Mapping, ml_collections.ConfigDict)):
+        return _plain_dict(path, value)
+    if isinstance(value, (list, tuple)):
+        items = [_plain(f"{path}[{index}]", item) for index, item in enumerate(value)]
+        if any(isinstance(item, dict) for item in items):
+            raise TypeError(f"{path}={value!r} must not hold dicts in a list; use a dict of dicts.")
+        return tuple(items)
+    raise TypeError(
+        f"{path}={value!r} must be a number, a str, a bool, None, or a list or dict of these, as params.json can hold it"
+        f"{_remedy(path, value)}."
+    )
+
+
+def _remedy(path: str, value: Any) -> str:
+    """What to give instead of an object, or nothing."""
+    if isinstance(value, Config):
+        kind = type(value).__name__
+        return f"; give its values and build {kind}(...) in model_fn, or give {kind}.to_dict() and use from_dict there"
+    if isinstance(value, (set, frozenset)):
+        return "; use a sorted list"
+    if tf.is_tensor(value) or isinstance(value, tf.Variable):
+        return "; use its value, x.numpy()"
+    if isinstance(value, Path):
+        return "; use str(path)"
+    if hasattr(value, "__dict__") and not callable(value):
+        return "; use vars(x), a dict"
+    return ""
 
 
 def read_params(model_dir: Path) -> dict[str, Any] | None:
@@ -44,7 +128,7 @@ def check_same_params(model_dir: Path, params: Mapping[str, Any]) -> None:
     saved = read_params(model_dir)
     if saved is None:
         return
-    given = json.loads(json.dumps(dict(params)))
+    given = json.loads(json.dumps(dict(params)))  # As the file gives them back.
     names = sorted(name for name in {*saved, *given} if saved.get(name) != given.get(name))
     if names:
         lines = [f"  {name}: {saved.get(name)} there, {given.get(name)} now" for name in names]

@@ -10,7 +10,6 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import ml_collections
 import tensorflow as tf
 
 from polyrl.demos import Demonstrations
@@ -20,11 +19,14 @@ from polyrl.errors import NotTrainedError
 from polyrl.estimators import rollouts
 from polyrl.estimators.checkpoints import CheckpointManager
 from polyrl.estimators.inputs import batch_of_states, check_described, specs_of
+from polyrl.estimators.model_errors import public
 from polyrl.estimators.model_fn import ModelFn, bind
-from polyrl.estimators.params import read_params
+from polyrl.estimators.names import READ
+from polyrl.estimators.params import frozen_params, read_params
 from polyrl.estimators.rollout_calls import RolloutCalls
 from polyrl.estimators.run_config import RunConfig
 from polyrl.models.scope import Scope, stream_seed
+from polyrl.paths import PATTERN, resolved, resolved_directory
 from polyrl.policies import BasePolicy, BoundedTensorSpec
 from polyrl.spec import EstimatorSpec
 from polyrl.validation import check_int
@@ -59,6 +61,7 @@ class Predictor:
         self._predictions: weakref.WeakSet[Generator[dict[str, Any]]] = weakref.WeakSet()
 
     @classmethod
+    @public(READ)
     def from_model_dir(
         cls,
         model_dir: str | os.PathLike[str],
@@ -81,8 +84,9 @@ class Predictor:
             CheckpointMismatchError: if it holds another model.
         """
         config = RunConfig() if config is None else config
-        given = (read_params(Path(model_dir)) or {}) if params is None else params
-        bound = bind(model_fn, ml_collections.FrozenConfigDict(dict(given)), config)
+        model_dir = resolved("model_dir", model_dir)
+        given = read_params(model_dir) if params is None else params
+        bound = bind(model_fn, frozen_params(given), config)
         checkpoints = CheckpointManager(model_dir, config.keep_checkpoint_max)
 
         def read(path: Path) -> Predictor:
@@ -134,10 +138,11 @@ class Predictor:
             raise TypeError("model_fn gives no policy: put one into extra_ops['policy'] in mode 'infer'.")
         return self._calls.policy
 
+    @public(READ)
     def act(self, state: Any) -> Any:
         """The action of PREDICT mode's policy for one state (an int, or an array `[k]`) or a batch of states (`[B, ...]`).
 
-        Trained on states that are dicts, it takes such, with the same keys; `action_mask` among them if there were masks.
+        A model that was trained on dicts takes dicts with the same keys, `action_mask` included if there were masks.
         """
         states, single = batch_of_states("state", state, self._state_spec)
         actions = self._calls.act(states).numpy()
@@ -145,6 +150,7 @@ class Predictor:
             return actions
         return int(actions[0]) if actions.ndim == 1 else actions[0]
 
+    @public(READ)
     def predict(self, env: EnvLike, episodes: int | None = None, steps: int | None = None) -> Iterator[dict[str, Any]]:
         """Acts by the policy of PREDICT mode, and yields one dict for each environment step.
 
@@ -164,6 +170,7 @@ class Predictor:
         self._predictions.add(prediction)
         return prediction
 
+    @public(READ)
     def evaluate(self, env: EnvLike, episodes: int = 100, stream: str = "eval") -> dict[str, float]:
         """Runs greedy episodes.
 
@@ -180,6 +187,7 @@ class Predictor:
         with self._environments(env, episodes, stream, "evaluation") as driver:
             return {**rollouts.evaluate(self._calls, driver, episodes), **self.counters}
 
+    @public(READ)
     def record(self, env: EnvLike, episodes: int) -> Demonstrations:
         """Plays greedy episodes, as `evaluate` does, and gives them as demonstrations.
 
@@ -196,8 +204,18 @@ class Predictor:
         """Writes the policy as a SavedModel, which TensorFlow alone can load and serve.
 
         It has the signatures of `policy.signatures()`; see docs/policies.md for how they are called.
+
+        Raises:
+            ValueError: for a path with `[`, `]` or a backslash, which TensorFlow could not load it from.
         """
-        tf.saved_model.save(self.policy, os.fspath(path), signatures=self.policy.signatures())
+        directory = resolved_directory("path", path)
+        unreadable = sorted(PATTERN - set("*?") & set(str(directory)))
+        if unreadable:
+            raise ValueError(
+                f"path={str(directory)!r} has {' '.join(unreadable)}, and tf.saved_model.load takes that for a pattern; "
+                "export to another directory."
+            )
+        tf.saved_model.save(self.policy, str(directory), signatures=self.policy.signatures())
 
     def _predict(self, env: EnvLike, episodes: int | None, steps: int | None) -> Generator[dict[str, Any]]:
         with open_env(env, num_envs=1, purpose="prediction") as vector:
@@ -233,6 +251,6 @@ class Predictor:
             ) from error
 
     def _seeds(self, stream: str, driver: EnvDriver) -> list[int]:
-        """One seed for each environment, other ones at another stage of training."""
+        """One seed for each environment; they depend on the number of environment steps that the model was trained for."""
         timestep = self.counters["global_timestep"]
         return [stream_seed(self._scope.seed, f"{stream}/{timestep}/{index}")[0] for index in range(driver.num_envs)]

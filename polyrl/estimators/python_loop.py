@@ -42,6 +42,7 @@ class PythonLoop(Loop):
         self.xla_from = NEVER if self._convolves else 1_000
 
     def start(self) -> np.ndarray:
+        self._compiler.write_back()  # Of pre-training.
         self._actions = self._learner.first_actions(self._driver.state)
         self._compiler.load()  # The first of temporally correlated noise.
         return self._actions

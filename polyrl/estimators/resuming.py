@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from polyrl.errors import CheckpointMismatchError
-from polyrl.estimators.checkpoints import CheckpointManager
+from polyrl.estimators.checkpoints import CheckpointManager, read_state
 from polyrl.models.scope import Scope
 from polyrl.replay import Replay
 
@@ -21,11 +22,13 @@ def resume(checkpoints: CheckpointManager, scope: Scope, memory: Replay, tell: C
         tell: shows a line that says where the run resumes from.
 
     Raises:
-        CheckpointMismatchError: if it does not fit, or was trained with another seed.
+        CheckpointMismatchError: if it does not fit, or was trained with another seed, or another number of environments where
+            the memory depends on it.
     """
     path = checkpoints.latest()
     if path is None:
         return None
+    _check_num_envs(path, memory)
     state = checkpoints.restore(path, scope, memory)
     if state["seed"] != scope.seed:
         raise CheckpointMismatchError(
@@ -37,3 +40,15 @@ def resume(checkpoints: CheckpointManager, scope: Scope, memory: Replay, tell: C
         f"{state['global_episode']}, {int(memory.stored().numpy())} transitions in memory."
     )
     return state
+
+
+def _check_num_envs(path: Path, memory: Replay) -> None:
+    """Refuses another number of environments where windows or stacks of frames depend on it; elsewhere it may differ."""
+    before = read_state(path).get("num_envs")
+    if before is None or before == memory.num_envs or not memory.in_lockstep:
+        return
+    reason = f"n_step={memory.n_step}" if memory.frame_stack is None else f"frame_stack={memory.frame_stack}"
+    raise CheckpointMismatchError(
+        f"{path} was trained with num_envs={before}, this run has num_envs={memory.num_envs}: with {reason} the memory's rows "
+        "depend on it. Use the same number, or another model_dir. (It may differ with n_step=1 and without frame_stack.)"
+    )

@@ -5,9 +5,27 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from polyrl.validation import check_bool, check_float, check_int, suggestion
+from polyrl.validation import check_bool, check_float, check_int, explains, suggestion
+
+HINTS = {
+    "model_dir": "Give it to the agent: Agent(model_fn, memory, model_dir).",
+    "tf_random_seed": "Use seed.",
+    "random_seed": "Use seed.",
+    "save_summary_steps": "Use save_summary_timesteps, in environment steps.",
+    "save_checkpoints_steps": "Use save_checkpoints_timesteps, in environment steps.",
+    "log_step_count_steps": "Use progress: the display has a cadence of its own.",
+    "keep_checkpoint_every_n_hours": "Use keep_checkpoint_max; the best checkpoint by evaluation is kept in addition.",
+    "session_config": "There are no sessions; jit says whether XLA compiles, and tf.config.threading sets the threads.",
+    **dict.fromkeys(
+        ("train_distribute", "eval_distribute", "experimental_distribute", "device_fn", "protocol", "cluster", "master"),
+        "A run is one process on one machine, which GymEnvironment(num_envs=...) fills with environments.",
+    ),
+    **dict.fromkeys(("num_envs",), "It belongs to the environment: GymEnvironment(env_id, num_envs)."),
+}
+"""What arguments of tf.estimator's `RunConfig` are here."""
 
 
+@explains(HINTS)
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
     """Seed, cadences and display of a run. Timesteps are environment steps, summed over parallel environments.
@@ -41,25 +59,34 @@ class RunConfig:
     jit: str = "auto"
 
     def __post_init__(self) -> None:
-        check_int("seed", self.seed, minimum=0)
-        for name in ("progress", "overlap"):
-            check_bool(name, getattr(self, name))
+        # As Python's own: what NumPy calls an int, JSON does not know.
+        checked: dict[str, Any] = {
+            "seed": check_int("seed", self.seed, minimum=0),
+            **{name: check_bool(name, getattr(self, name)) for name in ("progress", "overlap")},
+        }
         if self.jit not in ("auto", "on", "off"):
             raise ValueError(f"jit={self.jit!r} is unknown; use 'auto', 'on' or 'off'.")
-        check_int("keep_checkpoint_max", self.keep_checkpoint_max, minimum=1)
-        if self.max_overhead is not None and check_float("max_overhead", self.max_overhead, 0.0, 1.0) == 0.0:
-            raise ValueError("max_overhead=0.0 leaves no time to write anything; use None for cadences of steps or seconds.")
+        checked["keep_checkpoint_max"] = check_int("keep_checkpoint_max", self.keep_checkpoint_max, minimum=1)
+        if self.max_overhead is not None:
+            checked["max_overhead"] = check_float("max_overhead", self.max_overhead, 0.0, 1.0)
+            if checked["max_overhead"] == 0.0:
+                raise ValueError(
+                    "max_overhead=0.0 leaves no time to write anything; use None for cadences of steps or seconds."
+                )
         for name in ("save_summary_timesteps", "save_checkpoints_timesteps"):
             if getattr(self, name) is not None:
-                check_int(name, getattr(self, name), minimum=1)
+                checked[name] = check_int(name, getattr(self, name), minimum=1)
         for name in ("save_summary_secs", "save_checkpoints_secs"):
             if getattr(self, name) is not None:
-                check_float(name, getattr(self, name), minimum=0.0)
+                checked[name] = check_float(name, getattr(self, name), minimum=0.0)
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
     def replace(self, **changes: Any) -> RunConfig:
         """A copy with some fields changed; an unknown field is a ValueError."""
         names = [field.name for field in dataclasses.fields(self)]
         for name in changes:
             if name not in names:
-                raise ValueError(f"RunConfig has no field {name!r}; it has {names}.{suggestion(name, names)}")
+                hint = f" {HINTS[name]}" if name in HINTS else suggestion(name, names)
+                raise ValueError(f"RunConfig has no field {name!r}; it has {names}.{hint}")
         return dataclasses.replace(self, **changes)

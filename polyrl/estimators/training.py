@@ -23,6 +23,7 @@ from polyrl.estimators.hooks import Hook
 from polyrl.estimators.hooks.base import PHASES
 from polyrl.estimators.inputs import describe_state
 from polyrl.estimators.loop import IterationResult, Remaining
+from polyrl.estimators.model_fn import check_counted
 from polyrl.estimators.signals import interruptible
 from polyrl.models.scope import Scope
 from polyrl.replay import Replay
@@ -100,7 +101,7 @@ class TrainingRun:
         self.checkpoint_seconds = self.summary_seconds = 0.0
         self.summary_options = summary_options
         self.wants_summaries = False
-        self._wants_checkpoint = False
+        self._wants_checkpoint = self._counted = False
         self._stop_reason: str | None = None
         self._signal: int | None = None
         self._scope, self._memory, self._checkpoints, self._state_spec = scope, memory, checkpoints, state_spec
@@ -202,6 +203,10 @@ class TrainingRun:
         self.timestep += result.timesteps
         self.episode += len(result.episodes)
         self._count(result.updates, result.loss)
+        if result.updates and not self._counted:
+            self._counted = True
+            self._sync()
+            check_counted(self._scope, self.step)
         for episode in result.episodes:
             self.episodes.append(episode)
             self._call("after_episode", episode)
@@ -271,6 +276,7 @@ class TrainingRun:
             "episodes": [dataclasses.asdict(episode) for episode in self.episodes],
             "hooks": {name: hook.get_state() for name, hook in self._named_hooks()},
             "state_spec": describe_state(self._state_spec),
+            "num_envs": self._memory.num_envs,
             "ended": self._ended(),
         }
 

@@ -15,6 +15,7 @@ from polyrl.estimators import Agent, TrainingResult
 from polyrl.estimators.checkpoints import read_state
 from polyrl.estimators.hooks import EvaluationHook, Hook, WholeEvaluationHook
 from polyrl.experiments import report
+from polyrl.paths import resolved
 from polyrl.validation import check_float, check_int, suggestion
 
 logger = logging.getLogger("polyrl")
@@ -64,12 +65,13 @@ class RLExperiment:
         self,
         agent: Agent,
         env: EnvLike,
+        *,
         train_steps: int | None = None,
         train_episodes: int | None = None,
         train_timesteps: int | None = None,
         first_update: int = 1_000,
         update_frequency: int = 1,
-        train_hooks: Sequence[Hook] = (),
+        train_hooks: Sequence[Hook] | None = (),
         eval_env: EnvLike | None = None,
         eval_episodes: int = 100,
         eval_frequency: int = 2_000,
@@ -79,7 +81,6 @@ class RLExperiment:
         infer_output: str | os.PathLike[str] | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         throttle_secs: float = 5.0,
-        *,
         pretrain_updates: int = 0,
     ):
         if not isinstance(agent, Agent):
@@ -93,15 +94,16 @@ class RLExperiment:
             "update_frequency": update_frequency,
             "pretrain_updates": check_int("pretrain_updates", pretrain_updates, minimum=0),
         }
-        self._train_hooks = list(train_hooks)
+        self._train_hooks = list(train_hooks or ())
         self._eval_env = env if eval_env is None else eval_env
         self._eval_episodes = check_int("eval_episodes", eval_episodes, minimum=1)
         self._eval_frequency = check_int("eval_frequency", eval_frequency, minimum=1)
         self._eval_while = check_int("eval_episodes_while_training", eval_episodes_while_training, minimum=1)
         self._stop_at_reward = None if stop_at_reward is None else check_float("stop_at_reward", stop_at_reward)
         self._infer_episodes = check_int("infer_episodes", infer_episodes, minimum=1)
-        self._infer_output = None if infer_output is None else Path(infer_output)
-        self._checkpoint = checkpoint
+        self._infer_output = None if infer_output is None else resolved("infer_output", infer_output)
+        named = checkpoint is None or checkpoint in ("best", "latest")
+        self._checkpoint = checkpoint if named else resolved("checkpoint", checkpoint)
         self._throttle_secs = check_float("throttle_secs", throttle_secs, minimum=0.0)
 
     @property

@@ -52,7 +52,7 @@ class Explorer(tf.Module):
         Returns:
             int32 `[N]`, or float32 `[N, k]` within [-1, 1].
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define __call__.")
 
 
 class EpsilonGreedy(Explorer):

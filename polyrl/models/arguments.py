@@ -2,70 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import numbers
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import tf_keras
 
-from polyrl.configs import MetricConfig
-from polyrl.configs.base import Config
+from polyrl.configs import MetricConfig, OptimizerConfig
+from polyrl.configs.base import known_configs
 from polyrl.ops import LossOutput
-from polyrl.validation import check_float
+from polyrl.validation import KERAS3_REMEDY, check_bool, check_float, check_int, is_keras3
 
-OWN = (
-    "mode",
-    "graph_fn",
-    "loss_config",
-    "optimizer_config",
-    "eval_metrics_config",
-    "discount",
-    "exploration_config",
-    "use_target_graph",
-    "target_update_frequency",
-    "target_update_tau",
-    "expert_loss",
-    "double",
-    "summaries",
-    "clip_gradients",
-    "clip_embed_gradients",
-    "temperature",
-)
-"""Arguments in which models of one name may differ. The networks are made from the others."""
-
-
-def shared_arguments(model: Any) -> dict[str, Any]:
-    """The arguments that all models of one name share: public attributes that are plain values or configs, except `OWN`."""
-    return {
-        name: value.tolist() if isinstance(value, np.ndarray) else value
-        for name, value in vars(model).items()
-        if not name.startswith("_") and name not in OWN and _is_plain(value)
-    }
-
-
-def check_same_arguments(model: Any, first: dict[str, Any]) -> None:
-    """Refuses other arguments than the first model of this name in this scope has, which its networks were made from.
-
-    Args:
-        model: the model.
-        first: the `shared_arguments` of the first one.
-
-    Raises:
-        ValueError: names the arguments that differ, with both values.
-    """
-    own = shared_arguments(model)
-    names = sorted({*own, *first})
-    differences = [f"{n} is {first.get(n)!r} there, {own.get(n)!r} here" for n in names if own.get(n) != first.get(n)]
-    if differences:
-        raise ValueError(
-            f"A model name={model.name!r} with other arguments exists in this scope: {'; '.join(differences)}. Use the same "
-            "arguments, or another name."
-        )
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, (list, tuple)):
-        return all(_is_plain(item) for item in value)
-    return value is None or isinstance(value, (bool, int, float, str, np.ndarray, Config))
+HINTS = {
+    **dict.fromkeys(("gamma", "discount_factor"), "Use discount."),
+    **dict.fromkeys(("learning_rate", "lr"), "Use optimizer_config=AdamConfig(learning_rate=...)."),
+    **dict.fromkeys(("optimizer", "optimizer_fn"), "Use optimizer_config, as AdamConfig(learning_rate=...)."),
+    **dict.fromkeys(("loss", "loss_fn"), "Use loss_config, as HuberLossConfig(delta=1)."),
+    **dict.fromkeys(("metrics", "eval_metrics"), "Use eval_metrics_config, a list of MetricConfig."),
+    **dict.fromkeys(
+        ("epsilon", "exploration", "exploration_rate", "eps"), "Use exploration_config, as ConstantExplorationConfig(0.05)."
+    ),
+    **dict.fromkeys(
+        ("network", "q_network", "model", "torso", "hidden_units", "units", "net_arch"),
+        "Use graph_fn, as polyrl.networks.mlp([64, 64]).",
+    ),
+    **dict.fromkeys(("state_shape", "observation_space", "state_dim", "input_shape"), "Use num_states, a number or a shape."),
+    **dict.fromkeys(("action_space", "action_dim", "n_actions"), "Use num_actions."),
+    **dict.fromkeys(("tau", "target_update_rate"), "Use target_update_tau."),
+    **dict.fromkeys(("target_update_interval", "target_update_period", "target_update_freq"), "Use target_update_frequency."),
+    **dict.fromkeys(("max_grad_norm", "clipnorm", "grad_clip", "gradient_clipping"), "Use clip_gradients."),
+    **dict.fromkeys(("n_atoms", "atoms"), "Use num_atoms, of CategoricalDQNModel."),
+    **dict.fromkeys(("v_min", "min_value", "vmin"), "Use min_q_value, of CategoricalDQNModel."),
+    **dict.fromkeys(("v_max", "max_value", "vmax"), "Use max_q_value, of CategoricalDQNModel."),
+    **dict.fromkeys(("num_atoms", "min_q_value", "max_q_value"), "It is an argument of CategoricalDQNModel."),
+    **dict.fromkeys(("action_low", "action_high"), "It is an argument of NAFModel."),
+    **dict.fromkeys(("double", "double_q", "double_dqn"), "Use DDQNModel, or CategoricalDQNModel(double=True)."),
+    **dict.fromkeys(("n_step", "n_steps"), "It belongs to the memory: UniformReplay(size, batch_size, n_step=3)."),
+    **dict.fromkeys(
+        ("batch_size", "buffer_size", "memory_size"), "It belongs to the memory: UniformReplay(size, batch_size)."
+    ),
+    **dict.fromkeys(("prioritized", "prioritized_replay"), "Use the memory PrioritizedReplay."),
+    **dict.fromkeys(("seed", "random_seed"), "Use RunConfig(seed=...)."),
+    "params": "Read what you need of them in model_fn.",
+}
+"""What arguments of other libraries' models are called here."""
 
 
 def check_metrics(configs: Any) -> tuple[MetricConfig, ...]:
@@ -81,16 +64,61 @@ def check_metrics(configs: Any) -> tuple[MetricConfig, ...]:
     return tuple(configs or ())
 
 
+def label_names(metrics: Sequence[MetricConfig]) -> list[str]:
+    """The labels that metrics read."""
+    names = [name for config in metrics for name in (config.prediction, config.target, config.weights) if name is not None]
+    return [name.removeprefix("labels.") for name in names if name.startswith("labels.")]
+
+
 def check_type(name: str, value: Any, kind: type) -> Any:
     """Returns `value`, which must be None or of this kind; raises a TypeError that names it otherwise."""
     article = "an" if kind.__name__[0] in "AEIOU" else "a"
     if value is not None and not isinstance(value, kind):
-        raise TypeError(f"{name}={value!r} must be {article} {kind.__name__}.")
+        raise TypeError(f"{name}={value!r} must be {article} {kind.__name__}.{_config_for(value, kind)}")
     return value
+
+
+def _config_for(value: Any, kind: type) -> str:
+    """` Use ...`: the config that was probably meant, if there is one."""
+    if isinstance(value, type) and issubclass(value, kind):
+        return f" Call it: {value.__name__}()."
+    if isinstance(value, Mapping):
+        return f" Use {kind.__name__}.from_dict(...)."
+    if isinstance(value, (float, int)) and not isinstance(value, bool) and kind.__name__ in _OF_NUMBERS:
+        return f" Use {_OF_NUMBERS[kind.__name__].format(value)}."
+    text = value if isinstance(value, str) else type(value).__name__
+    kinds: Iterable[type] = known_configs(kind)
+    known = [config.__name__ for config in kinds]
+    wanted = text.lower().replace("_", "").removesuffix("config")
+    near = [n for n in known if wanted and n.lower().removesuffix("config").startswith(wanted)]
+    return f" Use {min(near, key=len)}()." if near else f" Use one of {', '.join(sorted(known))}."
+
+
+_OF_NUMBERS = {
+    "OptimizerConfig": "AdamConfig(learning_rate={})",
+    "ExplorationConfig": "ConstantExplorationConfig({})",
+    "LossConfig": "HuberLossConfig(delta={})",
+}
+"""What a bare number may have been meant for."""
+
+
+def check_num_actions(num_actions: int, continuous: bool) -> int:
+    """The number of actions, at least 2; or, of a continuous one, the number of its components."""
+    minimum = 1 if continuous else 2
+    if isinstance(num_actions, numbers.Integral) and not isinstance(num_actions, bool) and num_actions < minimum:
+        other = (
+            "an action has at least one component; use DQNModel for discrete actions"
+            if continuous
+            else "there must be something to choose; use NAFModel for continuous actions (a Box), which takes their number of "
+            "components, or make them discrete with a gymnasium.ActionWrapper"
+        )
+        raise ValueError(f"num_actions={num_actions} must be at least {minimum}: {other}.")
+    return check_int("num_actions", num_actions, minimum)
 
 
 def check_continuous(is_continuous: bool, model: str, continuous: bool) -> bool:
     """`is_continuous`, which must be what the model is."""
+    is_continuous = check_bool("is_continuous", is_continuous)
     if is_continuous is not continuous:
         kind = "continuous" if continuous else "discrete"
         raise ValueError(f"is_continuous={is_continuous}: {model} has {kind} actions; leave it {continuous}.")
@@ -99,8 +127,8 @@ def check_continuous(is_continuous: bool, model: str, continuous: bool) -> bool:
 
 def check_dueling(dueling: Any) -> str | bool | None:
     """One of the ways to combine the heads for advantage and value; False is None."""
-    if dueling is True or dueling is None or dueling is False:
-        return dueling or None
+    if dueling is None or isinstance(dueling, (bool, np.bool_)):
+        return bool(dueling) or None
     if not isinstance(dueling, str) or dueling not in ("mean", "max", "naive"):
         raise ValueError(f"dueling={dueling!r} is unknown; use True, 'mean', 'max', 'naive', or None.")
     return dueling
@@ -114,6 +142,39 @@ def check_tau(tau: float, use_target_graph: bool) -> float:
     if tau != 1.0 and not use_target_graph:
         raise ValueError(f"target_update_tau={tau} is for a target network; leave it at 1 with use_target_graph=False.")
     return tau
+
+
+def check_name(name: Any) -> str:
+    """A model's name, which TensorFlow's scopes and TensorBoard's tags take as it is.
+
+    Raises:
+        ValueError: if it is anything but ASCII letters, digits, `_`, `-` and `.`, beginning with a letter.
+    """
+    if isinstance(name, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", name):
+        return name
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", unicodedata.normalize("NFKD", str(name)).encode("ascii", "ignore").decode())
+    valid = plain if re.match("[A-Za-z]", plain) else f"Model{'_' * bool(plain)}{plain}"
+    raise ValueError(
+        f"name={name!r} must be a string of ASCII letters, digits, '_', '-' and '.', beginning with a letter, as {valid!r}."
+    )
+
+
+def built_optimizer(config: OptimizerConfig) -> tf_keras.optimizers.Optimizer:
+    """What the config builds.
+
+    Raises:
+        TypeError: if it is no optimizer of tf-keras, or one that scales losses.
+    """
+    optimizer = config.build()
+    if isinstance(optimizer, tf_keras.mixed_precision.LossScaleOptimizer):
+        raise TypeError(
+            f"optimizer_config={config!r} builds a LossScaleOptimizer, which expects gradients of a scaled loss; losses are "
+            "not scaled here. Build the inner optimizer, and prefer the policy mixed_bfloat16 to mixed_float16."
+        )
+    if not isinstance(optimizer, tf_keras.optimizers.Optimizer):
+        remedy = f" {KERAS3_REMEDY}" if is_keras3(optimizer) else ""
+        raise TypeError(f"optimizer_config={config!r} builds {optimizer!r}, expected a tf_keras.optimizers.Optimizer.{remedy}")
+    return optimizer
 
 
 def check_clip(name: str, value: float | None) -> float | None:

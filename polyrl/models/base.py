@@ -12,15 +12,16 @@ import tf_keras
 from polyrl.configs import AdamConfig, LossConfig, MetricConfig, OptimizerConfig, ScheduleConfig
 from polyrl.engine import functional
 from polyrl.engine.fused_step import FusedStep
-from polyrl.models.arguments import check_clip, check_metrics, check_same_arguments, check_type, shared_arguments
+from polyrl.models.arguments import built_optimizer, check_clip, check_metrics, check_name, check_type
 from polyrl.models.gradients import clip_gradients
+from polyrl.models.graph_functions import GraphFn, as_graph_fn
 from polyrl.models.model_call import ModelCall
 from polyrl.models.scope import current_scope
+from polyrl.models.shared import Shared
 from polyrl.modes import Modes
 from polyrl.spec import EstimatorSpec
 from polyrl.summaries import Summaries, SummaryOptions
 
-GraphFn = Callable[[str, Any], tf.Tensor]
 Nest = Any
 T = TypeVar("T")
 
@@ -48,14 +49,16 @@ class BaseModel:
         graph_fn: `graph_fn(mode, inputs)` returns the torso's output for `inputs`; it may create tf-keras layers inline. It
             is called once for each network and mode that the network runs in, and must build the same variables in each;
             `mode` is the model's. Layers that act otherwise in training (dropout, batch normalisation) and are not given
-            `training` are told by tf-keras: in the update only.
+            `training` are told by tf-keras: in the update only. A model or layer of tf-keras does as well: each
+            network has a copy of it, which is called with the state.
         loss_config: the element-wise loss.
         optimizer_config: the optimizer; `AdamConfig()` by default.
         eval_metrics_config: metrics that EVAL mode reports.
         summaries: `'all'`, or names out of `SummaryOptions`.
         clip_gradients: the largest global norm of the gradients; 0 or None leaves them alone.
         clip_embed_gradients: the largest norm of each embedding's gradient; 0 or None leaves them alone.
-        name: the scope of everything the model owns, in the checkpoint and in TensorBoard. There the first model of a scope
+        name: the scope of everything the model owns, in the checkpoint and in TensorBoard: ASCII letters, digits, `_`, `-` and
+            `.`, beginning with a letter. In TensorBoard the first model of a scope
             that trains has the plain tags; those of a further one begin with its name.
     """
 
@@ -72,18 +75,14 @@ class BaseModel:
         name: str = "Model",
     ):
         self.mode = Modes.validate(mode)
-        if not callable(graph_fn):
-            raise TypeError(f"graph_fn={graph_fn!r} must be a function of (mode, inputs).")
-        self.graph_fn = graph_fn
+        self.graph_fn = as_graph_fn(graph_fn)
         self.loss_config = check_type("loss_config", loss_config, LossConfig)
         self.optimizer_config = check_type("optimizer_config", optimizer_config, OptimizerConfig) or AdamConfig()
         self.eval_metrics_config = check_metrics(eval_metrics_config)
         self.summaries = SummaryOptions.validate(summaries)
         self.clip_gradients = check_clip("clip_gradients", clip_gradients)
         self.clip_embed_gradients = check_clip("clip_embed_gradients", clip_embed_gradients)
-        if not isinstance(name, str) or not name:
-            raise ValueError(f"name={name!r} must be a non-empty string.")
-        self.name = name
+        self.name = check_name(name)
         self._scope = current_scope()
         self._current: ModelCall | None = None
         owner = self._part("owner", lambda: type(self), saved=False)
@@ -96,7 +95,9 @@ class BaseModel:
         """Builds the outputs of this mode for one batch; see the class for the steps and `EstimatorSpec` for the result."""
         if labels is not None and self.mode == Modes.PREDICT:
             raise ValueError("labels must be None in mode 'infer'.")
-        check_same_arguments(self, self._part("arguments", lambda: shared_arguments(self), saved=False))
+        self._part("shared", lambda: Shared.of(self), saved=False).check(self)
+        if self.mode == Modes.TRAIN:
+            self._part("optimizer_config", lambda: self.optimizer_config, saved=False, made_from=self.optimizer_config)
         with tf.name_scope(self.name):
             features, labels = self._preprocess(features, labels)
             with self._calling(features, labels) as call:
@@ -114,7 +115,7 @@ class BaseModel:
                     metrics = self._build_eval_metrics(predictions, features, labels)
                     extra = self._build_extra_ops(results, features, labels)
                     return EstimatorSpec(self.mode, predictions, loss, eval_metric_ops=metrics, extra_ops=extra)
-                train_op = _followed_by(self._build_train_op(loss), call.moved)
+                train_op = call.with_moved(self._build_train_op(loss))
                 summaries = self._build_summary_op(results, features, labels)
                 summaries = summaries if self._is_first else summaries.with_prefix(self.name)
                 extra = {"summaries": summaries, **self._build_extra_ops(results, features, labels)}
@@ -139,11 +140,11 @@ class BaseModel:
 
     def _call_graph_fn(self, inputs: Nest) -> tf.Tensor:
         """Runs the networks on `inputs`; returns the actions, `predictions['results']`."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define _call_graph_fn.")
 
     def _build_loss(self, results: tf.Tensor, features: Nest, labels: Any) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the loss of each example `[B]` and the scalar to minimise."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define _build_loss.")
 
     def _build_eval_metrics(
         self, predictions: Mapping[str, tf.Tensor], features: Nest, labels: Mapping[str, tf.Tensor]
@@ -185,7 +186,7 @@ class BaseModel:
 
     def _build_summary_op(self, results: tf.Tensor, features: Nest, labels: Any) -> Summaries:
         """The values of the panels that `summaries` names."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define _build_summary_op.")
 
     def _build_predictions(self, results: tf.Tensor, features: Nest, labels: Any) -> dict[str, tf.Tensor]:
         """A flat dict of tensors, the action under `results`."""
@@ -212,7 +213,7 @@ class BaseModel:
         """The optimizer, with all its slots; its `iterations` are `_updates`."""
 
         def build() -> tf_keras.optimizers.Optimizer:
-            optimizer = self.optimizer_config.build()
+            optimizer = built_optimizer(self.optimizer_config)
             if self._is_first:
                 optimizer.iterations = self._scope.global_step
             optimizer.build(self._fused_step().optimized(self._trainable_variables()))
@@ -223,6 +224,8 @@ class BaseModel:
     def _learning_rate(self) -> tf.Tensor:
         """Of the next update, a scalar."""
         rate = self.optimizer_config.learning_rate
+        if type(self.optimizer_config).build is not OptimizerConfig.build:  # The config's field may have no part in it.
+            return tf.cast(self._optimizer().learning_rate, tf.float32)
         schedule = rate.build() if isinstance(rate, ScheduleConfig) else (lambda step: rate)
         return tf.convert_to_tensor(schedule(self._updates.read_value()), tf.float32)
 
@@ -241,10 +244,13 @@ class BaseModel:
         return self._scope.global_step if self._is_first else self._optimizer().iterations
 
     def _fused_step(self) -> FusedStep:
-        return self._part("fused_step", lambda: FusedStep(self._trainable_variables(), alone=self._embedding_indices()))
+        def build() -> FusedStep:
+            return FusedStep(self._trainable_variables(), self._embedding_indices(), self.optimizer_config.element_wise)
+
+        return self._part("fused_step", build)
 
     def _trainable_variables(self) -> list[tf.Variable]:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define _trainable_variables.")
 
     def _check_connected(self, variables: Sequence[Any], gradients: Sequence[Any]) -> None:
         """Raises if a gradient by value is missing that the variable itself has, as with `tf.recompute_grad`."""
@@ -279,16 +285,3 @@ class BaseModel:
         with tape:
             tape.watch(self._trainable_variables())
             yield
-
-
-def _followed_by(train_op: Callable[[], tf.Tensor], moved: Sequence[tuple[Any, tf.Tensor]]) -> Callable[[], tf.Tensor]:
-    """`train_op`, and what the forward pass found for non-trainable variables."""
-    if not moved:
-        return train_op
-
-    def both() -> tf.Tensor:
-        for variable, value in moved:
-            variable.assign(value)
-        return train_op()
-
-    return both

@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from polyrl import ops
 from polyrl.models import features as features_of
+from polyrl.models.label_values import check_index, check_values
 from polyrl.models.records import Batch
 from polyrl.policies import BoundedTensorSpec
-from polyrl.validation import check_int
+from polyrl.validation import check_int, suggestion
 
 LABELS = ("action", "reward", "done", "next_state")
 WINDOWED = ("reward", "done", "truncated")
 NEXT_MASK = f"next_{features_of.MASK}"
+OPTIONAL = ("truncated", "discount", "weights", "expert", "index", NEXT_MASK)
+"""Labels that may be there; `index` is the rows' positions in a prioritized memory."""
 
 
 def state_shape(num_states: int | Sequence[int]) -> tuple[int, ...]:
     """`num_states` as a shape: an int is the size of a vector, or the number of discrete states."""
-    sizes = list(num_states) if isinstance(num_states, Sequence) else [num_states]
+    plain = num_states.tolist() if isinstance(num_states, np.ndarray) else num_states
+    sizes = list(plain) if isinstance(plain, (Sequence, tf.TensorShape)) and not isinstance(plain, str) else [plain]
     return tuple(check_int("num_states", size, minimum=1) for size in sizes)
 
 
@@ -48,9 +53,9 @@ def check_features(features: Any, shape: tuple[int, ...], num_actions: int) -> A
     if isinstance(features, Mapping):
         if "state" not in features:
             raise KeyError(f"features must contain 'state'; they have {sorted(features)}.")
-        features = {key: tf.convert_to_tensor(value) for key, value in features.items()}
+        features = {key: _tensor(f"features[{key!r}]", value) for key, value in features.items()}
     else:
-        features = tf.convert_to_tensor(features)
+        features = _tensor("features", features)
     _check_state("features['state']", state_of(features), shape)
     if state_of(features).shape[:1] == [0]:
         raise ValueError("features['state'] is an empty batch; there must be at least one row.")
@@ -63,26 +68,36 @@ def check_features(features: Any, shape: tuple[int, ...], num_actions: int) -> A
 
 
 def check_labels(
-    labels: Mapping[str, Any], features: Any, shape: tuple[int, ...], action: BoundedTensorSpec
+    labels: Mapping[str, Any],
+    features: Any,
+    shape: tuple[int, ...],
+    action: BoundedTensorSpec,
+    further: Sequence[str] = (),
 ) -> dict[str, tf.Tensor]:
     """The labels as tensors.
 
     `action` is as its spec says, `next_action_mask` bool, other features of the next state as they are, all else float32.
 
-    Windows of `n` steps have `reward`, `done`, and `truncated` if it is there, of shape `[B, n]`.
+    Windows of `n` steps have `reward`, `done`, and `truncated` if it is there, of shape `[B, n]`. Those that `further`
+    names are kept as they are.
 
     Raises:
         KeyError: for a missing one; `next_action_mask` is required if the features have `action_mask`.
-        TypeError: if `next_action_mask` is neither of bools nor of integers.
-        ValueError: if one has not a row for each state, or `next_state` is not `[B, *shape]`, or `next_<key>` is not as the
-            feature `key` is.
+        TypeError: if they are no dict, if one is not made of numbers, a discrete `action` not of integers, or
+            `next_action_mask` neither of bools nor of integers.
+        ValueError: for a key that is not known; if one has not a row for each state, or `next_state` is not `[B, *shape]`, or
+            `next_<key>` is not as the feature `key` is; eagerly also for values out of range.
     """
+    if not isinstance(labels, Mapping):
+        raise TypeError(f"labels must be a dict with the keys {list(LABELS)}, got {labels!r}.")
     masked = isinstance(features, Mapping) and features_of.MASK in features
     for key in (*LABELS, *([NEXT_MASK] if masked else [])):
         if key not in labels:
             raise KeyError(f"labels must contain {key!r}; they have {sorted(labels)}.")
+    known = _check_names(labels, features, further)
     rows = state_of(features).shape[:1]
-    checked = {key: tf.convert_to_tensor(value) for key, value in labels.items()}
+    kept = {key: tf.convert_to_tensor(labels[key]) for key in labels if key not in known}
+    checked = {key: _tensor(f"labels[{key!r}]", value) for key, value in labels.items() if key not in kept}
     _check_state("labels['next_state']", checked["next_state"], shape)
     of_next = {f"next_{key}": value for key, value in (features.items() if isinstance(features, Mapping) else ())}
     window = checked["reward"].shape[1:] if is_window(checked) else tf.TensorShape([])
@@ -107,9 +122,12 @@ def check_labels(
                 + (f", or {window[0]} like the rewards" if key in WINDOWED and window.rank == 1 else "")
                 + f", got shape {tuple(value.shape)}."
             )
-        if key != "next_state":
-            checked[key] = tf.cast(value, action.dtype if key == "action" else tf.float32)
-    return checked
+        if key == "action" and action.dtype.is_integer and not value.dtype.is_integer:
+            raise TypeError(f"labels['action']: expected integers, got {value.dtype.name}.")
+    check_values(checked, features_of.mask_of(features), action)
+    as_given = {"next_state", NEXT_MASK, *of_next}
+    dtypes = {key: action.dtype if key == "action" else tf.float32 for key in checked if key not in as_given}
+    return {**checked, **{key: tf.cast(checked[key], dtype) for key, dtype in dtypes.items()}, **kept}
 
 
 def is_window(labels: Mapping[str, tf.Tensor]) -> bool:
@@ -146,7 +164,7 @@ def as_batch(features: Any, labels: Mapping[str, tf.Tensor], gamma: float) -> Ba
         action=labels["action"],
         reward=reward,
         discount=discount,
-        next_inputs=features_of.network_inputs(next_features(features, labels)),
+        next_inputs=_without_ends(features_of.network_inputs(next_features(features, labels)), discount),
         mask=features_of.mask_of(features),
         next_mask=tf.cast(labels[NEXT_MASK], tf.bool) if NEXT_MASK in labels else None,
         weights=labels.get("weights"),
@@ -154,8 +172,52 @@ def as_batch(features: Any, labels: Mapping[str, tf.Tensor], gamma: float) -> Ba
     )
 
 
+def _without_ends(inputs: Any, discount: tf.Tensor) -> Any:
+    """The inputs of the next states, with zeros for NaN and infinity where nothing bootstraps: 0 times NaN would be NaN.
+
+    A terminal state may be anything. Finite numbers stay as they are.
+    """
+
+    def kept(values: tf.Tensor) -> tf.Tensor:
+        if not values.dtype.is_floating:
+            return values
+        bootstraps = tf.reshape(discount > 0.0, [-1, *[1] * (values.shape.rank - 1)])
+        return tf.where(bootstraps | tf.math.is_finite(values), values, tf.zeros_like(values))
+
+    return tf.nest.map_structure(kept, inputs)
+
+
+def _check_names(labels: Mapping[str, Any], features: Any, further: Sequence[str]) -> set[str]:
+    """Refuses a label that nothing would read; gives the keys that all models know."""
+    parts = features if isinstance(features, Mapping) else ("state",)
+    known = {*LABELS, *OPTIONAL, *(f"next_{key}" for key in parts)}
+    for key in labels:
+        if key in known or key in further:
+            continue
+        if key == "advantage":
+            raise ValueError(
+                "labels['advantage'] must be left out: a Q model computes advantages itself. To weight rows use 'weights'."
+            )
+        names = sorted({*known, *further})
+        raise ValueError(f"labels have the unknown key {key!r}; use some of {names}.{suggestion(str(key), names)}")
+    return known
+
+
+def _tensor(name: str, value: Any) -> tf.Tensor:
+    """As a tensor of real numbers or bools; a TypeError that names it otherwise."""
+    try:
+        tensor = tf.convert_to_tensor(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name}={value!r} must be an array of numbers, or convertible to one.") from error
+    if not (tensor.dtype.is_floating or tensor.dtype.is_integer or tensor.dtype.is_bool):
+        raise TypeError(f"{name}: expected numbers, got {tensor.dtype.name}.")
+    return tensor
+
+
 def _check_state(name: str, state: tf.Tensor, shape: tuple[int, ...]) -> None:
     is_index = len(shape) == 1 and state.shape.rank == 1 and state.dtype.is_integer
+    if is_index:
+        check_index(name, state, shape[0])
     if state.shape.rank is not None and not is_index and not state.shape[1:].is_compatible_with(shape):
         wanted = ", ".join(["batch", *map(str, shape)])
         raise ValueError(f"{name}: expected shape [{wanted}] by num_states, got {tuple(state.shape)}.")

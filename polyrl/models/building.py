@@ -13,12 +13,10 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from polyrl.models.untracked import ASKED, RANDOM_STATE, described, identity, is_random_state
 from polyrl.modes import Modes
 
 T = TypeVar("T")
-
-_RANDOM_STATE = "StateVar"
-"""How TensorFlow names the state of a random generator, which dropout layers have one of."""
 
 
 def build_with_seed(seed: int, build: Callable[[], T]) -> T:
@@ -41,22 +39,11 @@ def build_with_seed(seed: int, build: Callable[[], T]) -> T:
             tf_keras.backend.experimental.disable_tf_random_generator()
 
 
-def recorded_variables(build: Callable[[], T]) -> tuple[T, list[tf.Variable]]:
-    """What `build` returns, and the variables that it creates, in their order."""
-    created: list[tf.Variable] = []
-
-    def record(create: Callable[..., tf.Variable], **arguments: Any) -> tf.Variable:
-        created.append(create(**arguments))
-        return created[-1]
-
-    with tf.variable_creator_scope(record):
-        return build(), created
-
-
 def reused_variables(
     build: Callable[[str], tf_keras.Model], mode: str, model: tf_keras.Model, created: list[tf.Variable]
 ) -> tf_keras.Model:
-    """The model that `build(mode)` returns, with the weights of `model` in place of new ones, in the order of creation.
+    """The model that `build(mode)` returns, with the weights of `model` in place of new ones: those of the same name, or, as
+    tf-keras numbers layers without a name throughout the process, the next in the order of creation.
 
     States of random generators are not shared: a graph may drop out in one mode, and not in another.
 
@@ -69,54 +56,92 @@ def reused_variables(
     Raises:
         ValueError: if `build(mode)` creates other weights; names the first difference.
     """
-    owned = {weight.ref() for weight in _weights(model)}
-    waiting = [variable for variable in created if variable.ref() in owned]
+    owned = {identity(weight) for weight in _weights(model)}
+    waiting = [variable for variable in created if not (is_random_state(variable) or _counts_batches(variable.aggregation))]
 
     def reuse(create: Callable[..., tf.Variable], **arguments: Any) -> tf.Variable:
         # In each model of its own: random generators, and tf-keras's counters of batches.
-        counts_batches = arguments.get("aggregation") == tf.VariableAggregation.ONLY_FIRST_REPLICA
-        if arguments.get("name") == _RANDOM_STATE or counts_batches:
+        if arguments.get("name") == RANDOM_STATE or _counts_batches(arguments.get("aggregation")):
             return create(**arguments)
-        if not waiting:
-            raise ValueError(_difference(mode, f"{_requested(arguments)} has no counterpart in mode {Modes.TRAIN!r}"))
-        variable = waiting.pop(0)
-        if not _fits(variable, arguments):
-            raise ValueError(_difference(mode, f"{_requested(arguments)} is {_described(variable)} in mode {Modes.TRAIN!r}"))
-        return variable
+        return _matching(waiting, owned, mode, arguments)
 
-    with tf.variable_creator_scope(reuse):
-        other = build(mode)
-    used = {weight.ref() for weight in _weights(other)}
+    try:
+        with tf.variable_creator_scope(reuse):
+            other = build(mode)
+    except _OtherVariablesError:
+        _check_made_anew(build(Modes.TRAIN), owned)
+        raise
+    used = {identity(weight) for weight in _weights(other)}
+    if any(identity(variable) in used for variable in waiting):
+        _check_made_anew(other, {identity(variable) for variable in waiting})
     for weight in _weights(model):
-        if weight.ref() not in used:
-            raise ValueError(_difference(mode, f"{_described(weight)} is missing"))
+        if identity(weight) not in used:
+            raise ValueError(_difference(mode, f"{described([weight])} is missing"))
     for weight in _weights(other):
-        if weight.ref() not in owned:
-            raise ValueError(_difference(mode, f"{_described(weight)} has no counterpart in mode {Modes.TRAIN!r}"))
+        if identity(weight) not in owned:
+            raise ValueError(_difference(mode, f"{described([weight])} has no counterpart in mode {Modes.TRAIN!r}"))
     return other
 
 
+def _matching(waiting: list[tf.Variable], owned: set[int], mode: str, arguments: dict[str, Any]) -> tf.Variable:
+    """Takes the variable that is requested out of those that are waiting."""
+    for variable in waiting:
+        if _name(variable) == _full_name(arguments) and _fits(variable, arguments):
+            waiting[:] = [other for other in waiting if other is not variable]
+            return variable
+    # Those of a layer whose output nobody uses may be missing in a mode.
+    while waiting and identity(waiting[0]) not in owned and not _fits(waiting[0], arguments):
+        waiting.pop(0)
+    if not waiting:
+        raise _OtherVariablesError(_difference(mode, f"{_requested(arguments)} has no counterpart in mode {Modes.TRAIN!r}"))
+    variable = waiting.pop(0)
+    if not _fits(variable, arguments):
+        raise _OtherVariablesError(
+            _difference(mode, f"{_requested(arguments)} is {described([variable])} in mode {Modes.TRAIN!r}")
+        )
+    return variable
+
+
+class _OtherVariablesError(ValueError):
+    """A graph function asks for other variables than it did before."""
+
+
+def _check_made_anew(model: tf_keras.Model, before: set[int]) -> None:
+    """Refuses a model with variables out of `before`, identities: its layers are those of an earlier call."""
+    kept = [variable for variable in model.variables if identity(variable) in before]
+    if kept:
+        raise ValueError(f"{ASKED}{described(kept)} belong to a layer that it has kept from an earlier call.")
+
+
+def _counts_batches(aggregation: Any) -> bool:
+    """Whether a variable is one of tf-keras's counters of batches."""
+    return aggregation == tf.VariableAggregation.ONLY_FIRST_REPLICA
+
+
 def _weights(model: tf_keras.Model) -> list[tf.Variable]:
-    return [variable for variable in model.variables if not variable.name.split(":")[0].endswith(_RANDOM_STATE)]
+    return [variable for variable in model.variables if not is_random_state(variable)]
 
 
 def _fits(variable: tf.Variable, arguments: dict[str, Any]) -> bool:
     """Whether what is requested has the shape and dtype of the variable, and its name but for the layers' numbers."""
-    dtype, name = arguments.get("dtype"), arguments.get("name") or "Variable"
-    own, other = (re.sub(r"_?\d+", "", each) for each in (variable.name.split(":")[0], name))
+    dtype = arguments.get("dtype")
+    own, other = (re.sub(r"_?\d+", "", each) for each in (_name(variable), _full_name(arguments)))
     same_dtype = dtype is None or tf.as_dtype(dtype) == variable.dtype
-    return _shape(arguments) == tuple(variable.shape) and same_dtype and own.endswith(other)
+    return _shape(arguments) == tuple(variable.shape) and same_dtype and own == other
 
 
-def _described(variable: tf.Variable) -> str:
-    return f"{variable.name.split(':')[0]} {tuple(variable.shape)} {variable.dtype.name}"
+def _name(variable: tf.Variable) -> str:
+    return variable.name.split(":")[0]
+
+
+def _full_name(arguments: dict[str, Any]) -> str:
+    """The name that a variable which is being created will have: its layers' names come first."""
+    return "/".join(part for part in (tf.get_current_name_scope(), arguments.get("name") or "Variable") if part)
 
 
 def _requested(arguments: dict[str, Any]) -> str:
     dtype = arguments.get("dtype")
-    return (
-        f"{arguments.get('name') or 'a variable'} {_shape(arguments)}{'' if dtype is None else ' ' + tf.as_dtype(dtype).name}"
-    )
+    return f"{_full_name(arguments)} {_shape(arguments)}{'' if dtype is None else ' ' + tf.as_dtype(dtype).name}"
 
 
 def _shape(arguments: dict[str, Any]) -> tuple[int, ...]:

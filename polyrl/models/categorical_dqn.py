@@ -12,6 +12,7 @@ from polyrl import ops
 from polyrl.configs import ExplorationConfig, LossConfig, MetricConfig, OptimizerConfig
 from polyrl.engine import projection
 from polyrl.models import features as features_of
+from polyrl.models.arguments import HINTS
 from polyrl.models.base import GraphFn
 from polyrl.models.expert import MARGIN, WEIGHT
 from polyrl.models.networks import combine_heads
@@ -21,9 +22,10 @@ from polyrl.models.q_network import QModelSpec
 from polyrl.models.records import Batch, Forward
 from polyrl.policies import BasePolicy, CategoricalQPolicy
 from polyrl.summaries import Summaries, SummaryOptions
-from polyrl.validation import check_bool, check_float, check_int
+from polyrl.validation import check_bool, check_float, check_int, explains
 
 
+@explains(HINTS)
 class CategoricalDQNModel(BaseQModel):
     """C51: a distribution over returns for each action, on `num_atoms` values from `min_q_value` to `max_q_value`.
 
@@ -108,8 +110,8 @@ class CategoricalDQNModel(BaseQModel):
 
     def _build_head(self, outputs: tf.Tensor) -> QModelSpec:
         def head(actions: int, name: str) -> tf.Tensor:
-            flat = tf_keras.layers.Dense(actions * self.num_atoms, name=name)(outputs)
-            return tf_keras.layers.Reshape([actions, self.num_atoms])(flat)
+            flat = tf_keras.layers.Dense(actions * self.num_atoms, name=name, dtype=tf.float32)(outputs)
+            return tf_keras.layers.Reshape([actions, self.num_atoms], dtype=tf.float32)(flat)
 
         advantage = head(self.num_actions, "advantage")  # [B, A, N]
         value = None if self.dueling is None else head(1, "value")  # [B, 1, N]

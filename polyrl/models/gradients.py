@@ -31,12 +31,22 @@ def clip_gradients(
         max_embedding_norm: the largest norm of an embedding's gradient.
     """
     clipped = list(gradients)
-    norm = tf.linalg.global_norm(clipped)
+    norm = _global_norm(clipped)
     if max_global_norm is not None and max_global_norm > 0.0:
-        clipped, _ = tf.clip_by_global_norm(clipped, max_global_norm, use_norm=norm)
+        # By dtype: with a precision policy of tf-keras the torso's may be another than the heads'.
+        for dtype in {gradient.dtype for gradient in clipped}:
+            places = [place for place, gradient in enumerate(clipped) if gradient.dtype == dtype]
+            same, use_norm = [clipped[place] for place in places], tf.cast(norm, dtype)
+            for place, value in zip(places, tf.clip_by_global_norm(same, max_global_norm, use_norm=use_norm)[0], strict=True):
+                clipped[place] = value
     if max_embedding_norm is not None and max_embedding_norm > 0.0:
         clipped = [
             tf.clip_by_norm(gradient, max_embedding_norm) if index in embeddings else gradient
             for index, gradient in enumerate(clipped)
         ]
-    return ClippedGradients(clipped, norm, tf.linalg.global_norm(clipped))
+    return ClippedGradients(clipped, norm, _global_norm(clipped))
+
+
+def _global_norm(gradients: Sequence[tf.Tensor]) -> tf.Tensor:
+    """The norm of all together, float32."""
+    return tf.linalg.global_norm([tf.cast(gradient, tf.float32) for gradient in gradients])

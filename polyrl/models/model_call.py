@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -46,3 +46,15 @@ class ModelCall:
     def acting(self) -> bool:
         """Whether this call is to act: it has no labels."""
         return self.labels is None
+
+    def with_moved(self, train_op: Callable[[], tf.Tensor]) -> Callable[[], tf.Tensor]:
+        """`train_op`, and before it what the forward pass found for non-trainable variables, `moved`."""
+        if not self.moved:
+            return train_op
+
+        def both() -> tf.Tensor:
+            for variable, value in self.moved:
+                variable.assign(value)
+            return train_op()
+
+        return both

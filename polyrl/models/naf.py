@@ -12,15 +12,17 @@ import tf_keras
 from polyrl import ops
 from polyrl.configs import ExplorationConfig, LossConfig, MetricConfig, OptimizerConfig
 from polyrl.models import features as features_of
+from polyrl.models.arguments import HINTS
 from polyrl.models.base import GraphFn
 from polyrl.models.policy_network import PolicyNetwork
 from polyrl.models.q_model import BaseQModel
 from polyrl.models.q_network import QModelSpec
 from polyrl.models.records import Batch, Forward
 from polyrl.policies import BasePolicy, BoundedTensorSpec, NAFPolicy
-from polyrl.validation import check_float
+from polyrl.validation import check_bool, check_float, explains
 
 
+@explains(HINTS)
 class NAFModel(BaseQModel):
     """`Q(s, a) = V(s) - 1/2 (a - mu(s))^T P(s) (a - mu(s))`, whose largest value is `V(s)`, at `a = mu(s)`.
 
@@ -64,9 +66,9 @@ class NAFModel(BaseQModel):
         action_low: float | Sequence[float] = -1.0,
         action_high: float | Sequence[float] = 1.0,
     ):
-        if dueling is not True and dueling is not None:
+        if dueling is not None and not (isinstance(dueling, (bool, np.bool_)) and dueling):
             raise ValueError(f"dueling={dueling!r} must be left out: NAF always has heads for value and advantage.")
-        if use_expert_demo is not False:
+        if check_bool("use_expert_demo", use_expert_demo):
             raise ValueError(
                 f"use_expert_demo={use_expert_demo!r}: the large-margin loss compares discrete actions; leave it False."
             )
@@ -106,7 +108,7 @@ class NAFModel(BaseQModel):
         # While V is far off, the loss drives the mean away from all actions taken. A tanh at its end has no gradient to come
         # back by, a softsign has.
         mean = self._head(self.num_actions, "mean", "softsign")(outputs)  # [B, k], in units of half the range
-        value = tf_keras.layers.Dense(1, name="value")(outputs)  # [B, 1]
+        value = tf_keras.layers.Dense(1, name="value", dtype=tf.float32)(outputs)  # [B, 1]
         scale = self._head(self.num_actions * (self.num_actions + 1) // 2, "scale")(outputs)  # [B, k (k + 1) / 2]
         return QModelSpec(outputs, mean, value, value[:, 0], scale=scale)
 
@@ -143,7 +145,7 @@ class NAFModel(BaseQModel):
     def _head(self, units: int, name: str, activation: str | None = None) -> tf_keras.layers.Layer:
         """A layer whose output is near 0 at first, as in DDPG (Lillicrap et al. 2016)."""
         near_zero = tf_keras.initializers.RandomUniform(-3e-3, 3e-3)
-        return tf_keras.layers.Dense(units, activation, kernel_initializer=near_zero, name=name)
+        return tf_keras.layers.Dense(units, activation, kernel_initializer=near_zero, name=name, dtype=tf.float32)
 
     def _advantage(self, online: QModelSpec, action: tf.Tensor) -> tf.Tensor:
         return ops.normalized_advantage(self._to_unit(action), online.a, ops.scale_tril(online.scale))

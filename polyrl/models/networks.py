@@ -113,8 +113,10 @@ def torso_and_heads(graph_fn: Callable[[str, Any], tf.Tensor], head: Callable[[t
         rank = getattr(getattr(outputs, "shape", None), "rank", None)
         if rank != 2:
             shape = tuple(outputs.shape) if rank is not None else outputs
-            raise ValueError(f"graph_fn must return one row of features for each state, [B, features]; got {shape}.")
-        return head(outputs)
+            hint = " End with `layers.Flatten()`." if rank is not None and rank > 2 else ""
+            raise ValueError(f"graph_fn must return one row of features for each state, [B, features]; got {shape}.{hint}")
+        # Heads and losses compute in float32, whatever the precision policy of tf-keras has the torso do.
+        return head(outputs if outputs.dtype == tf.float32 else tf.cast(outputs, tf.float32))
 
     return graph
 

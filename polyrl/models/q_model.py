@@ -20,9 +20,8 @@ from polyrl.configs import (
 from polyrl.engine import functional
 from polyrl.engine.narrow_dense import NarrowDense
 from polyrl.explorations import Explorer, explorer
-from polyrl.models import batches
+from polyrl.models import arguments, batches
 from polyrl.models import features as features_of
-from polyrl.models.arguments import check_continuous, check_dueling, check_loss, check_tau, check_type
 from polyrl.models.base import BaseModel, GraphFn
 from polyrl.models.expert import MARGIN, WEIGHT, ExpertLoss
 from polyrl.models.networks import Networks, combine_heads, torso_and_heads
@@ -34,9 +33,10 @@ from polyrl.modes import Modes
 from polyrl.ops import LossOutput
 from polyrl.policies import BasePolicy, BoundedTensorSpec, QPolicy, TimeStep
 from polyrl.summaries import Summaries, SummaryOptions
-from polyrl.validation import check_bool, check_float, check_int
+from polyrl.validation import check_bool, check_float, check_int, explains
 
 
+@explains(arguments.HINTS)
 class BaseQModel(BaseModel):
     """A model of action values `Q(s, a)`, with a target network and exploration.
 
@@ -78,6 +78,8 @@ class BaseQModel(BaseModel):
     CONTINUOUS: ClassVar[bool] = False
     NEEDED: ClassVar[tuple[str, ...]] = ("q",)
     """The fields of a `QModelSpec` that a graph function must give."""
+    FURTHER_LABELS: ClassVar[tuple[str, ...]] = ()
+    """Labels that a subclass reads in addition; all others that are not known are refused."""
 
     def __init__(
         self,
@@ -111,19 +113,19 @@ class BaseQModel(BaseModel):
         make, features = self._build_graph_fn, lambda: self.current_call.features
         self._networks = Networks(self._scope, self.name, make, features, self.NEEDED)
         self.num_states = batches.state_shape(num_states)
-        self.num_actions = check_int("num_actions", num_actions, minimum=1 if self.CONTINUOUS else 2)
+        self.num_actions = arguments.check_num_actions(num_actions, self.CONTINUOUS)
         self.discount = check_float("discount", discount, 0.0, 1.0)
         self.exploration_config = (
-            check_type("exploration_config", exploration_config, ExplorationConfig) or ConstantExplorationConfig()
+            arguments.check_type("exploration_config", exploration_config, ExplorationConfig) or ConstantExplorationConfig()
         )
         self._explorer_class = explorer(self.exploration_config, self.CONTINUOUS)
         self.use_target_graph = check_bool("use_target_graph", use_target_graph)
         self.target_update_frequency = check_int("target_update_frequency", target_update_frequency, minimum=1)
-        self.is_continuous = check_continuous(is_continuous, type(self).__name__, self.CONTINUOUS)
-        self.dueling = check_dueling(dueling)
+        self.is_continuous = arguments.check_continuous(is_continuous, type(self).__name__, self.CONTINUOUS)
+        self.dueling = arguments.check_dueling(dueling)
         self.expert_loss = ExpertLoss.checked(check_bool("use_expert_demo", use_expert_demo), expert_margin, expert_weight)
         self.temperature = check_float("temperature", temperature, 0.0)
-        self.target_update_tau = check_tau(target_update_tau, self.use_target_graph)
+        self.target_update_tau = arguments.check_tau(target_update_tau, self.use_target_graph)
         if SummaryOptions.IMAGE_INPUT in self.summaries and len(self.num_states) != 3:
             raise ValueError(f"summaries: image_input needs states [height, width, channels]; num_states={num_states}.")
 
@@ -131,13 +133,13 @@ class BaseQModel(BaseModel):
 
     def _build_head(self, outputs: tf.Tensor) -> QModelSpec:
         """Adds the heads to the torso's output: one value per action, combined as `dueling` says."""
-        advantage = NarrowDense(self.num_actions, name="advantage")(outputs)  # [B, A]
-        value = None if self.dueling is None else NarrowDense(1, name="value")(outputs)  # [B, 1]
+        advantage = NarrowDense(self.num_actions, name="advantage", dtype=tf.float32)(outputs)  # [B, A]
+        value = None if self.dueling is None else NarrowDense(1, name="value", dtype=tf.float32)(outputs)  # [B, 1]
         return QModelSpec(outputs, advantage, value, combine_heads(advantage, value, self.dueling))
 
     def _build_td_loss(self, batch: Batch, forward: Forward) -> LossOutput:
         """The TD loss of each transition, with its target and error."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define _build_td_loss; DQNModel and others here have one.")
 
     def _build_policy(self) -> BasePolicy:
         """The policy that acts in PREDICT mode."""
@@ -171,14 +173,13 @@ class BaseQModel(BaseModel):
 
         Raises:
             KeyError: for a missing `state`, `action`, `reward`, `done` or `next_state`; with `use_expert_demo` also `expert`.
-            TypeError: for masks that are neither bools nor integers.
-            ValueError: for a state that does not fit `num_states`, labels that do not fit the states, or a mask that leaves no
-                legal action.
+            TypeError, ValueError: for what does not fit, see `check_features` and `check_labels` of `polyrl.models.batches`.
         """
         features = batches.check_features(features, self.num_states, self.num_actions)
         if labels is None:
             return features, None
-        labels = batches.check_labels(labels, features, self.num_states, self.action_spec)
+        further = (*self.FURTHER_LABELS, *arguments.label_names(self.eval_metrics_config))
+        labels = batches.check_labels(labels, features, self.num_states, self.action_spec, further)
         if self.expert_loss is not None and self.mode == Modes.TRAIN:
             self.expert_loss.check_labels(labels)
         return features, labels
@@ -216,13 +217,14 @@ class BaseQModel(BaseModel):
         """
         batch = batches.as_batch(features, labels, self.discount)
         forward = self._networks.forward(self._online(), batch, self.mode, self.use_target_graph)
-        loss_output = self.current_call.loss_output = check_loss(self._build_td_loss(batch, forward))
+        loss_output = self.current_call.loss_output = arguments.check_loss(self._build_td_loss(batch, forward))
         losses = loss_output.loss
         if self.expert_loss is not None:
             losses += self.expert_loss(ops.mask_values(forward.online.q, batch.mask), batch)
+        regularisation = [tf.cast(loss, tf.float32) for loss in self.current_call.regularisation]
         # The one place where losses are weighted and averaged.
         weighted = losses if batch.weights is None else losses * batch.weights
-        return losses, tf.add_n([tf.reduce_mean(weighted), *self.current_call.regularisation])
+        return losses, tf.add_n([tf.reduce_mean(weighted), *regularisation])
 
     def _build_update_target_graph(self) -> None:
         """Moves the target network towards the online one, by `target_update_tau`."""

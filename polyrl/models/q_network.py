@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 import tf_keras
 
-from polyrl.models.building import build_with_seed, recorded_variables, reused_variables
+from polyrl.models import graph_functions
+from polyrl.models.building import build_with_seed, reused_variables
+from polyrl.models.untracked import ASKED, described, recorded_model
 from polyrl.modes import Modes
 from polyrl.ops import polyak_average
 
@@ -54,8 +56,8 @@ class QNetwork(tf.Module):
 
     Raises:
         TypeError: if `graph` is not a function, or returns something other than a `QModelSpec`.
-        ValueError: if a field of it is None that is needed; or if `graph` builds other variables in another mode: the message
-            names the first difference.
+        ValueError: if a field of it is None that is needed; if the outputs depend on variables that are not the network's own,
+            see `recorded_model`; or if `graph` builds other variables in another mode: the message names the first difference.
     """
 
     def __init__(
@@ -73,16 +75,16 @@ class QNetwork(tf.Module):
         symbolic = tf.nest.map_structure(lambda t: tf_keras.Input(shape=t.shape[1:], dtype=t.dtype), inputs)
 
         def build(mode: str) -> tf_keras.Model:
-            spec = graph(mode, symbolic)
+            spec = graph_functions.call(graph, mode, symbolic)
             if not isinstance(spec, QModelSpec):
                 raise TypeError(f"The function that _build_graph_fn returns must return a QModelSpec, got {spec!r}.")
             missing = [field for field in needed if getattr(spec, field) is None]
             if missing:
                 raise ValueError(f"The QModelSpec of this model must have {list(needed)}; {missing} are None.")
-            outputs = {field: value for field, value in spec._asdict().items() if value is not None}
+            outputs = {field: _as_float32(field, value) for field, value in spec._asdict().items() if value is not None}
             return tf_keras.Model(symbolic, outputs, name=self.name)
 
-        self.model, created = build_with_seed(seed, lambda: recorded_variables(lambda: build(Modes.TRAIN)))
+        self.model, created = build_with_seed(seed, lambda: recorded_model(lambda: build(Modes.TRAIN), not lazy))
 
         def share(mode: str) -> tf_keras.Model:
             return build_with_seed(seed, lambda: reused_variables(build, mode, self.model, created))
@@ -107,19 +109,31 @@ class QNetwork(tf.Module):
             tau: `tau * source + (1 - tau) * own` is what a variable becomes; one that is not a float becomes the source's.
         """
         pairs = list(zip(self.model.variables, source.model.variables, strict=True))
-        if any(old is new for old, new in pairs):
-            raise ValueError(
-                "graph_fn must create its layers inside: a layer made outside would be shared by the two networks."
-            )
+        shared = [old for old, new in pairs if old is new]
+        if shared:
+            raise ValueError(f"{ASKED}{described(shared)} would be shared by the two networks.")
         values = [polyak_average([new], [old], tau if old.dtype.is_floating else 1.0)[0] for old, new in pairs]
         for (variable, _), value in zip(pairs, values, strict=True):
             variable.assign(value)
 
     def activations(self, inputs: Any) -> dict[str, tf.Tensor]:
-        """The output of each layer that has weights, by label."""
-        # At its last call: a model used as a layer has been called on inputs of its own before.
-        outputs = {label: layer.get_output_at(-1) for label, layer in _labelled(self.model.layers).items()}
-        return tf_keras.Model(self.model.inputs, outputs)(tf.nest.flatten(inputs))
+        """The output of each layer that has weights, by label, float32; several of one layer are `label/0`, `label/1`, ...
+
+        Ragged and sparse outputs are given by their values; those that are not numbers are left out.
+        """
+        outputs = {label: _last_output(self.model, layer) for label, layer in _labelled(self.model.layers).items()}
+        found = tf_keras.Model(self.model.inputs, outputs)(tf.nest.flatten(inputs))
+        activations: dict[str, tf.Tensor] = {}
+        for label, output in found.items():
+            parts = [_values(part) for part in tf.nest.flatten(output)]
+            names = [label] if len(parts) == 1 else [f"{label}/{index}" for index in range(len(parts))]
+            numbers = {
+                name: part
+                for name, part in zip(names, parts, strict=True)
+                if part.dtype.is_floating or part.dtype.is_integer or part.dtype.is_bool
+            }
+            activations |= {name: tf.cast(part, tf.float32) for name, part in numbers.items()}
+        return activations
 
     def labelled_variables(self) -> dict[str, tf.Variable]:
         """All variables by a label that is the same in every process: `dense/kernel`, `dense_1/kernel`, `advantage/bias`."""
@@ -134,6 +148,29 @@ class QNetwork(tf.Module):
             for variable in layer.trainable_variables
         }
         return {i for i, variable in enumerate(self.model.trainable_variables) if variable.ref() in tables}
+
+
+def _as_float32(field: str, value: Any) -> Any:
+    """A head's output in float32, in which losses compute; the torso's as it is."""
+    return value if field == "graph_outputs" or value.dtype == tf.float32 else tf.cast(value, tf.float32)
+
+
+def _last_output(model: tf_keras.Model, layer: tf_keras.layers.Layer) -> Any:
+    """A layer's output at its last call in the model: one used elsewhere too has been called on other inputs."""
+    for index in reversed(range(len(layer.inbound_nodes))):
+        output = layer.get_output_at(index)
+        try:
+            tf_keras.Model(model.inputs, output)
+        except ValueError:
+            continue
+        return output
+    return []
+
+
+def _values(output: Any) -> tf.Tensor:
+    if isinstance(output, tf.RaggedTensor):
+        return output.flat_values
+    return output.values if isinstance(output, tf.SparseTensor) else output
 
 
 def _labelled(layers: Sequence[tf_keras.layers.Layer]) -> dict[str, tf_keras.layers.Layer]:

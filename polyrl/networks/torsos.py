@@ -19,6 +19,12 @@ def mlp(units: Sequence[int] = (64, 64), activation: str = "relu") -> Callable[[
 
     def graph_fn(mode: str, inputs: Any) -> tf.Tensor:
         x = inputs["state"] if isinstance(inputs, Mapping) else inputs
+        if x.shape.rank != 2:
+            other = "embedding_mlp(num_states) for discrete states" if x.shape.rank == 1 else "nature_cnn() for images"
+            raise ValueError(
+                f"mlp expects vectors [B, n]; got {x.dtype.name} {tuple(x.shape)}. Use {other}, or a graph_fn of your "
+                "own that begins with layers.Flatten()."
+            )
         for size in sizes:
             x = layers.Dense(size, activation)(x)
         return x

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from polyrl.ops.inputs import on_tensors
 from polyrl.ops.shapes import check_shapes
 from polyrl.ops.value import LossOutput, select_values
 
@@ -17,6 +18,7 @@ def support(min_value: float, max_value: float, num_atoms: int) -> tf.Tensor:
     return tf.linspace(tf.constant(min_value, tf.float32), tf.constant(max_value, tf.float32), num_atoms)
 
 
+@on_tensors
 def expected_value(probabilities: tf.Tensor, atoms: tf.Tensor) -> tf.Tensor:
     """The mean `sum_i p_i z_i`: `[..., N]` and `[N]` to `[...]`. A ValueError unless each probability has one atom."""
     if not probabilities.shape[-1:].is_compatible_with(atoms.shape):
@@ -26,6 +28,7 @@ def expected_value(probabilities: tf.Tensor, atoms: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(probabilities * atoms, axis=-1)
 
 
+@on_tensors
 def conditional_value_at_risk(probabilities: tf.Tensor, atoms: tf.Tensor, level: float) -> tf.Tensor:
     """The mean of the lowest returns that together have probability `level`: `[..., N]` and `[N]` to `[...]`.
 
@@ -46,6 +49,7 @@ def conditional_value_at_risk(probabilities: tf.Tensor, atoms: tf.Tensor, level:
     return expected_value(tf.minimum(tf.maximum(level - below, 0.0), probabilities), atoms) / level
 
 
+@on_tensors
 def project_distribution(positions: tf.Tensor, probabilities: tf.Tensor, atoms: tf.Tensor) -> tf.Tensor:
     """Projects a distribution onto an evenly spaced support, preserving its mass (Bellemare et al. 2017, eq. 7).
 
@@ -72,6 +76,7 @@ def project_distribution(positions: tf.Tensor, probabilities: tf.Tensor, atoms: 
     return tf.reduce_sum(shares * probabilities[:, tf.newaxis, :], axis=2)  # [B, N]
 
 
+@on_tensors
 def categorical_q_learning(
     atoms: tf.Tensor,
     logits: tf.Tensor,

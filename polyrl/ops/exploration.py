@@ -7,12 +7,14 @@ from typing import Any
 
 import tensorflow as tf
 
+from polyrl.ops.inputs import on_tensors
 from polyrl.ops.masks import mask_values, nth_legal
 from polyrl.ops.shapes import check_shapes
 
 _TINY = 1e-30
 
 
+@on_tensors
 def epsilon_greedy(q: tf.Tensor, epsilon: tf.Tensor, seed: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """A uniformly random action with probability `epsilon`, otherwise the greedy one, independently for each row.
 
@@ -25,7 +27,7 @@ def epsilon_greedy(q: tf.Tensor, epsilon: tf.Tensor, seed: tf.Tensor, mask: tf.T
     Returns:
         int32 `[B]`.
     """
-    epsilon = tf.convert_to_tensor(epsilon, tf.float32)
+    epsilon = tf.cast(epsilon, tf.float32)
     check_shapes(q=(q, "BA"), epsilon=(epsilon, ""))
     rows, num_actions = tf.shape(q)[0], tf.shape(q)[1]
     coin, choice = tf.unstack(uniform([2, rows], seed))
@@ -37,6 +39,7 @@ def epsilon_greedy(q: tf.Tensor, epsilon: tf.Tensor, seed: tf.Tensor, mask: tf.T
     return tf.where(coin < epsilon, random_action, tf.argmax(mask_values(q, mask), axis=1, output_type=tf.int32))
 
 
+@on_tensors
 def boltzmann(q: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """Samples actions with probability `softmax(q / temperature)`; at temperature 0 the greedy actions.
 
@@ -49,7 +52,7 @@ def boltzmann(q: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor, mask: tf.Te
     Returns:
         int32 `[B]`.
     """
-    temperature = tf.convert_to_tensor(temperature, tf.float32)
+    temperature = tf.cast(temperature, tf.float32)
     check_shapes(q=(q, "BA"), temperature=(temperature, ""))
     # Relative to the maximum: a small temperature then gives minus infinity for the other actions, never plus infinity.
     values = mask_values(tf.cast(q, tf.float32), mask)
@@ -60,6 +63,7 @@ def boltzmann(q: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor, mask: tf.Te
     return tf.where(temperature > 0.0, sampled, tf.argmax(values, axis=1, output_type=tf.int32))
 
 
+@on_tensors
 def ornstein_uhlenbeck(noise: tf.Tensor, normal: tf.Tensor, theta: float, mu: float, sigma: tf.Tensor, dt: float) -> tf.Tensor:
     """One Euler-Maruyama step of an Ornstein-Uhlenbeck process: `x + theta (mu - x) dt + sigma sqrt(dt) n`.
 
@@ -74,6 +78,7 @@ def ornstein_uhlenbeck(noise: tf.Tensor, normal: tf.Tensor, theta: float, mu: fl
     return noise + theta * (mu - noise) * dt + sigma * math.sqrt(dt) * normal
 
 
+@on_tensors
 def normal(shape: Any, seed: tf.Tensor) -> tf.Tensor:
     """Standard normal numbers, float32, made from `uniform` ones (Box and Muller 1958).
 
@@ -85,6 +90,7 @@ def normal(shape: Any, seed: tf.Tensor) -> tf.Tensor:
     return tf.reshape(flat, shape)
 
 
+@on_tensors
 def uniform(shape: Any, seed: tf.Tensor) -> tf.Tensor:
     """Uniform numbers in [0, 1), float32.
 
@@ -96,6 +102,7 @@ def uniform(shape: Any, seed: tf.Tensor) -> tf.Tensor:
     return tf.reshape(tf.cast(tf.bitwise.bitwise_and(bits, 0xFFFFFF), tf.float32) * 2.0**-24, shape)
 
 
+@on_tensors
 def sample_categorical(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """An index for each row with probability `softmax(logits)`, int32 `[B]`; a logit of minus infinity is never drawn.
 

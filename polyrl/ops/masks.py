@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from polyrl.ops.inputs import on_tensors
 from polyrl.ops.shapes import check_shapes
 
 
+@on_tensors
 def mask_values(values: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
     """Replaces the values of illegal actions by the lowest number of their dtype, so that a maximum never selects one.
 
@@ -22,6 +24,7 @@ def mask_values(values: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
     return tf.where(mask, values, tf.fill(tf.shape(values), values.dtype.min))
 
 
+@on_tensors
 def nth_legal(mask: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
     """The `number`-th legal action of each row, counted from 0, int32 `[B]`.
 

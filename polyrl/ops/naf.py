@@ -5,24 +5,46 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from polyrl.ops.exploration import normal
+from polyrl.ops.inputs import on_tensors
 from polyrl.ops.shapes import check_shapes
 from polyrl.ops.value import LossOutput
 
 
+@on_tensors
 def scale_tril(entries: tf.Tensor) -> tf.Tensor:
     """A lower triangular `L` `[B, k, k]` from `entries` `[B, k (k + 1) / 2]`; the diagonal entries are exponentiated.
 
-    So `P = L L^T` is positive definite for any entries.
+    So `P = L L^T` is positive definite for any entries. They are placed as by `tfp.math.fill_triangular`.
+
+    Raises:
+        ValueError: if their number is not known, or not that of a triangle.
     """
-    import tensorflow_probability as tfp  # The import takes a second, and no other model needs it.
-
     check_shapes(entries=(entries, "BE"))
-    return tfp.bijectors.FillScaleTriL(diag_bijector=tfp.bijectors.Exp(), diag_shift=None)(entries)
+    count = entries.shape[1]
+    size = 0 if count is None else math.isqrt(2 * count)
+    if count is None or size * (size + 1) // 2 != count:
+        raise ValueError(f"entries has shape {tuple(entries.shape)}; expected [B, k (k + 1) / 2].")
+    order = np.arange(count)
+    places = np.concatenate([order[size:], order[::-1]]).reshape([size, size])
+    # Column by column: XLA differentiates a stack also if the number of rows is not known, a slice it does not.
+    columns = tf.unstack(entries, axis=1)
+    zero = tf.zeros_like(columns[0])
+
+    def element(row: int, column: int) -> tf.Tensor:
+        if column > row:
+            return zero
+        value = columns[places[row, column]]
+        return tf.exp(value) if column == row else value
+
+    rows = [tf.stack([element(row, column) for column in range(size)], axis=1) for row in range(size)]
+    return tf.stack(rows, axis=1)
 
 
+@on_tensors
 def normalized_advantage(action: tf.Tensor, mean: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
     """`A(s, a) = -1/2 (a - mean)^T L L^T (a - mean)` (equation 6), `[B]`: never positive, and 0 at `a = mean`.
 
@@ -36,6 +58,7 @@ def normalized_advantage(action: tf.Tensor, mean: tf.Tensor, scale: tf.Tensor) -
     return -0.5 * tf.reduce_sum(tf.square(stretched), axis=1)
 
 
+@on_tensors
 def sample_normalized(mean: tf.Tensor, scale: tf.Tensor, temperature: float, seed: tf.Tensor) -> tf.Tensor:
     """Actions `[B, k]` with a density proportional to `exp(Q(s, .) / temperature)`: a normal distribution.
 
@@ -52,6 +75,7 @@ def sample_normalized(mean: tf.Tensor, scale: tf.Tensor, temperature: float, see
     return mean + tf.linalg.triangular_solve(scale, noise[..., tf.newaxis], adjoint=True)[..., 0]
 
 
+@on_tensors
 def normalized_q_learning(
     advantage: tf.Tensor,
     value: tf.Tensor,

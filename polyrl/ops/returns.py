@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from polyrl.ops.inputs import on_tensors
 from polyrl.ops.shapes import check_shapes
 
 
@@ -21,6 +22,7 @@ class NStepReturn(NamedTuple):
     steps: tf.Tensor
 
 
+@on_tensors
 def n_step_return(reward: tf.Tensor, terminated: tf.Tensor, truncated: tf.Tensor, gamma: float) -> NStepReturn:
     """Sums rewards up to the end of the window or of the episode, whichever comes first (Sutton and Barto 2018, eq. 7.1).
 

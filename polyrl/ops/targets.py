@@ -6,7 +6,10 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from polyrl.ops.inputs import on_tensors
 
+
+@on_tensors
 def polyak_average(source: Sequence[tf.Tensor], target: Sequence[tf.Tensor], tau: float) -> list[tf.Tensor]:
     """`tau * source + (1 - tau) * target`, tensor by tensor (Lillicrap et al. 2015, Algorithm 1).
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from polyrl.ops.inputs import on_tensors
 from polyrl.ops.shapes import check_shapes
 
 
@@ -27,6 +28,7 @@ class LossOutput(NamedTuple):
     prediction: tf.Tensor
 
 
+@on_tensors
 def select_values(values: tf.Tensor, action: tf.Tensor) -> tf.Tensor:
     """The values of the given actions, `values[b, action[b], ...]`: `[B, A, ...]` and `[B]` to `[B, ...]`."""
     check_shapes(values=(values, "BANXYZ"[: values.shape.rank]), action=(action, "B"))
@@ -36,6 +38,7 @@ def select_values(values: tf.Tensor, action: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.where(chosen, values, tf.zeros_like(values)), axis=1)
 
 
+@on_tensors
 def td_loss(
     q: tf.Tensor,
     action: tf.Tensor,
@@ -60,6 +63,7 @@ def td_loss(
     return LossOutput(loss_fn(target, prediction), target, target - prediction, prediction)
 
 
+@on_tensors
 def q_learning(
     q: tf.Tensor,
     action: tf.Tensor,
@@ -82,6 +86,7 @@ def q_learning(
     return td_loss(q, action, reward, discount, tf.reduce_max(next_q, axis=1), loss_fn)
 
 
+@on_tensors
 def double_q_learning(
     q: tf.Tensor,
     action: tf.Tensor,
@@ -107,6 +112,7 @@ def double_q_learning(
     return td_loss(q, action, reward, discount, select_values(next_q, next_action), loss_fn)
 
 
+@on_tensors
 def large_margin_loss(q: tf.Tensor, action: tf.Tensor, margin: float = 0.8) -> tf.Tensor:
     """`J_E = max_a [q[a] + l(a_E, a)] - q[a_E]`, where `l` is `margin`, but 0 for the expert's action `a_E`.
 
@@ -127,6 +133,7 @@ def large_margin_loss(q: tf.Tensor, action: tf.Tensor, margin: float = 0.8) -> t
     return tf.reduce_max(with_margin, axis=1) - select_values(q, action)
 
 
+@on_tensors
 def dueling(advantage: tf.Tensor, value: tf.Tensor, how: str) -> tf.Tensor:
     """`Q = V + A - baseline(A)`, with the baseline taken over the actions (Wang et al. 2016, eq. 8 and 9).
 

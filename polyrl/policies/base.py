@@ -14,7 +14,7 @@ from polyrl.policies.export import signatures
 from polyrl.policies.nests import check_nest, check_spec, is_empty, to_tensors, zeros
 from polyrl.policies.specs import BoundedTensorSpec, PolicyInfo, PolicyStep, TensorSpec, TimeStep, Trajectory
 from polyrl.policies.updating import update_variables
-from polyrl.validation import check_int
+from polyrl.validation import check_bool, check_int
 
 Splitter = Callable[[Any], tuple[Any, tf.Tensor]]
 
@@ -75,9 +75,9 @@ class BasePolicy(tf.Module):
             raise TypeError(f"observation_and_action_constraint_splitter={splitter!r} must be a function, or None.")
         check_spec("time_step_spec", time_step_spec)
         state_spec = check_spec("policy_state_spec", policy_state_spec)
-        self._arguments = _Given(
-            time_step_spec, action_spec, state_spec, splitter, bool(emit_log_probability), bool(validate_args)
-        )
+        emits = check_bool("emit_log_probability", emit_log_probability)
+        validates = check_bool("validate_args", validate_args)
+        self._arguments = _Given(time_step_spec, action_spec, state_spec, splitter, emits, validates)
 
     # Properties. --------------------------------------------------------------------------------------------------------
 
@@ -149,8 +149,19 @@ class BasePolicy(tf.Module):
 
         Args:
             batch_size: an int or an integer tensor `[]`.
+
+        Raises:
+            TypeError, ValueError: for something else.
         """
-        if not (batch_size is None or tf.is_tensor(batch_size)):
+        if tf.is_tensor(batch_size):
+            if not batch_size.dtype.is_integer:
+                raise TypeError(f"batch_size has dtype {batch_size.dtype.name}; expected an integer.")
+            if batch_size.shape.rank not in (0, None):
+                raise ValueError(f"batch_size has shape {tuple(batch_size.shape)}; expected one number, of shape ().")
+            known = tf.get_static_value(batch_size)
+            if known is not None:
+                check_int("batch_size", int(known), minimum=0)
+        elif batch_size is not None:
             check_int("batch_size", batch_size, minimum=0)
         return zeros(self.policy_state_spec, batch_size)
 
@@ -170,6 +181,7 @@ class BasePolicy(tf.Module):
         Raises:
             RuntimeError: if a subclass did not call this class's `__init__`.
             ValueError: with `validate_args`, if an input or output does not match its spec.
+            tf.errors.InvalidArgumentError: with `validate_args`, if a network gives NaN; XLA skips this check.
             TypeError: if `time_step` is not a `TimeStep`, or `seed` is not made of integers.
             tf.errors.InvalidArgumentError: if a mask leaves a row without any legal action.
         """
@@ -246,6 +258,21 @@ class BasePolicy(tf.Module):
         if self.validate_args:
             check_nest("policy_step.state", next_state, self.policy_state_spec)
         return distribution, next_state
+
+    def _numbers(self, name: str, values: tf.Tensor, needed: tf.Tensor | None = None) -> tf.Tensor:
+        """With `validate_args`, refuses NaN in values `[B, ...]`; `needed`, bool of the same shape, says where one counts.
+
+        Raises:
+            tf.errors.InvalidArgumentError: names what is NaN, and the rows; XLA skips this check.
+        """
+        if not self.validate_args:
+            return values
+        wrong = tf.math.is_nan(values) if needed is None else tf.math.is_nan(values) & needed
+        rows = tf.where(tf.reduce_any(tf.reshape(wrong, [tf.shape(wrong)[0], -1]), axis=1))[:, 0]
+        message = f"{type(self).__name__}: {name} are NaN in the rows"
+        check = tf.debugging.Assert(~tf.reduce_any(wrong), [message, rows], summarize=10)
+        with tf.control_dependencies([check] if check is not None else []):
+            return tf.identity(values)
 
     def _checked(self, time_step: TimeStep, policy_state: Any) -> tuple[TimeStep, Any]:
         """The inputs as tensors, compared with their specs; the state is reset in rows where an episode starts."""

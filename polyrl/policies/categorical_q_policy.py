@@ -59,9 +59,6 @@ class CategoricalQPolicy(ValuePolicy):
         validate_args: bool = True,
         name: str | None = None,
     ):
-        num_atoms = getattr(q_network, "num_atoms", None)
-        if num_atoms is None:
-            raise ValueError(f"q_network={q_network!r} must have the attribute num_atoms.")
         super().__init__(
             time_step_spec,
             action_spec,
@@ -72,6 +69,9 @@ class CategoricalQPolicy(ValuePolicy):
             validate_args=validate_args,
             name=name,
         )
+        num_atoms = getattr(q_network, "num_atoms", None)
+        if num_atoms is None:
+            raise ValueError(f"q_network={q_network!r} must have the attribute num_atoms.")
         low, high = check_float("min_q_value", min_q_value), check_float("max_q_value", max_q_value)
         if low >= high:
             raise ValueError(f"min_q_value={min_q_value} must be below max_q_value={max_q_value}.")
@@ -82,11 +82,13 @@ class CategoricalQPolicy(ValuePolicy):
     @property
     def support(self) -> tf.Tensor:
         """The atoms, float32 `[N]`."""
+        self._given()
         return ops.support(self._low, self._high, self._num_atoms)
 
     @property
     def risk_level(self) -> float:
         """The risk level given to the constructor."""
+        self._given()
         return self._risk_level
 
     def value_distribution(self, time_step: TimeStep, policy_state: Any = ()) -> ValueDistribution:
@@ -94,7 +96,7 @@ class CategoricalQPolicy(ValuePolicy):
         time_step, policy_state = self._checked(time_step, policy_state)
         observation, _ = self._split(time_step.observation)
         probabilities, _ = self._probabilities(observation, time_step.step_type, policy_state)
-        return ValueDistribution(self.support, probabilities)
+        return ValueDistribution(self.support, self._numbers("probabilities", probabilities))
 
     def _values(self, observation: Any, step_type: Any, policy_state: Any) -> tuple[tf.Tensor, Any]:
         probabilities, policy_state = self._probabilities(observation, step_type, policy_state)

@@ -32,12 +32,13 @@ class DiscretePolicy(BasePolicy):
 
         Minus infinity for an action that must not be drawn.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define _logits, or be a subclass of ValuePolicy.")
 
     def _distribution(self, time_step: TimeStep, policy_state: Any) -> tuple[CategoricalActions, Any]:
         logits, policy_state = self._logits(time_step, policy_state)
         if self.validate_args:
             check_nest("logits", logits, TensorSpec([self.num_actions], tf.float32))
+            logits = self._numbers("logits", logits)
         return CategoricalActions(logits, self.action_spec.dtype), policy_state
 
     def _check_action_spec(self, action_spec: BoundedTensorSpec) -> None:

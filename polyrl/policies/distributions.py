@@ -30,7 +30,9 @@ class CategoricalActions:
 
     def sample(self, seed: tf.Tensor) -> tf.Tensor:
         """Draws actions `[B]`; the seed is an int32 tensor `[2]`."""
-        return tf.cast(ops.sample_categorical(self.logits, seed), self.dtype)
+        # The highest logit becomes 0: random numbers would be lost in the rounding of large ones.
+        highest = tf.maximum(tf.reduce_max(self.logits, axis=1, keepdims=True), self.logits.dtype.min)
+        return tf.cast(ops.sample_categorical(self.logits - highest, seed), self.dtype)
 
     def log_prob(self, action: tf.Tensor) -> tf.Tensor:
         """The log-probability of actions `[B]`, float32 `[B]`."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from polyrl.engine.tracing import traced
 from polyrl.policies.nests import is_empty, leaves, to_tensors
 from polyrl.policies.specs import TensorSpec, TimeStep
 
@@ -44,7 +45,7 @@ def signatures(policy: Any) -> dict[str, Any]:
         "distribution": _concrete(policy, describe, []),
     }
     if not is_empty(policy.policy_state_spec):
-        initial = tf.function(lambda batch_size: _named(policy.get_initial_state(batch_size)), autograph=False)
+        initial = traced(lambda batch_size: _named(policy.get_initial_state(batch_size)))
         functions["get_initial_state"] = initial.get_concrete_function(TensorSpec([], tf.int32, "batch_size"))
     # A SavedModel holds what the policy's attributes lead to. A checkpoint leads to variables without being a module, so that
     # they are not listed among the policy's own.
@@ -75,7 +76,7 @@ def _concrete(policy: Any, function: Callable[..., Outputs], more: Sequence[tf.T
             time_step = time_step._replace(step_type=parts["step_type"])
         return function(time_step, parts.get("policy_state", ()), *tensors[len(inputs) :])
 
-    return tf.function(serve, autograph=False).get_concrete_function(*inputs, *more)
+    return traced(serve).get_concrete_function(*inputs, *more)
 
 
 def _named(state: Any) -> Outputs:

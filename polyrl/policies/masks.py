@@ -48,7 +48,8 @@ def check_legal(mask: Any, num_actions: int) -> tf.Tensor:
 def tempered(values: tf.Tensor, legal: tf.Tensor | None, temperature: Any) -> tf.Tensor:
     """Logits `[B, A]` of `softmax(values / temperature)` among the legal actions; minus infinity for the others.
 
-    At a temperature of 0, or below `SMALLEST_TEMPERATURE`, the argmax has probability 1, the first one in case of ties.
+    At temperature 1, if that is a number, they are the values themselves; else the highest legal one has the logit 0. At a
+    temperature of 0, or below `SMALLEST_TEMPERATURE`, the argmax has probability 1, the first one in case of ties.
 
     Args:
         values: float32 `[B, A]`.
@@ -66,6 +67,8 @@ def tempered(values: tf.Tensor, legal: tf.Tensor | None, temperature: Any) -> tf
 
 
 def _divided(values: tf.Tensor, temperature: Any) -> tf.Tensor:
+    if not tf.is_tensor(temperature) and temperature == 1.0:
+        return values
     # The highest value becomes 0 before the division, so that a small temperature cannot overflow. The lower limit keeps it
     # finite in a row without legal actions.
     highest = tf.maximum(tf.reduce_max(values, axis=1, keepdims=True), values.dtype.min)

@@ -78,6 +78,7 @@ class NAFPolicy(BasePolicy):
     @property
     def temperature(self) -> float:
         """The temperature given to the constructor."""
+        self._given()
         return self._temperature
 
     @property
@@ -97,7 +98,10 @@ class NAFPolicy(BasePolicy):
                 raise ValueError(
                     f"q_network gives a {name} of shape {tuple(part.shape)}, expected [B, {width}] by action_spec."
                 )
-        # At temperature 0 the scale has no effect, and computing it would import tensorflow_probability.
+        mean = self._numbers("best actions", mean)
+        if self._draws:
+            scale = self._numbers("scales", scale)
+        # At temperature 0 the scale has no effect.
         triangle = ops.scale_tril(scale) if self._draws else None
         return NormalActions(mean, triangle, self._temperature, self._low, self._high), policy_state
 

@@ -63,6 +63,7 @@ class ValuePolicy(DiscretePolicy):
     @property
     def temperature(self) -> float:
         """The temperature given to the constructor."""
+        self._given()
         return self._temperature
 
     @property
@@ -75,7 +76,7 @@ class ValuePolicy(DiscretePolicy):
 
     def _values(self, observation: Any, step_type: Any, policy_state: Any) -> tuple[tf.Tensor, Any]:
         """The value of each action, `[B, A]`, and the next policy state."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define _values; QPolicy and CategoricalQPolicy do.")
 
     # Parts. -------------------------------------------------------------------------------------------------------------
 
@@ -87,4 +88,5 @@ class ValuePolicy(DiscretePolicy):
                 f"q_network gives values of shape {tuple(values.shape)}, expected [B, {self.num_actions}] by action_spec."
             )
         # In float32, also if the network computes in another precision: a temperature may be too small for float16.
-        return tempered(tf.cast(values, tf.float32), legal, self._temperature), policy_state
+        values = self._numbers("action values", tf.cast(values, tf.float32), legal)
+        return tempered(values, legal, self._temperature), policy_state

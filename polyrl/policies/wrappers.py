@@ -35,6 +35,7 @@ class WrappedPolicy(BasePolicy):
     @property
     def wrapped_policy(self) -> BasePolicy:
         """The other policy."""
+        self._given()
         return self._policy
 
     @property
@@ -45,7 +46,7 @@ class WrappedPolicy(BasePolicy):
     @property
     def num_actions(self) -> int:
         """The number of actions `A` of a policy over discrete actions; others have no such attribute."""
-        return self._policy.num_actions
+        return self.wrapped_policy.num_actions
 
     def _distribution(self, time_step: TimeStep, policy_state: Any) -> tuple[ActionDistribution, Any]:
         distribution, policy_state = self._policy._distribution(time_step, policy_state)
@@ -53,7 +54,7 @@ class WrappedPolicy(BasePolicy):
 
     def _changed(self, distribution: Any, time_step: TimeStep) -> ActionDistribution:
         """The new distribution."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define _changed; GreedyPolicy and others here do.")
 
     def _emits_density(self) -> bool:
         """Whether the side information is a density, which needs a temperature above 0."""
@@ -111,6 +112,7 @@ class EpsilonGreedyPolicy(WrappedPolicy):
     @property
     def epsilon(self) -> tf.Tensor:
         """The current probability of a random action, float32 `[]`."""
+        self._given()
         return current_value("epsilon", self._epsilon, 0.0, 1.0)
 
     def _changed(self, distribution: CategoricalActions, time_step: TimeStep) -> CategoricalActions:
@@ -154,6 +156,7 @@ class BoltzmannPolicy(WrappedPolicy):
     @property
     def temperature(self) -> tf.Tensor:
         """The current temperature, float32 `[]`."""
+        self._given()
         return current_value("temperature", self._temperature, self._minimum, math.inf)
 
     def _changed(self, distribution: ActionDistribution, time_step: TimeStep) -> ActionDistribution:

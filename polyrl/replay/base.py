@@ -102,7 +102,7 @@ class Replay(tf.Module):
             raise ValueError(f"rows have the columns {sorted(rows)}; the memory was built for {sorted(self._specs)}.")
         rows = {name: tf.convert_to_tensor(values) for name, values in rows.items()}
         count = rows["action"].shape[0] if "action" in rows else next(iter(rows.values())).shape[0]
-        if self._in_lockstep and count != self.num_envs:
+        if self.in_lockstep and count != self.num_envs:
             raise ValueError(f"rows has {count} rows; the memory was built for num_envs={self.num_envs}.")
         self._after_add(self._storage.add(rows))
 
@@ -121,7 +121,7 @@ class Replay(tf.Module):
 
     def draw(self, seed: tf.Tensor, step: tf.Tensor | int = 0) -> dict[str, tf.Tensor]:
         """Chooses the rows of a batch: `index` int32 `[B]`, and whatever else `read` needs. Same arguments as `sample`."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define draw; UniformReplay and PrioritizedReplay do.")
 
     def read(self, drawn: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The batch of the rows that `draw` chose."""
@@ -163,7 +163,8 @@ class Replay(tf.Module):
     """Number of demonstrations in a uniform batch."""
 
     @property
-    def _in_lockstep(self) -> bool:
+    def in_lockstep(self) -> bool:
+        """Whether rows are found by their environment, so that all steps must have as many rows as there are environments."""
         return self.n_step > 1 or self.frame_stack is not None
 
     def _build_storage(self, specs: Mapping[str, tf.TensorSpec], num_envs: int) -> Storage:
@@ -176,7 +177,7 @@ class Replay(tf.Module):
             new, old = specs.get(name), self._specs.get(name)
             if new is None or old is None or new.shape != old.shape or new.dtype != old.dtype:
                 raise ValueError(f"The memory was built for other transitions: {name} is now {new}, was {old}.")
-        if self._in_lockstep and num_envs != self.num_envs:
+        if self.in_lockstep and num_envs != self.num_envs:
             raise ValueError(f"The memory was built for other transitions: num_envs is now {num_envs}, was {self.num_envs}.")
 
     _storage: Storage

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from polyrl.engine.rows import RowPacking, fits
+from polyrl.engine.tracing import traced
 from polyrl.replay.storage import NEXT, Written, close_window
 
 NEEDED = ("state", "action", "reward", "done", "truncated", "next_state")
@@ -38,7 +39,7 @@ class FrameStorage(tf.Module):
         self, specs: Mapping[str, tf.TensorSpec], size: int, num_envs: int, n_step: int, frame_stack: int, xla: bool = True
     ):
         super().__init__(name="frames")
-        self._frames_last = tf.function(_frames_last, jit_compile=True, autograph=False) if xla else _frames_last
+        self._frames_last = traced(_frames_last, jit_compile=True) if xla else _frames_last
         _check(specs, size, num_envs, n_step, frame_stack)
         self._stack, self._n_step, self._num_envs = frame_stack, n_step, num_envs
         self._ring = size // num_envs

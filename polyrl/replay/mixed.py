@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from polyrl.demos import Demonstrations
 from polyrl.demos.demonstrations import DemoEpisode
+from polyrl.engine.tracing import traced
 from polyrl.replay.frames import FrameStorage
 from polyrl.replay.storage import Storage, Written
 from polyrl.replay.transitions import TransitionStorage
@@ -123,7 +124,7 @@ def _add_one_by_one(frames: FrameStorage, episodes: Sequence[DemoEpisode], specs
 
         tf.while_loop(lambda row: row < tf.shape(columns["action"])[0], step, [tf.constant(0)])
 
-    store = tf.function(add, input_signature=[signature], autograph=False)
+    store = traced(add, input_signature=[signature])
     for episode in episodes:
         store({name: tf.constant(column) for name, column in episode.transitions().items()})
 

@@ -270,7 +270,7 @@ def test_infer_acts_by_what_training_has_learnt(head_kind, scope, batch):
     update = tf.function(lambda: learning(features, labels).train_op(), autograph=False)
     for _ in range(200):
         update()
-    assert head_kind("infer", scope)(features).predictions["results"].numpy().tolist() == [0, 1, 2]
+    assert head_kind("infer", scope, graph_fn=mlp([32]))(features).predictions["results"].numpy().tolist() == [0, 1, 2]
 
 
 def test_one_row_and_many_rows_act_alike(head_kind, batch):

@@ -152,11 +152,13 @@ def test_other_arguments_under_the_same_name_are_refused_with_the_difference(
     build(scope, model_class, second, **{**given, **other}, name="Another")(batch()[0])
 
 
-def test_another_optimizer_is_refused_where_it_would_train(scope, batch):
+@pytest.mark.parametrize("acting", [True, False])
+def test_another_optimizer_is_refused_in_mode_train(scope, batch, acting):
     build(scope, DQNModel, optimizer_config=SGDConfig(0.1))(*batch()).train_op()
-    other = build(scope, DQNModel, optimizer_config=AdamConfig(0.1))
-    with pytest.raises(ValueError, match=r"'Model/optimizer' exists in this scope, made from SGDConfig.*AdamConfig"):
-        other(*batch()).train_op()
+    features, labels = batch()
+    with pytest.raises(ValueError, match=r"'Model/optimizer_config' exists in this scope, made from SGDConfig.*AdamConfig"):
+        build(scope, DQNModel, optimizer_config=AdamConfig(0.1))(features, None if acting else labels)
+    build(scope, DQNModel, "eval", optimizer_config=AdamConfig(0.1))(features, labels)
     build(scope, DQNModel, optimizer_config=SGDConfig(0.1))(*batch()).train_op()
     assert scope.global_step.numpy() == 2
 

@@ -122,7 +122,7 @@ def test_actions_of_another_shape_are_refused(batch_of, shape):
             lambda m: NAFModel(m, mlp([4]), 3, 2, action_low=-2, action_high=2),
             "Pendulum-v1",
             ValueError,
-            r"gives 2 in .*num_actions=1",
+            r"actions are 2 in .*num_actions=1",
         ),
     ],
     ids=["naf_discrete", "dqn_box", "bounds", "number"],

@@ -123,6 +123,17 @@ def test_build_train_op_may_have_gradients_and_steps_of_its_own(parent, jit):
 
 
 @JIT
+def test_a_train_op_that_does_not_count_is_refused_after_its_first_update(jit):
+    """Budgets, schedules and the target network would stand still in silence."""
+
+    def _build_train_op(self, loss):
+        return lambda: tf.convert_to_tensor(self._updates)
+
+    with pytest.raises(ValueError, match=r"After \d+ updates of this run global_step is 0: each train_op must add 1 to it"):
+        run(subclass(DQNModel, _build_train_op=_build_train_op), jit, summaries=[])
+
+
+@JIT
 @PARENTS
 @pytest.mark.parametrize("n_step", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_preprocess_may_leave_features_and_labels_as_they_are(parent, jit, n_step):

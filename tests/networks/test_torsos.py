@@ -60,3 +60,12 @@ def test_a_convolutional_torso_scales_bytes_to_zero_to_one():
 def test_an_mlp_refuses_an_invalid_size(units, error):
     with pytest.raises(error, match="units="):
         mlp(units)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "words"),
+    [([None, 8, 8, 1], tf.uint8, r"nature_cnn\(\) for images.*Flatten"), ([None], tf.int32, r"embedding_mlp\(num_states\)")],
+)
+def test_an_mlp_names_the_torso_for_other_states(shape, dtype, words):
+    with pytest.raises(ValueError, match=rf"mlp expects vectors \[B, n\]; got {dtype.name}.*Use {words}"):
+        mlp([8])("train", tf_keras.Input(shape[1:], dtype=dtype))

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import signal
 
-import gymnasium
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Discrete
+from pretraining_testing import FAST, LENGTH, CorridorEnv, demonstrations
 from tiny_agents import assert_equal, counters, make_agent, q_model_fn, rows, weights
 
-from polyrl.configs import AdamConfig, ConstantExplorationConfig
+from polyrl.configs import ConstantExplorationConfig
 from polyrl.demos import DemoEpisode, Demonstrations, load, save_npz
 from polyrl.envs import GymEnvironment
 from polyrl.envs.compiled import CartPole
@@ -20,51 +19,7 @@ from polyrl.estimators import Agent, RunConfig
 from polyrl.estimators.hooks import CheckpointHook, Hook
 from polyrl.replay import PrioritizedReplay, UniformReplay
 
-LENGTH = 12
 MEMORIES = {"uniform": UniformReplay, "prioritized": PrioritizedReplay}
-
-
-class CorridorEnv(gymnasium.Env):
-    """Twelve steps the right way, a different action for each, give a reward of 1; any other action ends the episode.
-
-    Chance finds the end in one of 3^12 episodes.
-    """
-
-    def __init__(self):
-        self.observation_space = Box(0, 1, (LENGTH + 1,), np.float32)
-        self.action_space = Discrete(3)
-
-    @staticmethod
-    def right(step: int) -> int:
-        return (step * step) % 3
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self._step = 0
-        return self._observation(), {}
-
-    def step(self, action):
-        right = action == self.right(self._step)
-        self._step += 1
-        over = self._step == LENGTH
-        return self._observation(), float(right and over), over or not right, False, {}
-
-    def _observation(self):
-        return np.eye(LENGTH + 1, dtype=np.float32)[self._step]
-
-
-gymnasium.register("polyrl/TinyCorridor-v0", CorridorEnv, order_enforce=False, disable_env_checker=True)
-
-
-def demonstrations(reward: float = 1.0) -> Demonstrations:
-    """The way through, once."""
-    rewards = np.zeros(LENGTH, np.float32)
-    rewards[-1] = reward
-    actions = np.array([CorridorEnv.right(step) for step in range(LENGTH)])
-    return Demonstrations([DemoEpisode(np.eye(LENGTH + 1, dtype=np.float32), actions, rewards, True, False)])
-
-
-FAST = {"optimizer_config": AdamConfig(learning_rate=0.005), "clip_gradients": 10.0, "target_update_frequency": 10}
 
 
 @pytest.fixture
@@ -104,6 +59,28 @@ class StopAt(Hook):
         self.seen.append((run.step, run.timestep, run.episode, run.loss))
         if self._step is not None and run.step >= self._step:
             signal.raise_signal(signal.SIGTERM)
+
+
+class Weights(Hook):
+    """The weights at the end of pre-training, as a checkpoint would hold them."""
+
+    def __init__(self, agent: Agent):
+        self._agent = agent
+
+    def after_pretraining(self, run):
+        _ = run.stored  # Brings the variables up to date.
+        self.found = weights(self._agent)
+
+
+def test_what_was_learned_under_xla_is_kept_when_the_environments_start(agent):
+    """The variables are out of date then, unless a hook has looked: all that follows needs the carried values."""
+    looked, trained = agent(run="looked", jit="on"), agent(run="trained", jit="on")
+    hook = Weights(looked)
+    train(looked, 10, timesteps=2, hooks=[hook])
+    train(trained, 10, timesteps=2)
+    assert counters(trained) == counters(looked)
+    assert counters(trained)[:2] == (10, 2)
+    assert_equal(hook.found, weights(trained))
 
 
 # What it does. ----------------------------------------------------------------------------------------------------------

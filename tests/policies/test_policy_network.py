@@ -175,3 +175,38 @@ def test_a_keras_model_whose_call_takes_no_state_may_not_declare_one() -> None:
 def test_a_network_that_returns_no_state_is_refused_with_what_to_return() -> None:
     with pytest.raises(ValueError, match=r"q_network must return \(output, network_state\), got"):
         QPolicy(SPEC, ACTION, lambda observation, step_type, network_state: tf.zeros([ROWS, ACTIONS])).action(steps())
+
+
+class HoldsKeras3(tf.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = {"head": [tf.keras.layers.Dense(ACTIONS)]}
+
+    def __call__(self, observation, step_type=None, network_state=()):
+        return self.layers["head"][0](observation), network_state
+
+
+class LayerHoldsKeras3(tf_keras.layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.head = tf.keras.layers.Dense(ACTIONS)
+
+    def call(self, observation):
+        return self.head(observation)
+
+
+KERAS3 = {
+    "model": (lambda: tf.keras.Sequential([tf.keras.layers.Dense(ACTIONS)]), "q_network="),
+    "layer": (lambda: tf.keras.layers.Dense(ACTIONS), "q_network="),
+    "in a module": (HoldsKeras3, r"q_network\.layers\['head'\]\[0\]="),
+    "in a layer": (LayerHoldsKeras3, r"q_network\.head="),
+    "in a model": (lambda: tf_keras.Sequential([tf_keras.Input([FEATURES]), LayerHoldsKeras3()]), "q_network: a layer in it="),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("name", KERAS3)
+def test_a_network_of_keras_3_is_refused_with_what_to_import(policy_class, name) -> None:
+    network, path = KERAS3[name]
+    with pytest.raises(TypeError, match=rf"(?s){path}.*Keras 3.*import tf_keras as keras.*TF_USE_LEGACY_KERAS=1"):
+        make(policy_class, network())

@@ -1,6 +1,6 @@
 """Hooks and the phases they run in."""
 
-from polyrl.estimators.hooks.base import Cadence, Hook
+from polyrl.estimators.hooks.base import Cadence, Hook, checked_hooks
 from polyrl.estimators.hooks.checkpoint import CheckpointHook
 from polyrl.estimators.hooks.context import RunContext
 from polyrl.estimators.hooks.defaults import default_hooks
@@ -21,5 +21,6 @@ __all__ = [
     "StopHook",
     "SummaryHook",
     "WholeEvaluationHook",
+    "checked_hooks",
     "default_hooks",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,3 +105,14 @@ class Cadence:
         """Notes what was done, and how long it took."""
         if self._max_share is not None:
             self._not_before = time.monotonic() + seconds / self._max_share
+
+
+def checked_hooks(name: str, hooks: Any) -> list[Hook]:
+    """The hooks as a list; None are none. A TypeError for anything else, with its name."""
+    if hooks is not None and (isinstance(hooks, (str, Hook)) or not isinstance(hooks, Sequence)):
+        raise TypeError(f"{name}={hooks!r} must be a list or tuple of hooks.")
+    for hook in hooks or ():
+        if not isinstance(hook, Hook):
+            hint = f" Make one: {hook.__name__}(...)." if isinstance(hook, type) and issubclass(hook, Hook) else ""
+            raise TypeError(f"{name}: {hook!r} must be a Hook.{hint}")
+    return list(hooks or ())

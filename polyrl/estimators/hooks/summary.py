@@ -15,7 +15,7 @@ from polyrl.summaries import Summaries, SummaryOptions
 class SummaryHook(Hook):
     """Writes scalars and histograms to the run's `model_dir`; the x-axis is `global_timestep` (environment steps).
 
-    Of pre-training it writes the loss alone, as it goes; there the x-axis is `global_step` (updates).
+    During pre-training it writes only the loss; its x-axis is `global_step` (updates).
 
     See `Cadence` for the arguments.
     """

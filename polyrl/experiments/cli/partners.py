@@ -94,7 +94,7 @@ def _accepts(accepted: tuple[Any, ...], value: Any) -> bool:
 
 
 def _state(name: str, value: Any) -> str:
-    """`with --mode=train`, `without --demos`."""
+    """How a message describes a flag's value, as `with --mode=train` or `without --demos`."""
     if value is None or value is False:
         return f"without --{name}"
     return f"with {_spelled(name, value)}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from pathlib import Path
 from typing import Any
 
 from polyrl.configs import AdamConfig, DecayExplorationConfig, ExplorationConfig, OptimizerConfig
@@ -16,6 +15,7 @@ from polyrl.estimators.params import check_same_params, read_params
 from polyrl.experiments.cli.flags import FLAGS, HYPER_PARAMETERS, TRAINING_MODES
 from polyrl.experiments.cli.partners import check_given
 from polyrl.experiments.rl_experiment import RLExperiment
+from polyrl.paths import resolved
 from polyrl.replay import PrioritizedReplay, Replay, UniformReplay
 
 logger = logging.getLogger("polyrl")
@@ -32,11 +32,12 @@ def read_hyper_parameters(model_dir: str | os.PathLike[str], *extra: str) -> dic
         CheckpointMismatchError: if one is given that differs from what `model_dir` was trained with; it shows both.
         ValueError: if a flag is given that has no effect with the others, see `needs`.
     """
-    saved = read_params(Path(model_dir)) or {}
+    directory = resolved("--model_dir", model_dir)
+    saved = read_params(directory) or {}
     values = {name: FLAGS[name].value for name in (*HYPER_PARAMETERS, *extra)}
     values |= {name: saved[name] for name in values if name in saved and not FLAGS[name].present}
     check_given(values)
-    check_same_params(Path(model_dir), values)
+    check_same_params(directory, values)
     return values
 
 

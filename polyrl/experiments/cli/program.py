@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import tensorflow as tf
 from absl import app
 from absl import logging as absl_logging
 from rich.console import Console
@@ -14,6 +15,7 @@ from rich.logging import RichHandler
 
 from polyrl.errors import NonFiniteError
 from polyrl.estimators import TrainingResult
+from polyrl.estimators.model_errors import is_worded
 from polyrl.experiments.cli.flags import FLAGS
 
 logger = logging.getLogger("polyrl")
@@ -33,7 +35,9 @@ def _log_to_console() -> None:
 
 
 def run(main: Callable[[Sequence[str]], Any]) -> None:
-    """Parses the flags and runs `main`; its errors are shown as one message, or whole with `--debug`.
+    """Parses the flags and runs `main`; errors that polyrl or the script raises are shown as one message.
+
+    Those from inside of a library keep their traceback, and so do all with `--debug`.
 
     The exit status is 0, 1 after an error, or 128 plus the number of the signal that ended a training run.
     """
@@ -46,10 +50,12 @@ def run(main: Callable[[Sequence[str]], Any]) -> None:
         _log_to_console()
         if len(argv) > 1:
             raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
+        if FLAGS.debug:
+            tf.debugging.disable_traceback_filtering()
         try:
             result = main(argv)
-        except (ValueError, TypeError, KeyError, FileNotFoundError, FileExistsError, NonFiniteError) as error:
-            if FLAGS.debug:
+        except (ValueError, TypeError, KeyError, OSError, NonFiniteError) as error:
+            if FLAGS.debug or not (isinstance(error, OSError) or is_worded(error)):
                 raise
             message = error.args[0] if isinstance(error, KeyError) and error.args else error
             print(f"{type(error).__name__}: {message}\n(--debug shows the traceback.)", file=sys.stderr)

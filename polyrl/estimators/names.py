@@ -1,0 +1,60 @@
+"""What tf.estimator's arguments are called here, and its `TF_CONFIG`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+
+logger = logging.getLogger("polyrl")
+
+AGENT = {
+    "warm_start_from": "Copy the run's directory: an agent resumes from the checkpoint in its model_dir.",
+    "seed": "Use config=RunConfig(seed=...).",
+    "env": "Give it to the calls: Agent.train(env), Agent.evaluate(env).",
+    "replay": "Use memory.",
+    "replay_memory": "Use memory.",
+    "run_config": "Use config.",
+    "hparams": "Use params.",
+}
+"""Of `Agent`."""
+
+READ = {
+    "input_fn": "Give the environment as the first argument.",
+    "checkpoint_path": "Use checkpoint.",
+    "hooks": "Hooks run while a model trains, Agent.train(hooks=...); what this returns tells the rest.",
+    "predict_keys": "Each row has all predictions; take those you need.",
+    "yield_single_examples": "There is one row for each environment step.",
+    "num_episodes": "Use episodes.",
+    "n_eval_episodes": "Use episodes.",
+    "steps": "Use episodes.",
+    "deterministic": "Actions are those of the model's policy in mode 'infer'; its temperature=0 is greedy.",
+}
+"""Of `Agent.evaluate`, `predict`, `record` and `act`."""
+
+
+def check_tf_config() -> None:
+    """Refuses what the environment variable TF_CONFIG says of a run and polyrl does not do; what has no effect is logged.
+
+    Raises:
+        ValueError: if it describes a cluster of several tasks, names a directory, or is not JSON.
+    """
+    text = os.environ.get("TF_CONFIG", "")
+    if not text.strip():
+        return
+    remedy = "unset TF_CONFIG for this process (env -u TF_CONFIG python ...)"
+    try:
+        content = json.loads(text)
+        tasks = {kind: list(addresses) for kind, addresses in content.get("cluster", {}).items()}
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ValueError(f"TF_CONFIG={text!r} is set, but cannot be read as a cluster: {error}; {remedy}.") from error
+    count = sum(len(addresses) for addresses in tasks.values())
+    if count > 1:
+        listed = ", ".join(f"{len(addresses)} {kind}" for kind, addresses in tasks.items())
+        raise ValueError(
+            f"TF_CONFIG describes a cluster of {count} tasks ({listed}), but an agent is one process on one machine: "
+            f"each would train for itself, in one model_dir. Run one process, and {remedy}."
+        )
+    if content.get("model_dir"):
+        raise ValueError(f"TF_CONFIG has model_dir={content['model_dir']!r}; give it to Agent(model_dir=...), and {remedy}.")
+    logger.info("TF_CONFIG is set; it describes no other task, and has no effect here.")

@@ -1,0 +1,147 @@
+"""What may be given as `graph_fn`, and what is said if it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from polyrl.modes import Modes
+from polyrl.validation import KERAS3_REMEDY, is_keras3
+
+GraphFn = Callable[[str, Any], Any]
+
+
+class _GivenModelError(ValueError):
+    """A model given as `graph_fn` does not fit the features."""
+
+
+def as_graph_fn(graph_fn: Any) -> GraphFn:
+    """A function of `(mode, inputs)`: the given one; or one that makes a copy of the given model or layer of tf-keras.
+
+    Each copy has variables of its own. If the model has been built, the copies begin with its weights.
+
+    Raises:
+        TypeError: for what cannot be called, and for models and layers of Keras 3.
+    """
+    if is_keras3(graph_fn):
+        raise TypeError(f"graph_fn={graph_fn!r} is of Keras 3. {KERAS3_REMEDY}")
+    if not callable(graph_fn):
+        raise TypeError(f"graph_fn={graph_fn!r} must be a function of (mode, inputs), or a model of tf-keras.")
+    if not isinstance(graph_fn, tf_keras.layers.Layer):
+        return graph_fn
+
+    def copy(mode: str, inputs: Any) -> Any:
+        twin = _clone(graph_fn)
+        outputs = twin(_taken(graph_fn, inputs))
+        # In other modes the variables are those of 'train', which may have changed since.
+        if graph_fn.built and mode == Modes.TRAIN:
+            try:
+                twin.set_weights(graph_fn.get_weights())
+            except ValueError as error:
+                raise _GivenModelError(
+                    f"graph_fn={graph_fn!r} has weights of other shapes than for these states: {error}"
+                ) from error
+        return outputs
+
+    return copy
+
+
+def call(graph: GraphFn, mode: str, inputs: Any) -> Any:
+    """`graph(mode, inputs)` on symbolic inputs.
+
+    Raises:
+        ValueError: if it fails, and would not on the state alone in place of a dict of features, on such a dict in place of a
+            state, or on numbers of float32 in place of bools or integers. Any other error is raised as it is.
+    """
+    try:
+        return graph(mode, inputs)
+    except _GivenModelError:
+        raise
+    except Exception as error:
+        # In another mode its variables are those that it has made before.
+        for remedy, other in _others(inputs) if mode == Modes.TRAIN else ():
+            if _works(graph, mode, other):
+                raise ValueError(f"graph_fn {remedy}. It raised {type(error).__name__}: {_gist(error)}") from error
+        raise
+
+
+def _others(inputs: Any) -> Iterator[tuple[str, Any]]:
+    """Other inputs, and what is to be done if a graph function works on them: one mistake each, then two at once."""
+    kinds = {leaf.dtype.name for leaf in tf.nest.flatten(inputs) if not leaf.dtype.is_floating}
+    floats = tf.nest.map_structure(_as_floats, inputs)
+    by_255 = " / 255.0" if "uint8" in kinds else ""
+
+    def floats_from(place: str) -> str:
+        cast = f"`tf.cast({place}, tf.float32){by_255}`"
+        return (
+            f"needs floats and got {' and '.join(sorted(kinds))}: write {cast}, or begin with `layers.Rescaling(1.0{by_255})`"
+        )
+
+    changes: list[tuple[str, str, Callable[[Any], Any]]] = []
+    if isinstance(inputs, Mapping) and "state" in inputs:
+        text = f"gets a dict of features, with the keys {sorted(inputs)}: take the state out of it, `inputs['state']`"
+        changes = [(text, "inputs['state']", lambda nest: nest["state"])]
+    elif not isinstance(inputs, Mapping):
+        text = (
+            "gets the state itself, as the model was called with it, and no dict: use `inputs` in place of `inputs['state']`"
+        )
+        changes = [(text, "inputs", lambda nest: {"state": nest})]
+    if kinds:
+        yield floats_from("inputs['state']" if isinstance(inputs, Mapping) else "inputs"), floats
+    for text, place, change in changes:
+        yield text, change(inputs)
+        if kinds:
+            yield f"{text}; and it {floats_from(place)}", change(floats)
+
+
+def _gist(error: Exception) -> str:
+    """The first line of an error that says something; tf-keras says first in which layer it was."""
+    lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("Exception encountered when")]
+    return (lines or [""])[0].strip()[:200]
+
+
+def _as_floats(symbolic: Any) -> Any:
+    return symbolic if symbolic.dtype.is_floating else tf_keras.Input(symbolic.shape[1:], dtype=tf.float32)
+
+
+def _works(graph: GraphFn, mode: str, inputs: Any) -> bool:
+    try:
+        graph(mode, inputs)
+    except Exception:
+        return False
+    return True
+
+
+def _clone(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
+    """A layer or model with the same config and variables of its own."""
+    try:
+        if isinstance(layer, tf_keras.Model):
+            return tf_keras.models.clone_model(layer)
+        return type(layer).from_config(layer.get_config())
+    except Exception as error:
+        raise TypeError(
+            f"graph_fn={layer!r} cannot be copied, and each network needs one of its own. Write a function that makes it: "
+            "`def graph_fn(mode, inputs): return MyModel()(inputs['state'])`."
+        ) from error
+
+
+def _taken(layer: tf_keras.layers.Layer, inputs: Any) -> Any:
+    """What of the features a model is called with: the state; or, if it names its inputs, those."""
+    if not isinstance(inputs, Mapping):
+        return inputs
+    named = getattr(layer, "input", None)
+    if isinstance(named, Mapping):
+        missing = sorted(set(named) - set(inputs))
+        if missing:
+            raise _GivenModelError(f"graph_fn={layer!r} has the inputs {sorted(named)}; the features are {sorted(inputs)}.")
+        return {name: inputs[name] for name in named}
+    others = sorted(set(inputs) - {"state"})
+    if others:
+        raise _GivenModelError(
+            f"graph_fn={layer!r} takes one input, and there are features besides the state: {others}. Give a model whose "
+            "inputs are a dict with these names, or a function of (mode, inputs) that uses or leaves them."
+        )
+    return inputs["state"]

@@ -1,0 +1,92 @@
+"""Checks of the values of labels, where a model is called eagerly.
+
+In the loop labels come from the memory, and are checked where they enter it. In a graph values are not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from polyrl.policies import BoundedTensorSpec
+
+SHOWN = 5
+"""Rows that a message shows at the most."""
+
+
+def check_values(labels: Mapping[str, tf.Tensor], mask: tf.Tensor | None, action: BoundedTensorSpec) -> None:
+    """Refuses values that no transition has; does nothing in a graph.
+
+    Args:
+        labels: as tensors, of the right shapes.
+        mask: the legal actions, bool `[B, A]`, or None.
+        action: the spec of one action.
+
+    Raises:
+        ValueError: names the label, the rows and what is expected.
+    """
+    if not tf.executing_eagerly():
+        return
+    values = {key: value.numpy() for key, value in labels.items()}
+    _check_action(values["action"], action)
+    reward = values["reward"]
+    infinite = np.logical_not(np.isfinite(reward.astype(np.float64)))
+    _refuse("reward", reward, np.logical_and(infinite, _counts(values)), "finite numbers")
+    for key in ("done", "truncated", "expert"):
+        if key in values:
+            _refuse(key, values[key], (values[key] != 0) & (values[key] != 1), "0 or 1")
+    if "discount" in values:
+        discount = values["discount"]
+        _refuse("discount", discount, ~((discount >= 0) & (discount <= 1)), "numbers in [0, 1]")
+    if "weights" in values:
+        weights = values["weights"]
+        _refuse("weights", weights, ~((weights >= 0) & np.isfinite(weights)), "finite numbers of at least 0")
+    if mask is not None and "expert" in values and not action.shape:
+        illegal = ~np.take_along_axis(mask.numpy(), values["action"][:, np.newaxis].astype(np.int64), axis=1)[:, 0]
+        wanted = "demonstrated actions that features['action_mask'] allows"
+        _refuse("action", values["action"], illegal & (values["expert"] == 1), wanted)
+
+
+def check_index(name: str, state: tf.Tensor, states: int) -> None:
+    """Refuses indices `[B]` of states that do not exist, eagerly.
+
+    Raises:
+        ValueError: names the rows.
+    """
+    if tf.executing_eagerly():
+        index = state.numpy()
+        _refuse_named(name, index, (index < 0) | (index >= states), f"indices from 0 to {states - 1}, by num_states")
+
+
+def _check_action(values: np.ndarray, action: BoundedTensorSpec) -> None:
+    if action.dtype.is_integer:
+        wrong = (values < action.minimum) | (values > action.maximum)
+        _refuse("action", values, wrong, f"integers from {action.minimum} to {action.maximum}")
+        return
+    low, high = (np.asarray(bound, np.float64) for bound in (action.minimum, action.maximum))
+    slack = 1e-4 * (high - low)  # Of rounding.
+    wrong = ~((values >= low - slack) & (values <= high + slack))
+    _refuse("action", values, wrong.any(axis=1), f"numbers within [{action.minimum}, {action.maximum}]")
+
+
+def _counts(values: Mapping[str, np.ndarray]) -> Any:
+    """Which rewards count: in a window those up to the end of the episode."""
+    if values["reward"].ndim == 1:
+        return np.ones_like(values["reward"], np.bool_)
+    ended = (values["done"] != 0) | (values.get("truncated", 0.0) != 0)
+    return np.asarray(np.cumsum(ended, axis=1) - ended == 0)
+
+
+def _refuse(key: str, values: np.ndarray, wrong: Any, wanted: str) -> None:
+    _refuse_named(f"labels[{key!r}]", values, wrong, wanted)
+
+
+def _refuse_named(name: str, values: np.ndarray, wrong: Any, wanted: str) -> None:
+    rows = np.unique(np.nonzero(wrong)[0])
+    if rows.size:
+        more = ", ..." if rows.size > SHOWN else ""
+        shown = ", ".join(f"{values[row].tolist()} in row {row}" for row in rows[:SHOWN])
+        raise ValueError(f"{name}: expected {wanted}; got {shown}{more}.")

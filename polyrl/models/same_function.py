@@ -1,0 +1,76 @@
+"""Whether two functions are the same: a `model_fn` is called again and again, and each call may make its `graph_fn` anew."""
+
+from __future__ import annotations
+
+import functools
+import types
+from typing import Any
+
+import numpy as np
+
+
+def function_difference(first: Any, second: Any) -> str | None:
+    """Says in what two callables differ; None if they do not, as far as can be seen.
+
+    Functions are compared by their code, their defaults and the values that they take from the functions around them, where
+    these are plain (numbers, strings, lists and the like) or functions; other callables by their class.
+    """
+    if first is second:
+        return None
+    if type(first) is not type(second):
+        return f"it is {_described(first)} there, {_described(second)} here"
+    if isinstance(first, functools.partial):
+        return function_difference(first.func, second.func) or _values(
+            {**dict(enumerate(first.args)), **first.keywords}, {**dict(enumerate(second.args)), **second.keywords}
+        )
+    if isinstance(first, types.MethodType):
+        return function_difference(first.__func__, second.__func__)
+    if not isinstance(first, types.FunctionType):
+        return None
+    if first.__code__ != second.__code__:
+        return f"it is {_described(first)} there, {_described(second)} here"
+    return _values(_taken(first), _taken(second))
+
+
+def _taken(function: types.FunctionType) -> dict[Any, Any]:
+    """The values that a function has from elsewhere, by name: those around it, and its defaults."""
+    found: dict[Any, Any] = dict(enumerate(function.__defaults__ or ()))
+    found |= function.__kwdefaults__ or {}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            found[name] = cell.cell_contents
+        except ValueError:  # Not assigned yet.
+            continue
+    return found
+
+
+def _values(first: dict[Any, Any], second: dict[Any, Any]) -> str | None:
+    for name in first.keys() & second.keys():
+        one, other = first[name], second[name]
+        if callable(one) and callable(other) and not isinstance(one, type):
+            difference = function_difference(one, other)
+            if difference is not None:
+                return difference
+        elif _is_plain(one) and _is_plain(other) and not _equal(one, other):
+            return f"its {name} is {one!r} there, {other!r} here"
+    return None
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return all(_is_plain(item) for item in value)
+    if isinstance(value, dict):
+        return all(_is_plain(item) for item in value.values())
+    return value is None or isinstance(value, (bool, int, float, str, bytes, np.ndarray, np.generic, type))
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+        return np.array_equal(one, other)
+    return type(one) is type(other) and one == other
+
+
+def _described(function: Any) -> str:
+    code = getattr(function, "__code__", None)
+    name = getattr(function, "__qualname__", type(function).__name__)
+    return name if code is None else f"{name} (line {code.co_firstlineno} of {code.co_filename.rsplit('/', 1)[-1]})"

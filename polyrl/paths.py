@@ -1,0 +1,65 @@
+"""Paths as users give them, resolved once where they enter."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+PATTERN = frozenset("*?[]\\") - {os.sep}
+"""Characters by which TensorFlow takes the path of a checkpoint for a pattern when it reads it."""
+
+
+def resolved(name: str, path: Any) -> Path:
+    """An absolute path, with `~` for the user's home directory; no other character has a meaning, `[`, `*` and `?` included.
+
+    It is what the path means now: a later `os.chdir` does not change it. Links are not followed, so that messages show what
+    the user wrote.
+
+    Args:
+        name: of the argument, for messages.
+        path: a str or an `os.PathLike` of one.
+
+    Raises:
+        TypeError: for something else.
+        ValueError: if it is empty, or holds a null character.
+    """
+    text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else path
+    if not isinstance(text, str):
+        raise TypeError(f"{name}={path!r} must be a path: a str, or a pathlib.Path.")
+    if not text or "\0" in text:
+        raise ValueError(f"{name}={text!r} is not a path; use '.' for the present directory.")
+    return Path(os.path.abspath(os.path.expanduser(text)))
+
+
+def resolved_directory(name: str, path: Any) -> Path:
+    """The same for a directory that may not exist yet.
+
+    Raises:
+        NotADirectoryError: if it, or one of those above it, is a file.
+    """
+    directory = resolved(name, path)
+    for place in (directory, *directory.parents):
+        if place.is_dir():
+            break
+        if place.exists():
+            raise NotADirectoryError(f"{name}={str(directory)!r} cannot be a directory: {place} is a file; use another path.")
+    return directory
+
+
+def literal(directory: Path) -> Path:
+    """The same directory by a path that TensorFlow reads as it is: a link, where the path's own characters mean a pattern.
+
+    The links live as long as the process, because TensorFlow may read a part of a checkpoint later.
+    """
+    if not PATTERN & set(str(directory)):
+        return directory
+    if not _LINKS:
+        _LINKS.append(tempfile.TemporaryDirectory(prefix="polyrl-links-"))
+    link = Path(tempfile.mkdtemp(dir=_LINKS[0].name)) / "link"
+    link.symlink_to(directory, target_is_directory=True)
+    return link
+
+
+_LINKS: list[tempfile.TemporaryDirectory[str]] = []

@@ -1,0 +1,42 @@
+"""Errors on the command line: what polyrl or the script raises is one message, what a library raises keeps its traceback."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import sys
+import numpy as np
+from polyrl.experiments import cli
+from polyrl.validation import check_int
+
+def main(argv):
+    {line}
+
+cli.run(main)
+"""
+CASES = {
+    "check_int('x', 'one', 1)": ("TypeError: x='one' must be an integer.", False),
+    "raise ValueError('of the script')": ("ValueError: of the script", False),
+    "open('/nowhere/at/all')": ("No such file", False),
+    "raise KeyError('of the script')": ("KeyError: of the script", False),
+    "{}['a']": ("KeyError: 'a'", True),
+    "len(3)": ("TypeError: object of type 'int' has no len()", True),
+    "np.zeros(3).reshape(2)": ("ValueError: cannot reshape", True),
+    "import tensorflow as tf; tf.zeros([2]) + tf.zeros([3], tf.int32)": ("InvalidArgumentError", True),
+}
+
+
+@pytest.mark.parametrize("line", CASES)
+def test_which_errors_keep_their_traceback(tmp_path, line):
+    words, keeps = CASES[line]
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.replace("{line}", line))
+    result = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert words in result.stderr
+    assert ("Traceback" in result.stderr) is keeps
+    assert ("--debug" in result.stderr) is not keeps

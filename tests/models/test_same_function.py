@@ -1,0 +1,114 @@
+"""What tells two graph functions apart, and that models of one name must have the same."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+import tf_keras
+
+from polyrl.models import DQNModel, Scope
+from polyrl.models.same_function import function_difference
+from polyrl.networks import mlp
+
+layers = tf_keras.layers
+
+
+def small(mode, inputs):
+    return layers.Dense(4)(inputs["state"])
+
+
+def large(mode, inputs):
+    return layers.Dense(8)(inputs["state"])
+
+
+def dense(units, activation="relu", graph=None):
+    def graph_fn(mode, inputs):
+        return (graph or layers.Dense(units, activation))(inputs["state"])
+
+    return graph_fn
+
+
+class Torso:
+    def __init__(self, units):
+        self.units = units
+
+    def __call__(self, mode, inputs):
+        return layers.Dense(self.units)(inputs["state"])
+
+    def build(self, mode, inputs):
+        return layers.Dense(self.units)(inputs["state"])
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (small, small),
+        (dense(4), dense(4)),
+        (mlp([8, 4]), mlp([8, 4])),
+        (functools.partial(dense, 4), functools.partial(dense, 4)),
+        (dense(np.array([4])), dense(np.array([4]))),
+        (dense(None, graph=small), dense(None, graph=small)),
+        (Torso(4), Torso(4)),
+        (Torso(4).build, Torso(4).build),
+    ],
+)
+def test_the_same_function_made_twice_is_the_same(first, second):
+    assert function_difference(first, second) is None
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        (small, large, r"it is small \(line \d+ of test_same_function.py\) there, large \(line"),
+        (dense(4), dense(8), "its units is 4 there, 8 here"),
+        (dense(4), dense(4, "tanh"), "its activation is 'relu' there, 'tanh' here"),
+        (dense(4), dense(4.0), "its units is 4 there, 4.0 here"),
+        (mlp([8, 4]), mlp([8, 5]), r"\[8, 4\] there, \[8, 5\] here"),
+        (mlp([8]), mlp([8], "tanh"), "there, "),
+        (dense(np.array([4])), dense(np.array([5])), r"units is array\(\[4\]\)"),
+        (dense(None, graph=small), dense(None, graph=large), "small .* there, large"),
+        (functools.partial(small, "train"), functools.partial(small, "eval"), "its 0 is 'train' there, 'eval' here"),
+        (Torso(4), small, "it is Torso there, small"),
+        (Torso(4).build, Torso(4).__call__, r"Torso.build .* there, Torso.__call__"),
+    ],
+)
+def test_another_one_is_told_by_the_first_difference(first, second, words):
+    import re
+
+    assert re.search(words, function_difference(first, second))
+
+
+# In models. -----------------------------------------------------------------------------------------------------------------
+
+
+def build(scope: Scope, mode: str, graph_fn, **arguments) -> DQNModel:
+    with scope.active():
+        return DQNModel(mode, graph_fn, 4, 3, summaries=[], **arguments)
+
+
+@pytest.mark.parametrize(("first", "second"), [("train", "train"), ("train", "infer"), ("eval", "train")])
+@pytest.mark.parametrize("other", [large, dense(4)], ids=["code", "closure"])
+def test_another_graph_fn_under_the_same_name_is_refused(scope, batch, first, second, other):
+    """The networks of the first one would be used in silence."""
+    build(scope, first, small)(batch()[0])
+    with pytest.raises(ValueError, match="A model name='Model' with another graph_fn exists in this scope: it is small"):
+        build(scope, second, other)(batch()[0])
+    build(scope, second, other, name="Another")(batch()[0])
+    build(scope, second, small)(batch()[0])
+
+
+def test_a_mode_taken_from_the_function_around_it_is_refused(scope, batch):
+    """The networks are built by the first call's function: dropout would be on, or off, in all modes."""
+
+    def call(mode):
+        def graph_fn(_, inputs):
+            return layers.Dropout(0.5)(layers.Dense(4)(inputs["state"]), training=mode == "train")
+
+        build(scope, mode, graph_fn)(batch()[0])
+
+    call("train")
+    call("train")
+    with pytest.raises(ValueError, match=r"its mode is 'train' there, 'infer' here.*its own argument `mode`"):
+        call("infer")

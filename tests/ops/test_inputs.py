@@ -1,0 +1,100 @@
+"""Every op takes NumPy arrays, lists and numbers, and gives what it gives for tensors."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from polyrl import ops
+
+B, A, N, K = 3, 2, 4, 2
+RNG = np.random.default_rng(0)
+Q, NEXT, ROW = RNG.normal(size=[B, A]), RNG.normal(size=[B, A]), RNG.normal(size=B)
+ACTION, SEED, MASK = np.array([0, 1, 1]), np.array([1, 2]), np.array([[1, 0], [1, 1], [0, 1]])
+LOGITS, ATOMS = RNG.normal(size=[B, A, N]), np.linspace(-1.0, 1.0, N)
+P = np.full([B, N], 1.0 / N)
+
+
+def square(target, prediction):
+    return tf.square(target - prediction)
+
+
+CALLS = {
+    "expected_value": (P, ATOMS),
+    "conditional_value_at_risk": (P, ATOMS, 0.5),
+    "project_distribution": (P, P, ATOMS),
+    "categorical_q_learning": (ATOMS, LOGITS, ACTION, ROW, ROW, LOGITS),
+    "epsilon_greedy": (Q, 0.5, SEED, MASK),
+    "boltzmann": (Q, 0.5, SEED, MASK),
+    "ornstein_uhlenbeck": (ROW, ROW, 0.1, 0.0, 0.2, 1.0),
+    "normal": ([2, 3], SEED),
+    "uniform": ([2, 3], SEED),
+    "sample_categorical": (Q, SEED),
+    "mask_values": (Q, MASK),
+    "scale_tril": (RNG.normal(size=[B, 3]),),
+    "normalized_advantage": (Q, NEXT, RNG.normal(size=[B, K, K])),
+    "sample_normalized": (Q, np.eye(K)[np.newaxis].repeat(B, 0), 0.5, SEED),
+    "normalized_q_learning": (ROW, ROW, ROW, ROW, ROW, square),
+    "n_step_return": (Q, MASK == 0, MASK * 0, 0.9),
+    "polyak_average": ([Q, ROW], [NEXT, ROW], 0.5),
+    "select_values": (Q, ACTION),
+    "td_loss": (Q, ACTION, ROW, ROW, ROW, square),
+    "q_learning": (Q, ACTION, ROW, ROW, NEXT, square),
+    "double_q_learning": (Q, ACTION, ROW, ROW, NEXT, Q, square),
+    "large_margin_loss": (Q, ACTION),
+    "dueling": (Q, Q[:, :1], "mean"),
+}
+
+
+def as_tensors(name: str) -> list:
+    """As a program that computes in float32 gives them."""
+    parameters = inspect.signature(getattr(ops, name)).parameters.values()
+    given = []
+    for parameter, value in zip(parameters, CALLS[name], strict=False):
+        if isinstance(value, np.ndarray):
+            dtype = tf.bool if parameter.name == "mask" else tf.float32 if value.dtype.kind == "f" else None
+            value = tf.cast(value, dtype) if dtype is not None else tf.constant(value)
+        given.append([tf.cast(v, tf.float32) for v in value] if parameter.name in ("source", "target") else value)
+    return given
+
+
+def test_every_op_that_takes_tensors_is_here():
+    assert {name for name in ops.__all__ if callable(getattr(ops, name))} - {*CALLS} == {
+        "support",
+        "NStepReturn",
+        "LossOutput",
+    }
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("kind", ["arrays", "lists"])
+def test_arrays_and_lists_are_tensors(name, kind):
+    given = [x.tolist() if kind == "lists" and isinstance(x, np.ndarray) else x for x in CALLS[name]]
+    found, wanted = getattr(ops, name)(*given), getattr(ops, name)(*as_tensors(name))
+    for one, other in zip(tf.nest.flatten(found), tf.nest.flatten(wanted), strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-6, atol=1e-7)
+
+
+def test_whole_numbers_are_numbers():
+    loss = ops.td_loss([[1, 2], [3, 4]], [0, 1], [1, 0], np.array([1, 0]), reward_free := np.zeros(2), square)
+    np.testing.assert_array_equal(loss.target, [1.0, 0.0])
+    assert reward_free.dtype == np.float64
+
+
+@pytest.mark.parametrize("value", [None, "text", ["a"], [[1.0], [1.0, 2.0]], [1j], len])
+def test_what_is_no_array_of_numbers_is_named(value):
+    with pytest.raises((TypeError, ValueError), match="reward"):
+        ops.td_loss(Q, ACTION, value, ROW, ROW, square)
+
+
+def test_an_array_of_another_shape_is_named():
+    with pytest.raises(ValueError, match=r"reward has shape \(2,\)"):
+        ops.td_loss(Q, ACTION, np.zeros(2), ROW, ROW, square)
+
+
+def test_other_precisions_stay():
+    q = tf.constant(Q, tf.float64)
+    assert ops.td_loss(q, ACTION, ROW, ROW, ROW, square).loss.dtype == tf.float64
