@@ -85,6 +85,7 @@ class Contract:
         space = env.observation_space
         self._spaces = dict(space.spaces) if isinstance(space, Dict) else None
         self._space = space
+        self._dtype, self._shape = (None, None) if isinstance(space, Discrete) else (space.dtype, space.shape)
         self._steps = 0
 
     def reset(self, **arguments: Any) -> tuple[Any, Mapping[str, Any]]:
@@ -110,20 +111,23 @@ class Contract:
         """
         result = self._env.step(action)
         self._steps += 1
-        if not isinstance(result, tuple) or len(result) != 5:
+        if type(result) is not tuple or len(result) != 5:
             count = f"{len(result)} values" if isinstance(result, tuple) else short(result)
             raise TypeError(
                 f"{self._where('its step')} returned {count}; expected the five (observation, reward, terminated, truncated, "
                 f"info), as since gymnasium 0.26 (here {VERSION}). {UNSTORED}"
             )
         observation, reward, terminated, truncated, info = result
+        # Comparisons of types first: what fits is let through at little cost.
         if type(reward) is not float:
             reward = self._number(reward)
         if type(terminated) is not bool or type(truncated) is not bool:
             terminated, truncated = self._flag("terminated", terminated), self._flag("truncated", truncated)
-        if not isinstance(info, Mapping):
+        if type(info) is not dict and not isinstance(info, Mapping):
             raise TypeError(f"{self._where('its step')} returned the info {short(info)}; expected a dict. {UNSTORED}")
-        return self._observation(observation, "its step"), reward, terminated, truncated, info
+        if type(observation) is not np.ndarray or observation.dtype is not self._dtype or observation.shape != self._shape:
+            observation = self._observation(observation, "its step")
+        return observation, reward, terminated, truncated, info
 
     def _observation(self, observation: Any, call: str) -> Any:
         if self._spaces is None:
@@ -137,7 +141,6 @@ class Contract:
         return {key: self._part(observation[key], space, f"observation {key!r}", call) for key, space in self._spaces.items()}
 
     def _part(self, values: Any, space: Space[Any], name: str, call: str) -> Any:
-        # What fits is let through at little cost.
         if isinstance(space, Discrete):
             if type(values) in (int, np.int64) and space.start <= values < space.start + space.n:
                 return values

@@ -75,6 +75,11 @@ class EnvDriver:
         self._mask_in_info = False
         self._spaces = spaces
         self._dtypes = {key: kept_dtype(part) for key, part in spaces.items()}
+        # Of the observations of a step. None is the dtype of no array: states of a Discrete are looked at each time.
+        self._forms = {
+            key: (None if isinstance(part, Discrete) else part.dtype, (self.num_envs, *(part.shape or ())))
+            for key, part in spaces.items()
+        }
         self._reports_episodes = reports_episodes(env)
         # State indices start at 0, as the rows of an embedding do.
         self._discrete = {key for key, part in spaces.items() if isinstance(part, Discrete)}
@@ -112,8 +117,10 @@ class EnvDriver:
             chosen = np.clip(actions.astype(self._bounds[0].dtype), *self._bounds)
         observation, reward, terminated, truncated, info = self.env.step(chosen)
         self._steps += 1
-        terminated, truncated = self._flat("terminated", terminated), self._flat("truncated", truncated)
         reward = self._checked("reward", self._flat("reward", reward), np.float32, actions)
+        plain = type(terminated) is type(truncated) is np.ndarray
+        if not plain or terminated.shape != reward.shape or truncated.shape != reward.shape:
+            terminated, truncated = self._flat("terminated", terminated), self._flat("truncated", truncated)
         state = self._states(observation, info, actions)
         self._rewards += reward
         self._lengths += 1
@@ -165,8 +172,10 @@ class EnvDriver:
 
     def _part(self, name: str, key: str, values: Any, actions: np.ndarray | None) -> np.ndarray:
         """The part `key` of the observations, which are given `[N, ...]`, as it is kept."""
-        fitted = self._fitted(name, key, values, (self.num_envs, *(self._spaces[key].shape or ())))
-        return self._checked(name, self._from_zero(key, fitted), self._dtypes[key], actions)
+        dtype, shape = self._forms[key]
+        if type(values) is not np.ndarray or values.dtype is not dtype or values.shape != shape:
+            values = self._fitted(name, key, values, shape)
+        return self._checked(name, self._from_zero(key, values), self._dtypes[key], actions)
 
     def _fitted(self, name: str, key: str, values: Any, shape: tuple[int, ...]) -> Any:
         """`values`, which must be of the shape, and values of the space."""
