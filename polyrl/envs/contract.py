@@ -18,7 +18,7 @@ VERSION = gymnasium.__version__
 UNSTORED = "Nothing of this step was stored."
 
 
-def fit(values: Any, space: Space[Any], expected: tuple[int, ...], where: str) -> np.ndarray:
+def fit(values: Any, space: Space[Any], expected: tuple[int, ...], where: str, end: str = UNSTORED) -> np.ndarray:
     """`values` as an array of the space's dtype, if each of them stays what it is.
 
     So float64 becomes float32, and integers become floats; but a fraction, a NaN, or a number beyond the range of an integer
@@ -29,6 +29,7 @@ def fit(values: Any, space: Space[Any], expected: tuple[int, ...], where: str) -
         space: of one observation.
         expected: the shape that they must have.
         where: the environment, the step and what the values are, for the message.
+        end: of the message.
 
     Raises:
         TypeError: for what is not numbers.
@@ -40,11 +41,9 @@ def fit(values: Any, space: Space[Any], expected: tuple[int, ...], where: str) -
     except ValueError:  # Rows of different lengths.
         array = np.asarray(None)
     if array.dtype.kind not in "biuf":
-        raise TypeError(f"{where}: expected numbers of {space}, got {short(values)}. {UNSTORED}")
+        raise TypeError(f"{where}: expected numbers of {space}, got {short(values)}. {end}")
     if array.shape != expected:
-        raise ValueError(
-            f"{where}: expected shape {expected} of {space}, got shape {array.shape}: {short(values)}. {UNSTORED}"
-        )
+        raise ValueError(f"{where}: expected shape {expected} of {space}, got shape {array.shape}: {short(values)}. {end}")
     dtype = np.dtype(np.int64 if isinstance(space, Discrete) else space.dtype)
     with np.errstate(invalid="ignore", over="ignore"):
         cast = array.astype(dtype)
@@ -54,14 +53,14 @@ def fit(values: Any, space: Space[Any], expected: tuple[int, ...], where: str) -
             raise ValueError(
                 f"{where}: {changed.flat[0].item()} is not a value of {dtype.name}, the dtype of {space}; as {dtype.name} it "
                 f"would be {cast[cast != array].flat[0]}. Return observations in the space's dtype, or declare another space. "
-                f"{UNSTORED}"
+                f"{end}"
             )
     if isinstance(space, Discrete):
         outside = cast[(cast < space.start) | (cast >= space.start + space.n)]
         if outside.size:
             raise ValueError(
                 f"{where}: {outside.flat[0]} is not one of the {space.n} states {int(space.start)} to "
-                f"{int(space.start + space.n - 1)} of {space}. {UNSTORED}"
+                f"{int(space.start + space.n - 1)} of {space}. {end}"
             )
     return cast
 

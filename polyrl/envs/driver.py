@@ -197,6 +197,15 @@ class EnvDriver:
             )
         return array
 
+    @property
+    def first_action(self) -> int:
+        """The environment's lowest discrete action; models count from 0."""
+        return self._first_action
+
+    def as_observed(self, key: str, values: Any) -> Any:
+        """The part `key` of states as the environment returns it: the discrete ones of its space."""
+        return values + self._starts[key] if key in self._starts else values
+
     def _from_zero(self, key: str, values: Any) -> Any:
         """Shifts the observations of a Discrete space that does not start at 0, so that they do; others stay as they are."""
         return values - self._starts[key] if key in self._starts else values

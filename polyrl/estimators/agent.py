@@ -199,7 +199,7 @@ class Agent:
             scope=self._scope,
             memory=self.memory,
             checkpoints=self.checkpoints,
-            state_spec=loop.state_spec,
+            described=loop.described,
             budget=Budget.starting_from(step, timestep, episode, **budgets),
             hooks=[*own, *hooks],
             restored=restored,

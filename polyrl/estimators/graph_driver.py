@@ -10,6 +10,7 @@ from polyrl.envs import Transitions
 from polyrl.envs.actions import action_spec
 from polyrl.envs.compiled import CompiledEnvironment, check_environment
 from polyrl.envs.compiled.vector import restarted
+from polyrl.estimators.inputs import describe
 from polyrl.models.scope import Scope
 
 
@@ -42,6 +43,7 @@ class GraphDriver(tf.Module):
         self.action_spec = action_spec(env.action_space)
         self.state_spec = tf.TensorSpec(env.observation_space.shape, tf.as_dtype(env.observation_space.dtype))
         self._env, self._scope = env, scope
+        self.described = describe(self.state_spec, env.observation_space, env.action_space)
         self._structure = env.reset(self.num_envs, tf.zeros([2], tf.int32))
         self._leaves = [tf.Variable(leaf, trainable=False) for leaf in tf.nest.flatten(self._structure)]
         self._reward = tf.Variable(tf.zeros([self.num_envs]), trainable=False)

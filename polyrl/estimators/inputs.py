@@ -7,15 +7,37 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from gymnasium.spaces import Box, Dict, Discrete, Space
 
+from polyrl.envs.contract import fit, short
 from polyrl.envs.observations import MASK
 
 
-def describe_state(spec: Any) -> dict[str, Any]:
-    """The spec of one state for `state.json`: its shape and dtype; under `dict` those of each key, if it is one."""
+def describe_state(spec: Any, space: Space[Any] | None = None) -> dict[str, Any]:
+    """The spec of one state for `state.json`: its shape and dtype; under `dict` those of each key, if it is one.
+
+    Of a state that is discrete in the environment's space also `n`, how many there are, and `start`, the first of them.
+    """
     if isinstance(spec, Mapping):
-        return {"dict": {key: describe_state(part) for key, part in spec.items()}}
-    return {"shape": list(spec.shape), "dtype": spec.dtype.name}
+        parts = space if isinstance(space, Dict) else {"state": space}
+        return {"dict": {key: describe_state(part, parts.get(key)) for key, part in spec.items()}}
+    described = {"shape": list(spec.shape), "dtype": spec.dtype.name}
+    return described | ({"n": int(space.n), "start": int(space.start)} if isinstance(space, Discrete) else {})
+
+
+def describe(spec: Any, observation_space: Space[Any], action_space: Space[Any]) -> dict[str, Any]:
+    """What `state.json` says of the environment: `state_spec`, see `describe_state`, and `first_action`.
+
+    That is the lowest action of a Discrete space: models count actions from 0. It is 0 for continuous actions.
+    """
+    first = int(action_space.start) if isinstance(action_space, Discrete) else 0
+    return {"state_spec": describe_state(spec, observation_space), "first_action": first}
+
+
+def starts_of(description: Mapping[str, Any]) -> dict[str, int]:
+    """The first of the discrete states of each key, 0 for other states."""
+    parts = description.get("dict", {"state": description})
+    return {key: part.get("start", 0) for key, part in parts.items()}
 
 
 def specs_of(description: Mapping[str, Any]) -> Any:
@@ -25,26 +47,26 @@ def specs_of(description: Mapping[str, Any]) -> Any:
     return tf.TensorSpec(description["shape"], tf.as_dtype(description["dtype"]))
 
 
-def check_described(state: Any, description: Mapping[str, Any]) -> None:
+def check_described(state: Any, space: Space[Any], description: Mapping[str, Any]) -> None:
     """Refuses an environment whose states `[N, ...]` are not as `describe_state` described those of the training."""
-    given = describe_state(tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape[1:], tf.as_dtype(x.dtype)), state))
-    if given != dict(description):
-        raise ValueError(f"The environment's states are {given}; expected {dict(description)}, as in training.")
+    specs = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape[1:], tf.as_dtype(x.dtype)), state)
+    given = (describe_state(specs, space), describe_state(specs))  # Checkpoints of before do not tell discrete states apart.
+    if dict(description) not in given:
+        raise ValueError(f"The environment's states are {given[0]}; expected {dict(description)}, as in training.")
 
 
 def batch_of_states(name: str, state: Any, spec: Mapping[str, Any]) -> tuple[Any, bool]:
     """A state, or a batch of states, as a batch, and whether it was one state; `spec` is as `describe_state` gives it.
 
     Raises:
-        TypeError: if the spec is a dict, and the state is not.
-        ValueError: for other keys or another shape, a mix of one state and a batch, or a mask without a legal action.
+        TypeError: if the spec is a dict, and the state is not; for what is not numbers.
+        ValueError: for other keys, another shape, or numbers that the dtype cannot hold; for a state that does not exist; for
+            a mix of one state and a batch, or a mask without a legal action.
     """
+    if isinstance(state, tuple) and len(state) == 2 and isinstance(state[1], Mapping):
+        raise TypeError(f"{name} is a tuple (observation, info), as env.reset() returns it; pass the observation alone.")
     if "dict" not in spec:
-        array = np.asarray(state, dtype=spec["dtype"])
-        single = array.ndim == len(spec["shape"])
-        if array.shape[0 if single else 1 :] != tuple(spec["shape"]):
-            raise ValueError(f"{name} has shape {array.shape}; expected {tuple(spec['shape'])} or a batch of them.")
-        return array[np.newaxis] if single else array, single
+        return _batch(name, state, spec)
     parts = spec["dict"]
     if not isinstance(state, Mapping):
         raise TypeError(f"{name} must be a dict with the keys {sorted(parts)}, got {state!r}.")
@@ -58,3 +80,34 @@ def batch_of_states(name: str, state: Any, spec: Mapping[str, Any]) -> tuple[Any
     if stuck:
         raise ValueError(f"{name}[{MASK!r}] leaves no legal action in rows {stuck}; each row needs at least one.")
     return {key: values for key, (values, _) in batches.items()}, batches["state"][1]
+
+
+def _batch(name: str, state: Any, spec: Mapping[str, Any]) -> tuple[np.ndarray, bool]:
+    """One array of states, which are counted from 0 if they are discrete; and whether it was one state."""
+    shape, dtype = tuple(spec["shape"]), np.dtype(spec["dtype"])
+    given = np.shape(state) if isinstance(state, (np.ndarray, np.generic, tf.Tensor)) else _shape(state)
+    single = given is not None and len(given) == len(shape)
+    if given is not None and given[0 if single else 1 :] != shape:
+        raise ValueError(f"{name} has shape {given}; expected {shape} or a batch of them.")
+    space: Space[Any] = Box(-np.inf, np.inf, shape, dtype) if dtype.kind == "f" else _integers(shape, dtype)
+    if "n" in spec:
+        space = Discrete(spec["n"], start=spec["start"])
+    array = fit(state, space, given or (), name, "Pass a state as the environment returns it.")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ValueError(f"{name} holds NaN or infinity: {short(state)}. Pass a state as the environment returns it.")
+    array = (array - spec.get("start", 0)).astype(dtype) if "n" in spec else array
+    return (array[np.newaxis] if single else array), single
+
+
+def _integers(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Space[Any]:
+    if dtype.kind == "b":
+        return Box(0, 1, shape, np.bool_)
+    return Box(np.iinfo(dtype).min, np.iinfo(dtype).max, shape, dtype.type)
+
+
+def _shape(state: Any) -> tuple[int, ...] | None:
+    """The shape of numbers in lists; None for rows of different lengths."""
+    try:
+        return np.shape(state)
+    except ValueError:
+        return None

@@ -70,12 +70,14 @@ class Loop(abc.ABC):
     Attributes:
         num_envs: environments that step in parallel.
         state_spec: the spec of one state, or a dict of specs.
+        described: what a checkpoint says of the environment, see `polyrl.estimators.inputs.describe`.
         xla_from: updates from which on a compilation by XLA pays.
         xla: whether the calls are prepared to run with XLA; there is no way back.
     """
 
     num_envs: int
     state_spec: Any
+    described: dict[str, Any]
     xla_from = NEVER
     modules: Sequence[tf.Module] = ()
     """What holds variables in addition to the scope and the memory."""

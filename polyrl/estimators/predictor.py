@@ -18,7 +18,7 @@ from polyrl.envs.gym import EnvLike
 from polyrl.errors import NotTrainedError
 from polyrl.estimators import rollouts
 from polyrl.estimators.checkpoints import CheckpointManager
-from polyrl.estimators.inputs import batch_of_states, check_described, specs_of
+from polyrl.estimators.inputs import batch_of_states, check_described, specs_of, starts_of
 from polyrl.estimators.model_errors import public
 from polyrl.estimators.model_fn import ModelFn, bind
 from polyrl.estimators.names import READ
@@ -28,6 +28,7 @@ from polyrl.estimators.run_config import RunConfig
 from polyrl.models.scope import Scope, stream_seed
 from polyrl.paths import PATTERN, resolved, resolved_directory
 from polyrl.policies import BasePolicy, BoundedTensorSpec
+from polyrl.policies.export import shifted
 from polyrl.spec import EstimatorSpec
 from polyrl.validation import check_int
 
@@ -55,6 +56,7 @@ class Predictor:
         self._scope = scope
         self._calls = RolloutCalls(model_fn, scope, jit)
         self._state_spec: Mapping[str, Any] = {}
+        self._first_action = 0
         self._loaded = 0  # parts of the scope
         self.checkpoint: Path | None = None
         self.version: tuple[Path, int] | None = None
@@ -104,7 +106,7 @@ class Predictor:
         self.version = None  # Of something in between, until all of it is read.
         version = self.version_of(checkpoint)
         state = CheckpointManager.read_state(checkpoint)
-        self._state_spec = state["state_spec"]
+        self._state_spec, self._first_action = state["state_spec"], state.get("first_action", 0)
         self._calls.build_prediction(specs_of(self._state_spec))
         CheckpointManager.restore_models(checkpoint, self._scope)
         self.checkpoint, self.version, self._loaded = checkpoint, version, len(self._scope.parts)
@@ -142,10 +144,16 @@ class Predictor:
     def act(self, state: Any) -> Any:
         """The action of PREDICT mode's policy for one state (an int, or an array `[k]`) or a batch of states (`[B, ...]`).
 
+        States are those that the environment returns, actions those that it takes, also if discrete ones do not start at 0.
         A model that was trained on dicts takes dicts with the same keys, `action_mask` included if there were masks.
+
+        Raises:
+            TypeError: for what is not a state, as the tuple that `env.reset()` returns.
+            ValueError: for another shape, or values that no state of the training's environment has.
         """
         states, single = batch_of_states("state", state, self._state_spec)
         actions = self._calls.act(states).numpy()
+        actions = actions + self._first_action if self._first_action else actions
         if not single:
             return actions
         return int(actions[0]) if actions.ndim == 1 else actions[0]
@@ -160,8 +168,9 @@ class Predictor:
             steps: ends after so many environment steps.
 
         Yields:
-            The predictions for the row, `results` (the action), `q`, and so on, with `state` (and the other keys of a state
-            that is a dict), `reward`, `done`, `truncated`, `episode`, `env` and `timestep`.
+            The predictions for the row, `results` (the action, as the environment takes it), `index` (a discrete action
+            counted from 0, where it stands in `q`), `q`, and so on, with `state` (and the other keys of a state that is a
+            dict) as the environment returned it, `reward`, `done`, `truncated`, `episode`, `env` and `timestep`.
         """
         for argument, value in (("episodes", episodes), ("steps", steps)):
             if value is not None:
@@ -203,7 +212,8 @@ class Predictor:
     def export(self, path: str | os.PathLike[str]) -> None:
         """Writes the policy as a SavedModel, which TensorFlow alone can load and serve.
 
-        It has the signatures of `policy.signatures()`; see docs/policies.md for how they are called.
+        It has the signatures of `policy.signatures()`; see docs/policies.md for how they are called. As `act` they take states
+        as the environment returns them, and give actions as it takes them.
 
         Raises:
             ValueError: for a path with `[`, `]` or a backslash, which TensorFlow could not load it from.
@@ -215,13 +225,17 @@ class Predictor:
                 f"path={str(directory)!r} has {' '.join(unreadable)}, and tf.saved_model.load takes that for a pattern; "
                 "export to another directory."
             )
-        tf.saved_model.save(self.policy, str(directory), signatures=self.policy.signatures())
+        signatures, starts = self.policy.signatures(), starts_of(self._state_spec)
+        if self._first_action or any(starts.values()):
+            named = {f"observation_{key}": start for key, start in starts.items()}
+            signatures = shifted(signatures, named, self._first_action)
+        tf.saved_model.save(self.policy, str(directory), signatures=signatures)
 
     def _predict(self, env: EnvLike, episodes: int | None, steps: int | None) -> Generator[dict[str, Any]]:
         with open_env(env, num_envs=1, purpose="prediction") as vector:
             driver = EnvDriver(vector)
             driver.reset(self._seeds("prediction", driver))
-            check_described(driver.state, self._state_spec)
+            check_described(driver.state, vector.single_observation_space, self._state_spec)
             self._calls.check_actions(driver.action_spec)
             yield from rollouts.predict(self._calls, driver, episodes, steps)
 

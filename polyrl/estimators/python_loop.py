@@ -11,6 +11,7 @@ import tensorflow as tf
 from polyrl.engine.compiler import Compiler
 from polyrl.engine.layout import Layout
 from polyrl.envs import EnvDriver, Transitions
+from polyrl.estimators.inputs import describe
 from polyrl.estimators.learner import Learner
 from polyrl.estimators.loop import NEVER, IterationResult, Loop, Remaining, UpdateSchedule, mean_loss
 
@@ -26,6 +27,7 @@ class PythonLoop(Loop):
         self.num_envs = driver.num_envs
         self.state_spec = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape[1:], x.dtype), driver.state)
         self._driver = driver
+        self.described = describe(self.state_spec, driver.env.single_observation_space, driver.env.single_action_space)
         states = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), driver.state)
         numbers = tf.TensorSpec([self.num_envs], tf.float32)
         action = tf.TensorSpec([self.num_envs, *driver.action_spec.shape], driver.action_spec.dtype)

@@ -101,22 +101,26 @@ def record(calls: RolloutCalls, driver: EnvDriver, episodes: int) -> list[DemoEp
 def predict(calls: RolloutCalls, driver: EnvDriver, episodes: int | None, steps: int | None) -> Iterator[dict[str, Any]]:
     """One dict for each step of each environment, until `episodes` have ended or `steps` were taken (both None: for ever).
 
-    Holds the model's predictions for that row (what has no row for each state, as `support`, is given whole), and
-    `state` (with the other keys of a state that is a dict beside it), `reward`, `done`, `truncated`, `episode` (its number,
-    from 0), `env`, and `timestep` (within the episode). The driver has been reset.
+    Holds the model's predictions for that row (what has no row for each state, as `support`, is given whole), `results`, the
+    action as the environment takes it, `index` (a discrete action counted from 0: where it stands in `q`), `state` (with the
+    other keys of a state that is a dict beside it) as the environment returned it, `reward`, `done`, `truncated`, `episode`
+    (its number, from 0), `env`, and `timestep` (within the episode). The driver has been reset.
     """
     batched = {name for name, spec in calls.predict.outputs.items() if spec.shape.rank and spec.shape[0] is None}
     number = list(range(driver.num_envs))
     timestep = [0] * driver.num_envs
     started, ended, taken = driver.num_envs, 0, 0
+    discrete, first = not driver.action_spec.shape, driver.first_action
     while True:
         predictions = {name: value.numpy() for name, value in calls.predict(driver.state).items()}
         transitions, finished = driver.step(predictions["results"])
         last = {episode.env: episode for episode in finished}
         for env in range(driver.num_envs):
+            row = {name: value[env] if name in batched else value for name, value in predictions.items()}
             yield {
-                **{name: value[env] if name in batched else value for name, value in predictions.items()},
-                **{key: values[env] for key, values in as_features(transitions.state).items()},
+                **row,
+                **({"results": row["results"] + first, "index": int(row["results"])} if discrete else {}),
+                **{key: driver.as_observed(key, values[env]) for key, values in as_features(transitions.state).items()},
                 "reward": float(transitions.reward[env]),
                 "done": bool(transitions.done[env]),
                 "truncated": env in last and last[env].truncated,

@@ -21,7 +21,6 @@ from polyrl.estimators.budget import Budget
 from polyrl.estimators.checkpoints import CheckpointManager
 from polyrl.estimators.hooks import Hook
 from polyrl.estimators.hooks.base import PHASES
-from polyrl.estimators.inputs import describe_state
 from polyrl.estimators.loop import IterationResult, Remaining
 from polyrl.estimators.model_fn import check_counted
 from polyrl.estimators.signals import interruptible
@@ -58,7 +57,7 @@ class TrainingRun:
         scope: the run's counters.
         memory: the replay memory.
         checkpoints: where they are written.
-        state_spec: the spec of one state, or a dict of specs.
+        described: what a checkpoint says of the environment.
         budget: when the run is over.
         hooks: in their order.
         restored: the state of the checkpoint that the run resumes from, or None.
@@ -75,7 +74,7 @@ class TrainingRun:
         scope: Scope,
         memory: Replay,
         checkpoints: CheckpointManager,
-        state_spec: Any,
+        described: dict[str, Any],
         budget: Budget,
         hooks: Sequence[Hook],
         restored: Mapping[str, Any] | None,
@@ -104,7 +103,7 @@ class TrainingRun:
         self._wants_checkpoint = self._counted = False
         self._stop_reason: str | None = None
         self._signal: int | None = None
-        self._scope, self._memory, self._checkpoints, self._state_spec = scope, memory, checkpoints, state_spec
+        self._scope, self._memory, self._checkpoints, self._described = scope, memory, checkpoints, described
         self._sync_variables, self._evaluate, self._writer = sync, evaluate, writer
         self._hooks = list(hooks)
         # A hook takes part in the phases it overrides, in no others.
@@ -275,7 +274,7 @@ class TrainingRun:
             "global_episode": self.episode,
             "episodes": [dataclasses.asdict(episode) for episode in self.episodes],
             "hooks": {name: hook.get_state() for name, hook in self._named_hooks()},
-            "state_spec": describe_state(self._state_spec),
+            **self._described,
             "num_envs": self._memory.num_envs,
             "ended": self._ended(),
         }

@@ -86,7 +86,7 @@ def _line(step: Mapping[str, Any]) -> dict[str, Any]:
         line["action_mask"] = step["action_mask"].astype(int).tolist()
     if "probabilities" in step:
         line["support"] = step["support"].tolist()
-        line["probabilities"] = step["probabilities"][action].tolist()
+        line["probabilities"] = step["probabilities"][step["index"]].tolist()
     return line
 
 

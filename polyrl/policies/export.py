@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -86,3 +86,27 @@ def _named(state: Any) -> Outputs:
 def _identifier(path: str) -> str:
     """Turns `observation['image'][0]` into `observation_image_0`."""
     return "_".join("".join(c if c.isalnum() or c == "_" else " " for c in path).split())
+
+
+def shifted(functions: dict[str, Any], observations: Mapping[str, int], action: int) -> dict[str, Any]:
+    """Signatures for an environment whose discrete states and actions do not start at 0.
+
+    Args:
+        functions: what `signatures` returned.
+        observations: by the name of an input, the state that the policy counts as 0.
+        action: the action that the policy counts as 0.
+    """
+
+    def shift(function: Any) -> Any:
+        specs = {spec.name: spec for spec in function.structured_input_signature[0]}
+
+        def serve(**inputs: tf.Tensor) -> Outputs:
+            starts = {name: tf.constant(start, inputs[name].dtype) for name, start in observations.items() if start}
+            outputs = dict(function(*(inputs[name] - starts[name] if name in starts else inputs[name] for name in specs)))
+            if "action" in outputs:
+                outputs["action"] += tf.constant(action, outputs["action"].dtype)
+            return outputs
+
+        return tf.function(serve, autograph=False).get_concrete_function(**specs)
+
+    return {name: shift(function) for name, function in functions.items()}
