@@ -26,8 +26,10 @@ def agent(tmp_path):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps the default run short: of models and memories each test runs with its first seed, the other seeds are slow tests,
-    and so is C51 with double Q-learning, which has all of its parts from two other kinds.
+    """Keeps the default run short: of models and memories each test runs with its first seed, the other seeds are slow tests.
+
+    So are the kinds of model that have all of their parts from others: C51 with double Q-learning, and double DQN, but for the
+    tests of losses and targets, which are quick; and C51 in the modes that do not learn, where it differs by its values alone.
 
     Other slow tests are marked where they stand: those of seconds each, if a quicker one in the default run covers the code
     beneath.
@@ -36,5 +38,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
         if not item.nodeid.startswith(("tests/models/", "tests/replay/")):
             continue
-        if parameters.get("seed", 0) != 0 or parameters.get("kind") == "c51_double":
+        kind = next((parameters[name] for name in ("kind", "head_kind", "scalar_kind") if name in parameters), None)
+        quick = item.path.stem in ("test_losses", "test_target_updates")
+        repeats = (kind == "ddqn" and not quick) or (kind == "c51" and parameters.get("mode") in ("eval", "infer"))
+        if parameters.get("seed", 0) != 0 or kind == "c51_double" or repeats:
             item.add_marker(pytest.mark.slow)

@@ -85,7 +85,7 @@ def within(stacks: Iterable[Stack], name: str) -> list[Stack]:
     return [stack for stack in stacks if plain(name) in [frame for _, frame in stack]]
 
 
-@pytest.mark.parametrize("num_envs", [1, 8])
+@pytest.mark.parametrize("num_envs", [pytest.param(1, marks=pytest.mark.slow), 8])
 def test_the_chain_is_short_and_that_of_the_page(num_envs: int, tmp_path: Path) -> None:
     """From `main` to a gradient at most 12 frames over 7 files; panels of gradients compute them once more."""
     stacks = recorded_stacks(tmp_path, num_envs)

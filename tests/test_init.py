@@ -37,7 +37,10 @@ def test_importing_it_imports_no_other_module_of_it():
     assert done.stdout.splitlines() == ["['polyrl', 'polyrl._quiet']", "['polyrl', 'polyrl._quiet', 'polyrl.modes']"]
 
 
-@pytest.mark.parametrize("before", ["os.close(2)", "sys.stderr.close()", "sys.stderr = None", "sys.stderr = io.StringIO()"])
+OTHERS = ("sys.stderr.close()", "sys.stderr = None", "sys.stderr = io.StringIO()")
+
+
+@pytest.mark.parametrize("before", ["os.close(2)", *(pytest.param(code, marks=pytest.mark.slow) for code in OTHERS)])
 def test_it_can_be_imported_whatever_stderr_is(before):
     code = f"import io, os, sys; {before}; import polyrl; polyrl.Agent; print('imported')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
@@ -77,6 +80,7 @@ def test_a_mistyped_name_is_told_the_nearest_one(wrong, near):
     assert str(error.value) == f"module 'polyrl' has no attribute {wrong!r}. Did you mean {near!r}?"
 
 
+@pytest.mark.slow
 def test_python_adds_no_second_suggestion():
     done = subprocess.run([sys.executable, "-c", "import polyrl; polyrl.Agnet"], capture_output=True, text=True, timeout=200)
     assert done.stderr.count("Did you mean") == 1

@@ -173,6 +173,7 @@ print(json.dumps([agent.act(states).tolist(), rows, agent.evaluate(ScheduleEnv()
 """
 
 
+@pytest.mark.slow
 def test_a_new_process_gives_the_same_from_the_directory_alone(dqn, reader):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
     command = [sys.executable, "-c", IN_A_NEW_PROCESS, str(dqn)]

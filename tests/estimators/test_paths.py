@@ -27,7 +27,7 @@ def train(model_dir, timesteps=6):
     return made
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [NAMES[0], *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[1:])])
 def test_a_model_dir_may_have_any_character(tmp_path, name):
     """It trains, resumes, acts, evaluates, and is found by a predictor."""
     where = tmp_path / name / "run"
@@ -57,6 +57,7 @@ def test_a_relative_model_dir_stays_where_it_was(tmp_path, monkeypatch):
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_tilde_is_the_home_directory(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -68,6 +69,7 @@ def test_a_tilde_is_the_home_directory(tmp_path, monkeypatch):
     assert not (tmp_path / "~").exists()
 
 
+@pytest.mark.slow
 def test_demonstrations_and_outputs_take_the_same_paths(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     episode = DemoEpisode(np.zeros([2, 4], np.float32), np.array([1]), np.array([1.0]), True, False)

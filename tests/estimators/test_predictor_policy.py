@@ -90,6 +90,7 @@ def exported(directories, tmp_path_factory) -> dict[str, tuple[np.ndarray, np.nd
     return {kind: (np.load(folder / kind / "out.npz")["action"], expected[kind]) for kind in MODELS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MODELS)
 def test_an_export_gives_equal_actions_with_tensorflow_alone(exported, kind):
     served, own = exported[kind]

@@ -70,6 +70,7 @@ def test_a_checkpoint_that_was_written_again_is_read_again(run, reads):
     assert not np.array_equal(before, after)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("begun", [True, False], ids=["begun", "not begun"])
 def test_a_prediction_keeps_its_weights_while_others_are_read(run, reads, begun):
     """One that has not given a row yet, too: a generator runs nothing before its first one is taken."""

@@ -113,7 +113,7 @@ def test_metrics_start_at_zero_in_each_evaluation(tmp_path):
     assert found == [2.0, 52.0, 2.0]
 
 
-ROW = {"results", "state", "reward", "done", "truncated", "episode", "env", "timestep"}
+ROW = {"results", "index", "state", "reward", "done", "truncated", "episode", "env", "timestep"}
 
 
 # Prediction. ------------------------------------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ def test_rows_hold_what_is_documented(reader):
     shapes = {name: np.shape(first[name]) for name in ("results", "graph_results", "a", "v", "q", "state")}
     assert shapes == {"results": (), "graph_results": (8,), "a": (3,), "v": (1,), "q": (3,), "state": (4,)}
     types = {name: type(first[name]) for name in ROW - {"results", "state"}}
-    numbers = {"reward": float, "done": bool, "truncated": bool, "episode": int, "env": int, "timestep": int}
+    numbers = {"reward": float, "done": bool, "truncated": bool, **dict.fromkeys(["index", "episode", "env", "timestep"], int)}
     assert types == numbers
 
 

@@ -89,6 +89,7 @@ def test_dqn_trains_with_evaluations_on_every_backend(tmp_path, backend):
     assert "mean_reward" in run("dqn", where, "--mode=eval", "--eval_episodes=2", f"--env_backend={backend}")
 
 
+@pytest.mark.slow
 def test_what_cannot_run_leaves_nothing_behind(tmp_path):
     where = f"--model_dir={tmp_path / 'run'}"
     assert "Did you mean 'Pong'?" in run("dqn", where, "--game=pong", status=1)

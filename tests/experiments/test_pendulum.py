@@ -51,6 +51,7 @@ def test_the_script_trains_evaluates_and_acts(tmp_path, noise):
     assert all(isinstance(line["q"], float) for line in lines)
 
 
+@pytest.mark.slow
 def test_the_schedule_of_the_gaussian_noise_is_refused_with_the_other_noise(tmp_path):
     where = f"--model_dir={tmp_path / 'run'}"
     output = run(

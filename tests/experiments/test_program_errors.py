@@ -30,6 +30,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", CASES)
 def test_which_errors_keep_their_traceback(tmp_path, line):
     words, keeps = CASES[line]

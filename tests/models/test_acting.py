@@ -231,6 +231,7 @@ def test_a_high_temperature_is_uniform_and_a_low_one_greedy(head_kind, states):
     assert act(head_kind("infer", temperature=1e-6), states())[1].mean() > 0.999
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_sampling_works_compiled_and_moves_on_at_each_call(head_kind, states, jit_compile):
     def drawn(jit_compile):

@@ -128,6 +128,7 @@ def test_windows_of_several_steps_have_the_term_of_their_first_step(head_kind, s
     np.testing.assert_allclose(expert["losses"], plain["losses"] + term, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head_kind", [pytest.param("dqn", marks=pytest.mark.slow), "c51"], indirect=True)
 def test_the_update_is_the_same_traced_and_compiled(head_kind, batch, networks_of, compilations):
     features, labels = batch(0, SIZE, expert=EXPERT)

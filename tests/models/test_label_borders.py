@@ -130,8 +130,8 @@ def test_rewards_after_the_end_of_a_window_may_be_anything(head_kind, batch):
 # Terminal states. -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bad", [NAN, INF, -INF])
-@pytest.mark.parametrize("traced", [None, False, True], ids=["eager", "graph", "xla"])
+@pytest.mark.parametrize("bad", [NAN, *(pytest.param(bad, marks=pytest.mark.slow) for bad in (INF, -INF))])
+@pytest.mark.parametrize("traced", [None, pytest.param(False, marks=pytest.mark.slow), True], ids=["eager", "graph", "xla"])
 def test_what_a_terminal_state_holds_reaches_neither_loss_nor_weights(kind, batch, scope, bad, traced):
     """Rows 0 and 3 terminate: 0 times NaN would be NaN."""
     features, labels = batch()

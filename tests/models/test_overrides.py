@@ -99,6 +99,7 @@ def test_build_update_target_graph_is_what_happens_to_the_target_network(parent,
         np.testing.assert_allclose(value, initial + UPDATES // 5, rtol=1e-5)
 
 
+@pytest.mark.slow
 @JIT
 @PARENTS
 def test_build_train_op_may_have_gradients_and_steps_of_its_own(parent, jit):
@@ -208,7 +209,7 @@ def test_build_predictions_gives_what_predict_yields(parent, jit):
 
     changed = run(subclass(parent, _build_predictions=_build_predictions), jit)
     for row in changed.agent.predict(ScheduleEnv(number=3), steps=4):
-        assert set(row) == {"results", "mine", "state", "reward", "done", "truncated", "episode", "env", "timestep"}
+        assert set(row) == {"results", "index", "mine", "state", "reward", "done", "truncated", "episode", "env", "timestep"}
         assert row["mine"] == row["state"].sum()
     assert changed.inferred == greedy(changed)
 

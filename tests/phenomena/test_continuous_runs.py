@@ -70,6 +70,7 @@ class Noise(Hook):
         self.noise.append(part.noise.numpy())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit", ["off", "on"])
 def test_noise_is_correlated_within_an_episode_and_starts_at_zero_in_the_next(tmp_path, jit):
     """E1, E3: what is added in a run with XLA or without is what a loop over environments and steps adds."""

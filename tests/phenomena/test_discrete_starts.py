@@ -48,7 +48,7 @@ def model_fn(features, labels, mode):
     return model(features, labels)
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["state", "dict"])
+@pytest.fixture(scope="module", params=[False, pytest.param(True, marks=pytest.mark.slow)], ids=["state", "dict"])
 def trained(request, tmp_path_factory):
     agent = Agent(model_fn, UniformReplay(1_000, 16), tmp_path_factory.mktemp("run"), RunConfig(jit="off", progress=False))
     env = Shifted(request.param)

@@ -106,6 +106,7 @@ GROUPS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("names", "jit"), GROUPS)
 def test_each_optimizer_on_one_vector_is_the_one_on_each_variable(names, jit):
     """Under XLA and in a plain graph; the plain optimizers run eagerly, variable by variable."""

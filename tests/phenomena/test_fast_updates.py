@@ -48,6 +48,7 @@ def test_the_number_of_updates_in_a_call_makes_no_difference(per_call, looped, s
     check_against_oracle(model_fn_of("ddqn"), AdamConfig(0.01), True, per_call, looped, seed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ddqn", pytest.param("c51", marks=SLOW)])
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=SLOW), pytest.param(2, marks=SLOW)])
 def test_the_same_code_called_eagerly_is_the_oracle_too(kind, seed):
@@ -148,6 +149,7 @@ class Recomputed(tf_keras.layers.Layer):
         return tf.recompute_grad(lambda y: tf.tanh(y @ self.w))(x)
 
 
+@pytest.mark.slow
 def test_a_layer_that_recomputes_its_activations_learns_though_it_cannot_be_carried():
     ours = System(model_fn_of("dqn", lambda mode, inputs: Recomputed()(inputs["state"])))
     before = ours.numbers()["online/recomputed/kernel"]

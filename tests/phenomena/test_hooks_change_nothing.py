@@ -117,6 +117,7 @@ def test_a_hook_may_act_evaluate_predict_and_record(tmp_path, kind, jit):
     assert again.evaluate(environment(kind), 1)["global_timestep"] == BUDGET
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", ["overlap", *(pytest.param(loop, marks=SLOW) for loop in ("vector", "prioritized"))])
 def test_so_it_may_beside_other_loops_and_memories(tmp_path, loop):
     agents = []
@@ -163,6 +164,7 @@ def test_training_with_evaluations_is_the_training_without_them(tmp_path):
     same_run(*agents)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checkpoint", [pytest.param("latest", marks=SLOW), "older"])
 def test_calls_between_two_runs_of_training_change_nothing_in_the_second(tmp_path, checkpoint):
     agents = []

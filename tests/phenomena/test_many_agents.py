@@ -53,6 +53,7 @@ def tensorflow_says(caplog):
     tf.get_logger().removeHandler(caplog.handler)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["function", *(pytest.param(name, marks=pytest.mark.slow) for name in KINDS if name != "function")]
 )
@@ -68,6 +69,7 @@ def test_a_sweep_is_quiet_and_leaves_nothing_behind(tensorflow_says, name):
     assert not [record.getMessage() for record in tensorflow_says.records if record.levelno >= logging.WARNING]
 
 
+@pytest.mark.slow
 def test_environments_in_the_graph_may_be_many(tensorflow_says):
     for num_envs in range(1, 7):
         env = TensorVectorEnv(CartPole(), num_envs)

@@ -68,6 +68,7 @@ def test_predictions_come_with_every_key_of_the_state(trained):
         assert step["q"].shape == (3,)
 
 
+@pytest.mark.slow
 def test_an_experiment_infers_with_masks_in_its_lines(tmp_path):
     import json
 

@@ -34,6 +34,7 @@ RUNS = [
 # Learning. --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=SLOW), pytest.param(2, marks=SLOW)])
 @pytest.mark.parametrize(("kind", "where", "options"), RUNS, ids=lambda value: str(value) if value else None)
 def test_what_tempts_but_is_illegal_is_not_bootstrapped_from(tmp_path, kind, where, options, seed):
@@ -93,6 +94,7 @@ def test_taxi_is_never_driven_into_a_wall(tmp_path):
 # Dicts. ---------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("jit", "kind"), [("off", "ddqn"), pytest.param("on", "c51_double", marks=SLOW)])
 def test_a_run_resumed_between_episodes_is_the_run_that_was_not_interrupted(tmp_path, jit, kind):
     """With another goal and masks, in a prioritized memory of windows: bit for bit. The third episode begins at step 16."""

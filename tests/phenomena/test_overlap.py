@@ -49,6 +49,7 @@ class ThreadEnv(gymnasium.Env):
         return np.zeros(3, np.float32), 0.0, False, False, {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
 def test_the_same_seed_gives_the_same_run(tmp_path, jit):
     runs = []
@@ -99,6 +100,7 @@ def test_an_overlapped_run_is_resumed(tmp_path):
     assert int(agent.memory.stored().numpy()) == 40
 
 
+@pytest.mark.slow
 def test_it_learns(tmp_path):
     agent = make_agent(
         q_model_fn(num_states=3, units=16, clip_gradients=10.0), overlap=True, model_dir=tmp_path, batch_size=32

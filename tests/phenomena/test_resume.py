@@ -94,6 +94,7 @@ def test_the_same_agent_resumes_too(agent):
     assert counters(trained) == (12, 16, 4)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_may_have_another_number_of_environments(agent):
     agent().train(schedule(num_envs=2), first_update=BATCH, timesteps=8)
     result = agent().train(schedule(num_envs=3), first_update=BATCH, timesteps=6)
@@ -131,6 +132,7 @@ def run_with(agent, directory: Path, seed: int, jit: str):
 # Determinism. -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
 def test_the_same_seed_gives_the_same_run_bit_for_bit(agent, tmp_path, jit):
     """F7: of all random streams one alone was seeded."""

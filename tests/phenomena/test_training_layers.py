@@ -129,6 +129,7 @@ def test_regularisation_is_in_the_loss_and_in_the_gradient_once(jit):
     np.testing.assert_allclose(system.numbers()["online/dense/kernel"], kernel * shrinking[-1], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 @JIT
 @pytest.mark.parametrize("period", [1, pytest.param(PERIOD, marks=pytest.mark.slow)])
 def test_soft_updates_in_compiled_calls_are_those_by_hand(jit, period):

@@ -54,6 +54,7 @@ def parts(agent, name):
     return {key: value for key, value in weights(agent).items() if key.startswith(f"{name}/")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
 def test_both_learn_and_one_checkpoint_brings_both_back_bit_for_bit(agent, tmp_path, jit):
     straight = agent(model_fn, model_dir=tmp_path / "straight", jit=jit)
@@ -77,6 +78,7 @@ def test_both_learn_and_one_checkpoint_brings_both_back_bit_for_bit(agent, tmp_p
                 np.testing.assert_array_equal(after[key], after[key.replace("/target/", "/online/")])
 
 
+@pytest.mark.slow
 def test_no_variable_is_shared(agent):
     trained = agent(model_fn)
     trained.train(schedule(), first_update=4, timesteps=8)

@@ -67,6 +67,7 @@ def test_a_model_that_cannot_be_compiled_where_it_acts_trains_without_xla(agent,
     assert "without it, slower" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_compiled_where_it_predicts_is_evaluated_without_xla(agent, caplog):
     caplog.set_level(logging.WARNING, "polyrl")
     trained = agent(predicting_model_fn, jit="on")

@@ -128,6 +128,7 @@ def test_demonstrations_do_not_change_which_other_rows_are_drawn():
         np.testing.assert_array_equal(batches[0][name][2:], batches[1][name][2:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compilation", COMPILATIONS)
 def test_only_the_priorities_of_demonstrations_have_the_bonus(compilation):
     """Sampled in proportion to `(|td| + epsilon)^alpha`, with the demonstrations' own epsilon; the weights correct for it."""

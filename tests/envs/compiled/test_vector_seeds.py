@@ -25,6 +25,7 @@ def test_the_same_seed_gives_the_same_episodes(env_id):
     assert same(drive(vectors[0], 5, 12), one)
 
 
+@pytest.mark.slow
 def test_a_step_gives_the_same_bits_each_time():
     """A plain graph of Acrobot adds three tensors in another order in one call of 50 to 200."""
     vector = TensorVectorEnv(compiled_environment("Acrobot-v1"), 256)
@@ -36,6 +37,7 @@ def test_a_step_gives_the_same_bits_each_time():
     assert len(results) == 1
 
 
+@pytest.mark.slow
 def test_other_seeds_give_other_episodes():
     runs = [drive(TensorVectorEnv(CartPole(), 3), seed, 3) for seed in (0, 1, [0, 1, 3], [0, 0, 0])]
     for index, run in enumerate(runs):

@@ -94,6 +94,7 @@ def test_weights_that_are_no_numbers_are_never_checkpointed(agent, loss, reward)
     assert finite(trained) == [True]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["observation", "reward"])
 def test_a_broken_environment_leaves_the_memory_and_the_checkpoints_clean(agent, where):
     trained = agent(q_model_fn(), save_checkpoints_timesteps=1, keep_checkpoint_max=100)
