@@ -63,6 +63,7 @@ class EnvDriver:
             the observation space is a Dict, or if `reset` returned `info["action_mask"]`. An `action_mask` is bool `[N, A]`
             with a legal action in each row; all actions are legal in the `next_state` of a transition that is done.
         action_spec: of one action.
+        first_action: the environment's lowest discrete action; models count from 0.
     """
 
     def __init__(self, env: VectorEnv):
@@ -87,7 +88,7 @@ class EnvDriver:
         self.action_spec = action_spec(env.single_action_space)
         self._action_dtype = self.action_spec.dtype.as_numpy_dtype
         actions = env.single_action_space
-        self._num_actions, self._first_action = int(getattr(actions, "n", 0)), int(getattr(actions, "start", 0))
+        self._num_actions, self.first_action = int(getattr(actions, "n", 0)), int(getattr(actions, "start", 0))
         # An action in float32 may lie outside of bounds of a higher precision.
         self._bounds = (actions.low, actions.high) if isinstance(actions, Box) and actions.dtype != np.float32 else None
         self._rewards = np.zeros(self.num_envs, np.float64)
@@ -112,7 +113,7 @@ class EnvDriver:
             NonFiniteError: for NaN or infinity in an observation or a reward.
             ValueError: for an action mask that is missing, invalid, or without a legal action.
         """
-        chosen = actions + self._first_action if self._first_action else actions
+        chosen = actions + self.first_action if self.first_action else actions
         if self._bounds is not None:
             chosen = np.clip(actions.astype(self._bounds[0].dtype), *self._bounds)
         observation, reward, terminated, truncated, info = self.env.step(chosen)
@@ -196,11 +197,6 @@ class EnvDriver:
                 f"each of the {self.num_envs} environments. {UNSTORED}"
             )
         return array
-
-    @property
-    def first_action(self) -> int:
-        """The environment's lowest discrete action; models count from 0."""
-        return self._first_action
 
     def as_observed(self, key: str, values: Any) -> Any:
         """The part `key` of states as the environment returns it: the discrete ones of its space."""

@@ -1,4 +1,4 @@
-"""Whether two functions are the same: a `model_fn` is called again and again, and each call may make its `graph_fn` anew."""
+"""Whether two functions are the same: a `model_fn` is called again and again, and each call may make its `graph_fn` again."""
 
 from __future__ import annotations
 
@@ -9,27 +9,32 @@ from typing import Any
 import numpy as np
 
 
-def function_difference(first: Any, second: Any) -> str | None:
+def function_difference(first: Any, second: Any, compared: frozenset[tuple[int, int]] = frozenset()) -> str | None:
     """Says in what two callables differ; None if they do not, as far as can be seen.
 
     Functions are compared by their code, their defaults and the values that they take from the functions around them, where
     these are plain (numbers, strings, lists and the like) or functions; other callables by their class.
+
+    Args:
+        first: a callable.
+        second: another one.
+        compared: pairs of functions, by identity, that are being compared: a function may take itself from around it.
     """
-    if first is second:
+    if first is second or (id(first), id(second)) in compared:
         return None
+    compared |= {(id(first), id(second))}
     if type(first) is not type(second):
         return f"it is {_described(first)} there, {_described(second)} here"
     if isinstance(first, functools.partial):
-        return function_difference(first.func, second.func) or _values(
-            {**dict(enumerate(first.args)), **first.keywords}, {**dict(enumerate(second.args)), **second.keywords}
-        )
+        own, other = ({**dict(enumerate(each.args)), **each.keywords} for each in (first, second))
+        return function_difference(first.func, second.func, compared) or _values(own, other, compared)
     if isinstance(first, types.MethodType):
-        return function_difference(first.__func__, second.__func__)
+        return function_difference(first.__func__, second.__func__, compared)
     if not isinstance(first, types.FunctionType):
         return None
     if first.__code__ != second.__code__:
         return f"it is {_described(first)} there, {_described(second)} here"
-    return _values(_taken(first), _taken(second))
+    return _values(_taken(first), _taken(second), compared)
 
 
 def _taken(function: types.FunctionType) -> dict[Any, Any]:
@@ -44,11 +49,13 @@ def _taken(function: types.FunctionType) -> dict[Any, Any]:
     return found
 
 
-def _values(first: dict[Any, Any], second: dict[Any, Any]) -> str | None:
-    for name in first.keys() & second.keys():
-        one, other = first[name], second[name]
+def _values(first: dict[Any, Any], second: dict[Any, Any], compared: frozenset[tuple[int, int]]) -> str | None:
+    for name, one in first.items():
+        if name not in second:
+            continue
+        other = second[name]
         if callable(one) and callable(other) and not isinstance(one, type):
-            difference = function_difference(one, other)
+            difference = function_difference(one, other, compared)
             if difference is not None:
                 return difference
         elif _is_plain(one) and _is_plain(other) and not _equal(one, other):
@@ -65,9 +72,17 @@ def _is_plain(value: Any) -> bool:
 
 
 def _equal(one: Any, other: Any) -> bool:
-    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+    if one is other:  # NaN is not equal to itself.
+        return True
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, np.ndarray):
         return np.array_equal(one, other)
-    return type(one) is type(other) and one == other
+    if isinstance(one, (list, tuple)):  # They may hold arrays.
+        return len(one) == len(other) and all(_equal(*pair) for pair in zip(one, other, strict=True))
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_equal(value, other[key]) for key, value in one.items())
+    return bool(one == other)
 
 
 def _described(function: Any) -> str:

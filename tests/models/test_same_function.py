@@ -30,6 +30,16 @@ def dense(units, activation="relu", graph=None):
     return graph_fn
 
 
+def recursive(units):
+    def graph_fn(mode, inputs, depth=2):
+        return layers.Dense(units)(graph_fn(mode, inputs, depth - 1) if depth else inputs["state"])
+
+    return graph_fn
+
+
+NAN = float("nan")
+
+
 class Torso:
     def __init__(self, units):
         self.units = units
@@ -52,6 +62,9 @@ class Torso:
         (dense(None, graph=small), dense(None, graph=small)),
         (Torso(4), Torso(4)),
         (Torso(4).build, Torso(4).build),
+        (recursive(4), recursive(4)),
+        (dense([np.array([4, 2]), {"a": np.array([1, 2])}]), dense([np.array([4, 2]), {"a": np.array([1, 2])}])),
+        (dense(NAN), dense(NAN)),
     ],
 )
 def test_the_same_function_made_twice_is_the_same(first, second):
@@ -70,6 +83,8 @@ def test_the_same_function_made_twice_is_the_same(first, second):
         (dense(np.array([4])), dense(np.array([5])), r"units is array\(\[4\]\)"),
         (dense(None, graph=small), dense(None, graph=large), "small .* there, large"),
         (functools.partial(small, "train"), functools.partial(small, "eval"), "its 0 is 'train' there, 'eval' here"),
+        (recursive(4), recursive(5), "its units is 4 there, 5 here"),
+        (dense([np.array([4, 2])]), dense([np.array([4, 3])]), r"units is \[array"),
         (Torso(4), small, "it is Torso there, small"),
         (Torso(4).build, Torso(4).__call__, r"Torso.build .* there, Torso.__call__"),
     ],
