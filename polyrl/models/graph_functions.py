@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 from polyrl.modes import Modes
+from polyrl.networks import SameInEveryMode
 from polyrl.validation import KERAS3_REMEDY, is_keras3
 
 GraphFn = Callable[[str, Any], Any]
@@ -33,11 +34,10 @@ def as_graph_fn(graph_fn: Any) -> GraphFn:
     if not isinstance(graph_fn, tf_keras.layers.Layer):
         return graph_fn
 
-    def copy(mode: str, inputs: Any) -> Any:
+    def copy(inputs: Any) -> Any:
         twin = _clone(graph_fn)
         outputs = twin(_taken(graph_fn, inputs))
-        # In other modes the variables are those of 'train', which may have changed since.
-        if graph_fn.built and mode == Modes.TRAIN:
+        if graph_fn.built:
             try:
                 twin.set_weights(graph_fn.get_weights())
             except ValueError as error:
@@ -46,7 +46,7 @@ def as_graph_fn(graph_fn: Any) -> GraphFn:
                 ) from error
         return outputs
 
-    return copy
+    return SameInEveryMode(copy)
 
 
 def call(graph: GraphFn, mode: str, inputs: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from polyrl.models import features as features_of
 from polyrl.models.q_network import QModelSpec, QNetwork
 from polyrl.models.records import Batch, Forward
 from polyrl.models.scope import Scope, stream_seed
+from polyrl.modes import Modes
+from polyrl.networks import SameInEveryMode
 
 QGraphFn = Callable[[str, Any], QModelSpec]
 
@@ -118,6 +121,8 @@ def torso_and_heads(graph_fn: Callable[[str, Any], tf.Tensor], head: Callable[[t
         # Heads and losses compute in float32, whatever the precision policy of tf-keras has the torso do.
         return head(outputs if outputs.dtype == tf.float32 else tf.cast(outputs, tf.float32))
 
+    if isinstance(graph_fn, SameInEveryMode):
+        return SameInEveryMode(functools.partial(graph, Modes.TRAIN))
     return graph
 
 

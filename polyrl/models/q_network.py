@@ -15,6 +15,7 @@ from polyrl.models import graph_functions
 from polyrl.models.building import build_with_seed, reused_variables
 from polyrl.models.untracked import ASKED, described, recorded_model
 from polyrl.modes import Modes
+from polyrl.networks import SameInEveryMode
 from polyrl.ops import polyak_average
 
 
@@ -40,7 +41,8 @@ class QModelSpec(NamedTuple):
 class QNetwork(tf.Module):
     """A network with variables of its own; two built from one function have the same structure.
 
-    `graph` is called once for each mode. It may act on the mode, but it must build the same variables in all three.
+    `graph` is called once for each mode, or only once if it is a `SameInEveryMode`. It may act on the mode, but it must build the
+    same variables in all three.
 
     Args:
         graph: `graph(mode, inputs) -> QModelSpec`, called on symbolic inputs.
@@ -89,7 +91,11 @@ class QNetwork(tf.Module):
         def share(mode: str) -> tf_keras.Model:
             return build_with_seed(seed, lambda: reused_variables(build, mode, self.model, created))
 
-        shared = {} if lazy else {mode: share(mode) for mode in (Modes.EVAL, Modes.PREDICT)}
+        others = (Modes.EVAL, Modes.PREDICT)
+        if isinstance(graph, SameInEveryMode):
+            shared = dict.fromkeys(others, self.model)
+        else:
+            shared = {} if lazy else {mode: share(mode) for mode in others}
         # In a plain object, which TensorFlow does not look into: the checkpoint knows the variables by `model` alone.
         self._models = types.SimpleNamespace(by_mode={Modes.TRAIN: self.model, **shared}, share=share)
 

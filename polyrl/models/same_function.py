@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import types
 from typing import Any
@@ -13,7 +14,8 @@ def function_difference(first: Any, second: Any, compared: frozenset[tuple[int, 
     """Says in what two callables differ; None if they do not, as far as can be seen.
 
     Functions are compared by their code, their defaults and the values that they take from the functions around them, where
-    these are plain (numbers, strings, lists and the like) or functions; other callables by their class.
+    these are plain (numbers, strings, lists and the like) or functions; dataclasses by their fields, likewise; other callables
+    by their class.
 
     Args:
         first: a callable.
@@ -30,6 +32,11 @@ def function_difference(first: Any, second: Any, compared: frozenset[tuple[int, 
         return function_difference(first.func, second.func, compared) or _values(own, other, compared)
     if isinstance(first, types.MethodType):
         return function_difference(first.__func__, second.__func__, compared)
+    if dataclasses.is_dataclass(first):
+        own, other = (
+            {field.name: getattr(each, field.name) for field in dataclasses.fields(each)} for each in (first, second)
+        )
+        return _values(own, other, compared)
     if not isinstance(first, types.FunctionType):
         return None
     if first.__code__ != second.__code__:

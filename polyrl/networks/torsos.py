@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 import tf_keras
 
+from polyrl.networks.any_mode import SameInEveryMode
 from polyrl.validation import check_int
 
 layers = tf_keras.layers
 
 
-def mlp(units: Sequence[int] = (64, 64), activation: str = "relu") -> Callable[[str, Any], tf.Tensor]:
+def mlp(units: Sequence[int] = (64, 64), activation: str = "relu") -> SameInEveryMode:
     """Dense layers with the given numbers of units, `[B, n]` to `[B, units[-1]]`."""
     sizes = [check_int("units", size, minimum=1) for size in units]
 
-    def graph_fn(mode: str, inputs: Any) -> tf.Tensor:
+    def build(inputs: Any) -> tf.Tensor:
         x = inputs["state"] if isinstance(inputs, Mapping) else inputs
         if x.shape.rank != 2:
             other = "embedding_mlp(num_states) for discrete states" if x.shape.rank == 1 else "nature_cnn() for images"
@@ -29,12 +30,12 @@ def mlp(units: Sequence[int] = (64, 64), activation: str = "relu") -> Callable[[
             x = layers.Dense(size, activation)(x)
         return x
 
-    return graph_fn
+    return SameInEveryMode(build)
 
 
 def embedding_mlp(
     num_states: int, dimension: int = 32, units: Sequence[int] = (64,), activation: str = "relu"
-) -> Callable[[str, Any], tf.Tensor]:
+) -> SameInEveryMode:
     """An embedding vector for each of `num_states` discrete states, then dense layers: integers `[B]` to `[B, units[-1]]`.
 
     For a `Discrete(num_states)` observation space, with the state index counted from 0. With `units=()` the output is the
@@ -43,7 +44,7 @@ def embedding_mlp(
     rows, columns = check_int("num_states", num_states, minimum=1), check_int("dimension", dimension, minimum=1)
     sizes = [check_int("units", size, minimum=1) for size in units]
 
-    def graph_fn(mode: str, inputs: Any) -> tf.Tensor:
+    def build(inputs: Any) -> tf.Tensor:
         x = inputs["state"] if isinstance(inputs, Mapping) else inputs
         if x.shape.rank != 1 or not x.dtype.is_integer:
             raise ValueError(f"embedding_mlp expects state indices, integers [B]; got {x.dtype.name} {tuple(x.shape)}.")
@@ -52,17 +53,17 @@ def embedding_mlp(
             x = layers.Dense(size, activation)(x)
         return x
 
-    return graph_fn
+    return SameInEveryMode(build)
 
 
-def nature_cnn() -> Callable[[str, Any], tf.Tensor]:
+def nature_cnn() -> SameInEveryMode:
     """The convolutional torso of Mnih et al. 2015: uint8 images `[B, 84, 84, 4]` to `[B, 512]`."""
 
-    def graph_fn(mode: str, inputs: Any) -> tf.Tensor:
+    def build(inputs: Any) -> tf.Tensor:
         x = inputs["state"] if isinstance(inputs, Mapping) else inputs
         x = layers.Rescaling(1.0 / 255.0)(x)
         for filters, size, stride in ((32, 8, 4), (64, 4, 2), (64, 3, 1)):
             x = layers.Conv2D(filters, size, stride, activation="relu")(x)
         return layers.Dense(512, "relu")(layers.Flatten()(x))
 
-    return graph_fn
+    return SameInEveryMode(build)
