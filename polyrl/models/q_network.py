@@ -41,7 +41,7 @@ class QModelSpec(NamedTuple):
 class QNetwork(tf.Module):
     """A network with variables of its own; two built from one function have the same structure.
 
-    `graph` is called once for each mode, or only once if it is a `SameInEveryMode`. It may act on the mode, but it must build the
+    `graph` is called once for each mode, or only once if it is a `SameInEveryMode`. It may act on the mode, but must build the
     same variables in all three.
 
     Args:
