@@ -146,6 +146,6 @@ def test_the_parts_of_the_engine_are_timed_against_plain_code(monkeypatch, capsy
     engine.main()
     lines = capsys.readouterr().out.splitlines()
     parts = {line.split(":")[0] for line in lines[1:]}
-    assert parts == {"carried", "fused_step", "rows", "layout", "direct_call", "narrow_dense", "projection"}
+    assert parts == {"carried", "fused_step", "rows", "layout", "direct_call", "narrow_dense", "projection", "xla"}
     assert all(float(figure.rstrip("x")) > 0.0 for line in lines[1:] for figure in line.split()[-3:-1])
     sys.modules.pop("engine", None)

@@ -94,13 +94,24 @@ class FusedStep(tf.Module):
         self, optimizer: tf_keras.optimizers.Optimizer, gradients: Sequence[tf.Tensor], variables: Sequence[tf.Variable]
     ) -> None:
         if not self._joins:
-            optimizer.apply_gradients(zip(gradients, variables, strict=True))
+            _apply(optimizer, gradients, variables)
             return
         before = self._vector.read_value()
         self._vector.assign(self._packing.pack([variables[index] for index in self._small]))
-        optimizer.apply_gradients(zip(gradients, self.optimized(variables), strict=True))
+        _apply(optimizer, gradients, self.optimized(variables))
         after = self._packing.unpack(self._vector.read_value())
         for index, value in zip(self._small, after, strict=True):
             constraint = variables[index].constraint
             variables[index].assign(value if constraint is None else constraint(value))
         self._vector.assign(before)  # So that it never changes: compiled calls need not carry it.
+
+
+def _apply(optimizer: tf_keras.optimizers.Optimizer, gradients: Sequence[tf.Tensor], variables: Sequence[tf.Variable]) -> None:
+    """`optimizer.apply_gradients`, without a sum over replicas where there is but one.
+
+    That sum has a gradient of its own, and TensorFlow never lets go of the graph in which such a thing was traced
+    (https://github.com/tensorflow/tensorflow/issues/97697).
+    """
+    own = type(optimizer).apply_gradients is not tf_keras.optimizers.Optimizer.apply_gradients
+    alone = {} if own or tf.distribute.has_strategy() else {"skip_gradients_aggregation": True}
+    optimizer.apply_gradients(zip(gradients, variables, strict=True), **alone)

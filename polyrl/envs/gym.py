@@ -72,6 +72,15 @@ class GymEnvironment(Environment):
             return LockstepVectorEnv(self._maker().make_many(num_envs))
         return self._maker().open_async(num_envs)
 
+    def make(self) -> gymnasium.Env:
+        """One new instance, single and without the checks of `open`."""
+        maker = self._maker()
+        # A callable that returns the caller's own instance again is refused before something is done to it.
+        env, *others = maker.make_many(1 if maker.always_new else 2)
+        for other in others:
+            other.close()
+        return env
+
     def _maker(self) -> EnvMaker:
         make, always_new = self.env_id, isinstance(self.env_id, type)
         if isinstance(make, (str, EnvSpec)):

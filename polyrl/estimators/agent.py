@@ -155,7 +155,7 @@ class Agent:
         # An error may have ended the last run with values that only its calls know; they come before those restored.
         self._compiler.write_back()
         begin = self._timestep(self.checkpoints.latest())
-        opened = open_loop(env, self._learner, self._compiler, schedule, begin, self.config.overlap, self._graph_driver)
+        opened = open_loop(env, self._learner, self._compiler, schedule, begin, self.config, self._graph_driver)
         with UsersLines(), one_run(self._training), opened as loop:
             loop.build()
             restored = resume(self.checkpoints, self._scope, self.memory, self._tell)

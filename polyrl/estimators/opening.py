@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 from polyrl.engine.compiler import Compiler
 from polyrl.envs import EnvDriver, open_env
+from polyrl.envs.checking import check_environment
 from polyrl.envs.compiled import CompiledEnvironment
 from polyrl.envs.gym import EnvLike
 from polyrl.estimators.graph_driver import GraphDriver
@@ -16,6 +17,7 @@ from polyrl.estimators.learner import Learner
 from polyrl.estimators.loop import Loop, UpdateSchedule
 from polyrl.estimators.overlap import OverlappedLoop
 from polyrl.estimators.python_loop import PythonLoop
+from polyrl.estimators.run_config import RunConfig
 from polyrl.models.scope import stream_seed
 from polyrl.replay import Replay
 from polyrl.validation import check_int
@@ -69,7 +71,7 @@ def open_loop(
     compiler: Compiler,
     schedule: UpdateSchedule,
     timestep: int,
-    overlap: bool,
+    config: RunConfig,
     graph_driver: Callable[[CompiledEnvironment], GraphDriver],
 ) -> Iterator[Loop]:
     """A loop, whose variables are not built; closes at its end what it has opened.
@@ -82,17 +84,19 @@ def open_loop(
         compiler: of the calls.
         schedule: of the updates.
         timestep: where the run begins or resumes, in environment steps.
-        overlap: whether environments in Python step beside the learner.
+        config: whether environments in Python are checked first, and whether they step beside the learner.
         graph_driver: the driver of an in-graph environment, which is kept from call to call.
     """
     if isinstance(env, CompiledEnvironment):
-        if overlap:
+        if config.overlap:
             raise ValueError("overlap=True: an in-graph environment steps with the learner, not beside it; leave it False.")
         yield GraphLoop(graph_driver(env), learner, compiler, schedule)
         return
+    if config.check_env:
+        check_environment(env)
     with open_env(env, purpose="training") as vector:
         driver = EnvDriver(vector)
         # Named by the timestep: a resumed run gets other episodes than the run had at its start.
         names = [f"environment/{index}/{timestep}" for index in range(driver.num_envs)]
         driver.reset([stream_seed(learner.scope.seed, name)[0] for name in names])
-        yield (OverlappedLoop if overlap else PythonLoop)(driver, learner, compiler, schedule)
+        yield (OverlappedLoop if config.overlap else PythonLoop)(driver, learner, compiler, schedule)

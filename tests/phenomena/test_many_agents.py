@@ -53,19 +53,21 @@ def tensorflow_says(caplog):
     tf.get_logger().removeHandler(caplog.handler)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["function", *(pytest.param(name, marks=pytest.mark.slow) for name in KINDS if name != "function")]
 )
 def test_a_sweep_is_quiet_and_leaves_nothing_behind(tensorflow_says, name):
     *kind, config = KINDS[name]
     before = {id(each) for each in gc.get_objects() if isinstance(each, ONES)}
+    graphs = []
     for _ in range(5):  # TensorFlow warns of five tracings in a row.
         use(*kind, **config)
         made = [weakref.ref(each) for each in gc.get_objects() if isinstance(each, ONES) and id(each) not in before]
         assert made
         gc.collect()
         assert not [each() for each in made if each() is not None]
+        graphs.append(sum(isinstance(each, tf.Graph) for each in gc.get_objects()))
+    assert graphs == [graphs[0]] * 5  # The first agent finds none of those that TensorFlow has for all.
     assert not [record.getMessage() for record in tensorflow_says.records if record.levelno >= logging.WARNING]
 
 

@@ -42,6 +42,11 @@ flags.DEFINE_enum(
 flags.DEFINE_bool(
     "overlap", False, "Step the environments while the learner runs on another core; it then learns one step later."
 )
+flags.DEFINE_bool(
+    "check_env",
+    True,
+    "Before training, run gymnasium's check_env on a new instance of the environment; a failure is an error.",
+)
 flags.DEFINE_bool("debug", False, "Show the traceback of an error, not only its message.")
 
 # Budgets. ---------------------------------------------------------------------------------------------------------------

@@ -52,6 +52,7 @@ def run_config(params: dict[str, Any]) -> RunConfig:
         keep_checkpoint_max=FLAGS.keep_checkpoint_max,
         progress=FLAGS.progress,
         overlap=FLAGS.overlap,
+        check_env=FLAGS.check_env,
         jit=FLAGS.jit,
     )
 

@@ -1,0 +1,163 @@
+"""gymnasium's check_env on a new instance, before training."""
+
+from __future__ import annotations
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Discrete
+from tiny_agents import make_agent
+
+from polyrl.envs import GymEnvironment
+from polyrl.envs.checking import check_environment
+from polyrl.estimators import RunConfig
+
+
+class Sound(gymnasium.Env):
+    """Keeps to the interface; the subclasses break it in one place each."""
+
+    observation_space, action_space = Box(0.0, 1.0, [4]), Discrete(3)
+    made: list[Sound]
+
+    def __init_subclass__(cls) -> None:
+        cls.made = []
+
+    def __init__(self) -> None:
+        self.made.append(self)
+        self.closed = False
+
+    def observation(self):
+        return self.np_random.random(4, np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.observation(), {}
+
+    def step(self, action):
+        return self.observation(), 1.0, False, False, {}
+
+    def close(self):
+        self.closed = True
+
+
+class Plain(Sound):
+    pass
+
+
+class NoSeed(Sound):
+    def reset(self, *, seed=None, options=None):
+        super().reset()
+        return self.observation(), {}
+
+
+class OldReset(Sound):
+    def reset(self, *, seed=None, options=None):
+        return super().reset(seed=seed)[0]
+
+
+class OldStep(Sound):
+    def step(self, action):
+        return self.observation(), 1.0, False, {}
+
+
+class NoSeedArgument(Sound):
+    def reset(self):
+        return super().reset()
+
+
+class OutOfBounds(Sound):
+    def observation(self):
+        return 2.0 + super().observation()
+
+
+class OneBuffer(Sound):
+    def observation(self):
+        self.buffer = getattr(self, "buffer", np.zeros(4, np.float32))
+        self.buffer[:] = super().observation()
+        return self.buffer
+
+
+class Broken(Sound):
+    def step(self, action):
+        raise ZeroDivisionError("a fault of the environment")
+
+
+class Masked(Sound):
+    """Actions count from 3, and two of the three are illegal."""
+
+    action_space = Discrete(3, start=3)
+
+    def reset(self, *, seed=None, options=None):
+        return super().reset(seed=seed)[0], {"action_mask": np.array([0, 1, 0], np.int8)}
+
+    def step(self, action):
+        assert isinstance(action, (int, np.integer))
+        if action != 4:
+            raise ValueError(f"illegal: {action}")
+        return *super().step(action)[:4], {"action_mask": np.array([0, 1, 0], np.int8)}
+
+
+WRONG = {
+    NoSeed: r"(?i)seed",
+    OldReset: "tuple",
+    OldStep: "4|tuple|values",
+    NoSeedArgument: "`seed`",
+    OutOfBounds: "not within the observation space",
+    OneBuffer: "share an object",
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.__name__)
+def test_what_fails_is_refused_by_name_with_the_way_out(wrong):
+    with pytest.raises(ValueError, match=WRONG[wrong]) as error:
+        check_environment(GymEnvironment(wrong))
+    assert wrong.__name__ in str(error.value)
+    assert f"gymnasium {gymnasium.__version__}" in str(error.value)
+    assert "check_env=False" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert [env.closed for env in wrong.made] == [True] * len(wrong.made)
+    assert wrong.made
+
+
+@pytest.mark.parametrize("env", [GymEnvironment(Plain), GymEnvironment(Masked), "CartPole-v1", "Taxi-v4", "FrozenLake-v1"])
+def test_what_is_sound_passes_without_a_word(env, recwarn, capfd):
+    check_environment(env)
+    assert not recwarn.list
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_error_of_the_environment_stays_as_it_is():
+    with pytest.raises(ZeroDivisionError, match="a fault of the environment"):
+        check_environment(GymEnvironment(Broken))
+
+
+def test_an_open_instance_is_left_alone():
+    env = NoSeed()
+    check_environment(env)
+    assert not env.closed
+
+
+def test_an_instance_that_a_function_returns_again_is_not_touched():
+    env = NoSeed()
+    with pytest.raises(ValueError, match="the same environment again"):
+        check_environment(GymEnvironment(lambda: env))
+    assert not env.closed
+
+
+@pytest.mark.parametrize("wrong", [NoSeed, OneBuffer])
+def test_training_begins_with_it_unless_it_is_off(tmp_path, wrong):
+    agent = make_agent(model_dir=tmp_path / "on")
+    wrong.made.clear()
+    with pytest.raises(ValueError, match="check_env of gymnasium"):
+        agent.train(GymEnvironment(wrong), timesteps=8, first_update=4)
+    assert len(wrong.made) == 1
+    assert not (tmp_path / "on" / "checkpoints").exists()
+    assert (
+        make_agent(model_dir=tmp_path / "off", check_env=False).train(GymEnvironment(wrong), timesteps=8).global_timestep == 8
+    )
+
+
+def test_it_is_on_by_default_and_a_bool():
+    assert RunConfig().check_env is True
+    with pytest.raises(TypeError, match="check_env"):
+        RunConfig(check_env="no")
