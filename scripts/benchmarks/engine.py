@@ -198,7 +198,7 @@ class Head(tf.Module):
         with tf.GradientTape() as tape:
             sources = functional.sources(variables)
             tape.watch(sources)
-            loss = tf.reduce_mean(tf.square(self.layer(self.x) - 1.0))
+            loss = tf.reduce_mean(tf.square(self.layer(self.x, training=True) - 1.0))
         for variable, gradient in zip(variables, tape.gradient(loss, sources), strict=True):
             variable.assign_sub(1e-3 * gradient)
         return loss

@@ -31,7 +31,7 @@ def test_outputs_and_gradients_are_those_of_a_dense_layer(units: int, arguments:
     def differentiate(layer: tf_keras.layers.Layer) -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
             tape.watch(inputs)
-            outputs = layer(inputs)
+            outputs = layer(inputs, training=True)
             loss = tf.reduce_sum(tf.sin(outputs) * tf.range(1.0, 8.0)[:, tf.newaxis])
         return [outputs, *tape.gradient(loss, [inputs, *layer.trainable_variables])]
 
@@ -48,7 +48,7 @@ def test_second_derivatives_are_those_of_a_dense_layer(units: int) -> None:
             outer.watch(inputs)
             with tf.GradientTape() as inner:
                 inner.watch(inputs)
-                loss = tf.reduce_sum(layer(inputs) ** 3)
+                loss = tf.reduce_sum(layer(inputs, training=True) ** 3)
             penalty = tf.reduce_sum(inner.gradient(loss, inputs) ** 2)
         return list(outer.gradient(penalty, [inputs, *layer.trainable_variables]))
 
