@@ -12,7 +12,7 @@
 | `fused_step.py` | an optimizer's step on all small variables at once | an update without XLA: 98, one by one 116 |
 | `functional.py`, `stand_in.py` | run code that assigns variables as a function of their values | see `carried.py` |
 | `carried.py` | a run's state as tensors in compiled calls | an update in a call: 58, with XLA on variables 62 |
-| `narrow_dense.py` | the gradient of heads with few units, without matrix products | two units: 4, plain 7 |
+| `narrow_dense.py` | the gradient of heads with few units, without matrix products of two columns | two units: 3, plain 7 |
 | `projection.py` | C51's projection without a tensor `[B, N, N]` | 64 x 51 atoms: 12, plain 34 |
 
 Figures are of `scripts/benchmarks/engine.py`, times of the processor on one core of a rented AMD EPYC with TensorFlow 2.21.

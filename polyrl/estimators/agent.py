@@ -194,7 +194,8 @@ class Agent:
                 f"pretrain_updates={pretrain_updates} come before the first environment step; the run in {self.model_dir} "
                 f"has taken {timestep} after {step} updates. Use the number it began with, or another model_dir."
             )
-        own = [*default_hooks(self.config), *checked_hooks("training_hooks", self._learner.hooks)]
+        own = default_hooks(self.config, self.memory, self._learner.support)
+        own += checked_hooks("training_hooks", self._learner.hooks)
         return TrainingRun(
             scope=self._scope,
             memory=self.memory,

@@ -47,6 +47,7 @@ class Learner:
     Attributes:
         hooks: the model's `training_hooks`.
         summary_options: the groups of panels that the model asks for.
+        support: of a distribution over returns: its lowest and highest value, and the discount; None if there is none.
     """
 
     def __init__(self, model_fn: ModelFn, scope: Scope, memory: Replay):
@@ -54,6 +55,7 @@ class Learner:
         self.memory = memory
         self.hooks: tuple[Any, ...] = ()
         self.summary_options: tuple[str, ...] = ()
+        self.support: tuple[float, float, float] | None = None
         self._model_fn = model_fn
         self._action_dtype = tf.int32
         self._actions: ModelActions | None = None
@@ -193,6 +195,7 @@ class Learner:
             raise ValueError("model_fn must return loss and train_op in mode 'train' with labels.")
         self.hooks = tuple(spec.training_hooks)
         self.summary_options = tuple(spec.extra_ops.get("summary_options", ()))
+        self.support = spec.extra_ops.get("support")
         return train_op
 
     def _no_updates(self) -> Updates:

@@ -120,14 +120,16 @@ class CategoricalDQNModel(BaseQModel):
         return QModelSpec(outputs, advantage, value, q, logits)
 
     def _build_td_loss(self, batch: Batch, forward: Forward) -> ops.LossOutput:
+        following = forward.next_target.logits, (forward.next_online if self.double else forward.next_target).q
+        clipped = ops.clipped_mass(self.support, batch.reward, batch.discount, *following)
+        self.current_call.scalars["train/clipped_mass"] = tf.reduce_mean(clipped)
         return ops.categorical_q_learning(
             self.support,
             forward.online.logits,
             batch.action,
             batch.reward,
             batch.discount,
-            forward.next_target.logits,
-            next_q_selector=(forward.next_online if self.double else forward.next_target).q,
+            *following,
             project=projection.project_distribution if self._scope.xla else ops.project_distribution,
         )
 
@@ -150,6 +152,11 @@ class CategoricalDQNModel(BaseQModel):
         """As the parent's, and `probabilities` `[B, A, N]`, `support` `[N]`."""
         predictions = super()._build_predictions(results, features, labels)
         return {**predictions, "probabilities": tf.nn.softmax(self._online().logits), "support": self.support}
+
+    def _build_extra_ops(self, results: tf.Tensor, features: Any, labels: Any) -> dict[str, Any]:
+        """As the parent's, and `support`: `min_q_value`, `max_q_value` and `discount`, for who watches the returns."""
+        extra = super()._build_extra_ops(results, features, labels)
+        return {**extra, "support": (self.min_q_value, self.max_q_value, self.discount)}
 
     def _build_summary_op(self, results: tf.Tensor, features: Any, labels: Any) -> Summaries:
         summaries = super()._build_summary_op(results, features, labels)

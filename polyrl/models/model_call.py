@@ -30,6 +30,7 @@ class ModelCall:
         loss_output: the TD loss with its targets and errors, all `[B]`.
         gradients: in the order of the trainable variables, with their norms.
         regularisation: the losses of the torso's own regularisers in an update, scalars.
+        scalars: what a loss leaves for TensorBoard in addition, scalars by tag, as `'train/clipped_mass'`; group `'loss'`.
         moved: non-trainable variables that the update changes, with their values after it: averages of batch normalisation.
     """
 
@@ -40,6 +41,7 @@ class ModelCall:
     loss_output: LossOutput | None = None
     gradients: ClippedGradients | None = None
     regularisation: list[tf.Tensor] = dataclasses.field(default_factory=list)
+    scalars: dict[str, tf.Tensor] = dataclasses.field(default_factory=dict)
     moved: list[tuple[Any, tf.Tensor]] = dataclasses.field(default_factory=list)
 
     @property

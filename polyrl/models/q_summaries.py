@@ -44,6 +44,7 @@ def q_summaries(
     if SummaryOptions.LOSS in options and call.loss_output is not None:
         scalars["train/td_error"] = tf.reduce_mean(tf.abs(call.loss_output.td_error))
         scalars["train/target_mean"] = tf.reduce_mean(call.loss_output.target)
+        scalars.update(call.scalars)
         histograms["train/td_error_distribution"] = call.loss_output.td_error
     if SummaryOptions.LEARNING_RATE in options:
         scalars["train/learning_rate"] = learning_rate

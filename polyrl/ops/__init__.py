@@ -3,6 +3,7 @@
 from polyrl.ops.categorical import (
     SMALLEST_RISK_LEVEL,
     categorical_q_learning,
+    clipped_mass,
     conditional_value_at_risk,
     expected_value,
     project_distribution,
@@ -36,6 +37,7 @@ __all__ = [
     "NStepReturn",
     "boltzmann",
     "categorical_q_learning",
+    "clipped_mass",
     "conditional_value_at_risk",
     "double_q_learning",
     "dueling",

@@ -122,3 +122,26 @@ def categorical_q_learning(
     target_value = expected_value(target, atoms)  # [B]
     prediction = expected_value(tf.nn.softmax(action_logits), atoms)  # [B]
     return LossOutput(loss, target_value, target_value - prediction, prediction)
+
+
+@on_tensors
+def clipped_mass(
+    atoms: tf.Tensor, reward: tf.Tensor, discount: tf.Tensor, next_logits: tf.Tensor, next_q_selector: tf.Tensor
+) -> tf.Tensor:
+    """The mass of the targets of `categorical_q_learning` that lies beyond the support, and is moved to its ends, `[B]`.
+
+    Same arguments as there; what is beyond by less than a thousandth of the spacing is rounding. No gradient flows.
+    """
+    check_shapes(
+        atoms=(atoms, "N"),
+        reward=(reward, "B"),
+        discount=(discount, "B"),
+        next_logits=(next_logits, "BAN"),
+        next_q_selector=(next_q_selector, "BA"),
+    )
+    next_action = tf.argmax(next_q_selector, axis=1, output_type=tf.int32)  # [B]
+    mass = select_values(tf.nn.softmax(next_logits), next_action)  # [B, N]
+    positions = reward[:, tf.newaxis] + discount[:, tf.newaxis] * atoms[tf.newaxis, :]  # [B, N]
+    rounding = 1e-3 * (atoms[1] - atoms[0])
+    beyond = tf.logical_or(positions < atoms[0] - rounding, positions > atoms[-1] + rounding)
+    return tf.stop_gradient(tf.reduce_sum(tf.where(beyond, mass, tf.zeros_like(mass)), axis=1))

@@ -146,6 +146,11 @@ class Replay(tf.Module):
         """
         self._storage.start_episodes()
 
+    def newest(self, steps: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """What up to `steps` newest steps of each environment gave: rewards float32 `[T, N]`, oldest first, and 1 where an
+        episode ended, 0 elsewhere, float32 `[T, N]`. Demonstrations are not among them."""
+        return self._storage.newest(steps)
+
     @property
     def columns(self) -> dict[str, tf.Tensor]:
         """Everything that is stored, by position, including unused rows; for inspection, not for the training loop."""

@@ -74,6 +74,9 @@ class MixedStorage(tf.Module):
         """Number of the agent's own transitions ever stored."""
         return self.own.inserted
 
+    def newest(self, steps: int) -> tuple[tf.Tensor, tf.Tensor]:
+        return self.own.newest(steps)
+
     @property
     def columns(self) -> dict[str, tf.Tensor]:
         kept = self._kept.columns

@@ -110,7 +110,8 @@ def test_calling_again_in_any_mode_finds_the_same_networks(head_kind, scope, bat
     q = model(features, labels).predictions["q"]
     parts = dict(scope.parts)
     for again in (model, head_kind("train", scope), head_kind("eval", scope), head_kind("infer", scope)):
-        np.testing.assert_array_equal(again(features).predictions["q"], q)
+        # Heads of few units multiply in another order while they learn.
+        np.testing.assert_allclose(again(features).predictions["q"], q, rtol=1e-5, atol=1e-7)
     head_kind("eval", scope)(features, labels)
     model(features, labels)
     assert set(parts) == {"Model/online", "Model/target", "Model/fused_step"}

@@ -59,10 +59,10 @@ def summarized(batch):
 
 
 def tags(kind, option):
-    histograms = HISTOGRAMS[option]
+    scalars, histograms = SCALARS[option], HISTOGRAMS[option]
     if option == "loss" and kind.categorical:
-        histograms = histograms | {"train/return_distribution"}
-    return SCALARS[option], histograms, IMAGES[option]
+        scalars, histograms = scalars | {"train/clipped_mass"}, histograms | {"train/return_distribution"}
+    return scalars, histograms, IMAGES[option]
 
 
 def test_the_tables_cover_all_options():

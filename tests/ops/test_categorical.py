@@ -187,3 +187,19 @@ def test_the_projection_names_an_argument_of_another_shape(name, shapes) -> None
 def test_the_projection_is_the_same_eagerly_traced_and_compiled(mode) -> None:
     positions = np.random.default_rng(0).uniform(-3, 3, (4, 6)).astype(np.float32)
     assert_same_as_eager(mode, ops.project_distribution, positions, random_distribution(0, 4, 6), ops.support(-2.0, 2.0, 5))
+
+
+def test_the_clipped_mass_is_that_of_a_loop():
+    rng = np.random.default_rng(1)
+    atoms = ops.support(-2.0, 2.0, 5)
+    logits, reward = rng.normal(size=[6, 2, 5]).astype(np.float32), rng.normal(size=6).astype(np.float32) * 2.0
+    discount = np.array([0.9, 0.9, 0.5, 1.0, 0.0, 0.0], np.float32)
+    selector = rng.normal(size=[6, 2]).astype(np.float32)
+    clipped = ops.clipped_mass(atoms, reward, discount, logits, selector)
+    expected = np.zeros(6)
+    for row in range(6):
+        chosen = softmax(logits[row, np.argmax(selector[row])])
+        for atom, mass in zip(atoms.numpy(), chosen, strict=True):
+            expected[row] += mass if abs(reward[row] + discount[row] * atom) > 2.0 else 0.0
+    assert 0.0 < expected.mean() < 1.0
+    np.testing.assert_allclose(clipped, expected, rtol=1e-5, atol=1e-6)

@@ -27,6 +27,7 @@ CALLS = {
     "conditional_value_at_risk": (P, ATOMS, 0.5),
     "project_distribution": (P, P, ATOMS),
     "categorical_q_learning": (ATOMS, LOGITS, ACTION, ROW, ROW, LOGITS),
+    "clipped_mass": (ATOMS, ROW, ROW, LOGITS, Q),
     "epsilon_greedy": (Q, 0.5, SEED, MASK),
     "boltzmann": (Q, 0.5, SEED, MASK),
     "ornstein_uhlenbeck": (ROW, ROW, 0.1, 0.0, 0.2, 1.0),

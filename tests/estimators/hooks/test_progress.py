@@ -17,6 +17,7 @@ from tiny_envs import ScheduleEnv
 from polyrl.estimators import RunConfig
 from polyrl.estimators.hooks import Hook, LoggingHook, ProgressHook, default_hooks, progress
 from polyrl.estimators.hooks.progress import progress_hook, write_line
+from polyrl.replay import UniformReplay
 
 BATCH = 4
 LINE = re.compile(r"step (\d+), update (\d+), episode (\d+), .*loss \S+, \d+ steps/s")
@@ -35,8 +36,8 @@ class Terminal(io.StringIO):
 def test_a_run_shows_its_progress_unless_told_otherwise():
     shown = {LoggingHook, ProgressHook}
     assert RunConfig().progress is True
-    assert len([hook for hook in default_hooks(RunConfig()) if type(hook) in shown]) == 1
-    assert not [hook for hook in default_hooks(RunConfig(progress=False)) if type(hook) in shown]
+    assert len([hook for hook in default_hooks(RunConfig(), UniformReplay(), None) if type(hook) in shown]) == 1
+    assert not [hook for hook in default_hooks(RunConfig(progress=False), UniformReplay(), None) if type(hook) in shown]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,149 @@
+"""Returns that leave the support of a distribution, or use little of it, are told."""
+
+from __future__ import annotations
+
+import logging
+
+import gymnasium
+import numpy as np
+import pytest
+import tensorflow as tf
+from gymnasium.spaces import Box, Discrete
+from tiny_agents import make_agent, q_model_fn
+
+from polyrl.envs import GymEnvironment
+from polyrl.envs.compiled import CartPole
+from polyrl.estimators.hooks import support
+from polyrl.estimators.hooks.support import discounted_returns
+from polyrl.replay import PrioritizedReplay, UniformReplay
+
+
+class Paying(gymnasium.Env):
+    """Episodes of ten steps; the last one pays."""
+
+    observation_space, action_space = Box(0.0, 1.0, [4]), Discrete(3)
+
+    def __init__(self, reward: float):
+        self._reward = reward
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self._steps = 0
+        return self.np_random.random(4, np.float32), {}
+
+    def step(self, action):
+        self._steps += 1
+        last = self._steps == 10
+        return self.np_random.random(4, np.float32), self._reward if last else 0.0, last, False, {}
+
+
+@pytest.fixture
+def warnings(caplog, monkeypatch):
+    monkeypatch.setattr(support, "FIRST", 20)
+    monkeypatch.setattr(support, "NARROW_FROM", 80)
+    return lambda: [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
+
+
+def train(env, kind="c51", jit="off", timesteps=200, num_actions=3, **arguments):
+    given = {"num_atoms": 11, "min_q_value": -10.0, "max_q_value": 10.0, "discount": 0.9} if kind == "c51" else {}
+    agent = make_agent(q_model_fn(kind, num_actions=num_actions, **{**given, **arguments}), jit=jit)
+    agent.train(env, timesteps=timesteps, first_update=4)
+
+
+@pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("num_envs", [1, 3])
+def test_returns_beyond_the_support_are_told_once(warnings, jit, num_envs):
+    train(GymEnvironment(Paying, num_envs, reward=1000.0), jit=jit)
+    (text,) = warnings()
+    # 1,000 at the last step, and 1,000 * 0.9 ** 9 at the first.
+    assert "from 387.4 to 1000 were seen, beyond" in text
+    assert "min_q_value=-10 to max_q_value=10" in text
+    assert "--min_q_value=320 --max_q_value=1100" in text
+
+
+def test_negative_returns_beyond_it_too(warnings):
+    train(GymEnvironment(Paying, reward=-30.0))
+    (text,) = warnings()
+    assert "from -30 to -11.62" in text
+    assert "--min_q_value=-32 --max_q_value=-9.7" in text
+
+
+@pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
+def test_environments_in_the_graph_too(warnings, jit):
+    train(CartPole(num_envs=2), jit=jit, timesteps=2_000, num_actions=2, min_q_value=0.0, max_q_value=3.0)
+    (text,) = warnings()
+    assert "beyond" in text
+
+
+def test_little_use_is_told_later(warnings):
+    train(GymEnvironment(Paying, reward=1.0), timesteps=79)
+    assert not warnings()
+    train(GymEnvironment(Paying, reward=1.0), timesteps=200)
+    (text,) = warnings()
+    assert "from 0.3874 to 1 were seen, in less than a tenth of" in text
+
+
+@pytest.mark.parametrize("reward", [9.0, -5.0, 0.0])
+def test_what_fits_is_not_told(warnings, reward):
+    train(GymEnvironment(Paying, reward=reward))
+    assert not warnings()
+
+
+def test_models_without_a_support_are_left_alone(warnings):
+    train(GymEnvironment(Paying, reward=1000.0), kind="dqn")
+    assert not warnings()
+
+
+def test_returns_are_those_of_a_loop():
+    rng = np.random.default_rng(0)
+    reward, ended = rng.normal(size=[60, 2]), (rng.random([60, 2]) < 0.1).astype(np.float32)
+    expected = []
+    for env in range(2):
+        for start in range(60):
+            total, factor, step = 0.0, 1.0, start
+            while step < 60:
+                total += factor * reward[step, env]
+                factor *= 0.8
+                step += 1
+                if ended[step - 1, env]:
+                    factor = 0.0
+                    break
+            if factor < 0.1:
+                expected.append(total)
+    np.testing.assert_allclose(sorted(discounted_returns(reward, ended, 0.8)), sorted(expected), rtol=1e-6)
+
+
+@pytest.mark.parametrize("memory", [UniformReplay, PrioritizedReplay])
+@pytest.mark.parametrize("options", [{}, {"n_step": 3}, {"frame_stack": 2}], ids=["plain", "n-step", "frames"])
+@pytest.mark.parametrize("steps", [3, 11, 40])
+def test_memories_know_their_newest_rewards(memory, options, steps):
+    replay = memory(24, 2, **options)
+    shape = [3, 3, 2] if "frame_stack" in options else [3]
+    state = tf.TensorSpec(shape, tf.uint8 if "frame_stack" in options else tf.float32)
+    scalar = tf.TensorSpec([], tf.float32)
+    specs = {"state": state, "action": tf.TensorSpec([], tf.int32), "reward": scalar, "done": scalar, "truncated": scalar}
+    replay.build({**specs, "next_state": state}, num_envs=2)
+    done = np.zeros([steps, 2], np.float32)
+    for step in range(steps):
+        states = tf.zeros([2, *shape], state.dtype)
+        ends = {"done": tf.constant(done[step]), "truncated": tf.zeros([2])}
+        reward = tf.constant([1.0 + step, -1.0 - step])
+        replay.add({"state": states, "action": tf.zeros([2], tf.int32), "reward": reward, "next_state": states, **ends})
+    rewards, ended = replay.newest(8)
+    expected = np.arange(1.0, steps + 1)[-8:]
+    np.testing.assert_array_equal(rewards, np.stack([expected, -expected], axis=1))
+    np.testing.assert_array_equal(ended, np.zeros_like(rewards))
+
+
+def test_ends_of_episodes_are_found_in_stacks_of_frames():
+    replay = UniformReplay(40, 2, frame_stack=2)
+    state, scalar = tf.TensorSpec([3, 3, 2], tf.uint8), tf.TensorSpec([], tf.float32)
+    specs = {"state": state, "action": tf.TensorSpec([], tf.int32), "reward": scalar, "done": scalar, "truncated": scalar}
+    replay.build({**specs, "next_state": state}, num_envs=1)
+    for step in range(9):
+        states = tf.zeros([1, 3, 3, 2], tf.uint8)
+        ends = {"done": tf.constant([float(step == 2)]), "truncated": tf.constant([float(step == 5)])}
+        row = {"action": tf.zeros([1], tf.int32), "reward": tf.constant([10.0**step])}
+        replay.add({"state": states, "next_state": states, **row, **ends})
+    found = discounted_returns(*(column.numpy() for column in replay.newest(100)), 1.0)
+    np.testing.assert_allclose(sorted({*found.tolist()} - {0.0}), [100, 110, 111, 1e5, 1.1e5, 1.11e5], rtol=1e-6)
