@@ -188,7 +188,7 @@ class Learner:
 
     def _train_op(self, spec: EstimatorSpec) -> Callable[[], tf.Tensor]:
         """The `train_op` of what `model_fn` returned; notes what else it says of the training."""
-        train_op = checked(spec).train_op
+        train_op = checked(spec, Modes.TRAIN).train_op
         if train_op is None or spec.loss is None:
             raise ValueError("model_fn must return loss and train_op in mode 'train' with labels.")
         self.hooks = tuple(spec.training_hooks)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tf_keras
 
 from polyrl.configs import MetricConfig, OptimizerConfig
@@ -182,10 +183,29 @@ def check_clip(name: str, value: float | None) -> float | None:
     return None if value is None else check_float(name, value, 0.0)
 
 
-def check_loss(loss: Any) -> LossOutput:
-    """What a `_build_td_loss` returned, which must be a `LossOutput`."""
+def check_loss(loss: Any, rows: tf.Tensor) -> LossOutput:
+    """What a `_build_td_loss` returned, which must be a `LossOutput` of tensors `[B]`, as `rows` is one.
+
+    `[B, 1]` and `[B, B]` would be averaged like `[B]`, and train something else.
+    """
     if not isinstance(loss, LossOutput):
         raise TypeError(
             f"_build_td_loss must return a polyrl.ops.LossOutput(loss, target, td_error, prediction), each [B]; got {loss!r}."
         )
+    for name, value in loss._asdict().items():
+        value = tf.convert_to_tensor(value)
+        if not value.dtype.is_floating:
+            raise TypeError(f"_build_td_loss: {name} must be floats, got {value.dtype.name}.")
+        if not value.shape.is_compatible_with(rows.shape):
+            raise ValueError(
+                f"_build_td_loss: {name} must be one number for each transition, {tuple(rows.shape)}; got {tuple(value.shape)}. "
+                "(Tensors [B] and [B, 1] broadcast to [B, B]; squeeze one, or index the other.)"
+            )
     return loss
+
+
+def check_pair(method: str, result: Any, what: str) -> tuple[Any, Any]:
+    """What a step of the template returned, which must be a pair."""
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise TypeError(f"{method} must return ({what}), got {result!r}.")
+    return result
