@@ -116,11 +116,10 @@ class DecayExplorationConfig(ExplorationConfig):
         for value in self.values:
             check_float("values", value, 0.0, 1.0)
         self._check_used()
-        lowest = ("values", min(self.values)) if piecewise else ("exploration_rate", self.exploration_rate)
-        if lowest[1] < self.min_exploration_rate:
+        if not piecewise and self.exploration_rate < self.min_exploration_rate:
             raise ValueError(
-                f"min_exploration_rate={self.min_exploration_rate} is above {lowest[0]}={lowest[1]}, which it would replace; "
-                f"give one of at most {lowest[1]}."
+                f"min_exploration_rate={self.min_exploration_rate} is above exploration_rate={self.exploration_rate}, which "
+                "it would replace; give a smaller one."
             )
 
     def _check_used(self) -> None:
