@@ -197,7 +197,9 @@ class BoltzmannExplorationConfig(ExplorationConfig):
             check_float("final_temperature", self.final_temperature, 0.0)
         check_int("decay_steps", self.decay_steps, 1)
         if self.final_temperature is None and self.decay_steps != type(self).decay_steps:
-            raise ValueError(f"decay_steps={self.decay_steps} has no effect without final_temperature; give one, or leave it out.")
+            raise ValueError(
+                f"decay_steps={self.decay_steps} has no effect without final_temperature; give one, or leave it out."
+            )
 
     def rate(self, timestep: tf.Tensor) -> tf.Tensor:
         """The temperature."""

@@ -111,8 +111,13 @@ class EnvDriver:
 
         Raises:
             NonFiniteError: for NaN or infinity in an observation or a reward.
-            ValueError: for an action mask that is missing, invalid, or without a legal action.
+            ValueError: for an action that does not exist, or a mask that is missing, invalid, or without a legal action.
         """
+        if self._num_actions and not 0 <= np.minimum.reduce(actions) <= np.maximum.reduce(actions) < self._num_actions:
+            raise ValueError(
+                f"The model gave the actions {actions.tolist()} at step {self._steps}; there are those from 0 to "
+                f"{self._num_actions - 1}. {UNSTORED}"
+            )
         chosen = actions + self.first_action if self.first_action else actions
         if self._bounds is not None:
             chosen = np.clip(actions.astype(self._bounds[0].dtype), *self._bounds)

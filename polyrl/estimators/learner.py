@@ -59,6 +59,7 @@ class Learner:
         self._actions: ModelActions | None = None
         self._built: tuple[Any, int] | None = None
         self._first_act: Any = None
+        self._token = object()  # The memory does not keep the learner alive.
         self._summaries: Any = None
 
     # What calls are made of. --------------------------------------------------------------------------------------------
@@ -137,6 +138,7 @@ class Learner:
                 raise ValueError("Demonstrations teach discrete actions; those of the environment are continuous.")
             self.memory.demonstrations.check(state, int(action.maximum) + 1)
         scalar, one = tf.TensorSpec([], tf.float32), tf.TensorSpec(action.shape, action.dtype)
+        self.memory.belong_to(self._token)
         self.memory.xla = self.scope.xla
         self.memory.build(Transitions(state, one, scalar, scalar, scalar, state).columns(), num_envs)
         traced(self.update).get_concrete_function(*self._no_updates())

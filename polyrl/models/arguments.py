@@ -198,8 +198,8 @@ def check_loss(loss: Any, rows: tf.Tensor) -> LossOutput:
             raise TypeError(f"_build_td_loss: {name} must be floats, got {value.dtype.name}.")
         if not value.shape.is_compatible_with(rows.shape):
             raise ValueError(
-                f"_build_td_loss: {name} must be one number for each transition, {tuple(rows.shape)}; got {tuple(value.shape)}. "
-                "(Tensors [B] and [B, 1] broadcast to [B, B]; squeeze one, or index the other.)"
+                f"_build_td_loss: {name} must be one number for each transition, {tuple(rows.shape)}; got "
+                f"{tuple(value.shape)}. (Tensors [B] and [B, 1] broadcast to [B, B]; squeeze one, or index the other.)"
             )
     return loss
 

@@ -174,7 +174,10 @@ def test_a_rate_is_a_float32_scalar(config) -> None:
         ({"staircase": True}, "staircase=True has no effect"),
         ({"decay_type": "natural_exp_decay", "power": 2.0}, "power=2.0 has no effect"),
         ({"decay_type": "exponential_decay", "cycle": True}, "cycle=True has no effect"),
-        ({"decay_type": "piecewise_constant", "boundaries": (5,), "values": (1, 0.5), "decay_steps": 7}, "decay_steps=7 has no"),
+        (
+            {"decay_type": "piecewise_constant", "boundaries": (5,), "values": (1, 0.5), "decay_steps": 7},
+            "decay_steps=7 has no",
+        ),
         ({"decay_type": "piecewise_constant", "boundaries": (5,), "values": (1, 0.5), "exploration_rate": 0.5}, "no effect"),
     ],
     ids=str,
