@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import logging
 import numbers
 import re
 import unicodedata
@@ -16,6 +18,8 @@ from polyrl.configs import MetricConfig, OptimizerConfig
 from polyrl.configs.base import known_configs
 from polyrl.ops import LossOutput
 from polyrl.validation import KERAS3_REMEDY, check_bool, check_float, check_int, is_keras3
+
+logger = logging.getLogger("polyrl")
 
 HINTS = {
     **dict.fromkeys(("gamma", "discount_factor"), "Use discount."),
@@ -202,6 +206,21 @@ def check_loss(loss: Any, rows: tf.Tensor) -> LossOutput:
                 f"{tuple(value.shape)}. (Tensors [B] and [B, 1] broadcast to [B, B]; squeeze one, or index the other.)"
             )
     return loss
+
+
+def warn_of_misspelt(model: type) -> None:
+    """Warns of a method whose name is almost that of an inherited one: it would never be called."""
+    inherited = {name for base in model.__mro__[1:] for name in vars(base) if name.startswith("_") and name[1] != "_"}
+    for name in vars(model):
+        near = [] if name in inherited else difflib.get_close_matches(name, inherited, n=1, cutoff=0.92)
+        if near and callable(getattr(model, name)):
+            logger.warning(
+                "%s.%s is called by none of polyrl's methods. Did you mean %r, which it inherits? Otherwise give it a name "
+                "that is less similar.",
+                model.__name__,
+                name,
+                near[0],
+            )
 
 
 def check_pair(method: str, result: Any, what: str) -> tuple[Any, Any]:

@@ -12,8 +12,16 @@ import tf_keras
 from polyrl.configs import AdamConfig, LossConfig, MetricConfig, OptimizerConfig, ScheduleConfig
 from polyrl.engine import functional
 from polyrl.engine.fused_step import FusedStep
-from polyrl.models.arguments import built_optimizer, check_clip, check_metrics, check_name, check_pair, check_type
-from polyrl.models.gradients import clip_gradients
+from polyrl.models.arguments import (
+    built_optimizer,
+    check_clip,
+    check_metrics,
+    check_name,
+    check_pair,
+    check_type,
+    warn_of_misspelt,
+)
+from polyrl.models.gradients import check_gradients, clip_gradients
 from polyrl.models.graph_functions import GraphFn, as_graph_fn
 from polyrl.models.model_call import ModelCall
 from polyrl.models.scope import current_scope
@@ -61,6 +69,10 @@ class BaseModel:
             `.`, beginning with a letter. In TensorBoard the first model of a scope
             that trains has the plain tags; those of a further one begin with its name.
     """
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        warn_of_misspelt(cls)
 
     def __init__(
         self,
@@ -168,11 +180,7 @@ class BaseModel:
         variables = self._trainable_variables()
         gradients = call.tape.gradient(loss, variables)
         self._check_connected(variables, gradients)
-        if all(gradient is None for gradient in gradients):
-            raise ValueError(
-                f"The loss of {type(self).__name__} depends on no variable of the network, so that there is nothing to learn. "
-                "It is computed from what the online network gives (forward.online), without tf.stop_gradient and argmax."
-            )
+        check_gradients(gradients, type(self).__name__)
         gradients = [tf.zeros(v.shape, v.dtype) if g is None else g for v, g in zip(variables, gradients, strict=True)]
         # A sparse gradient may name a row more than once: its norm is that of the sum, so it is made dense first.
         fused = self._fused_step()

@@ -83,3 +83,15 @@ def test_actions_that_are_none_of_the_environment_are_refused(change, message):
 def test_a_graph_fn_that_takes_other_arguments_is_refused(graph_fn):
     with pytest.raises(TypeError, match=r"graph_fn is called by position as graph_fn\(mode, inputs\); this one takes \("):
         DQNModel("train", graph_fn, 4, 2)
+
+
+@pytest.mark.parametrize(("name", "meant"), [("_build_tdloss", "_build_td_loss"), ("_build_action", "_build_actions")])
+def test_a_method_with_almost_the_name_of_a_step_is_warned_of(name, meant, caplog):
+    type("Mine", (DQNModel,), {name: lambda self: None})
+    assert f"Mine.{name} is called by none of polyrl's methods. Did you mean '{meant}'" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["_build_td_loss", "_build_prior", "_helper", "temperature_of"])
+def test_other_methods_are_not_warned_of(name, caplog):
+    type("Mine", (DQNModel,), {name: lambda self: None})
+    assert not caplog.text
