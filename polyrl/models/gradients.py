@@ -56,6 +56,6 @@ def check_gradients(gradients: Sequence[Any], model: str) -> None:
     """A ValueError if there is none: no update would change anything."""
     if all(gradient is None for gradient in gradients):
         raise ValueError(
-            f"The loss of {model} depends on no variable of the network, so that there is nothing to learn. Compute it from what "
-            "the online network gives (forward.online), without tf.stop_gradient and argmax."
+            f"The loss of {model} depends on no variable of the network, so that there is nothing to learn. Compute it from "
+            "what the online network gives (forward.online), without tf.stop_gradient and argmax."
         )

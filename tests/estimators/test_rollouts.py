@@ -214,5 +214,5 @@ def test_an_environment_of_other_states_is_named_so(call):
 def test_what_is_no_array_is_named_where_states_are_arrays(state, got):
     agent = make_agent(q_model_fn())
     agent.train(ScheduleEnv(), first_update=4, timesteps=8)
-    with pytest.raises(TypeError, match=f"state must be an array, as the states of the training were; got {got}"):
+    with pytest.raises(TypeError, match=f"state: expected numbers in an array, as the states of the training were; got {got}"):
         agent.act(state)
