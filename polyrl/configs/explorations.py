@@ -115,6 +115,23 @@ class DecayExplorationConfig(ExplorationConfig):
             raise ValueError(f"boundaries and values belong to piecewise_constant, not to {self.decay_type}.")
         for value in self.values:
             check_float("values", value, 0.0, 1.0)
+        self._check_used()
+        if not piecewise and self.exploration_rate < self.min_exploration_rate:
+            raise ValueError(
+                f"min_exploration_rate={self.min_exploration_rate} is above exploration_rate={self.exploration_rate}, which "
+                "it would replace; give a smaller one."
+            )
+
+    def _check_used(self) -> None:
+        """Refuses what the type of decay does not read."""
+        for field in dataclasses.fields(self):
+            readers = _READ_BY.get(field.name)
+            value = getattr(self, field.name)
+            if readers is not None and self.decay_type not in readers and value != field.default:
+                raise ValueError(
+                    f"{field.name}={value} has no effect with decay_type={self.decay_type!r}: it is for {', '.join(readers)}. "
+                    "Leave it out, or use another decay_type."
+                )
 
     def rate(self, timestep: tf.Tensor) -> tf.Tensor:
         elapsed = tf.clip_by_value(tf.cast(timestep, tf.int64), self.start_decay_at, self.stop_decay_at)
@@ -179,6 +196,10 @@ class BoltzmannExplorationConfig(ExplorationConfig):
         if self.final_temperature is not None:
             check_float("final_temperature", self.final_temperature, 0.0)
         check_int("decay_steps", self.decay_steps, 1)
+        if self.final_temperature is None and self.decay_steps != type(self).decay_steps:
+            raise ValueError(
+                f"decay_steps={self.decay_steps} has no effect without final_temperature; give one, or leave it out."
+            )
 
     def rate(self, timestep: tf.Tensor) -> tf.Tensor:
         """The temperature."""
@@ -205,3 +226,14 @@ _DECAYS = {
     "inverse_time_decay": lambda c: schedules.InverseTimeDecay(c.exploration_rate, c.decay_steps, c.decay_rate, c.staircase),
     "piecewise_constant": lambda c: tf_keras.optimizers.schedules.PiecewiseConstantDecay(list(c.boundaries), list(c.values)),
 }
+
+_STEPPED = ("exponential_decay", "natural_exp_decay", "inverse_time_decay")
+_READ_BY = {
+    "decay_rate": _STEPPED,
+    "staircase": _STEPPED,
+    "power": ("polynomial_decay",),
+    "cycle": ("polynomial_decay",),
+    "decay_steps": ("polynomial_decay", *_STEPPED),
+    "exploration_rate": ("polynomial_decay", *_STEPPED),
+}
+"""The types of decay that read a field; all read the others."""

@@ -9,7 +9,8 @@ import tf_keras
 
 from polyrl.configs import schedules
 from polyrl.configs.base import Config
-from polyrl.validation import check_float, check_increasing, check_int
+from polyrl.configs.ranges import check_ranges
+from polyrl.validation import check_float, check_increasing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +22,9 @@ class ScheduleConfig(Config):
         name = type(self).__name__.removesuffix("Config")
         schedule = getattr(schedules, name, None) or getattr(tf_keras.optimizers.schedules, name)
         return schedule(**_arguments(self))
+
+    def _validate(self) -> None:
+        check_ranges(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +70,7 @@ class PiecewiseConstantDecayConfig(ScheduleConfig):
     values: tuple[float, ...]
 
     def _validate(self) -> None:
+        super()._validate()
         check_increasing("boundaries", self.boundaries)
         if len(self.values) != len(self.boundaries) + 1:
             raise ValueError(
@@ -96,6 +101,7 @@ class CosineDecayRestartsConfig(ScheduleConfig):
     alpha: float = 0.0
 
     def _validate(self) -> None:
+        super()._validate()
         # With shorter and shorter periods they would end at a finite step, and the rate be NaN from there on.
         check_float("t_mul", self.t_mul, minimum=1.0)
 
@@ -120,6 +126,7 @@ class OptimizerConfig(Config):
     def _validate(self) -> None:
         if not isinstance(self.learning_rate, ScheduleConfig):
             check_float("learning_rate", self.learning_rate, minimum=0.0)
+        check_ranges(self)
 
     def build(self) -> tf_keras.optimizers.Optimizer:
         """A new tf-keras optimizer, without `jit_compile`: the training loop compiles the whole update."""
@@ -252,7 +259,4 @@ _ELEMENT_WISE = (
 def _arguments(config: Config) -> dict[str, Any]:
     """The config's fields as constructor arguments, nested configs built."""
     values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-    for name in ("decay_steps", "first_decay_steps"):
-        if name in values:
-            check_int(name, values[name], minimum=1)
     return {name: value.build() if isinstance(value, ScheduleConfig) else value for name, value in values.items()}

@@ -83,7 +83,7 @@ class Contract:
         self._env, self._index = env, index
         space = env.observation_space
         self._spaces = dict(space.spaces) if isinstance(space, Dict) else None
-        self._space = space
+        self._space, self._action_space = space, env.action_space
         self._dtype, self._shape = (None, None) if isinstance(space, Discrete) else (space.dtype, space.shape)
         self._steps = 0
 
@@ -100,6 +100,13 @@ class Contract:
                 f"{self._where('its reset')} returned {short(result)}; expected a tuple (observation, info), info a dict, as "
                 f"since gymnasium 0.26 (here {VERSION})."
             )
+        for name, before in (("observation_space", self._space), ("action_space", self._action_space)):
+            now = getattr(self._env, name)
+            if now is not before and now != before:
+                raise ValueError(
+                    f"{self._where('its reset')} has the {name} {now}, which was {before}; expected the same in all episodes, "
+                    "as networks and memory are made for it. Pad what varies, and mask actions that are not legal."
+                )
         return self._observation(result[0], "its reset"), result[1]
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, Mapping[str, Any]]:

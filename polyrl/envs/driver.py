@@ -16,6 +16,9 @@ from polyrl.envs.contract import UNSTORED, fit, reports_episodes, short
 from polyrl.envs.observations import MASK, as_features, kept_dtype, legal_actions, next_labels
 from polyrl.errors import NonFiniteError
 
+ACTIONS_CHECKED = 100
+"""Steps of a driver in which the model's actions are compared with those that exist."""
+
 
 class Transitions(NamedTuple):
     """One step of `N` environments.
@@ -111,8 +114,14 @@ class EnvDriver:
 
         Raises:
             NonFiniteError: for NaN or infinity in an observation or a reward.
-            ValueError: for an action mask that is missing, invalid, or without a legal action.
+            ValueError: for an action that does not exist, or a mask that is missing, invalid, or without a legal action.
         """
+        looked_at = self._steps < ACTIONS_CHECKED and self._num_actions
+        if looked_at and not 0 <= np.min(actions) <= np.max(actions) < self._num_actions:
+            raise ValueError(
+                f"The model gave the actions {actions.tolist()} at step {self._steps}; there are those from 0 to "
+                f"{self._num_actions - 1}. {UNSTORED}"
+            )
         chosen = actions + self.first_action if self.first_action else actions
         if self._bounds is not None:
             chosen = np.clip(actions.astype(self._bounds[0].dtype), *self._bounds)

@@ -17,8 +17,9 @@ from polyrl.demos import Demonstrations
 from polyrl.engine.compiler import Compiler
 from polyrl.envs.compiled import CompiledEnvironment
 from polyrl.envs.gym import EnvLike
-from polyrl.estimators.budget import Budget
+from polyrl.estimators.budget import Budget, warn_of_budgets
 from polyrl.estimators.checkpoints import CheckpointManager, read_state
+from polyrl.estimators.claims import claimed
 from polyrl.estimators.graph_driver import GraphDriver
 from polyrl.estimators.hooks import Hook, checked_hooks, default_hooks
 from polyrl.estimators.hooks.progress import write_line
@@ -26,7 +27,7 @@ from polyrl.estimators.learner import Learner
 from polyrl.estimators.loop import Loop
 from polyrl.estimators.model_errors import UsersLines, public
 from polyrl.estimators.model_fn import bind
-from polyrl.estimators.names import AGENT, READ, check_tf_config
+from polyrl.estimators.names import AGENT, READ, check_tf_config, checked_run_name
 from polyrl.estimators.opening import checked_pretraining, one_run, open_loop, update_schedule
 from polyrl.estimators.params import check_same_params, frozen_params, write_params
 from polyrl.estimators.predictor import Predictor
@@ -136,7 +137,7 @@ class Agent:
                 `pretrain_updates` without demonstrations, or more of them than a run has done that is past pre-training.
             CheckpointMismatchError: if `model_dir` holds a checkpoint that does not fit.
             NonFiniteError: for NaN or infinity in observation, reward or loss.
-            RuntimeError: if this agent is training already, as when a hook calls it.
+            RuntimeError: if this agent is training already, as when a hook calls it, or another run in the same `model_dir`.
         """
         budgets = Budget.validate(
             steps=steps,
@@ -149,20 +150,19 @@ class Agent:
         schedule = update_schedule(first_update, update_frequency, self.memory)
         pretrain_updates = checked_pretraining(pretrain_updates, self.memory)
         hooks = checked_hooks("hooks", hooks)
-        if not any(value is not None for value in budgets.values()):
-            logger.warning("No budget: this run trains until a hook or a signal (Ctrl-C) ends it.")
         check_same_params(self.model_dir, self.params.to_dict())
         # An error may have ended the last run with values that only its calls know; they come before those restored.
         self._compiler.write_back()
         begin = self._timestep(self.checkpoints.latest())
+        warn_of_budgets(budgets, begin, 0 if pretrain_updates else first_update)
         opened = open_loop(env, self._learner, self._compiler, schedule, begin, self.config, self._graph_driver)
         with UsersLines(), one_run(self._training), opened as loop:
             loop.build()
             restored = resume(self.checkpoints, self._scope, self.memory, self._tell)
             self.memory.start_episodes()
             run = self._run(loop, restored, budgets, hooks, pretrain_updates)
-            write_params(self.model_dir, self.params.to_dict(), dataclasses.asdict(self.config))
-            with run.session():
+            with claimed(self.model_dir), run.session():
+                write_params(self.model_dir, self.params.to_dict(), dataclasses.asdict(self.config))
                 while run.pretraining:
                     loop.prepare(run.known_updates, self.config.jit)
                     updates = run.next_pretraining_updates()
@@ -247,7 +247,7 @@ class Agent:
         Raises:
             NotTrainedError: if there is no such checkpoint.
         """
-        run = "eval" if name is None else f"eval_{name}"
+        run = "eval" if name is None else f"eval_{checked_run_name(name)}"
         result = self._readers.get(checkpoint).evaluate(env, episodes, run)
         write_evaluation(self._writer(run), result)
         return result

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 
 from polyrl.validation import check_int
+
+logger = logging.getLogger("polyrl")
 
 _PAIRS = (("steps", "max_steps"), ("episodes", "max_episodes"), ("timesteps", "max_timesteps"))
 
@@ -57,3 +60,21 @@ class Budget:
                 count = f"{now} of {limit} {unit}" if now == limit else f"{now} {unit}, {now - limit} more than {limit}"
                 return f"budget of {name} reached: {count}"
         return None
+
+
+def warn_of_budgets(given: dict[str, int | None], begin: int, first_update: int) -> None:
+    """Warns of a run without an end, and of one that ends before its first update.
+
+    Args:
+        given: what `Budget.validate` gave.
+        begin: environment steps done.
+        first_update: environment steps before the first update.
+    """
+    if not any(value is not None for value in given.values()):
+        logger.warning("No budget: this run trains until a hook or a signal (Ctrl-C) ends it.")
+    end = Budget.starting_from(0, begin, 0, **given).timestep
+    if end is not None and begin < end <= first_update:
+        logger.warning(
+            f"This run learns nothing: its budget ends at environment step {end}, and first_update={first_update} environment "
+            "steps come before the first update. Give a smaller first_update, or a larger budget."
+        )

@@ -84,6 +84,9 @@ def batch_of_states(name: str, state: Any, spec: Mapping[str, Any]) -> tuple[Any
 
 def _batch(name: str, state: Any, spec: Mapping[str, Any]) -> tuple[np.ndarray, bool]:
     """One array of states, which are counted from 0 if they are discrete; and whether it was one state."""
+    if state is None or isinstance(state, Mapping):
+        got = "None" if state is None else f"a dict with the keys {sorted(map(str, state))}"
+        raise TypeError(f"{name}: expected numbers in an array, as the states of the training were; got {got}.")
     shape, dtype = tuple(spec["shape"]), np.dtype(spec["dtype"])
     given = np.shape(state) if isinstance(state, (np.ndarray, np.generic, tf.Tensor)) else _shape(state)
     single = given is not None and len(given) == len(shape)

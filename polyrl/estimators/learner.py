@@ -61,6 +61,7 @@ class Learner:
         self._actions: ModelActions | None = None
         self._built: tuple[Any, int] | None = None
         self._first_act: Any = None
+        self._token = object()  # The memory does not keep the learner alive.
         self._summaries: Any = None
 
     # What calls are made of. --------------------------------------------------------------------------------------------
@@ -139,6 +140,7 @@ class Learner:
                 raise ValueError("Demonstrations teach discrete actions; those of the environment are continuous.")
             self.memory.demonstrations.check(state, int(action.maximum) + 1)
         scalar, one = tf.TensorSpec([], tf.float32), tf.TensorSpec(action.shape, action.dtype)
+        self.memory.belong_to(self._token)
         self.memory.xla = self.scope.xla
         self.memory.build(Transitions(state, one, scalar, scalar, scalar, state).columns(), num_envs)
         traced(self.update).get_concrete_function(*self._no_updates())
@@ -190,7 +192,7 @@ class Learner:
 
     def _train_op(self, spec: EstimatorSpec) -> Callable[[], tf.Tensor]:
         """The `train_op` of what `model_fn` returned; notes what else it says of the training."""
-        train_op = checked(spec).train_op
+        train_op = checked(spec, Modes.TRAIN).train_op
         if train_op is None or spec.loss is None:
             raise ValueError("model_fn must return loss and train_op in mode 'train' with labels.")
         self.hooks = tuple(spec.training_hooks)

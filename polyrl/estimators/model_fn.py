@@ -42,10 +42,20 @@ def bind(model_fn: Callable[..., Any], params: Any, config: Any) -> ModelFn:
     return bound if "mode" in names else lambda features, labels, mode: bound(features=features, labels=labels)
 
 
-def checked(spec: Any) -> EstimatorSpec:
-    """What a `model_fn` returned, if it is an `EstimatorSpec`; a TypeError otherwise."""
+def checked(spec: Any, mode: str) -> EstimatorSpec:
+    """What a `model_fn` returned for this mode.
+
+    Raises:
+        TypeError: if it is no `EstimatorSpec`.
+        ValueError: if it is that of another mode: an evaluation would explore, a training be greedy.
+    """
     if not isinstance(spec, EstimatorSpec):
         raise TypeError(f"model_fn must return an EstimatorSpec, got {spec!r}.")
+    if spec.mode != mode:
+        raise ValueError(
+            f"model_fn was called with mode={mode!r} and returned a spec of mode={spec.mode!r}: it must take an argument "
+            "`mode`, and hand it on to the model."
+        )
     return spec
 
 
@@ -61,7 +71,7 @@ def check_counted(scope: Scope, updates: int) -> None:
 
 def acting_predictions(spec: Any, mode: str) -> dict[str, tf.Tensor]:
     """The predictions of a call without labels; a ValueError unless they hold the action."""
-    predictions = checked(spec).predictions
+    predictions = checked(spec, mode).predictions
     if predictions is None:
         raise ValueError(f"model_fn must return predictions in mode {mode!r} without labels.")
     if "results" not in predictions:
@@ -90,16 +100,14 @@ class ModelActions(NamedTuple):
     def check(self, given: BoundedTensorSpec) -> None:
         """Refuses an environment that takes other actions; `given` is the spec of one."""
         own, results = self.spec, self.results
-        if own is None:
+        if own is None or _bounds(own) == _bounds(given):
             kinds_differ = results.dtype.is_integer != given.dtype.is_integer
             if kinds_differ or not results.shape[1:].is_compatible_with(given.shape):
                 raise TypeError(
                     f"predictions['results'] are {results.dtype.name} {tuple(results.shape)}; the environment takes actions "
                     f"{given.dtype.name} {given.shape} for each row. Use NAFModel for continuous actions, DQNModel for "
-                    "discrete ones."
+                    "discrete ones; a `_build_actions` of your own returns them so."
                 )
-            return
-        if _bounds(own) == _bounds(given):
             return
         if own.dtype.is_integer and given.dtype.is_integer:
             actions = int(given.maximum) + 1

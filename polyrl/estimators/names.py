@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 
 logger = logging.getLogger("polyrl")
 
@@ -58,3 +59,10 @@ def check_tf_config() -> None:
     if content.get("model_dir"):
         raise ValueError(f"TF_CONFIG has model_dir={content['model_dir']!r}; give it to Agent(model_dir=...), and {remedy}.")
     logger.info("TF_CONFIG is set; it describes no other task, and has no effect here.")
+
+
+def checked_run_name(name: str) -> str:
+    """The name of an evaluation, which is part of a directory's; a ValueError for what would lead elsewhere."""
+    if not isinstance(name, str) or not re.fullmatch(r"[\w.-]+", name):
+        raise ValueError(f"name={name!r} must be letters, digits, '_', '-' and '.': results go to model_dir/eval_<name>.")
+    return name

@@ -35,7 +35,7 @@ class OverlappedLoop(PythonLoop):
     def advance(self, timestep: int, remaining: Remaining, watch: bool = False) -> IterationResult:
         learning = self._thread.submit(self._learn, watch)
         try:
-            transitions, episodes = self._driver.step(self._actions)
+            transitions, episodes = self._step()
         finally:
             learnt = learning.result()  # Waited for even if the environments fail: no update may run after the run has ended.
         due = min(self._schedule.due(timestep, timestep + self.num_envs), remaining.updates - learnt.updates)

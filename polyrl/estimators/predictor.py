@@ -245,6 +245,8 @@ class Predictor:
         with open_env(env, num_envs=min(episodes, EVALUATION_ENVS), purpose=purpose) as vector:
             driver = EnvDriver(vector)
             state = driver.reset(self._seeds(stream, driver))
+            if self._state_spec:  # Not in training, whose model has been built for its own environment.
+                check_described(state, vector.single_observation_space, self._state_spec)
             self._build_evaluation(state, driver.action_spec)
             yield driver
 

@@ -10,10 +10,15 @@ import tensorflow as tf
 
 from polyrl.engine.compiler import Compiler
 from polyrl.engine.layout import Layout
-from polyrl.envs import EnvDriver, Transitions
+from polyrl.envs import EnvDriver, Episode, Transitions
+from polyrl.envs.observations import as_features
 from polyrl.estimators.inputs import describe
 from polyrl.estimators.learner import Learner
 from polyrl.estimators.loop import NEVER, IterationResult, Loop, Remaining, UpdateSchedule, mean_loss
+from polyrl.replay.frames import check_stack
+
+STACKS_CHECKED = 100
+"""Steps of a run in which stacked frames are compared."""
 
 
 class PythonLoop(Loop):
@@ -35,6 +40,7 @@ class PythonLoop(Loop):
         self._structure = [states, action, numbers, numbers, numbers, states, states, count, count]
         self._inputs = Layout(tf.nest.flatten(self._structure))
         self._outputs = Layout([action, number, number, *learner.memory.drawn_specs.values()])
+        self._stack, self._unchecked = learner.memory.frame_stack, STACKS_CHECKED
         self._flat_states = not isinstance(states, dict)
 
     def build(self) -> None:
@@ -45,12 +51,14 @@ class PythonLoop(Loop):
 
     def start(self) -> np.ndarray:
         self._compiler.write_back()  # Of pre-training.
+        if self._stack is not None:
+            check_stack(as_features(self._driver.state)["state"])
         self._actions = self._learner.first_actions(self._driver.state)
         self._compiler.load()  # The first of temporally correlated noise.
         return self._actions
 
     def advance(self, timestep: int, remaining: Remaining, watch: bool = False) -> IterationResult:
-        transitions, episodes = self._driver.step(self._actions)
+        transitions, episodes = self._step()
         updates = min(self._schedule.due(timestep, timestep + self.num_envs), remaining.updates)
         before = None
         if watch and updates:
@@ -79,6 +87,14 @@ class PythonLoop(Loop):
         return iteration
 
     # What an advance is made of. ----------------------------------------------------------------------------------------
+
+    def _step(self) -> tuple[Transitions, list[Episode]]:
+        """One step of each environment; the first of a run are looked at, whether they are what the memory takes them for."""
+        transitions, episodes = self._driver.step(self._actions)
+        if self._stack is not None and self._unchecked:
+            self._unchecked -= 1
+            check_stack(as_features(transitions.state)["state"], as_features(transitions.next_state)["state"])
+        return transitions, episodes
 
     def _packed(self, inputs: list[Any], copy: bool = True) -> list[tf.Tensor]:
         return self._inputs.pack_arrays(inputs if self._flat_states else tf.nest.flatten(inputs), copy)

@@ -28,6 +28,7 @@ def resume(checkpoints: CheckpointManager, scope: Scope, memory: Replay, tell: C
     path = checkpoints.latest()
     if path is None:
         return None
+    _check_memory(path, memory)
     _check_num_envs(path, memory)
     state = checkpoints.restore(path, scope, memory)
     if state["seed"] != scope.seed:
@@ -40,6 +41,20 @@ def resume(checkpoints: CheckpointManager, scope: Scope, memory: Replay, tell: C
         f"{state['global_episode']}, {int(memory.stored().numpy())} transitions in memory."
     )
     return state
+
+
+def _check_memory(path: Path, memory: Replay) -> None:
+    """Refuses a memory whose variables differ from those of the checkpoint, by the arguments that it was made with."""
+    before = read_state(path).get("memory", {})
+    changed = [
+        f"{name}={before[name]} there, {value} now"
+        for name, value in memory.described.items()
+        if before.get(name, value) != value
+    ]
+    if changed:
+        raise CheckpointMismatchError(
+            f"{path} was trained with another memory: {'; '.join(changed)}. Use the same arguments, or another model_dir."
+        )
 
 
 def _check_num_envs(path: Path, memory: Replay) -> None:

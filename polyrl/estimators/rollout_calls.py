@@ -73,7 +73,7 @@ class RolloutCalls:
         return results
 
     def _measure(self, transitions: Transitions, state: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        spec = checked(self._call(*split_columns(transitions.columns()), Modes.EVAL))
+        spec = checked(self._call(*split_columns(transitions.columns()), Modes.EVAL), Modes.EVAL)
         if spec.loss is None:
             raise ValueError("model_fn must return a loss in mode 'eval' with labels.")
         if spec.evaluation_hooks:

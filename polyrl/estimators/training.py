@@ -20,7 +20,7 @@ from polyrl.envs.gym import EnvLike
 from polyrl.estimators.budget import Budget
 from polyrl.estimators.checkpoints import CheckpointManager
 from polyrl.estimators.hooks import Hook
-from polyrl.estimators.hooks.base import PHASES
+from polyrl.estimators.hooks.base import PHASES, hook_states
 from polyrl.estimators.loop import IterationResult, Remaining
 from polyrl.estimators.model_fn import check_counted
 from polyrl.estimators.signals import interruptible
@@ -188,6 +188,7 @@ class TrainingRun:
                 stack.callback(hook.close)
             with interruptible(self._interrupted):
                 self._call("begin")
+                hook_states(self._named_hooks())  # What cannot be saved is refused before there is something to lose.
                 self._check_budget()
                 if self.running:
                     self._checkpoints.reopen()
@@ -273,7 +274,8 @@ class TrainingRun:
             "global_timestep": self.timestep,
             "global_episode": self.episode,
             "episodes": [dataclasses.asdict(episode) for episode in self.episodes],
-            "hooks": {name: hook.get_state() for name, hook in self._named_hooks()},
+            "hooks": hook_states(self._named_hooks()),
+            "memory": self._memory.described,
             **self._described,
             "num_envs": self._memory.num_envs,
             "ended": self._ended(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import logging
 import numbers
 import re
 import unicodedata
@@ -9,12 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tf_keras
 
 from polyrl.configs import MetricConfig, OptimizerConfig
 from polyrl.configs.base import known_configs
 from polyrl.ops import LossOutput
 from polyrl.validation import KERAS3_REMEDY, check_bool, check_float, check_int, is_keras3
+
+logger = logging.getLogger("polyrl")
 
 HINTS = {
     **dict.fromkeys(("gamma", "discount_factor"), "Use discount."),
@@ -182,10 +187,44 @@ def check_clip(name: str, value: float | None) -> float | None:
     return None if value is None else check_float(name, value, 0.0)
 
 
-def check_loss(loss: Any) -> LossOutput:
-    """What a `_build_td_loss` returned, which must be a `LossOutput`."""
+def check_loss(loss: Any, rows: tf.Tensor) -> LossOutput:
+    """What a `_build_td_loss` returned, which must be a `LossOutput` of tensors `[B]`, as `rows` is one.
+
+    `[B, 1]` and `[B, B]` would be averaged like `[B]`, and train something else.
+    """
     if not isinstance(loss, LossOutput):
         raise TypeError(
             f"_build_td_loss must return a polyrl.ops.LossOutput(loss, target, td_error, prediction), each [B]; got {loss!r}."
         )
+    for name, value in loss._asdict().items():
+        value = tf.convert_to_tensor(value)
+        if not value.dtype.is_floating:
+            raise TypeError(f"_build_td_loss: {name} must be floats, got {value.dtype.name}.")
+        if not value.shape.is_compatible_with(rows.shape):
+            raise ValueError(
+                f"_build_td_loss: {name} must be one number for each transition, {tuple(rows.shape)}; got "
+                f"{tuple(value.shape)}. (Tensors [B] and [B, 1] broadcast to [B, B]; squeeze one, or index the other.)"
+            )
     return loss
+
+
+def warn_of_misspelt(model: type) -> None:
+    """Warns of a method whose name is almost that of an inherited one: it would never be called."""
+    inherited = {name for base in model.__mro__[1:] for name in vars(base) if name.startswith("_") and name[1] != "_"}
+    for name in vars(model):
+        near = [] if name in inherited else difflib.get_close_matches(name, inherited, n=1, cutoff=0.92)
+        if near and callable(getattr(model, name)):
+            logger.warning(
+                "%s.%s is called by none of polyrl's methods. Did you mean %r, which it inherits? Otherwise give it a name "
+                "that is less similar.",
+                model.__name__,
+                name,
+                near[0],
+            )
+
+
+def check_pair(method: str, result: Any, what: str) -> tuple[Any, Any]:
+    """What a step of the template returned, which must be a pair."""
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise TypeError(f"{method} must return ({what}), got {result!r}.")
+    return result

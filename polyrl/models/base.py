@@ -12,8 +12,16 @@ import tf_keras
 from polyrl.configs import AdamConfig, LossConfig, MetricConfig, OptimizerConfig, ScheduleConfig
 from polyrl.engine import functional
 from polyrl.engine.fused_step import FusedStep
-from polyrl.models.arguments import built_optimizer, check_clip, check_metrics, check_name, check_type
-from polyrl.models.gradients import clip_gradients
+from polyrl.models.arguments import (
+    built_optimizer,
+    check_clip,
+    check_metrics,
+    check_name,
+    check_pair,
+    check_type,
+    warn_of_misspelt,
+)
+from polyrl.models.gradients import check_gradients, clip_gradients
 from polyrl.models.graph_functions import GraphFn, as_graph_fn
 from polyrl.models.model_call import ModelCall
 from polyrl.models.scope import current_scope
@@ -62,6 +70,10 @@ class BaseModel:
             that trains has the plain tags; those of a further one begin with its name.
     """
 
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        warn_of_misspelt(cls)
+
     def __init__(
         self,
         mode: str,
@@ -99,7 +111,7 @@ class BaseModel:
         if self.mode == Modes.TRAIN:
             self._part("optimizer_config", lambda: self.optimizer_config, saved=False, made_from=self.optimizer_config)
         with tf.name_scope(self.name):
-            features, labels = self._preprocess(features, labels)
+            features, labels = check_pair("_preprocess", self._preprocess(features, labels), "features, labels")
             with self._calling(features, labels) as call:
                 if labels is None:
                     results = self._call_graph_fn(features)
@@ -109,7 +121,7 @@ class BaseModel:
                     return EstimatorSpec(self.mode, predictions, extra_ops=extra, export_outputs=exports)
                 with self._watching(call.tape):
                     results = self._call_graph_fn(features)
-                    losses, loss = self._build_loss(results, features, labels)
+                    losses, loss = check_pair("_build_loss", self._build_loss(results, features, labels), "losses, loss")
                 predictions = {**self._build_predictions(results, features, labels), "losses": losses}
                 if self.mode == Modes.EVAL:
                     metrics = self._build_eval_metrics(predictions, features, labels)
@@ -118,7 +130,7 @@ class BaseModel:
                 train_op = call.with_moved(self._build_train_op(loss))
                 summaries = self._build_summary_op(results, features, labels)
                 summaries = summaries if self._is_first else summaries.with_prefix(self.name)
-                extra = {"summaries": summaries, **self._build_extra_ops(results, features, labels)}
+                extra = {"summaries": summaries, **(self._build_extra_ops(results, features, labels) or {})}
                 return EstimatorSpec(self.mode, predictions, loss, train_op, extra_ops=extra)
 
     @property
@@ -168,6 +180,7 @@ class BaseModel:
         variables = self._trainable_variables()
         gradients = call.tape.gradient(loss, variables)
         self._check_connected(variables, gradients)
+        check_gradients(gradients, type(self).__name__)
         gradients = [tf.zeros(v.shape, v.dtype) if g is None else g for v, g in zip(variables, gradients, strict=True)]
         # A sparse gradient may name a row more than once: its norm is that of the sum, so it is made dense first.
         fused = self._fused_step()

@@ -1,9 +1,9 @@
-"""Gradient clipping."""
+"""Gradients: whether there are any, and how they are clipped."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -50,3 +50,12 @@ def clip_gradients(
 def _global_norm(gradients: Sequence[tf.Tensor]) -> tf.Tensor:
     """The norm of all together, float32."""
     return tf.linalg.global_norm([tf.cast(gradient, tf.float32) for gradient in gradients])
+
+
+def check_gradients(gradients: Sequence[Any], model: str) -> None:
+    """A ValueError if there is none: no update would change anything."""
+    if all(gradient is None for gradient in gradients):
+        raise ValueError(
+            f"The loss of {model} depends on no variable of the network, so that there is nothing to learn. Compute it from "
+            "what the online network gives (forward.online), without tf.stop_gradient and argmax."
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -32,6 +33,7 @@ def as_graph_fn(graph_fn: Any) -> GraphFn:
     if not callable(graph_fn):
         raise TypeError(f"graph_fn={graph_fn!r} must be a function of (mode, inputs), or a model of tf-keras.")
     if not isinstance(graph_fn, tf_keras.layers.Layer):
+        _check_parameters(graph_fn)
         return graph_fn
 
     def copy(inputs: Any) -> Any:
@@ -47,6 +49,21 @@ def as_graph_fn(graph_fn: Any) -> GraphFn:
         return outputs
 
     return SameInEveryMode(copy)
+
+
+def _check_parameters(graph_fn: Any) -> None:
+    """A TypeError unless a function takes two arguments by position, the mode first."""
+    try:
+        signature = inspect.signature(graph_fn)
+    except (TypeError, ValueError):  # Of code that is not Python.
+        return
+    names = list(signature.parameters)
+    try:
+        fits = list(signature.bind("mode", "inputs").arguments)[1:] != ["mode"]
+    except TypeError:
+        fits = False
+    if not fits:
+        raise TypeError(f"graph_fn is called by position as graph_fn(mode, inputs); this one takes ({', '.join(names)}).")
 
 
 def call(graph: GraphFn, mode: str, inputs: Any) -> Any:

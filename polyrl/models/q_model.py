@@ -217,7 +217,7 @@ class BaseQModel(BaseModel):
         """
         batch = batches.as_batch(features, labels, self.discount)
         forward = self._networks.forward(self._online(), batch, self.mode, self.use_target_graph)
-        loss_output = self.current_call.loss_output = arguments.check_loss(self._build_td_loss(batch, forward))
+        loss_output = self.current_call.loss_output = arguments.check_loss(self._build_td_loss(batch, forward), batch.reward)
         losses = loss_output.loss
         if self.expert_loss is not None:
             losses += self.expert_loss(ops.mask_values(forward.online.q, batch.mask), batch)

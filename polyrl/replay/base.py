@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -63,7 +63,22 @@ class Replay(tf.Module):
         self.demonstrations = demonstrations
         self.num_envs = 0
         self.xla = True
+        self._owner: object = None
         self._specs: dict[str, tf.TensorSpec] = {}
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What its variables depend on, by argument, as a checkpoint notes it."""
+        return {"prioritized": self.PRIORITIZED, "size": self.size, "n_step": self.n_step, "frame_stack": self.frame_stack}
+
+    def belong_to(self, owner: object) -> None:
+        """Notes whose transitions these are, at first; a ValueError if they are those of another owner."""
+        if self._owner is not None and self._owner is not owner:
+            raise ValueError(
+                "memory holds the transitions of another Agent, and they would be mixed with those of this one; make a new "
+                f"{type(self).__name__} for each Agent."
+            )
+        self._owner = owner
 
     def build(self, specs: Mapping[str, tf.TensorSpec], num_envs: int = 1) -> None:
         """Allocates the storage; a second call with the same arguments does nothing.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import tensorflow as tf
 
 from polyrl.engine.rows import RowPacking, fits
@@ -152,6 +153,29 @@ class FrameStorage(tf.Module):
         rows = (row[:, tf.newaxis] - tf.cast(back, tf.int64)) % self._ring
         frames = tf.gather(self.frames, env[:, tf.newaxis] * self._ring + rows)  # [B, k, ...]
         return self._frames_last(frames)
+
+
+def check_stack(state: np.ndarray, next_state: np.ndarray | None = None) -> None:
+    """Checks that states `[N, ..., k]` are stacks of frames: only then can they be rebuilt from single frames.
+
+    Args:
+        state: the first states of episodes; or, with `next_state`, any.
+        next_state: those that follow them.
+
+    Raises:
+        ValueError: if the newest k - 1 frames of a state are not the oldest of the next one, or if in the first state of an
+            episode one frame is not the others.
+    """
+    if next_state is None:
+        fits, expected = state[..., :-1] == state[..., -1:], "in the first state of an episode all frames are the same"
+    else:
+        fits, expected = state[..., 1:] == next_state[..., :-1], "each state has all frames of the one before but its oldest"
+    if not fits.all():
+        raise ValueError(
+            f"frame_stack={state.shape[-1]} is for stacked frames on the last axis, the newest last: {expected}. The "
+            f"environment's states, of shape {state.shape[1:]}, are no such stacks, as vectors and color images are none; the "
+            "memory would return others than it was given. Leave frame_stack out, or stack frames with polyrl.envs.FrameStack."
+        )
 
 
 def _frames_last(frames: tf.Tensor) -> tf.Tensor:

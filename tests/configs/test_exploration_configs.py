@@ -38,17 +38,16 @@ STAIRCASES = ["exponential_decay", "natural_exp_decay", "inverse_time_decay"]
 
 def decay(decay_type: str, **changes) -> DecayExplorationConfig:
     arguments = {
-        "exploration_rate": INITIAL,
         "decay_type": decay_type,
         "start_decay_at": START,
         "stop_decay_at": STOP,
-        "decay_rate": RATE,
-        "decay_steps": DECAY_STEPS,
         "min_exploration_rate": MINIMUM,
-        "power": POWER,
     }
     if decay_type == "piecewise_constant":
         arguments |= {"boundaries": BOUNDARIES, "values": VALUES}
+    else:
+        arguments |= {"exploration_rate": INITIAL, "decay_steps": DECAY_STEPS}
+        arguments |= {"power": POWER} if decay_type == "polynomial_decay" else {"decay_rate": RATE}
     return DecayExplorationConfig(**{**arguments, **changes})
 
 
@@ -170,6 +169,16 @@ def test_a_rate_is_a_float32_scalar(config) -> None:
         ({"power": -1.0}, "power=-1.0"),
         ({"power": float("nan")}, "power=nan"),
         ({"values": (0.5,)}, "boundaries and values belong to piecewise_constant"),
+        ({"exploration_rate": 0.01}, "min_exploration_rate=0.05 is above exploration_rate=0.01"),
+        ({"decay_rate": 0.9}, "decay_rate=0.9 has no effect with decay_type='polynomial_decay': it is for exponential_decay"),
+        ({"staircase": True}, "staircase=True has no effect"),
+        ({"decay_type": "natural_exp_decay", "power": 2.0}, "power=2.0 has no effect"),
+        ({"decay_type": "exponential_decay", "cycle": True}, "cycle=True has no effect"),
+        (
+            {"decay_type": "piecewise_constant", "boundaries": (5,), "values": (1, 0.5), "decay_steps": 7},
+            "decay_steps=7 has no",
+        ),
+        ({"decay_type": "piecewise_constant", "boundaries": (5,), "values": (1, 0.5), "exploration_rate": 0.5}, "no effect"),
     ],
     ids=str,
 )
@@ -199,6 +208,7 @@ WRONG = [
     (OrnsteinUhlenbeckExplorationConfig, {"dt": -1.0}, ValueError),
     (OrnsteinUhlenbeckExplorationConfig, {"theta": 4.0, "dt": 0.5}, ValueError),
     (BoltzmannExplorationConfig, {"temperature": -1.0}, ValueError),
+    (BoltzmannExplorationConfig, {"decay_steps": 500}, ValueError),
     (BoltzmannExplorationConfig, {"temperature": math.nan}, ValueError),
     (BoltzmannExplorationConfig, {"final_temperature": -1.0}, ValueError),
     (BoltzmannExplorationConfig, {"decay_steps": 0}, ValueError),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import gymnasium
 import numpy as np
 import pytest
@@ -274,3 +276,21 @@ def test_rewards_of_a_vector_that_are_not_one_for_each_environment_are_refused(c
 
 def test_fit_gives_back_an_array_of_the_dtype():
     assert fit([1, 2], BYTES, (2,), "here").dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("name", "space"), [("action_space", Discrete(3)), ("observation_space", Box(0, 1, (5,), np.float32))]
+)
+def test_a_space_that_changes_at_a_reset_is_refused(name, space):
+    class Changing(Told):
+        resets = 0
+
+        def reset(self, **arguments):
+            self.resets += 1
+            if self.resets == 2:
+                setattr(self, name, space)
+            return super().reset(**arguments)
+
+    env = Changing(Box(0, 1, (4,), np.float32), lambda t: np.zeros(4, np.float32))
+    with pytest.raises(ValueError, match=f"has the {name} {re.escape(str(space))}, which was"):
+        run(env)

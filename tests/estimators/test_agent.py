@@ -114,7 +114,7 @@ def test_an_environment_with_another_number_of_actions_is_refused(dqn, agent, as
 
 
 def test_an_environment_with_other_observations_is_refused(dqn):
-    with pytest.raises(ValueError, match="num_states"):
+    with pytest.raises(ValueError, match="as in training"):
         make_agent(q_model_fn(), model_dir=dqn).evaluate(BanditEnv(), 1)
 
 

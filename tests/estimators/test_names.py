@@ -14,6 +14,7 @@ from tiny_agents import counting_model_fn, make_agent, q_model_fn
 from polyrl.configs import AdamConfig
 from polyrl.estimators import Agent, EstimatorSpec, RunConfig
 from polyrl.estimators.hooks import Hook
+from polyrl.estimators.names import checked_run_name
 from polyrl.experiments import RLExperiment
 from polyrl.models import CategoricalDQNModel, DDQNModel, DQNModel, NAFModel
 from polyrl.networks import mlp
@@ -199,3 +200,10 @@ def test_an_empty_tf_config_is_none(monkeypatch, caplog):
     with caplog.at_level(logging.INFO, "polyrl"):
         make_agent()
     assert "TF_CONFIG" not in caplog.text
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "", "a/b", "two words", 3])
+def test_the_name_of_an_evaluation_leads_nowhere_else(name):
+    with pytest.raises(ValueError, match="results go to model_dir/eval_<name>"):
+        checked_run_name(name)
+    assert checked_run_name("final-2.5_x") == "final-2.5_x"

@@ -123,4 +123,4 @@ def test_another_learning_rate_is_refused_with_both(agent, copied, tmp_path):
 
 def test_another_size_of_the_memory_is_refused(agent, trained, tmp_path):
     before = trained(size=100)
-    assert "memory" in refused(agent, tmp_path, before, size=50)
+    assert "another memory: size=100 there, 50 now." in refused(agent, tmp_path, before, size=50)

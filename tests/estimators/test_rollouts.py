@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rollout_testing import BATCH, SCHEDULE, schedule, train_on
 from tiny_agents import make_agent, q_model_fn
-from tiny_envs import BanditEnv, ConstantEnv, vector
+from tiny_envs import BanditEnv, ConstantEnv, ScheduleEnv, vector
 
 from polyrl.configs import MetricConfig, RandomExplorationConfig
 from polyrl.envs import GymEnvironment
@@ -199,3 +199,20 @@ def test_a_temperature_draws_actions_that_vary_and_can_be_drawn_again(tmp_path, 
     actions = drawn
     assert 10 < sum(actions[0]) < 50  # About half of them; this is five standard deviations either way.
     assert 10 < first.act(np.ones([60, 1])).sum() < 50
+
+
+@pytest.mark.parametrize("call", ["evaluate", "record", "predict"])
+def test_an_environment_of_other_states_is_named_so(call):
+    """And not by an argument of the model, which is right."""
+    agent = make_agent(q_model_fn())
+    agent.train(ScheduleEnv(), first_update=4, timesteps=8)
+    with pytest.raises(ValueError, match=r"The environment's states are .*\[3\].*; expected .*\[4\].*, as in training"):
+        list(getattr(agent, call)(BanditEnv(), 1))
+
+
+@pytest.mark.parametrize(("state", "got"), [(None, "None"), ({"state": np.zeros(4)}, r"a dict with the keys \['state'\]")])
+def test_what_is_no_array_is_named_where_states_are_arrays(state, got):
+    agent = make_agent(q_model_fn())
+    agent.train(ScheduleEnv(), first_update=4, timesteps=8)
+    with pytest.raises(TypeError, match=f"state: expected numbers in an array, as the states of the training were; got {got}"):
+        agent.act(state)

@@ -8,6 +8,7 @@ import tensorflow as tf
 from gymnasium.spaces import Box, Discrete
 
 from polyrl.envs.compiled.base import CompiledEnvironment, StepOutput
+from polyrl.validation import check_int
 
 
 def check_environment(env: CompiledEnvironment, num_envs: int | None = None) -> None:
@@ -25,6 +26,8 @@ def check_environment(env: CompiledEnvironment, num_envs: int | None = None) -> 
         raise TypeError(f"env={env!r} is not a CompiledEnvironment.")
     size = env.num_envs if num_envs is None else num_envs
     _check_spaces(env)
+    if env.max_episode_steps is not None:
+        check_int("max_episode_steps", env.max_episode_steps, minimum=1)
     name = type(env).__name__
     seed = tf.TensorSpec([2], tf.int32)
     state = _specs(_outputs(lambda seed: env.reset(size, seed), seed))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from polyrl.envs import Episode
 from polyrl.estimators.hooks.context import RunContext
 from polyrl.summaries import Summaries
+from polyrl.validation import suggestion
 
 PHASES = (
     "begin",
@@ -108,11 +111,55 @@ class Cadence:
 
 
 def checked_hooks(name: str, hooks: Any) -> list[Hook]:
-    """The hooks as a list; None are none. A TypeError for anything else, with its name."""
+    """The hooks as a list; None are none.
+
+    Raises:
+        TypeError: for anything else, with its name; for a hook with a phase that does not exist or takes other arguments, or
+            that gives a state and does not take it back.
+        ValueError: for a hook that occurs twice.
+    """
     if hooks is not None and (isinstance(hooks, (str, Hook)) or not isinstance(hooks, Sequence)):
         raise TypeError(f"{name}={hooks!r} must be a list or tuple of hooks.")
     for hook in hooks or ():
         if not isinstance(hook, Hook):
             hint = f" Make one: {hook.__name__}(...)." if isinstance(hook, type) and issubclass(hook, Hook) else ""
             raise TypeError(f"{name}: {hook!r} must be a Hook.{hint}")
+        _check_methods(f"{name}: {type(hook).__name__}", type(hook))
+    if len({id(hook) for hook in hooks or ()}) < len(hooks or ()):
+        raise ValueError(f"{name}: a hook occurs twice, and would run twice: {hooks!r}. Give it once, or make two.")
     return list(hooks or ())
+
+
+def hook_states(hooks: Iterable[tuple[str, Hook]]) -> dict[str, Any]:
+    """What the hooks, by name, need to be resumed; a TypeError for what is not a dict of plain JSON values."""
+    states = {}
+    for name, hook in hooks:
+        states[name] = state = hook.get_state()
+        try:
+            plain = isinstance(state, Mapping) and all(isinstance(key, str) for key in state)
+            json.dumps(state)
+        except (TypeError, ValueError):
+            plain = False
+        if not plain:
+            raise TypeError(
+                f"{type(hook).__name__}.get_state returned {state!r}; expected a dict of plain JSON values with strings as "
+                "keys, as a checkpoint notes it: float(x) of a NumPy number, x.tolist() of an array."
+            )
+    return states
+
+
+def _check_methods(who: str, kind: type[Hook]) -> None:
+    """Checks what a class defines in addition to `Hook`, or in place of it."""
+    for name in dir(kind):
+        if name.startswith(("before_", "after_", "on_")) and name not in PHASES:
+            raise TypeError(f"{who}.{name} is never called; the phases are {', '.join(PHASES)}.{suggestion(name, PHASES)}")
+    for name in (*PHASES, "close", "get_state", "set_state"):
+        method, parameters = getattr(kind, name), list(inspect.signature(getattr(Hook, name)).parameters)
+        try:
+            inspect.signature(method).bind(*parameters)
+        except TypeError as error:
+            raise TypeError(f"{who}.{name} must take ({', '.join(parameters)}): {error}.") from error
+    gives, takes = kind.get_state is not Hook.get_state, kind.set_state is not Hook.set_state
+    if gives is not takes:
+        have, lack = ("get_state", "set_state") if gives else ("set_state", "get_state")
+        raise TypeError(f"{who} defines {have} without {lack}: a resumed run would lose its state. Define both, or neither.")

@@ -86,3 +86,11 @@ def test_all_three_functions_are_required():
 
     with pytest.raises(TypeError, match="abstract"):
         Half()
+
+
+@pytest.mark.parametrize("limit", [0, -1, 10.5])
+def test_a_limit_of_steps_that_is_none_is_refused(limit):
+    env = Good()
+    env.max_episode_steps = limit
+    with pytest.raises((ValueError, TypeError), match=f"max_episode_steps={limit} must be"):
+        check_environment(env)

@@ -1,0 +1,43 @@
+"""One training run at a time in a `model_dir`, also among processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows.
+    fcntl = None  # type: ignore[assignment]
+
+
+@contextlib.contextmanager
+def claimed(model_dir: Path) -> Iterator[None]:
+    """Inside of the `with` block no other run trains in this directory: each would prune and resume the other's checkpoints.
+
+    A run that has died holds no claim. Where the system or the file system has no locks, nothing is checked.
+
+    Raises:
+        RuntimeError: if another run is in it.
+    """
+    model_dir.mkdir(parents=True, exist_ok=True)
+    if fcntl is None:
+        yield
+        return
+    directory = os.open(model_dir, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            try:
+                fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise RuntimeError(
+                    f"model_dir={str(model_dir)!r} is in use: another run trains in it now, in this process or in another "
+                    "one. Wait for its end, or use another model_dir."
+                ) from error
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            fcntl.flock(directory, fcntl.LOCK_UN)  # Also of what a process that was forked in between has kept open.
+        os.close(directory)

@@ -1,0 +1,67 @@
+"""Hooks that would never be called, twice, or fail late, are refused before training."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hook_testing import BATCH, schedule
+from tiny_agents import make_agent
+
+from polyrl.estimators.hooks import Hook
+
+
+def hook(**methods) -> Hook:
+    return type("Mine", (Hook,), methods)()
+
+
+def train(*hooks):
+    return make_agent().train(schedule(), first_update=BATCH, timesteps=8, hooks=list(hooks))
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("after_updates", "after_update"), ("after_run", None), ("before_run", None), ("on_episode_end", None)]
+)
+def test_a_phase_that_does_not_exist_is_refused(name, meant):
+    with pytest.raises(
+        TypeError, match=f"hooks: Mine.{name} is never called; the phases are begin, after_pretraining"
+    ) as error:
+        train(hook(**{name: lambda self, run: None}))
+    assert meant is None or f"Did you mean '{meant}'?" in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["begin", "after_update", "after_act", "end"])
+def test_a_phase_with_other_arguments_is_refused(name):
+    with pytest.raises(TypeError, match=f"hooks: Mine.{name} must take \\(self, run\\)"):
+        train(hook(**{name: lambda self: None}))
+
+
+def test_further_arguments_with_defaults_and_any_names_are_fine():
+    seen = []
+    train(hook(after_episode=lambda self, context, ended, more=1: seen.append(ended.length), begin=lambda *arguments: None))
+    assert seen
+
+
+@pytest.mark.parametrize(("has", "lacks"), [("get_state", "set_state"), ("set_state", "get_state")])
+def test_half_of_a_state_is_refused(has, lacks):
+    with pytest.raises(TypeError, match=f"Mine defines {has} without {lacks}: a resumed run would lose its state"):
+        train(hook(**{has: lambda self, *arguments: {}}))
+
+
+@pytest.mark.parametrize("state", [None, {"best": np.float32(1.0)}, {"seen": np.zeros(3)}, {1: "a"}, [1, 2], {"a": {1, 2}}])
+def test_a_state_that_cannot_be_saved_is_refused_before_the_first_step(state):
+    steps = []
+    mine = hook(
+        get_state=lambda self: state,
+        set_state=lambda self, state: None,
+        after_act=lambda self, run: steps.append(run.timestep),
+    )
+    with pytest.raises(TypeError, match=r"Mine.get_state returned .*; expected a dict of plain JSON values"):
+        train(mine)
+    assert not steps
+
+
+def test_a_hook_that_occurs_twice_is_refused():
+    one = hook(after_act=lambda self, run: None)
+    train(one, hook(after_act=lambda self, run: None))
+    with pytest.raises(ValueError, match="hooks: a hook occurs twice, and would run twice"):
+        train(one, one)

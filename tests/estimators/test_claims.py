@@ -1,0 +1,60 @@
+"""One training run at a time in a `model_dir`, and one agent for a memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from tiny_agents import make_agent
+from tiny_envs import ScheduleEnv
+
+from polyrl.estimators import Agent
+from polyrl.estimators.claims import claimed
+from polyrl.estimators.hooks import Hook
+
+BATCH = 4
+
+
+def test_a_second_agent_is_refused_while_another_one_trains_in_its_directory(tmp_path):
+    messages = []
+
+    class TrainAnother(Hook):
+        def after_act(self, run):
+            with pytest.raises(RuntimeError) as error:
+                make_agent(model_dir=tmp_path).train(ScheduleEnv(), first_update=BATCH, timesteps=8)
+            messages.append(str(error.value))
+            run.request_stop("seen")
+
+    first = make_agent(model_dir=tmp_path)
+    first.train(ScheduleEnv(), first_update=BATCH, timesteps=8, hooks=[TrainAnother()])
+    assert len(messages) == 1
+    assert f"model_dir='{tmp_path}' is in use: another run trains in it now" in messages[0]
+    result = make_agent(model_dir=tmp_path).train(ScheduleEnv(), first_update=BATCH, max_timesteps=8)
+    assert result.global_timestep == 8
+
+
+def test_an_error_ends_the_claim(tmp_path):
+    with pytest.raises(KeyError), claimed(tmp_path):
+        raise KeyError
+    with claimed(tmp_path):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_process_is_refused(tmp_path):
+    code = f"import pathlib, polyrl.estimators.claims as c\nwith c.claimed(pathlib.Path({str(tmp_path)!r})): pass"
+    with claimed(tmp_path):
+        refused = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "is in use" in refused.stderr
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_memory_is_that_of_one_agent(tmp_path):
+    """The second one would begin with the transitions of the first."""
+    agent = make_agent()
+    agent.train(ScheduleEnv(), first_update=BATCH, timesteps=8)
+    agent.train(ScheduleEnv(), first_update=BATCH, timesteps=8)
+    second = Agent(agent._model_fn, agent.memory, tmp_path, agent.config)
+    with pytest.raises(ValueError, match=r"memory holds the transitions of another Agent.*make a new UniformReplay"):
+        second.train(ScheduleEnv(), first_update=BATCH, timesteps=8)
