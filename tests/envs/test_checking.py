@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Discrete, MultiBinary
 from tiny_agents import make_agent
 
 from polyrl.envs import GymEnvironment
@@ -65,6 +68,11 @@ class NoSeedArgument(Sound):
         return super().reset()
 
 
+class NoOptionsArgument(Sound):
+    def reset(self, *, seed=None):
+        return super().reset(seed=seed)
+
+
 class OutOfBounds(Sound):
     def observation(self):
         return 2.0 + super().observation()
@@ -97,12 +105,46 @@ class Masked(Sound):
         return *super().step(action)[:4], {"action_mask": np.array([0, 1, 0], np.int8)}
 
 
+class NumPyFlags(Sound):
+    def step(self, action):
+        observation, reward, _, _, info = super().step(action)
+        return observation, reward, np.False_, np.False_, info
+
+
+class OneStep(Sound):
+    def step(self, action):
+        return *super().step(action)[:3], True, {}
+
+
+class OwnInfo(Sound):
+    """Its info differs each time: a time, what cannot be compared, and NaN."""
+
+    def step(self, action):
+        return *super().step(action)[:4], {"time": time.perf_counter(), "lock": threading.Lock(), "nan": np.nan}
+
+
+class OwnMask(Sound):
+    """Its actions are no single number, and what it calls a mask is its own."""
+
+    action_space = MultiBinary(3)
+
+    def step(self, action):
+        return *super().step(action)[:4], {"action_mask": np.zeros(3)}
+
+    def reset(self, *, seed=None, options=None):
+        return super().reset(seed=seed)[0], {"action_mask": np.ones(3)}
+
+
+class NaNReward(Sound):
+    def step(self, action):
+        return self.observation(), np.nan, False, False, {}
+
+
 WRONG = {
     NoSeed: r"(?i)seed",
-    OldReset: "tuple",
-    OldStep: "4|tuple|values",
-    NoSeedArgument: "`seed`",
-    OutOfBounds: "not within the observation space",
+    NoSeedArgument: "does not take 'seed' and 'options'",
+    NoOptionsArgument: "does not take 'options'",
+    OutOfBounds: r"not within the observation space.*The space is Box\(0.0, 1.0, \(4,\).*float32 \(4,\) array\(\[2\.",
     OneBuffer: "share an object",
 }
 
@@ -117,6 +159,28 @@ def test_what_fails_is_refused_by_name_with_the_way_out(wrong):
     assert "\n" not in str(error.value)
     assert [env.closed for env in wrong.made] == [True] * len(wrong.made)
     assert wrong.made
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"), [(OldReset, r"at its reset, returned array.*\(observation, info\)"), (OldStep, "returned 4 values")]
+)
+def test_what_is_refused_without_it_as_well_is_refused_in_the_same_words(wrong, message):
+    with pytest.raises(TypeError, match=message) as error:
+        check_environment(GymEnvironment(wrong))
+    assert wrong.__name__ in str(error.value)
+    assert gymnasium.__version__ in str(error.value)
+    assert [env.closed for env in wrong.made] == [True]
+
+
+def test_an_id_whose_reset_takes_no_seed_is_refused_by_name():
+    gymnasium.register("PolyrlNoSeedArgument-v0", NoSeedArgument)
+    with pytest.raises(ValueError, match=r"NoSeedArgument.*does not take 'seed'"):
+        check_environment("PolyrlNoSeedArgument-v0")
+
+
+@pytest.mark.parametrize("allowed", [NumPyFlags, OneStep, OwnInfo, OwnMask, NaNReward])
+def test_what_training_allows_or_names_itself_passes(allowed):
+    check_environment(GymEnvironment(allowed))
 
 
 @pytest.mark.parametrize("env", [GymEnvironment(Plain), GymEnvironment(Masked), "CartPole-v1", "Taxi-v4", "FrozenLake-v1"])
