@@ -51,11 +51,14 @@ class Demonstrations:
         source: where they come from; it appears in messages.
 
     Raises:
+        TypeError: if they are not a sequence of `DemoEpisode`s, or its flags not True or False.
         ValueError: if there are no episodes, or their arrays do not fit together, are not finite, or hold actions that are
             not integers.
     """
 
     def __init__(self, episodes: Sequence[DemoEpisode], source: str = "demonstrations"):
+        if isinstance(episodes, DemoEpisode):
+            raise TypeError(f"{source}: expected a list of episodes, got one DemoEpisode; put it into a list.")
         if not episodes:
             raise ValueError(f"{source}: there are no episodes; at least one is needed.")
         self.source = source
@@ -126,15 +129,17 @@ class Demonstrations:
 
 
 def _checked(episode: DemoEpisode, name: str) -> DemoEpisode:
-    observations, actions, rewards = (np.asarray(array) for array in episode[:3])
-    if actions.ndim != 1 or not len(actions):
-        raise ValueError(f"{name}: expected actions of shape [T] with at least one step, got shape {actions.shape}.")
-    if actions.dtype.kind not in "iu":
-        raise ValueError(
-            f"{name}: expected integer actions, got {actions.dtype.name}; the large-margin loss needs discrete actions."
+    if not isinstance(episode, DemoEpisode):
+        raise TypeError(
+            f"{name}: expected a DemoEpisode(observations, actions, rewards, terminated, truncated), got a "
+            f"{type(episode).__name__}."
         )
-    if actions.min() < 0:
-        raise ValueError(f"{name}: expected actions counted from 0, got the action {actions.min()}.")
+    observations = _array("observations", episode.observations, name)
+    actions, rewards = _array("actions", episode.actions, name), _array("rewards", episode.rewards, name)
+    terminated, truncated = (_flag(flag, getattr(episode, flag), name) for flag in ("terminated", "truncated"))
+    _check_actions(actions, name)
+    if rewards.dtype.kind not in "biuf":
+        raise ValueError(f"{name}: expected real numbers as rewards, got {rewards.dtype}.")
     if rewards.shape != actions.shape:
         raise ValueError(
             f"{name}: expected one reward for each of the {len(actions)} actions, got rewards of shape {rewards.shape}."
@@ -153,4 +158,38 @@ def _checked(episode: DemoEpisode, name: str) -> DemoEpisode:
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             step = int(np.argwhere(~np.isfinite(array))[0][0])
             raise ValueError(f"{name}: the {column} are not finite at step {step}.")
-    return DemoEpisode(observations, actions.astype(np.int32), rewards, bool(episode.terminated), bool(episode.truncated))
+    return DemoEpisode(observations, actions.astype(np.int32), rewards, terminated, truncated)
+
+
+def _array(column: str, values: Any, name: str) -> np.ndarray:
+    """One array of an episode, of at least rank 1."""
+    if isinstance(values, Mapping):
+        raise ValueError(f"{name}: expected one array of {column}, got a dict of {sorted(map(str, values))}.")
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name}: expected one array of {column}, got rows of different shapes.") from error
+    if array.ndim == 0:
+        raise ValueError(f"{name}: expected an array of {column}, one for each step, got {array}.")
+    return array
+
+
+def _check_actions(actions: np.ndarray, name: str) -> None:
+    if actions.ndim != 1 or not len(actions):
+        raise ValueError(f"{name}: expected actions of shape [T] with at least one step, got shape {actions.shape}.")
+    if actions.dtype.kind not in "iu":
+        raise ValueError(
+            f"{name}: expected integer actions, got {actions.dtype.name}; the large-margin loss needs discrete actions."
+        )
+    if actions.min() < 0:
+        raise ValueError(f"{name}: expected actions counted from 0, got the action {actions.min()}.")
+    if actions.max() > np.iinfo(np.int32).max:
+        raise ValueError(f"{name}: expected actions that int32 holds, got the action {actions.max()}.")
+
+
+def _flag(flag: str, value: Any, name: str) -> bool:
+    """Whether an episode ended so: True or False, also as a number."""
+    array = np.asarray(value)
+    if array.shape != () or array.dtype.kind not in "biuf" or array not in (0, 1):
+        raise TypeError(f"{name}: expected {flag} to be True or False for the whole episode, got {value!r}.")
+    return bool(array)

@@ -89,6 +89,6 @@ def load_npz(path: str | os.PathLike[str]) -> Demonstrations:
     episodes = []
     for index, (start, end) in enumerate(itertools.pairwise(boundaries)):
         observations = columns["observations"][start + index : end + index + 1]
-        ends = bool(columns["terminated"][index]), bool(columns["truncated"][index])
+        ends = columns["terminated"][index], columns["truncated"][index]
         episodes.append(DemoEpisode(observations, columns["actions"][start:end], columns["rewards"][start:end], *ends))
     return Demonstrations(episodes, name)

@@ -81,7 +81,38 @@ REFUSED = [
     ({"observations": np.full([4, 2], np.nan)}, "the observations are not finite at step 0"),
     ({"rewards": np.array([0, np.inf, 0])}, "the rewards are not finite at step 1"),
     ({"observations": np.array(["a"] * 4)}, "expected numeric observations, got <U1"),
+    ({"actions": np.array([0, 2**32, 0])}, "actions that int32 holds, got the action 4294967296"),
+    ({"rewards": np.array(["1", "2", "a"])}, "episode 0: expected real numbers as rewards, got <U1"),
+    ({"rewards": np.full(3, 1j)}, "expected real numbers as rewards, got complex128"),
+    ({"observations": [[1, 2], [3]]}, "expected one array of observations, got rows of different shapes"),
+    ({"observations": {"state": np.zeros([4, 2])}}, r"expected one array of observations, got a dict of \['state'\]"),
+    ({"observations": 3.0}, "expected an array of observations, one for each step, got 3.0"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("episodes", "words"),
+    [
+        (episode(), "expected a list of episodes, got one DemoEpisode"),
+        ([tuple(episode())], r"episode 0: expected a DemoEpisode\(observations, .*\), got a tuple"),
+        ([episode()._asdict()], "got a dict"),
+        (
+            [episode(terminated="False")],
+            "episode 0: expected terminated to be True or False for the whole episode, got 'False'",
+        ),
+        ([episode(truncated=np.zeros(3, bool))], "expected truncated to be True or False for the whole episode, got array"),
+        ([episode(terminated=None)], "expected terminated to be True or False .* got None"),
+    ],
+)
+def test_what_is_no_list_of_episodes_is_refused(episodes, words):
+    with pytest.raises(TypeError, match=words):
+        Demonstrations(episodes)
+
+
+def test_flags_may_be_numbers():
+    made = Demonstrations([episode(terminated=np.float32(1.0), truncated=np.int8(0))]).episodes[0]
+    assert made.terminated is True
+    assert made.truncated is False
 
 
 @pytest.mark.parametrize(("changes", "words"), REFUSED)
