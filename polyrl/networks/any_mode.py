@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -16,9 +17,29 @@ class SameInEveryMode:
 
     Attributes:
         build: `build(inputs)` makes the layers and returns their output.
+
+    Raises:
+        TypeError: if `build` is no function of `inputs` alone.
     """
 
     build: Callable[[Any], Any]
+
+    def __post_init__(self) -> None:
+        if isinstance(self.build, SameInEveryMode):
+            raise TypeError("build is a SameInEveryMode already; use it as it is.")
+        if not callable(self.build):
+            raise TypeError(f"build={self.build!r} must be a function of inputs.")
+        try:
+            signature = inspect.signature(self.build)
+        except (TypeError, ValueError):  # Of code that is not Python.
+            return
+        try:
+            signature.bind("inputs")
+        except TypeError as error:
+            raise TypeError(
+                "build is called by position as build(inputs), without the mode; this one takes "
+                f"({', '.join(signature.parameters)})."
+            ) from error
 
     def __call__(self, mode: str, inputs: Any) -> Any:
         return self.build(inputs)

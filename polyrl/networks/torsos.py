@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -13,10 +13,14 @@ from polyrl.validation import check_int
 
 layers = tf_keras.layers
 
+SMALLEST_IMAGE = 36
+"""Height and width of which the three convolutions of `nature_cnn` leave one pixel."""
+
 
 def mlp(units: Sequence[int] = (64, 64), activation: str = "relu") -> SameInEveryMode:
     """Dense layers with the given numbers of units, `[B, n]` to `[B, units[-1]]`."""
-    sizes = [check_int("units", size, minimum=1) for size in units]
+    sizes = _sizes(units)
+    _check_activation(activation)
 
     def build(inputs: Any) -> tf.Tensor:
         x = inputs["state"] if isinstance(inputs, Mapping) else inputs
@@ -42,7 +46,8 @@ def embedding_mlp(
     embedding itself, `[B, dimension]`, and the head of action values on top of it makes the model tabular.
     """
     rows, columns = check_int("num_states", num_states, minimum=1), check_int("dimension", dimension, minimum=1)
-    sizes = [check_int("units", size, minimum=1) for size in units]
+    sizes = _sizes(units)
+    _check_activation(activation)
 
     def build(inputs: Any) -> tf.Tensor:
         x = inputs["state"] if isinstance(inputs, Mapping) else inputs
@@ -57,13 +62,39 @@ def embedding_mlp(
 
 
 def nature_cnn() -> SameInEveryMode:
-    """The convolutional torso of Mnih et al. 2015: uint8 images `[B, 84, 84, 4]` to `[B, 512]`."""
+    """The convolutional torso of Mnih et al. 2015: uint8 images `[B, 84, 84, 4]` to `[B, 512]`. Sides are at least 36."""
 
     def build(inputs: Any) -> tf.Tensor:
         x = inputs["state"] if isinstance(inputs, Mapping) else inputs
+        if x.shape.rank != 4 or min(x.shape[1], x.shape[2]) < SMALLEST_IMAGE:
+            raise ValueError(
+                f"nature_cnn expects images [B, height, width, channels] with sides of at least {SMALLEST_IMAGE}; got "
+                f"{x.dtype.name} {tuple(x.shape)}. Use mlp() for vectors, or a graph_fn of your own with fewer or smaller "
+                "convolutions for small images."
+            )
         x = layers.Rescaling(1.0 / 255.0)(x)
         for filters, size, stride in ((32, 8, 4), (64, 4, 2), (64, 3, 1)):
             x = layers.Conv2D(filters, size, stride, activation="relu")(x)
         return layers.Dense(512, "relu")(layers.Flatten()(x))
 
     return SameInEveryMode(build)
+
+
+def _sizes(units: Sequence[int]) -> list[int]:
+    """Numbers of units, one for each layer, each at least 1."""
+    if not isinstance(units, Iterable) or isinstance(units, str):
+        raise TypeError(
+            f"units={units!r} must be a sequence with the number of units of each layer, as (64, 64). A torso is what mlp() "
+            "returns, not mlp itself."
+        )
+    return [check_int("units", size, minimum=1) for size in units]
+
+
+def _check_activation(activation: Any) -> None:
+    """A ValueError unless tf-keras has an activation of this name; functions and None are activations, too."""
+    try:
+        tf_keras.activations.get(activation)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"activation={activation!r} must be the name of an activation of tf-keras, as 'relu' or 'tanh', or a function."
+        ) from error

@@ -86,3 +86,17 @@ def test_other_torsos_are_told_apart():
     assert function_difference(mlp([5]), mlp([5])) is None
     assert "[6]" in function_difference(mlp([5]), mlp([6]))
     assert function_difference(mlp([5]), nature_cnn()) is not None
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda mode, inputs: inputs, r"build\(inputs\), without the mode; this one takes \(mode, inputs\)"),
+        (lambda: None, r"this one takes \(\)"),
+        (5, "build=5 must be a function"),
+        (mlp(), "a SameInEveryMode already"),
+    ],
+)
+def test_what_is_no_function_of_the_inputs_alone_is_refused(build, words):
+    with pytest.raises(TypeError, match=words):
+        SameInEveryMode(build)

@@ -69,3 +69,31 @@ def test_an_mlp_refuses_an_invalid_size(units, error):
 def test_an_mlp_names_the_torso_for_other_states(shape, dtype, words):
     with pytest.raises(ValueError, match=rf"mlp expects vectors \[B, n\]; got {dtype.name}.*Use {words}"):
         mlp([8])("train", tf_keras.Input(shape[1:], dtype=dtype))
+
+
+@pytest.mark.parametrize("units", [64, None, "64"])
+def test_units_are_a_sequence(units):
+    for torso in (mlp, lambda units: embedding_mlp(6, units=units)):
+        with pytest.raises(TypeError, match=rf"units={units!r} must be a sequence .* as \(64, 64\)"):
+            torso(units)
+
+
+def test_a_function_that_makes_a_torso_is_not_one():
+    with pytest.raises(TypeError, match=r"A torso is what mlp\(\) returns"):
+        model_of(mlp, [3])
+
+
+@pytest.mark.parametrize("activation", ["rlu", 3])
+def test_an_unknown_activation_is_refused_at_once(activation):
+    for torso in (lambda name: mlp([4], name), lambda name: embedding_mlp(6, activation=name)):
+        with pytest.raises(ValueError, match=f"activation={activation!r} must be the name of an activation"):
+            torso(activation)
+    mlp([4], tf.nn.relu)
+    mlp([4], None)
+
+
+@pytest.mark.parametrize("shape", [[4], [35, 84, 4], [84, 35, 4], [84, 84]])
+def test_a_convolutional_torso_refuses_what_is_no_large_enough_image(shape):
+    assert model_of(nature_cnn(), [36, 36, 1], "uint8").output.shape == (None, 512)
+    with pytest.raises(ValueError, match=r"nature_cnn expects images .* sides of at least 36; got uint8 .* Use mlp\(\)"):
+        model_of(nature_cnn(), shape, "uint8")
