@@ -71,6 +71,17 @@ def short(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
+def check_has_spaces(env: gymnasium.Env[Any, Any]) -> None:
+    """A TypeError unless an environment has both of its spaces."""
+    for name in ("observation_space", "action_space"):
+        space = getattr(env, name, None)
+        if not isinstance(space, Space):
+            raise TypeError(
+                f"{env}: its {name} is {short(space)}, expected a space of gymnasium's, as gymnasium.spaces.Discrete(2). Set "
+                f"self.{name} in __init__ (gymnasium {VERSION})."
+            )
+
+
 class Contract:
     """What one environment returns, as gymnasium defines it.
 
@@ -155,8 +166,9 @@ class Contract:
         return fit(values, space, space.shape or (), f"{self._where(call)} returned an {name} that does not fit its space")
 
     def _number(self, reward: Any) -> float:
-        if isinstance(reward, (numbers.Real, np.number, np.bool_)):
-            return float(reward)
+        if isinstance(reward, (numbers.Real, np.number, np.bool_)) and not isinstance(reward, np.complexfloating):
+            with contextlib.suppress(OverflowError):  # Of an int beyond the range of floats.
+                return float(reward)
         if isinstance(reward, np.ndarray) and reward.shape == () and reward.dtype.kind in "biuf":
             return float(reward)
         raise TypeError(f"{self._where('its step')} returned the reward {short(reward)}; expected one number. {UNSTORED}")

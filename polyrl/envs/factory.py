@@ -14,7 +14,7 @@ from gymnasium.envs.registration import EnvSpec, find_highest_version, get_env_i
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from gymnasium.vector.utils import CloudpickleWrapper
 
-from polyrl.envs.contract import CheckedEnv
+from polyrl.envs.contract import CheckedEnv, check_has_spaces
 from polyrl.validation import suggestion
 
 _MADE = "_polyrl_made"
@@ -54,6 +54,7 @@ class EnvMaker:
                 "function that makes it inside, as `lambda: MyEnv()`. An instance that is open already is passed as it is, "
                 "without GymEnvironment."
             )
+        check_has_spaces(env)
         attributes[_MADE] = id(env.unwrapped)
         return env
 

@@ -11,7 +11,7 @@ from gymnasium.spaces import Dict
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from polyrl.envs.contract import Contract
+from polyrl.envs.contract import Contract, check_has_spaces
 from polyrl.envs.observations import MASK
 
 TAKEN = ("final_obs", "final_info", "_final_obs", "_final_info")
@@ -34,6 +34,7 @@ class LockstepVectorEnv(VectorEnv):
     def __init__(self, envs: Sequence[gymnasium.Env[Any, Any]]):
         self.envs = list(envs)
         self.num_envs = len(self.envs)
+        check_has_spaces(self.envs[0])
         self.single_observation_space = self.envs[0].observation_space
         self.single_action_space = self.envs[0].action_space
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)

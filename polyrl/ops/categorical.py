@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from polyrl.ops.inputs import on_tensors
@@ -14,7 +15,19 @@ SMALLEST_RISK_LEVEL = 1e-6
 
 
 def support(min_value: float, max_value: float, num_atoms: int) -> tf.Tensor:
-    """The atoms `z_i`, evenly spaced from `min_value` to `max_value`: float32 `[N]`."""
+    """The atoms `z_i`, evenly spaced from `min_value` to `max_value`: float32 `[N]`.
+
+    Raises:
+        ValueError: unless there are at least two, and each is finite and above the one before it in float32.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        atoms = np.linspace(min_value, max_value, num_atoms).astype(np.float32)
+        increasing = len(atoms) > 1 and np.isfinite(atoms).all() and (np.diff(atoms) > 0.0).all()
+    if not increasing:
+        raise ValueError(
+            f"The support from {min_value} to {max_value} with num_atoms={num_atoms} must have at least two atoms, each "
+            "finite and above the one before it in float32. Use a wider one, fewer atoms, or scale the rewards."
+        )
     return tf.linspace(tf.constant(min_value, tf.float32), tf.constant(max_value, tf.float32), num_atoms)
 
 

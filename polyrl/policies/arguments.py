@@ -69,3 +69,9 @@ def current_value(name: str, value: Number, minimum: float, maximum: float) -> t
 
 
 _LOW_BITS = 0x7FFFFFFF
+
+
+def refuse_rows(message: str, rows: tf.Tensor, end: str = ".") -> None:
+    """Eagerly, an InvalidArgumentError if there are any rows `[K]`: on one line, as TensorFlow's own assertions are not."""
+    if rows.shape[0]:
+        raise tf.errors.InvalidArgumentError(None, None, f"{message} {rows.numpy()[:10].tolist()}{end}")

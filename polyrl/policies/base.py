@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from polyrl.policies.arguments import stateless_seed
+from polyrl.policies.arguments import refuse_rows, stateless_seed
 from polyrl.policies.distributions import ActionDistribution
 from polyrl.policies.export import signatures
 from polyrl.policies.nests import check_nest, check_spec, is_empty, to_tensors, zeros
@@ -270,6 +270,9 @@ class BasePolicy(tf.Module):
         wrong = tf.math.is_nan(values) if needed is None else tf.math.is_nan(values) & needed
         rows = tf.where(tf.reduce_any(tf.reshape(wrong, [tf.shape(wrong)[0], -1]), axis=1))[:, 0]
         message = f"{type(self).__name__}: {name} are NaN in the rows"
+        if tf.executing_eagerly():
+            refuse_rows(message, rows, ". Look at the observations and at the network's weights.")
+            return values
         check = tf.debugging.Assert(~tf.reduce_any(wrong), [message, rows], summarize=10)
         with tf.control_dependencies([check] if check is not None else []):
             return tf.identity(values)

@@ -7,6 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from polyrl.policies.arguments import refuse_rows
+
 SMALLEST_TEMPERATURE = 1.2e-38
 """The smallest number that float32 can divide by; below it a temperature counts as 0."""
 
@@ -38,9 +40,11 @@ def check_legal(mask: Any, num_actions: int) -> tf.Tensor:
     legal = tf.cast(mask, tf.bool)
     if not legal.shape.is_compatible_with([None, num_actions]):
         raise ValueError(f"The mask has shape {legal.shape}, expected [B, {num_actions}] by action_spec.")
-    check = tf.debugging.assert_equal(
-        tf.reduce_any(legal, axis=1), True, message="The mask leaves a row without any legal action."
-    )
+    message, fits = "The mask leaves a row without any legal action", tf.reduce_any(legal, axis=1)
+    if tf.executing_eagerly():
+        refuse_rows(f"{message}, in the rows", tf.where(~fits)[:, 0])
+        return legal
+    check = tf.debugging.assert_equal(fits, True, message=f"{message}.")
     with tf.control_dependencies([check] if check is not None else []):
         return tf.identity(legal)
 

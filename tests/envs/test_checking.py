@@ -225,3 +225,9 @@ def test_it_is_on_by_default_and_a_bool():
     assert RunConfig().check_env is True
     with pytest.raises(TypeError, match="check_env"):
         RunConfig(check_env="no")
+
+
+@pytest.mark.parametrize("env", [gymnasium.Env, GymEnvironment(gymnasium.Env)], ids=["instance", "class"])
+def test_an_environment_without_spaces_is_told_so(env):
+    with pytest.raises(TypeError, match=r"<Env instance>: its observation_space is None, expected a space .* in __init__"):
+        make_agent().train(env() if env is gymnasium.Env else env, timesteps=8)

@@ -153,7 +153,7 @@ def test_each_part_of_a_dict_is_checked(wrong, words):
 # Rewards and the rest. ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("reward", [None, "1", np.ones(1), [1.0], 1j, np.array("x")], ids=repr)
+@pytest.mark.parametrize("reward", [None, "1", np.ones(1), [1.0], 1j, np.complex64(1j), np.array("x"), 10**400], ids=repr)
 def test_a_reward_that_is_not_one_number_is_refused(reward):
     with pytest.raises(TypeError, match=r"at step 2 of its episode, returned the reward .*; expected one number"):
         run(Told(FOUR, lambda t: FINE["float"], reward=later(reward, 1.0)))

@@ -77,6 +77,13 @@ def test_nan_is_refused_with_its_rows(kind, method, traced, bad):
         call(step([[1.0, 2.0], bad]))
 
 
+def test_eagerly_the_message_is_one_line():
+    with pytest.raises(tf.errors.InvalidArgumentError) as error:
+        KINDS["categorical"]().action(step([[1.0, 2.0], [NAN, NAN]]))
+    assert error.value.message.startswith("CategoricalQPolicy: action values are NaN in the rows [1]. ")
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_without_validate_args_nothing_is_checked(kind):
     KINDS[kind](validate_args=False).action(step([[1.0, NAN]]))
