@@ -12,7 +12,7 @@ from gymnasium.spaces import Box, Dict, Discrete
 from gymnasium.vector import VectorEnv
 
 from polyrl.envs.actions import action_spec
-from polyrl.envs.contract import UNSTORED, fit, reports_episodes, short
+from polyrl.envs.contract import UNSTORED, array_of, fit, reports_episodes, short
 from polyrl.envs.observations import MASK, as_features, kept_dtype, legal_actions, next_labels
 from polyrl.errors import NonFiniteError
 
@@ -190,7 +190,7 @@ class EnvDriver:
         """`values`, which must be one for each environment."""
         if type(values) is np.ndarray and values.shape == self._lengths.shape and values.dtype.kind in "biuf":
             return values
-        array = np.asarray(values)
+        array = array_of(values)
         if array.shape != self._lengths.shape or array.dtype.kind not in "biuf":
             raise ValueError(
                 f"{type(self.env).__name__}, at step {self._steps}, returned {name}={short(values)}; expected one number for "
