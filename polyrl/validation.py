@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import inspect
@@ -18,7 +19,7 @@ T = TypeVar("T")
 
 def check_int(name: str, value: Any, minimum: int) -> int:
     """Returns `value` as an int of at least `minimum`; a TypeError or ValueError otherwise."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    if isinstance(value, (bool, np.timedelta64)) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name}={value!r} must be an integer.")
     if value < minimum:
         raise ValueError(f"{name}={value} must be at least {minimum}.")
@@ -27,9 +28,11 @@ def check_int(name: str, value: Any, minimum: int) -> int:
 
 def check_float(name: str, value: Any, minimum: float = -math.inf, maximum: float = math.inf) -> float:
     """Returns `value` as a finite float within `[minimum, maximum]`; a TypeError or ValueError otherwise."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    if isinstance(value, (bool, np.timedelta64)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name}={value!r} must be a number.")
-    number = float(value)
+    number = math.inf
+    with contextlib.suppress(OverflowError):  # Of an integer that is no float.
+        number = float(value)
     if not math.isfinite(number) or not minimum <= number <= maximum:
         raise ValueError(f"{name}={value} must lie in [{minimum}, {maximum}] and be finite.")
     return number

@@ -165,10 +165,11 @@ class Contract:
         return fit(values, space, space.shape or (), f"{self._where(call)} returned an {name} that does not fit its space")
 
     def _number(self, reward: Any) -> float:
-        if isinstance(reward, (numbers.Real, np.number, np.bool_)):
-            return float(reward)
-        if isinstance(reward, np.ndarray) and reward.shape == () and reward.dtype.kind in "biuf":
-            return float(reward)
+        number = reward[()] if isinstance(reward, np.ndarray) and reward.shape == () else reward
+        # A time span counts as an integer in NumPy.
+        if isinstance(number, (numbers.Real, np.bool_)) and not isinstance(number, np.timedelta64):
+            with contextlib.suppress(OverflowError):
+                return float(number)
         raise TypeError(f"{self._where('its step')} returned the reward {short(reward)}; expected one number. {UNSTORED}")
 
     def _flag(self, name: str, value: Any) -> bool:

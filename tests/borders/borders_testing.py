@@ -63,27 +63,36 @@ def attempt(call: Callable[[], Any], *names: str) -> tuple[bool, Any]:
 # How a property is driven. --------------------------------------------------------------------------------------------------
 
 
-def quick(*strategies: Any, examples: int = 40) -> Callable[..., Any]:
-    """Decorates a property: a few examples, the same ones each time."""
-    return _given(strategies, examples, derandomize=True)
+def quick(check: Callable[[Any], None], cases: st.SearchStrategy, examples: int = 40) -> None:
+    """Tries a property on a few examples, the same ones each time."""
+    _settings(examples, derandomize=True)(given(cases)(_plain(check)))()
 
 
-def drive(check: Callable[..., None], *strategies: Any, seconds: float = 60.0) -> None:
+def drive(check: Callable[[Any], None], cases: st.SearchStrategy, seconds: float = 60.0) -> None:
     """Tries a property on ever new examples, for some seconds, or until it fails."""
     end, tried = time.monotonic() + seconds, 0
 
-    def counted(*values: Any) -> None:
+    def counted(case: Any) -> None:
         nonlocal tried
         tried += 1
-        check(*values)
+        check(case)
 
     while time.monotonic() < end:
-        _given(strategies, 300, derandomize=False)(counted)()
-    print(f"{check.__module__}.{check.__name__}: {tried} examples")
+        _settings(300, derandomize=False)(given(cases)(counted))()
+    print(f"{check.__name__}: {tried} examples")
 
 
-def _given(strategies: Any, examples: int, derandomize: bool) -> Callable[..., Any]:
-    limits = settings(
+def _plain(check: Callable[[Any], None]) -> Callable[[Any], None]:
+    """A new function, which hypothesis may decorate."""
+
+    def tried(case: Any) -> None:
+        check(case)
+
+    return tried
+
+
+def _settings(examples: int, derandomize: bool) -> settings:
+    return settings(
         max_examples=examples,
         deadline=None,
         derandomize=derandomize,
@@ -93,7 +102,6 @@ def _given(strategies: Any, examples: int, derandomize: bool) -> Callable[..., A
         phases=[Phase.generate, Phase.shrink],
         suppress_health_check=list(HealthCheck),
     )
-    return lambda check: limits(given(*strategies)(check))
 
 
 slow = pytest.mark.slow

@@ -156,12 +156,10 @@ PROPERTIES["keys"] = (a_dict_has_its_keys, KEYS)
 
 @pytest.mark.parametrize("name", PROPERTIES)
 def test_an_observation_is_stored_as_it_is_or_refused(name):
-    check, values = PROPERTIES[name]
-    quick(values, examples=150)(check)()
+    quick(*PROPERTIES[name], examples=150)
 
 
 @slow
 @pytest.mark.parametrize("name", PROPERTIES)
 def test_an_observation_is_stored_as_it_is_or_refused_for_long(name):
-    check, values = PROPERTIES[name]
-    drive(check, values, seconds=40 if name == "spaces" else 10)
+    drive(*PROPERTIES[name], seconds=40 if name == "spaces" else 10)
