@@ -46,11 +46,12 @@ def check_features(features: Any, shape: tuple[int, ...], num_actions: int) -> A
 
     Raises:
         KeyError: if they are a dict without `state`.
-        TypeError: if `action_mask` is neither of bools nor of integers.
+        TypeError: for a key that is not a str; if `action_mask` is neither of bools nor of integers.
         ValueError: if the state is not `[B, *shape]` (or, with a shape `(n,)`, integers `[B]`: state indices), or
             `action_mask` not `[B, num_actions]`, or without a legal action in one of its rows.
     """
     if isinstance(features, Mapping):
+        _check_keys("features", features)
         if "state" not in features:
             raise KeyError(f"features must contain 'state'; they have {sorted(features)}.")
         features = {key: _tensor(f"features[{key!r}]", value) for key, value in features.items()}
@@ -90,6 +91,7 @@ def check_labels(
     """
     if not isinstance(labels, Mapping):
         raise TypeError(f"labels must be a dict with the keys {list(LABELS)}, got {labels!r}.")
+    _check_keys("labels", labels)
     masked = isinstance(features, Mapping) and features_of.MASK in features
     for key in (*LABELS, *([NEXT_MASK] if masked else [])):
         if key not in labels:
@@ -187,6 +189,12 @@ def _without_ends(inputs: Any, discount: tf.Tensor) -> Any:
     return tf.nest.map_structure(kept, inputs)
 
 
+def _check_keys(name: str, given: Mapping[Any, Any]) -> None:
+    for key in given:
+        if not isinstance(key, str):
+            raise TypeError(f"{name} have the key {key!r}; keys must be of type str.")
+
+
 def _check_names(labels: Mapping[str, Any], features: Any, further: Sequence[str]) -> set[str]:
     """Refuses a label that nothing would read; gives the keys that all models know."""
     parts = features if isinstance(features, Mapping) else ("state",)
@@ -207,7 +215,7 @@ def _tensor(name: str, value: Any) -> tf.Tensor:
     """As a tensor of real numbers or bools; a TypeError that names it otherwise."""
     try:
         tensor = tf.convert_to_tensor(value)
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # Whatever a value's own `__array__` raises.
         raise TypeError(f"{name}={value!r} must be an array of numbers, or convertible to one.") from error
     if not (tensor.dtype.is_floating or tensor.dtype.is_integer or tensor.dtype.is_bool):
         raise TypeError(f"{name}: expected numbers, got {tensor.dtype.name}.")

@@ -9,12 +9,15 @@ import tensorflow as tf
 from polyrl.ops.inputs import on_tensors
 from polyrl.ops.shapes import check_shapes
 from polyrl.ops.value import LossOutput, select_values
+from polyrl.validation import check_int
 
 SMALLEST_RISK_LEVEL = 1e-6
 
 
+@on_tensors
 def support(min_value: float, max_value: float, num_atoms: int) -> tf.Tensor:
-    """The atoms `z_i`, evenly spaced from `min_value` to `max_value`: float32 `[N]`."""
+    """The atoms `z_i`, evenly spaced from `min_value` to `max_value`: float32 `[N]`; a ValueError for fewer than 2."""
+    check_int("num_atoms", num_atoms, minimum=2)
     return tf.linspace(tf.constant(min_value, tf.float32), tf.constant(max_value, tf.float32), num_atoms)
 
 

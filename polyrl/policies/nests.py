@@ -131,5 +131,5 @@ def _tensor(path: str, leaf: Any) -> tf.Tensor:
         return leaf
     try:
         return tf.convert_to_tensor(leaf)
-    except (ValueError, TypeError) as error:
+    except Exception as error:  # Whatever a value's own `__array__` raises.
         raise TypeError(f"{path}={leaf!r} must be a tensor, or convertible to one.") from error

@@ -30,7 +30,7 @@ NAN, INF = math.nan, math.inf
 
 
 def clear(error: BaseException, *names: str) -> str | None:
-    """None if an error is one of polyrl's own, by a `raise` in it, and its message has one of the names; else what it lacks."""
+    """None if an error is one of polyrl's own, by a `raise`, and its message has one of the names; else what it lacks."""
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
@@ -40,7 +40,9 @@ def clear(error: BaseException, *names: str) -> str | None:
         return "is of another kind"
     if not str(Path(frame.tb_frame.f_code.co_filename).resolve()).startswith(OURS):
         return f"comes from {frame.tb_frame.f_code.co_filename}"
-    if not any(i.offset == frame.tb_lasti and i.opname == "RAISE_VARARGS" for i in dis.get_instructions(frame.tb_frame.f_code)):
+    if not any(
+        i.offset == frame.tb_lasti and i.opname == "RAISE_VARARGS" for i in dis.get_instructions(frame.tb_frame.f_code)
+    ):
         return "is an operation that failed"
     if message.startswith(TENSORFLOWS):
         return "begins as TensorFlow's do"
@@ -150,7 +152,9 @@ ODD = st.one_of(
     st.builds(Thing),
     st.builds(Failing),
     st.sampled_from([len, int, Thing, Ellipsis, NotImplemented, np.float32, tf.float32, np, range(3), Decimal("0.5")]),
-    st.sampled_from([fractions.Fraction(1, 2), np.datetime64("2020-01-01"), np.timedelta64(1, "s"), memoryview(b"ab"), slice(1)]),
+    st.sampled_from(
+        [fractions.Fraction(1, 2), np.datetime64("2020-01-01"), np.timedelta64(1, "s"), memoryview(b"ab"), slice(1)]
+    ),
 )
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=5)
 

@@ -27,7 +27,9 @@ SPACES = {
     "start": Discrete(4, start=-2),
     "far": Discrete(3, start=2**40),
 }
-PARTS = Dict({"state": SPACES["float32"], "goal": MultiDiscrete([3, 3]), "bits": MultiBinary(2), "action_mask": MultiBinary(2)})
+PARTS = Dict(
+    {"state": SPACES["float32"], "goal": MultiDiscrete([3, 3]), "bits": MultiBinary(2), "action_mask": MultiBinary(2)}
+)
 OF_PARTS = {key: PARTS[key] for key in ("goal", "bits")}
 
 
@@ -132,7 +134,7 @@ def a_mask_is_bools(case: Any) -> None:
     value, at = case
     taken, found = attempt(lambda: stored(PARTS, {**fitting(PARTS), "action_mask": value}, at), "action_mask")
     expected = wanted(PARTS["action_mask"], value)
-    legal = expected is not None and bool(expected.any()) or (at == 3 and expected is not None)
+    legal = (expected is not None and bool(expected.any())) or (at == 3 and expected is not None)
     assert taken == legal, f"{found}"
     if taken and at < 3:
         np.testing.assert_array_equal(found["action_mask"][0], expected != 0)
