@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, ClassVar
 
 import tf_keras
@@ -15,6 +16,18 @@ from polyrl.validation import check_float, check_increasing, check_int
 @dataclasses.dataclass(frozen=True)
 class ScheduleConfig(Config):
     """A learning rate as a function of `global_step` (gradient updates)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("decay_steps", "first_decay_steps"):
+            if hasattr(self, name):
+                check_int(name, getattr(self, name), minimum=1)
+        # Below zero a rate would climb the loss, or be divided by zero at some step.
+        for name in ("initial_learning_rate", "end_learning_rate", "decay_rate", "power", "m_mul"):
+            if hasattr(self, name):
+                check_float(name, getattr(self, name), minimum=0.0)
+        for value in getattr(self, "values", ()):
+            check_float("values", value, minimum=0.0)
 
     def build(self) -> tf_keras.optimizers.schedules.LearningRateSchedule:
         """The tf-keras schedule of the same name; its value at whole steps is the same under XLA."""
@@ -120,6 +133,9 @@ class OptimizerConfig(Config):
     def _validate(self) -> None:
         if not isinstance(self.learning_rate, ScheduleConfig):
             check_float("learning_rate", self.learning_rate, minimum=0.0)
+        for name, (low, high) in _RANGES.items():
+            if hasattr(self, name):
+                check_float(name, getattr(self, name), low, high)
 
     def build(self) -> tf_keras.optimizers.Optimizer:
         """A new tf-keras optimizer, without `jit_compile`: the training loop compiles the whole update."""
@@ -234,6 +250,22 @@ class LionConfig(OptimizerConfig):
     beta_1: float = 0.9
     beta_2: float = 0.99
 
+    def _validate(self) -> None:
+        super()._validate()
+        if self.beta_1 == 0.0:
+            raise ValueError(f"beta_1={self.beta_1} must be above 0.")
+
+
+_RANGES = {
+    **dict.fromkeys(("beta_1", "beta_2", "rho"), (0.0, 1.0)),
+    "momentum": (0.0, 1.0),
+    "epsilon": (0.0, math.inf),
+    "weight_decay": (0.0, math.inf),
+    **dict.fromkeys(("initial_accumulator_value", "beta"), (0.0, math.inf)),
+    **dict.fromkeys(("l1_regularization_strength", "l2_regularization_strength"), (0.0, math.inf)),
+    "learning_rate_power": (-math.inf, 0.0),
+}
+"""What each option of an optimizer may be."""
 
 _ELEMENT_WISE = (
     AdamConfig,
@@ -252,7 +284,4 @@ _ELEMENT_WISE = (
 def _arguments(config: Config) -> dict[str, Any]:
     """The config's fields as constructor arguments, nested configs built."""
     values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-    for name in ("decay_steps", "first_decay_steps"):
-        if name in values:
-            check_int(name, values[name], minimum=1)
     return {name: value.build() if isinstance(value, ScheduleConfig) else value for name, value in values.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import numbers
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,7 @@ def called(name: str, given: dict[str, Any]) -> Any:
     return function(**given, **({"loss_fn": square} if "loss_fn" in inspect.signature(function).parameters else {}))
 
 
-def numbers(value: Any) -> np.ndarray | None:
+def as_numbers(value: Any) -> np.ndarray | None:
     try:
         array = np.array(value)
     except Exception:
@@ -79,7 +80,7 @@ def an_argument_is_taken_or_refused(case: Any) -> None:
     """What is no array of numbers, and a shape that the others do not have, is refused; all else is as for tensors."""
     name, key, value = case
     taken, found = attempt(lambda: called(name, {**CALLS[name], key: value}), *CALLS[name])
-    array, usual = numbers(value), CALLS[name][key]
+    array, usual = as_numbers(value), CALLS[name][key]
     optional = value is None and key in ("mask", "next_q_selector")
     if isinstance(usual, np.ndarray) and key != "seed":
         if array is None:
@@ -96,7 +97,8 @@ def an_argument_is_taken_or_refused(case: Any) -> None:
             assert taken, f"{found}"
             same(found, called(name, {**CALLS[name], key: tf.constant(array)}))
     elif not isinstance(usual, (np.ndarray, list, str)) and key not in INTEGERS:
-        assert not taken or (array is not None and array.shape == ()), f"{key}={value!r} was taken"
+        one = isinstance(value, numbers.Real) or (array is not None and array.shape == ())
+        assert not taken or one, f"{key}={value!r} was taken"
 
 
 def sized(name: str) -> tuple[str, ...]:
