@@ -109,5 +109,5 @@ def _shape(state: Any) -> tuple[int, ...] | None:
     """The shape of numbers in lists; None for rows of different lengths."""
     try:
         return np.shape(state)
-    except ValueError:
+    except Exception:  # Also whatever a value's own `__array__` raises.
         return None

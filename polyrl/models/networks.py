@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
+import tf_keras
 
 from polyrl import ops
 from polyrl.models import features as features_of
@@ -118,12 +119,29 @@ def torso_and_heads(graph_fn: Callable[[str, Any], tf.Tensor], head: Callable[[t
             shape = tuple(outputs.shape) if rank is not None else outputs
             hint = " End with `layers.Flatten()`." if rank is not None and rank > 2 else ""
             raise ValueError(f"graph_fn must return one row of features for each state, [B, features]; got {shape}.{hint}")
+        _check_torso(outputs)
         # Heads and losses compute in float32, whatever the precision policy of tf-keras has the torso do.
         return head(outputs if outputs.dtype == tf.float32 else tf.cast(outputs, tf.float32))
 
     if isinstance(graph_fn, SameInEveryMode):
         return SameInEveryMode(functools.partial(graph, Modes.TRAIN))
     return graph
+
+
+def _check_torso(outputs: Any) -> None:
+    """Refuses what has the rank of a torso's output, and is none.
+
+    Raises:
+        TypeError: for what is not made of real numbers.
+        ValueError: for what does not depend on the inputs, or has other rows than they, or no columns.
+    """
+    asked = "graph_fn must return one row of features for each state, [B, features]"
+    if not (outputs.dtype.is_floating or outputs.dtype.is_integer or outputs.dtype.is_bool):
+        raise TypeError(f"{asked}, of real numbers; got {outputs.dtype.name}.")
+    if not tf_keras.backend.is_keras_tensor(outputs):
+        raise ValueError(f"{asked}, computed from its inputs; got {type(outputs).__name__} {tuple(outputs.shape)} of its own.")
+    if outputs.shape[0] is not None or not outputs.shape[1]:
+        raise ValueError(f"{asked}; got {tuple(outputs.shape)}. B is not known yet, and the number of features has to be.")
 
 
 def combine_heads(advantage: tf.Tensor, value: tf.Tensor | None, dueling: str | bool | None) -> tf.Tensor:

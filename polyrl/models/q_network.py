@@ -105,8 +105,11 @@ class QNetwork(tf.Module):
         models = self._models.by_mode
         if mode not in models:
             models[mode] = self._models.share(mode)
-        absent = dict.fromkeys(QModelSpec._fields)
-        return QModelSpec(**{**absent, **models[mode](inputs, training=training)})
+        outputs = models[mode](inputs, training=training)
+        rows = tf.nest.flatten(inputs)[0].shape[:1]
+        if not outputs["q"].shape[:1].is_compatible_with(rows):
+            raise ValueError(f"graph_fn must return one row for each state: got {outputs['q'].shape[0]} of {rows[0]} states.")
+        return QModelSpec(**{**dict.fromkeys(QModelSpec._fields), **outputs})
 
     def copy_from(self, source: QNetwork, tau: float = 1.0) -> None:
         """Moves all variables towards those of a network of the same structure, non-trainable ones too.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import inspect
 import os
@@ -100,9 +101,15 @@ def _fails_below(error: BaseException) -> bool:
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
-    return frame is not None and os.path.realpath(frame.tb_frame.f_code.co_filename).startswith(_TENSORFLOW)
+    if frame is None:
+        return False
+    file = os.path.realpath(frame.tb_frame.f_code.co_filename)
+    instructions = dis.get_instructions(frame.tb_frame.f_code)
+    raised = any(i.offset == frame.tb_lasti and i.opname == "RAISE_VARARGS" for i in instructions)
+    return file.startswith(_TENSORFLOW) or (file.startswith(_HERE) and not raised)
 
 
+_HERE = os.path.dirname(os.path.realpath(__file__)) + os.sep
 _TENSORFLOW = os.path.dirname(os.path.realpath(str(tf.__file__))) + os.sep
 
 

@@ -29,7 +29,10 @@ def stateless_seed(seed: Any) -> tf.Tensor:
     if isinstance(seed, numbers.Integral) and not isinstance(seed, bool):
         number = int(seed)
         return tf.constant([number & _LOW_BITS, number >> 31 & _LOW_BITS])
-    pair = tf.convert_to_tensor(seed)
+    try:
+        pair = tf.convert_to_tensor(seed)
+    except Exception as error:  # Whatever a value's own `__array__` raises.
+        raise TypeError(f"seed={seed!r} must be an integer, or an integer tensor of shape () or (2,).") from error
     if not pair.dtype.is_integer:
         raise TypeError(f"seed={seed!r} must be an integer, or an integer tensor of shape () or (2,).")
     if pair.shape == ():
