@@ -90,9 +90,10 @@ def _check_kind(name: str, value: Any, annotation: str) -> None:
     if value is None and optional == "None":
         return
     if kind == "float" and optional in ("", "None"):
-        check_float(name, value, -_LARGEST, _LARGEST)
+        check_float(name, value, -LARGEST, LARGEST)
     elif kind == "int":
-        check_int(name, value, minimum=-(2**63))
+        if check_int(name, value, minimum=-(2**63)) >= 2**63:
+            raise ValueError(f"{name}={value} must be below 2**63, the range of int64.")
     elif kind == "bool":
         check_bool(name, value)
     elif kind == "str" and not isinstance(value, str):
@@ -101,7 +102,7 @@ def _check_kind(name: str, value: Any, annotation: str) -> None:
         raise TypeError(f"{name}={value!r} must be a list or tuple of numbers.")
 
 
-_LARGEST = float(np.finfo(np.float32).max)
+LARGEST = float(np.finfo(np.float32).max)
 """TensorFlow computes with the values in float32."""
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import tf_keras
 
 from polyrl.configs import schedules
-from polyrl.configs.base import Config
+from polyrl.configs.base import LARGEST, Config
 from polyrl.validation import check_float, check_increasing, check_int
 
 
@@ -132,7 +132,7 @@ class OptimizerConfig(Config):
 
     def _validate(self) -> None:
         if not isinstance(self.learning_rate, ScheduleConfig):
-            check_float("learning_rate", self.learning_rate, minimum=0.0)
+            check_float("learning_rate", self.learning_rate, 0.0, LARGEST)
         for name, (low, high) in _RANGES.items():
             if hasattr(self, name):
                 check_float(name, getattr(self, name), low, high)

@@ -17,7 +17,8 @@ SMALLEST_RISK_LEVEL = 1e-6
 @on_tensors
 def support(min_value: float, max_value: float, num_atoms: int) -> tf.Tensor:
     """The atoms `z_i`, evenly spaced from `min_value` to `max_value`: float32 `[N]`; a ValueError for fewer than 2."""
-    check_int("num_atoms", num_atoms, minimum=2)
+    if check_int("num_atoms", num_atoms, minimum=2) >= 2**31:  # TensorFlow would crash.
+        raise ValueError(f"num_atoms={num_atoms} must be below 2**31.")
     return tf.linspace(tf.constant(min_value, tf.float32), tf.constant(max_value, tf.float32), num_atoms)
 
 

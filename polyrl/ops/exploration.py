@@ -77,6 +77,9 @@ def ornstein_uhlenbeck(noise: tf.Tensor, normal: tf.Tensor, theta: float, mu: fl
         sigma: scale of the random increments; scalar.
         dt: length of a time step.
     """
+    check_shapes(sigma=(sigma, ""))
+    if not noise.shape.is_compatible_with(normal.shape):
+        raise ValueError(f"normal has shape {tuple(normal.shape)}; expected that of noise, {tuple(noise.shape)}.")
     return noise + theta * (mu - noise) * dt + sigma * math.sqrt(dt) * normal
 
 
@@ -87,7 +90,10 @@ def _sizes(shape: Any) -> Any:
     sizes = shape.tolist() if isinstance(shape, np.ndarray) else shape
     if not isinstance(sizes, (list, tuple, tf.TensorShape)):
         raise TypeError(f"shape={shape!r} must be a list of integers, or a tensor of them.")
-    return [size if tf.is_tensor(size) else check_int("shape", size, minimum=0) for size in sizes]
+    checked = [size if tf.is_tensor(size) else check_int("shape", size, minimum=0) for size in sizes]
+    if math.prod(size for size in checked if isinstance(size, int)) >= 2**31:  # TensorFlow would crash.
+        raise ValueError(f"shape={shape!r} must have fewer than 2**31 numbers.")
+    return checked
 
 
 @on_tensors

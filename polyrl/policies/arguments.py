@@ -6,6 +6,7 @@ import numbers
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import numpy as np
 import tensorflow as tf
 
 from polyrl.validation import check_float
@@ -26,7 +27,7 @@ def stateless_seed(seed: Any) -> tf.Tensor:
     """
     if seed is None:
         return tf.random.uniform([2], maxval=2**31 - 1, dtype=tf.int32)
-    if isinstance(seed, numbers.Integral) and not isinstance(seed, bool):
+    if isinstance(seed, numbers.Integral) and not isinstance(seed, (bool, np.timedelta64)):
         number = int(seed)
         return tf.constant([number & _LOW_BITS, number >> 31 & _LOW_BITS])
     try:

@@ -41,7 +41,11 @@ def to_tensors(name: str, nest: Any) -> Any:
     Raises:
         TypeError: names a leaf that cannot be converted.
     """
-    return tf.nest.pack_sequence_as(nest, [_tensor(path, leaf) for path, leaf in leaves(nest, name)])
+    tensors = [_tensor(path, leaf) for path, leaf in leaves(nest, name)]
+    try:
+        return tf.nest.pack_sequence_as(nest, tensors)
+    except Exception as error:  # TensorFlow takes any sequence for a nest, and has keys in an order.
+        raise TypeError(f"{name}={nest!r} must be a nest of tuples, lists and dicts, with keys of one type.") from error
 
 
 def check_nest(name: str, nest: Any, spec: Any) -> None:
@@ -88,12 +92,20 @@ def _differences(path: str, nest: Any, spec: Any) -> Iterator[str]:
 def _children(nest: Any) -> dict[str, Any] | None:
     """A container's parts by their place in it, `['key']`, `.field` or `[index]`; None for a leaf."""
     if isinstance(nest, Mapping):
-        return {f"[{key!r}]": nest[key] for key in sorted(nest)}
+        return {f"[{key!r}]": nest[key] for key in _sorted(nest)}
     if hasattr(nest, "_fields"):
         return {f".{name}": value for name, value in zip(nest._fields, nest, strict=True)}
     if isinstance(nest, list | tuple):
         return {f"[{index}]": value for index, value in enumerate(nest)}
     return None
+
+
+def _sorted(nest: Mapping[Any, Any]) -> list[Any]:
+    """The keys in the order of `tf.nest`, which refuses those of several types."""
+    try:
+        return sorted(nest)
+    except TypeError:
+        return sorted(nest, key=str)
 
 
 def _kind(nest: Any) -> str:

