@@ -257,7 +257,7 @@ class LionConfig(OptimizerConfig):
 
 
 _RANGES = {
-    **dict.fromkeys(("beta_1", "beta_2", "rho"), (0.0, 1.0)),
+    **dict.fromkeys(("beta_1", "beta_2", "rho"), (0.0, 1.0 - 2.0**-24)),
     "momentum": (0.0, 1.0),
     "epsilon": (0.0, math.inf),
     "weight_decay": (0.0, math.inf),
@@ -265,7 +265,7 @@ _RANGES = {
     **dict.fromkeys(("l1_regularization_strength", "l2_regularization_strength"), (0.0, math.inf)),
     "learning_rate_power": (-math.inf, 0.0),
 }
-"""What each option of an optimizer may be."""
+"""What each option of an optimizer may be; averages that never change, with 1 in float32, are divided by zero."""
 
 _ELEMENT_WISE = (
     AdamConfig,

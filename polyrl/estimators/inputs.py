@@ -108,6 +108,7 @@ def _integers(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Space[Any]:
 def _shape(state: Any) -> tuple[int, ...] | None:
     """The shape of numbers in lists; None for rows of different lengths."""
     try:
-        return np.shape(state)
+        shape = np.shape(state)
+        return shape if isinstance(shape, tuple) else None  # That of a class may be anything.
     except Exception:  # Also whatever a value's own `__array__` raises.
         return None
