@@ -45,6 +45,16 @@ def check_bool(name: str, value: Any) -> bool:
     return bool(value)
 
 
+def check_no_times(value: Any) -> Any:
+    """Returns `value`; a TypeError for a sequence with NumPy's dates or time spans, on which TensorFlow would crash."""
+    if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.dtype == object):
+        for item in value.flat if isinstance(value, np.ndarray) else value:
+            check_no_times(item)
+    elif isinstance(value, (np.datetime64, np.timedelta64)):
+        raise TypeError(f"{value!r} is no number")
+    return value
+
+
 def check_increasing(name: str, values: Sequence[Any]) -> None:
     """Checks that `values` are integers, each larger than the one before; a TypeError or ValueError otherwise."""
     for value in values:

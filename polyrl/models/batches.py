@@ -13,7 +13,7 @@ from polyrl.models import features as features_of
 from polyrl.models.label_values import check_index, check_values
 from polyrl.models.records import Batch
 from polyrl.policies import BoundedTensorSpec
-from polyrl.validation import check_int, suggestion
+from polyrl.validation import check_int, check_no_times, suggestion
 
 LABELS = ("action", "reward", "done", "next_state")
 WINDOWED = ("reward", "done", "truncated")
@@ -214,7 +214,7 @@ def _check_names(labels: Mapping[str, Any], features: Any, further: Sequence[str
 def _tensor(name: str, value: Any) -> tf.Tensor:
     """As a tensor of real numbers or bools; a TypeError that names it otherwise."""
     try:
-        tensor = tf.convert_to_tensor(value)
+        tensor = tf.convert_to_tensor(check_no_times(value))
     except Exception as error:  # Whatever a value's own `__array__` raises.
         raise TypeError(f"{name}={value!r} must be an array of numbers, or convertible to one.") from error
     if not (tensor.dtype.is_floating or tensor.dtype.is_integer or tensor.dtype.is_bool):

@@ -7,6 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from polyrl.validation import check_no_times
+
 
 def leaves(nest: Any, path: str) -> Iterator[tuple[str, Any]]:
     """Yields each leaf of a nest with its path, an expression that starts with `path`, in the order of `tf.nest.flatten`."""
@@ -142,6 +144,6 @@ def _tensor(path: str, leaf: Any) -> tf.Tensor:
     if tf.is_tensor(leaf):
         return leaf
     try:
-        return tf.convert_to_tensor(leaf)
+        return tf.convert_to_tensor(check_no_times(leaf))
     except Exception as error:  # Whatever a value's own `__array__` raises.
         raise TypeError(f"{path}={leaf!r} must be a tensor, or convertible to one.") from error
