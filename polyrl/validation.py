@@ -45,11 +45,21 @@ def check_bool(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def check_no_times(value: Any) -> Any:
-    """Returns `value`; a TypeError for a sequence with NumPy's dates or time spans, on which TensorFlow would crash."""
+def check_sequence(value: Any) -> Any:
+    """Returns `value`; a TypeError for rows that differ in length, or NumPy's dates or time spans.
+
+    TensorFlow makes an array of some of the former, and crashes on the latter.
+    """
+    if isinstance(value, (list, tuple)):
+        try:
+            np.shape(value)
+        except ValueError as error:
+            raise TypeError(f"its rows differ in length: {error}") from error
+        except Exception:  # Of tensors without values.
+            pass
     if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.dtype == object):
         for item in value.flat if isinstance(value, np.ndarray) else value:
-            check_no_times(item)
+            check_sequence(item)
     elif isinstance(value, (np.datetime64, np.timedelta64)):
         raise TypeError(f"{value!r} is no number")
     return value

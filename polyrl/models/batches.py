@@ -13,7 +13,7 @@ from polyrl.models import features as features_of
 from polyrl.models.label_values import check_index, check_values
 from polyrl.models.records import Batch
 from polyrl.policies import BoundedTensorSpec
-from polyrl.validation import check_int, check_no_times, suggestion
+from polyrl.validation import check_int, check_sequence, suggestion
 
 LABELS = ("action", "reward", "done", "next_state")
 WINDOWED = ("reward", "done", "truncated")
@@ -101,6 +101,9 @@ def check_labels(
     kept = {key: tf.convert_to_tensor(labels[key]) for key in labels if key not in known}
     checked = {key: _tensor(f"labels[{key!r}]", value) for key, value in labels.items() if key not in kept}
     _check_state("labels['next_state']", checked["next_state"], shape)
+    if not checked["next_state"].shape[1:].is_compatible_with(state_of(features).shape[1:]):
+        shapes = tuple(checked["next_state"].shape), tuple(state_of(features).shape)
+        raise ValueError(f"labels['next_state'] has shape {shapes[0]}; features['state'] has {shapes[1]}.")
     of_next = {f"next_{key}": value for key, value in (features.items() if isinstance(features, Mapping) else ())}
     window = checked["reward"].shape[1:] if is_window(checked) else tf.TensorShape([])
     for key, value in checked.items():
@@ -214,7 +217,7 @@ def _check_names(labels: Mapping[str, Any], features: Any, further: Sequence[str
 def _tensor(name: str, value: Any) -> tf.Tensor:
     """As a tensor of real numbers or bools; a TypeError that names it otherwise."""
     try:
-        tensor = tf.convert_to_tensor(check_no_times(value))
+        tensor = tf.convert_to_tensor(check_sequence(value))
     except Exception as error:  # Whatever a value's own `__array__` raises.
         raise TypeError(f"{name}={value!r} must be an array of numbers, or convertible to one.") from error
     if not (tensor.dtype.is_floating or tensor.dtype.is_integer or tensor.dtype.is_bool):

@@ -119,7 +119,7 @@ def torso_and_heads(graph_fn: Callable[[str, Any], tf.Tensor], head: Callable[[t
             shape = tuple(outputs.shape) if rank is not None else outputs
             hint = " End with `layers.Flatten()`." if rank is not None and rank > 2 else ""
             raise ValueError(f"graph_fn must return one row of features for each state, [B, features]; got {shape}.{hint}")
-        _check_torso(outputs)
+        _check_torso(outputs, inputs)
         # Heads and losses compute in float32, whatever the precision policy of tf-keras has the torso do.
         return head(outputs if outputs.dtype == tf.float32 else tf.cast(outputs, tf.float32))
 
@@ -128,20 +128,21 @@ def torso_and_heads(graph_fn: Callable[[str, Any], tf.Tensor], head: Callable[[t
     return graph
 
 
-def _check_torso(outputs: Any) -> None:
+def _check_torso(outputs: Any, inputs: Any) -> None:
     """Refuses what has the rank of a torso's output, and is none.
 
     Raises:
         TypeError: for what is not made of real numbers.
-        ValueError: for what does not depend on the inputs, or has other rows than they, or no columns.
+        ValueError: for what is not computed from the inputs, or has no columns.
     """
     asked = "graph_fn must return one row of features for each state, [B, features]"
     if not (outputs.dtype.is_floating or outputs.dtype.is_integer or outputs.dtype.is_bool):
         raise TypeError(f"{asked}, of real numbers; got {outputs.dtype.name}.")
-    if not tf_keras.backend.is_keras_tensor(outputs):
+    symbolic = any(tf_keras.backend.is_keras_tensor(part) for part in tf.nest.flatten(inputs))
+    if symbolic and not tf_keras.backend.is_keras_tensor(outputs):
         raise ValueError(f"{asked}, computed from its inputs; got {type(outputs).__name__} {tuple(outputs.shape)} of its own.")
-    if outputs.shape[0] is not None or not outputs.shape[1]:
-        raise ValueError(f"{asked}; got {tuple(outputs.shape)}. B is not known yet, and the number of features has to be.")
+    if not outputs.shape[1]:
+        raise ValueError(f"{asked}; got {tuple(outputs.shape)}: the number of features must be known, and at least 1.")
 
 
 def combine_heads(advantage: tf.Tensor, value: tf.Tensor | None, dueling: str | bool | None) -> tf.Tensor:

@@ -167,7 +167,7 @@ def _check_inputs(model: tf_keras.Model, inputs: Any) -> None:
         ValueError: names both.
     """
     expected, given = (nest if isinstance(nest, Mapping) else {"state": nest} for nest in (model.input, inputs))
-    fits = isinstance(model.input, Mapping) == isinstance(inputs, Mapping) and expected.keys() == given.keys()
+    fits = expected.keys() == given.keys()
     if not (fits and all(part.shape.is_compatible_with(given[key].shape) for key, part in expected.items())):
         shapes = [{key: tuple(part.shape) for key, part in nest.items()} for nest in (expected, given)]
         raise ValueError(f"{model.name} was built for features of the shapes {shapes[0]}, got {shapes[1]}.")

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 import tensorflow as tf
 
-from polyrl.validation import check_float, check_no_times
+from polyrl.validation import check_float, check_sequence
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -69,7 +69,7 @@ def _tensor(name: str, value: Any, dtype: tf.DType | None) -> tf.Tensor:
     if _is_symbol(value):
         return value
     try:
-        tensor = tf.convert_to_tensor(check_no_times(value))
+        tensor = tf.convert_to_tensor(check_sequence(value))
         if not (tensor.dtype.is_floating or tensor.dtype.is_integer or tensor.dtype.is_bool):
             raise TypeError(f"it has dtype {tensor.dtype.name}")
     except Exception as error:  # Whatever a value's own `__array__` raises.

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import tensorflow as tf
 
-from polyrl.validation import check_float, check_no_times
+from polyrl.validation import check_float, check_sequence
 
 Number: TypeAlias = float | tf.Tensor | tf.Variable | Callable[[], Any]
 """A number; a scalar tensor or variable; or a function without arguments that returns one of these, called at each use."""
@@ -31,7 +31,7 @@ def stateless_seed(seed: Any) -> tf.Tensor:
         number = int(seed)
         return tf.constant([number & _LOW_BITS, number >> 31 & _LOW_BITS])
     try:
-        pair = tf.convert_to_tensor(check_no_times(seed))
+        pair = tf.convert_to_tensor(check_sequence(seed))
     except Exception as error:  # Whatever a value's own `__array__` raises.
         raise TypeError(f"seed={seed!r} must be an integer, or an integer tensor of shape () or (2,).") from error
     if not pair.dtype.is_integer:

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from polyrl.validation import check_no_times
+from polyrl.validation import check_sequence
 
 
 def leaves(nest: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -144,6 +144,6 @@ def _tensor(path: str, leaf: Any) -> tf.Tensor:
     if tf.is_tensor(leaf):
         return leaf
     try:
-        return tf.convert_to_tensor(check_no_times(leaf))
+        return tf.convert_to_tensor(check_sequence(leaf))
     except Exception as error:  # Whatever a value's own `__array__` raises.
         raise TypeError(f"{path}={leaf!r} must be a tensor, or convertible to one.") from error

@@ -83,7 +83,7 @@ def a_value_is_taken_or_refused(case: Any) -> None:
     (features if key in ("state", "action_mask") else labels)[key] = value
     if kind == "naf" and "mask" in key:
         return
-    taken, found = attempt(lambda: model(kind, mode)(features, labels), f"['{key}']", f"'{key}'", "features", "next_state")
+    taken, found = attempt(lambda: model(kind, mode)(features, labels), f"['{key}']", f"'{key}'", "features", "labels")
     array = plain(value)
     if array is None or not means(kind, key, array):
         assert not taken, f"{key}={value!r} was taken"

@@ -60,6 +60,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "large_margin_loss": {"q": Q, "action": ACTION, "margin": 0.8},
     "dueling": {"advantage": Q, "value": Q[:, :1], "how": "mean"},
 }
+FREE = [("project_distribution", "atoms"), ("dueling", "advantage"), ("select_values", "values")]
 INTEGERS, MASKS = ("action", "seed", "shape", "num_atoms"), ("mask", "terminated", "truncated")
 
 
@@ -111,7 +112,7 @@ def is_float32(value: Any, shape: tuple[int, ...]) -> bool:
 def sized(name: str) -> tuple[str, ...]:
     """Arguments whose shape another one decides."""
     free = ("expected_value", "conditional_value_at_risk", "scale_tril", "sample_categorical", "ornstein_uhlenbeck")
-    return () if name in free else tuple(key for key in CALLS[name] if (name, key) != ("project_distribution", "atoms"))
+    return () if name in free else tuple(key for key in CALLS[name] if (name, key) not in FREE)
 
 
 def same(found: Any, wanted: Any) -> None:
