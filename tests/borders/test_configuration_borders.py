@@ -185,7 +185,7 @@ PROPERTIES = {
 
 @pytest.mark.parametrize("name", PROPERTIES)
 def test_configuration_is_used_as_given_or_refused(name):
-    quick(*PROPERTIES[name], examples=60)
+    quick(*PROPERTIES[name], examples=200)
 
 
 @slow

@@ -130,7 +130,7 @@ PROPERTIES = {
 
 @pytest.mark.parametrize("name", PROPERTIES)
 def test_features_and_labels_have_a_meaning_or_are_refused(name):
-    quick(*PROPERTIES[name], examples=30)
+    quick(*PROPERTIES[name], examples=150)
 
 
 @slow

@@ -137,7 +137,7 @@ def test_every_op_is_here():
 
 
 def test_an_argument_of_an_op_is_taken_or_refused():
-    quick(an_argument_is_taken_or_refused, CASES, examples=80)
+    quick(an_argument_is_taken_or_refused, CASES, examples=200)
 
 
 @slow

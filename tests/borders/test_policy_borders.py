@@ -121,7 +121,7 @@ PROPERTIES = {
 
 @pytest.mark.parametrize("name", PROPERTIES)
 def test_what_a_policy_is_given_is_taken_or_refused(name):
-    quick(*PROPERTIES[name], examples=40)
+    quick(*PROPERTIES[name], examples=100)
 
 
 @slow
