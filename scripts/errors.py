@@ -7,32 +7,28 @@ A test compares the page with what the mistakes say today.
 
 from __future__ import annotations
 
+from pathlib import Path
 import re
 import tempfile
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import polyrl  # Before TensorFlow, which would log otherwise.
-
 import gymnasium
-import numpy as np
-import tensorflow as tf
-import tf_keras
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
-
+import numpy as np
 from polyrl import Agent, RunConfig, models, ops, policies
 from polyrl.configs import AdamConfig, DecayExplorationConfig
 from polyrl.envs import GymEnvironment
 from polyrl.networks import mlp, nature_cnn
 from polyrl.replay import UniformReplay
+import tensorflow as tf
+import tf_keras
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "errors.md"
 
 HEAD = """# Errors
 
-What polyrl says to mistakes, kind by kind. The page is made by making them, with `python scripts/errors.py`, and a test holds it to
-that. An error names what was given, its value, and what would do; it comes before anything is stored or written.
+What polyrl says to mistakes, kind by kind. The page is made by making them, with `python scripts/errors.py`, and a test holds
+it to that. An error names what was given, its value, and what would do; it comes before anything is stored or written.
 
 In the examples `train(env)` trains a small `DQNModel` on an environment, and `env(...)` is an environment with a
 `Box(0, 1, [4])` of states and three actions that does what the words say. Messages are cut where `...` stands.
@@ -76,25 +72,25 @@ def env(space: Any = None, **returns: Any) -> Env:
 
 
 def dqn(mode: str = "train", graph_fn: Any = None, states: Any = 4, actions: int = 3, **arguments: Any) -> models.DQNModel:
-    """A small model in a scope of its own."""
-    models.Scope(0).__enter__()
+    """A small model."""
     return models.DQNModel(mode, mlp([8]) if graph_fn is None else graph_fn, states, actions, summaries=[], **arguments)
 
 
-def agent(model: Callable[..., models.BaseQModel] | None = None, memory: Any = None, **config: Any) -> Agent:
-    """An agent in a directory that is thrown away."""
+def agent(fits: bool = False) -> Agent:
+    """An agent in a directory that is thrown away; its model flattens what states there are."""
 
     def model_fn(features: Any, labels: Any, mode: str) -> Any:
-        made = model(mode) if model is not None else models.DQNModel(mode, mlp([8]), 4, 3, summaries=[])
-        return made(features, labels)
+        flat = lambda mode, inputs: tf_keras.layers.Flatten()(tf.cast(inputs["state"][:, tf.newaxis], tf.float32))  # noqa: E731
+        states = tuple(features["state"].shape[1:]) if fits else 4
+        return models.DQNModel(mode, flat, states, 3, summaries=[])(features, labels)
 
-    settings = {"jit": "off", "progress": False, "save_summary_timesteps": None, **config}
-    return Agent(model_fn, UniformReplay(100, 4) if memory is None else memory, None, RunConfig(**settings))
+    config = RunConfig(jit="off", progress=False, save_summary_timesteps=None)
+    return Agent(model_fn, UniformReplay(100, 4), None, config)
 
 
 def train(given: Any, **arguments: Any) -> Any:
-    """Trains for ten steps."""
-    return agent().train(given, **{"timesteps": 10, "first_update": 4, **arguments})
+    """Trains for ten steps, with a model for its states if it is an `Env`."""
+    return agent(isinstance(given, Env)).train(given, **{"timesteps": 10, "first_update": 4, **arguments})
 
 
 def labels(**changes: Any) -> dict[str, Any]:
@@ -105,7 +101,7 @@ def labels(**changes: Any) -> dict[str, Any]:
 
 def learn(**changes: Any) -> Any:
     """One call of a model with such labels."""
-    return dqn()({"state": np.zeros([1, 4], np.float32)}, labels(**changes))
+    return graph(mlp([8]), **changes)
 
 
 class Bare(tf.Module):
@@ -186,7 +182,7 @@ KINDS: dict[str, list[str]] = {
         "train(env(), max_steps=10, steps=10)",
     ],
     "Operations": [
-        "ops.q_learning(np.zeros([2, 3]), [0, 1], [1.0], [0.9, 0.9], np.zeros([2, 3]))",
+        "ops.td_loss(ops.huber, np.zeros(2), np.zeros(3))",
         "ops.support(1.0, 0.0, 11)",
         "ops.dueling(np.zeros([2, 3]), np.zeros([2, 1]), 'median')",
     ],
@@ -194,9 +190,10 @@ KINDS: dict[str, list[str]] = {
 """Mistakes by kind."""
 
 
-def graph(graph_fn: Any) -> Any:
+def graph(graph_fn: Any, **changes: Any) -> Any:
     """One call of a model with this torso."""
-    return dqn(graph_fn=graph_fn)({"state": np.zeros([1, 4], np.float32)}, labels())
+    with models.Scope(0).active():
+        return dqn(graph_fn=graph_fn)({"state": np.zeros([1, 4], np.float32)}, labels(**changes))
 
 
 def trained() -> Agent:
@@ -211,8 +208,8 @@ def nan_network(observation: Any, step_type: Any, network_state: Any, **argument
     return tf.fill([1, 3], float("nan")), network_state
 
 
-SPEC = policies.TimeStep.spec(tf.TensorSpec([4])) if hasattr(policies.TimeStep, "spec") else None
-ACTION = tf.TensorSpec([], tf.int32)
+SPEC = policies.time_step_spec(tf.TensorSpec([4]))
+ACTION = policies.BoundedTensorSpec((), tf.int32, 0, 2, "action")
 
 
 def said(code: str) -> str:

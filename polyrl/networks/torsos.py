@@ -61,6 +61,9 @@ def nature_cnn() -> SameInEveryMode:
 
     def build(inputs: Any) -> tf.Tensor:
         x = inputs["state"] if isinstance(inputs, Mapping) else inputs
+        if x.shape.rank != 4:
+            other = "embedding_mlp(num_states) for discrete states" if x.shape.rank == 1 else "mlp() for vectors"
+            raise ValueError(f"nature_cnn expects images [B, height, width, channels]; got {tuple(x.shape)}. Use {other}.")
         x = layers.Rescaling(1.0 / 255.0)(x)
         for filters, size, stride in ((32, 8, 4), (64, 4, 2), (64, 3, 1)):
             x = layers.Conv2D(filters, size, stride, activation="relu")(x)

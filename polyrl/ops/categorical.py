@@ -9,12 +9,22 @@ import tensorflow as tf
 from polyrl.ops.inputs import on_tensors
 from polyrl.ops.shapes import check_shapes
 from polyrl.ops.value import LossOutput, select_values
+from polyrl.validation import check_int
 
 SMALLEST_RISK_LEVEL = 1e-6
 
 
+@on_tensors
 def support(min_value: float, max_value: float, num_atoms: int) -> tf.Tensor:
-    """The atoms `z_i`, evenly spaced from `min_value` to `max_value`: float32 `[N]`."""
+    """The atoms `z_i`, evenly spaced from `min_value` to `max_value`: float32 `[N]`.
+
+    Raises:
+        ValueError: for fewer than 2, or unless `min_value` is below `max_value`.
+    """
+    if check_int("num_atoms", num_atoms, minimum=2) >= 2**31:  # TensorFlow would crash.
+        raise ValueError(f"num_atoms={num_atoms} must be below 2**31.")
+    if not tf.is_tensor(min_value) and not tf.is_tensor(max_value) and not min_value < max_value:
+        raise ValueError(f"min_value={min_value} must be below max_value={max_value}.")
     return tf.linspace(tf.constant(min_value, tf.float32), tf.constant(max_value, tf.float32), num_atoms)
 
 
