@@ -47,7 +47,7 @@ class Env(gymnasium.Env):
         return "<Env>"
 
     def _observation(self) -> Any:
-        return self.observation_space.sample()
+        return np.zeros_like(self.observation_space.sample())
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         super().reset(seed=seed)
@@ -182,7 +182,7 @@ KINDS: dict[str, list[str]] = {
         "train(env(), max_steps=10, steps=10)",
     ],
     "Operations": [
-        "ops.td_loss(ops.huber, np.zeros(2), np.zeros(3))",
+        "ops.select_values(np.zeros([2, 3]), [0, 7])",
         "ops.support(1.0, 0.0, 11)",
         "ops.dueling(np.zeros([2, 3]), np.zeros([2, 1]), 'median')",
     ],
@@ -199,7 +199,7 @@ def graph(graph_fn: Any, **changes: Any) -> Any:
 def trained() -> Agent:
     """An agent that has been trained for some steps."""
     made = agent()
-    made.train(env(), timesteps=4, first_update=4)
+    made.train(env(), timesteps=8, first_update=4)
     return made
 
 
@@ -220,7 +220,8 @@ def said(code: str) -> str:
         text = f"{type(error).__name__}: {error}"
     else:
         raise AssertionError(f"{code} raised nothing.")
-    text = re.sub(r"0x[0-9a-f]+", "0x...", " ".join(text.split()))
+    text = re.sub(r"(__main__|<run_path>)\.", "", " ".join(text.split()))
+    text = re.sub(r"0x[0-9a-f]+", "0x...", text)
     text = re.sub(r"[^\s'\"]*/(tmp|var)[^\s'\"]*", "...", text).replace(tempfile.gettempdir(), "...")
     return text if len(text) <= 420 else f"{text[:417]}..."
 
@@ -229,8 +230,8 @@ def page() -> str:
     """The whole page."""
     parts = [HEAD]
     for kind, mistakes in KINDS.items():
-        parts.append(f"\n## {kind}\n")
-        parts += [f"\n```python\n{code}\n```\n\n> {said(code)}\n" for code in mistakes]
+        parts.append(f"\n## {kind}\n\n| the mistake | what is said |\n|---|---|\n")
+        parts += [f"| `{code}` | {said(code)} |\n".replace("||", "\\|\\|") for code in mistakes]
     return "".join(parts)
 
 
