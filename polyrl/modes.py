@@ -17,7 +17,7 @@ class Modes:
     @classmethod
     def validate(cls, mode: str) -> str:
         """Returns `mode`, or raises a ValueError that lists the known modes."""
-        if mode not in cls.ALL:
+        if not isinstance(mode, str) or mode not in cls.ALL:
             raise ValueError(f"mode={mode!r} is unknown; use one of {', '.join(map(repr, cls.ALL))}.")
         return mode
 

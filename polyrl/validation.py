@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import inspect
@@ -18,7 +19,7 @@ T = TypeVar("T")
 
 def check_int(name: str, value: Any, minimum: int) -> int:
     """Returns `value` as an int of at least `minimum`; a TypeError or ValueError otherwise."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    if isinstance(value, (bool, np.timedelta64)) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name}={value!r} must be an integer.")
     if value < minimum:
         raise ValueError(f"{name}={value} must be at least {minimum}.")
@@ -27,9 +28,11 @@ def check_int(name: str, value: Any, minimum: int) -> int:
 
 def check_float(name: str, value: Any, minimum: float = -math.inf, maximum: float = math.inf) -> float:
     """Returns `value` as a finite float within `[minimum, maximum]`; a TypeError or ValueError otherwise."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    if isinstance(value, (bool, np.timedelta64)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name}={value!r} must be a number.")
-    number = float(value)
+    number = math.inf
+    with contextlib.suppress(OverflowError):  # Of an integer that is no float.
+        number = float(value)
     if not math.isfinite(number) or not minimum <= number <= maximum:
         raise ValueError(f"{name}={value} must lie in [{minimum}, {maximum}] and be finite.")
     return number
@@ -40,6 +43,26 @@ def check_bool(name: str, value: Any) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name}={value!r} must be True or False.")
     return bool(value)
+
+
+def check_sequence(value: Any) -> Any:
+    """Returns `value`; a TypeError for rows that differ in length, or NumPy's dates or time spans.
+
+    TensorFlow makes an array of some of the former, and crashes on the latter.
+    """
+    if isinstance(value, (list, tuple)):
+        try:
+            np.shape(value)
+        except ValueError as error:
+            raise TypeError(f"its rows differ in length: {error}") from error
+        except Exception:  # Of tensors without values.
+            pass
+    if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.dtype == object):
+        for item in value.flat if isinstance(value, np.ndarray) else value:
+            check_sequence(item)
+    elif isinstance(value, (np.datetime64, np.timedelta64)):
+        raise TypeError(f"{value!r} is no number")
+    return value
 
 
 def check_increasing(name: str, values: Sequence[Any]) -> None:

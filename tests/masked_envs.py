@@ -142,5 +142,7 @@ class MaskedScheduleEnv(gymnasium.Env):
 MISSING = "missing"
 
 
-gymnasium.register("polyrl/TinyTempting-v0", TemptingEnv, order_enforce=False, disable_env_checker=True)
-gymnasium.register("polyrl/TinyMasked-v0", MaskedScheduleEnv, order_enforce=False, disable_env_checker=True)
+gymnasium.register("polyrl/TinyTempting-v0", TemptingEnv, order_enforce=False, disable_env_checker=True, nondeterministic=True)
+gymnasium.register(
+    "polyrl/TinyMasked-v0", MaskedScheduleEnv, order_enforce=False, disable_env_checker=True, nondeterministic=True
+)

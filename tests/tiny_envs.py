@@ -251,5 +251,12 @@ for _name, _env in {
     "Constant": ConstantEnv,
     "Target": TargetEnv,
 }.items():
-    gymnasium.register(f"polyrl/Tiny{_name}-v0", _env, order_enforce=False, disable_env_checker=True)
-gymnasium.register("polyrl/TinyLimited-v0", ConstantEnv, max_episode_steps=5, order_enforce=False, disable_env_checker=True)
+    gymnasium.register(f"polyrl/Tiny{_name}-v0", _env, order_enforce=False, disable_env_checker=True, nondeterministic=True)
+gymnasium.register(
+    "polyrl/TinyLimited-v0",
+    ConstantEnv,
+    max_episode_steps=5,
+    order_enforce=False,
+    disable_env_checker=True,
+    nondeterministic=True,
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import numbers
@@ -10,7 +11,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from polyrl.validation import suggestion
+from polyrl.validation import check_bool, check_float, check_int, suggestion
 
 C = TypeVar("C", bound="Config")
 
@@ -25,6 +26,7 @@ class Config:
         """Converts the fields to their types (an int to a float, a list to a tuple), then validates them."""
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, _normal(getattr(self, field.name), str(field.type)))
+            _check_kind(field.name, getattr(self, field.name), str(field.type))
         self._validate()
 
     def _validate(self) -> None:
@@ -72,13 +74,36 @@ def known_configs(cls: type[C]) -> Iterator[type[C]]:
 def _normal(value: Any, annotation: str) -> Any:
     if isinstance(value, (np.ndarray, np.bool_)):
         value = value.tolist()
-    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+    if isinstance(value, numbers.Real) and not isinstance(value, (bool, np.timedelta64)):
         if isinstance(value, numbers.Integral) and not annotation.startswith("float"):
             return int(value)
-        return float(value)
+        with contextlib.suppress(OverflowError):  # Of an integer that is no float; the checks refuse it.
+            return float(value)
     if isinstance(value, list | tuple):
         return tuple(_normal(item, annotation.removeprefix("tuple[")) for item in value)
     return copy.deepcopy(value) if isinstance(value, Mapping) else value
+
+
+def _check_kind(name: str, value: Any, annotation: str) -> None:
+    """Refuses a value of another kind than a field is annotated with, where that is a plain one."""
+    kind, _, optional = annotation.partition(" | ")
+    if value is None and optional == "None":
+        return
+    if kind == "float" and optional in ("", "None"):
+        check_float(name, value, -LARGEST, LARGEST)
+    elif kind == "int":
+        if check_int(name, value, minimum=-(2**63)) >= 2**63:
+            raise ValueError(f"{name}={value} must be below 2**63, the range of int64.")
+    elif kind == "bool":
+        check_bool(name, value)
+    elif kind == "str" and not isinstance(value, str):
+        raise TypeError(f"{name}={value!r} must be a str.")
+    elif kind.startswith("tuple[") and not isinstance(value, tuple):
+        raise TypeError(f"{name}={value!r} must be a list or tuple of numbers.")
+
+
+LARGEST = float(np.finfo(np.float32).max)
+"""TensorFlow computes with the values in float32."""
 
 
 def _nested(value: Any) -> Any:

@@ -51,6 +51,8 @@ class MetricConfig(Config):
     weights: str | None = None
 
     def _validate(self) -> None:
+        if not (isinstance(self.arguments, Mapping) and all(isinstance(key, str) for key in self.arguments)):
+            raise TypeError(f"arguments={self.arguments!r} must be a dict from the arguments' names to their values.")
         known = [name for name in dir(tf_keras.metrics) if _is_metric(getattr(tf_keras.metrics, name))]
         if self.metric not in known:
             raise ValueError(
@@ -65,7 +67,7 @@ class MetricConfig(Config):
         try:
             with tf.init_scope():  # A config may be created while a function is traced.
                 self.build()
-        except (TypeError, ValueError) as error:
+        except Exception as error:
             raise ValueError(f"arguments={dict(self.arguments)} are not valid for {self.metric}: {error}") from error
         if self.key in RESULTS or self.key.startswith("global_"):
             raise ValueError(f"name={self.key!r} is one of evaluate's own results; use another name.")

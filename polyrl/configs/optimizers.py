@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import tf_keras
 
 from polyrl.configs import schedules
-from polyrl.configs.base import Config
+from polyrl.configs.base import LARGEST, Config
 from polyrl.configs.ranges import check_ranges
 from polyrl.validation import check_float, check_increasing
 
@@ -125,7 +125,7 @@ class OptimizerConfig(Config):
 
     def _validate(self) -> None:
         if not isinstance(self.learning_rate, ScheduleConfig):
-            check_float("learning_rate", self.learning_rate, minimum=0.0)
+            check_float("learning_rate", self.learning_rate, 0.0, LARGEST)
         check_ranges(self)
 
     def build(self) -> tf_keras.optimizers.Optimizer:
@@ -240,6 +240,11 @@ class LionConfig(OptimizerConfig):
     learning_rate: float | ScheduleConfig = 0.0001
     beta_1: float = 0.9
     beta_2: float = 0.99
+
+    def _validate(self) -> None:
+        super()._validate()
+        if self.beta_1 == 0.0:
+            raise ValueError(f"beta_1={self.beta_1} must be above 0.")
 
 
 _ELEMENT_WISE = (

@@ -11,6 +11,8 @@ _PERIODS = ("decay_steps", "first_decay_steps")
 _FLAGS = ("amsgrad", "nesterov", "centered", "staircase", "cycle")
 _AVERAGES = ("beta_1", "beta_2", "rho")
 """How much of a moving average is kept: at 1 it would never change, and above 1 it would grow without end."""
+_BELOW_1 = 1.0 - 2.0**-24
+"""The largest float32 below 1."""
 _AT_LEAST_0 = (
     "initial_learning_rate",
     "end_learning_rate",
@@ -40,8 +42,7 @@ def check_ranges(config: Config) -> None:
         elif name in _FLAGS:
             check_bool(name, value)
         elif name in _AVERAGES:
-            if check_float(name, value, 0.0, 1.0) == 1.0:
-                raise ValueError(f"{name}={value} must be below 1.")
+            check_float(name, value, 0.0, _BELOW_1)
         elif name == "momentum":
             check_float(name, value, 0.0, 1.0)
         elif name == "learning_rate_power":

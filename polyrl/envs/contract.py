@@ -10,11 +10,14 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Dict, Discrete, Space
+from gymnasium.spaces import Dict, Discrete, MultiBinary, MultiDiscrete, Space
 from gymnasium.vector import SyncVectorEnv, VectorEnv, VectorWrapper
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
 VERSION = gymnasium.__version__
+COUNTED = (Discrete, MultiBinary, MultiDiscrete)
+"""Spaces whose integers are so many, whatever their dtype holds."""
+
 UNSTORED = "Nothing of this step was stored."
 
 
@@ -36,10 +39,7 @@ def fit(values: Any, space: Space[Any], expected: tuple[int, ...], where: str, e
         ValueError: for another shape, or values that the space's dtype cannot hold; for a Discrete also a state that is not
             one of its.
     """
-    try:
-        array = np.asarray(values)
-    except ValueError:  # Rows of different lengths.
-        array = np.asarray(None)
+    array = array_of(values)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{where}: expected numbers of {space}, got {short(values)}. {end}")
     if array.shape != expected:
@@ -55,6 +55,12 @@ def fit(values: Any, space: Space[Any], expected: tuple[int, ...], where: str, e
                 f"would be {cast[cast != array].flat[0]}. Return observations in the space's dtype, or declare another space. "
                 f"{end}"
             )
+    _check_range(cast, space, where, end)
+    return cast
+
+
+def _check_range(cast: np.ndarray, space: Space[Any], where: str, end: str) -> None:
+    """Refuses integers that are none of a space of so many: a network would take each for an index."""
     if isinstance(space, Discrete):
         outside = cast[(cast < space.start) | (cast >= space.start + space.n)]
         if outside.size:
@@ -62,7 +68,19 @@ def fit(values: Any, space: Space[Any], expected: tuple[int, ...], where: str, e
                 f"{where}: {outside.flat[0]} is not one of the {space.n} states {int(space.start)} to "
                 f"{int(space.start + space.n - 1)} of {space}. {end}"
             )
-    return cast
+    elif isinstance(space, (MultiBinary, MultiDiscrete)):
+        low, size = (space.start, space.nvec) if isinstance(space, MultiDiscrete) else (0, 2)
+        if ((cast >= low) & (cast < low + size)).all():
+            return
+        raise ValueError(f"{where}: {short(cast)} is not one of {space}. {end}")
+
+
+def array_of(values: Any) -> np.ndarray:
+    """`values` as an array; one of objects if they cannot be made one: rows of different lengths, or what fails in it."""
+    try:
+        return np.asarray(values)
+    except Exception:  # Whatever a value's own `__array__` raises.
+        return np.asarray(None)
 
 
 def short(value: Any) -> str:
@@ -161,20 +179,25 @@ class Contract:
         if isinstance(space, Discrete):
             if type(values) in (int, np.int64) and space.start <= values < space.start + space.n:
                 return values
-        elif type(values) is np.ndarray and values.dtype == space.dtype and values.shape == space.shape:
+        elif (
+            type(values) is np.ndarray
+            and values.dtype == space.dtype
+            and values.shape == space.shape
+            and not isinstance(space, (MultiBinary, MultiDiscrete))
+        ):
             return values
         return fit(values, space, space.shape or (), f"{self._where(call)} returned an {name} that does not fit its space")
 
     def _number(self, reward: Any) -> float:
-        if isinstance(reward, (numbers.Real, np.number, np.bool_)) and not isinstance(reward, np.complexfloating):
-            with contextlib.suppress(OverflowError):  # Of an int beyond the range of floats.
-                return float(reward)
-        if isinstance(reward, np.ndarray) and reward.shape == () and reward.dtype.kind in "biuf":
-            return float(reward)
+        number = reward[()] if isinstance(reward, np.ndarray) and reward.shape == () else reward
+        # A time span counts as an integer in NumPy.
+        if isinstance(number, (numbers.Real, np.bool_)) and not isinstance(number, np.timedelta64):
+            with contextlib.suppress(OverflowError):
+                return float(number)
         raise TypeError(f"{self._where('its step')} returned the reward {short(reward)}; expected one number. {UNSTORED}")
 
     def _flag(self, name: str, value: Any) -> bool:
-        array = np.asarray(value)
+        array = array_of(value)
         if array.shape != () or array.dtype.kind not in "biu" or int(array) not in (0, 1):
             raise TypeError(f"{self._where('its step')} returned {name}={short(value)}; expected True or False. {UNSTORED}")
         return bool(array)

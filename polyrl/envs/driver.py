@@ -12,7 +12,7 @@ from gymnasium.spaces import Box, Dict, Discrete
 from gymnasium.vector import VectorEnv
 
 from polyrl.envs.actions import action_spec
-from polyrl.envs.contract import UNSTORED, fit, reports_episodes, short
+from polyrl.envs.contract import COUNTED, UNSTORED, array_of, fit, reports_episodes, short
 from polyrl.envs.observations import MASK, as_features, kept_dtype, legal_actions, next_labels
 from polyrl.errors import NonFiniteError
 
@@ -79,9 +79,9 @@ class EnvDriver:
         self._mask_in_info = False
         self._spaces = spaces
         self._dtypes = {key: kept_dtype(part) for key, part in spaces.items()}
-        # Of the observations of a step. None is the dtype of no array: states of a Discrete are looked at each time.
+        # Of the observations of a step. None is the dtype of no array: numbers of so many are looked at each time.
         self._forms = {
-            key: (None if isinstance(part, Discrete) else part.dtype, (self.num_envs, *(part.shape or ())))
+            key: (None if isinstance(part, COUNTED) else part.dtype, (self.num_envs, *(part.shape or ())))
             for key, part in spaces.items()
         }
         self._reports_episodes = reports_episodes(env)
@@ -190,7 +190,12 @@ class EnvDriver:
     def _fitted(self, name: str, key: str, values: Any, shape: tuple[int, ...]) -> Any:
         """`values`, which must be of the shape, and values of the space."""
         space = self._spaces[key]
-        if type(values) is np.ndarray and values.dtype == space.dtype and values.shape == shape and key not in self._discrete:
+        if (
+            type(values) is np.ndarray
+            and values.dtype == space.dtype
+            and values.shape == shape
+            and not isinstance(space, COUNTED)
+        ):
             return values
         where = f"{type(self.env).__name__}, at step {self._steps}, returned a {name} that does not fit its space"
         return fit(values, space, shape, where)
@@ -199,7 +204,7 @@ class EnvDriver:
         """`values`, which must be one for each environment."""
         if type(values) is np.ndarray and values.shape == self._lengths.shape and values.dtype.kind in "biuf":
             return values
-        array = np.asarray(values)
+        array = array_of(values)
         if array.shape != self._lengths.shape or array.dtype.kind not in "biuf":
             raise ValueError(
                 f"{type(self.env).__name__}, at step {self._steps}, returned {name}={short(values)}; expected one number for "

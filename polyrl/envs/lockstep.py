@@ -83,7 +83,7 @@ class LockstepVectorEnv(VectorEnv):
         own = {key: value for key, value in info.items() if key not in TAKEN}
         try:
             return self._add_info(infos, own, index)
-        except (TypeError, ValueError):  # Values that do not fit into one array with those of the other environments.
+        except Exception:  # Values that do not fit into one array, or not with those of the other environments.
             known = {key: value for key, value in own.items() if key == MASK}
             return self._add_info(infos, known, index)
 

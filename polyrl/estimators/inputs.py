@@ -71,7 +71,7 @@ def batch_of_states(name: str, state: Any, spec: Mapping[str, Any]) -> tuple[Any
     if not isinstance(state, Mapping):
         raise TypeError(f"{name} must be a dict with the keys {sorted(parts)}, got {state!r}.")
     if state.keys() != parts.keys():
-        raise ValueError(f"{name} has the keys {sorted(state)}; expected {sorted(parts)}.")
+        raise ValueError(f"{name} has the keys {sorted(map(str, state))}; expected {sorted(parts)}.")
     batches = {key: batch_of_states(f"{name}[{key!r}]", state[key], parts[key]) for key in parts}
     if len({(single, len(values)) for values, single in batches.values()}) > 1:
         shapes = {key: np.shape(values) for key, values in state.items()}
@@ -111,6 +111,7 @@ def _integers(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Space[Any]:
 def _shape(state: Any) -> tuple[int, ...] | None:
     """The shape of numbers in lists; None for rows of different lengths."""
     try:
-        return np.shape(state)
-    except ValueError:
+        shape = np.shape(state)
+        return shape if isinstance(shape, tuple) else None  # That of a class may be anything.
+    except Exception:  # Also whatever a value's own `__array__` raises.
         return None

@@ -42,12 +42,12 @@ class RunConfig:
         progress: show training on stderr: a progress bar on a terminal, elsewhere a line every ten seconds and one at the end.
             Lines go to the logger `polyrl` instead where the program has set up logging that shows its level INFO.
         overlap: step environments in Python while the learner runs on another core. It then learns one step later.
-        check_env: before training, run gymnasium's `check_env` on a new instance of the environment, and refuse to train if it
-            fails: as for an environment that takes no seed, or that writes all its observations into one array. Only what
-            makes instances is checked, an id or a `GymEnvironment`.
         jit: whether XLA compiles the training loop: `'on'`, `'off'`, or `'auto'`: where it pays. Environments in the graph use
             it from the start; those in Python from the 1,000th update on, so that a short run does not wait for a compilation
             that takes longer than it saves; convolutions do without it.
+        check_env: before training, run gymnasium's `check_env` on a new instance of the environment, and refuse to train if it
+            fails: as for an environment that takes no seed, or that writes all its observations into one array. Only what
+            makes instances is checked, an id or a `GymEnvironment`.
     """
 
     seed: int = 0
@@ -59,8 +59,8 @@ class RunConfig:
     keep_checkpoint_max: int = 3
     progress: bool = True
     overlap: bool = False
-    check_env: bool = True
     jit: str = "auto"
+    check_env: bool = True
 
     def __post_init__(self) -> None:
         # As Python's own: what NumPy calls an int, JSON does not know.

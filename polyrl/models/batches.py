@@ -13,7 +13,7 @@ from polyrl.models import features as features_of
 from polyrl.models.label_values import check_index, check_values
 from polyrl.models.records import Batch
 from polyrl.policies import BoundedTensorSpec
-from polyrl.validation import check_int, suggestion
+from polyrl.validation import check_int, check_sequence, suggestion
 
 LABELS = ("action", "reward", "done", "next_state")
 WINDOWED = ("reward", "done", "truncated")
@@ -46,11 +46,12 @@ def check_features(features: Any, shape: tuple[int, ...], num_actions: int) -> A
 
     Raises:
         KeyError: if they are a dict without `state`.
-        TypeError: if `action_mask` is neither of bools nor of integers.
+        TypeError: for a key that is not a str; if `action_mask` is neither of bools nor of integers.
         ValueError: if the state is not `[B, *shape]` (or, with a shape `(n,)`, integers `[B]`: state indices), or
             `action_mask` not `[B, num_actions]`, or without a legal action in one of its rows.
     """
     if isinstance(features, Mapping):
+        _check_keys("features", features)
         if "state" not in features:
             raise KeyError(f"features must contain 'state'; they have {sorted(features)}.")
         features = {key: _tensor(f"features[{key!r}]", value) for key, value in features.items()}
@@ -90,6 +91,7 @@ def check_labels(
     """
     if not isinstance(labels, Mapping):
         raise TypeError(f"labels must be a dict with the keys {list(LABELS)}, got {labels!r}.")
+    _check_keys("labels", labels)
     masked = isinstance(features, Mapping) and features_of.MASK in features
     for key in (*LABELS, *([NEXT_MASK] if masked else [])):
         if key not in labels:
@@ -99,6 +101,9 @@ def check_labels(
     kept = {key: tf.convert_to_tensor(labels[key]) for key in labels if key not in known}
     checked = {key: _tensor(f"labels[{key!r}]", value) for key, value in labels.items() if key not in kept}
     _check_state("labels['next_state']", checked["next_state"], shape)
+    if not checked["next_state"].shape[1:].is_compatible_with(state_of(features).shape[1:]):
+        shapes = tuple(checked["next_state"].shape), tuple(state_of(features).shape)
+        raise ValueError(f"labels['next_state'] has shape {shapes[0]}; features['state'] has {shapes[1]}.")
     of_next = {f"next_{key}": value for key, value in (features.items() if isinstance(features, Mapping) else ())}
     window = checked["reward"].shape[1:] if is_window(checked) else tf.TensorShape([])
     for key, value in checked.items():
@@ -187,6 +192,12 @@ def _without_ends(inputs: Any, discount: tf.Tensor) -> Any:
     return tf.nest.map_structure(kept, inputs)
 
 
+def _check_keys(name: str, given: Mapping[Any, Any]) -> None:
+    for key in given:
+        if not isinstance(key, str):
+            raise TypeError(f"{name} have the key {key!r}; keys must be of type str.")
+
+
 def _check_names(labels: Mapping[str, Any], features: Any, further: Sequence[str]) -> set[str]:
     """Refuses a label that nothing would read; gives the keys that all models know."""
     parts = features if isinstance(features, Mapping) else ("state",)
@@ -206,8 +217,8 @@ def _check_names(labels: Mapping[str, Any], features: Any, further: Sequence[str
 def _tensor(name: str, value: Any) -> tf.Tensor:
     """As a tensor of real numbers or bools; a TypeError that names it otherwise."""
     try:
-        tensor = tf.convert_to_tensor(value)
-    except (TypeError, ValueError) as error:
+        tensor = tf.convert_to_tensor(check_sequence(value))
+    except Exception as error:  # Whatever a value's own `__array__` raises.
         raise TypeError(f"{name}={value!r} must be an array of numbers, or convertible to one.") from error
     if not (tensor.dtype.is_floating or tensor.dtype.is_integer or tensor.dtype.is_bool):
         raise TypeError(f"{name}: expected numbers, got {tensor.dtype.name}.")

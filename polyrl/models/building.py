@@ -68,9 +68,9 @@ def reused_variables(
     try:
         with tf.variable_creator_scope(reuse):
             other = build(mode)
-    except _OtherVariablesError:
+    except _OtherVariablesError as error:
         _check_made_anew(build(Modes.TRAIN), owned)
-        raise
+        raise ValueError(str(error)) from None
     used = {identity(weight) for weight in _weights(other)}
     if any(identity(variable) in used for variable in waiting):
         _check_made_anew(other, {identity(variable) for variable in waiting})

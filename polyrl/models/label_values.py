@@ -33,7 +33,7 @@ def check_values(labels: Mapping[str, tf.Tensor], mask: tf.Tensor | None, action
     values = {key: value.numpy() for key, value in labels.items()}
     _check_action(values["action"], action)
     reward = values["reward"]
-    infinite = np.logical_not(np.isfinite(reward.astype(np.float64)))
+    infinite = np.logical_not(_finite(reward))
     _refuse("reward", reward, np.logical_and(infinite, _counts(values)), "finite numbers")
     for key in ("done", "truncated", "expert"):
         if key in values:
@@ -43,7 +43,7 @@ def check_values(labels: Mapping[str, tf.Tensor], mask: tf.Tensor | None, action
         _refuse("discount", discount, ~((discount >= 0) & (discount <= 1)), "numbers in [0, 1]")
     if "weights" in values:
         weights = values["weights"]
-        _refuse("weights", weights, ~((weights >= 0) & np.isfinite(weights)), "finite numbers of at least 0")
+        _refuse("weights", weights, ~((weights >= 0) & _finite(weights)), "finite numbers of at least 0")
     if mask is not None and "expert" in values and not action.shape:
         illegal = ~np.take_along_axis(mask.numpy(), values["action"][:, np.newaxis].astype(np.int64), axis=1)[:, 0]
         wanted = "demonstrated actions that features['action_mask'] allows"
@@ -70,6 +70,12 @@ def _check_action(values: np.ndarray, action: BoundedTensorSpec) -> None:
     slack = 1e-4 * (high - low)  # Of rounding.
     wrong = ~((values >= low - slack) & (values <= high + slack))
     _refuse("action", values, wrong.any(axis=1), f"numbers within [{action.minimum}, {action.maximum}]")
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    """Which numbers are finite in float32, in which losses are computed."""
+    with np.errstate(over="ignore"):
+        return np.isfinite(values.astype(np.float32))
 
 
 def _counts(values: Mapping[str, np.ndarray]) -> Any:

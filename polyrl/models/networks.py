@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
+import tf_keras
 
 from polyrl import ops
 from polyrl.models import features as features_of
@@ -118,12 +119,30 @@ def torso_and_heads(graph_fn: Callable[[str, Any], tf.Tensor], head: Callable[[t
             shape = tuple(outputs.shape) if rank is not None else outputs
             hint = " End with `layers.Flatten()`." if rank is not None and rank > 2 else ""
             raise ValueError(f"graph_fn must return one row of features for each state, [B, features]; got {shape}.{hint}")
+        _check_torso(outputs, inputs)
         # Heads and losses compute in float32, whatever the precision policy of tf-keras has the torso do.
         return head(outputs if outputs.dtype == tf.float32 else tf.cast(outputs, tf.float32))
 
     if isinstance(graph_fn, SameInEveryMode):
         return SameInEveryMode(functools.partial(graph, Modes.TRAIN))
     return graph
+
+
+def _check_torso(outputs: Any, inputs: Any) -> None:
+    """Refuses what has the rank of a torso's output, and is none.
+
+    Raises:
+        TypeError: for what is not made of real numbers.
+        ValueError: for what is not computed from the inputs, or has no columns.
+    """
+    asked = "graph_fn must return one row of features for each state, [B, features]"
+    if not (outputs.dtype.is_floating or outputs.dtype.is_integer or outputs.dtype.is_bool):
+        raise TypeError(f"{asked}, of real numbers; got {outputs.dtype.name}.")
+    symbolic = any(tf_keras.backend.is_keras_tensor(part) for part in tf.nest.flatten(inputs))
+    if symbolic and not tf_keras.backend.is_keras_tensor(outputs):
+        raise ValueError(f"{asked}, computed from its inputs; got {type(outputs).__name__} {tuple(outputs.shape)} of its own.")
+    if not outputs.shape[1]:
+        raise ValueError(f"{asked}; got {tuple(outputs.shape)}: the number of features must be known, and at least 1.")
 
 
 def combine_heads(advantage: tf.Tensor, value: tf.Tensor | None, dueling: str | bool | None) -> tf.Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import types
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -101,11 +101,15 @@ class QNetwork(tf.Module):
 
     def __call__(self, inputs: Any, mode: str = Modes.TRAIN, training: bool = False) -> QModelSpec:
         """Runs the graph of that mode on a batch; `training` is what layers such as dropout are told that ask tf-keras."""
+        _check_inputs(self.model, inputs)
         models = self._models.by_mode
         if mode not in models:
             models[mode] = self._models.share(mode)
-        absent = dict.fromkeys(QModelSpec._fields)
-        return QModelSpec(**{**absent, **models[mode](inputs, training=training)})
+        outputs = models[mode](inputs, training=training)
+        rows = tf.nest.flatten(inputs)[0].shape[:1]
+        if not outputs["q"].shape[:1].is_compatible_with(rows):
+            raise ValueError(f"graph_fn must return one row for each state: got {outputs['q'].shape[0]} of {rows[0]} states.")
+        return QModelSpec(**{**dict.fromkeys(QModelSpec._fields), **outputs})
 
     def copy_from(self, source: QNetwork, tau: float = 1.0) -> None:
         """Moves all variables towards those of a network of the same structure, non-trainable ones too.
@@ -154,6 +158,19 @@ class QNetwork(tf.Module):
             for variable in layer.trainable_variables
         }
         return {i for i, variable in enumerate(self.model.trainable_variables) if variable.ref() in tables}
+
+
+def _check_inputs(model: tf_keras.Model, inputs: Any) -> None:
+    """Refuses features of other keys or shapes than those that a network was built for.
+
+    Raises:
+        ValueError: names both.
+    """
+    expected, given = (nest if isinstance(nest, Mapping) else {"state": nest} for nest in (model.input, inputs))
+    fits = expected.keys() == given.keys()
+    if not (fits and all(part.shape.is_compatible_with(given[key].shape) for key, part in expected.items())):
+        shapes = [{key: tuple(part.shape) for key, part in nest.items()} for nest in (expected, given)]
+        raise ValueError(f"{model.name} was built for features of the shapes {shapes[0]}, got {shapes[1]}.")
 
 
 def _as_float32(field: str, value: Any) -> Any:

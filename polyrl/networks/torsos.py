@@ -66,11 +66,13 @@ def nature_cnn() -> SameInEveryMode:
 
     def build(inputs: Any) -> tf.Tensor:
         x = inputs["state"] if isinstance(inputs, Mapping) else inputs
-        if x.shape.rank != 4 or min(x.shape[1], x.shape[2]) < SMALLEST_IMAGE:
+        if x.shape.rank != 4:
+            other = "embedding_mlp(num_states) for discrete states" if x.shape.rank == 1 else "mlp() for vectors"
+            raise ValueError(f"nature_cnn expects images [B, height, width, channels]; got {tuple(x.shape)}. Use {other}.")
+        if min(x.shape[1], x.shape[2]) < SMALLEST_IMAGE:
             raise ValueError(
-                f"nature_cnn expects images [B, height, width, channels] with sides of at least {SMALLEST_IMAGE}; got "
-                f"{x.dtype.name} {tuple(x.shape)}. Use mlp() for vectors, or a graph_fn of your own with fewer or smaller "
-                "convolutions for small images."
+                f"nature_cnn expects images with sides of at least {SMALLEST_IMAGE}; got {tuple(x.shape)}. Use a graph_fn of "
+                "your own with fewer or smaller convolutions."
             )
         x = layers.Rescaling(1.0 / 255.0)(x)
         for filters, size, stride in ((32, 8, 4), (64, 4, 2), (64, 3, 1)):

@@ -10,24 +10,33 @@ import tensorflow as tf
 from polyrl.ops.inputs import on_tensors
 from polyrl.ops.shapes import check_shapes
 from polyrl.ops.value import LossOutput, select_values
+from polyrl.validation import check_int
 
 SMALLEST_RISK_LEVEL = 1e-6
 
 
+@on_tensors
 def support(min_value: float, max_value: float, num_atoms: int) -> tf.Tensor:
     """The atoms `z_i`, evenly spaced from `min_value` to `max_value`: float32 `[N]`.
 
     Raises:
-        ValueError: unless there are at least two, and each is finite and above the one before it in float32.
+        ValueError: for fewer than 2, or unless each is finite and above the one before it in float32.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        atoms = np.linspace(min_value, max_value, num_atoms).astype(np.float32)
-        increasing = len(atoms) > 1 and np.isfinite(atoms).all() and (np.diff(atoms) > 0.0).all()
-    if not increasing:
-        raise ValueError(
-            f"The support from {min_value} to {max_value} with num_atoms={num_atoms} must have at least two atoms, each "
-            "finite and above the one before it in float32. Use a wider one, fewer atoms, or scale the rewards."
-        )
+    if check_int("num_atoms", num_atoms, minimum=2) >= 2**31:  # TensorFlow would crash.
+        raise ValueError(f"num_atoms={num_atoms} must be below 2**31.")
+    if not tf.is_tensor(min_value) and not tf.is_tensor(max_value) and not min_value < max_value:
+        raise ValueError(f"min_value={min_value} must be below max_value={max_value}.")
+    if not tf.is_tensor(min_value) and not tf.is_tensor(max_value):
+        # Steps of float32 grow with the numbers.
+        with np.errstate(over="ignore", invalid="ignore"):
+            low, high = np.float32(min_value), np.float32(max_value)
+            step = (np.float64(high) - np.float64(low)) / (num_atoms - 1)
+            fits = np.isfinite(low) and np.isfinite(high) and step >= max(np.spacing(abs(low)), np.spacing(abs(high)))
+        if not fits:
+            raise ValueError(
+                f"num_atoms={num_atoms} from min_value={min_value} to max_value={max_value} are not all finite and different "
+                "in float32; use a wider support, or fewer atoms, or scale the rewards."
+            )
     return tf.linspace(tf.constant(min_value, tf.float32), tf.constant(max_value, tf.float32), num_atoms)
 
 

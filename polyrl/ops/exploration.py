@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from polyrl.ops.inputs import on_tensors
 from polyrl.ops.masks import mask_values, nth_legal
 from polyrl.ops.shapes import check_shapes
+from polyrl.validation import check_int
 
 _TINY = 1e-30
 
@@ -75,7 +77,23 @@ def ornstein_uhlenbeck(noise: tf.Tensor, normal: tf.Tensor, theta: float, mu: fl
         sigma: scale of the random increments; scalar.
         dt: length of a time step.
     """
+    check_shapes(sigma=(sigma, ""))
+    if not noise.shape.is_compatible_with(normal.shape):
+        raise ValueError(f"normal has shape {tuple(normal.shape)}; expected that of noise, {tuple(noise.shape)}.")
     return noise + theta * (mu - noise) * dt + sigma * math.sqrt(dt) * normal
+
+
+def _sizes(shape: Any) -> Any:
+    """A shape as it is given to TensorFlow: a tensor, or integers of at least 0; a TypeError or ValueError otherwise."""
+    if tf.is_tensor(shape):
+        return shape
+    sizes = shape.tolist() if isinstance(shape, np.ndarray) else shape
+    if not isinstance(sizes, (list, tuple, tf.TensorShape)):
+        raise TypeError(f"shape={shape!r} must be a list of integers, or a tensor of them.")
+    checked = [size if tf.is_tensor(size) else check_int("shape", size, minimum=0) for size in sizes]
+    if math.prod(size for size in checked if isinstance(size, int)) >= 2**31:  # TensorFlow would crash.
+        raise ValueError(f"shape={shape!r} must have fewer than 2**31 numbers.")
+    return checked
 
 
 @on_tensors
@@ -84,7 +102,8 @@ def normal(shape: Any, seed: tf.Tensor) -> tf.Tensor:
 
     With and without XLA they agree up to rounding errors.
     """
-    size = tf.reduce_prod(shape)
+    shape = _sizes(shape)
+    size = tf.reduce_prod(tf.cast(shape, tf.int32))
     radius, angle = tf.unstack(uniform([2, size], seed))
     flat = tf.sqrt(-2.0 * tf.math.log(1.0 - radius)) * tf.cos(2.0 * math.pi * angle)
     return tf.reshape(flat, shape)
@@ -97,7 +116,8 @@ def uniform(shape: Any, seed: tf.Tensor) -> tf.Tensor:
     The same with and without XLA: made from 24 of the 32 bits of random integers, because random floats differ, and drawn as a
     vector, because tensors of higher rank differ.
     """
-    size = tf.reduce_prod(shape)
+    shape = _sizes(shape)
+    size = tf.reduce_prod(tf.cast(shape, tf.int32))
     bits = tf.random.stateless_uniform([size], seed, minval=None, maxval=None, dtype=tf.int32, alg="philox")
     return tf.reshape(tf.cast(tf.bitwise.bitwise_and(bits, 0xFFFFFF), tf.float32) * 2.0**-24, shape)
 

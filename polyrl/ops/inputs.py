@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import inspect
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
+import numpy as np
 import tensorflow as tf
+
+from polyrl.validation import check_float, check_sequence
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,11 +27,14 @@ def on_tensors(function: F) -> F:
 
     Raises:
         TypeError: for what is not an array of numbers; it names the argument.
+        ValueError: for a seed of another shape than `[2]`; and eagerly, with the shapes of all arguments, if TensorFlow cannot
+            compute the op on them.
     """
     signature = inspect.signature(function)
     kinds = {name: str(parameter.annotation) for name, parameter in signature.parameters.items()}
     names = [name for name, kind in kinds.items() if kind.startswith("tf.Tensor")]
     several = [name for name, kind in kinds.items() if kind == "Sequence[tf.Tensor]"]
+    scalars = [name for name, kind in kinds.items() if kind == "float"]
 
     @functools.wraps(function)
     def converted(*args: Any, **kwargs: Any) -> Any:
@@ -37,8 +45,17 @@ def on_tensors(function: F) -> F:
                 given[name] = _tensor(name, given[name], dtype)
         for name in several:
             if name in given:
-                given[name] = [_tensor(f"{name}[{index}]", x, None) for index, x in enumerate(given[name])]
-        return function(**given)
+                given[name] = [_tensor(f"{name}[{index}]", x, None) for index, x in enumerate(_listed(name, given[name]))]
+        for name in scalars:
+            if name in given and not (_is_symbol(given[name]) and given[name].shape.rank in (0, None)):
+                given[name] = check_float(name, given[name].item() if _is_scalar(given[name]) else given[name])
+        try:
+            return function(**given)
+        except Exception as error:
+            if not tf.executing_eagerly() or not _fails_below(error):
+                raise
+            described = ", ".join(f"{name} {_described(value)}" for name, value in given.items() if not callable(value))
+            raise ValueError(f"{function.__name__} cannot be computed of {described}: {str(error)[:200]}") from error
 
     return cast(F, converted)
 
@@ -52,11 +69,52 @@ def _tensor(name: str, value: Any, dtype: tf.DType | None) -> tf.Tensor:
     if _is_symbol(value):
         return value
     try:
-        tensor = tf.convert_to_tensor(value)
+        tensor = tf.convert_to_tensor(check_sequence(value))
         if not (tensor.dtype.is_floating or tensor.dtype.is_integer or tensor.dtype.is_bool):
             raise TypeError(f"it has dtype {tensor.dtype.name}")
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # Whatever a value's own `__array__` raises.
         raise TypeError(f"{name}={value!r} must be a tensor or an array of numbers: {error}") from error
+    if name == "seed" and not (tensor.dtype.is_integer and tensor.shape == [2]):
+        raise ValueError(f"seed={value!r} must be two integers.")
     if name == "mask":
         return tf.cast(tensor, tf.bool)
     return tensor if dtype is None or (name in WHOLE and not tensor.dtype.is_floating) else tf.cast(tensor, dtype)
+
+
+def _listed(name: str, value: Any) -> Any:
+    """Several arrays, in a list, a tuple or an array of them."""
+    if not isinstance(value, (list, tuple, np.ndarray)) and not _is_symbol(value):
+        raise TypeError(f"{name}={value!r} must be a list of tensors or arrays.")
+    if getattr(value, "shape", (1,)) == ():
+        raise ValueError(f"{name}={value!r} must be a list of tensors or arrays, not one number.")
+    return value
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.shape == () and value.dtype.kind != "O"
+
+
+def _fails_below(error: BaseException) -> bool:
+    """Whether an error was raised in TensorFlow, or by an operation in polyrl, rather than by a `raise` with a message."""
+    if isinstance(error, tf.errors.OpError):
+        return True
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    if frame is None:
+        return False
+    file = os.path.realpath(frame.tb_frame.f_code.co_filename)
+    instructions = dis.get_instructions(frame.tb_frame.f_code)
+    raised = any(i.offset == frame.tb_lasti and i.opname == "RAISE_VARARGS" for i in instructions)
+    return file.startswith(_TENSORFLOW) or (file.startswith(_HERE) and not raised)
+
+
+_HERE = os.path.dirname(os.path.realpath(__file__)) + os.sep
+_TENSORFLOW = os.path.dirname(os.path.realpath(str(tf.__file__))) + os.sep
+
+
+def _described(value: Any) -> str:
+    """Shape and dtype of a tensor, or a list of them; of anything else the value."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_described, value))}]"
+    return f"{value.dtype.name} {tuple(value.shape)}" if _is_symbol(value) and value.shape.rank is not None else repr(value)

@@ -27,3 +27,19 @@ def check_shapes(**tensors: tuple[tf.Tensor, str]) -> None:
                     f"{name} has shape {tuple(shape)}, {letter}={size}, but {owner} has {letter}={known}; "
                     f"expected [{', '.join(letters)}]."
                 )
+
+
+def check_actions(action: tf.Tensor, num_actions: int | None) -> None:
+    """Checks that actions `[B]` are integers; eagerly also that each is one of the `num_actions`.
+
+    Raises:
+        TypeError: for another dtype: a fraction would be rounded down.
+        ValueError: for one out of range, whose value would be 0.
+    """
+    if not action.dtype.is_integer:
+        raise TypeError(f"action has dtype {action.dtype.name}; expected integers.")
+    if num_actions is not None and tf.executing_eagerly():
+        values = action.numpy()
+        wrong = values[(values < 0) | (values >= num_actions)]
+        if wrong.size:
+            raise ValueError(f"action holds {wrong[0]}; expected integers from 0 to {num_actions - 1}.")

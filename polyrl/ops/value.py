@@ -12,7 +12,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from polyrl.ops.inputs import on_tensors
-from polyrl.ops.shapes import check_shapes
+from polyrl.ops.shapes import check_actions, check_shapes
 
 
 class LossOutput(NamedTuple):
@@ -31,7 +31,10 @@ class LossOutput(NamedTuple):
 @on_tensors
 def select_values(values: tf.Tensor, action: tf.Tensor) -> tf.Tensor:
     """The values of the given actions, `values[b, action[b], ...]`: `[B, A, ...]` and `[B]` to `[B, ...]`."""
+    if values.shape.rank is None or not 2 <= values.shape.rank <= 6:
+        raise ValueError(f"values has shape {values.shape}; expected [B, A, ...].")
     check_shapes(values=(values, "BANXYZ"[: values.shape.rank]), action=(action, "B"))
+    check_actions(action, values.shape[1])
     # A masked sum instead of a gather, because a gather's gradient is a scatter, which is slow in a compiled update.
     chosen = tf.equal(tf.cast(action, tf.int32)[:, tf.newaxis], tf.range(tf.shape(values)[1]))  # [B, A]
     chosen = tf.reshape(chosen, [*tf.unstack(tf.shape(chosen)), *[1] * (values.shape.rank - 2)])
@@ -128,6 +131,7 @@ def large_margin_loss(q: tf.Tensor, action: tf.Tensor, margin: float = 0.8) -> t
         The loss of each example, `[B]`, never negative.
     """
     check_shapes(q=(q, "BA"), action=(action, "B"))
+    check_actions(action, q.shape[1])
     expert = tf.equal(tf.cast(action, tf.int32)[:, tf.newaxis], tf.range(tf.shape(q)[1]))  # [B, A]
     with_margin = tf.where(expert, q, q + tf.constant(margin, q.dtype))
     return tf.reduce_max(with_margin, axis=1) - select_values(q, action)
@@ -145,6 +149,8 @@ def dueling(advantage: tf.Tensor, value: tf.Tensor, how: str) -> tf.Tensor:
     Raises:
         ValueError: if `how` is unknown, or the shape of `value` does not match that of `advantage`.
     """
+    if advantage.shape.rank not in (2, 3):
+        raise ValueError(f"advantage has shape {advantage.shape}; expected [B, A] or [B, A, N].")
     expected = [*advantage.shape[:1], 1, *advantage.shape[2:]]
     if not value.shape.is_compatible_with(expected):
         raise ValueError(

@@ -6,9 +6,10 @@ import numbers
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import numpy as np
 import tensorflow as tf
 
-from polyrl.validation import check_float
+from polyrl.validation import check_float, check_sequence
 
 Number: TypeAlias = float | tf.Tensor | tf.Variable | Callable[[], Any]
 """A number; a scalar tensor or variable; or a function without arguments that returns one of these, called at each use."""
@@ -26,10 +27,13 @@ def stateless_seed(seed: Any) -> tf.Tensor:
     """
     if seed is None:
         return tf.random.uniform([2], maxval=2**31 - 1, dtype=tf.int32)
-    if isinstance(seed, numbers.Integral) and not isinstance(seed, bool):
+    if isinstance(seed, numbers.Integral) and not isinstance(seed, (bool, np.timedelta64)):
         number = int(seed)
         return tf.constant([number & _LOW_BITS, number >> 31 & _LOW_BITS])
-    pair = tf.convert_to_tensor(seed)
+    try:
+        pair = tf.convert_to_tensor(check_sequence(seed))
+    except Exception as error:  # Whatever a value's own `__array__` raises.
+        raise TypeError(f"seed={seed!r} must be an integer, or an integer tensor of shape () or (2,).") from error
     if not pair.dtype.is_integer:
         raise TypeError(f"seed={seed!r} must be an integer, or an integer tensor of shape () or (2,).")
     if pair.shape == ():

@@ -8,7 +8,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from polyrl.policies.arguments import refuse_rows, stateless_seed
+from polyrl.errors import NonFiniteError
+from polyrl.policies.arguments import stateless_seed
 from polyrl.policies.distributions import ActionDistribution
 from polyrl.policies.export import signatures
 from polyrl.policies.nests import check_nest, check_spec, is_empty, to_tensors, zeros
@@ -181,7 +182,7 @@ class BasePolicy(tf.Module):
         Raises:
             RuntimeError: if a subclass did not call this class's `__init__`.
             ValueError: with `validate_args`, if an input or output does not match its spec.
-            tf.errors.InvalidArgumentError: with `validate_args`, if a network gives NaN; XLA skips this check.
+            NonFiniteError: with `validate_args`, if a network gives NaN; see `_numbers` for graphs.
             TypeError: if `time_step` is not a `TimeStep`, or `seed` is not made of integers.
             tf.errors.InvalidArgumentError: if a mask leaves a row without any legal action.
         """
@@ -263,18 +264,16 @@ class BasePolicy(tf.Module):
         """With `validate_args`, refuses NaN in values `[B, ...]`; `needed`, bool of the same shape, says where one counts.
 
         Raises:
-            tf.errors.InvalidArgumentError: names what is NaN, and the rows; XLA skips this check.
+            NonFiniteError: names what is NaN, and the rows; in a graph a tf.errors.InvalidArgumentError. XLA skips the check.
         """
         if not self.validate_args:
             return values
         wrong = tf.math.is_nan(values) if needed is None else tf.math.is_nan(values) & needed
         rows = tf.where(tf.reduce_any(tf.reshape(wrong, [tf.shape(wrong)[0], -1]), axis=1))[:, 0]
         message = f"{type(self).__name__}: {name} are NaN in the rows"
-        if tf.executing_eagerly():
-            refuse_rows(message, rows, ". Look at the observations and at the network's weights.")
-            return values
-        check = tf.debugging.Assert(~tf.reduce_any(wrong), [message, rows], summarize=10)
-        with tf.control_dependencies([check] if check is not None else []):
+        if tf.executing_eagerly() and rows.shape[0] > 0:
+            raise NonFiniteError(f"{message} {rows[:10].numpy().tolist()}.")
+        with tf.control_dependencies([tf.debugging.Assert(~tf.reduce_any(wrong), [message, rows], summarize=10)]):
             return tf.identity(values)
 
     def _checked(self, time_step: TimeStep, policy_state: Any) -> tuple[TimeStep, Any]:

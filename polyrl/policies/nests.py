@@ -7,6 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from polyrl.validation import check_sequence
+
 
 def leaves(nest: Any, path: str) -> Iterator[tuple[str, Any]]:
     """Yields each leaf of a nest with its path, an expression that starts with `path`, in the order of `tf.nest.flatten`."""
@@ -41,7 +43,11 @@ def to_tensors(name: str, nest: Any) -> Any:
     Raises:
         TypeError: names a leaf that cannot be converted.
     """
-    return tf.nest.pack_sequence_as(nest, [_tensor(path, leaf) for path, leaf in leaves(nest, name)])
+    tensors = [_tensor(path, leaf) for path, leaf in leaves(nest, name)]
+    try:
+        return tf.nest.pack_sequence_as(nest, tensors)
+    except Exception as error:  # TensorFlow takes any sequence for a nest, and has keys in an order.
+        raise TypeError(f"{name}={nest!r} must be a nest of tuples, lists and dicts, with keys of one type.") from error
 
 
 def check_nest(name: str, nest: Any, spec: Any) -> None:
@@ -88,12 +94,20 @@ def _differences(path: str, nest: Any, spec: Any) -> Iterator[str]:
 def _children(nest: Any) -> dict[str, Any] | None:
     """A container's parts by their place in it, `['key']`, `.field` or `[index]`; None for a leaf."""
     if isinstance(nest, Mapping):
-        return {f"[{key!r}]": nest[key] for key in sorted(nest)}
+        return {f"[{key!r}]": nest[key] for key in _sorted(nest)}
     if hasattr(nest, "_fields"):
         return {f".{name}": value for name, value in zip(nest._fields, nest, strict=True)}
     if isinstance(nest, list | tuple):
         return {f"[{index}]": value for index, value in enumerate(nest)}
     return None
+
+
+def _sorted(nest: Mapping[Any, Any]) -> list[Any]:
+    """The keys in the order of `tf.nest`, which refuses those of several types."""
+    try:
+        return sorted(nest)
+    except TypeError:
+        return sorted(nest, key=str)
 
 
 def _kind(nest: Any) -> str:
@@ -130,6 +144,6 @@ def _tensor(path: str, leaf: Any) -> tf.Tensor:
     if tf.is_tensor(leaf):
         return leaf
     try:
-        return tf.convert_to_tensor(leaf)
-    except (ValueError, TypeError) as error:
+        return tf.convert_to_tensor(check_sequence(leaf))
+    except Exception as error:  # Whatever a value's own `__array__` raises.
         raise TypeError(f"{path}={leaf!r} must be a tensor, or convertible to one.") from error

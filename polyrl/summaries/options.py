@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+import numpy as np
+
 from polyrl.validation import suggestion
 
 
@@ -28,15 +30,20 @@ class SummaryOptions:
         """Converts `'all'`, one name or a list of names (None or empty: no panels) to a tuple of names.
 
         Raises:
+            TypeError: for what is no name and no list.
             ValueError: for an unknown name; the message lists the known ones.
         """
-        names = (summaries,) if isinstance(summaries, str) else tuple(summaries or ())
+        if not (summaries is None or isinstance(summaries, Iterable)) or isinstance(summaries, bytes):
+            raise TypeError(f"summaries={summaries!r} must be 'all', a name, or a list of some of {', '.join(cls.ALL)}.")
+        if isinstance(summaries, np.ndarray):
+            summaries = np.atleast_1d(summaries).tolist()
+        names = (summaries,) if isinstance(summaries, str) else tuple(() if summaries is None else summaries)
         if names == ("all",):
             return cls.DEFAULT
         for name in names:
-            if name not in cls.ALL:
+            if not isinstance(name, str) or name not in cls.ALL:
                 raise ValueError(
                     f"summaries={summaries!r}: {name!r} is unknown; use 'all' or some of {', '.join(cls.ALL)}."
-                    f"{suggestion(name, cls.ALL)}"
+                    f"{suggestion(str(name), cls.ALL)}"
                 )
         return tuple(name for name in cls.ALL if name in names)

@@ -60,7 +60,7 @@ def test_training_evaluation_and_prediction_each_make_their_own_and_close_them(t
         made.append(ScheduleEnv())
         return made[-1]
 
-    env, agent = GymEnvironment(make, num_envs=2), make_agent(model_dir=tmp_path)
+    env, agent = GymEnvironment(make, num_envs=2), make_agent(model_dir=tmp_path, check_env=False)
     assert num_states_and_actions(env) == ((4,), 3)
     agent.train(env, first_update=4, timesteps=8)
     agent.evaluate(env, episodes=3)

@@ -155,7 +155,7 @@ def test_environments_opened_from_an_id_are_closed_again_also_after_an_error(tmp
 
     gymnasium.register("polyrl/Watched-v0", Watched, order_enforce=False, disable_env_checker=True)
     try:
-        agent = make_agent(model_dir=tmp_path)
+        agent = make_agent(model_dir=tmp_path, check_env=False)
         agent.train("polyrl/Watched-v0", first_update=4, timesteps=8)
         agent.evaluate("polyrl/Watched-v0", episodes=2)
         next(agent.predict("polyrl/Watched-v0"))

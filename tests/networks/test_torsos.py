@@ -92,8 +92,8 @@ def test_an_unknown_activation_is_refused_at_once(activation):
     mlp([4], None)
 
 
-@pytest.mark.parametrize("shape", [[4], [35, 84, 4], [84, 35, 4], [84, 84]])
-def test_a_convolutional_torso_refuses_what_is_no_large_enough_image(shape):
+@pytest.mark.parametrize("shape", [[35, 84, 4], [84, 35, 4]])
+def test_a_convolutional_torso_refuses_images_that_are_too_small(shape):
     assert model_of(nature_cnn(), [36, 36, 1], "uint8").output.shape == (None, 512)
-    with pytest.raises(ValueError, match=r"nature_cnn expects images .* sides of at least 36; got uint8 .* Use mlp\(\)"):
+    with pytest.raises(ValueError, match=r"nature_cnn expects images with sides of at least 36; got \(None, "):
         model_of(nature_cnn(), shape, "uint8")

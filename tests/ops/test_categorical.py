@@ -205,14 +205,8 @@ def test_the_clipped_mass_is_that_of_a_loop():
     np.testing.assert_allclose(clipped, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "ends", [(1.0, -1.0), (0.0, 0.0), (-np.inf, 1.0), (0.0, np.nan), (0.0, 1e39), (1e8, 1e8 + 1.0)], ids=str
-)
-def test_a_support_that_does_not_increase_is_refused(ends) -> None:
-    with pytest.raises(ValueError, match=f"The support from {ends[0]} to .* with num_atoms=5 must have at least two atoms"):
+@pytest.mark.parametrize("ends", [(0.0, 1e39), (1e8, 1e8 + 1.0)], ids=str)
+def test_a_support_beyond_what_float32_tells_apart_is_refused(ends) -> None:
+    with pytest.raises(ValueError, match=r"num_atoms=5 from min_value=.* are not all finite and different in float32"):
         ops.support(*ends, 5)
-
-
-def test_a_support_has_two_atoms_at_least() -> None:
-    with pytest.raises(ValueError, match="num_atoms=1 must have at least two"):
-        ops.support(-1.0, 1.0, 1)
+    ops.support(1e8, 1e8 + 32.0, 5)
