@@ -19,7 +19,7 @@ from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
 from polyrl.envs.contract import VERSION, Contract, short
 from polyrl.envs.gym import GymEnvironment
-from polyrl.envs.observations import MASK
+from polyrl.envs.observations import MASK, check_observation_space
 
 _CHECKS = {"env_checker.py", "passive_env_checker.py"}
 
@@ -56,6 +56,7 @@ def check_environment(env: Any) -> None:
                 f"{instance}: its reset does not take {' and '.join(map(repr, instance.missing))}; expected reset(self, *, "
                 f"seed=None, options=None), as since gymnasium 0.26 (here gymnasium {VERSION}). {_WAY_OUT}"
             )
+        check_observation_space(instance.observation_space, int(getattr(instance.action_space, "n", 0)))
         contract = Contract(instance, 0)  # Its words come first, as they say more.
         contract.reset(seed=123)
         contract.step(instance.action_space.sample())
@@ -128,7 +129,10 @@ class _Examined(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._observation = result[0]
         for part in (result[0], result[-1]) if isinstance(self.action_space, Discrete) else ():
             if isinstance(part, Mapping) and MASK in part:
-                mask = np.asarray(part[MASK])
+                try:
+                    mask = np.asarray(part[MASK])
+                except ValueError:  # Rows of different lengths, of which training tells.
+                    continue
                 if mask.shape == (self.action_space.n,) and mask.any():  # type: ignore[attr-defined]
                     self._mask = mask
 

@@ -95,7 +95,10 @@ def legal_actions(mask: Any, num_actions: int, num_envs: int, envs: np.ndarray |
     else:
         legal = np.ones([num_envs, num_actions], np.bool_)
         for env in range(num_envs) if envs is None else envs:
-            row = np.asarray(mask[env])
+            try:
+                row = np.asarray(mask[env])
+            except ValueError:  # Rows of different lengths.
+                row = np.asarray(None)
             if row.shape != (num_actions,) or row.dtype.kind not in "biu":
                 raise ValueError(
                     f"Environment {env} returned the {MASK} {mask[env]!r} {when}; expected an array of {num_actions} integers "

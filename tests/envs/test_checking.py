@@ -135,6 +135,11 @@ class OwnMask(Sound):
         return super().reset(seed=seed)[0], {"action_mask": np.ones(3)}
 
 
+class RaggedMask(Sound):
+    def reset(self, *, seed=None, options=None):
+        return super().reset(seed=seed)[0], {"action_mask": [[1], [1, 2]]}
+
+
 class NaNReward(Sound):
     def step(self, action):
         return self.observation(), np.nan, False, False, {}
@@ -178,7 +183,7 @@ def test_an_id_whose_reset_takes_no_seed_is_refused_by_name():
         check_environment("PolyrlNoSeedArgument-v0")
 
 
-@pytest.mark.parametrize("allowed", [NumPyFlags, OneStep, OwnInfo, OwnMask, NaNReward])
+@pytest.mark.parametrize("allowed", [NumPyFlags, OneStep, OwnInfo, OwnMask, RaggedMask, NaNReward])
 def test_what_training_allows_or_names_itself_passes(allowed):
     check_environment(GymEnvironment(allowed))
 
@@ -231,3 +236,8 @@ def test_it_is_on_by_default_and_a_bool():
 def test_an_environment_without_spaces_is_told_so(env):
     with pytest.raises(TypeError, match=r"<Env instance>: its observation_space is None, expected a space .* in __init__"):
         make_agent().train(env() if env is gymnasium.Env else env, timesteps=8)
+
+
+def test_an_observation_space_that_is_not_supported_is_named_first():
+    with pytest.raises(TypeError, match=r"neither a Box nor Discrete.*FlattenObservation"):
+        check_environment("Blackjack-v1")

@@ -108,6 +108,7 @@ BROKEN = {
     "no legal action": (np.zeros(3, np.int8), r"leaves environments \[1\] no legal action at step 5"),
     "another shape": (np.ones(2, np.int8), r"Environment 1 returned the action_mask .* at step 5; .*array of 3"),
     "floats": (np.ones(3, np.float32), r"Environment 1 returned the action_mask .*integers or bools"),
+    "rows of different lengths": ([[1], [1, 2]], r"Environment 1 returned the action_mask .*integers or bools"),
     "missing": (MISSING, r"Environments \[1\] returned no info\['action_mask'\] at step 5"),
 }
 
