@@ -68,7 +68,7 @@ class RunConfig:
             "seed": check_int("seed", self.seed, minimum=0),
             **{name: check_bool(name, getattr(self, name)) for name in ("progress", "overlap", "check_env")},
         }
-        if self.jit not in ("auto", "on", "off"):
+        if not isinstance(self.jit, str) or self.jit not in ("auto", "on", "off"):
             raise ValueError(f"jit={self.jit!r} is unknown; use 'auto', 'on' or 'off'.")
         checked["keep_checkpoint_max"] = check_int("keep_checkpoint_max", self.keep_checkpoint_max, minimum=1)
         if self.max_overhead is not None:

@@ -167,3 +167,10 @@ def test_options_are_bools(option):
     with pytest.raises(TypeError, match=f"{option}='no' must be True or False"):
         KINDS["q"](**{option: "no"})
     assert getattr(KINDS["q"](**{option: np.bool_(True)}), option) is True
+
+
+def test_eagerly_a_row_without_a_legal_action_is_named_on_one_line():
+    policy = QPolicy(SPEC, DISCRETE, q_network, lambda observation: (observation, tf.constant([[1, 0], [0, 0]])))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"without any legal action, in the rows \[1\]\.$") as error:
+        policy.action(step([[1.0, 2.0], [1.0, 2.0]]))
+    assert "\n" not in str(error.value)
