@@ -47,7 +47,8 @@ class Demonstrations:
     """Expert episodes to learn from.
 
     Args:
-        episodes: at least one, all from the same environment. Float observations become float32, actions int32.
+        episodes: at least one, all from the same environment. Float observations become float32, actions and discrete
+            states int32.
         source: where they come from; it appears in messages.
 
     Raises:
@@ -153,6 +154,8 @@ def _checked(episode: DemoEpisode, name: str) -> DemoEpisode:
         observations = observations.astype(np.float32)
     elif observations.dtype.kind not in "iub":
         raise ValueError(f"{name}: expected numeric observations, got {observations.dtype}.")
+    elif observations.ndim == 1 and observations.dtype == np.int64 and np.abs(observations).max() < 2**31:
+        observations = observations.astype(np.int32)  # Discrete states, which gymnasium has in int64 and memories in int32.
     rewards = rewards.astype(np.float32)
     for column, array in (("observations", observations), ("rewards", rewards)):
         if array.dtype.kind == "f" and not np.isfinite(array).all():

@@ -10,6 +10,7 @@ import tensorflow as tf
 from gymnasium.spaces import Box, Discrete
 
 from polyrl.demos import DemoEpisode, Demonstrations, load, load_minari, load_npz, save_minari, save_npz
+from polyrl.replay import UniformReplay
 
 
 def episode(length: int = 3, **changes) -> DemoEpisode:
@@ -55,6 +56,18 @@ def test_arrays_are_converted_to_the_dtypes_of_the_memory():
     assert [array.dtype for array in made[:3]] == [np.float32, np.int32, np.float32]
     images = Demonstrations([episode(observations=np.zeros([4, 2, 2, 1], np.uint8))])
     assert images.episodes[0].observations.dtype == np.uint8
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+def test_discrete_states_may_be_gymnasiums_int64(dtype):
+    demos = Demonstrations([episode(observations=np.array([0, 2, 1, 3], dtype))])
+    demos.check(tf.TensorSpec([], tf.int32), 2)
+    memory = UniformReplay(10, 4, demonstrations=demos)
+    one = {"state": tf.TensorSpec([], tf.int32), "next_state": tf.TensorSpec([], tf.int32)}
+    scalar = tf.TensorSpec([], tf.float32)
+    memory.build({**one, "action": tf.TensorSpec([], tf.int32), "reward": scalar, "done": scalar, "truncated": scalar})
+    batch = memory.sample(tf.constant([0, 1]))
+    assert set(batch["state"].numpy()) <= {0, 2, 1}
 
 
 def test_the_fingerprint_depends_on_every_part():
