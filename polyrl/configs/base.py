@@ -25,7 +25,12 @@ class Config:
     def __post_init__(self) -> None:
         """Converts the fields to their types (an int to a float, a list to a tuple), then validates them."""
         for field in dataclasses.fields(self):
-            object.__setattr__(self, field.name, _normal(getattr(self, field.name), str(field.type)))
+            value = getattr(self, field.name)
+            try:
+                value = _normal(value, str(field.type))
+            except Exception as error:  # Of a mapping whose values cannot be copied.
+                raise TypeError(f"{field.name}={value!r} cannot be copied: {error}. Give plain values.") from error
+            object.__setattr__(self, field.name, value)
             _check_kind(field.name, getattr(self, field.name), str(field.type))
         self._validate()
 
