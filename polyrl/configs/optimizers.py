@@ -222,7 +222,7 @@ class AdadeltaConfig(OptimizerConfig):
 
 @dataclasses.dataclass(frozen=True)
 class FtrlConfig(OptimizerConfig):
-    """McMahan et al. 2013."""
+    """McMahan et al. 2013. It divides by the learning rate, which must not reach zero, by a schedule neither."""
 
     IDENTIFIER: ClassVar[str] = "ftrl"
     learning_rate_power: float = -0.5
@@ -230,6 +230,11 @@ class FtrlConfig(OptimizerConfig):
     l1_regularization_strength: float = 0.0
     l2_regularization_strength: float = 0.0
     beta: float = 0.0
+
+    def _validate(self) -> None:
+        super()._validate()
+        if self.learning_rate == 0.0:
+            raise ValueError(f"learning_rate={self.learning_rate} must be above 0: Ftrl divides by it.")
 
 
 @dataclasses.dataclass(frozen=True)
