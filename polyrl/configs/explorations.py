@@ -97,7 +97,8 @@ class DecayExplorationConfig(ExplorationConfig):
         check_float("exploration_rate", self.exploration_rate, 0.0, 1.0)
         check_float("min_exploration_rate", self.min_exploration_rate, 0.0, 1.0)
         check_int("start_decay_at", self.start_decay_at, 0)
-        check_int("stop_decay_at", self.stop_decay_at, self.start_decay_at)
+        if check_int("stop_decay_at", self.stop_decay_at, 0) < self.start_decay_at:
+            raise ValueError(f"stop_decay_at={self.stop_decay_at} must be at least start_decay_at={self.start_decay_at}.")
         check_int("decay_steps", self.decay_steps, 1)
         # A rate above 1 would make the exponential grow.
         check_float("decay_rate", self.decay_rate, 0.0, 1.0 if self.decay_type == "exponential_decay" else math.inf)

@@ -155,7 +155,7 @@ def test_a_rate_is_a_float32_scalar(config) -> None:
         ({"min_exploration_rate": 1.1}, "min_exploration_rate=1.1"),
         ({"min_exploration_rate": -0.1}, "min_exploration_rate=-0.1"),
         ({"start_decay_at": -1}, "start_decay_at=-1"),
-        ({"start_decay_at": 10, "stop_decay_at": 9}, "stop_decay_at=9 must be at least 10"),
+        ({"start_decay_at": 10, "stop_decay_at": 9}, "stop_decay_at=9 must be at least start_decay_at=10"),
         ({"decay_steps": 0}, "decay_steps=0"),
         ({"decay_rate": -0.5}, "decay_rate=-0.5"),
         ({"decay_rate": float("inf")}, "decay_rate=inf"),
