@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
+import tensorflow as tf
 
 from polyrl.validation import suggestion
 
@@ -33,7 +34,7 @@ class SummaryOptions:
             TypeError: for what is no name and no list.
             ValueError: for an unknown name; the message lists the known ones.
         """
-        if not (summaries is None or isinstance(summaries, Iterable)) or isinstance(summaries, bytes):
+        if not (summaries is None or isinstance(summaries, Iterable)) or isinstance(summaries, (bytes, tf.Tensor)):
             raise TypeError(f"summaries={summaries!r} must be 'all', a name, or a list of some of {', '.join(cls.ALL)}.")
         if isinstance(summaries, np.ndarray):
             summaries = np.atleast_1d(summaries).tolist()
