@@ -24,9 +24,9 @@ def support(min_value: float, max_value: float, num_atoms: int) -> tf.Tensor:
     """
     if check_int("num_atoms", num_atoms, minimum=2) >= 2**31:  # TensorFlow would crash.
         raise ValueError(f"num_atoms={num_atoms} must be below 2**31.")
-    if not tf.is_tensor(min_value) and not tf.is_tensor(max_value) and not min_value < max_value:
-        raise ValueError(f"min_value={min_value} must be below max_value={max_value}.")
     if not tf.is_tensor(min_value) and not tf.is_tensor(max_value):
+        if not min_value < max_value:
+            raise ValueError(f"min_value={min_value} must be below max_value={max_value}.")
         # Steps of float32 grow with the numbers.
         with np.errstate(over="ignore", invalid="ignore"):
             low, high = np.float32(min_value), np.float32(max_value)
