@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from polyrl.policies import BoundedTensorSpec
+
 
 class DemoEpisode(NamedTuple):
     """One demonstrated episode of `T` steps.
@@ -98,7 +100,8 @@ class Demonstrations:
         """Checks that they come from an environment with these states and actions.
 
         Args:
-            state: the spec of one state: any object with a shape and a dtype; a dict of specs is refused.
+            state: the spec of one state: any object with a shape and a dtype; a dict of specs is refused. That of discrete
+                states is a `BoundedTensorSpec`.
             num_actions: the environment's number of actions; None: not checked.
 
         Raises:
@@ -117,7 +120,15 @@ class Demonstrations:
                 f"{self.source}: the observations are {given[1]} {given[0]}, those of the environment are {expected[1]} "
                 f"{expected[0]}; record the demonstrations in the same environment, with the same wrappers."
             )
+        states = int(state.maximum) + 1 if isinstance(state, BoundedTensorSpec) else None
         for index, episode in enumerate(self.episodes):
+            if states is not None:
+                outside = episode.observations[(episode.observations < 0) | (episode.observations >= states)]
+                if outside.size:
+                    raise ValueError(
+                        f"{self.source}: episode {index} has the state {outside[0]}; the environment has {states} discrete "
+                        "states, counted from 0."
+                    )
             if num_actions is not None and episode.actions.max() >= num_actions:
                 raise ValueError(
                     f"{self.source}: episode {index} has the action {episode.actions.max()}; the environment has "

@@ -10,7 +10,7 @@ from polyrl.envs import Transitions
 from polyrl.envs.actions import action_spec
 from polyrl.envs.compiled import CompiledEnvironment, check_environment
 from polyrl.envs.compiled.vector import restarted
-from polyrl.estimators.inputs import describe
+from polyrl.estimators.inputs import describe, spec_of_states
 from polyrl.models.scope import Scope
 
 
@@ -41,10 +41,10 @@ class GraphDriver(tf.Module):
         check_environment(env, env.num_envs)
         self.num_envs = env.num_envs
         self.action_spec = action_spec(env.action_space)
-        self.state_spec = tf.TensorSpec(env.observation_space.shape, tf.as_dtype(env.observation_space.dtype))
         self._env, self._scope = env, scope
-        self.described = describe(self.state_spec, env.observation_space, env.action_space)
         self._structure = env.reset(self.num_envs, tf.zeros([2], tf.int32))
+        self.state_spec = spec_of_states(env.observe(self._structure), env.observation_space)
+        self.described = describe(self.state_spec, env.observation_space, env.action_space)
         self._leaves = [tf.Variable(leaf, trainable=False) for leaf in tf.nest.flatten(self._structure)]
         self._reward = tf.Variable(tf.zeros([self.num_envs]), trainable=False)
         self._length = tf.Variable(tf.zeros([self.num_envs], tf.int32), trainable=False)

@@ -11,6 +11,23 @@ from gymnasium.spaces import Box, Dict, Discrete, Space
 
 from polyrl.envs.contract import fit, short
 from polyrl.envs.observations import MASK
+from polyrl.policies import BoundedTensorSpec
+
+
+def spec_of_states(states: Any, space: Space[Any] | None) -> Any:
+    """The spec of one of the states `[N, ...]`, or a dict of specs; of discrete states, which count from 0, with its bounds.
+
+    Args:
+        states: arrays or their specs.
+        space: the observation space; None for what is no part of it, as a mask.
+    """
+    if isinstance(states, Mapping):
+        parts = space if isinstance(space, Dict) else {"state": space}
+        return {key: spec_of_states(part, parts.get(key)) for key, part in states.items()}
+    shape, dtype = states.shape[1:], tf.as_dtype(states.dtype)
+    if isinstance(space, Discrete):
+        return BoundedTensorSpec(shape, dtype, 0, int(space.n) - 1)
+    return tf.TensorSpec(shape, dtype)
 
 
 def describe_state(spec: Any, space: Space[Any] | None = None) -> dict[str, Any]:
@@ -34,10 +51,10 @@ def describe(spec: Any, observation_space: Space[Any], action_space: Space[Any])
     return {"state_spec": describe_state(spec, observation_space), "first_action": first}
 
 
-def starts_of(description: Mapping[str, Any]) -> dict[str, int]:
-    """The first of the discrete states of each key, 0 for other states."""
+def discrete_states(description: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    """The first of the discrete states of each key, and how many there are; keys with other states are left out."""
     parts = description.get("dict", {"state": description})
-    return {key: part.get("start", 0) for key, part in parts.items()}
+    return {key: (part["start"], part["n"]) for key, part in parts.items() if "n" in part}
 
 
 def specs_of(description: Mapping[str, Any]) -> Any:

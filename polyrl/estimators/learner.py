@@ -17,6 +17,7 @@ from polyrl.engine import functional
 from polyrl.engine.tracing import traced
 from polyrl.envs import Transitions
 from polyrl.envs.observations import as_features, split_columns
+from polyrl.errors import gist
 from polyrl.estimators.model_fn import ModelActions, ModelFn, acting_predictions, checked
 from polyrl.models.scope import Scope
 from polyrl.modes import Modes
@@ -135,6 +136,7 @@ class Learner:
         self._actions.check(action)
         if self._built == (state, num_envs):
             return
+        self._try_last_states(state, num_envs)
         if self.memory.demonstrations is not None:
             if not action.dtype.is_integer:
                 raise ValueError("Demonstrations teach discrete actions; those of the environment are continuous.")
@@ -183,6 +185,28 @@ class Learner:
                 variable.assign(value)
 
     # Parts. -------------------------------------------------------------------------------------------------------------
+
+    def _try_last_states(self, state: Any, num_envs: int) -> None:
+        """Acts in the last of the discrete states, if the spec of one state has any: a table of too few rows would fail at
+        some later time, or, compiled by XLA, never. It leaves all variables as they are.
+        """
+        specs = as_features(state)
+        last = {key: int(spec.maximum) for key, spec in specs.items() if isinstance(spec, BoundedTensorSpec)}
+        if not last:
+            return
+        states = {key: tf.fill([num_envs, *spec.shape], tf.cast(last.get(key, 1), spec.dtype)) for key, spec in specs.items()}
+        before = [(variable, variable.read_value()) for variable in self.scope.variables]
+        try:
+            with tf.device("CPU:0"):  # Elsewhere a lookup beyond the end of a table is no error.
+                self.act(states)
+        except tf.errors.OpError as error:
+            raise ValueError(
+                f"The model fails in the last of the environment's discrete states, {last}, counted from 0: {gist(error)}. "
+                "Give its layers a row for each state: the num_states of embedding_mlp, the input_dim of an Embedding."
+            ) from error
+        finally:
+            for variable, value in before:
+                variable.assign(value)
 
     def _build_summaries(self, drawn: dict[str, tf.Tensor]) -> Summaries:
         features, labels = split_columns(self.memory.read(drawn))

@@ -18,7 +18,7 @@ from polyrl.envs.gym import EnvLike
 from polyrl.errors import NotTrainedError
 from polyrl.estimators import rollouts
 from polyrl.estimators.checkpoints import CheckpointManager
-from polyrl.estimators.inputs import batch_of_states, check_described, specs_of, starts_of
+from polyrl.estimators.inputs import batch_of_states, check_described, discrete_states, specs_of
 from polyrl.estimators.model_errors import public
 from polyrl.estimators.model_fn import ModelFn, bind
 from polyrl.estimators.names import READ
@@ -28,7 +28,7 @@ from polyrl.estimators.run_config import RunConfig
 from polyrl.models.scope import Scope, stream_seed
 from polyrl.paths import PATTERN, resolved, resolved_directory
 from polyrl.policies import BasePolicy, BoundedTensorSpec
-from polyrl.policies.export import shifted
+from polyrl.policies.export import in_the_environments_terms
 from polyrl.spec import EstimatorSpec
 from polyrl.validation import check_int
 
@@ -225,10 +225,10 @@ class Predictor:
                 f"path={str(directory)!r} has {' '.join(unreadable)}, and tf.saved_model.load takes that for a pattern; "
                 "export to another directory."
             )
-        signatures, starts = self.policy.signatures(), starts_of(self._state_spec)
-        if self._first_action or any(starts.values()):
-            named = {f"observation_{key}": start for key, start in starts.items()}
-            signatures = shifted(signatures, named, self._first_action)
+        states = {f"observation_{key}": found for key, found in discrete_states(self._state_spec).items()}
+        signatures = self.policy.signatures()
+        if self._first_action or states:
+            signatures = in_the_environments_terms(signatures, states, self._first_action)
         tf.saved_model.save(self.policy, str(directory), signatures=signatures)
 
     def _predict(self, env: EnvLike, episodes: int | None, steps: int | None) -> Generator[dict[str, Any]]:

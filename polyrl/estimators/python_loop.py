@@ -12,7 +12,7 @@ from polyrl.engine.compiler import Compiler
 from polyrl.engine.layout import Layout
 from polyrl.envs import EnvDriver, Episode, Transitions
 from polyrl.envs.observations import as_features
-from polyrl.estimators.inputs import describe
+from polyrl.estimators.inputs import describe, spec_of_states
 from polyrl.estimators.learner import Learner
 from polyrl.estimators.loop import NEVER, IterationResult, Loop, Remaining, UpdateSchedule, mean_loss
 from polyrl.replay.frames import check_stack
@@ -30,7 +30,7 @@ class PythonLoop(Loop):
     def __init__(self, driver: EnvDriver, learner: Learner, compiler: Compiler, schedule: UpdateSchedule):
         super().__init__(learner, compiler, schedule)
         self.num_envs = driver.num_envs
-        self.state_spec = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape[1:], x.dtype), driver.state)
+        self.state_spec = spec_of_states(driver.state, driver.env.single_observation_space)
         self._driver = driver
         self.described = describe(self.state_spec, driver.env.single_observation_space, driver.env.single_action_space)
         states = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), driver.state)

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from polyrl import ops
 from polyrl.models import features as features_of
-from polyrl.models.label_values import check_index, check_values
+from polyrl.models.label_values import check_index, check_values, is_index
 from polyrl.models.records import Batch
 from polyrl.policies import BoundedTensorSpec
 from polyrl.validation import check_int, check_sequence, suggestion
@@ -226,9 +226,7 @@ def _tensor(name: str, value: Any) -> tf.Tensor:
 
 
 def _check_state(name: str, state: tf.Tensor, shape: tuple[int, ...]) -> None:
-    is_index = len(shape) == 1 and state.shape.rank == 1 and state.dtype.is_integer
-    if is_index:
-        check_index(name, state, shape[0])
-    if state.shape.rank is not None and not is_index and not state.shape[1:].is_compatible_with(shape):
+    check_index(name, state, shape)
+    if state.shape.rank is not None and not is_index(state, shape) and not state.shape[1:].is_compatible_with(shape):
         wanted = ", ".join(["batch", *map(str, shape)])
         raise ValueError(f"{name}: expected shape [{wanted}] by num_states, got {tuple(state.shape)}.")

@@ -137,7 +137,7 @@ class CategoricalDQNModel(BaseQModel):
         return CategoricalQPolicy(
             features_of.time_step_spec(self.current_call.features),
             self.action_spec,
-            PolicyNetwork(self._networks.online, self.mode, lambda spec: spec.logits, self.num_atoms),
+            PolicyNetwork(self._networks.online, self.mode, lambda spec: spec.logits, self.num_states, self.num_atoms),
             self.min_q_value,
             self.max_q_value,
             observation_and_action_constraint_splitter=features_of.splitter(self.current_call.features),

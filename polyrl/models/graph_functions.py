@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from polyrl.errors import gist
 from polyrl.modes import Modes
 from polyrl.networks import SameInEveryMode
 from polyrl.validation import KERAS3_REMEDY, is_keras3
@@ -81,7 +82,7 @@ def call(graph: GraphFn, mode: str, inputs: Any) -> Any:
         # In another mode its variables are those that it has made before.
         for remedy, other in _others(inputs) if mode == Modes.TRAIN else ():
             if _works(graph, mode, other):
-                raise ValueError(f"graph_fn {remedy}. It raised {type(error).__name__}: {_gist(error)}") from error
+                raise ValueError(f"graph_fn {remedy}. It raised {type(error).__name__}: {gist(error)}") from error
         raise
 
 
@@ -112,12 +113,6 @@ def _others(inputs: Any) -> Iterator[tuple[str, Any]]:
         yield text, change(inputs)
         if kinds:
             yield f"{text}; and it {floats_from(place)}", change(floats)
-
-
-def _gist(error: Exception) -> str:
-    """The first line of an error that says something; tf-keras says first in which layer it was."""
-    lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("Exception encountered when")]
-    return (lines or [""])[0].strip()[:200]
 
 
 def _as_floats(symbolic: Any) -> Any:

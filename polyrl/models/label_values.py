@@ -50,15 +50,20 @@ def check_values(labels: Mapping[str, tf.Tensor], mask: tf.Tensor | None, action
         _refuse("action", values["action"], illegal & (values["expert"] == 1), wanted)
 
 
-def check_index(name: str, state: tf.Tensor, states: int) -> None:
-    """Refuses indices `[B]` of states that do not exist, eagerly.
+def is_index(state: tf.Tensor, num_states: tuple[int, ...]) -> bool:
+    """Whether states `[B, ...]` are discrete ones, given by their index."""
+    return len(num_states) == 1 and state.shape.rank == 1 and state.dtype.is_integer
+
+
+def check_index(name: str, state: tf.Tensor, num_states: tuple[int, ...]) -> None:
+    """Refuses discrete states that do not exist, eagerly.
 
     Raises:
         ValueError: names the rows.
     """
-    if tf.executing_eagerly():
-        index = state.numpy()
-        _refuse_named(name, index, (index < 0) | (index >= states), f"indices from 0 to {states - 1}, by num_states")
+    if tf.executing_eagerly() and is_index(state, num_states):
+        index, count = state.numpy(), num_states[0]
+        _refuse_named(name, index, (index < 0) | (index >= count), f"indices from 0 to {count - 1}, by num_states")
 
 
 def _check_action(values: np.ndarray, action: BoundedTensorSpec) -> None:

@@ -122,7 +122,7 @@ class NAFModel(BaseQModel):
 
     def _build_policy(self) -> BasePolicy:
         time_step = features_of.time_step_spec(self.current_call.features)
-        network = PolicyNetwork(self._networks.online, self.mode, lambda spec: (spec.a, spec.scale))
+        network = PolicyNetwork(self._networks.online, self.mode, lambda spec: (spec.a, spec.scale), self.num_states)
         return NAFPolicy(time_step, self.action_spec, network, temperature=self.temperature)
 
     def _build_td_loss(self, batch: Batch, forward: Forward) -> ops.LossOutput:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
 
+from polyrl.models.label_values import check_index
 from polyrl.models.q_network import QModelSpec, QNetwork
 
 
@@ -17,16 +18,26 @@ class PolicyNetwork(tf.Module):
         network: the Q network.
         mode: of its graph.
         output: what the policy is given of a `QModelSpec`.
+        num_states: the shape of one state, or the number of discrete states.
         num_atoms: of a distribution over returns.
     """
 
-    def __init__(self, network: QNetwork, mode: str, output: Callable[[QModelSpec], Any], num_atoms: int | None = None):
+    def __init__(
+        self,
+        network: QNetwork,
+        mode: str,
+        output: Callable[[QModelSpec], Any],
+        num_states: tuple[int, ...],
+        num_atoms: int | None = None,
+    ):
         super().__init__(name="policy_network")
         self.network = network
-        self._mode, self._output = mode, output
+        self._mode, self._output, self._num_states = mode, output, num_states
         if num_atoms is not None:
             self.num_atoms = num_atoms
 
     def __call__(self, observation: Any, step_type: Any = None, network_state: Any = ()) -> tuple[Any, Any]:
         """The output for an observation `[B, ...]`, and the network's state, of which there is none."""
+        state = observation["state"] if isinstance(observation, Mapping) else observation
+        check_index("observation", state, self._num_states)
         return self._output(self.network(observation, self._mode)), network_state

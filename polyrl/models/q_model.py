@@ -115,9 +115,8 @@ class BaseQModel(BaseModel):
         self.num_states = batches.state_shape(num_states)
         self.num_actions = arguments.check_num_actions(num_actions, self.CONTINUOUS)
         self.discount = check_float("discount", discount, 0.0, 1.0)
-        self.exploration_config = (
-            arguments.check_type("exploration_config", exploration_config, ExplorationConfig) or ConstantExplorationConfig()
-        )
+        exploration_config = arguments.check_type("exploration_config", exploration_config, ExplorationConfig)
+        self.exploration_config = exploration_config or ConstantExplorationConfig()
         self._explorer_class = explorer(self.exploration_config, self.CONTINUOUS)
         self.use_target_graph = check_bool("use_target_graph", use_target_graph)
         self.target_update_frequency = check_int("target_update_frequency", target_update_frequency, minimum=1)
@@ -143,8 +142,9 @@ class BaseQModel(BaseModel):
 
     def _build_policy(self) -> BasePolicy:
         """The policy that acts in PREDICT mode."""
-        features, network = self.current_call.features, PolicyNetwork(self._networks.online, self.mode, lambda spec: spec.q)
+        features, online, states = self.current_call.features, self._networks.online, self.num_states
         time_step, splitter = features_of.time_step_spec(features), features_of.splitter(features)
+        network = PolicyNetwork(online, self.mode, lambda spec: spec.q, states)
         return QPolicy(time_step, self.action_spec, network, splitter, self.temperature)
 
     def _priorities(self, loss_output: LossOutput) -> tf.Tensor:

@@ -88,25 +88,35 @@ def _identifier(path: str) -> str:
     return "_".join("".join(c if c.isalnum() or c == "_" else " " for c in path).split())
 
 
-def shifted(functions: dict[str, Any], observations: Mapping[str, int], action: int) -> dict[str, Any]:
-    """Signatures for an environment whose discrete states and actions do not start at 0.
+def in_the_environments_terms(
+    functions: dict[str, Any], states: Mapping[str, tuple[int, int]], first_action: int
+) -> dict[str, Any]:
+    """Signatures that take discrete states and give actions as the environment numbers them, and refuse other states.
 
     Args:
         functions: what `signatures` returned.
-        observations: by the name of an input, the state that the policy counts as 0.
-        action: the action that the policy counts as 0.
+        states: of each input that holds discrete states, the first of them, which the policy counts as 0, and how many.
+        first_action: the action that the policy counts as 0.
     """
 
-    def shift(function: Any) -> Any:
+    def wrap(function: Any) -> Any:
         specs = {spec.name: spec for spec in function.structured_input_signature[0]}
 
         def serve(**inputs: tf.Tensor) -> Outputs:
-            starts = {name: tf.constant(start, inputs[name].dtype) for name, start in observations.items() if start}
-            outputs = dict(function(*(inputs[name] - starts[name] if name in starts else inputs[name] for name in specs)))
+            for name in states.keys() & inputs.keys():
+                inputs[name] = _counted_from_0(name, inputs[name], *states[name])
+            outputs = dict(function(*(inputs[name] for name in specs)))
             if "action" in outputs:
-                outputs["action"] += tf.constant(action, outputs["action"].dtype)
+                outputs["action"] += tf.constant(first_action, outputs["action"].dtype)
             return outputs
 
         return tf.function(serve, autograph=False).get_concrete_function(**specs)
 
-    return {name: shift(function) for name, function in functions.items()}
+    return {name: wrap(function) for name, function in functions.items()}
+
+
+def _counted_from_0(name: str, states: tf.Tensor, first: int, count: int) -> tf.Tensor:
+    index = states - tf.constant(first, states.dtype)
+    message = f"{name}: expected discrete states from {first} to {first + count - 1}, got"
+    with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all((index >= 0) & (index < count)), [message, states])]):
+        return tf.identity(index)

@@ -38,19 +38,52 @@ def call(network: Any, observation: Any, step_type: Any, network_state: Any) -> 
     """The network's output and its next state.
 
     Raises:
-        ValueError: if the network does not return a pair.
+        TypeError: if the network does not take the arguments that it is called with.
+        ValueError: if the network does not return a pair, or reads trainable variables that are not among its `variables`.
     """
-    if _takes_observation_only(network):
-        return network(observation), network_state
-    result = network(observation, step_type=step_type, network_state=network_state)
+    with tf.GradientTape() as tape:
+        if _takes_observation_only(network):
+            result = (network(observation), network_state)
+        else:
+            _check_signature(network)
+            result = network(observation, step_type=step_type, network_state=network_state)
     if not isinstance(result, tuple | list) or len(result) != 2:
         raise ValueError(f"q_network must return (output, network_state), got {result!r}.")
+    _check_owned(network, tape)
     return result[0], result[1]
 
 
 def variables(network: Any) -> tuple[tf.Variable, ...]:
     """The network's attribute `variables`; none if it has no such attribute."""
     return tuple(getattr(network, "variables", ()))
+
+
+def _check_owned(network: Any, tape: tf.GradientTape) -> None:
+    """Refuses trainable variables that the network has read and does not have: `update` would leave them as they are."""
+    owned = {id(variable.handle) for variable in variables(network)}
+    others = [variable for variable in tape.watched_variables() if id(variable.handle) not in owned]
+    if others:
+        names = ", ".join(f"{each.name.split(':')[0]} {tuple(each.shape)} {each.dtype.name}" for each in others)
+        raise ValueError(
+            f"q_network reads variables that the policy would not have: {names}. `update` and a checkpoint would leave them "
+            "out. Give a tf-keras model, or list them in the attribute `variables`, which a tf.Module has and a function can "
+            f"be given: `q_network.variables = model.variables`. If they are of a layer of `tf.keras`: {KERAS3_REMEDY}"
+        )
+
+
+def _check_signature(network: Any) -> None:
+    """Refuses a network that cannot be called with an observation, `step_type` and `network_state`."""
+    try:
+        signature = inspect.signature(network)
+    except (TypeError, ValueError):  # Some callables do not tell.
+        return
+    try:
+        signature.bind(None, step_type=None, network_state=None)
+    except TypeError as error:
+        raise TypeError(
+            f"q_network={network!r} is called as q_network(observation, step_type=, network_state=) and returns (output, "
+            f"network_state); its arguments are {signature}: {error}. Only a tf-keras model may take the observation alone."
+        ) from None
 
 
 def _held(path: str, network: Any) -> Iterator[tuple[str, Any]]:

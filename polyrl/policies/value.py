@@ -23,7 +23,8 @@ class ValuePolicy(DiscretePolicy):
         q_network: a tf-keras model, called as `q_network(observation)`. Any other callable (a `tf.Module`, a function, or a
             tf-keras model whose `call` has an argument `network_state`) is called as
             `q_network(observation, step_type=, network_state=)` and returns `(output, network_state)`. A recurrent network
-            describes its state by an attribute `state_spec`.
+            describes its state by an attribute `state_spec`. The trainable variables that it reads are in its attribute
+            `variables`.
         observation_and_action_constraint_splitter: see `BasePolicy`.
         temperature: at least 0; at or close to 0 the action is the argmax.
         emit_log_probability: see `BasePolicy`.

@@ -95,7 +95,7 @@ def test_a_callable_gets_the_observation_and_the_step_type_of_the_time_step(poli
 def halved(model: Any) -> Any:
     """A function that gives what `Halving(model)` gives, without a state."""
     function = lambda observation, step_type, network_state: (halves(model(observation)), network_state)  # noqa: E731
-    function.num_atoms = ATOMS
+    function.num_atoms, function.variables = ATOMS, model.variables
     return function
 
 
@@ -210,3 +210,65 @@ def test_a_network_of_keras_3_is_refused_with_what_to_import(policy_class, name)
     network, path = KERAS3[name]
     with pytest.raises(TypeError, match=rf"(?s){path}.*Keras 3.*import tf_keras as keras.*TF_USE_LEGACY_KERAS=1"):
         make(policy_class, network())
+
+
+class ReadsAnother(tf.Module):
+    """Has a variable, and reads one that is not its own."""
+
+    def __init__(self, table):
+        super().__init__()
+        self.own = tf.Variable(1.0, name="own")
+        self._read = lambda: table
+
+    def __call__(self, observation, step_type=None, network_state=()):
+        return self.own * observation @ self._read(), network_state
+
+
+def reading(read):
+    return lambda observation, step_type=None, network_state=(): (read(observation), network_state)
+
+
+def foreign_networks():
+    table = tf.Variable(tf.ones([FEATURES, ACTIONS]), name="table")
+    model, keras3 = q_model(), tf.keras.layers.Dense(ACTIONS, name="head")
+    return {
+        "variable": (reading(lambda observation: observation @ table), rf"table \({FEATURES}, {ACTIONS}\) float32"),
+        "module": (ReadsAnother(table), "table"),
+        "model": (reading(model), r"kernel .*q_network\.variables = model\.variables"),
+        "keras3": (reading(keras3), r"kernel .*import tf_keras as keras"),
+    }
+
+
+@pytest.mark.parametrize("wrap", [COMPILATIONS["eager"], COMPILATIONS["function"]], ids=["eager", "function"])
+@pytest.mark.parametrize("name", ["variable", "module", "model", "keras3"])
+def test_variables_that_the_policy_would_not_have_are_refused(name, wrap) -> None:
+    network, named = foreign_networks()[name]
+    policy = QPolicy(SPEC, ACTION, network)
+    if name == "keras3":
+        network(tf.zeros([1, FEATURES]))  # A function may not create variables at a later call.
+    with pytest.raises(ValueError, match=rf"(?s)q_network reads variables that the policy would not have: .*{named}"):
+        wrap(policy.action)(steps())
+
+
+def test_a_function_with_variables_is_updated() -> None:
+    models = [q_model(seed) for seed in (0, 1)]
+    networks = [reading(model) for model in models]
+    for network, model in zip(networks, models, strict=True):
+        network.variables = model.variables
+    own, other = (QPolicy(SPEC, ACTION, network) for network in networks)
+    own.update(other)
+    np.testing.assert_array_equal(own.action(steps(), seed=3).action, other.action(steps(), seed=3).action)
+    np.testing.assert_array_equal(models[0].variables[0], models[1].variables[0])
+
+
+def test_a_table_that_is_not_trained_may_be_read() -> None:
+    table = tf.Variable(tf.eye(FEATURES, ACTIONS), trainable=False)
+    step = steps()
+    values = QPolicy(SPEC, ACTION, reading(lambda observation: observation @ table), temperature=0.0).action(step).action
+    np.testing.assert_array_equal(values, np.argmax(step.observation @ np.eye(FEATURES, ACTIONS), axis=1))
+
+
+@pytest.mark.parametrize("network", [lambda observation: observation, lambda x, y, z: (x, z)])
+def test_a_network_that_takes_other_arguments_is_refused(network) -> None:
+    with pytest.raises(TypeError, match=r"called as q_network\(observation, step_type=, network_state=\).*its arguments are"):
+        QPolicy(SPEC, ACTION, network).action(steps())
