@@ -5,6 +5,7 @@ from __future__ import annotations
 import dis
 import functools
 import inspect
+import math
 import os
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
@@ -19,6 +20,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 WHOLE = ("action", "number", "seed", "terminated", "truncated")
 """Arguments that may be integers or bools; all others are real numbers, and `mask` is bool."""
 
+RANGES = {"epsilon": (0.0, 1.0), "gamma": (0.0, 1.0)} | dict.fromkeys(("temperature", "sigma", "margin"), (0.0, math.inf))
+"""The range of single numbers, by the argument's name; checked where their value is known."""
+
 
 def on_tensors(function: F) -> F:
     """Decorates an op: what it annotates as a tensor may be given as an array, a list or a number.
@@ -27,8 +31,8 @@ def on_tensors(function: F) -> F:
 
     Raises:
         TypeError: for what is not an array of numbers; it names the argument.
-        ValueError: for a seed of another shape than `[2]`; and eagerly, with the shapes of all arguments, if TensorFlow cannot
-            compute the op on them.
+        ValueError: for a seed of another shape than `[2]`; for a number outside of `RANGES`; and eagerly, with the shapes of
+            all arguments, if TensorFlow cannot compute the op on them.
     """
     signature = inspect.signature(function)
     kinds = {name: str(parameter.annotation) for name, parameter in signature.parameters.items()}
@@ -49,6 +53,8 @@ def on_tensors(function: F) -> F:
         for name in scalars:
             if name in given and not (_is_symbol(given[name]) and given[name].shape.rank in (0, None)):
                 given[name] = check_float(name, given[name].item() if _is_scalar(given[name]) else given[name])
+        for name in given.keys() & RANGES.keys():
+            _check_range(name, given[name])
         try:
             return function(**given)
         except Exception as error:
@@ -79,6 +85,14 @@ def _tensor(name: str, value: Any, dtype: tf.DType | None) -> tf.Tensor:
     if name == "mask":
         return tf.cast(tensor, tf.bool)
     return tensor if dtype is None or (name in WHOLE and not tensor.dtype.is_floating) else tf.cast(tensor, dtype)
+
+
+def _check_range(name: str, value: Any) -> None:
+    known = tf.get_static_value(value) if _is_symbol(value) else value
+    low, high = RANGES[name]
+    if known is not None and np.shape(known) == () and not low <= known <= high:
+        wanted = f"in [{low:g}, {high:g}]" if math.isfinite(high) else f"at least {low:g}"
+        raise ValueError(f"{name}={known} must be {wanted}.")
 
 
 def _listed(name: str, value: Any) -> Any:

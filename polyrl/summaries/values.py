@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -34,10 +35,16 @@ class Summaries(NamedTuple):
                 tf.summary.image(tag, value)
 
 
+def write_scalar(tag: str, value: float) -> None:
+    """Writes a number of Python's to the default writer; one beyond float32, as a sum of great rewards may be, as infinity."""
+    with np.errstate(over="ignore"):
+        tf.summary.scalar(tag, np.float32(value))
+
+
 def write_evaluation(writer: tf.summary.SummaryWriter, result: Mapping[str, float]) -> None:
     """Writes the result of an evaluation under `eval/`, at its `global_timestep`; the counters are not written."""
     with writer.as_default(step=int(result["global_timestep"])):
         for name, value in result.items():
             if not name.startswith("global_"):
-                tf.summary.scalar(f"eval/{name}", value)
+                write_scalar(f"eval/{name}", value)
     writer.flush()

@@ -99,3 +99,30 @@ def test_an_array_of_another_shape_is_named():
 def test_other_precisions_stay():
     q = tf.constant(Q, tf.float64)
     assert ops.td_loss(q, ACTION, ROW, ROW, ROW, square).loss.dtype == tf.float64
+
+
+OUTSIDE = [
+    ("epsilon_greedy", "epsilon", 2.0),
+    ("epsilon_greedy", "epsilon", -0.1),
+    ("epsilon_greedy", "epsilon", np.float64("nan")),
+    ("boltzmann", "temperature", -1),
+    ("sample_normalized", "temperature", -0.5),
+    ("large_margin_loss", "margin", -0.8),
+    ("ornstein_uhlenbeck", "sigma", np.float32(-0.2)),
+    ("n_step_return", "gamma", 1.5),
+]
+
+
+@pytest.mark.parametrize("kind", [lambda x: x, tf.constant], ids=["number", "tensor"])
+@pytest.mark.parametrize(("name", "argument", "value"), OUTSIDE)
+def test_a_number_outside_of_its_range_is_named(name, argument, value, kind):
+    op = getattr(ops, name)
+    given = inspect.signature(op).bind(*CALLS[name]).arguments | {argument: kind(value)}
+    with pytest.raises(ValueError, match=f"{argument}={value}".replace("+", r"\+")):
+        op(**given)
+
+
+def test_a_number_at_the_end_of_its_range_is_taken():
+    assert ops.epsilon_greedy(Q, 0, SEED).numpy().tolist() == np.argmax(Q, axis=1).tolist()
+    ops.epsilon_greedy(Q, 1.0, SEED)
+    ops.large_margin_loss(Q, ACTION, 0.0)

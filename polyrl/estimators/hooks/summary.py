@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 
 import numpy as np
-import tensorflow as tf
 
 from polyrl.estimators.hooks.base import Cadence, Hook
 from polyrl.estimators.hooks.context import RunContext
-from polyrl.summaries import Summaries, SummaryOptions
+from polyrl.summaries import Summaries, SummaryOptions, write_scalar
 
 
 class SummaryHook(Hook):
@@ -33,7 +32,7 @@ class SummaryHook(Hook):
     def after_pretraining(self, run: RunContext) -> None:
         if SummaryOptions.LOSS in run.summary_options:
             with run.writer.as_default(step=run.step):
-                tf.summary.scalar("pretrain/loss", run.loss)
+                write_scalar("pretrain/loss", run.loss)
         self._losses.clear()
         self._mark(run)
 
@@ -82,7 +81,7 @@ class SummaryHook(Hook):
             values["rollout/exploration_rate"] = run.exploration_rate
         with run.writer.as_default(step=run.timestep):
             for tag, value in values.items():
-                tf.summary.scalar(tag, value)
+                write_scalar(tag, value)
         run.writer.flush()
         self._losses.clear()
         self._mark(run)
