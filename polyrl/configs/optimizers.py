@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, ClassVar
 
+import numpy as np
 import tf_keras
 
 from polyrl.configs import schedules
@@ -233,8 +234,8 @@ class FtrlConfig(OptimizerConfig):
 
     def _validate(self) -> None:
         super()._validate()
-        if self.learning_rate == 0.0:
-            raise ValueError(f"learning_rate={self.learning_rate} must be above 0: Ftrl divides by it.")
+        if isinstance(self.learning_rate, float) and self.learning_rate < np.finfo(np.float32).tiny:
+            raise ValueError(f"learning_rate={self.learning_rate} must be above 0 in float32: Ftrl divides by it.")
 
 
 @dataclasses.dataclass(frozen=True)

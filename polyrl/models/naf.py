@@ -96,8 +96,12 @@ class NAFModel(BaseQModel):
         )
         self.action_low = self._bound("action_low", action_low)
         self.action_high = self._bound("action_high", action_high)
-        if np.any(self.action_low >= self.action_high):
-            raise ValueError(f"action_low={action_low} must be below action_high={action_high}.")
+        with np.errstate(over="ignore", invalid="ignore"):
+            width = self.action_high - self.action_low
+        if not np.all((width > 0.0) & np.isfinite(width)):
+            raise ValueError(
+                f"action_low={action_low} must be below action_high={action_high}, by no more than float32 holds."
+            )
 
     @property
     def action_spec(self) -> BoundedTensorSpec:
@@ -162,7 +166,8 @@ class NAFModel(BaseQModel):
     def _bound(self, name: str, value: float | Sequence[float]) -> np.ndarray:
         plain = value.tolist() if isinstance(value, np.ndarray) else value
         each = plain if isinstance(plain, Sequence) and not isinstance(plain, str) else [plain]
-        values = np.array([check_float(name, number) for number in each], np.float32)
+        with np.errstate(over="ignore"):  # Infinity is refused by the constructor.
+            values = np.array([check_float(name, number) for number in each], np.float32)
         if values.size not in (1, self.num_actions):
             raise ValueError(f"{name}={value!r} must be one number, or {self.num_actions}: one for each of num_actions.")
         return np.broadcast_to(values, [self.num_actions])

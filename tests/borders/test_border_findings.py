@@ -37,7 +37,8 @@ def step(space, value, reward=1.0):
 FLOATS = Box(-1, 1, [2], np.float32)
 FOUND = {
     "a tensor as a list of names": (lambda: SummaryOptions.validate(tf.constant("loss")), "summaries=.* must be 'all'"),
-    "a rate that is divided by": (lambda: configs.FtrlConfig(0.0), "learning_rate=0.0 must be above 0"),
+    "a rate that is divided by": (lambda: configs.FtrlConfig(0), "learning_rate=0.0 must be above 0"),
+    "a rate of 0 in float32": (lambda: configs.FtrlConfig(1e-40), "learning_rate=1e-40 must be above 0 in float32"),
     "what cannot be copied": (lambda: configs.AdadeltaConfig({"": memoryview(b"1")}), "learning_rate=.* cannot be copied"),
     "an observation that fails": (lambda: step(FLOATS, Failing()), "expected numbers"),
     "out of a MultiDiscrete": (

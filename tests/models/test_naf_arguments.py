@@ -64,6 +64,8 @@ WRONG = [
     ({"action_low": [-1.0] * 3}, ValueError, "action_low.* must be one number, or 2"),
     ({"action_high": []}, ValueError, "action_high"),
     ({"action_high": math.inf}, ValueError, "action_high"),
+    ({"action_high": 1e300}, ValueError, "must be below action_high=.* by no more than float32 holds"),
+    ({"action_low": -3e38, "action_high": 3e38}, ValueError, "by no more than float32 holds"),
     ({"action_low": math.nan}, ValueError, "action_low"),
     ({"action_low": "low"}, TypeError, "action_low='low'"),
     ({"action_low": None}, TypeError, "action_low=None"),
