@@ -121,14 +121,14 @@ class Layout:
             vectors = [tf.experimental.dlpack.from_dlpack(buffer.__dlpack__()) for buffer in self._buffers]
         return vectors + [tf.constant(arrays[index], self._specs[index].dtype) for index in self._alone]
 
-    def unpack_arrays(self, packed: Sequence[tf.Tensor]) -> list[np.ndarray]:
-        """The tensors of a packed form, as NumPy arrays."""
+    def unpack_arrays(self, packed: Sequence[tf.Tensor], count: int | None = None) -> list[np.ndarray]:
+        """The tensors of a packed form, or the first `count` of them, as NumPy arrays."""
         arrays = [np.asarray(tensor.numpy()) for tensor in packed]
         return [
             arrays[position]
             if place is None
             else arrays[position][place.begin : place.end].view(place.dtype).reshape(place.shape)
-            for position, place in self._places
+            for position, place in self._places[:count]
         ]
 
 

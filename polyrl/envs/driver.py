@@ -13,6 +13,7 @@ from gymnasium.vector import VectorEnv
 
 from polyrl.envs.actions import action_spec
 from polyrl.envs.contract import COUNTED, UNSTORED, array_of, fit, reports_episodes, short
+from polyrl.envs.lockstep import LockstepVectorEnv
 from polyrl.envs.observations import MASK, as_features, kept_dtype, legal_actions, next_labels
 from polyrl.errors import NonFiniteError
 
@@ -85,6 +86,8 @@ class EnvDriver:
             for key, part in spaces.items()
         }
         self._reports_episodes = reports_episodes(env)
+        # What it returns has been checked, is of the right shapes, and is new in each step.
+        self._is_checked = type(env) is LockstepVectorEnv
         # State indices start at 0, as the rows of an embedding do.
         self._discrete = {key for key, part in spaces.items() if isinstance(part, Discrete)}
         self._starts = {key: int(part.start) for key, part in spaces.items() if isinstance(part, Discrete) and part.start}
@@ -127,14 +130,17 @@ class EnvDriver:
             chosen = np.clip(actions.astype(self._bounds[0].dtype), *self._bounds)
         observation, reward, terminated, truncated, info = self.env.step(chosen)
         self._steps += 1
-        reward = self._checked("reward", self._flat("reward", reward), np.float32, actions)
-        plain = type(terminated) is type(truncated) is np.ndarray
-        if not plain or terminated.shape != reward.shape or truncated.shape != reward.shape:
-            terminated, truncated = self._flat("terminated", terminated), self._flat("truncated", truncated)
+        if not self._is_checked:
+            reward, terminated, truncated = (
+                self._flat(name, values)
+                for name, values in (("reward", reward), ("terminated", terminated), ("truncated", truncated))
+            )
+        reward = self._checked("reward", reward, np.float32, actions)
         state = self._states(observation, info, actions)
         self._rewards += reward
         self._lengths += 1
-        next_state, done, is_truncated, episodes = state, self._never, self._never, list[Episode]()
+        next_state, done, is_truncated = state, self._never, self._never
+        episodes: list[Episode] = []
         is_ended = terminated | truncated
         if np.count_nonzero(is_ended):  # Quicker than `any` for small arrays.
             ended = np.flatnonzero(is_ended)
@@ -183,9 +189,11 @@ class EnvDriver:
     def _part(self, name: str, key: str, values: Any, actions: np.ndarray | None) -> np.ndarray:
         """The part `key` of the observations, which are given `[N, ...]`, as it is kept."""
         dtype, shape = self._forms[key]
-        if type(values) is not np.ndarray or values.dtype is not dtype or values.shape != shape:
+        if not self._is_checked and (type(values) is not np.ndarray or values.dtype is not dtype or values.shape != shape):
             values = self._fitted(name, key, values, shape)
-        return self._checked(name, self._from_zero(key, values), self._dtypes[key], actions)
+        if key in self._starts:
+            values = self._from_zero(key, values)
+        return self._checked(name, values, self._dtypes[key], actions)
 
     def _fitted(self, name: str, key: str, values: Any, shape: tuple[int, ...]) -> Any:
         """`values`, which must be of the shape, and values of the space."""
@@ -264,8 +272,8 @@ class EnvDriver:
         return legal_actions(info.get(MASK), self._num_actions, self.num_envs, envs, when)
 
     def _checked(self, name: str, values: np.ndarray, dtype: Any, actions: np.ndarray | None) -> np.ndarray:
-        """A copy of `values` in `dtype`, as environments reuse their buffers; raises for NaN and infinity."""
-        values = np.array(values, dtype=dtype)
+        """`values` in `dtype`, a copy if the environments may reuse their buffers; raises for NaN and infinity."""
+        values = np.asarray(values, dtype) if self._is_checked else np.array(values, dtype)
         # The sum is quick, and not finite if a value is not; it may also overflow, so the values decide.
         if values.dtype.kind == "f" and not math.isfinite(np.add.reduce(values, axis=None)) and not np.isfinite(values).all():
             index = int(np.argwhere(~np.isfinite(values))[0][0])

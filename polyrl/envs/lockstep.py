@@ -40,8 +40,9 @@ class LockstepVectorEnv(VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         space = self.single_observation_space
-        self._parts = {key: _shape_and_dtype(part) for key, part in space.items()} if isinstance(space, Dict) else None
-        self._shape, self._dtype = _shape_and_dtype(space)
+        # Shape and dtype of the observations of all environments.
+        self._parts = {key: self._form(part) for key, part in space.items()} if isinstance(space, Dict) else None
+        self._whole = self._form(space)
         self._contracts = [Contract(env, index) for index, env in enumerate(self.envs)]
         self.render_mode = self.envs[0].render_mode
 
@@ -59,7 +60,7 @@ class LockstepVectorEnv(VectorEnv):
 
     def step(self, actions: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         observations, rewards = self._empty(), np.empty(self.num_envs)
-        terminated, truncated = np.zeros((2, self.num_envs), np.bool_)
+        terminated, truncated = np.zeros(self.num_envs, np.bool_), np.zeros(self.num_envs, np.bool_)
         infos: dict[str, Any] = {}
         for index, env in enumerate(self._contracts):
             observation, rewards[index], is_terminated, is_truncated, info = env.step(actions[index])
@@ -89,8 +90,8 @@ class LockstepVectorEnv(VectorEnv):
 
     def _empty(self) -> Any:
         if self._parts is None:
-            return np.empty((self.num_envs, *self._shape), self._dtype)
-        return {key: np.empty((self.num_envs, *shape), dtype) for key, (shape, dtype) in self._parts.items()}
+            return np.empty(*self._whole)
+        return {key: np.empty(*form) for key, form in self._parts.items()}
 
     def _put(self, observations: Any, index: int, observation: Any) -> None:
         if self._parts is None:
@@ -99,6 +100,5 @@ class LockstepVectorEnv(VectorEnv):
         for key, array in observations.items():
             array[index] = observation[key]
 
-
-def _shape_and_dtype(space: gymnasium.Space[Any]) -> tuple[tuple[int, ...], Any]:
-    return space.shape or (), space.dtype
+    def _form(self, space: gymnasium.Space[Any]) -> tuple[tuple[int, ...], Any]:
+        return (self.num_envs, *(space.shape or ())), space.dtype

@@ -68,7 +68,9 @@ class PythonLoop(Loop):
         inputs = self._packed([*transitions, self._driver.state, updates, len(episodes)], copy=not self._compiler.xla)
         unrolled = self._unrolled(updates)
         call = self._compiler.call(("iteration", unrolled), lambda: (self._iteration(unrolled), self._inputs.specs))
-        actions, loss, rate, *drawn = self._outputs.unpack_arrays(call(*inputs))
+        outputs = call(*inputs)
+        actions, loss, rate = self._outputs.unpack_arrays(outputs, 3)
+        drawn = [] if before is None else self._outputs.unpack_arrays(outputs)[3:]
         self._actions = actions
         result = IterationResult(self.num_envs, updates, float(loss), actions, float(rate), episodes)
         return self._summarized(result, before, drawn)

@@ -108,7 +108,8 @@ class TrainingRun:
         self._hooks = list(hooks)
         # A hook takes part in the phases it overrides, in no others.
         self._phases = {
-            phase: [hook for hook in self._hooks if getattr(type(hook), phase) is not getattr(Hook, phase)] for phase in PHASES
+            phase: [getattr(hook, phase) for hook in self._hooks if getattr(type(hook), phase) is not getattr(Hook, phase)]
+            for phase in PHASES
         }
         self._last_path: Path | None = None
         if restored is not None:
@@ -172,9 +173,8 @@ class TrainingRun:
         return Remaining(timesteps - self.timestep, steps - self.step, episodes - self.episode)
 
     def next_pretraining_updates(self) -> int:
-        """How many updates the next call of pre-training does: to the next multiple of a hundred.
-
-        So an interruption moves no border between calls but its own.
+        """How many updates the next call of pre-training does: to a multiple of a hundred, so that an interruption moves no
+        border between calls but its own.
         """
         left = (self.pretrain_updates - self.step, self.remaining.updates)
         return min(PRETRAIN_CHUNK - self.step % PRETRAIN_CHUNK, *left)
@@ -255,8 +255,8 @@ class TrainingRun:
             self.request_stop(spent)
 
     def _call(self, phase: str, *arguments: Any) -> None:
-        for hook in self._phases[phase]:
-            getattr(hook, phase)(self, *arguments)
+        for take_part in self._phases[phase]:
+            take_part(self, *arguments)
 
     def _save(self) -> None:
         self._wants_checkpoint = False
