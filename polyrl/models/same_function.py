@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 import types
 from typing import Any
 
 import numpy as np
+import tf_keras
+
+BY_CALLS = ("name", "build_config", "build_input_shape", "batch_input_shape")
+"""What in a layer's config depends on other layers, and on whether the layer has been called."""
 
 
 def function_difference(first: Any, second: Any, compared: frozenset[tuple[int, int]] = frozenset()) -> str | None:
     """Says in what two callables differ; None if they do not, as far as can be seen.
 
     Functions are compared by their code, their defaults and the values that they take from the functions around them, where
-    these are plain (numbers, strings, lists and the like) or functions; dataclasses by their fields, likewise; other callables
-    by their class.
+    these are plain (numbers, strings, lists and the like) or functions; dataclasses by their fields, likewise; layers and
+    models of tf-keras by their config; other callables by their class.
 
     Args:
         first: a callable.
@@ -37,11 +42,37 @@ def function_difference(first: Any, second: Any, compared: frozenset[tuple[int, 
             {field.name: getattr(each, field.name) for field in dataclasses.fields(each)} for each in (first, second)
         )
         return _values(own, other, compared)
+    if isinstance(first, tf_keras.layers.Layer):
+        return _layer_difference(first, second)
     if not isinstance(first, types.FunctionType):
         return None
     if first.__code__ != second.__code__:
         return f"it is {_described(first)} there, {_described(second)} here"
     return _values(_taken(first), _taken(second), compared)
+
+
+def _layer_difference(first: tf_keras.layers.Layer, second: tf_keras.layers.Layer) -> str | None:
+    try:
+        own, other = (_settings(layer.get_config(), "") for layer in (first, second))
+    except Exception:  # A layer of the user's own does not need to have a config.
+        return None
+    for place in {**own, **other}:
+        if not equal(own.get(place), other.get(place)):
+            return f"in its config{place} is {own.get(place)!r} there, {other.get(place)!r} here"
+    return None
+
+
+def _settings(config: Any, place: str) -> dict[str, Any]:
+    """The values in a layer's config by where they are, but those `BY_CALLS`."""
+    if isinstance(config, dict):
+        items: list[tuple[Any, Any]] = [(key, value) for key, value in config.items() if key not in BY_CALLS]
+    elif isinstance(config, (list, tuple)):
+        layers = [value for value in config if not (isinstance(value, dict) and value.get("class_name") == "InputLayer")]
+        items = list(enumerate(layers))
+    else:
+        # tf-keras numbers the names of layers throughout the process.
+        return {place: re.sub(r"_\d+$", "", config) if isinstance(config, str) else config}
+    return {inner: leaf for key, value in items for inner, leaf in _settings(value, f"{place}[{key!r}]").items()}
 
 
 def _taken(function: types.FunctionType) -> dict[Any, Any]:
@@ -65,7 +96,7 @@ def _values(first: dict[Any, Any], second: dict[Any, Any], compared: frozenset[t
             difference = function_difference(one, other, compared)
             if difference is not None:
                 return difference
-        elif _is_plain(one) and _is_plain(other) and not _equal(one, other):
+        elif _is_plain(one) and _is_plain(other) and not equal(one, other):
             return f"its {name} is {one!r} there, {other!r} here"
     return None
 
@@ -78,17 +109,18 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, (bool, int, float, str, bytes, np.ndarray, np.generic, type))
 
 
-def _equal(one: Any, other: Any) -> bool:
+def equal(one: Any, other: Any) -> bool:
+    """Whether two plain values are of one type and equal; lists and dicts may hold arrays."""
     if one is other:  # NaN is not equal to itself.
         return True
     if type(one) is not type(other):
         return False
     if isinstance(one, np.ndarray):
         return np.array_equal(one, other)
-    if isinstance(one, (list, tuple)):  # They may hold arrays.
-        return len(one) == len(other) and all(_equal(*pair) for pair in zip(one, other, strict=True))
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(equal(*pair) for pair in zip(one, other, strict=True))
     if isinstance(one, dict):
-        return one.keys() == other.keys() and all(_equal(value, other[key]) for key, value in one.items())
+        return one.keys() == other.keys() and all(equal(value, other[key]) for key, value in one.items())
     return bool(one == other)
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from polyrl.configs.base import Config
-from polyrl.models.same_function import function_difference
+from polyrl.models.same_function import equal, function_difference
 
 OWN = (
     "mode",
@@ -53,8 +53,8 @@ class Shared(NamedTuple):
         """
         exists = f"A model name={model.name!r} with"
         first, own = self.arguments, Shared.of(model).arguments
-        names = sorted({*own, *first})
-        differences = [f"{n} is {first.get(n)!r} there, {own.get(n)!r} here" for n in names if own.get(n) != first.get(n)]
+        names = [name for name in sorted({*own, *first}) if not equal(own.get(name), first.get(name))]
+        differences = [f"{name} is {first.get(name)!r} there, {own.get(name)!r} here" for name in names]
         if differences:
             raise ValueError(
                 f"{exists} other arguments exists in this scope: {'; '.join(differences)}. Use the same arguments, or another "

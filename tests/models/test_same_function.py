@@ -51,10 +51,33 @@ class Torso:
         return layers.Dense(self.units)(inputs["state"])
 
 
+def sequential(*units, **arguments):
+    return tf_keras.Sequential([layers.Dense(each, **arguments) for each in units])
+
+
+def functional(units):
+    inputs = tf_keras.Input([4])
+    return tf_keras.Model(inputs, layers.Dense(units)(inputs))
+
+
+class Own(tf_keras.Model):
+    def get_config(self):
+        raise NotImplementedError
+
+
+def used(model):
+    model(np.zeros([1, 4], np.float32))
+    return model
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [
         (small, small),
+        (sequential(8, 4), sequential(8, 4)),
+        (sequential(8, 4), used(sequential(8, 4))),
+        (functional(4), functional(4)),
+        (Own(), Own()),
         (dense(4), dense(4)),
         (mlp([8, 4]), mlp([8, 4])),
         (functools.partial(dense, 4), functools.partial(dense, 4)),
@@ -86,6 +109,11 @@ def test_the_same_function_made_twice_is_the_same(first, second):
         (recursive(4), recursive(5), "its units is 4 there, 5 here"),
         (dense([np.array([4, 2])]), dense([np.array([4, 3])]), r"units is \[array"),
         (Torso(4), small, "it is Torso there, small"),
+        (sequential(8, 4), sequential(8, 5), r"config\['layers'\]\[1\].*\['units'\] is 4 there, 5 here"),
+        (sequential(8), sequential(8, 4), r"config\['layers'\]\[1\].* is None there, 'keras.layers' here"),
+        (sequential(8), sequential(8, activation="tanh"), r"\['activation'\] is 'linear' there, 'tanh' here"),
+        (functional(4), functional(5), r"\['units'\] is 4 there, 5 here"),
+        (sequential(4), functional(4), "it is Sequential there, Functional here"),
         (Torso(4).build, Torso(4).__call__, r"Torso.build .* there, Torso.__call__"),
     ],
 )
@@ -127,3 +155,10 @@ def test_a_mode_taken_from_the_function_around_it_is_refused(scope, batch):
     call("train")
     with pytest.raises(ValueError, match=r"its mode is 'train' there, 'infer' here.*its own argument `mode`"):
         call("infer")
+
+
+def test_another_model_of_tf_keras_under_the_same_name_is_refused(scope, batch):
+    build(scope, "train", sequential(8, 4))(batch()[0])
+    build(scope, "infer", sequential(8, 4))(batch()[0])
+    with pytest.raises(ValueError, match=r"with another graph_fn exists in this scope: in its config.* is 8 there, 6 here"):
+        build(scope, "infer", sequential(6, 4))(batch()[0])
