@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -55,11 +57,8 @@ def literal(directory: Path) -> Path:
     """
     if not PATTERN & set(str(directory)):
         return directory
-    if not _LINKS:
-        _LINKS.append(tempfile.TemporaryDirectory(prefix="polyrl-links-"))
-    link = Path(tempfile.mkdtemp(dir=_LINKS[0].name)) / "link"
+    folder = tempfile.mkdtemp(prefix="polyrl-link-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    link = Path(folder) / "link"
     link.symlink_to(directory, target_is_directory=True)
     return link
-
-
-_LINKS: list[tempfile.TemporaryDirectory[str]] = []
