@@ -13,6 +13,10 @@ class CheckpointMismatchError(ValueError):
     """The variables in a checkpoint do not match those of the model that reads it."""
 
 
+class DamagedCheckpointError(ValueError):
+    """A file of a checkpoint is missing, or is not what was written."""
+
+
 class NonFiniteError(ArithmeticError):
     """A NaN or infinity in an observation, a reward or a loss; training stops before it reaches the weights."""
 

@@ -156,12 +156,12 @@ class Agent:
         begin = self._timestep(self.checkpoints.latest())
         warn_of_budgets(budgets, begin, 0 if pretrain_updates else first_update)
         opened = open_loop(env, self._learner, self._compiler, schedule, begin, self.config, self._graph_driver)
-        with UsersLines(), one_run(self._training), opened as loop:
+        with UsersLines(), one_run(self._training), claimed(self.model_dir), opened as loop:
             loop.build()
             restored = resume(self.checkpoints, self._scope, self.memory, self._tell)
             self.memory.start_episodes()
             run = self._run(loop, restored, budgets, hooks, pretrain_updates)
-            with claimed(self.model_dir), run.session():
+            with run.session():
                 write_params(self.model_dir, self.params.to_dict(), dataclasses.asdict(self.config))
                 while run.pretraining:
                     loop.prepare(run.known_updates, self.config.jit)

@@ -1,22 +1,20 @@
-"""Checkpoints: one directory each, which appears complete or not at all."""
+"""`CheckpointManager`: the checkpoints of a `model_dir`, and which of them is read."""
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import re
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
-from tf_keras.optimizers import Optimizer
 
-from polyrl.errors import CheckpointMismatchError, NonFiniteError, NotTrainedError
-from polyrl.models.q_network import QNetwork
+from polyrl.errors import CheckpointMismatchError, DamagedCheckpointError, NonFiniteError, NotTrainedError
+from polyrl.estimators import checkpoint_files
+from polyrl.estimators.checkpoint_files import STATE, read_state
+from polyrl.estimators.fitting import check_architecture, check_optimizers, network_variables, optimizer_configs
 from polyrl.models.scope import Scope
 from polyrl.paths import literal, resolved, resolved_directory
 
@@ -24,9 +22,8 @@ T = TypeVar("T")
 
 logger = logging.getLogger("polyrl")
 
-_NAME = re.compile(r"^ckpt-(\d+)(?:-(\d+))?$")
-_STATE = "state.json"
 _VARIABLES = "variables"
+_MEMORY = "memory"
 
 
 class CheckpointManager:
@@ -35,14 +32,19 @@ class CheckpointManager:
         model_dir/checkpoints/ckpt-<timestep>/   everything, to resume from: the newest `keep_max`
         model_dir/best/ckpt-<timestep>/          the models alone, of the best evaluation so far
 
-    Each holds TensorFlow's files and `state.json` (counters, hooks' states, shapes, the score). It is written under another
-    name first and renamed when complete, so that a crash leaves the older ones as they were. Timesteps are environment steps;
-    before the first of them, in pre-training, the updates follow: `ckpt-<timestep>-<updates>`.
+    Each holds TensorFlow's files, `variables` and (to resume from) `memory`, and `state.json`: counters, hooks' states,
+    shapes, the score, and the sizes and checksums of the files. It is written under another name first and renamed when
+    complete, so that a crash leaves the older ones as they were. Timesteps are environment steps; before the first of them, in
+    pre-training, the updates follow: `ckpt-<timestep>-<updates>`.
+
+    The newest is the newest that is whole. Damaged ones are named in a warning, and never removed.
     """
 
     def __init__(self, model_dir: str | os.PathLike[str], keep_max: int):
         self.model_dir = resolved_directory("model_dir", model_dir)
         self._keep_max = keep_max
+        self._told: set[str] = set()
+        self._known: dict[tuple[Path, int], str | None] = {}
 
     @property
     def directory(self) -> Path:
@@ -55,12 +57,16 @@ class CheckpointManager:
         return self.model_dir / "best"
 
     def latest(self) -> Path | None:
-        """The newest checkpoint, or None."""
-        return next(reversed(_checkpoints(self.directory)), None)
+        """The newest checkpoint that is whole, as far as sizes tell; None if there are none.
+
+        Raises:
+            DamagedCheckpointError: if there are some, and all are damaged.
+        """
+        return self._newest(self.directory)
 
     def best(self) -> Path | None:
-        """The best checkpoint by evaluation, or None."""
-        return next(reversed(_checkpoints(self.best_directory)), None)
+        """The best checkpoint by evaluation, likewise."""
+        return self._newest(self.best_directory)
 
     def best_score(self) -> float | None:
         """The score the best checkpoint was kept for, or None."""
@@ -69,46 +75,44 @@ class CheckpointManager:
 
     def save(self, scope: Scope, memory: tf.Module, state: Mapping[str, Any]) -> Path:
         """Writes everything; returns the checkpoint's directory. Older ones are pruned afterwards."""
-        path = self._write(self.directory, tf.train.Checkpoint(scope=scope, memory=memory), scope, state)
-        for old in _checkpoints(self.directory)[: -self._keep_max]:
-            _remove(old)
+        path = self._write(self.directory, {_VARIABLES: scope, _MEMORY: memory}, scope, state)
+        whole = [old for old in checkpoint_files.found_in(self.directory) if self._damage(old) is None]
+        for old in whole[: -self._keep_max]:
+            checkpoint_files.remove(old)
         return path
 
     def save_best(self, scope: Scope, state: Mapping[str, Any], score: float) -> Path:
         """Writes the models alone as the best so far, in place of the one before."""
-        path = self._write(
-            self.best_directory, tf.train.Checkpoint(scope=scope), scope, {**state, "score": score}, replace=True
-        )
-        for old in _checkpoints(self.best_directory):
-            if old != path:
-                _remove(old)
+        path = self._write(self.best_directory, {_VARIABLES: scope}, scope, {**state, "score": score}, replace=True)
+        for old in checkpoint_files.found_in(self.best_directory):
+            if old != path and self._damage(old) is None:
+                checkpoint_files.remove(old)
         return path
 
     def reopen(self) -> None:
         """Notes in the newest checkpoint that the run which ended with it has been resumed."""
         path = self.latest()
         if path is not None and read_state(path).get("ended") is not None:
-            _update_state(path, {"ended": None})
+            checkpoint_files.update_state(path, {"ended": None})
 
     def restore(self, path: Path, scope: Scope, memory: tf.Module) -> dict[str, Any]:
         """Reads everything back into variables that exist already; returns `state.json`.
 
         Raises:
             CheckpointMismatchError: if the checkpoint holds another architecture, or other parts.
+            DamagedCheckpointError: if a file is missing, or not what was written.
         """
-        state = _checked_state(path, scope)
-        for name, config in _optimizers(scope).items():
-            saved = state["optimizers"].get(name, {})
-            changed = [
-                f"{key}: {saved.get(key)} there, {value} now" for key, value in config.items() if saved.get(key) != value
-            ]
-            if changed:
-                raise CheckpointMismatchError(
-                    f"{path} was trained with another optimizer, {name}: {'; '.join(changed)}. Use the same one, or another "
-                    "model_dir."
-                )
+        _check_whole(path)
+        state = read_state(path)
+        check_architecture(path, state, scope)
+        if checkpoint_files.FILES not in state:
+            raise CheckpointMismatchError(
+                f"{path} is of an earlier version of polyrl: it can be evaluated, and not resumed. Use another model_dir."
+            )
+        check_optimizers(path, state, scope)
         try:
-            tf.train.Checkpoint(scope=scope, memory=memory).read(str(literal(path) / _VARIABLES)).assert_consumed()
+            tf.train.Checkpoint(scope=scope).read(str(literal(path) / _VARIABLES)).assert_consumed()
+            tf.train.Checkpoint(memory=memory).read(str(literal(path) / _MEMORY)).assert_consumed()
         except (AssertionError, ValueError) as error:
             raise CheckpointMismatchError(
                 f"{path} does not fit this run: its optimizer or its memory differs from the one configured now. "
@@ -122,8 +126,11 @@ class CheckpointManager:
 
         Raises:
             CheckpointMismatchError: if the checkpoint holds another architecture.
+            DamagedCheckpointError: if a file is missing, or not what was written.
         """
-        state = _checked_state(path, scope)
+        _check_whole(path, _VARIABLES)
+        state = read_state(path)
+        check_architecture(path, state, scope)
         status = tf.train.Checkpoint(scope=scope).read(str(literal(path) / _VARIABLES))
         status.assert_existing_objects_matched().expect_partial()
         return state
@@ -133,6 +140,7 @@ class CheckpointManager:
 
         Raises:
             NotTrainedError: if there is none.
+            DamagedCheckpointError: if there are some, and all are damaged.
         """
         if which is None or which == "latest":
             found = self.latest()
@@ -140,7 +148,7 @@ class CheckpointManager:
             found = self.best()
         else:
             found = resolved("checkpoint", which)
-            if not (found / _STATE).is_file():
+            if not (found / STATE).is_file():
                 raise NotTrainedError(f"{found} is not a checkpoint; use 'latest', 'best', or a directory ckpt-<timestep>.")
         if found is None:
             where = f"in model_dir={str(self.model_dir)!r}"
@@ -155,117 +163,100 @@ class CheckpointManager:
     def reading(self, which: str | os.PathLike[str] | None, read: Callable[[Path], T]) -> T:
         """What `read(path)` returns for the checkpoint that is meant, see `find`.
 
-        A trainer may prune the checkpoint that is being read: then the next one takes its place.
+        A trainer may prune the checkpoint that is being read, and it may turn out to be damaged: then the next one takes its
+        place.
 
         Raises:
             NotTrainedError: if there is none, or the path that was named is gone.
+            DamagedCheckpointError: if all are damaged, or the one that was named is.
         """
         while True:
             path = self.find(which)
             try:
                 return read(path)
+            except DamagedCheckpointError as error:
+                if which not in (None, "latest", "best"):
+                    raise
+                self._known[_version(path)] = str(error)
             except (OSError, tf.errors.OpError, ValueError):
-                if (path / _STATE).is_file():
+                if (path / STATE).is_file():
                     raise
                 if which not in (None, "latest", "best"):
                     raise NotTrainedError(f"{path} was removed while it was read; name another checkpoint.") from None
                 logger.info("%s was removed while it was read; taking the next.", path)
+
+    def clear(self) -> None:
+        """Removes what a run that died has left half written. Nobody else may be training in the `model_dir`."""
+        for directory in (self.directory, self.best_directory):
+            checkpoint_files.clear(directory)
 
     @staticmethod
     def read_state(path: Path) -> dict[str, Any]:
         """The `state.json` of a checkpoint."""
         return read_state(path)
 
+    def _newest(self, directory: Path) -> Path | None:
+        """The newest checkpoint in a directory that is whole, as far as is known; None if there are none.
+
+        Raises:
+            DamagedCheckpointError: if there are some, and all are damaged.
+        """
+        damages: list[str] = []
+        for path in reversed(checkpoint_files.found_in(directory)):
+            damage = self._damage(path)
+            if damage is None:
+                for text in damages:
+                    if text not in self._told:
+                        self._told.add(text)
+                        logger.warning("%s. Taking %s, the newest that is whole; the other is left as it is.", text, path)
+                return path
+            if path.exists():  # It may have been pruned.
+                damages.append(damage)
+        if damages:
+            raise DamagedCheckpointError(
+                f"No checkpoint in {directory} is whole: {'; '.join(damages)}. Put one back from a copy, or use another "
+                "model_dir; nothing is started from zero where a run has been."
+            )
+        return None
+
+    def _damage(self, path: Path) -> str | None:
+        """What is wrong with a checkpoint, as far as sizes tell and a reading has found; looked at once."""
+        version = _version(path)
+        if version not in self._known:
+            self._known[version] = checkpoint_files.damage(path, thorough=False)
+        return self._known[version]
+
     def _write(
-        self,
-        directory: Path,
-        checkpoint: tf.train.Checkpoint,
-        scope: Scope,
-        state: Mapping[str, Any],
-        replace: bool = False,
+        self, directory: Path, parts: Mapping[str, tf.Module], scope: Scope, state: Mapping[str, Any], replace: bool = False
     ) -> Path:
-        final = directory / _name(int(scope.global_timestep.numpy()), int(scope.global_step.numpy()))
-        if (final / _STATE).is_file() and not replace:
-            _update_state(final, state)
+        final = directory / checkpoint_files.name_of(int(scope.global_timestep.numpy()), int(scope.global_step.numpy()))
+        if final.exists() and not replace and self._damage(final) is None:
+            checkpoint_files.update_state(final, state)
             return final
-        for name, variable in _network_variables(scope).items():
+        for name, variable in network_variables(scope).items():
             if not np.isfinite(variable.numpy()).all():
                 raise NonFiniteError(f"Variable {name!r} holds NaN or infinity; no checkpoint of it is written.")
-        staging = directory / f"{final.name}.tmp"
-        shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir(parents=True)
-        checkpoint.write(str(staging / _VARIABLES))
-        shapes = {name: list(variable.shape) for name, variable in _network_variables(scope).items()}
-        content = {**state, "variables": shapes, "optimizers": _optimizers(scope)}
-        (staging / _STATE).write_text(json.dumps(content, indent=1))
-        if final.exists():
-            _remove(final)
-        os.replace(staging, final)
+
+        def fill(staging: Path) -> dict[str, Any]:
+            for name, part in parts.items():
+                key = "scope" if name == _VARIABLES else name
+                tf.train.Checkpoint(**{key: part}).write(str(staging / name))
+            shapes = {name: list(variable.shape) for name, variable in network_variables(scope).items()}
+            return {**state, "variables": shapes, "optimizers": optimizer_configs(scope)}
+
+        checkpoint_files.write(final, fill)
         return final
 
 
-def read_state(path: Path) -> dict[str, Any]:
-    """The `state.json` of a checkpoint."""
-    return json.loads((path / _STATE).read_text())
+def _version(path: Path) -> tuple[Path, int]:
+    """A checkpoint, and when its state was written; what is written again is another one."""
+    try:
+        return path, (path / STATE).stat().st_mtime_ns
+    except OSError:
+        return path, 0
 
 
-def _remove(path: Path) -> None:
-    """Removes a checkpoint at once: whoever reads it finds all of it, or finds it gone."""
-    doomed = path.with_name(f"{path.name}.old")
-    shutil.rmtree(doomed, ignore_errors=True)
-    os.replace(path, doomed)
-    shutil.rmtree(doomed)
-
-
-def _update_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Brings `state.json` of a checkpoint up to date: the run may have ended with it."""
-    content = {**read_state(path), **state}
-    staging = path / f"{_STATE}.tmp"
-    staging.write_text(json.dumps(content, indent=1))
-    os.replace(staging, path / _STATE)
-
-
-def _checkpoints(directory: Path) -> list[Path]:
-    """Complete checkpoints, oldest first."""
-    found = [path for path in directory.glob("ckpt-*") if _NAME.match(path.name) and (path / _STATE).is_file()]
-    return sorted(found, key=lambda path: [int(number or 0) for number in _NAME.findall(path.name)[0]])
-
-
-def _name(timestep: int, step: int) -> str:
-    return f"ckpt-{timestep:09d}" if timestep > 0 or step == 0 else f"ckpt-{timestep:09d}-{step:09d}"
-
-
-def _network_variables(scope: Scope) -> dict[str, tf.Variable]:
-    return {
-        f"{part}/{label}": variable
-        for part, network in scope.parts.items()
-        if isinstance(network, QNetwork)
-        for label, variable in network.labelled_variables().items()
-    }
-
-
-def _optimizers(scope: Scope) -> dict[str, Any]:
-    """The configuration of each optimizer, as JSON gives it back."""
-    optimizers = {part: optimizer for part, optimizer in scope.parts.items() if isinstance(optimizer, Optimizer)}
-    configs = {part: {"class": type(o).__name__, **o.get_config()} for part, o in optimizers.items()}
-    return json.loads(json.dumps(configs, default=lambda value: getattr(value, "tolist", lambda: str(value))()))
-
-
-def _checked_state(path: Path, scope: Scope) -> dict[str, Any]:
-    """`state.json`, after comparing every variable's shape with the networks that exist now."""
-    state = read_state(path)
-    saved = {name: tuple(shape) for name, shape in state["variables"].items()}
-    parts = {part for part, network in scope.parts.items() if isinstance(network, QNetwork)}
-    wanted = {name: tuple(variable.shape) for name, variable in _network_variables(scope).items()}
-    for name, shape in wanted.items():
-        if name not in saved:
-            raise CheckpointMismatchError(f"{path} has no variable {name!r}, which the model now has with shape {shape}.")
-        if saved[name] != shape:
-            raise CheckpointMismatchError(
-                f"{path} was written by another architecture: variable {name!r} has shape {saved[name]} there and "
-                f"{shape} in the model now."
-            )
-    for name, shape in saved.items():
-        if name not in wanted and any(name.startswith(f"{part}/") for part in parts):
-            raise CheckpointMismatchError(f"{path} has a variable {name!r} of shape {shape}, which the model now lacks.")
-    return state
+def _check_whole(path: Path, prefix: str = "") -> None:
+    damage = checkpoint_files.damage(path, prefix)
+    if damage is not None and path.exists():
+        raise DamagedCheckpointError(f"{damage}.")

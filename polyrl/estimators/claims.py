@@ -17,11 +17,13 @@ except ImportError:  # Windows.
 def claimed(model_dir: Path) -> Iterator[None]:
     """Inside of the `with` block no other run trains in this directory: each would prune and resume the other's checkpoints.
 
-    A run that has died holds no claim. Where the system or the file system has no locks, nothing is checked.
+    A run that has died holds no claim. Where the system or the file system has no locks, nothing is checked. The directory is
+    made if it is missing, and removed again if nothing has been written in it.
 
     Raises:
         RuntimeError: if another run is in it.
     """
+    missing = not model_dir.exists()
     model_dir.mkdir(parents=True, exist_ok=True)
     if fcntl is None:
         yield
@@ -38,6 +40,9 @@ def claimed(model_dir: Path) -> Iterator[None]:
                 ) from error
         yield
     finally:
+        if missing:
+            with contextlib.suppress(OSError):
+                model_dir.rmdir()
         with contextlib.suppress(OSError):
             fcntl.flock(directory, fcntl.LOCK_UN)  # Also of what a process that was forked in between has kept open.
         os.close(directory)

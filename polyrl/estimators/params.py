@@ -18,7 +18,8 @@ import tf_keras
 
 import polyrl
 from polyrl.configs.base import Config
-from polyrl.errors import CheckpointMismatchError
+from polyrl.errors import CheckpointMismatchError, DamagedCheckpointError
+from polyrl.estimators.checkpoint_files import write_text
 
 _FILE = "params.json"
 
@@ -103,10 +104,22 @@ def _remedy(path: str, value: Any) -> str:
 
 
 def read_params(model_dir: Path) -> dict[str, Any] | None:
-    """The hyper-parameters a `model_dir` was trained with; None if it holds no checkpoint, the best one included."""
+    """The hyper-parameters a `model_dir` was trained with; None if it holds no checkpoint, the best one included.
+
+    Raises:
+        DamagedCheckpointError: if the file cannot be read.
+    """
     path = model_dir / _FILE
-    trained = any(any(model_dir.glob(f"{folder}/ckpt-*/state.json")) for folder in ("checkpoints", "best"))
-    return json.loads(path.read_text())["params"] if trained and path.is_file() else None
+    trained = any(any(model_dir.glob(f"{folder}/ckpt-*")) for folder in ("checkpoints", "best"))
+    if not trained or not path.is_file():
+        return None
+    try:
+        return dict(json.loads(path.read_bytes())["params"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise DamagedCheckpointError(
+            f"{path} is damaged ({type(error).__name__}: {error}): it does not say which hyper-parameters were used. Put it "
+            "back from a copy; or remove it, if you give the same ones as before: the next training writes it again."
+        ) from error
 
 
 def write_params(model_dir: Path, params: Mapping[str, Any], config: Mapping[str, Any]) -> None:
@@ -120,7 +133,7 @@ def write_params(model_dir: Path, params: Mapping[str, Any], config: Mapping[str
     }
     model_dir.mkdir(parents=True, exist_ok=True)
     content = {"params": dict(params), "config": dict(config), "versions": versions}
-    (model_dir / _FILE).write_text(json.dumps(content, indent=2) + "\n")
+    write_text(model_dir / _FILE, json.dumps(content, indent=2) + "\n")
 
 
 def check_same_params(model_dir: Path, params: Mapping[str, Any]) -> None:

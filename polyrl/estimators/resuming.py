@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from polyrl.errors import CheckpointMismatchError
+from polyrl.errors import CheckpointMismatchError, DamagedCheckpointError
 from polyrl.estimators.checkpoints import CheckpointManager, read_state
 from polyrl.models.scope import Scope
 from polyrl.replay import Replay
@@ -24,13 +24,24 @@ def resume(checkpoints: CheckpointManager, scope: Scope, memory: Replay, tell: C
     Raises:
         CheckpointMismatchError: if it does not fit, or was trained with another seed, or another number of environments where
             the memory depends on it.
+        DamagedCheckpointError: if no checkpoint is whole, or only the best one is left.
     """
-    path = checkpoints.latest()
-    if path is None:
+    checkpoints.clear()
+    best = checkpoints.best()  # Damaged, it is refused before there is a new best one.
+    if checkpoints.latest() is None:
+        if best is not None:
+            raise DamagedCheckpointError(
+                f"{checkpoints.model_dir} holds {best}, of a run that was trained there, and no checkpoint to resume from. "
+                "Put one back from a copy, or use another model_dir."
+            )
         return None
-    _check_memory(path, memory)
-    _check_num_envs(path, memory)
-    state = checkpoints.restore(path, scope, memory)
+
+    def read(path: Path) -> tuple[Path, dict[str, Any]]:
+        _check_memory(path, memory)
+        _check_num_envs(path, memory)
+        return path, checkpoints.restore(path, scope, memory)
+
+    path, state = checkpoints.reading("latest", read)
     if state["seed"] != scope.seed:
         raise CheckpointMismatchError(
             f"{path} was trained with seed={state['seed']}, this run has seed={scope.seed}; use the same, or another "

@@ -146,7 +146,8 @@ class TrainingRun:
         return self.last_evaluation
 
     def save_best(self, score: float) -> Path:
-        self._sync()
+        # Without one to resume from, the best one would be all that a run leaves that dies now.
+        self._sync() if self._checkpoints.latest() is not None else self._save()
         return self._checkpoints.save_best(self._scope, self._state(), score)
 
     # For the loop. ------------------------------------------------------------------------------------------------------
@@ -173,9 +174,7 @@ class TrainingRun:
         return Remaining(timesteps - self.timestep, steps - self.step, episodes - self.episode)
 
     def next_pretraining_updates(self) -> int:
-        """How many updates the next call of pre-training does: to a multiple of a hundred, so that an interruption moves no
-        border between calls but its own.
-        """
+        """How many updates the next call of pre-training does: to a multiple of 100, wherever an interruption was."""
         left = (self.pretrain_updates - self.step, self.remaining.updates)
         return min(PRETRAIN_CHUNK - self.step % PRETRAIN_CHUNK, *left)
 

@@ -12,7 +12,8 @@ import tensorflow as tf
 from tiny_agents import make_agent, q_model_fn
 from tiny_envs import ScheduleEnv
 
-from polyrl.errors import CheckpointMismatchError, NotTrainedError
+from polyrl.errors import CheckpointMismatchError, DamagedCheckpointError, NotTrainedError
+from polyrl.estimators import checkpoint_files
 from polyrl.estimators import checkpoints as checkpoints_module
 from polyrl.estimators.checkpoints import CheckpointManager
 from polyrl.estimators.hooks import EvaluationHook
@@ -112,12 +113,11 @@ def test_the_last_one_to_go_leaves_nothing_to_read(run, monkeypatch):
         make_agent(q_model_fn(), model_dir=run).act(STATE)
 
 
-def test_one_that_is_damaged_but_there_is_an_error(run):
+def test_the_only_one_is_an_error_if_it_is_damaged(run):
     """Not a reason to look for another one, for ever."""
-    latest = CheckpointManager(run, 3).latest()
-    for path in latest.glob("variables*"):
+    for path in (run / "checkpoints").glob("*/variables*"):
         path.unlink()
-    with pytest.raises(tf.errors.OpError):
+    with pytest.raises(DamagedCheckpointError, match=r"No checkpoint in .* is whole: .*variables.* is missing"):
         make_agent(q_model_fn(), model_dir=run).act(STATE)
 
 
@@ -136,7 +136,7 @@ def test_pruning_takes_all_of_a_checkpoint_at_once(run, monkeypatch, folder):
     def notice(path: Any, *arguments: Any, **more: Any) -> None:
         if Path(path).exists():
             seen.append(Path(path).name)
-            assert Path(path) not in checkpoints_module._checkpoints(run / folder)
+            assert Path(path) not in checkpoint_files.found_in(run / folder)
         rmtree(path, *arguments, **more)
 
     monkeypatch.setattr(shutil, "rmtree", notice)

@@ -1,0 +1,178 @@
+"""A checkpoint on the disk: a directory that appears whole or not at all, and that shows whether it still is.
+
+Its `state.json` is written last. It lists the size and the SHA-256 of every other file, and holds a checksum of itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from polyrl.errors import DamagedCheckpointError
+
+STATE = "state.json"
+FILES = "files"
+CHECKSUM = "checksum"
+
+_NAME = re.compile(r"^ckpt-(\d+)(?:-(\d+))?$")
+
+
+def name_of(timestep: int, step: int) -> str:
+    """The name of a checkpoint's directory; before the first environment step, in pre-training, the updates follow."""
+    return f"ckpt-{timestep:09d}" if timestep > 0 or step == 0 else f"ckpt-{timestep:09d}-{step:09d}"
+
+
+def found_in(directory: Path) -> list[Path]:
+    """Checkpoints by their names, whole or damaged, oldest first."""
+    found = [path for path in directory.glob("ckpt-*") if _NAME.match(path.name) and path.is_dir()]
+    return sorted(found, key=lambda path: [int(number or 0) for number in _NAME.findall(path.name)[0]])
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """The `state.json` of a checkpoint.
+
+    Raises:
+        FileNotFoundError: if the checkpoint has none, as one that has been removed.
+        DamagedCheckpointError: if it is not what was written.
+    """
+    try:
+        state = json.loads((path / STATE).read_bytes())
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise DamagedCheckpointError(f"{path / STATE} is damaged: it cannot be read ({error}).") from error
+    if not isinstance(state, dict):
+        raise DamagedCheckpointError(f"{path / STATE} is damaged: it holds no dict.")
+    if CHECKSUM in state and state[CHECKSUM] != _checksum(state):
+        raise DamagedCheckpointError(f"{path / STATE} is damaged: its content has changed since it was written.")
+    return state
+
+
+def damage(path: Path, prefix: str = "", thorough: bool = True) -> str | None:
+    """What is wrong with a checkpoint; None if it is whole. Of one from before there were checksums nothing can be said.
+
+    Args:
+        path: the checkpoint's directory.
+        prefix: only files whose names begin so are looked at.
+        thorough: compare SHA-256; otherwise only sizes.
+    """
+    try:
+        state = read_state(path)
+    except FileNotFoundError:
+        return f"{path / STATE} is missing"
+    except DamagedCheckpointError as error:
+        return str(error).rstrip(".")
+    for name, written in state.get(FILES, {}).items():
+        file = path / name
+        if not name.startswith(prefix):
+            continue
+        if not file.is_file():
+            return f"{file} is missing"
+        if file.stat().st_size != written["bytes"]:
+            return f"{file} has {file.stat().st_size} bytes, {written['bytes']} were written"
+        if thorough and _sha256(file) != written["sha256"]:
+            return f"{file} has changed since it was written"
+    return None
+
+
+def write(final: Path, fill: Callable[[Path], Mapping[str, Any]]) -> None:
+    """Writes a checkpoint that appears whole or not at all, also if the computer stops.
+
+    Args:
+        final: the directory. What is there already is replaced; if it is damaged, it is kept under another name.
+        fill: writes the files into the directory it is given, and returns the content of `state.json`.
+    """
+    staging = final.with_name(f"{final.name}.tmp")
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    state = fill(staging)
+    files = {}
+    for file in sorted(path for path in staging.rglob("*") if path.is_file()):
+        _flush(file)
+        files[str(file.relative_to(staging))] = {"bytes": file.stat().st_size, "sha256": _sha256(file)}
+    write_text(staging / STATE, _as_text({**state, FILES: files}))
+    old = final.with_name(f"{final.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if final.exists() and damage(final) is not None:
+        set_aside(final)
+    elif final.exists():
+        os.replace(final, old)
+    os.replace(staging, final)
+    _flush(final.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def update_state(path: Path, changes: Mapping[str, Any]) -> None:
+    """Changes `state.json` of a checkpoint at once: the run may have ended with it."""
+    write_text(path / STATE, _as_text({**read_state(path), **changes}))
+
+
+def write_text(file: Path, text: str) -> None:
+    """Writes a file that holds all of the text, or what it held before, also if the computer stops."""
+    staging = file.with_name(f"{file.name}.tmp")
+    staging.write_text(text)
+    _flush(staging)
+    os.replace(staging, file)
+    _flush(file.parent)
+
+
+def remove(path: Path) -> None:
+    """Removes a checkpoint at once: whoever reads it finds all of it, or finds it gone."""
+    doomed = path.with_name(f"{path.name}.old")
+    shutil.rmtree(doomed, ignore_errors=True)
+    os.replace(path, doomed)
+    shutil.rmtree(doomed)
+
+
+def set_aside(path: Path) -> Path:
+    """Gives a damaged checkpoint another name, so that it is in nobody's way and nothing is lost."""
+    number = 0
+    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    os.replace(path, aside)
+    return aside
+
+
+def clear(directory: Path) -> None:
+    """Removes what a run that died has left half written, and puts back what it was about to replace."""
+    for old in directory.glob("ckpt-*.old"):
+        final = old.with_suffix("")
+        if not final.exists() and damage(old, thorough=False) is None:
+            os.replace(old, final)
+        else:
+            shutil.rmtree(old, ignore_errors=True)
+    for half in directory.glob("ckpt-*.tmp"):
+        shutil.rmtree(half, ignore_errors=True)
+
+
+def _as_text(state: Mapping[str, Any]) -> str:
+    plain = json.loads(json.dumps({key: value for key, value in state.items() if key != CHECKSUM}))
+    return json.dumps({**plain, CHECKSUM: _checksum(plain)}, indent=1)
+
+
+def _checksum(state: Mapping[str, Any]) -> str:
+    content = {key: value for key, value in state.items() if key != CHECKSUM}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _sha256(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as opened:
+        while block := opened.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _flush(path: Path) -> None:
+    """Makes the system write a file, or the names in a directory, to the disk now."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,70 @@
+"""Whether a checkpoint fits the run that reads it: the shapes of its networks, and its optimizers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tf_keras.optimizers import Optimizer
+
+from polyrl.errors import CheckpointMismatchError
+from polyrl.models.q_network import QNetwork
+from polyrl.models.scope import Scope
+
+
+def network_variables(scope: Scope) -> dict[str, tf.Variable]:
+    """The variables of all networks by `<part>/<label>`."""
+    return {
+        f"{part}/{label}": variable
+        for part, network in scope.parts.items()
+        if isinstance(network, QNetwork)
+        for label, variable in network.labelled_variables().items()
+    }
+
+
+def optimizer_configs(scope: Scope) -> dict[str, Any]:
+    """The configuration of each optimizer, as JSON gives it back."""
+    optimizers = {part: optimizer for part, optimizer in scope.parts.items() if isinstance(optimizer, Optimizer)}
+    configs = {part: {"class": type(o).__name__, **o.get_config()} for part, o in optimizers.items()}
+    return json.loads(json.dumps(configs, default=lambda value: getattr(value, "tolist", lambda: str(value))()))
+
+
+def check_architecture(path: Path, state: Mapping[str, Any], scope: Scope) -> None:
+    """Refuses a checkpoint whose networks' variables have other names or shapes than those that exist now.
+
+    Raises:
+        CheckpointMismatchError: names the first difference.
+    """
+    saved = {name: tuple(shape) for name, shape in state["variables"].items()}
+    parts = {part for part, network in scope.parts.items() if isinstance(network, QNetwork)}
+    wanted = {name: tuple(variable.shape) for name, variable in network_variables(scope).items()}
+    for name, shape in wanted.items():
+        if name not in saved:
+            raise CheckpointMismatchError(f"{path} has no variable {name!r}, which the model now has with shape {shape}.")
+        if saved[name] != shape:
+            raise CheckpointMismatchError(
+                f"{path} was written by another architecture: variable {name!r} has shape {saved[name]} there and "
+                f"{shape} in the model now."
+            )
+    for name, shape in saved.items():
+        if name not in wanted and any(name.startswith(f"{part}/") for part in parts):
+            raise CheckpointMismatchError(f"{path} has a variable {name!r} of shape {shape}, which the model now lacks.")
+
+
+def check_optimizers(path: Path, state: Mapping[str, Any], scope: Scope) -> None:
+    """Refuses a checkpoint that was trained with other optimizers.
+
+    Raises:
+        CheckpointMismatchError: shows each difference.
+    """
+    for name, config in optimizer_configs(scope).items():
+        saved = state["optimizers"].get(name, {})
+        changed = [f"{key}: {saved.get(key)} there, {value} now" for key, value in config.items() if saved.get(key) != value]
+        if changed:
+            raise CheckpointMismatchError(
+                f"{path} was trained with another optimizer, {name}: {'; '.join(changed)}. Use the same one, or another "
+                "model_dir."
+            )
