@@ -127,10 +127,10 @@ def check_labels(
                 + (f", or {window[0]} like the rewards" if key in WINDOWED and window.rank == 1 else "")
                 + f", got shape {tuple(value.shape)}."
             )
-        if key == "action" and action.dtype.is_integer and not value.dtype.is_integer:
-            raise TypeError(f"labels['action']: expected integers, got {value.dtype.name}.")
+        if (key == "index" or (key == "action" and action.dtype.is_integer)) and not value.dtype.is_integer:
+            raise TypeError(f"labels[{key!r}]: expected integers, got {value.dtype.name}.")
     check_values(checked, features_of.mask_of(features), action)
-    as_given = {"next_state", NEXT_MASK, *of_next}
+    as_given = {"next_state", "index", NEXT_MASK, *of_next}
     dtypes = {key: action.dtype if key == "action" else tf.float32 for key in checked if key not in as_given}
     return {**checked, **{key: tf.cast(checked[key], dtype) for key, dtype in dtypes.items()}, **kept}
 

@@ -38,6 +38,8 @@ def check_values(labels: Mapping[str, tf.Tensor], mask: tf.Tensor | None, action
     for key in ("done", "truncated", "expert"):
         if key in values:
             _refuse(key, values[key], (values[key] != 0) & (values[key] != 1), "0 or 1")
+    if "index" in values:
+        _refuse("index", values["index"], values["index"] < 0, "positions in a memory, integers of at least 0")
     if "discount" in values:
         discount = values["discount"]
         _refuse("discount", discount, ~((discount >= 0) & (discount <= 1)), "numbers in [0, 1]")
