@@ -173,9 +173,7 @@ class TrainingRun:
         return Remaining(timesteps - self.timestep, steps - self.step, episodes - self.episode)
 
     def next_pretraining_updates(self) -> int:
-        """How many updates the next call of pre-training does: to a multiple of a hundred, so that an interruption moves no
-        border between calls but its own.
-        """
+        """How many updates the next call of pre-training does: to a multiple of 100, wherever an interruption was."""
         left = (self.pretrain_updates - self.step, self.remaining.updates)
         return min(PRETRAIN_CHUNK - self.step % PRETRAIN_CHUNK, *left)
 
@@ -278,13 +276,13 @@ class TrainingRun:
             "memory": self._memory.described,
             **self._described,
             "num_envs": self._memory.num_envs,
-            "ended": self._ended(),
+            **self._ended(),
         }
 
-    def _ended(self) -> str | None:
-        """Why the run is over though its budget is not used up; None if it is not, as after a signal."""
+    def _ended(self) -> dict[str, Any]:
+        """Whether the budget is used up, and why the run is over if it is not: None if it is not over, as after a signal."""
         spent = self.budget.reached(self.step, self.timestep, self.episode) is not None
-        return None if spent or self._signal is not None else self._stop_reason
+        return {"ended": None if spent or self._signal is not None else self._stop_reason, "spent": spent}
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         self.episodes.extend(Episode(**episode) for episode in state["episodes"])
