@@ -62,10 +62,14 @@ class Demonstrations:
     def __init__(self, episodes: Sequence[DemoEpisode], source: str = "demonstrations"):
         if isinstance(episodes, DemoEpisode):
             raise TypeError(f"{source}: expected a list of episodes, got one DemoEpisode; put it into a list.")
-        if not episodes:
+        try:
+            found = tuple(episodes)
+        except TypeError as error:
+            raise TypeError(f"{source}: expected a list of episodes, got {episodes!r}.") from error
+        if not found:
             raise ValueError(f"{source}: there are no episodes; at least one is needed.")
         self.source = source
-        self.episodes = tuple(_checked(episode, f"{source}: episode {index}") for index, episode in enumerate(episodes))
+        self.episodes = tuple(_checked(episode, f"{source}: episode {index}") for index, episode in enumerate(found))
         first = self.episodes[0].observations
         for index, episode in enumerate(self.episodes):
             other = episode.observations
@@ -183,6 +187,10 @@ def _array(column: str, values: Any, name: str) -> np.ndarray:
         array = np.asarray(values)
     except ValueError as error:
         raise ValueError(f"{name}: expected one array of {column}, got rows of different shapes.") from error
+    except Exception as error:  # Of an object's own `__array__`, or of a tensor without a value.
+        raise TypeError(f"{name}: expected one array of {column}, got {values!r}: {error}") from error
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name}: expected one array of {column}, got a masked array with values missing.")
     if array.ndim == 0:
         raise ValueError(f"{name}: expected an array of {column}, one for each step, got {array}.")
     return array
