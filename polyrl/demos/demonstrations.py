@@ -165,11 +165,12 @@ def _checked(episode: DemoEpisode, name: str) -> DemoEpisode:
             f"{name}: expected {len(actions) + 1} observations for {len(actions)} actions, including the one after the last "
             f"step, got {len(observations)}."
         )
+    observations = observations.astype(observations.dtype.newbyteorder("="), copy=False)
     if observations.dtype.kind == "f":
         observations = observations.astype(np.float32)
     elif observations.dtype.kind not in "iub":
         raise ValueError(f"{name}: expected numeric observations, got {observations.dtype}.")
-    elif observations.ndim == 1 and observations.dtype == np.int64 and np.abs(observations).max() < 2**31:
+    elif observations.ndim == 1 and observations.dtype == np.int64 and _fits_int32(observations):
         observations = observations.astype(np.int32)  # Discrete states, which gymnasium has in int64 and memories in int32.
     rewards = rewards.astype(np.float32)
     for column, array in (("observations", observations), ("rewards", rewards)):
@@ -196,6 +197,11 @@ def _array(column: str, values: Any, name: str) -> np.ndarray:
     return array
 
 
+def _fits_int32(values: np.ndarray) -> bool:
+    limits = np.iinfo(np.int32)
+    return bool(limits.min <= values.min() and values.max() <= limits.max)
+
+
 def _check_actions(actions: np.ndarray, name: str) -> None:
     if actions.ndim != 1 or not len(actions):
         raise ValueError(f"{name}: expected actions of shape [T] with at least one step, got shape {actions.shape}.")
@@ -211,7 +217,11 @@ def _check_actions(actions: np.ndarray, name: str) -> None:
 
 def _flag(flag: str, value: Any, name: str) -> bool:
     """Whether an episode ended so: True or False, also as a number."""
-    array = np.asarray(value)
-    if array.shape != () or array.dtype.kind not in "biuf" or array not in (0, 1):
+    try:
+        array = np.asarray(value)
+        known = array.shape == () and array.dtype.kind in "biuf" and array in (0, 1)
+    except Exception:  # Of rows of different lengths, or an object's own `__array__`.
+        known = False
+    if not known:
         raise TypeError(f"{name}: expected {flag} to be True or False for the whole episode, got {value!r}.")
     return bool(array)
