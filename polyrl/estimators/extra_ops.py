@@ -14,7 +14,7 @@ import tensorflow as tf
 from polyrl.policies import BasePolicy, BoundedTensorSpec
 from polyrl.spec import EstimatorSpec, check_real
 from polyrl.summaries import Summaries, SummaryOptions
-from polyrl.validation import check_float
+from polyrl.validation import check_float, check_sequence
 
 
 def action_spec(spec: EstimatorSpec) -> BoundedTensorSpec | None:
@@ -135,7 +135,7 @@ def support(spec: EstimatorSpec) -> tuple[float, float, float] | None:
 def _numbers(name: str, value: Any) -> tf.Tensor:
     """A tensor of real numbers, also of plain ones; a TypeError for anything else."""
     try:
-        tensor = tf.convert_to_tensor(value)
+        tensor = tf.convert_to_tensor(check_sequence(value))
     except Exception as error:  # Of many kinds, for what is no number, or rows of different lengths.
         raise TypeError(f"{name} must be a tensor of real numbers, got {value!r}.") from error
     check_real(name, tensor)
