@@ -42,7 +42,7 @@ class EstimatorSpec:
         eval_metric_ops: dict of tf-keras metrics, already updated with this batch; None is an empty one.
         extra_ops: dict of anything else that the model passes to its agent; None is an empty one.
         export_outputs: dict from signature name to a dict of tensors, for serving.
-        training_hooks: hooks (`polyrl.estimators.hooks.Hook`) that run while this model trains; None are none.
+        training_hooks: hooks (`polyrl.estimators.hooks.Hook`) that run while this model trains; None means no hooks.
         evaluation_hooks: hooks for evaluation; `Agent` does not run any yet and refuses them.
     """
 

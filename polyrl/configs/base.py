@@ -82,7 +82,7 @@ def _normal(value: Any, annotation: str) -> Any:
     if isinstance(value, numbers.Real) and not isinstance(value, (bool, np.timedelta64)):
         if isinstance(value, numbers.Integral) and not annotation.startswith("float"):
             return int(value)
-        with contextlib.suppress(OverflowError):  # Of an integer that is no float; the checks refuse it.
+        with contextlib.suppress(OverflowError):  # Of an integer too large for a float; the checks refuse it.
             return float(value)
     if isinstance(value, list | tuple):
         return tuple(_normal(item, annotation.removeprefix("tuple[")) for item in value)

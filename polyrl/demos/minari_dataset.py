@@ -18,7 +18,7 @@ def load_minari(dataset_id: str) -> Demonstrations:
     """Reads a local dataset, from `MINARI_DATASETS_PATH` or `~/.minari/datasets`.
 
     Raises:
-        TypeError: if the name is no str.
+        TypeError: if the name is not a str.
         FileNotFoundError: if there is no such local dataset.
         ValueError: if the package `minari` is not installed, or the dataset's actions or observations do not suit a Q model.
     """

@@ -14,7 +14,7 @@ def load(source: str | os.PathLike[str]) -> Demonstrations:
     """Reads the .npz file at that path, or else the local Minari dataset with that id.
 
     Raises:
-        TypeError: if it is no path and no name.
+        TypeError: if it is neither a path nor a name.
         FileNotFoundError: if neither exists.
         ValueError: if it cannot be used; see `load_npz` and `load_minari`.
     """

@@ -60,7 +60,7 @@ def fit(values: Any, space: Space[Any], expected: tuple[int, ...], where: str, e
 
 
 def _check_range(cast: np.ndarray, space: Space[Any], where: str, end: str) -> None:
-    """Refuses integers that are none of a space of so many: a network would take each for an index."""
+    """Refuses integers that do not number a state of the space: a network would take each for an index."""
     if isinstance(space, Discrete):
         outside = cast[(cast < space.start) | (cast >= space.start + space.n)]
         if outside.size:

@@ -128,7 +128,7 @@ class Agent:
             max_episodes: episodes in all.
             timesteps: environment steps from here on, summed over parallel environments.
             max_timesteps: environment steps in all.
-            hooks: run after those that the agent attaches itself, and the model's `training_hooks`; None are none.
+            hooks: run after those that the agent attaches itself, and the model's `training_hooks`; None means no hooks.
             pretrain_updates: gradient updates on the memory's demonstrations alone, before the first environment step. They
                 count in `global_step`; a run that was interrupted in them resumes with those that are left.
 

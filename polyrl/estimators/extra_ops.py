@@ -42,7 +42,7 @@ def exploration_rate(spec: EstimatorSpec) -> tf.Tensor:
     """The rate that is shown, a float32 scalar; NaN if there is none.
 
     Raises:
-        TypeError: if it is no real number.
+        TypeError: if it is not a real number.
         ValueError: if it is not a scalar.
     """
     given = spec.extra_ops.get("exploration_rate")
@@ -66,7 +66,7 @@ def priorities(spec: EstimatorSpec, rows: int) -> tf.Tensor:
     """How surprising each row of the batch was, `[rows]`: what the model says, or else the losses.
 
     Raises:
-        TypeError: if they are no real numbers.
+        TypeError: if they are not real numbers.
         ValueError: if there are none, or not one for each row.
     """
     name, given = "extra_ops['priorities']", spec.extra_ops.get("priorities")
@@ -113,7 +113,7 @@ def summary_options(spec: EstimatorSpec) -> tuple[str, ...]:
 
 
 def support(spec: EstimatorSpec) -> tuple[float, float, float] | None:
-    """Of a distribution over returns: its lowest and highest value, and the discount.
+    """The support of a distribution over returns: its lowest and highest value, and the discount.
 
     Raises:
         TypeError: if it is not three plain numbers.
@@ -136,7 +136,7 @@ def _numbers(name: str, value: Any) -> tf.Tensor:
     """A tensor of real numbers, also of plain ones; a TypeError for anything else."""
     try:
         tensor = tf.convert_to_tensor(check_sequence(value))
-    except Exception as error:  # Of many kinds, for what is no number, or rows of different lengths.
+    except Exception as error:  # Of many kinds: for what is not a number, for rows of different lengths.
         raise TypeError(f"{name} must be a tensor of real numbers, got {value!r}.") from error
     check_real(name, tensor)
     return tensor

@@ -19,7 +19,7 @@ def spec_of_states(states: Any, space: Space[Any] | None) -> Any:
 
     Args:
         states: arrays or their specs.
-        space: the observation space; None for what is no part of it, as a mask.
+        space: the observation space; None for what is not a part of it, as a mask.
     """
     if isinstance(states, Mapping):
         parts = space if isinstance(space, Dict) else {"state": space}

@@ -197,7 +197,7 @@ class Learner:
         states = {key: tf.fill([num_envs, *spec.shape], tf.cast(last.get(key, 1), spec.dtype)) for key, spec in specs.items()}
         before = [(variable, variable.read_value()) for variable in self.scope.variables]
         try:
-            with tf.device("CPU:0"):  # Elsewhere a lookup beyond the end of a table is no error.
+            with tf.device("CPU:0"):  # Elsewhere a lookup beyond the end of a table raises nothing.
                 self.act(states)
         except tf.errors.OpError as error:
             raise ValueError(

@@ -159,5 +159,5 @@ class Loop(abc.ABC):
 
 
 def mean_loss(updates: Updates) -> tf.Tensor:
-    """Of some updates, a scalar; 0 for none."""
+    """The mean loss of some updates, a scalar; 0 without any."""
     return updates.loss / tf.maximum(tf.cast(updates.count, tf.float32), 1.0)

@@ -104,7 +104,7 @@ class ModelActions(NamedTuple):
 
     @classmethod
     def of(cls, spec: EstimatorSpec) -> ModelActions:
-        """Of what `model_fn` returned to act; a `model_fn` may say by `extra_ops["action_spec"]` what it gives."""
+        """The actions of what `model_fn` returned to act; a `model_fn` may say by `extra_ops["action_spec"]` what it gives."""
         predictions = dict(spec.predictions or {})
         results = predictions["results"]
         # Not the tensor, which would keep its graph alive.

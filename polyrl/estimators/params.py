@@ -53,7 +53,7 @@ def _plain_dict(path: str, values: Any) -> dict[str, Any]:
 
 
 def _items(values: Any) -> Iterator[tuple[Any, Any]]:
-    """Of a dict or a ConfigDict; references to other values are followed."""
+    """The items of a dict or a ConfigDict; references to other values are followed."""
     return ((key, values[key]) for key in values)
 
 

@@ -168,7 +168,7 @@ def built_optimizer(config: OptimizerConfig) -> tf_keras.optimizers.Optimizer:
     """What the config builds.
 
     Raises:
-        TypeError: if it is no optimizer of tf-keras, or one that scales losses.
+        TypeError: if it is not an optimizer of tf-keras, or is one that scales losses.
     """
     optimizer = config.build()
     if isinstance(optimizer, tf_keras.mixed_precision.LossScaleOptimizer):

@@ -234,7 +234,7 @@ class BaseModel(KeepsArguments):
         return self._part("optimizer", build, made_from=self.optimizer_config)
 
     def _learning_rate(self) -> tf.Tensor:
-        """Of the next update, a scalar."""
+        """The learning rate of the next update, a scalar."""
         rate = self.optimizer_config.learning_rate
         if type(self.optimizer_config).build is not OptimizerConfig.build:  # The config's field may have no part in it.
             return tf.cast(self._optimizer().learning_rate, tf.float32)

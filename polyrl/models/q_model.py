@@ -163,7 +163,7 @@ class BaseQModel(BaseModel):
 
     @property
     def action_spec(self) -> BoundedTensorSpec:
-        """Of one action, int32 `[]`."""
+        """The spec of one action, int32 `[]`."""
         return BoundedTensorSpec((), tf.int32, 0, self.num_actions - 1, name="action")
 
     # The steps of the template. -----------------------------------------------------------------------------------------

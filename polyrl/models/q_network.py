@@ -50,7 +50,7 @@ class QNetwork(tf.Module):
         seed: decides the initial weights.
         name: the network's name in the checkpoint and in messages.
         needed: which fields of the spec must be given.
-        lazy: builds the modes other than `'train'` at their first call, for the second network of a function that the first
+        lazy: builds the modes other than `'train'` at their first call, for the target network, whose function the online
             one has tried in all modes.
 
     Attributes:

@@ -173,8 +173,8 @@ def check_stack(state: np.ndarray, next_state: np.ndarray | None = None) -> None
     if not fits.all():
         raise ValueError(
             f"frame_stack={state.shape[-1]} is for stacked frames on the last axis, the newest last: {expected}. The "
-            f"environment's states, of shape {state.shape[1:]}, are no such stacks, as vectors and color images are none; the "
-            "memory would return others than it was given. Leave frame_stack out, or stack frames with polyrl.envs.FrameStack."
+            f"environment's states, of shape {state.shape[1:]}, are not; vectors and color images never are. The memory would "
+            "return other states than it was given. Leave frame_stack out, or stack frames with polyrl.envs.FrameStack."
         )
 
 

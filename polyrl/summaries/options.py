@@ -35,7 +35,7 @@ class SummaryOptions:
             name: of the argument, for messages.
 
         Raises:
-            TypeError: for what is no name and no list.
+            TypeError: for what is neither a name nor a list.
             ValueError: for an unknown name; the message lists the known ones.
         """
         if not (summaries is None or isinstance(summaries, Iterable)) or isinstance(summaries, (bytes, tf.Tensor)):

@@ -56,10 +56,10 @@ TABLES = {
 
 
 def numbers(batch, size=8):
-    """Transitions between states that are numbers, some of them twice in a batch; the errors are large."""
+    """Transitions between discrete states, some of them twice in a batch; the errors are large."""
     rng = np.random.default_rng(1)
-    state, following = rng.integers(0, 5, [2, size]).astype(np.int32)
-    labels = batch(size=size, next_state=following, reward=np.full(size, 9.0, np.float32), done=np.ones(size, np.float32))[1]
+    state, next_state = rng.integers(0, 5, [2, size]).astype(np.int32)
+    labels = batch(size=size, next_state=next_state, reward=np.full(size, 9.0, np.float32), done=np.ones(size, np.float32))[1]
     return {"state": tf.constant(state)}, labels
 
 
@@ -161,7 +161,7 @@ def embedding_torso(mode, inputs):
 
 
 def discrete(batch, states):
-    """A batch of states that are numbers, with large errors."""
+    """A batch of discrete states, with large errors."""
     size = len(states)
     labels = {"reward": np.full(size, 9.0, np.float32), "done": np.ones(size, np.float32)}
     _, labels = batch(size=size, next_state=np.zeros([size, 1], np.int32), **labels)

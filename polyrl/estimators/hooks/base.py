@@ -114,7 +114,7 @@ class Cadence:
 
 
 def checked_hooks(name: str, hooks: Any) -> list[Hook]:
-    """The hooks as a list; None are none.
+    """The hooks as a list; None means no hooks.
 
     Raises:
         TypeError: for anything else, with its name; for a hook with a phase that does not exist, takes other arguments, is a

@@ -20,7 +20,7 @@ NARROW_FROM = 16_000
 """Environment steps from which returns may be called small: before them, few rewards may have been found."""
 
 STEPS = 10_000
-"""Of each environment, the newest at each look."""
+"""How many of the newest steps of each environment are looked at."""
 
 
 class SupportHook(Hook):
@@ -93,13 +93,13 @@ def discounted_returns(reward: np.ndarray, ended: np.ndarray, discount: float) -
     """
     steps, envs = reward.shape
     returns = np.zeros([steps, envs])
-    following, weight = np.zeros(envs), np.ones(envs)  # Weight of what comes after the window.
+    next_return, weight = np.zeros(envs), np.ones(envs)  # Weight of what comes after the window.
     known = np.zeros([steps, envs], np.bool_)
     for step in reversed(range(steps)):
         continues = ended[step] == 0.0
-        following = reward[step] + discount * following * continues
+        next_return = reward[step] + discount * next_return * continues
         weight = discount * weight * continues
-        returns[step], known[step] = following, weight < 0.1
+        returns[step], known[step] = next_return, weight < 0.1
     return returns[known]
 
 
