@@ -158,7 +158,7 @@ class Agent:
         opened = open_loop(env, self._learner, self._compiler, schedule, begin, self.config, self._graph_driver)
         with UsersLines(), one_run(self._training), opened as loop:
             loop.build()
-            restored = resume(self.checkpoints, self._scope, self.memory, self._tell)
+            restored = resume(self.checkpoints, self._scope, self.memory, loop.described, self._tell)
             self.memory.start_episodes()
             run = self._run(loop, restored, budgets, hooks, pretrain_updates)
             with claimed(self.model_dir), run.session():

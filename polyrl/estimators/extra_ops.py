@@ -39,7 +39,7 @@ def action_spec(spec: EstimatorSpec) -> BoundedTensorSpec | None:
 
 
 def exploration_rate(spec: EstimatorSpec) -> tf.Tensor:
-    """The rate that is shown, a float32 scalar; NaN if there is none.
+    """The rate that is shown, a float32 scalar; NaN if there is none, infinity if it is NaN.
 
     Raises:
         TypeError: if it is not a real number.
@@ -51,7 +51,8 @@ def exploration_rate(spec: EstimatorSpec) -> tf.Tensor:
     rate = _numbers("extra_ops['exploration_rate']", given)
     if rate.shape.rank not in (0, None):
         raise ValueError(f"extra_ops['exploration_rate'] must be a scalar, got shape {tuple(rate.shape)}.")
-    return tf.ensure_shape(tf.cast(rate, tf.float32), [])
+    rate = tf.ensure_shape(tf.cast(rate, tf.float32), [])
+    return tf.where(tf.math.is_nan(rate), np.inf, rate)
 
 
 def policy(spec: EstimatorSpec) -> BasePolicy | None:

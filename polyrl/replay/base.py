@@ -161,9 +161,9 @@ class Replay(tf.Module):
         """
         self._storage.start_episodes()
 
-    def newest(self, steps: int) -> tuple[tf.Tensor, tf.Tensor]:
-        """What up to `steps` newest steps of each environment gave: rewards float32 `[T, N]`, oldest first, and 1 where an
-        episode ended, 0 elsewhere, float32 `[T, N]`. Demonstrations are not among them."""
+    def newest(self, steps: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """What up to `steps` newest steps of each environment gave: rewards, 1 where an episode terminated, and 1 where one
+        was truncated, all float32 `[T, N]`, oldest first. Demonstrations are not among them."""
         return self._storage.newest(steps)
 
     @property
