@@ -72,7 +72,7 @@ FOUND = {
     "a discount of None": (lambda: ops.n_step_return(Q, Q, Q, None), "gamma=None must be a number"),
     "another shape of noise": (lambda: ops.ornstein_uhlenbeck(ROW, Q[0, :1], 0.1, 0.0, 0.1, 1.0), "normal has shape"),
     "time spans as seed": (lambda: stateless_seed([SPAN, None]), "seed=.* must be an integer"),
-    "time spans as numbers": (lambda: ops.td_loss(Q, [0, 1], [SPAN, None], ROW, ROW, max), "reward=.* is no number"),
+    "time spans as numbers": (lambda: ops.td_loss(Q, [0, 1], [SPAN, None], ROW, ROW, max), "reward=.* is not a number"),
     "a seed that fails": (lambda: stateless_seed(Failing()), "seed=.* must be an integer"),
     "a number as summaries": (lambda: SummaryOptions.validate(1), "summaries=1 must be 'all'"),
     "metrics' arguments": (lambda: configs.MetricConfig(arguments=False), "arguments=False must be a dict"),
