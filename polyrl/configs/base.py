@@ -76,6 +76,34 @@ def known_configs(cls: type[C]) -> Iterator[type[C]]:
         yield from known_configs(subclass)
 
 
+def made(config: Config, root: type[Config], kind: type, *places: Any, **further: Any) -> Any:
+    """An object of tf-keras's class that the config's class, or its nearest base below `root`, is named after.
+
+    Raises:
+        TypeError: if there is no such class, or if it does not take the config's fields.
+    """
+    name = type(config).__name__
+    arguments: dict[str, Any] = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    for key, value in arguments.items():
+        if hasattr(value, "build"):  # A config in a config.
+            arguments[key] = value.build()
+    for owner in type(config).__mro__[: type(config).__mro__.index(root)]:
+        for place in places:
+            found = getattr(place, owner.__name__.removesuffix("Config"), None)
+            if isinstance(found, type) and issubclass(found, kind):
+                try:
+                    return found(**further, **arguments)
+                except TypeError as error:
+                    raise TypeError(
+                        f"{name} has no build() of its own, and {found.__name__} does not take its fields: {error}. Define "
+                        f"build(self) in {name}, which returns a new {kind.__name__} of tf-keras."
+                    ) from error
+    raise TypeError(
+        f"{name} must define build(self), which returns a new {kind.__name__} of tf-keras, or be a subclass of a config that "
+        "has one."
+    )
+
+
 def _normal(value: Any, annotation: str) -> Any:
     if isinstance(value, (np.ndarray, np.bool_)):
         value = value.tolist()
