@@ -21,7 +21,7 @@ from polyrl.envs.lockstep import LockstepVectorEnv
 from polyrl.envs.observations import check_observation_space
 from polyrl.validation import check_int
 
-EnvLike = Environment | CompiledEnvironment | gymnasium.Env | VectorEnv | str
+EnvLike = Environment | CompiledEnvironment | gymnasium.Env | VectorEnv | str | EnvSpec
 """What `open_env` takes."""
 
 
@@ -96,8 +96,8 @@ def open_env(env: EnvLike, num_envs: int | None = None, purpose: str = UNNAMED) 
     At the end the mark goes, and what was opened here is closed. An instance that the caller opened stays open.
 
     Args:
-        env: an id, a `GymEnvironment` or another `Environment`, a `CompiledEnvironment`, or an open instance (single or
-            vector), which is used as it is.
+        env: an id, an `EnvSpec`, a `GymEnvironment` or another `Environment`, a `CompiledEnvironment`, or an open
+            instance (single or vector), which is used as it is.
         num_envs: how many instances to open; ignored for an open instance.
         purpose: what it is used for, as `'training'`; for the error of another `open_env` on the same instance.
 
@@ -118,7 +118,7 @@ def open_env(env: EnvLike, num_envs: int | None = None, purpose: str = UNNAMED) 
 
 def as_vector(env: EnvLike, num_envs: int | None) -> tuple[VectorEnv, bool]:
     """A vector environment, unchecked and unmarked, and whether it is new, so that it has to be closed."""
-    if isinstance(env, str):
+    if isinstance(env, (str, EnvSpec)):
         env = GymEnvironment(env)
     if isinstance(env, Environment):
         return env.open(num_envs), True
@@ -130,8 +130,8 @@ def as_vector(env: EnvLike, num_envs: int | None) -> tuple[VectorEnv, bool]:
         return LockstepVectorEnv([env]), False
     hint = f" Put a class or function into one: GymEnvironment({getattr(env, '__name__', env)})." if callable(env) else ""
     raise TypeError(
-        f"env={env!r} must be an id, a GymEnvironment or another Environment, a CompiledEnvironment, or an open gymnasium "
-        f"environment, single or vector.{hint}"
+        f"env={env!r} must be an id, an EnvSpec, a GymEnvironment or another Environment, a CompiledEnvironment, or an open "
+        f"gymnasium environment, single or vector.{hint}"
     )
 
 

@@ -118,8 +118,8 @@ class Agent:
         SIGTERM end it cleanly. A checkpoint is written at the end.
 
         Args:
-            env: a `GymEnvironment` or another `Environment`, an id, or an open gymnasium environment, single or vector. A
-                `CompiledEnvironment` runs in the graph, together with the learning.
+            env: a `GymEnvironment` or another `Environment`, an id or `EnvSpec`, or an open gymnasium environment, single
+                or vector. A `CompiledEnvironment` runs in the graph, together with the learning.
             first_update: environment steps before the first update.
             update_frequency: environment steps for each update after that.
             steps: gradient updates from here on.
