@@ -5,15 +5,24 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import inspect
 import numbers
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from polyrl.validation import check_bool, check_float, check_int, suggestion
+from polyrl.validation import check_bool, check_float, check_int, check_keywords, keyword_names, suggestion
 
 C = TypeVar("C", bound="Config")
+
+HINTS = {
+    **dict.fromkeys(("lr", "learning_rate_schedule"), "Use learning_rate, a number or a ScheduleConfig."),
+    "betas": "Use beta_1 and beta_2.",
+    "decay": "Use a ScheduleConfig as learning_rate, as InverseTimeDecayConfig.",
+    **dict.fromkeys(("clipnorm", "clipvalue", "global_clipnorm"), "Use the model's clip_gradients, or define build()."),
+}
+"""What arguments of other libraries are called here."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +30,13 @@ class Config:
     """A frozen dataclass that can be written as JSON: `Config.from_dict(config.to_dict()) == config`."""
 
     IDENTIFIER: ClassVar[str] = ""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """A TypeError that says what to use instead, for an argument that the config does not have."""
+        parameters = inspect.signature(cls.__init__).parameters.values()
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            check_keywords(cls.__name__, kwargs, keyword_names(cls.__init__), HINTS)
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         """Converts the fields to their types (an int to a float, a list to a tuple), then validates them."""

@@ -19,10 +19,16 @@ from polyrl.envs.factory import EnvMaker, registered
 from polyrl.envs.in_use import UNNAMED, check_free, in_use
 from polyrl.envs.lockstep import LockstepVectorEnv
 from polyrl.envs.observations import check_observation_space
-from polyrl.validation import check_int
+from polyrl.validation import check_int, keyword_names
 
 EnvLike = Environment | CompiledEnvironment | gymnasium.Env | VectorEnv | str | EnvSpec
 """What `open_env` takes."""
+
+
+HINTS = dict.fromkeys(("n_envs", "num_env", "n_env", "num_environments", "number_of_envs"), "Use num_envs.") | dict.fromkeys(
+    ("asynchronous", "vec_env_cls"), "Use vectorization_mode, 'sync' or 'async'."
+)
+"""What arguments of other libraries, which no environment takes, are called here."""
 
 
 class GymEnvironment(Environment):
@@ -52,6 +58,10 @@ class GymEnvironment(Environment):
         **kwargs: Any,
     ):
         self.env_id = env_id
+        known = () if isinstance(env_id, (str, EnvSpec)) or not callable(env_id) else keyword_names(env_id)
+        for name in kwargs:
+            if name in HINTS and name not in known:
+                raise TypeError(f"GymEnvironment got an unexpected keyword argument {name!r}. {HINTS[name]}")
         self.num_envs = check_int("num_envs", num_envs, minimum=1)
         if vectorization_mode not in ("sync", "async"):
             raise ValueError(f"vectorization_mode={vectorization_mode!r} is unknown; use 'sync' or 'async'.")
