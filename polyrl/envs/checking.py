@@ -12,6 +12,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Discrete
 from gymnasium.utils import env_checker
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
@@ -35,16 +36,16 @@ def check_environment(env: Any) -> None:
     """Runs `gymnasium.utils.env_checker.check_env` on a new instance: reset and step return what they should, fit the spaces,
     and repeat for the same seed.
 
-    Only what makes new instances can be checked so: an id, a `GymEnvironment`. Anything else is left alone. Rendering and
-    what `info` holds are not checked; an episode may be truncated at its first step; and where there is an action mask, an
-    illegal action of the check is replaced by a legal one.
+    Only what makes new instances can be checked so: an id, an `EnvSpec`, a `GymEnvironment`. Anything else is left alone.
+    Rendering and what `info` holds are not checked; an episode may be truncated at its first step; and where there is an
+    action mask, an illegal action of the check is replaced by a legal one.
 
     Raises:
         TypeError, ValueError: for what its `Contract` refuses.
         ValueError: if the check fails; names the environment and what it found. Errors of the environment itself are raised as
             they are.
     """
-    if isinstance(env, str):
+    if isinstance(env, (str, EnvSpec)):
         env = GymEnvironment(env)
     if not isinstance(env, GymEnvironment):
         return

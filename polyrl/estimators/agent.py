@@ -27,7 +27,7 @@ from polyrl.estimators.learner import Learner
 from polyrl.estimators.loop import Loop
 from polyrl.estimators.model_errors import UsersLines, public
 from polyrl.estimators.model_fn import bind
-from polyrl.estimators.names import AGENT, READ, check_tf_config, checked_run_name
+from polyrl.estimators.names import AGENT, READ, TRAIN, check_tf_config, checked_run_name
 from polyrl.estimators.opening import checked_pretraining, one_run, open_loop, update_schedule
 from polyrl.estimators.params import check_same_params, frozen_params, write_params
 from polyrl.estimators.predictor import Predictor
@@ -97,6 +97,7 @@ class Agent:
 
     # Training. ----------------------------------------------------------------------------------------------------------
 
+    @explains(TRAIN)
     def train(
         self,
         env: EnvLike,
@@ -118,8 +119,8 @@ class Agent:
         SIGTERM end it cleanly. A checkpoint is written at the end.
 
         Args:
-            env: a `GymEnvironment` or another `Environment`, an id, or an open gymnasium environment, single or vector. A
-                `CompiledEnvironment` runs in the graph, together with the learning.
+            env: a `GymEnvironment` or another `Environment`, an id or `EnvSpec`, or an open gymnasium environment, single
+                or vector. A `CompiledEnvironment` runs in the graph, together with the learning.
             first_update: environment steps before the first update.
             update_frequency: environment steps for each update after that.
             steps: gradient updates from here on.
@@ -195,14 +196,13 @@ class Agent:
                 f"has taken {timestep} after {step} updates. Use the number it began with, or another model_dir."
             )
         own = default_hooks(self.config, self.memory, self._learner.support)
-        own += checked_hooks("training_hooks", self._learner.hooks)
         return TrainingRun(
             scope=self._scope,
             memory=self.memory,
             checkpoints=self.checkpoints,
             described=loop.described,
             budget=Budget.starting_from(step, timestep, episode, **budgets),
-            hooks=[*own, *hooks],
+            hooks=[*own, *checked_hooks("training_hooks", self._learner.hooks), *hooks],
             restored=restored,
             sync=loop.sync,
             evaluate=self._evaluate_present,

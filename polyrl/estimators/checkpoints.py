@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from tf_keras.optimizers import Optimizer
 
-from polyrl.errors import CheckpointMismatchError, NonFiniteError, NotTrainedError
+from polyrl.errors import CheckpointMismatchError, NonFiniteError, NotTrainedError, gist
 from polyrl.models.q_network import QNetwork
 from polyrl.models.scope import Scope
 from polyrl.paths import literal, resolved, resolved_directory
@@ -208,6 +208,24 @@ class CheckpointManager:
 def read_state(path: Path) -> dict[str, Any]:
     """The `state.json` of a checkpoint."""
     return json.loads((path / _STATE).read_text())
+
+
+def check_can_be_saved(scope: Scope, memory: tf.Module) -> None:
+    """Refuses what no checkpoint can hold, as TensorFlow would at the first one.
+
+    Raises:
+        ValueError: if an object in them cannot be saved: a layer's attribute that is a dict of layers with keys other than
+            strings, or a list or dict that is changed in ways that TensorFlow does not follow.
+    """
+    for name, root in (*scope.parts.items(), ("memory", memory)):
+        if isinstance(root, tf.Module):
+            try:
+                tf.train.TrackableView(root).descendants()
+            except ValueError as error:
+                raise ValueError(
+                    f"{name!r} cannot be written to a checkpoint: {gist(error).split(' (a ')[0]}. Give a dict of layers "
+                    "strings as keys, and leave lists and dicts of layers as they were set."
+                ) from error
 
 
 def _remove(path: Path) -> None:

@@ -129,6 +129,7 @@ def _shape(state: Any) -> tuple[int, ...] | None:
     """The shape of numbers in lists; None for rows of different lengths."""
     try:
         shape = np.shape(state)
-        return shape if isinstance(shape, tuple) else None  # That of a class may be anything.
+        # That of a class may be anything; that of a tf.Variable is TensorFlow's.
+        return tuple(shape) if isinstance(shape, (tuple, tf.TensorShape)) else None
     except Exception:  # Also whatever a value's own `__array__` raises.
         return None

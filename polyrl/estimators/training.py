@@ -18,7 +18,7 @@ import tensorflow as tf
 from polyrl.envs import Episode
 from polyrl.envs.gym import EnvLike
 from polyrl.estimators.budget import Budget
-from polyrl.estimators.checkpoints import CheckpointManager
+from polyrl.estimators.checkpoints import CheckpointManager, check_can_be_saved
 from polyrl.estimators.hooks import Hook
 from polyrl.estimators.hooks.base import PHASES, hook_states
 from polyrl.estimators.loop import IterationResult, Remaining
@@ -187,6 +187,7 @@ class TrainingRun:
             with interruptible(self._interrupted):
                 self._call("begin")
                 hook_states(self._named_hooks())  # What cannot be saved is refused before there is something to lose.
+                check_can_be_saved(self._scope, self._memory)
                 self._check_budget()
                 if self.running:
                     self._checkpoints.reopen()

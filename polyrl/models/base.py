@@ -21,7 +21,7 @@ from polyrl.models.arguments import (
     check_type,
     warn_of_misspelt,
 )
-from polyrl.models.gradients import check_gradients, clip_gradients
+from polyrl.models.gradients import check_gradients, check_torso, clip_gradients
 from polyrl.models.graph_functions import GraphFn, as_graph_fn
 from polyrl.models.model_call import ModelCall
 from polyrl.models.scope import current_scope
@@ -180,6 +180,8 @@ class BaseModel(KeepsArguments):
         gradients = call.tape.gradient(loss, variables)
         self._check_connected(variables, gradients)
         check_gradients(gradients, type(self).__name__)
+        if not functional.active():  # The same variables lack one there, see `_check_connected`.
+            check_torso(self._torso_variables(), variables, gradients)
         gradients = [tf.zeros(v.shape, v.dtype) if g is None else g for v, g in zip(variables, gradients, strict=True)]
         # A sparse gradient may name a row more than once: its norm is that of the sum, so it is made dense first.
         fused = self._fused_step()
@@ -263,6 +265,10 @@ class BaseModel(KeepsArguments):
 
     def _trainable_variables(self) -> list[tf.Variable]:
         raise NotImplementedError(f"{type(self).__name__} must define _trainable_variables.")
+
+    def _torso_variables(self) -> list[tf.Variable]:
+        """Those of the trainable variables that `graph_fn` made; empty if it is not known."""
+        return []
 
     def _check_connected(self, variables: Sequence[Any], gradients: Sequence[Any]) -> None:
         """Raises if a gradient by value is missing that the variable itself has, as with `tf.recompute_grad`."""

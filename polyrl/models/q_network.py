@@ -149,6 +149,11 @@ class QNetwork(tf.Module):
         """All variables by a label that is the same in every process: `dense/kernel`, `dense_1/kernel`, `advantage/bias`."""
         return _labelled_variables(self.model)
 
+    def torso_variables(self) -> list[tf.Variable]:
+        """The trainable variables on the way from the inputs to `graph_outputs`; empty if the graph does not give them."""
+        outputs = self.model.output.get("graph_outputs")
+        return [] if outputs is None else tf_keras.Model(self.model.inputs, outputs).trainable_variables
+
     def embedding_indices(self) -> set[int]:
         """Which trainable variables belong to an embedding layer."""
         tables = {
