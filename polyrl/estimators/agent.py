@@ -27,7 +27,7 @@ from polyrl.estimators.learner import Learner
 from polyrl.estimators.loop import Loop
 from polyrl.estimators.model_errors import UsersLines, public
 from polyrl.estimators.model_fn import bind
-from polyrl.estimators.names import AGENT, READ, TRAIN, check_tf_config, checked_run_name
+from polyrl.estimators.names import AGENT, READ, check_tf_config, checked_run_name
 from polyrl.estimators.opening import checked_pretraining, one_run, open_loop, update_schedule
 from polyrl.estimators.params import check_same_params, frozen_params, write_params
 from polyrl.estimators.predictor import Predictor
@@ -97,7 +97,6 @@ class Agent:
 
     # Training. ----------------------------------------------------------------------------------------------------------
 
-    @explains(TRAIN)
     def train(
         self,
         env: EnvLike,

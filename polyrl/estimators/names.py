@@ -20,23 +20,6 @@ AGENT = {
 }
 """What others call the arguments of `Agent`, and what to use here."""
 
-TRAIN = {
-    "input_fn": "Give the environment as the first argument.",
-    **dict.fromkeys(
-        ("total_timesteps", "num_timesteps", "nb_steps"), "Use max_timesteps (in all), or timesteps (from here on)."
-    ),
-    **dict.fromkeys(("num_steps", "train_steps", "updates", "gradient_steps"), "Use max_steps, in gradient updates."),
-    **dict.fromkeys(("num_episodes", "n_episodes"), "Use max_episodes."),
-    **dict.fromkeys(("learning_starts", "warmup_steps", "start_steps"), "Use first_update, in environment steps."),
-    **dict.fromkeys(("train_freq", "train_frequency", "update_every"), "Use update_frequency, in environment steps."),
-    **dict.fromkeys(("callback", "callbacks", "saving_listeners"), "Use hooks."),
-    **dict.fromkeys(("eval_env", "eval_freq"), "Use the hook EvaluationHook, or RLExperiment."),
-    **dict.fromkeys(("progress_bar", "verbose"), "Use RunConfig(progress=...)."),
-    "seed": "Use RunConfig(seed=...).",
-    "num_envs": "It belongs to the environment: GymEnvironment(env_id, num_envs).",
-}
-"""Of `Agent.train`."""
-
 READ = {
     "input_fn": "Give the environment as the first argument.",
     "checkpoint_path": "Use checkpoint.",
