@@ -117,8 +117,11 @@ def explains(hints: Mapping[str, str]) -> Callable[[T], T]:
 
 
 def keyword_names(function: Callable[..., Any]) -> list[str]:
-    """The arguments that a function or method takes by name."""
-    parameters = inspect.signature(function).parameters.values()
+    """The arguments that a function or method takes by name; none of what does not tell, as builtin types."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
     return [
         p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name not in ("self", "cls")
     ]

@@ -77,7 +77,10 @@ class CategoricalQPolicy(ValuePolicy):
         if low >= high:
             raise ValueError(f"min_q_value={min_q_value} must be below max_q_value={max_q_value}.")
         self._num_atoms = check_int("num_atoms", num_atoms, minimum=2)
-        ops.support(low, high, self._num_atoms)  # Refuses atoms that float32 cannot hold.
+        try:
+            ops.support(low, high, self._num_atoms)
+        except ValueError as error:
+            raise ValueError(f"min_q_value={low}, max_q_value={high}: {error}") from None
         self._low, self._high = low, high
         self._risk_level = check_float("risk_level", risk_level, ops.SMALLEST_RISK_LEVEL, 1.0)
 
