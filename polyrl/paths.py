@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -11,6 +13,9 @@ from typing import Any
 
 PATTERN = frozenset("*?[]\\") - {os.sep}
 """Characters by which TensorFlow takes the path of a checkpoint for a pattern when it reads it."""
+
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def resolved(name: str, path: Any) -> Path:
@@ -25,14 +30,22 @@ def resolved(name: str, path: Any) -> Path:
 
     Raises:
         TypeError: for something else.
-        ValueError: if it is empty, or holds a null character.
+        ValueError: if it is empty, holds a null character, is a URL, or has a name that is too long.
     """
     text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else path
     if not isinstance(text, str):
         raise TypeError(f"{name}={path!r} must be a path: a str, or a pathlib.Path.")
     if not text or "\0" in text:
         raise ValueError(f"{name}={text!r} is not a path; use '.' for the present directory.")
-    return Path(os.path.abspath(os.path.expanduser(text)))
+    if _URL.match(text):
+        raise ValueError(f"{name}={text!r} is a URL; polyrl reads and writes local files only.")
+    path = Path(os.path.abspath(os.path.expanduser(text)))
+    try:
+        path.lstat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise ValueError(f"{name}={text!r} has a name that is too long for the file system.") from error
+    return path
 
 
 def resolved_directory(name: str, path: Any) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -41,7 +42,7 @@ class EstimatorSpec:
         eval_metric_ops: dict of tf-keras metrics, already updated with this batch; None is an empty one.
         extra_ops: dict of anything else that the model passes to its agent; None is an empty one.
         export_outputs: dict from signature name to a dict of tensors, for serving.
-        training_hooks: hooks (`polyrl.estimators.hooks.Hook`) that run while this model trains; None are none.
+        training_hooks: hooks (`polyrl.estimators.hooks.Hook`) that run while this model trains; None means no hooks.
         evaluation_hooks: hooks for evaluation; `Agent` does not run any yet and refuses them.
     """
 
@@ -91,6 +92,8 @@ class EstimatorSpec:
             _check_scalar("loss", self.loss)
         if self.train_op is not None and not callable(self.train_op):
             raise TypeError(f"train_op must be callable, got {self.train_op!r}.")
+        if self.train_op is not None:
+            _check_no_arguments("train_op", self.train_op)
         for name, metric in _mapping("eval_metric_ops", self.eval_metric_ops).items():
             if not isinstance(metric, tf_keras.metrics.Metric):
                 raise TypeError(f"eval_metric_ops[{name!r}] must be a tf_keras.metrics.Metric, got {metric!r}.")
@@ -108,17 +111,43 @@ class EstimatorSpec:
 def _mapping(name: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise TypeError(f"{name} must be a dict, got {value!r}.")
+    for key in value:
+        if not isinstance(key, str):
+            raise TypeError(f"{name} must have strings as keys, got {key!r}.")
     return value
 
 
+def _check_no_arguments(name: str, function: Callable[..., Any]) -> None:
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # Some builtins have none.
+        return
+    try:
+        signature.bind()
+    except TypeError as error:
+        raise TypeError(f"{name} must be callable without arguments: {error}.") from error
+
+
+def check_real(name: str, tensor: Any) -> None:
+    """A TypeError unless a tensor holds real numbers."""
+    if not (tensor.dtype.is_floating or tensor.dtype.is_integer):
+        raise TypeError(f"{name} must hold real numbers, got dtype {tensor.dtype.name}.")
+
+
+def _is_dense(value: Any) -> bool:
+    """Whether it is a tensor with a value at each place."""
+    return tf.is_tensor(value) and not isinstance(value, (tf.RaggedTensor, tf.SparseTensor, tf.IndexedSlices))
+
+
 def _check_scalar(name: str, value: Any) -> None:
-    if not tf.is_tensor(value):
+    if not _is_dense(value):
         raise TypeError(f"{name} must be a Tensor, got {value!r}.")
+    check_real(name, value)
     if value.shape.rank not in (0, None):
         raise ValueError(f"{name} must be a scalar, got shape {tuple(value.shape)}.")
 
 
 def _check_tensors(name: str, values: Any) -> None:
     for key, value in _mapping(name, values).items():
-        if not tf.is_tensor(value):
+        if not _is_dense(value):
             raise TypeError(f"{name}[{key!r}] must be a Tensor, got {value!r}.")

@@ -31,7 +31,7 @@ def check_float(name: str, value: Any, minimum: float = -math.inf, maximum: floa
     if isinstance(value, (bool, np.timedelta64)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name}={value!r} must be a number.")
     number = math.inf
-    with contextlib.suppress(OverflowError):  # Of an integer that is no float.
+    with contextlib.suppress(OverflowError):  # Of an integer too large for a float.
         number = float(value)
     if not math.isfinite(number) or not minimum <= number <= maximum:
         raise ValueError(f"{name}={value} must lie in [{minimum}, {maximum}] and be finite.")
@@ -61,7 +61,7 @@ def check_sequence(value: Any) -> Any:
         for item in value.flat if isinstance(value, np.ndarray) else value:
             check_sequence(item)
     elif isinstance(value, (np.datetime64, np.timedelta64)):
-        raise TypeError(f"{value!r} is no number")
+        raise TypeError(f"{value!r} is not a number")
     return value
 
 
@@ -117,8 +117,11 @@ def explains(hints: Mapping[str, str]) -> Callable[[T], T]:
 
 
 def keyword_names(function: Callable[..., Any]) -> list[str]:
-    """The arguments that a function or method takes by name."""
-    parameters = inspect.signature(function).parameters.values()
+    """The arguments that a function or method takes by name; none of what does not tell, as builtin types."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
     return [
         p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name not in ("self", "cls")
     ]

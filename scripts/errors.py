@@ -140,7 +140,7 @@ KINDS: dict[str, list[str]] = {
         "train(env(info={'action_mask': np.zeros(3, np.int8)}, reset=(np.zeros(4, np.float32), {'action_mask': np.ones(3)})))",
         "train(GymEnvironment(NoSeed))",
     ],
-    "What is no environment for it": [
+    "What is not an environment for it": [
         "train('CartPol-v1')",
         "train(Env)",
         "GymEnvironment(env())",
@@ -204,7 +204,7 @@ def trained() -> Agent:
 
 
 def nan_network(observation: Any, step_type: Any, network_state: Any, **arguments: Any) -> Any:
-    """Action values that are no numbers."""
+    """Action values that are not numbers."""
     return tf.fill([1, 3], float("nan")), network_state
 
 

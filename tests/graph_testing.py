@@ -102,12 +102,12 @@ class Naive:
         for n in range(self.num_envs):
             place, t = self.places[n], self.lengths[n]
             action = chosen(place, t, begin)
-            following = (place + action) % 7
-            reward = following + action / 2
-            terminated = following == 6
+            next_state = (place + action) % 7
+            reward = next_state + action / 2
+            terminated = next_state == 6
             truncated = self.limit is not None and t + 1 >= self.limit and not terminated
-            self.rows.append((place, t, action, reward, float(terminated), float(truncated), following, t + 1))
-            self.places[n], self.lengths[n] = following, t + 1
+            self.rows.append((place, t, action, reward, float(terminated), float(truncated), next_state, t + 1))
+            self.places[n], self.lengths[n] = next_state, t + 1
             self.rewards[n] += reward
             if terminated or truncated:
                 self.episodes.append((self.rewards[n], t + 1, n, truncated))
@@ -130,8 +130,8 @@ class Naive:
 
     def columns(self) -> dict[str, np.ndarray]:
         table = np.array(self.rows, np.float32)
-        place, t, action, reward, done, truncated, following, after = table.T
-        states = {"state": np.stack([place, t], axis=1), "next_state": np.stack([following, after], axis=1)}
+        place, t, action, reward, done, truncated, next_state, after = table.T
+        states = {"state": np.stack([place, t], axis=1), "next_state": np.stack([next_state, after], axis=1)}
         return {**states, "action": action.astype(np.int32), "reward": reward, "done": done, "truncated": truncated}
 
 

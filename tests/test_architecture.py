@@ -77,8 +77,8 @@ def recorded_stacks(directory: Path, num_envs: int) -> list[Stack]:
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     recorded = [[(path, name) for path, name in stack] for stack in json.loads(output.read_text())]
-    begins = [next(index for index, (_, name) in enumerate(stack) if name == "main") for stack in recorded]
-    return [stack[begin:] for stack, begin in zip(recorded, begins, strict=True)]
+    starts = [next(index for index, (_, name) in enumerate(stack) if name == "main") for stack in recorded]
+    return [stack[start:] for stack, start in zip(recorded, starts, strict=True)]
 
 
 def within(stacks: Iterable[Stack], name: str) -> list[Stack]:

@@ -263,8 +263,8 @@ def test_the_defaults_are_those_of_the_page():
 
 def batch():
     rng = np.random.default_rng(0)
-    state, following = rng.normal(size=[2, 5, 3]).astype(np.float32)
-    labels = {"action": rng.integers(0, 2, 5), "reward": rng.normal(size=5), "done": np.zeros(5), "next_state": following}
+    state, next_state = rng.normal(size=[2, 5, 3]).astype(np.float32)
+    labels = {"action": rng.integers(0, 2, 5), "reward": rng.normal(size=5), "done": np.zeros(5), "next_state": next_state}
     return {"state": state}, labels
 
 

@@ -130,6 +130,31 @@ def test_an_argument_that_is_not_a_dict_is_named(name, value):
         EstimatorSpec("infer", PREDICTIONS, **{name: value})
 
 
+@pytest.mark.parametrize("name", ["predictions", "eval_metric_ops", "extra_ops", "export_outputs"])
+def test_keys_that_are_no_strings_are_refused(name):
+    with pytest.raises(TypeError, match=f"^{name} must have strings as keys, got 1"):
+        EstimatorSpec("infer", **{"predictions": PREDICTIONS, name: {1: LOSS}})
+
+
+@pytest.mark.parametrize("loss", ["a", True, 1j])
+def test_a_loss_that_is_no_real_number_is_refused(loss):
+    with pytest.raises(TypeError, match=r"^loss must hold real numbers, got dtype "):
+        EstimatorSpec("eval", loss=tf.constant(loss))
+
+
+@pytest.mark.parametrize("make", [lambda: tf.sparse.from_dense([1.0, 0.0]), lambda: tf.ragged.constant([[1], [1, 2]])])
+def test_tensors_with_gaps_are_refused(make):
+    with pytest.raises(TypeError, match=r"^predictions\['q'\] must be a Tensor"):
+        EstimatorSpec("infer", {**PREDICTIONS, "q": make()})
+
+
+def test_a_train_op_with_arguments_is_refused():
+    with pytest.raises(TypeError, match=r"^train_op must be callable without arguments: missing a required argument: 'x'"):
+        EstimatorSpec("train", loss=LOSS, train_op=lambda x: x)
+    for fine in (lambda x=1: x, tf.function(train_op), lambda *x: x):
+        EstimatorSpec("train", loss=LOSS, train_op=fine)
+
+
 @pytest.mark.parametrize("mode", ["train", "eval"])
 def test_export_outputs_are_only_allowed_in_infer(mode):
     with pytest.raises(ValueError, match=f"^export_outputs belong to mode 'infer', got them in mode '{mode}'"):

@@ -5,15 +5,24 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import inspect
 import numbers
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from polyrl.validation import check_bool, check_float, check_int, suggestion
+from polyrl.validation import check_bool, check_float, check_int, check_keywords, keyword_names, suggestion
 
 C = TypeVar("C", bound="Config")
+
+HINTS = {
+    **dict.fromkeys(("lr", "learning_rate_schedule"), "Use learning_rate, a number or a ScheduleConfig."),
+    "betas": "Use beta_1 and beta_2.",
+    "decay": "Use a ScheduleConfig as learning_rate, as InverseTimeDecayConfig.",
+    **dict.fromkeys(("clipnorm", "clipvalue", "global_clipnorm"), "Use the model's clip_gradients, or define build()."),
+}
+"""What arguments of other libraries are called here."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +30,13 @@ class Config:
     """A frozen dataclass that can be written as JSON: `Config.from_dict(config.to_dict()) == config`."""
 
     IDENTIFIER: ClassVar[str] = ""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """A TypeError that says what to use instead, for an argument that the config does not have."""
+        parameters = inspect.signature(cls.__init__).parameters.values()
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            check_keywords(cls.__name__, kwargs, keyword_names(cls.__init__), HINTS)
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         """Converts the fields to their types (an int to a float, a list to a tuple), then validates them."""
@@ -76,13 +92,41 @@ def known_configs(cls: type[C]) -> Iterator[type[C]]:
         yield from known_configs(subclass)
 
 
+def made(config: Config, root: type[Config], kind: type, *places: Any, **further: Any) -> Any:
+    """An object of tf-keras's class that the config's class, or its nearest base below `root`, is named after.
+
+    Raises:
+        TypeError: if there is no such class, or if it does not take the config's fields.
+    """
+    name = type(config).__name__
+    arguments: dict[str, Any] = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    for key, value in arguments.items():
+        if hasattr(value, "build"):  # A config in a config.
+            arguments[key] = value.build()
+    for owner in type(config).__mro__[: type(config).__mro__.index(root)]:
+        for place in places:
+            found = getattr(place, owner.__name__.removesuffix("Config"), None)
+            if isinstance(found, type) and issubclass(found, kind):
+                try:
+                    return found(**further, **arguments)
+                except TypeError as error:
+                    raise TypeError(
+                        f"{name} has no build() of its own, and {found.__name__} does not take its fields: {error}. Define "
+                        f"build(self) in {name}, which returns a new {kind.__name__} of tf-keras."
+                    ) from error
+    raise TypeError(
+        f"{name} must define build(self), which returns a new {kind.__name__} of tf-keras, or be a subclass of a config that "
+        "has one."
+    )
+
+
 def _normal(value: Any, annotation: str) -> Any:
     if isinstance(value, (np.ndarray, np.bool_)):
         value = value.tolist()
     if isinstance(value, numbers.Real) and not isinstance(value, (bool, np.timedelta64)):
         if isinstance(value, numbers.Integral) and not annotation.startswith("float"):
             return int(value)
-        with contextlib.suppress(OverflowError):  # Of an integer that is no float; the checks refuse it.
+        with contextlib.suppress(OverflowError):  # Of an integer too large for a float; the checks refuse it.
             return float(value)
     if isinstance(value, list | tuple):
         return tuple(_normal(item, annotation.removeprefix("tuple[")) for item in value)

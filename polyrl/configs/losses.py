@@ -9,7 +9,7 @@ from typing import ClassVar
 import tensorflow as tf
 import tf_keras
 
-from polyrl.configs.base import Config
+from polyrl.configs.base import Config, made
 from polyrl.validation import check_float
 
 LossFn = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -27,7 +27,7 @@ class LossConfig(Config):
         return lambda target, prediction: loss(target[..., tf.newaxis], prediction[..., tf.newaxis])
 
     def _keras_loss(self) -> tf_keras.losses.Loss:
-        return getattr(tf_keras.losses, type(self).__name__.removesuffix("Config"))(reduction="none")
+        return made(self, LossConfig, tf_keras.losses.Loss, tf_keras.losses, reduction="none")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 import tensorflow as tf
@@ -65,8 +66,9 @@ class MetricConfig(Config):
         if not compares and self.target is not None:
             raise ValueError(f"metric={self.metric!r} measures a single value: target={self.target!r} must be None.")
         try:
-            with tf.init_scope():  # A config may be created while a function is traced.
-                self.build()
+            # Not in this thread, which may be tracing a function that can create no more variables.
+            with ThreadPoolExecutor(max_workers=1) as pool:
+                pool.submit(self.build).result()
         except Exception as error:
             raise ValueError(f"arguments={dict(self.arguments)} are not valid for {self.metric}: {error}") from error
         if self.key in RESULTS or self.key.startswith("global_"):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import tf_keras
 
 from polyrl.configs import schedules
-from polyrl.configs.base import LARGEST, Config
+from polyrl.configs.base import LARGEST, Config, made
 from polyrl.configs.ranges import check_ranges
 from polyrl.validation import check_float, check_increasing
 
@@ -20,9 +20,8 @@ class ScheduleConfig(Config):
 
     def build(self) -> tf_keras.optimizers.schedules.LearningRateSchedule:
         """The tf-keras schedule of the same name; its value at whole steps is the same under XLA."""
-        name = type(self).__name__.removesuffix("Config")
-        schedule = getattr(schedules, name, None) or getattr(tf_keras.optimizers.schedules, name)
-        return schedule(**_arguments(self))
+        plain = tf_keras.optimizers.schedules
+        return made(self, ScheduleConfig, plain.LearningRateSchedule, schedules, plain)
 
     def _validate(self) -> None:
         check_ranges(self)
@@ -72,6 +71,11 @@ class PiecewiseConstantDecayConfig(ScheduleConfig):
 
     def _validate(self) -> None:
         super()._validate()
+        if not self.boundaries:
+            raise ValueError(
+                f"boundaries={self.boundaries} must have at least one entry; a constant rate is a plain number, as "
+                "AdamConfig(learning_rate=0.001)."
+            )
         check_increasing("boundaries", self.boundaries)
         if len(self.values) != len(self.boundaries) + 1:
             raise ValueError(
@@ -111,7 +115,8 @@ class CosineDecayRestartsConfig(ScheduleConfig):
 class OptimizerConfig(Config):
     """A tf-keras optimizer. `learning_rate` is a float or a `ScheduleConfig`.
 
-    A subclass of one's own may override `build`, for an optimizer of any class and with any options.
+    A subclass of one's own may override `build`, for an optimizer of any class and with any options; it must return a new one
+    with each call. Without a `build` of its own it builds what its base class does.
     """
 
     learning_rate: float | ScheduleConfig = 0.001
@@ -130,9 +135,13 @@ class OptimizerConfig(Config):
         check_ranges(self)
 
     def build(self) -> tf_keras.optimizers.Optimizer:
-        """A new tf-keras optimizer, without `jit_compile`: the training loop compiles the whole update."""
-        optimizer = getattr(tf_keras.optimizers, type(self).__name__.removesuffix("Config"))
-        return optimizer(jit_compile=False, **_arguments(self))
+        """A new tf-keras optimizer, without `jit_compile`: the training loop compiles the whole update.
+
+        Raises:
+            TypeError: if neither the class nor a base of it is named after an optimizer of tf-keras, or if that one does not
+                take the fields.
+        """
+        return made(self, OptimizerConfig, tf_keras.optimizers.Optimizer, tf_keras.optimizers, jit_compile=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -265,9 +274,3 @@ _ELEMENT_WISE = (
     FtrlConfig,
     LionConfig,
 )
-
-
-def _arguments(config: Config) -> dict[str, Any]:
-    """The config's fields as constructor arguments, nested configs built."""
-    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-    return {name: value.build() if isinstance(value, ScheduleConfig) else value for name, value in values.items()}

@@ -62,10 +62,14 @@ class Demonstrations:
     def __init__(self, episodes: Sequence[DemoEpisode], source: str = "demonstrations"):
         if isinstance(episodes, DemoEpisode):
             raise TypeError(f"{source}: expected a list of episodes, got one DemoEpisode; put it into a list.")
-        if not episodes:
+        try:
+            found = tuple(episodes)
+        except TypeError as error:
+            raise TypeError(f"{source}: expected a list of episodes, got {episodes!r}.") from error
+        if not found:
             raise ValueError(f"{source}: there are no episodes; at least one is needed.")
         self.source = source
-        self.episodes = tuple(_checked(episode, f"{source}: episode {index}") for index, episode in enumerate(episodes))
+        self.episodes = tuple(_checked(episode, f"{source}: episode {index}") for index, episode in enumerate(found))
         first = self.episodes[0].observations
         for index, episode in enumerate(self.episodes):
             other = episode.observations
@@ -161,11 +165,12 @@ def _checked(episode: DemoEpisode, name: str) -> DemoEpisode:
             f"{name}: expected {len(actions) + 1} observations for {len(actions)} actions, including the one after the last "
             f"step, got {len(observations)}."
         )
+    observations = observations.astype(observations.dtype.newbyteorder("="), copy=False)
     if observations.dtype.kind == "f":
         observations = observations.astype(np.float32)
     elif observations.dtype.kind not in "iub":
         raise ValueError(f"{name}: expected numeric observations, got {observations.dtype}.")
-    elif observations.ndim == 1 and observations.dtype == np.int64 and np.abs(observations).max() < 2**31:
+    elif observations.ndim == 1 and observations.dtype == np.int64 and _fits_int32(observations):
         observations = observations.astype(np.int32)  # Discrete states, which gymnasium has in int64 and memories in int32.
     rewards = rewards.astype(np.float32)
     for column, array in (("observations", observations), ("rewards", rewards)):
@@ -183,9 +188,18 @@ def _array(column: str, values: Any, name: str) -> np.ndarray:
         array = np.asarray(values)
     except ValueError as error:
         raise ValueError(f"{name}: expected one array of {column}, got rows of different shapes.") from error
+    except Exception as error:  # Of an object's own `__array__`, or of a tensor without a value.
+        raise TypeError(f"{name}: expected one array of {column}, got {values!r}: {error}") from error
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name}: expected one array of {column}, got a masked array with values missing.")
     if array.ndim == 0:
         raise ValueError(f"{name}: expected an array of {column}, one for each step, got {array}.")
     return array
+
+
+def _fits_int32(values: np.ndarray) -> bool:
+    limits = np.iinfo(np.int32)
+    return bool(limits.min <= values.min() and values.max() <= limits.max)
 
 
 def _check_actions(actions: np.ndarray, name: str) -> None:
@@ -203,7 +217,11 @@ def _check_actions(actions: np.ndarray, name: str) -> None:
 
 def _flag(flag: str, value: Any, name: str) -> bool:
     """Whether an episode ended so: True or False, also as a number."""
-    array = np.asarray(value)
-    if array.shape != () or array.dtype.kind not in "biuf" or array not in (0, 1):
+    try:
+        array = np.asarray(value)
+        known = array.shape == () and array.dtype.kind in "biuf" and array in (0, 1)
+    except Exception:  # Of rows of different lengths, or an object's own `__array__`.
+        known = False
+    if not known:
         raise TypeError(f"{name}: expected {flag} to be True or False for the whole episode, got {value!r}.")
     return bool(array)

@@ -18,9 +18,12 @@ def load_minari(dataset_id: str) -> Demonstrations:
     """Reads a local dataset, from `MINARI_DATASETS_PATH` or `~/.minari/datasets`.
 
     Raises:
+        TypeError: if the name is not a str.
         FileNotFoundError: if there is no such local dataset.
         ValueError: if the package `minari` is not installed, or the dataset's actions or observations do not suit a Q model.
     """
+    if not isinstance(dataset_id, str):
+        raise TypeError(f"dataset_id={dataset_id!r} must be the name of a dataset, a str.")
     minari = _minari(f"demos={dataset_id!r}")
     try:
         dataset = minari.load_dataset(dataset_id, download=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +65,14 @@ def load_npz(path: str | os.PathLike[str]) -> Demonstrations:
     if not place.is_file():
         raise FileNotFoundError(f"No such file of demonstrations: {name}. scripts/record_demos.py records one.")
     try:
-        with np.load(place, allow_pickle=False) as file:
-            columns = {column: file[column] for column in file.files}
-    except (zipfile.BadZipFile, ValueError, AttributeError, EOFError, OSError) as error:
+        found = np.load(place, allow_pickle=False)
+        if not isinstance(found, np.ndarray):
+            with found as file:
+                columns = {column: file[column] for column in file.files}
+    except Exception as error:  # Of a dozen kinds, zipfile's and zlib's among them, for a damaged file.
         raise ValueError(f"{name} cannot be read as an .npz file of plain arrays: {error}") from error
+    if isinstance(found, np.ndarray):
+        raise ValueError(f"{name} holds a single array, as np.save writes it; np.savez writes an .npz file.")
     missing = [column for column in COLUMNS if column not in columns]
     if missing:
         raise ValueError(f"{name} lacks the arrays {missing}; it has {sorted(columns)}, and needs {list(COLUMNS)}.")

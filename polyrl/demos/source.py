@@ -14,8 +14,9 @@ def load(source: str | os.PathLike[str]) -> Demonstrations:
     """Reads the .npz file at that path, or else the local Minari dataset with that id.
 
     Raises:
+        TypeError: if it is neither a path nor a name.
         FileNotFoundError: if neither exists.
         ValueError: if it cannot be used; see `load_npz` and `load_minari`.
     """
-    name = os.fspath(source)
-    return load_npz(name) if name.endswith(".npz") or resolved("source", name).is_file() else load_minari(name)
+    place, name = resolved("source", source), os.fspath(source)
+    return load_npz(name) if name.endswith(".npz") or place.is_file() else load_minari(name)

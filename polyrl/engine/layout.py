@@ -18,7 +18,7 @@ LIMIT = 2_048
 """Elements up to which a tensor is packed: a larger one costs more to copy than a tensor of its own."""
 
 _DTYPES = (tf.int32, tf.int64)
-"""Of the vectors: one for tensors with elements of 4 bytes, one for those of 8."""
+"""The dtypes of the vectors: one for tensors with elements of 4 bytes, one for those of 8."""
 
 
 class Layout:
@@ -58,7 +58,7 @@ class Layout:
 
     @property
     def specs(self) -> list[tf.TensorSpec]:
-        """Of the packed form."""
+        """The specs of the packed form."""
         vectors = [tf.TensorSpec([packing.width], packing.dtype) for packing in self._packings]
         return vectors + [self._specs[index] for index in self._alone]
 

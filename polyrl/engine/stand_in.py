@@ -1,4 +1,7 @@
-"""`StandIn`: what code finds in a variable's place while `functional.py` runs it on values: a tensor that can be assigned."""
+"""`StandIn`: what code finds in a variable's place while `functional.py` runs it on values: a tensor that can be assigned.
+
+It works while a call is traced, and costs a call nothing; what carrying values buys is said in `carried.py`.
+"""
 
 from __future__ import annotations
 

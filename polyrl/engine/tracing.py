@@ -1,4 +1,7 @@
-"""`traced`: `tf.function` for functions that are made many times in a process, as by each agent of a sweep."""
+"""`traced`: `tf.function` for functions that are made many times in a process, as by each agent of a sweep.
+
+It buys no time: it spares the user TensorFlow's warnings of retracing, of which a sweep of five agents shows some.
+"""
 
 from __future__ import annotations
 

@@ -15,8 +15,14 @@ def action_spec(space: gymnasium.Space) -> BoundedTensorSpec:
 
     Raises:
         TypeError: for another kind of space, or a `Box` that has another rank, an integer dtype or no bounds.
+        ValueError: for a `Discrete` with actions beyond int32.
     """
     if isinstance(space, Discrete):
+        if space.start < -(2**31) or space.start + space.n > 2**31:
+            raise ValueError(
+                f"The action space {space} has the actions {space.start} to {space.start + space.n - 1}, which int32 cannot "
+                "hold; map them to smaller numbers with a gymnasium.ActionWrapper."
+            )
         return BoundedTensorSpec((), tf.int32, 0, int(space.n) - 1, name="action")
     if not isinstance(space, Box):
         raise TypeError(

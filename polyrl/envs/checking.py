@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import inspect
 import traceback
 import warnings
 from collections.abc import Mapping
@@ -13,11 +12,12 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Discrete
 from gymnasium.utils import env_checker
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
-from polyrl.envs.contract import VERSION, Contract, short
+from polyrl.envs.contract import VERSION, Contract, missing_arguments, old_reset, short
 from polyrl.envs.gym import GymEnvironment
 from polyrl.envs.observations import MASK, check_observation_space
 
@@ -36,26 +36,23 @@ def check_environment(env: Any) -> None:
     """Runs `gymnasium.utils.env_checker.check_env` on a new instance: reset and step return what they should, fit the spaces,
     and repeat for the same seed.
 
-    Only what makes new instances can be checked so: an id, a `GymEnvironment`. Anything else is left alone. Rendering and
-    what `info` holds are not checked; an episode may be truncated at its first step; and where there is an action mask, an
-    illegal action of the check is replaced by a legal one.
+    Only what makes new instances can be checked so: an id, an `EnvSpec`, a `GymEnvironment`. Anything else is left alone.
+    Rendering and what `info` holds are not checked; an episode may be truncated at its first step; and where there is an
+    action mask, an illegal action of the check is replaced by a legal one.
 
     Raises:
         TypeError, ValueError: for what its `Contract` refuses.
         ValueError: if the check fails; names the environment and what it found. Errors of the environment itself are raised as
             they are.
     """
-    if isinstance(env, str):
+    if isinstance(env, (str, EnvSpec)):
         env = GymEnvironment(env)
     if not isinstance(env, GymEnvironment):
         return
     with contextlib.closing(_Examined(env.make())) as instance, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Advice about bounds and rendering.
         if instance.missing:
-            raise ValueError(
-                f"{instance}: its reset does not take {' and '.join(map(repr, instance.missing))}; expected reset(self, *, "
-                f"seed=None, options=None), as since gymnasium 0.26 (here gymnasium {VERSION}). {_WAY_OUT}"
-            )
+            raise ValueError(f"{instance}: its reset {old_reset(instance.missing)}. {_WAY_OUT}")
         check_observation_space(instance.observation_space, int(getattr(instance.action_space, "n", 0)))
         contract = Contract(instance, 0)  # Its words come first, as they say more.
         contract.reset(seed=123)
@@ -86,9 +83,7 @@ class _Examined(gymnasium.Wrapper[Any, Any, Any, Any]):
             own = own.env
         # With the environment's own signature, which is looked at.
         self.reset = functools.wraps(own.reset)(lambda **arguments: self._reset(**arguments))  # type: ignore[method-assign]
-        parameters = inspect.signature(own.reset).parameters
-        takes_all = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
-        self.missing = [name for name in ("seed", "options") if name not in parameters and not takes_all]
+        self.missing = missing_arguments(own)
 
     def __str__(self) -> str:
         return str(self.env)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import inspect
 import numbers
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -60,7 +61,7 @@ def fit(values: Any, space: Space[Any], expected: tuple[int, ...], where: str, e
 
 
 def _check_range(cast: np.ndarray, space: Space[Any], where: str, end: str) -> None:
-    """Refuses integers that are none of a space of so many: a network would take each for an index."""
+    """Refuses integers that do not number a state of the space: a network would take each for an index."""
     if isinstance(space, Discrete):
         outside = cast[(cast < space.start) | (cast >= space.start + space.n)]
         if outside.size:
@@ -100,6 +101,21 @@ def check_has_spaces(env: gymnasium.Env[Any, Any]) -> None:
             )
 
 
+def missing_arguments(env: gymnasium.Env[Any, Any]) -> list[str]:
+    """Which of the arguments `seed` and `options` the `reset` of an environment does not take."""
+    parameters = inspect.signature(env.reset).parameters
+    takes_all = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
+    return [name for name in ("seed", "options") if name not in parameters and not takes_all]
+
+
+def old_reset(missing: Sequence[str]) -> str:
+    """Says what is wrong with a `reset` that lacks these arguments."""
+    return (
+        f"does not take {' and '.join(map(repr, missing))}; expected reset(self, *, seed=None, options=None), as since "
+        f"gymnasium 0.26 (here gymnasium {VERSION})"
+    )
+
+
 class Contract:
     """What one environment returns, as gymnasium defines it.
 
@@ -123,7 +139,13 @@ class Contract:
             TypeError, ValueError: for what gymnasium does not allow; see `fit` for observations.
         """
         self._steps = 0
-        result = self._env.reset(**arguments)
+        try:
+            result = self._env.reset(**arguments)
+        except TypeError as error:
+            missing = missing_arguments(self._env.unwrapped)
+            if not missing:
+                raise
+            raise TypeError(f"{self._where('its reset')} {old_reset(missing)}.") from error
         if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[1], Mapping):
             raise TypeError(
                 f"{self._where('its reset')} returned {short(result)}; expected a tuple (observation, info), info a dict, as "
@@ -229,11 +251,27 @@ class CheckedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
         return observation, reward, terminated, truncated, dict(info)
 
 
+def unpacked(result: Any, env: VectorEnv, call: str) -> tuple[Any, ...]:
+    """The parts of what a vector environment's `reset` or `step` returned.
+
+    Raises:
+        TypeError: unless these are two, or five, and the last of them a dict.
+    """
+    parts = {"reset": "(observations, infos)", "step": "(observations, rewards, terminated, truncated, infos)"}[call]
+    if isinstance(result, tuple) and len(result) == parts.count(",") + 1 and isinstance(result[-1], Mapping):
+        return result
+    got = f"{len(result)} values, the last one {short(result[-1])}" if isinstance(result, tuple) and result else short(result)
+    raise TypeError(
+        f"{type(env).__name__}: its {call} returned {got}; expected a tuple {parts}, infos a dict, as since gymnasium 0.26 "
+        f"(here {VERSION}). {UNSTORED}"
+    )
+
+
 @contextlib.contextmanager
 def checked(vector: VectorEnv) -> Iterator[None]:
     """Inside of the `with` block, the environments of a `SyncVectorEnv` that the caller opened are `CheckedEnv`s."""
     inner: Any = vector.unwrapped
-    envs = inner.envs if type(inner) is SyncVectorEnv else None
+    envs = inner.envs if isinstance(inner, SyncVectorEnv) else None
     if envs is not None:
         inner.envs = [CheckedEnv(env, index) for index, env in enumerate(envs)]
     try:

@@ -12,7 +12,7 @@ from gymnasium.spaces import Box, Dict, Discrete
 from gymnasium.vector import VectorEnv
 
 from polyrl.envs.actions import action_spec
-from polyrl.envs.contract import COUNTED, UNSTORED, array_of, fit, reports_episodes, short
+from polyrl.envs.contract import COUNTED, UNSTORED, array_of, fit, reports_episodes, short, unpacked
 from polyrl.envs.lockstep import LockstepVectorEnv
 from polyrl.envs.observations import MASK, as_features, kept_dtype, legal_actions, next_labels
 from polyrl.errors import NonFiniteError
@@ -106,7 +106,7 @@ class EnvDriver:
     def reset(self, seeds: Sequence[int]) -> Any:
         """Starts new episodes with one seed for each environment; returns the first states `[N, ...]`."""
         # Vector environments take a list of seeds, though gymnasium's annotation says one.
-        observation, info = self.env.reset(seed=list(seeds))  # type: ignore[arg-type]
+        observation, info = unpacked(self.env.reset(seed=list(seeds)), self.env, "reset")  # type: ignore[arg-type]
         self._rewards[:], self._lengths[:] = 0.0, 0
         self._mask_in_info = MASK in info and not self._mask_observed
         self.state = self._states(observation, info, None)
@@ -128,7 +128,8 @@ class EnvDriver:
         chosen = actions + self.first_action if self.first_action else actions
         if self._bounds is not None:
             chosen = np.clip(actions.astype(self._bounds[0].dtype), *self._bounds)
-        observation, reward, terminated, truncated, info = self.env.step(chosen)
+        result = self.env.step(chosen)
+        observation, reward, terminated, truncated, info = result if self._is_checked else unpacked(result, self.env, "step")
         self._steps += 1
         if not self._is_checked:
             reward, terminated, truncated = (

@@ -19,10 +19,16 @@ from polyrl.envs.factory import EnvMaker, registered
 from polyrl.envs.in_use import UNNAMED, check_free, in_use
 from polyrl.envs.lockstep import LockstepVectorEnv
 from polyrl.envs.observations import check_observation_space
-from polyrl.validation import check_int
+from polyrl.validation import check_int, keyword_names
 
-EnvLike = Environment | CompiledEnvironment | gymnasium.Env | VectorEnv | str
+EnvLike = Environment | CompiledEnvironment | gymnasium.Env | VectorEnv | str | EnvSpec
 """What `open_env` takes."""
+
+
+HINTS = dict.fromkeys(("n_envs", "num_env", "n_env", "num_environments", "number_of_envs"), "Use num_envs.") | dict.fromkeys(
+    ("asynchronous", "vec_env_cls"), "Use vectorization_mode, 'sync' or 'async'."
+)
+"""What arguments of other libraries, which no environment takes, are called here."""
 
 
 class GymEnvironment(Environment):
@@ -52,6 +58,10 @@ class GymEnvironment(Environment):
         **kwargs: Any,
     ):
         self.env_id = env_id
+        known = () if isinstance(env_id, (str, EnvSpec)) or not callable(env_id) else keyword_names(env_id)
+        for name in kwargs:
+            if name in HINTS and name not in known:
+                raise TypeError(f"GymEnvironment got an unexpected keyword argument {name!r}. {HINTS[name]}")
         self.num_envs = check_int("num_envs", num_envs, minimum=1)
         if vectorization_mode not in ("sync", "async"):
             raise ValueError(f"vectorization_mode={vectorization_mode!r} is unknown; use 'sync' or 'async'.")
@@ -96,8 +106,8 @@ def open_env(env: EnvLike, num_envs: int | None = None, purpose: str = UNNAMED) 
     At the end the mark goes, and what was opened here is closed. An instance that the caller opened stays open.
 
     Args:
-        env: an id, a `GymEnvironment` or another `Environment`, a `CompiledEnvironment`, or an open instance (single or
-            vector), which is used as it is.
+        env: an id, an `EnvSpec`, a `GymEnvironment` or another `Environment`, a `CompiledEnvironment`, or an open
+            instance (single or vector), which is used as it is.
         num_envs: how many instances to open; ignored for an open instance.
         purpose: what it is used for, as `'training'`; for the error of another `open_env` on the same instance.
 
@@ -118,7 +128,7 @@ def open_env(env: EnvLike, num_envs: int | None = None, purpose: str = UNNAMED) 
 
 def as_vector(env: EnvLike, num_envs: int | None) -> tuple[VectorEnv, bool]:
     """A vector environment, unchecked and unmarked, and whether it is new, so that it has to be closed."""
-    if isinstance(env, str):
+    if isinstance(env, (str, EnvSpec)):
         env = GymEnvironment(env)
     if isinstance(env, Environment):
         return env.open(num_envs), True
@@ -130,8 +140,8 @@ def as_vector(env: EnvLike, num_envs: int | None) -> tuple[VectorEnv, bool]:
         return LockstepVectorEnv([env]), False
     hint = f" Put a class or function into one: GymEnvironment({getattr(env, '__name__', env)})." if callable(env) else ""
     raise TypeError(
-        f"env={env!r} must be an id, a GymEnvironment or another Environment, a CompiledEnvironment, or an open gymnasium "
-        f"environment, single or vector.{hint}"
+        f"env={env!r} must be an id, an EnvSpec, a GymEnvironment or another Environment, a CompiledEnvironment, or an open "
+        f"gymnasium environment, single or vector.{hint}"
     )
 
 

@@ -31,7 +31,13 @@ def split_columns(columns: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str,
 
 
 def check_observation_space(space: Space[Any], num_actions: int) -> None:
-    """Raises a TypeError that says what to do, if the observation space is not supported."""
+    """Raises a TypeError, or a ValueError for too many states, that says what to do, if the space is not supported."""
+    for part in space.spaces.values() if isinstance(space, Dict) else (space,):
+        if isinstance(part, Discrete) and part.n > 2**31:
+            raise ValueError(
+                f"The observation space {part} has more states than int32 can count, 2**31; describe them by a Box of numbers "
+                "with gymnasium.wrappers.TransformObservation."
+            )
     if isinstance(space, (Box, Discrete)):
         return
     if not isinstance(space, Dict):

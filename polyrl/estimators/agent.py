@@ -118,8 +118,8 @@ class Agent:
         SIGTERM end it cleanly. A checkpoint is written at the end.
 
         Args:
-            env: a `GymEnvironment` or another `Environment`, an id, or an open gymnasium environment, single or vector. A
-                `CompiledEnvironment` runs in the graph, together with the learning.
+            env: a `GymEnvironment` or another `Environment`, an id or `EnvSpec`, or an open gymnasium environment, single
+                or vector. A `CompiledEnvironment` runs in the graph, together with the learning.
             first_update: environment steps before the first update.
             update_frequency: environment steps for each update after that.
             steps: gradient updates from here on.
@@ -128,7 +128,7 @@ class Agent:
             max_episodes: episodes in all.
             timesteps: environment steps from here on, summed over parallel environments.
             max_timesteps: environment steps in all.
-            hooks: run after those that the agent attaches itself, and the model's `training_hooks`; None are none.
+            hooks: run after those that the agent attaches itself, and the model's `training_hooks`; None means no hooks.
             pretrain_updates: gradient updates on the memory's demonstrations alone, before the first environment step. They
                 count in `global_step`; a run that was interrupted in them resumes with those that are left.
 
@@ -158,7 +158,7 @@ class Agent:
         opened = open_loop(env, self._learner, self._compiler, schedule, begin, self.config, self._graph_driver)
         with UsersLines(), one_run(self._training), claimed(self.model_dir), opened as loop:
             loop.build()
-            restored = resume(self.checkpoints, self._scope, self.memory, self._tell)
+            restored = resume(self.checkpoints, self._scope, self.memory, loop.described, self._tell)
             self.memory.start_episodes()
             run = self._run(loop, restored, budgets, hooks, pretrain_updates)
             with run.session():
@@ -195,14 +195,13 @@ class Agent:
                 f"has taken {timestep} after {step} updates. Use the number it began with, or another model_dir."
             )
         own = default_hooks(self.config, self.memory, self._learner.support)
-        own += checked_hooks("training_hooks", self._learner.hooks)
         return TrainingRun(
             scope=self._scope,
             memory=self.memory,
             checkpoints=self.checkpoints,
             described=loop.described,
             budget=Budget.starting_from(step, timestep, episode, **budgets),
-            hooks=[*own, *hooks],
+            hooks=[*own, *checked_hooks("training_hooks", self._learner.hooks), *hooks],
             restored=restored,
             sync=loop.sync,
             evaluate=self._evaluate_present,

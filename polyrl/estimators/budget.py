@@ -14,7 +14,7 @@ _PAIRS = (("steps", "max_steps"), ("episodes", "max_episodes"), ("timesteps", "m
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
-    """The counts at which training stops, absolute; None is no limit. The first that is reached ends the run.
+    """The counts at which training stops, absolute; None means no limit. The first that is reached ends the run.
 
     `step` counts gradient updates, `timestep` environment steps, `episode` finished episodes.
     """

@@ -92,8 +92,9 @@ class CheckpointManager:
     def reopen(self) -> None:
         """Notes in the newest checkpoint that the run which ended with it has been resumed."""
         path = self.latest()
-        if path is not None and read_state(path).get("ended") is not None:
-            checkpoint_files.update_state(path, {"ended": None})
+        state = {} if path is None else read_state(path)
+        if path is not None and (state.get("ended") is not None or state.get("spent", False)):
+            checkpoint_files.update_state(path, {"ended": None, "spent": False})
 
     def restore(self, path: Path, scope: Scope, memory: tf.Module) -> dict[str, Any]:
         """Reads everything back into variables that exist already; returns `state.json`.

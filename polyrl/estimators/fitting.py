@@ -1,4 +1,4 @@
-"""Whether a checkpoint fits the run that reads it: the shapes of its networks, and its optimizers."""
+"""Whether a checkpoint can hold a run, and fits the run that reads it: the shapes of its networks, and its optimizers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 from tf_keras.optimizers import Optimizer
 
-from polyrl.errors import CheckpointMismatchError
+from polyrl.errors import CheckpointMismatchError, gist
 from polyrl.models.q_network import QNetwork
 from polyrl.models.scope import Scope
 
@@ -68,3 +68,21 @@ def check_optimizers(path: Path, state: Mapping[str, Any], scope: Scope) -> None
                 f"{path} was trained with another optimizer, {name}: {'; '.join(changed)}. Use the same one, or another "
                 "model_dir."
             )
+
+
+def check_can_be_saved(scope: Scope, memory: tf.Module) -> None:
+    """Refuses what no checkpoint can hold, as TensorFlow would at the first one.
+
+    Raises:
+        ValueError: if an object in them cannot be saved: a layer's attribute that is a dict of layers with keys other than
+            strings, or a list or dict that is changed in ways that TensorFlow does not follow.
+    """
+    for name, root in (*scope.parts.items(), ("memory", memory)):
+        if isinstance(root, tf.Module):
+            try:
+                tf.train.TrackableView(root).descendants()
+            except ValueError as error:
+                raise ValueError(
+                    f"{name!r} cannot be written to a checkpoint: {gist(error).split(' (a ')[0]}. Give a dict of layers "
+                    "strings as keys, and leave lists and dicts of layers as they were set."
+                ) from error

@@ -44,10 +44,14 @@ class GraphDriver(tf.Module):
         self._env, self._scope = env, scope
         self._structure = env.reset(self.num_envs, tf.zeros([2], tf.int32))
         self.state_spec = spec_of_states(env.observe(self._structure), env.observation_space)
-        self.described = describe(self.state_spec, env.observation_space, env.action_space)
         self._leaves = [tf.Variable(leaf, trainable=False) for leaf in tf.nest.flatten(self._structure)]
         self._reward = tf.Variable(tf.zeros([self.num_envs]), trainable=False)
         self._length = tf.Variable(tf.zeros([self.num_envs], tf.int32), trainable=False)
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What a checkpoint says of the environment; made at each call, as TensorFlow wraps the dicts that a module keeps."""
+        return describe(self.state_spec, self._env.observation_space, self._env.action_space)
 
     def reset(self) -> None:
         """Starts new episodes."""

@@ -19,7 +19,7 @@ def spec_of_states(states: Any, space: Space[Any] | None) -> Any:
 
     Args:
         states: arrays or their specs.
-        space: the observation space; None for what is no part of it, as a mask.
+        space: the observation space; None for what is not a part of it, as a mask.
     """
     if isinstance(states, Mapping):
         parts = space if isinstance(space, Dict) else {"state": space}
@@ -129,6 +129,7 @@ def _shape(state: Any) -> tuple[int, ...] | None:
     """The shape of numbers in lists; None for rows of different lengths."""
     try:
         shape = np.shape(state)
-        return shape if isinstance(shape, tuple) else None  # That of a class may be anything.
+        # That of a class may be anything; that of a tf.Variable is TensorFlow's.
+        return tuple(shape) if isinstance(shape, (tuple, tf.TensorShape)) else None
     except Exception:  # Also whatever a value's own `__array__` raises.
         return None

@@ -18,6 +18,7 @@ from polyrl.engine.tracing import traced
 from polyrl.envs import Transitions
 from polyrl.envs.observations import as_features, split_columns
 from polyrl.errors import gist
+from polyrl.estimators import extra_ops
 from polyrl.estimators.model_fn import ModelActions, ModelFn, acting_predictions, checked
 from polyrl.models.scope import Scope
 from polyrl.modes import Modes
@@ -79,10 +80,9 @@ class Learner:
         step_type = tf.fill([count], StepType.FIRST) if is_first is None else tf.where(is_first, StepType.FIRST, StepType.MID)
         with self.scope.active():
             spec = self._model_fn(features={**features, "step_type": step_type}, labels=None, mode=Modes.TRAIN)
-        predictions = acting_predictions(spec, Modes.TRAIN)
+        predictions = acting_predictions(spec, Modes.TRAIN, count)
         self._actions = ModelActions.of(spec)
-        rate = tf.cast(spec.extra_ops.get("exploration_rate", np.nan), tf.float32)
-        return tf.cast(predictions["results"], self._action_dtype), rate
+        return tf.cast(predictions["results"], self._action_dtype), extra_ops.exploration_rate(spec)
 
     def store(self, transitions: Transitions) -> None:
         """Stores one step of `N` environments."""
@@ -114,7 +114,7 @@ class Learner:
             spec = self._model_fn(features=features, labels=labels, mode=Modes.TRAIN)
         self._train_op(spec)()
         if self.memory.PRIORITIZED:
-            self.memory.update_priorities(batch["index"], _priorities(spec))
+            self.memory.update_priorities(batch["index"], extra_ops.priorities(spec, self.memory.batch_size))
         first = {name: tf.where(count == 0, values, drawn[name]) for name, values in batch.items()}
         return count + 1, loss + tf.cast(spec.loss, tf.float32), first
 
@@ -197,7 +197,7 @@ class Learner:
         states = {key: tf.fill([num_envs, *spec.shape], tf.cast(last.get(key, 1), spec.dtype)) for key, spec in specs.items()}
         before = [(variable, variable.read_value()) for variable in self.scope.variables]
         try:
-            with tf.device("CPU:0"):  # Elsewhere a lookup beyond the end of a table is no error.
+            with tf.device("CPU:0"):  # Elsewhere a lookup beyond the end of a table raises nothing.
                 self.act(states)
         except tf.errors.OpError as error:
             raise ValueError(
@@ -212,7 +212,7 @@ class Learner:
         features, labels = split_columns(self.memory.read(drawn))
         with self.scope.active():
             spec = self._model_fn(features=features, labels=labels, mode=Modes.TRAIN)
-        return spec.extra_ops.get("summaries", Summaries.empty())
+        return extra_ops.summaries(spec)
 
     def _train_op(self, spec: EstimatorSpec) -> Callable[[], tf.Tensor]:
         """The `train_op` of what `model_fn` returned; notes what else it says of the training."""
@@ -220,8 +220,9 @@ class Learner:
         if train_op is None or spec.loss is None:
             raise ValueError("model_fn must return loss and train_op in mode 'train' with labels.")
         self.hooks = tuple(spec.training_hooks)
-        self.summary_options = tuple(spec.extra_ops.get("summary_options", ()))
-        self.support = spec.extra_ops.get("support")
+        self.summary_options = extra_ops.summary_options(spec)
+        self.support = extra_ops.support(spec)
+        extra_ops.summaries(spec)  # Before there is something to lose, not when they are written.
         return train_op
 
     def _no_updates(self) -> Updates:
@@ -232,15 +233,3 @@ class Learner:
         """What the summaries read, but the memory."""
         memory = {variable.ref() for variable in self.memory.variables}
         return [variable for variable in self._summaries.variables if variable.ref() not in memory]
-
-
-def _priorities(spec: EstimatorSpec) -> tf.Tensor:
-    """How surprising each row was, `[B]`: what the model says, or else the losses."""
-    losses = (spec.predictions or {}).get("losses")
-    priorities = spec.extra_ops.get("priorities", losses)
-    if priorities is None:
-        raise ValueError(
-            "A PrioritizedReplay needs extra_ops['priorities'] or predictions['losses'] `[B]` in what model_fn returns in "
-            "mode 'train' with labels."
-        )
-    return priorities

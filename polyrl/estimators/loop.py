@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ import tensorflow as tf
 
 from polyrl.engine.compiler import Compiler
 from polyrl.envs import Episode
+from polyrl.errors import NonFiniteError
 from polyrl.estimators.learner import Learner, Updates
 from polyrl.summaries import Summaries
 
@@ -148,7 +150,16 @@ class Loop(abc.ABC):
     def _summarized(
         self, result: IterationResult, before: list[tf.Tensor] | None, drawn: Sequence[np.ndarray]
     ) -> IterationResult:
-        """The result with summaries of its first update, if there was a snapshot before it and an update."""
+        """The result with summaries of its first update, if there was a snapshot before it and an update.
+
+        Raises:
+            NonFiniteError: if the exploration rate was not finite.
+        """
+        if math.isinf(result.exploration_rate):
+            raise NonFiniteError(
+                "The exploration rate is NaN or infinite in this step, and so are actions that depend on it: see the model's "
+                "exploration_config, or its _build_exploration. The checkpoints are as they were."
+            )
         if before is None or not result.updates:
             return result
         started = time.monotonic()
@@ -159,5 +170,5 @@ class Loop(abc.ABC):
 
 
 def mean_loss(updates: Updates) -> tf.Tensor:
-    """Of some updates, a scalar; 0 for none."""
+    """The mean loss of some updates, a scalar; 0 without any."""
     return updates.loss / tf.maximum(tf.cast(updates.count, tf.float32), 1.0)

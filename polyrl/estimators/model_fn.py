@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from polyrl.estimators import extra_ops
 from polyrl.models.scope import Scope
 from polyrl.policies import BoundedTensorSpec
 from polyrl.spec import EstimatorSpec
@@ -69,13 +70,25 @@ def check_counted(scope: Scope, updates: int) -> None:
         )
 
 
-def acting_predictions(spec: Any, mode: str) -> dict[str, tf.Tensor]:
-    """The predictions of a call without labels; a ValueError unless they hold the action."""
+def acting_predictions(spec: Any, mode: str, rows: int | None) -> dict[str, tf.Tensor]:
+    """The predictions of a call without labels; a ValueError unless they hold an action for each of the rows.
+
+    Args:
+        spec: what `model_fn` returned.
+        mode: what it was called with.
+        rows: how many states it was called with; None if the call shall do for any number.
+    """
     predictions = checked(spec, mode).predictions
     if predictions is None:
         raise ValueError(f"model_fn must return predictions in mode {mode!r} without labels.")
     if "results" not in predictions:
         raise ValueError(f"predictions must hold the action as 'results'; they hold {sorted(predictions)}.")
+    shape = predictions["results"].shape
+    if shape.rank is not None and (shape.rank == 0 or shape[0] not in (rows, None)):
+        states = "any number of states" if rows is None else f"{rows} states"
+        raise ValueError(
+            f"predictions['results'] must hold one action for each state, [B, ...]; got the shape {tuple(shape)} for {states}."
+        )
     return dict(predictions)
 
 
@@ -91,11 +104,11 @@ class ModelActions(NamedTuple):
 
     @classmethod
     def of(cls, spec: EstimatorSpec) -> ModelActions:
-        """Of what `model_fn` returned to act; a `model_fn` may say by `extra_ops["action_spec"]` what it gives."""
+        """The actions of what `model_fn` returned to act; a `model_fn` may say by `extra_ops["action_spec"]` what it gives."""
         predictions = dict(spec.predictions or {})
         results = predictions["results"]
         # Not the tensor, which would keep its graph alive.
-        return cls(spec.extra_ops.get("action_spec") or _inferred(predictions), tf.TensorSpec(results.shape, results.dtype))
+        return cls(extra_ops.action_spec(spec) or _inferred(predictions), tf.TensorSpec(results.shape, results.dtype))
 
     def check(self, given: BoundedTensorSpec) -> None:
         """Refuses an environment that takes other actions; `given` is the spec of one."""

@@ -18,7 +18,7 @@ AGENT = {
     "run_config": "Use config.",
     "hparams": "Use params.",
 }
-"""Of `Agent`."""
+"""What others call the arguments of `Agent`, and what to use here."""
 
 READ = {
     "input_fn": "Give the environment as the first argument.",
@@ -31,7 +31,7 @@ READ = {
     "steps": "Use episodes.",
     "deterministic": "Actions are those of the model's policy in mode 'infer'; its temperature=0 is greedy.",
 }
-"""Of `Agent.evaluate`, `predict`, `record` and `act`."""
+"""What others call the arguments of `Agent.evaluate`, `predict`, `record` and `act`, and what to use here."""
 
 
 def check_tf_config() -> None:

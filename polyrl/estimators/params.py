@@ -31,13 +31,26 @@ def frozen_params(params: Any) -> ml_collections.FrozenConfigDict:
 
     Raises:
         TypeError: for a key that is not a str, or a value of a kind that JSON does not know; the message names the key.
-        ValueError: for NaN or infinity, or a key that a ConfigDict cannot have.
+        ValueError: for NaN or infinity, a key that a ConfigDict cannot have, or a dict or list that holds itself.
     """
     given = {} if params is None else params
     if not isinstance(given, (Mapping, ml_collections.ConfigDict)):
         hint = " Use vars(params)." if hasattr(params, "__dict__") else ""
         raise TypeError(f"params={params!r} must be a dict of hyper-parameters.{hint}")
+    _check_no_cycle("params", given, ())
     return ml_collections.FrozenConfigDict(_plain_dict("params", given))
+
+
+def _check_no_cycle(path: str, value: Any, above: tuple[int, ...]) -> None:
+    """A ValueError for a dict or list that holds itself, at any depth."""
+    if id(value) in above:
+        raise ValueError(f"{path} is one of the dicts or lists that hold it; params.json could not end.")
+    if isinstance(value, (Mapping, ml_collections.ConfigDict)):
+        for key, item in _items(value):
+            _check_no_cycle(f"{path}[{key!r}]", item, (*above, id(value)))
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            _check_no_cycle(f"{path}[{index}]", item, (*above, id(value)))
 
 
 def _plain_dict(path: str, values: Any) -> dict[str, Any]:
@@ -54,7 +67,7 @@ def _plain_dict(path: str, values: Any) -> dict[str, Any]:
 
 
 def _items(values: Any) -> Iterator[tuple[Any, Any]]:
-    """Of a dict or a ConfigDict; references to other values are followed."""
+    """The items of a dict or a ConfigDict; references to other values are followed."""
     return ((key, values[key]) for key in values)
 
 

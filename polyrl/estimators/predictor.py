@@ -213,9 +213,10 @@ class Predictor:
         """Writes the policy as a SavedModel, which TensorFlow alone can load and serve.
 
         It has the signatures of `policy.signatures()`; see docs/policies.md for how they are called. As `act` they take states
-        as the environment returns them, and give actions as it takes them.
+        as the environment returns them, and give actions as it takes them; for NaN or infinity they raise.
 
         Raises:
+            TypeError: if the model gives no policy.
             ValueError: for a path with `[`, `]` or a backslash, which TensorFlow could not load it from.
         """
         directory = resolved_directory("path", path)
@@ -226,10 +227,10 @@ class Predictor:
                 "export to another directory."
             )
         states = {f"observation_{key}": found for key, found in discrete_states(self._state_spec).items()}
-        signatures = self.policy.signatures()
-        if self._first_action or states:
-            signatures = in_the_environments_terms(signatures, states, self._first_action)
-        tf.saved_model.save(self.policy, str(directory), signatures=signatures)
+        policy = self.policy
+        directory.mkdir(parents=True, exist_ok=True)  # If it cannot be made, the error is the system's, with the path.
+        signatures = in_the_environments_terms(policy.signatures(), states, self._first_action)
+        tf.saved_model.save(policy, str(directory), signatures=signatures)
 
     def _predict(self, env: EnvLike, episodes: int | None, steps: int | None) -> Generator[dict[str, Any]]:
         with open_env(env, num_envs=1, purpose="prediction") as vector:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,21 @@ from polyrl.models.scope import Scope
 from polyrl.replay import Replay
 
 
-def resume(checkpoints: CheckpointManager, scope: Scope, memory: Replay, tell: Callable[[str], None]) -> dict[str, Any] | None:
+def resume(
+    checkpoints: CheckpointManager, scope: Scope, memory: Replay, described: Mapping[str, Any], tell: Callable[[str], None]
+) -> dict[str, Any] | None:
     """Reads the newest checkpoint into variables that exist already; returns its `state.json`, or None if there is none.
 
     Args:
         checkpoints: of the run.
         scope: the models' state.
         memory: the replay memory.
+        described: the environment's states and actions, see `polyrl.estimators.inputs.describe`.
         tell: shows a line that says where the run resumes from.
 
     Raises:
-        CheckpointMismatchError: if it does not fit, or was trained with another seed, or another number of environments where
-            the memory depends on it.
+        CheckpointMismatchError: if it does not fit, or was trained with another seed, on other states or actions, or with
+            another number of environments where the memory depends on it.
         DamagedCheckpointError: if no checkpoint is whole, or only the best one is left.
     """
     checkpoints.clear()
@@ -37,6 +41,7 @@ def resume(checkpoints: CheckpointManager, scope: Scope, memory: Replay, tell: C
         return None
 
     def read(path: Path) -> tuple[Path, dict[str, Any]]:
+        _check_environment(path, described)
         _check_memory(path, memory)
         _check_num_envs(path, memory)
         return path, checkpoints.restore(path, scope, memory)
@@ -52,6 +57,22 @@ def resume(checkpoints: CheckpointManager, scope: Scope, memory: Replay, tell: C
         f"{state['global_episode']}, {int(memory.stored().numpy())} transitions in memory."
     )
     return state
+
+
+def _check_environment(path: Path, described: Mapping[str, Any]) -> None:
+    """Refuses an environment whose states or actions are not those of the training; what is not noted is not compared."""
+    before = read_state(path)
+    now = json.loads(json.dumps(dict(described)))  # As the file gives it back.
+    words = {"state_spec": "states", "first_action": "lowest action"}
+    changed = [
+        f"its {words[key]}: {before[key]} there, {value} now"
+        for key, value in now.items()
+        if key in words and before.get(key, value) != value
+    ]
+    if changed:
+        raise CheckpointMismatchError(
+            f"{path} was trained in another environment: {'; '.join(changed)}. Use the same one, or another model_dir."
+        )
 
 
 def _check_memory(path: Path, memory: Replay) -> None:

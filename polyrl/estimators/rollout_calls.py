@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from polyrl.configs.metrics import RESULTS
 from polyrl.engine.xla import Xla, XlaCall
 from polyrl.envs import Transitions
 from polyrl.envs.observations import as_features, split_columns
+from polyrl.estimators import extra_ops
 from polyrl.estimators.model_fn import ModelActions, ModelFn, acting_predictions, checked
 from polyrl.models.scope import Scope
 from polyrl.modes import Modes
@@ -61,14 +63,16 @@ class RolloutCalls:
         self._actions.check(spec)
 
     def _predict(self, state: Any) -> dict[str, tf.Tensor]:
-        spec = self._call(as_features(state), None, Modes.PREDICT)
-        predictions = acting_predictions(spec, Modes.PREDICT)
-        self._actions, self.policy = ModelActions.of(spec), spec.extra_ops.get("policy")
+        features = as_features(state)
+        spec = self._call(features, None, Modes.PREDICT)
+        predictions = acting_predictions(spec, Modes.PREDICT, features["state"].shape[0])
+        self._actions, self.policy = ModelActions.of(spec), extra_ops.policy(spec)
         return predictions
 
     def _greedy(self, state: Any) -> tf.Tensor:
-        spec = self._call(as_features(state), None, Modes.EVAL)
-        results = acting_predictions(spec, Modes.EVAL)["results"]
+        features = as_features(state)
+        spec = self._call(features, None, Modes.EVAL)
+        results = acting_predictions(spec, Modes.EVAL, features["state"].shape[0])["results"]
         self._actions = ModelActions.of(spec)
         return results
 
@@ -78,6 +82,9 @@ class RolloutCalls:
             raise ValueError("model_fn must return a loss in mode 'eval' with labels.")
         if spec.evaluation_hooks:
             raise ValueError("evaluation_hooks are not run yet: leave them out, or act on what Agent.evaluate returns.")
+        for name in spec.eval_metric_ops:
+            if name in RESULTS or name.startswith("global_"):
+                raise ValueError(f"eval_metric_ops[{name!r}] has the name of one of evaluate's own results; use another name.")
         self.metrics = dict(spec.eval_metric_ops)
         return spec.loss, self._greedy(state)
 

@@ -12,6 +12,9 @@ from polyrl.envs import EnvDriver
 from polyrl.envs.observations import as_features
 from polyrl.estimators.rollout_calls import RolloutCalls
 
+OWN = ("index", "reward", "done", "truncated", "episode", "env", "timestep")
+"""What a row of `predict` has in addition to the predictions and the state."""
+
 
 def evaluate(calls: RolloutCalls, driver: EnvDriver, episodes: int) -> dict[str, float]:
     """Greedy episodes. Each environment gives a fixed share of them, so that short episodes do not count for more.
@@ -105,7 +108,17 @@ def predict(calls: RolloutCalls, driver: EnvDriver, episodes: int | None, steps:
     action as the environment takes it, `index` (a discrete action counted from 0: where it stands in `q`), `state` (with the
     other keys of a state that is a dict beside it) as the environment returned it, `reward`, `done`, `truncated`, `episode`
     (its number, from 0), `env`, and `timestep` (within the episode). The driver has been reset.
+
+    Raises:
+        ValueError: for a prediction by the name of something else in the row.
     """
+    keys = as_features(driver.state).keys()
+    taken_names = sorted({*OWN, *keys} & calls.predict.outputs.keys())
+    if taken_names:
+        raise ValueError(
+            f"predictions[{taken_names[0]!r}] would be lost: a row of predict has by this name what the environment gives. "
+            "Return it from model_fn by another name."
+        )
     batched = {name for name, spec in calls.predict.outputs.items() if spec.shape.rank and spec.shape[0] is None}
     number = list(range(driver.num_envs))
     timestep = [0] * driver.num_envs

@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
-import logging
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from polyrl.envs import Episode
 from polyrl.envs.gym import EnvLike
 from polyrl.estimators.budget import Budget
 from polyrl.estimators.checkpoints import CheckpointManager
+from polyrl.estimators.fitting import check_can_be_saved
 from polyrl.estimators.hooks import Hook
 from polyrl.estimators.hooks.base import PHASES, hook_states
 from polyrl.estimators.loop import IterationResult, Remaining
@@ -26,8 +26,6 @@ from polyrl.estimators.model_fn import check_counted
 from polyrl.estimators.signals import interruptible
 from polyrl.models.scope import Scope
 from polyrl.replay import Replay
-
-logger = logging.getLogger("polyrl")
 
 WINDOW = 100
 """Episodes that the rolling statistics look back on."""
@@ -188,6 +186,7 @@ class TrainingRun:
             with interruptible(self._interrupted):
                 self._call("begin")
                 hook_states(self._named_hooks())  # What cannot be saved is refused before there is something to lose.
+                check_can_be_saved(self._scope, self._memory)
                 self._check_budget()
                 if self.running:
                     self._checkpoints.reopen()
@@ -277,13 +276,13 @@ class TrainingRun:
             "memory": self._memory.described,
             **self._described,
             "num_envs": self._memory.num_envs,
-            "ended": self._ended(),
+            **self._ended(),
         }
 
-    def _ended(self) -> str | None:
-        """Why the run is over though its budget is not used up; None if it is not, as after a signal."""
+    def _ended(self) -> dict[str, Any]:
+        """Whether the budget is used up, and why the run is over if it is not: None if it is not over, as after a signal."""
         spent = self.budget.reached(self.step, self.timestep, self.episode) is not None
-        return None if spent or self._signal is not None else self._stop_reason
+        return {"ended": None if spent or self._signal is not None else self._stop_reason, "spent": spent}
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         self.episodes.extend(Episode(**episode) for episode in state["episodes"])

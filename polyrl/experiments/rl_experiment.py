@@ -200,9 +200,13 @@ class RLExperiment:
         return any(limit is not None and counters[units[name]] >= limit for name, limit in self._budget.items())
 
     def _ended(self, checkpoint: Path) -> bool:
-        """Whether a hook ended the run with this checkpoint, as when it was solved."""
+        """Whether the run ended with this checkpoint: a hook ended it, as when it was solved; or, if there is no budget here
+        to wait for, that of the trainer was reached.
+        """
         try:
-            return read_state(checkpoint).get("ended") is not None
+            state = read_state(checkpoint)
+            waits = any(limit is not None for limit in self._budget.values())
+            return state.get("ended") is not None or (not waits and state.get("spent", False))
         except FileNotFoundError:  # Pruned: the run has gone on.
             return False
 

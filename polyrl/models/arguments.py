@@ -168,7 +168,8 @@ def built_optimizer(config: OptimizerConfig) -> tf_keras.optimizers.Optimizer:
     """What the config builds.
 
     Raises:
-        TypeError: if it is no optimizer of tf-keras, or one that scales losses.
+        TypeError: if it is not an optimizer of tf-keras, or is one that scales losses.
+        ValueError: if it is in use already, as what a `build` returns that gives one and the same with each call.
     """
     optimizer = config.build()
     if isinstance(optimizer, tf_keras.mixed_precision.LossScaleOptimizer):
@@ -179,6 +180,12 @@ def built_optimizer(config: OptimizerConfig) -> tf_keras.optimizers.Optimizer:
     if not isinstance(optimizer, tf_keras.optimizers.Optimizer):
         remedy = f" {KERAS3_REMEDY}" if is_keras3(optimizer) else ""
         raise TypeError(f"optimizer_config={config!r} builds {optimizer!r}, expected a tf_keras.optimizers.Optimizer.{remedy}")
+    # tf-keras notes there that it has made its variables: for the weights of another model, or of none of polyrl's.
+    if getattr(optimizer, "_built", False):
+        raise ValueError(
+            f"optimizer_config={config!r}: its build returned a {type(optimizer).__name__} that is in use already. An "
+            "optimizer belongs to one model; build(self) must return a new one with each call."
+        )
     return optimizer
 
 

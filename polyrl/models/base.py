@@ -21,11 +21,11 @@ from polyrl.models.arguments import (
     check_type,
     warn_of_misspelt,
 )
-from polyrl.models.gradients import check_gradients, clip_gradients
+from polyrl.models.gradients import check_gradients, check_torso, clip_gradients
 from polyrl.models.graph_functions import GraphFn, as_graph_fn
 from polyrl.models.model_call import ModelCall
 from polyrl.models.scope import current_scope
-from polyrl.models.shared import Shared
+from polyrl.models.shared import KeepsArguments, Shared
 from polyrl.modes import Modes
 from polyrl.spec import EstimatorSpec
 from polyrl.summaries import Summaries, SummaryOptions
@@ -34,7 +34,7 @@ Nest = Any
 T = TypeVar("T")
 
 
-class BaseModel:
+class BaseModel(KeepsArguments):
     """A model in one mode. Calling it with `(features, labels)` returns an `EstimatorSpec`.
 
     The template, each step a method that a subclass may override:
@@ -66,8 +66,8 @@ class BaseModel:
         clip_gradients: the largest global norm of the gradients; 0 or None leaves them alone.
         clip_embed_gradients: the largest norm of each embedding's gradient; 0 or None leaves them alone.
         name: the scope of everything the model owns, in the checkpoint and in TensorBoard: ASCII letters, digits, `_`, `-` and
-            `.`, beginning with a letter. In TensorBoard the first model of a scope
-            that trains has the plain tags; those of a further one begin with its name.
+            `.`, beginning with a letter. In TensorBoard the first model of a scope that trains has the plain tags; those of
+            a further one begin with its name.
     """
 
     def __init_subclass__(cls, **arguments: Any) -> None:
@@ -107,7 +107,6 @@ class BaseModel:
         """Builds the outputs of this mode for one batch; see the class for the steps and `EstimatorSpec` for the result."""
         if labels is not None and self.mode == Modes.PREDICT:
             raise ValueError("labels must be None in mode 'infer'.")
-        self._part("shared", lambda: Shared.of(self), saved=False).check(self)
         if self.mode == Modes.TRAIN:
             self._part("optimizer_config", lambda: self.optimizer_config, saved=False, made_from=self.optimizer_config)
         with tf.name_scope(self.name):
@@ -119,7 +118,7 @@ class BaseModel:
                     extra = self._build_extra_ops(results, features, labels)
                     exports = {"serving_default": predictions} if self.mode == Modes.PREDICT else None
                     return EstimatorSpec(self.mode, predictions, extra_ops=extra, export_outputs=exports)
-                with self._watching(call.tape):
+                with call.watching(self._trainable_variables):
                     results = self._call_graph_fn(features)
                     losses, loss = check_pair("_build_loss", self._build_loss(results, features, labels), "losses, loss")
                 predictions = {**self._build_predictions(results, features, labels), "losses": losses}
@@ -181,6 +180,8 @@ class BaseModel:
         gradients = call.tape.gradient(loss, variables)
         self._check_connected(variables, gradients)
         check_gradients(gradients, type(self).__name__)
+        if not functional.active():  # The same variables lack one there, see `_check_connected`.
+            check_torso(self._torso_variables(), variables, gradients)
         gradients = [tf.zeros(v.shape, v.dtype) if g is None else g for v, g in zip(variables, gradients, strict=True)]
         # A sparse gradient may name a row more than once: its norm is that of the sum, so it is made dense first.
         fused = self._fused_step()
@@ -235,7 +236,7 @@ class BaseModel:
         return self._part("optimizer", build, made_from=self.optimizer_config)
 
     def _learning_rate(self) -> tf.Tensor:
-        """Of the next update, a scalar."""
+        """The learning rate of the next update, a scalar."""
         rate = self.optimizer_config.learning_rate
         if type(self.optimizer_config).build is not OptimizerConfig.build:  # The config's field may have no part in it.
             return tf.cast(self._optimizer().learning_rate, tf.float32)
@@ -265,6 +266,10 @@ class BaseModel:
     def _trainable_variables(self) -> list[tf.Variable]:
         raise NotImplementedError(f"{type(self).__name__} must define _trainable_variables.")
 
+    def _torso_variables(self) -> list[tf.Variable]:
+        """Those of the trainable variables that `graph_fn` made; empty if it is not known."""
+        return []
+
     def _check_connected(self, variables: Sequence[Any], gradients: Sequence[Any]) -> None:
         """Raises if a gradient by value is missing that the variable itself has, as with `tf.recompute_grad`."""
         lost = {variable.ref() for variable, gradient in zip(variables, gradients, strict=True) if gradient is None}
@@ -282,19 +287,12 @@ class BaseModel:
     def _calling(self, features: Nest, labels: Any) -> Iterator[ModelCall]:
         """Inside of the `with` block, `current_call` is a new record."""
         outer = self._current
+        if outer is None:
+            shared = Shared.of(self)
+            self._part("shared", lambda: shared, saved=False).check(shared, self.name)
         learns = self.mode == Modes.TRAIN and labels is not None
         self._current = ModelCall(features, labels, functional.GradientTape() if learns else None)
         try:
             yield self._current
         finally:
             self._current = outer
-
-    @contextlib.contextmanager
-    def _watching(self, tape: functional.GradientTape | None) -> Iterator[None]:
-        """Inside of the `with` block, the tape, if there is one, records what the trainable variables are used for."""
-        if tape is None:
-            yield
-            return
-        with tape:
-            tape.watch(self._trainable_variables())
-            yield

@@ -84,7 +84,7 @@ def check_labels(
 
     Raises:
         KeyError: for a missing one; `next_action_mask` is required if the features have `action_mask`.
-        TypeError: if they are no dict, if one is not made of numbers, a discrete `action` not of integers, or
+        TypeError: if they are not a dict, if one is not made of numbers, a discrete `action` not of integers, or
             `next_action_mask` neither of bools nor of integers.
         ValueError: for a key that is not known; if one has not a row for each state, or `next_state` is not `[B, *shape]`, or
             `next_<key>` is not as the feature `key` is; eagerly also for values out of range.

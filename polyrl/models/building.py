@@ -69,11 +69,11 @@ def reused_variables(
         with tf.variable_creator_scope(reuse):
             other = build(mode)
     except _OtherVariablesError as error:
-        _check_made_anew(build(Modes.TRAIN), owned)
+        _check_created_again(build(Modes.TRAIN), owned)
         raise ValueError(str(error)) from None
     used = {identity(weight) for weight in _weights(other)}
     if any(identity(variable) in used for variable in waiting):
-        _check_made_anew(other, {identity(variable) for variable in waiting})
+        _check_created_again(other, {identity(variable) for variable in waiting})
     for weight in _weights(model):
         if identity(weight) not in used:
             raise ValueError(_difference(mode, f"{described([weight])} is missing"))
@@ -106,7 +106,7 @@ class _OtherVariablesError(ValueError):
     """A graph function asks for other variables than it did before."""
 
 
-def _check_made_anew(model: tf_keras.Model, before: set[int]) -> None:
+def _check_created_again(model: tf_keras.Model, before: set[int]) -> None:
     """Refuses a model with variables out of `before`, identities: its layers are those of an earlier call."""
     kept = [variable for variable in model.variables if identity(variable) in before]
     if kept:

@@ -120,8 +120,9 @@ class CategoricalDQNModel(BaseQModel):
         return QModelSpec(outputs, advantage, value, q, logits)
 
     def _build_td_loss(self, batch: Batch, forward: Forward) -> ops.LossOutput:
-        following = forward.next_target.logits, (forward.next_online if self.double else forward.next_target).q
-        clipped = ops.clipped_mass(self.support, batch.reward, batch.discount, *following)
+        next_q = (forward.next_online if self.double else forward.next_target).q
+        next_values = forward.next_target.logits, next_q
+        clipped = ops.clipped_mass(self.support, batch.reward, batch.discount, *next_values)
         self.current_call.scalars["train/clipped_mass"] = tf.reduce_mean(clipped)
         return ops.categorical_q_learning(
             self.support,
@@ -129,7 +130,7 @@ class CategoricalDQNModel(BaseQModel):
             batch.action,
             batch.reward,
             batch.discount,
-            *following,
+            *next_values,
             project=projection.project_distribution if self._scope.xla else ops.project_distribution,
         )
 

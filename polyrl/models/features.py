@@ -14,7 +14,7 @@ from polyrl.policies import time_step_spec as time_step_spec_of
 MASK = "action_mask"
 
 STEP_TYPE = "step_type"
-"""Of features: `StepType` int32 `[B]` of the states; temporally correlated exploration needs it."""
+"""The key of `StepType` int32 `[B]` of the states; temporally correlated exploration needs it."""
 
 
 def observation(features: Any) -> Any:

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from polyrl.models.untracked import described
+
 
 class ClippedGradients(NamedTuple):
     """Gradients after clipping, and the global norm before (`norm`) and after (`clipped_norm`), scalars."""
@@ -58,4 +60,22 @@ def check_gradients(gradients: Sequence[Any], model: str) -> None:
         raise ValueError(
             f"The loss of {model} depends on no variable of the network, so that there is nothing to learn. Compute it from "
             "what the online network gives (forward.online), without tf.stop_gradient and argmax."
+        )
+
+
+def check_torso(torso: Sequence[tf.Variable], variables: Sequence[tf.Variable], gradients: Sequence[Any]) -> None:
+    """A ValueError if the torso has variables, and no gradient reaches any of them: only the heads would learn.
+
+    Args:
+        torso: those of its variables that can be trained; there may be none.
+        variables: all that are trained.
+        gradients: one for each of these, or None.
+    """
+    own = {variable.ref() for variable in torso}
+    reached = [gradient is not None for v, gradient in zip(variables, gradients, strict=True) if v.ref() in own]
+    if reached and not any(reached):
+        raise ValueError(
+            f"graph_fn: no gradient reaches its variables, so that they would never change: {described(torso)}. Its output "
+            "must depend on them by operations that have one: not only by way of tf.argmax, a comparison, tf.round, a cast to "
+            "integers or bools, or tf.stop_gradient. Layers that shall stay as they are take trainable=False."
         )

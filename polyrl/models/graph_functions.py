@@ -12,7 +12,7 @@ import tf_keras
 from polyrl.errors import gist
 from polyrl.modes import Modes
 from polyrl.networks import SameInEveryMode
-from polyrl.validation import KERAS3_REMEDY, is_keras3
+from polyrl.validation import KERAS3_REMEDY, is_keras3, suggestion
 
 GraphFn = Callable[[str, Any], Any]
 
@@ -72,7 +72,8 @@ def call(graph: GraphFn, mode: str, inputs: Any) -> Any:
 
     Raises:
         ValueError: if it fails, and would not on the state alone in place of a dict of features, on such a dict in place of a
-            state, or on numbers of float32 in place of bools or integers. Any other error is raised as it is.
+            state, or on numbers of float32 in place of bools or integers; or if it asks for a feature that is not there. Any
+            other error is raised as it is.
     """
     try:
         return graph(mode, inputs)
@@ -83,7 +84,28 @@ def call(graph: GraphFn, mode: str, inputs: Any) -> Any:
         for remedy, other in _others(inputs) if mode == Modes.TRAIN else ():
             if _works(graph, mode, other):
                 raise ValueError(f"graph_fn {remedy}. It raised {type(error).__name__}: {gist(error)}") from error
+        if isinstance(error, KeyError) and isinstance(inputs, Mapping):
+            asked = _Asked(inputs)
+            _works(graph, mode, asked)
+            if asked.missing:
+                hint = suggestion(str(asked.missing[0]), inputs)
+                raise ValueError(
+                    f"graph_fn takes inputs[{asked.missing[0]!r}], and gets a dict of features with the keys {sorted(inputs)}."
+                    f"{hint}"
+                ) from error
         raise
+
+
+class _Asked(dict[str, Any]):
+    """Features that note which keys they were asked for and do not have."""
+
+    def __init__(self, features: Mapping[str, Any]):
+        super().__init__(features)
+        self.missing: list[Any] = []
+
+    def __missing__(self, key: Any) -> Any:
+        self.missing.append(key)
+        raise KeyError(key)
 
 
 def _others(inputs: Any) -> Iterator[tuple[str, Any]]:

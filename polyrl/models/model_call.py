@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -48,6 +49,16 @@ class ModelCall:
     def acting(self) -> bool:
         """Whether this call is to act: it has no labels."""
         return self.labels is None
+
+    @contextlib.contextmanager
+    def watching(self, variables: Callable[[], Sequence[tf.Variable]]) -> Iterator[None]:
+        """Inside of the `with` block, the tape, if there is one, records what the variables are used for."""
+        if self.tape is None:
+            yield
+            return
+        with self.tape:
+            self.tape.watch(variables())
+            yield
 
     def with_moved(self, train_op: Callable[[], tf.Tensor]) -> Callable[[], tf.Tensor]:
         """`train_op`, and before it what the forward pass found for non-trainable variables, `moved`."""

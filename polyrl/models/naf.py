@@ -105,7 +105,7 @@ class NAFModel(BaseQModel):
 
     @property
     def action_spec(self) -> BoundedTensorSpec:
-        """Of one action, float32 `[k]`."""
+        """The spec of one action, float32 `[k]`."""
         return BoundedTensorSpec((self.num_actions,), tf.float32, self.action_low, self.action_high, name="action")
 
     def _build_head(self, outputs: tf.Tensor) -> QModelSpec:

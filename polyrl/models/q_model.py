@@ -163,7 +163,7 @@ class BaseQModel(BaseModel):
 
     @property
     def action_spec(self) -> BoundedTensorSpec:
-        """Of one action, int32 `[]`."""
+        """The spec of one action, int32 `[]`."""
         return BoundedTensorSpec((), tf.int32, 0, self.num_actions - 1, name="action")
 
     # The steps of the template. -----------------------------------------------------------------------------------------
@@ -254,10 +254,7 @@ class BaseQModel(BaseModel):
         return predictions
 
     def _build_extra_ops(self, results: tf.Tensor, features: Any, labels: Any) -> dict[str, Any]:
-        """`summary_options`, the names of groups; `action_spec`; acting in TRAIN: `exploration_rate`; in PREDICT: `policy`.
-
-        Learning: `priorities` `[B]` for a prioritized memory.
-        """
+        """`summary_options`, `action_spec`; TRAIN: `exploration_rate` or, learning, `priorities` `[B]`; PREDICT: `policy`."""
         call = self.current_call
         extra: dict[str, Any] = {"summary_options": self.summaries, "action_spec": self.action_spec}
         if self.mode == Modes.PREDICT:
@@ -295,6 +292,9 @@ class BaseQModel(BaseModel):
 
     def _trainable_variables(self) -> list[tf.Variable]:
         return self._networks.online.model.trainable_variables
+
+    def _torso_variables(self) -> list[tf.Variable]:
+        return self._networks.online.torso_variables()
 
     def _embedding_indices(self) -> set[int]:
         return self._networks.online.embedding_indices()

@@ -50,7 +50,7 @@ class QNetwork(tf.Module):
         seed: decides the initial weights.
         name: the network's name in the checkpoint and in messages.
         needed: which fields of the spec must be given.
-        lazy: builds the modes other than `'train'` at their first call, for the second network of a function that the first
+        lazy: builds the modes other than `'train'` at their first call, for the target network, whose function the online
             one has tried in all modes.
 
     Attributes:
@@ -148,6 +148,11 @@ class QNetwork(tf.Module):
     def labelled_variables(self) -> dict[str, tf.Variable]:
         """All variables by a label that is the same in every process: `dense/kernel`, `dense_1/kernel`, `advantage/bias`."""
         return _labelled_variables(self.model)
+
+    def torso_variables(self) -> list[tf.Variable]:
+        """The trainable variables on the way from the inputs to `graph_outputs`; empty if the graph does not give them."""
+        outputs = self.model.output.get("graph_outputs")
+        return [] if outputs is None else tf_keras.Model(self.model.inputs, outputs).trainable_variables
 
     def embedding_indices(self) -> set[int]:
         """Which trainable variables belong to an embedding layer."""

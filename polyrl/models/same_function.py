@@ -6,10 +6,14 @@ import dataclasses
 import functools
 import re
 import types
+from collections.abc import Mapping
 from typing import Any
 
+import ml_collections
 import numpy as np
 import tf_keras
+
+from polyrl.configs.base import Config
 
 BY_CALLS = ("name", "build_config", "build_input_shape", "batch_input_shape")
 """What in a layer's config depends on other layers, and on whether the layer has been called."""
@@ -20,7 +24,7 @@ def function_difference(first: Any, second: Any, compared: frozenset[tuple[int, 
 
     Functions are compared by their code, their defaults and the values that they take from the functions around them, where
     these are plain (numbers, strings, lists and the like) or functions; dataclasses by their fields, likewise; layers and
-    models of tf-keras by their config; other callables by their class.
+    models of tf-keras by their config; other callables by their class and attributes.
 
     Args:
         first: a callable.
@@ -34,21 +38,29 @@ def function_difference(first: Any, second: Any, compared: frozenset[tuple[int, 
         return f"it is {_described(first)} there, {_described(second)} here"
     if isinstance(first, functools.partial):
         own, other = ({**dict(enumerate(each.args)), **each.keywords} for each in (first, second))
-        return function_difference(first.func, second.func, compared) or _values(own, other, compared)
+        return function_difference(first.func, second.func, compared) or values_difference(own, other, compared)
     if isinstance(first, types.MethodType):
-        return function_difference(first.__func__, second.__func__, compared)
+        difference = function_difference(first.__func__, second.__func__, compared)
+        return difference or _object_difference(first.__self__, second.__self__, compared)
     if dataclasses.is_dataclass(first):
         own, other = (
             {field.name: getattr(each, field.name) for field in dataclasses.fields(each)} for each in (first, second)
         )
-        return _values(own, other, compared)
+        return values_difference(own, other, compared)
     if isinstance(first, tf_keras.layers.Layer):
         return _layer_difference(first, second)
     if not isinstance(first, types.FunctionType):
-        return None
+        return _object_difference(first, second, compared)
     if first.__code__ != second.__code__:
         return f"it is {_described(first)} there, {_described(second)} here"
-    return _values(_taken(first), _taken(second), compared)
+    return values_difference(_taken(first), _taken(second), compared)
+
+
+def _object_difference(first: Any, second: Any, compared: frozenset[tuple[int, int]]) -> str | None:
+    """In what two objects differ by their attributes."""
+    if first is second or type(first) is not type(second):
+        return None
+    return values_difference(getattr(first, "__dict__", {}), getattr(second, "__dict__", {}), compared)
 
 
 def _layer_difference(first: tf_keras.layers.Layer, second: tf_keras.layers.Layer) -> str | None:
@@ -87,11 +99,12 @@ def _taken(function: types.FunctionType) -> dict[Any, Any]:
     return found
 
 
-def _values(first: dict[Any, Any], second: dict[Any, Any], compared: frozenset[tuple[int, int]]) -> str | None:
-    for name, one in first.items():
-        if name not in second:
-            continue
-        other = second[name]
+def values_difference(
+    first: Mapping[Any, Any], second: Mapping[Any, Any], compared: frozenset[tuple[int, int]] = frozenset()
+) -> str | None:
+    """Says which is the first value under the same name that differs; of functions in what, see `function_difference`."""
+    for name in [name for name in first if name in second]:
+        one, other = _opened(first[name]), _opened(second[name])
         if callable(one) and callable(other) and not isinstance(one, type):
             difference = function_difference(one, other, compared)
             if difference is not None:
@@ -101,12 +114,19 @@ def _values(first: dict[Any, Any], second: dict[Any, Any], compared: frozenset[t
     return None
 
 
+def _opened(value: Any) -> Any:
+    """Collections of named values as dicts."""
+    if isinstance(value, ml_collections.ConfigDict):
+        return value.to_dict()
+    return vars(value) if isinstance(value, types.SimpleNamespace) else value
+
+
 def _is_plain(value: Any) -> bool:
     if isinstance(value, (list, tuple, set, frozenset)):
         return all(_is_plain(item) for item in value)
     if isinstance(value, dict):
         return all(_is_plain(item) for item in value.values())
-    return value is None or isinstance(value, (bool, int, float, str, bytes, np.ndarray, np.generic, type))
+    return value is None or isinstance(value, (bool, int, float, str, bytes, np.ndarray, np.generic, type, Config))
 
 
 def equal(one: Any, other: Any) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import inspect
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from polyrl.configs.base import Config
-from polyrl.models.same_function import equal, function_difference
+from polyrl.models.same_function import function_difference, values_difference
+
+M = TypeVar("M", bound="KeepsArguments")
 
 OWN = (
     "mode",
@@ -20,7 +22,9 @@ OWN = (
     "use_target_graph",
     "target_update_frequency",
     "target_update_tau",
-    "expert_loss",
+    "use_expert_demo",
+    "expert_margin",
+    "expert_weight",
     "double",
     "summaries",
     "clip_gradients",
@@ -30,37 +34,50 @@ OWN = (
 """Arguments in which models of one name may differ. The networks are made from the others."""
 
 
+class KeepsArguments:
+    """Keeps the arguments that the constructor of a subclass is given, by name."""
+
+    _given: dict[str, Any]
+
+    def __new__(cls: type[M], *args: Any, **kwargs: Any) -> M:
+        made = super().__new__(cls)
+        made._given = _bound(cls.__init__, args, kwargs)
+        return made
+
+
 class Shared(NamedTuple):
-    """What models of one name share: `graph_fn`, and the public attributes that are plain values or configs, except `OWN`."""
+    """What models of one name share: the arguments of their constructor, except `OWN`, as they were understood; `graph_fn`."""
 
     graph_fn: Any
     arguments: dict[str, Any]
 
     @classmethod
     def of(cls, model: Any) -> Shared:
-        arguments = {
-            name: value.tolist() if isinstance(value, np.ndarray) else value
-            for name, value in vars(model).items()
-            if not name.startswith("_") and name not in OWN and _is_plain(value)
-        }
-        return cls(model.graph_fn, arguments)
+        """What a model, which `KeepsArguments`, shares."""
+        # What a constructor of a base class was given stands in the attributes of its arguments' names.
+        constructors = [vars(kind)["__init__"] for kind in type(model).__mro__[:-1] if "__init__" in vars(kind)]
+        base = {name for constructor in constructors for name in inspect.signature(constructor).parameters}
+        given = {name: None for name in base if hasattr(model, name)} | model._given
+        # As the constructor understood it, where it keeps it under the same name: `num_states=4` is `(4,)`.
+        kept = {name: _plain(getattr(model, name, value)) for name, value in given.items() if name not in OWN}
+        return cls(model.graph_fn, kept)
 
-    def check(self, model: Any) -> None:
-        """Refuses a further model that was given something else: its networks are made already.
+    def check(self, other: Shared, name: str) -> None:
+        """Refuses a further model of this name that was given something else: its networks are made already.
 
         Raises:
             ValueError: names the arguments that differ, with both values, or says in what the graph functions differ.
         """
-        exists = f"A model name={model.name!r} with"
-        first, own = self.arguments, Shared.of(model).arguments
-        names = [name for name in sorted({*own, *first}) if not equal(own.get(name), first.get(name))]
-        differences = [f"{name} is {first.get(name)!r} there, {own.get(name)!r} here" for name in names]
+        exists = f"A model name={name!r} with"
+        first, own = self.arguments, other.arguments
+        each = (values_difference({key: first[key]}, {key: own.get(key)}) for key in sorted(first))
+        differences = [text.removeprefix("its ") for text in each if text is not None]
         if differences:
             raise ValueError(
                 f"{exists} other arguments exists in this scope: {'; '.join(differences)}. Use the same arguments, or another "
                 "name."
             )
-        difference = function_difference(self.graph_fn, model.graph_fn)
+        difference = function_difference(self.graph_fn, other.graph_fn)
         if difference is not None:
             raise ValueError(
                 f"{exists} another graph_fn exists in this scope: {difference}. Its networks are built once: use the same "
@@ -68,7 +85,25 @@ class Shared(NamedTuple):
             )
 
 
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, (list, tuple)):
-        return all(_is_plain(item) for item in value)
-    return value is None or isinstance(value, (bool, int, float, str, np.ndarray, Config))
+def _bound(constructor: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a call of a constructor by name, those left out with their defaults; nothing if it cannot be called so.
+
+    Those that it takes by `**` count by their own names.
+    """
+    signature = inspect.signature(constructor)
+    try:
+        bound = signature.bind(None, *args, **kwargs)
+    except TypeError:  # The constructor itself says so better.
+        return {}
+    bound.apply_defaults()
+    _, *named = bound.arguments.items()  # The first is `self`.
+    given = dict(named)
+    for name, parameter in signature.parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            given |= given.pop(name)
+    return given
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers and arrays as Python's."""
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value

@@ -19,7 +19,7 @@ class SameInEveryMode:
         build: `build(inputs)` makes the layers and returns their output.
 
     Raises:
-        TypeError: if `build` is no function of `inputs` alone.
+        TypeError: if `build` is not a function of `inputs` alone.
     """
 
     build: Callable[[Any], Any]

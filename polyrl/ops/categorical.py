@@ -31,7 +31,8 @@ def support(min_value: float, max_value: float, num_atoms: int) -> tf.Tensor:
         with np.errstate(over="ignore", invalid="ignore"):
             low, high = np.float32(min_value), np.float32(max_value)
             step = (np.float64(high) - np.float64(low)) / (num_atoms - 1)
-            fits = np.isfinite(low) and np.isfinite(high) and step >= max(np.spacing(abs(low)), np.spacing(abs(high)))
+            # Of the width, too: the atoms are computed from it.
+            fits = np.isfinite([low, high, high - low]).all() and step >= max(np.spacing(abs(low)), np.spacing(abs(high)))
         if not fits:
             raise ValueError(
                 f"num_atoms={num_atoms} from min_value={min_value} to max_value={max_value} are not all finite and different "

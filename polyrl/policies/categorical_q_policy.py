@@ -39,7 +39,8 @@ class CategoricalQPolicy(ValuePolicy):
         name: of the module.
 
     Raises:
-        ValueError: if `q_network` has no `num_atoms`, if `min_q_value >= max_q_value`, or `risk_level` is not in
+        ValueError: if `q_network` has no `num_atoms`, if `min_q_value >= max_q_value`, if the atoms are not
+            finite and different in float32, or if `risk_level` is not in
             [1e-6, 1].
         TypeError: if `action_spec` is not a `BoundedTensorSpec`; and the errors of `ValuePolicy`.
     """
@@ -76,6 +77,10 @@ class CategoricalQPolicy(ValuePolicy):
         if low >= high:
             raise ValueError(f"min_q_value={min_q_value} must be below max_q_value={max_q_value}.")
         self._num_atoms = check_int("num_atoms", num_atoms, minimum=2)
+        try:
+            ops.support(low, high, self._num_atoms)
+        except ValueError as error:
+            raise ValueError(f"min_q_value={low}, max_q_value={high}: {error}") from None
         self._low, self._high = low, high
         self._risk_level = check_float("risk_level", risk_level, ops.SMALLEST_RISK_LEVEL, 1.0)
 

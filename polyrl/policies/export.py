@@ -91,7 +91,8 @@ def _identifier(path: str) -> str:
 def in_the_environments_terms(
     functions: dict[str, Any], states: Mapping[str, tuple[int, int]], first_action: int
 ) -> dict[str, Any]:
-    """Signatures that take discrete states and give actions as the environment numbers them, and refuse other states.
+    """Signatures that take discrete states and give actions as the environment numbers them, and refuse other states, and NaN
+    and infinity in any observation.
 
     Args:
         functions: what `signatures` returned.
@@ -103,8 +104,11 @@ def in_the_environments_terms(
         specs = {spec.name: spec for spec in function.structured_input_signature[0]}
 
         def serve(**inputs: tf.Tensor) -> Outputs:
-            for name in states.keys() & inputs.keys():
-                inputs[name] = _counted_from_0(name, inputs[name], *states[name])
+            for name, values in inputs.items():
+                if name in states:
+                    inputs[name] = _counted_from_0(name, values, *states[name])
+                elif name.startswith("observation") and values.dtype.is_floating:
+                    inputs[name] = _finite(name, values)
             outputs = dict(function(*(inputs[name] for name in specs)))
             if "action" in outputs:
                 outputs["action"] += tf.constant(first_action, outputs["action"].dtype)
@@ -118,5 +122,13 @@ def in_the_environments_terms(
 def _counted_from_0(name: str, states: tf.Tensor, first: int, count: int) -> tf.Tensor:
     index = states - tf.constant(first, states.dtype)
     message = f"{name}: expected discrete states from {first} to {first + count - 1}, got"
-    with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all((index >= 0) & (index < count)), [message, states])]):
-        return tf.identity(index)
+    return _if_all((index >= 0) & (index < count), message, states, index)
+
+
+def _finite(name: str, values: tf.Tensor) -> tf.Tensor:
+    return _if_all(tf.math.is_finite(values), f"{name}: expected finite numbers, got", values, values)
+
+
+def _if_all(condition: tf.Tensor, message: str, shown: tf.Tensor, result: tf.Tensor) -> tf.Tensor:
+    with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(condition), [message, shown])]):
+        return tf.identity(result)

@@ -38,8 +38,9 @@ def call(network: Any, observation: Any, step_type: Any, network_state: Any) -> 
     """The network's output and its next state.
 
     Raises:
-        TypeError: if the network does not take the arguments that it is called with.
-        ValueError: if the network does not return a pair, or reads trainable variables that are not among its `variables`.
+        TypeError: if the network does not take the arguments that it is called with, or its output is not real numbers.
+        ValueError: if the network does not return a pair, or not one row for each observation, or reads trainable variables
+            that are not among its `variables`.
     """
     with tf.GradientTape() as tape:
         if _takes_observation_only(network):
@@ -50,12 +51,28 @@ def call(network: Any, observation: Any, step_type: Any, network_state: Any) -> 
     if not isinstance(result, tuple | list) or len(result) != 2:
         raise ValueError(f"q_network must return (output, network_state), got {result!r}.")
     _check_owned(network, tape)
-    return result[0], result[1]
+    output, rows = result[0], tf.nest.flatten(observation)[0].shape[:1]
+    if isinstance(output, tuple | list) and all(hasattr(part, "shape") for part in output):
+        return type(output)(_output(part, rows) for part in output), result[1]
+    return _output(output, rows), result[1]
 
 
 def variables(network: Any) -> tuple[tf.Variable, ...]:
     """The network's attribute `variables`; none if it has no such attribute."""
     return tuple(getattr(network, "variables", ()))
+
+
+def _output(value: Any, rows: tf.TensorShape) -> tf.Tensor:
+    """A part of the network's output as a tensor of real numbers with so many rows."""
+    try:
+        tensor = tf.convert_to_tensor(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"q_network gives {value!r}, expected a tensor of numbers.") from error
+    if not (tensor.dtype.is_floating or tensor.dtype.is_integer):
+        raise TypeError(f"q_network gives {tensor.dtype.name}, expected real numbers.")
+    if not tensor.shape[:1].is_compatible_with(rows):
+        raise ValueError(f"q_network gives the shape {tuple(tensor.shape)} for {rows[0]} observations, not a row for each.")
+    return tensor
 
 
 def _check_owned(network: Any, tape: tf.GradientTape) -> None:

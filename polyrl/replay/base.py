@@ -15,6 +15,20 @@ from polyrl.replay.storage import Storage, Written
 from polyrl.replay.transitions import TransitionStorage
 from polyrl.validation import check_int
 
+HINTS = {
+    **dict.fromkeys(
+        ("capacity", "buffer_size", "memory_size", "max_size", "maxlen", "max_length", "replay_size"), "Use size."
+    ),
+    **dict.fromkeys(("sample_size", "minibatch_size"), "Use batch_size."),
+    **dict.fromkeys(("n_steps", "num_steps"), "Use n_step."),
+    **dict.fromkeys(("n_stack", "num_frames", "stack"), "Use frame_stack."),
+    **dict.fromkeys(("demos", "expert_data"), "Use demonstrations."),
+    **dict.fromkeys(("alpha", "beta", "beta_steps", "epsilon", "demo_epsilon"), "It is an argument of PrioritizedReplay."),
+    "demo_share": "It is an argument of UniformReplay.",
+    "seed": "Use RunConfig(seed=...).",
+}
+"""What arguments of other libraries' memories are called here."""
+
 
 class Replay(tf.Module):
     """A memory of the newest transitions, in TensorFlow variables, written and sampled inside the compiled update.
@@ -51,6 +65,8 @@ class Replay(tf.Module):
     ):
         super().__init__(name="replay")
         self.size = check_int("size", size, minimum=1)
+        if self.size >= 2**31:
+            raise ValueError(f"size={size} must be below 2**31: rows are counted by int32.")
         self.batch_size = check_int("batch_size", batch_size, minimum=1)
         if self.batch_size > self.size:
             raise ValueError(f"batch_size={batch_size} must not exceed the memory's size={size}.")
@@ -90,13 +106,21 @@ class Replay(tf.Module):
             num_envs: number of parallel environments, `N`. It is not used with `n_step` 1 and without `frame_stack`.
 
         Raises:
-            ValueError: if the memory was built for other columns, or if it or the demonstrations do not fit these columns.
+            ValueError: if the memory was built for other columns, or if it or the demonstrations do not fit these columns; or
+                if there is not enough main memory.
         """
         num_envs = check_int("num_envs", num_envs, minimum=1)
         if self._specs:
             self._check_same(specs, num_envs)
             return
-        storage = self._build_storage(specs, num_envs)
+        try:
+            storage = self._build_storage(specs, num_envs)
+        except tf.errors.ResourceExhaustedError as error:
+            needed = self.size * self._row_bytes(specs) / 1e9
+            raise ValueError(
+                f"size={self.size} transitions take {needed:.1f} GB, more main memory than there is; use a smaller size, or "
+                "smaller observations, or store each frame once with frame_stack."
+            ) from error
         if self.demonstrations is not None:
             kept, starts = store_demonstrations(self.demonstrations, specs, self.n_step, self.frame_stack, self.xla)
             self._demo_positions = starts + storage.capacity
@@ -161,9 +185,9 @@ class Replay(tf.Module):
         """
         self._storage.start_episodes()
 
-    def newest(self, steps: int) -> tuple[tf.Tensor, tf.Tensor]:
-        """What up to `steps` newest steps of each environment gave: rewards float32 `[T, N]`, oldest first, and 1 where an
-        episode ended, 0 elsewhere, float32 `[T, N]`. Demonstrations are not among them."""
+    def newest(self, steps: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """What up to `steps` newest steps of each environment gave: rewards, 1 where an episode terminated, and 1 where one
+        was truncated, all float32 `[T, N]`, oldest first. Demonstrations are not among them."""
         return self._storage.newest(steps)
 
     @property
@@ -191,6 +215,13 @@ class Replay(tf.Module):
         if self.frame_stack is not None:
             return FrameStorage(specs, self.size, num_envs, self.n_step, self.frame_stack, self.xla)
         return TransitionStorage(specs, self.size, num_envs, self.n_step)
+
+    def _row_bytes(self, specs: Mapping[str, tf.TensorSpec]) -> float:
+        """How much a transition takes."""
+        sizes = {name: spec.shape.num_elements() * spec.dtype.size for name, spec in specs.items()}
+        if self.frame_stack is not None:  # One frame of the two stacks.
+            sizes |= {"state": sizes["state"] / self.frame_stack, "next_state": 0}
+        return sum(sizes.values())
 
     def _check_same(self, specs: Mapping[str, tf.TensorSpec], num_envs: int) -> None:
         for name in {*specs, *self._specs}:

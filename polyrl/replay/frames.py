@@ -130,13 +130,13 @@ class FrameStorage(tf.Module):
         self.cursor.assign_add(tf.cast(running, tf.int64))
         self.age.assign(tf.zeros_like(self.age))
 
-    def newest(self, steps: int) -> tuple[tf.Tensor, tf.Tensor]:
+    def newest(self, steps: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         # The last observation of an episode is a row as well, without a reward: it changes no sum of rewards.
         count = int(tf.minimum(tf.reduce_min(self.cursor), min(steps, self._ring)))
         positions = self._positions(tf.range(self._num_envs, dtype=tf.int64), self.cursor, range(-count, 0))  # [N, T]
         rows = self._packing.unpack(tf.gather(self.packed, tf.reshape(tf.transpose(positions), [-1])))
-        reward, ended = rows["reward"], tf.maximum(rows["done"], rows["truncated"])
-        return tf.reshape(reward, [-1, self._num_envs]), tf.reshape(ended, [-1, self._num_envs])
+        reward, done, truncated = (tf.reshape(rows[name], [-1, self._num_envs]) for name in ("reward", "done", "truncated"))
+        return reward, done, truncated
 
     @property
     def columns(self) -> dict[str, tf.Tensor]:
@@ -173,8 +173,8 @@ def check_stack(state: np.ndarray, next_state: np.ndarray | None = None) -> None
     if not fits.all():
         raise ValueError(
             f"frame_stack={state.shape[-1]} is for stacked frames on the last axis, the newest last: {expected}. The "
-            f"environment's states, of shape {state.shape[1:]}, are no such stacks, as vectors and color images are none; the "
-            "memory would return others than it was given. Leave frame_stack out, or stack frames with polyrl.envs.FrameStack."
+            f"environment's states, of shape {state.shape[1:]}, are not; vectors and color images never are. The memory would "
+            "return other states than it was given. Leave frame_stack out, or stack frames with polyrl.envs.FrameStack."
         )
 
 

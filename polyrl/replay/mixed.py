@@ -74,7 +74,7 @@ class MixedStorage(tf.Module):
         """Number of the agent's own transitions ever stored."""
         return self.own.inserted
 
-    def newest(self, steps: int) -> tuple[tf.Tensor, tf.Tensor]:
+    def newest(self, steps: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         return self.own.newest(steps)
 
     @property

@@ -8,11 +8,11 @@ from typing import ClassVar
 import tensorflow as tf
 
 from polyrl.demos import Demonstrations
-from polyrl.replay.base import Replay
+from polyrl.replay.base import HINTS, Replay
 from polyrl.replay.mixed import MixedStorage
 from polyrl.replay.storage import Written
 from polyrl.replay.sum_tree import SumTree
-from polyrl.validation import check_float, check_int
+from polyrl.validation import check_float, check_int, explains
 
 DEMO_EPSILON = 1.0
 
@@ -20,6 +20,7 @@ CHUNK = 1_000
 """Number of demonstrations whose first priorities are set at once."""
 
 
+@explains(HINTS)
 class PrioritizedReplay(Replay):
     """Samples in proportion to `priority^alpha` (Schaul et al. 2016, the proportional variant).
 

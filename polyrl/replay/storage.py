@@ -42,8 +42,9 @@ class Storage(Protocol):
     def start_episodes(self) -> None:
         """Marks that the next rows do not continue the episodes stored last."""
 
-    def newest(self, steps: int) -> tuple[tf.Tensor, tf.Tensor]:
-        """Rewards of up to `steps` newest steps and whether an episode ended there, both float32 `[T, N]`, oldest first."""
+    def newest(self, steps: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Of up to `steps` newest steps the rewards, and where an episode terminated or was truncated: float32 `[T, N]` each,
+        oldest first."""
 
     @property
     def columns(self) -> dict[str, tf.Tensor]:

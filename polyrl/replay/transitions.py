@@ -95,16 +95,18 @@ class TransitionStorage(tf.Module):
             newest["truncated"] = tf.maximum(newest["truncated"], 1.0 - newest["done"])
             self.steps.scatter_nd_update(positions[:, tf.newaxis], self._window.pack(newest))
 
-    def newest(self, steps: int) -> tuple[tf.Tensor, tf.Tensor]:
+    def newest(self, steps: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         count = self._num_envs * tf.minimum(self.stored() // self._num_envs, steps)
         positions = (self.inserted - count + tf.range(count)) % self.capacity
         if self._n_step > 1:
             columns = self._window.unpack(tf.gather(self.steps, positions))
         else:
             columns = self._packing.unpack(tf.gather(self.packed, positions))
-        ended = tf.maximum(columns["done"], columns.get("truncated", tf.zeros_like(columns["done"])))
-        reward, ended = (tf.reshape(column, [-1, self._num_envs]) for column in (columns["reward"], ended))
-        return reward, ended
+        truncated = columns.get("truncated", tf.zeros_like(columns["done"]))
+        reward, done, truncated = (
+            tf.reshape(column, [-1, self._num_envs]) for column in (columns["reward"], columns["done"], truncated)
+        )
+        return reward, done, truncated
 
     @property
     def columns(self) -> dict[str, tf.Tensor]:

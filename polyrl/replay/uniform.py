@@ -5,12 +5,13 @@ from __future__ import annotations
 import tensorflow as tf
 
 from polyrl.demos import Demonstrations
-from polyrl.replay.base import Replay
-from polyrl.validation import check_float
+from polyrl.replay.base import HINTS, Replay
+from polyrl.validation import check_float, explains
 
 DEMO_SHARE = 0.25
 
 
+@explains(HINTS)
 class UniformReplay(Replay):
     """Keeps the newest transitions and samples them uniformly, with replacement (Lin 1992).
 

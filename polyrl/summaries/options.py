@@ -27,24 +27,28 @@ class SummaryOptions:
     ALL: Final = (*DEFAULT, IMAGE_INPUT)
 
     @classmethod
-    def validate(cls, summaries: str | Iterable[str] | None) -> tuple[str, ...]:
+    def validate(cls, summaries: str | Iterable[str] | None, name: str = "summaries") -> tuple[str, ...]:
         """Converts `'all'`, one name or a list of names (None or empty: no panels) to a tuple of names.
 
+        Args:
+            summaries: what is given.
+            name: of the argument, for messages.
+
         Raises:
-            TypeError: for what is no name and no list.
+            TypeError: for what is neither a name nor a list.
             ValueError: for an unknown name; the message lists the known ones.
         """
         if not (summaries is None or isinstance(summaries, Iterable)) or isinstance(summaries, (bytes, tf.Tensor)):
-            raise TypeError(f"summaries={summaries!r} must be 'all', a name, or a list of some of {', '.join(cls.ALL)}.")
+            raise TypeError(f"{name}={summaries!r} must be 'all', a name, or a list of some of {', '.join(cls.ALL)}.")
         if isinstance(summaries, np.ndarray):
             summaries = np.atleast_1d(summaries).tolist()
         names = (summaries,) if isinstance(summaries, str) else tuple(() if summaries is None else summaries)
         if names == ("all",):
             return cls.DEFAULT
-        for name in names:
-            if not isinstance(name, str) or name not in cls.ALL:
+        for group in names:
+            if not isinstance(group, str) or group not in cls.ALL:
                 raise ValueError(
-                    f"summaries={summaries!r}: {name!r} is unknown; use 'all' or some of {', '.join(cls.ALL)}."
-                    f"{suggestion(str(name), cls.ALL)}"
+                    f"{name}={summaries!r}: {group!r} is unknown; use 'all' or some of {', '.join(cls.ALL)}."
+                    f"{suggestion(str(group), cls.ALL)}"
                 )
-        return tuple(name for name in cls.ALL if name in names)
+        return tuple(group for group in cls.ALL if group in names)

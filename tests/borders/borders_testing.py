@@ -22,7 +22,7 @@ import polyrl
 from polyrl import errors
 
 OURS = str(Path(polyrl.__file__).resolve().parent)
-KINDS = (TypeError, ValueError, KeyError, errors.NonFiniteError, NotADirectoryError)
+KINDS = (TypeError, ValueError, KeyError, errors.NonFiniteError, NotADirectoryError, FileNotFoundError)
 TENSORFLOWS = ("{{", "Exception encountered", "Could not", "could not", "Attempt to convert", "cannot compute", "In[0]")
 NAN, INF = math.nan, math.inf
 

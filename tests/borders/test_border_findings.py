@@ -10,9 +10,11 @@ from borders_testing import Failing, clear
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete
 
 from polyrl import configs, ops
+from polyrl.demos import DemoEpisode, Demonstrations, load, load_minari
 from polyrl.envs.contract import Contract
 from polyrl.models import DQNModel, Scope
 from polyrl.networks import mlp
+from polyrl.paths import resolved
 from polyrl.policies.arguments import stateless_seed
 from polyrl.summaries import SummaryOptions
 from polyrl.validation import check_float, check_int
@@ -32,6 +34,11 @@ class One(gymnasium.Env):
 
 def step(space, value, reward=1.0):
     return Contract(One(space, value, reward), 0).step(0)
+
+
+def demonstrated(**changes):
+    episode = DemoEpisode(np.zeros([3, 2], np.float32), np.array([0, 1]), np.ones(2), True, False)
+    return Demonstrations([episode._replace(**changes)])
 
 
 FLOATS = Box(-1, 1, [2], np.float32)
@@ -65,7 +72,7 @@ FOUND = {
     "a discount of None": (lambda: ops.n_step_return(Q, Q, Q, None), "gamma=None must be a number"),
     "another shape of noise": (lambda: ops.ornstein_uhlenbeck(ROW, Q[0, :1], 0.1, 0.0, 0.1, 1.0), "normal has shape"),
     "time spans as seed": (lambda: stateless_seed([SPAN, None]), "seed=.* must be an integer"),
-    "time spans as numbers": (lambda: ops.td_loss(Q, [0, 1], [SPAN, None], ROW, ROW, max), "reward=.* is no number"),
+    "time spans as numbers": (lambda: ops.td_loss(Q, [0, 1], [SPAN, None], ROW, ROW, max), "reward=.* is not a number"),
     "a seed that fails": (lambda: stateless_seed(Failing()), "seed=.* must be an integer"),
     "a number as summaries": (lambda: SummaryOptions.validate(1), "summaries=1 must be 'all'"),
     "metrics' arguments": (lambda: configs.MetricConfig(arguments=False), "arguments=False must be a dict"),
@@ -76,6 +83,15 @@ FOUND = {
     "a rate beyond float32": (lambda: configs.SGDConfig(1e300), r"learning_rate=1e\+300 must lie in"),
     "no decay steps": (lambda: configs.CosineDecayConfig(0.1, 0), "decay_steps=0 must be at least 1"),
     "more steps than int64": (lambda: configs.CosineDecayConfig(0.1, 2**63), r"decay_steps=\d+ must be below"),
+    "a URL as path": (lambda: resolved("path", "gs://bucket/x"), "path='gs://bucket/x' is a URL"),
+    "a name of 5000 letters": (lambda: resolved("path", "a" * 5_000), "path='a*' has a name that is too long"),
+    "episodes that are none": (lambda: Demonstrations(3), "expected a list of episodes, got 3"),
+    "observations that fail": (lambda: demonstrated(observations=Failing()), "expected one array of observations, got <"),
+    "missing values": (lambda: demonstrated(rewards=np.ma.masked_equal([1.0, 2.0], 2.0)), "rewards, got a masked array"),
+    "a flag that fails": (lambda: demonstrated(terminated=Failing()), "expected terminated to be True or False"),
+    "rows as flag": (lambda: demonstrated(truncated=[[1], [1, 2]]), "expected truncated to be True or False"),
+    "no source": (lambda: load(None), "source=None must be a path"),
+    "a number as data set": (lambda: load_minari(3), "dataset_id=3 must be the name of a dataset"),
     "a rate below zero": (lambda: configs.CosineDecayConfig(-0.1, 5), "initial_learning_rate=-0.1 must lie in"),
 }
 

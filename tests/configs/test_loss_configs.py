@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -88,3 +89,19 @@ def test_log_cosh_does_not_overflow() -> None:
 def test_huber_names_a_delta_that_is_not_positive(delta) -> None:
     with pytest.raises(ValueError, match="delta="):
         configs.HuberLossConfig(delta)
+
+
+@dataclasses.dataclass(frozen=True)
+class MyLossConfig(configs.MeanSquaredErrorConfig):
+    pass
+
+
+@dataclasses.dataclass(frozen=True)
+class NoLossConfig(configs.LossConfig):
+    pass
+
+
+def test_a_subclass_without_build_builds_what_its_base_does() -> None:
+    np.testing.assert_allclose(MyLossConfig().build()(tf.constant([3.0]), tf.constant([1.0])), [4.0])
+    with pytest.raises(TypeError, match=r"NoLossConfig must define build\(self\), which returns a new Loss"):
+        NoLossConfig().build()

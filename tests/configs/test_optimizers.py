@@ -219,7 +219,7 @@ def test_a_schedule_over_zero_steps_is_refused(build) -> None:
         build().build()
 
 
-@pytest.mark.parametrize(("boundaries", "values"), [((10,), (0.1,)), ((), ()), ((1, 2), (0.1, 0.2, 0.3, 0.4))], ids=str)
+@pytest.mark.parametrize(("boundaries", "values"), [((10,), (0.1,)), ((5,), ()), ((1, 2), (0.1, 0.2, 0.3, 0.4))], ids=str)
 def test_a_piecewise_schedule_needs_one_value_more_than_boundaries(boundaries, values) -> None:
     with pytest.raises(ValueError, match=r"values=.* must have one entry more than boundaries="):
         configs.PiecewiseConstantDecayConfig(boundaries, values)
@@ -228,3 +228,56 @@ def test_a_piecewise_schedule_needs_one_value_more_than_boundaries(boundaries, v
 def test_a_piecewise_schedule_refuses_boundaries_out_of_order() -> None:
     with pytest.raises(ValueError, match="boundaries"):
         configs.PiecewiseConstantDecayConfig((20, 10), (0.3, 0.2, 0.1))
+
+
+@pytest.mark.parametrize("values", [(0.001,), ()], ids=str)
+def test_a_piecewise_schedule_needs_a_boundary(values) -> None:
+    with pytest.raises(ValueError, match=r"boundaries=\(\) must have at least one entry; a constant rate is a plain number"):
+        configs.PiecewiseConstantDecayConfig((), values)
+
+
+@dataclasses.dataclass(frozen=True)
+class MyAdamConfig(configs.AdamConfig):
+    beta_1: float = 0.8
+
+
+@dataclasses.dataclass(frozen=True)
+class MyDecayConfig(configs.PolynomialDecayConfig):
+    power: float = 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class FurtherConfig(configs.AdamConfig):
+    further: float = 0.8
+
+
+@dataclasses.dataclass(frozen=True)
+class NothingConfig(configs.OptimizerConfig):
+    pass
+
+
+def test_a_subclass_without_build_builds_what_its_base_does() -> None:
+    optimizer = MyAdamConfig(MyDecayConfig(0.5, 10, 0.0)).build()
+    assert isinstance(optimizer, tf_keras.optimizers.Adam)
+    assert optimizer.beta_1 == 0.8
+    optimizer.iterations = tf.Variable(5, dtype=tf.int64)
+    np.testing.assert_allclose(float(MyDecayConfig(0.5, 10, 0.0).build()(5)), 0.125)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (
+            FurtherConfig,
+            r"FurtherConfig has no build\(\) of its own, and Adam does not take its fields: .*further.*Define build",
+        ),
+        (
+            NothingConfig,
+            r"NothingConfig must define build\(self\), which returns a new Optimizer of tf-keras, or be a subclass",
+        ),
+        (configs.OptimizerConfig, r"OptimizerConfig must define build\(self\)"),
+    ],
+)
+def test_a_config_of_no_known_optimizer_must_define_build(config, message) -> None:
+    with pytest.raises(TypeError, match=message):
+        config().build()

@@ -15,9 +15,9 @@ def fibonacci(holder, times: int, loop):
     """`times` steps that assign both variables, with a loop variable that reads them."""
 
     def body(n, total):
-        following = holder.first + holder.second
+        number = holder.first + holder.second
         holder.first.assign(holder.second.read_value())
-        holder.second.assign(following)
+        holder.second.assign(number)
         return n + 1, total + holder.first * 0.5
 
     return loop(lambda n, total: n < times, body, [tf.constant(0), tf.constant(0.0)])

@@ -5,12 +5,14 @@ from __future__ import annotations
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Dict, MultiBinary, MultiDiscrete
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from tiny_agents import make_agent
 from tiny_envs import ScheduleEnv, vector
 
-from polyrl.envs import EnvDriver, GymEnvironment, open_env
+from polyrl.envs import EnvDriver, GymEnvironment, num_states_and_actions, open_env
+from polyrl.experiments import RLExperiment
 
 ID = "polyrl/TinySchedule-v0"
 
@@ -59,7 +61,7 @@ def test_another_autoreset_mode_is_refused(mode):
 
 @pytest.mark.parametrize("thing", [None, 3, ScheduleEnv, [ScheduleEnv()]], ids=["None", "int", "class", "list"])
 def test_what_is_not_an_environment_is_refused(thing):
-    with pytest.raises(TypeError, match="must be an id, a GymEnvironment"):
+    with pytest.raises(TypeError, match="must be an id, an EnvSpec, a GymEnvironment"):
         opened(thing)
 
 
@@ -204,3 +206,43 @@ def test_what_gymnasium_makes_is_taken(env_id, mode):
 def test_what_gymnasium_does_not_make_is_refused(env_id, words):
     with pytest.raises(ValueError, match=words):
         GymEnvironment(env_id)
+
+
+def test_a_spec_is_taken_wherever_an_environment_is(tmp_path):
+    spec = gymnasium.spec(ID)
+    agent = make_agent(model_dir=tmp_path)
+    agent.train(spec, first_update=4, max_timesteps=8)
+    assert agent.evaluate(spec, episodes=1)["mean_ep_length"] > 0
+    assert len(list(agent.predict(spec, steps=3))) == 3
+    assert agent.record(spec, episodes=1).episodes
+    RLExperiment(agent, spec, train_timesteps=12, first_update=4, eval_episodes=1).train_and_evaluate()
+    assert num_states_and_actions(spec) == num_states_and_actions(ID)
+
+
+def test_a_spec_is_checked_as_its_id_is():
+    class NoSeed(ScheduleEnv):
+        def reset(self):
+            return super().reset()
+
+    spec = EnvSpec("polyrl/NoSeed-v0", entry_point=NoSeed)
+    with pytest.raises(ValueError, match="its reset does not take 'seed'"):
+        make_agent().train(spec, first_update=4, max_timesteps=8)
+
+
+@pytest.mark.parametrize(
+    ("spaces", "words"),
+    [
+        ({"action": Discrete(3, start=2**31)}, r"action space Discrete\(3, start=2147483648\) has the actions .* 2147483650"),
+        ({"action": Discrete(3, start=-(2**31) - 1)}, r"Discrete\(3, start=-2147483649\) .* int32 cannot hold"),
+        ({"action": Discrete(2**33)}, r"action space Discrete\(8589934592\) has the actions 0 to 8589934591, which int32"),
+        ({"observation": Discrete(2**33)}, r"observation space Discrete\(8589934592\) has more states than int32 can count"),
+        ({"observation": Dict(state=BOX, k=Discrete(2**33))}, r"observation space Discrete\(8589934592\) has more states"),
+    ],
+)
+def test_numbers_beyond_int32_are_refused(spaces, words):
+    with pytest.raises(ValueError, match=words):
+        opened(with_spaces(**spaces))
+
+
+def test_the_largest_numbers_of_int32_are_taken():
+    assert opened(with_spaces(action=Discrete(3, start=2**31 - 3), observation=Discrete(2**31, start=2**40))).first_action > 0

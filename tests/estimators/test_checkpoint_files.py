@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
+import tf_keras
 from checkpoint_testing import BATCH, schedule, state_of
+from tiny_agents import make_agent
 from tiny_envs import ScheduleEnv
 
 from polyrl.errors import DamagedCheckpointError
 from polyrl.estimators.hooks import EvaluationHook, Hook
+from polyrl.models import DQNModel
 
 
 def half_written(directory: Path, kind: str) -> None:
@@ -199,3 +202,41 @@ def test_what_was_about_to_be_replaced_is_put_back(agent, tmp_path, folder):
     path.rename(path.with_name(f"{path.name}.old"))
     agent().train(schedule(), first_update=BATCH, timesteps=2)
     assert path.is_dir()
+
+
+# What cannot be saved. --------------------------------------------------------------------------------------------------
+
+
+class Keeping(tf_keras.layers.Layer):
+    """A layer that keeps another one in a way."""
+
+    def __init__(self, way):
+        super().__init__()
+        self.dense = tf_keras.layers.Dense(4)
+        if way == "keys that are no strings":
+            self.kept = {("a", 1): self.dense}
+        elif way == "changed list":
+            self.kept = [self.dense, self.dense]
+            self.kept.reverse()
+        elif way == "strings":
+            self.kept = {"a": [self.dense]}
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+
+@pytest.mark.parametrize("way", ["keys that are no strings", "changed list", "strings"])
+def test_what_no_checkpoint_can_hold_is_refused_before_the_first_step(tmp_path, way):
+    def model_fn(features, labels, mode):
+        return DQNModel(mode, lambda _, inputs: Keeping(way)(inputs["state"]), 4, 3, summaries=[])(features, labels)
+
+    env, agent = ScheduleEnv(), make_agent(model_fn, model_dir=tmp_path)
+    if way == "strings":
+        assert agent.train(env, first_update=BATCH, timesteps=5).global_timestep == 5
+        return
+    with pytest.raises(
+        ValueError, match=r"'Model/online' cannot be written to a checkpoint: Unable to save the object .*>[}\]]"
+    ):
+        agent.train(env, first_update=BATCH, timesteps=5)
+    assert env.steps == 0
+    assert not list(tmp_path.glob("checkpoints/*"))

@@ -6,19 +6,21 @@ import dataclasses
 import json
 import logging
 
+import gymnasium
 import numpy as np
 import pytest
 from checkpoint_testing import BATCH, schedule
 from tiny_agents import counting_model_fn, make_agent, q_model_fn
 
 from polyrl.configs import AdamConfig
+from polyrl.envs import GymEnvironment
 from polyrl.estimators import Agent, EstimatorSpec, RunConfig
 from polyrl.estimators.hooks import Hook
 from polyrl.estimators.names import checked_run_name
 from polyrl.experiments import RLExperiment
 from polyrl.models import CategoricalDQNModel, DDQNModel, DQNModel, NAFModel
 from polyrl.networks import mlp
-from polyrl.replay import UniformReplay
+from polyrl.replay import PrioritizedReplay, UniformReplay
 
 # Names. -----------------------------------------------------------------------------------------------------------------
 
@@ -34,6 +36,15 @@ REFUSED = [
     (lambda **a: EstimatorSpec("infer", **a), "prediction_hooks", "Agent.predict"),
     (lambda **a: EstimatorSpec("infer", **a), "predictons", "Did you mean 'predictions'"),
     (lambda **a: Agent(counting_model_fn, UniformReplay(9, 4), **a), "warm_start_from", "resumes from the checkpoint"),
+    (lambda **a: UniformReplay(**a), "capacity", r"Use size\."),
+    (lambda **a: UniformReplay(**a), "buffer_size", r"Use size\."),
+    (lambda **a: UniformReplay(**a), "alpha", "an argument of PrioritizedReplay"),
+    (lambda **a: PrioritizedReplay(**a), "capacity", r"Use size\."),
+    (lambda **a: PrioritizedReplay(**a), "betas", "Did you mean 'beta'"),
+    (lambda **a: AdamConfig(**a), "lr", "Use learning_rate"),
+    (lambda **a: AdamConfig(**a), "learning_rat", "Did you mean 'learning_rate'"),
+    (lambda **a: GymEnvironment("CartPole-v1", **a), "n_envs", "Use num_envs"),
+    (lambda **a: GymEnvironment(gymnasium.spec("CartPole-v1"), **a), "n_envs", "Use num_envs"),
     (lambda **a: make_agent().evaluate(schedule(), **a), "checkpoint_path", "Use checkpoint"),
     (lambda **a: make_agent().evaluate(schedule(), **a), "steps", "Use episodes"),
     (lambda **a: make_agent().predict(schedule(), **a), "input_fn", "the environment"),

@@ -12,6 +12,7 @@ import tensorflow as tf
 from checkpoint_testing import BATCH, schedule
 
 from polyrl.configs import AdamConfig, OptimizerConfig
+from polyrl.estimators.params import frozen_params
 
 PLAIN = [
     (np.int64(64), 64),
@@ -100,3 +101,31 @@ def test_a_config_can_be_given_as_its_dict(agent):
     """What the refusal of a config names."""
     params = agent(params={"optimizer": AdamConfig(learning_rate=0.5).to_dict()}).params
     assert OptimizerConfig.from_dict(params.optimizer.to_dict()) == AdamConfig(learning_rate=0.5)
+
+
+def holding_themselves():
+    direct: dict = {}
+    direct["a"] = direct
+    deep: dict = {"b": {}}
+    deep["b"]["c"] = deep["b"]
+    listed: list = [1]
+    listed.append(listed)
+    config = ml_collections.ConfigDict()
+    config.d = config
+    return {
+        r"params\['a'\]": direct,
+        r"params\['b'\]\['c'\]": deep,
+        r"params\['l'\]\[1\]": {"l": listed},
+        r"params\['d'\]": config,
+    }
+
+
+@pytest.mark.parametrize("path", holding_themselves())
+def test_params_that_hold_themselves_are_refused_by_the_key(path):
+    with pytest.raises(ValueError, match=f"^{path} is one of the dicts or lists that hold it"):
+        frozen_params(holding_themselves()[path])
+
+
+def test_params_may_hold_one_dict_twice():
+    same = {"x": [1, 2]}
+    assert frozen_params({"a": same, "b": same}).to_dict()["b"] == {"x": (1, 2)}

@@ -55,6 +55,18 @@ def test_a_model_fn_without_a_policy_is_told_what_to_give(tmp_path):
         agent.predictor().export(tmp_path / "saved")
 
 
+def test_an_export_refuses_states_that_are_no_numbers(directories, tmp_path):
+    predictor = Predictor.from_model_dir(directories["dqn"], MODELS["dqn"], config=RunConfig(jit="off"))
+    predictor.export(tmp_path / "saved")
+    loaded = tf.saved_model.load(str(tmp_path / "saved"))
+    given = states("dqn", 3)
+    assert loaded.signatures["distribution"](observation_state=tf.constant(given))["probabilities"].shape[0] == 3
+    given[1, 0] = np.nan
+    for name, more in (("action", {"seed": tf.constant([1, 2])}), ("distribution", {})):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="observation_state: expected finite numbers, got"):
+            loaded.signatures[name](observation_state=tf.constant(given), **more)
+
+
 EXPORTED = 1_000
 
 

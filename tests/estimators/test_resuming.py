@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import shutil
 
+import gymnasium
 import pytest
 from checkpoint_testing import BATCH, schedule, state_of
+from gymnasium.spaces import Discrete
 from tiny_agents import make_agent, q_model_fn
 
 from polyrl.configs import AdagradConfig, AdamConfig, SGDConfig
 from polyrl.errors import CheckpointMismatchError
+from polyrl.models import DQNModel
+from polyrl.networks import embedding_mlp
 
 OPTIMIZERS = {"adam": AdamConfig(), "sgd": SGDConfig(learning_rate=0.1)}
 
@@ -124,3 +128,37 @@ def test_another_learning_rate_is_refused_with_both(agent, copied, tmp_path):
 def test_another_size_of_the_memory_is_refused(agent, trained, tmp_path):
     before = trained(size=100)
     assert "another memory: size=100 there, 50 now." in refused(agent, tmp_path, before, size=50)
+
+
+# Another environment. ---------------------------------------------------------------------------------------------------
+
+
+class Numbered(gymnasium.Env):
+    """Six discrete states and two actions, from some numbers on."""
+
+    def __init__(self, first=0, first_action=0):
+        self.observation_space, self.action_space = Discrete(6, start=first), Discrete(2, start=first_action)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return int(self.observation_space.start), {}
+
+    def step(self, action):
+        return int(self.observation_space.start) + 1, 1.0, True, False, {}
+
+
+@pytest.mark.parametrize(
+    ("there", "now", "words"),
+    [
+        ({"first": 5}, {}, r"trained in another environment: its states: \{.*'start': 5\} there, \{.*'start': 0\} now"),
+        ({}, {"first_action": -1}, r"its lowest action: 0 there, -1 now"),
+    ],
+)
+def test_other_states_or_actions_are_refused(tmp_path, there, now, words):
+    def model_fn(features, labels, mode):
+        return DQNModel(mode, embedding_mlp(6, 2, [4]), 6, 2, summaries=[])(features, labels)
+
+    make_agent(model_fn, model_dir=tmp_path).train(Numbered(**there), first_update=4, timesteps=8)
+    with pytest.raises(CheckpointMismatchError, match=words):
+        make_agent(model_fn, model_dir=tmp_path).train(Numbered(**now), first_update=4, timesteps=8)
+    assert make_agent(model_fn, model_dir=tmp_path).train(Numbered(**there), first_update=4, timesteps=8).global_timestep == 16

@@ -136,9 +136,9 @@ def test_rows_tell_the_episode_step_by_step(reader):
     assert [row["reward"] for row in found] == [1.0, 2.0, 1.0, 2.0, 3.0, 1.0, 2.0]
     assert [row["done"] for row in found] == [False, True, False, False, False, False, True]
     assert [row["truncated"] for row in found] == [False, False, False, False, True, False, False]
-    for row, following in itertools.pairwise(found):
-        if following["timestep"]:
-            assert following["state"][3] == row["results"] + 1  # The env notes the action it received.
+    for row, next_row in itertools.pairwise(found):
+        if next_row["timestep"]:
+            assert next_row["state"][3] == row["results"] + 1  # The env notes the action it received.
 
 
 def test_the_action_is_the_one_with_the_largest_value_of_its_row(reader):

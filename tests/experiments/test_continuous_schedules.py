@@ -152,6 +152,14 @@ def test_continuous_eval_waits_for_a_run_that_is_to_be_resumed(experiment, monke
     assert seen == [10, 20, 30]
 
 
+def test_continuous_eval_without_a_budget_ends_with_that_of_the_trainer(experiment, monkeypatch):
+    experiment(train_timesteps=10).train()
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("it waits for ever"))
+    seen = []
+    experiment().continuous_eval(lambda result: seen.append(result["global_timestep"]) or True)
+    assert seen == [10]
+
+
 def test_a_run_that_is_resumed_is_not_over_from_its_first_step_on(experiment, monkeypatch):
     """Else an evaluation that runs beside it would end with the checkpoint that it resumed from."""
     ended = experiment(train_timesteps=100, train_hooks=[StopAt(5)]).train()

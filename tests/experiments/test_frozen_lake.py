@@ -36,7 +36,7 @@ def best_share(steps: int = 100) -> float:
         values = np.array(
             [
                 max(
-                    sum(p * (reward + (0.0 if ends else values[following])) for p, following, reward, ends in outcomes)
+                    sum(p * (reward + (0.0 if ends else values[next_state])) for p, next_state, reward, ends in outcomes)
                     for outcomes in transitions[state].values()
                 )
                 for state in range(16)

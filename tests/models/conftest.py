@@ -140,9 +140,9 @@ def networks(scope):
 @pytest.fixture
 def expected_losses(networks):
     def count(kind, features, labels, gamma=GAMMA, use_target=True, **options):
-        online, following = networks.online, {"state": labels["next_state"]}
-        bootstrap = (networks.target if use_target else online)(following)
-        return numpy_losses(kind, online(features), online(following), bootstrap, labels, gamma, **options)
+        online, next_state = networks.online, {"state": labels["next_state"]}
+        bootstrap = (networks.target if use_target else online)(next_state)
+        return numpy_losses(kind, online(features), online(next_state), bootstrap, labels, gamma, **options)
 
     return count
 
@@ -166,11 +166,11 @@ def masked(batch):
 
     def make(seed=0, size=SIZE, **labels):
         features, labels = batch(seed, size, **labels)
-        following = random_masks(seed + 100, size)
+        next_mask = random_masks(seed + 100, size)
         done = labels["done"].numpy()
-        following[(done if done.ndim == 1 else done.max(axis=1)) > 0] = 0
+        next_mask[(done if done.ndim == 1 else done.max(axis=1)) > 0] = 0
         features = {**features, "action_mask": tf.constant(random_masks(seed, size))}
-        return features, {**labels, "next_action_mask": tf.constant(following)}
+        return features, {**labels, "next_action_mask": tf.constant(next_mask)}
 
     return make
 

@@ -67,7 +67,10 @@ TORSOS = {
     ),
     "ragged": (lambda x: Function(lambda y: y.to_tensor())(Scaled(tf.RaggedTensor.from_tensor)(x)), {"scaled": [24]}),
     "sparse": (lambda x: Function(tf.sparse.to_dense)(Scaled(tf.sparse.from_dense)(x)), {"scaled": [24]}),
-    "integers": (lambda x: tf.cast(Scaled(lambda y: tf.cast(y, tf.int64))(x), tf.float32), {"scaled": [6, 4]}),
+    "integers": (
+        lambda x: tf.cast(Scaled(lambda y: tf.cast(y, tf.int64))(x), tf.float32) + layers.Dense(4)(x),
+        {"scaled": [6, 4], "dense": [6, 4]},
+    ),
     "elsewhere": (elsewhere, {"dense": [6, 4]}),
 }
 

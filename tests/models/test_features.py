@@ -44,9 +44,9 @@ def test_other_keys_of_the_next_state_are_its_own(scalar_kind, scope, networks, 
     networks.perturb_target()
 
     def expected(next_goal):
-        following = {"state": labels["next_state"], "goal": next_goal}
-        best = (networks.online if scalar_kind.double else networks.target)(following).q.numpy().argmax(axis=1)
-        values = networks.target(following).q.numpy()[np.arange(SIZE), best]
+        next_state = {"state": labels["next_state"], "goal": next_goal}
+        best = (networks.online if scalar_kind.double else networks.target)(next_state).q.numpy().argmax(axis=1)
+        values = networks.target(next_state).q.numpy()[np.arange(SIZE), best]
         return labels["reward"].numpy() + GAMMA * (1 - labels["done"].numpy()) * values
 
     given = {**features, "goal": goals[0]}

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from tiny_agents import make_agent
+from tiny_envs import ScheduleEnv
 
 from polyrl.configs import SGDConfig
-from polyrl.models import Scope
+from polyrl.models import DQNModel, Scope
 from polyrl.models.gradients import clip_gradients
 
 layers = tf_keras.layers
@@ -56,10 +58,10 @@ TABLES = {
 
 
 def numbers(batch, size=8):
-    """Transitions between states that are numbers, some of them twice in a batch; the errors are large."""
+    """Transitions between discrete states, some of them twice in a batch; the errors are large."""
     rng = np.random.default_rng(1)
-    state, following = rng.integers(0, 5, [2, size]).astype(np.int32)
-    labels = batch(size=size, next_state=following, reward=np.full(size, 9.0, np.float32), done=np.ones(size, np.float32))[1]
+    state, next_state = rng.integers(0, 5, [2, size]).astype(np.int32)
+    labels = batch(size=size, next_state=next_state, reward=np.full(size, 9.0, np.float32), done=np.ones(size, np.float32))[1]
     return {"state": tf.constant(state)}, labels
 
 
@@ -161,7 +163,7 @@ def embedding_torso(mode, inputs):
 
 
 def discrete(batch, states):
-    """A batch of states that are numbers, with large errors."""
+    """A batch of discrete states, with large errors."""
     size = len(states)
     labels = {"reward": np.full(size, 9.0, np.float32), "done": np.ones(size, np.float32)}
     _, labels = batch(size=size, next_state=np.zeros([size, 1], np.int32), **labels)
@@ -205,3 +207,41 @@ def test_clip_embed_gradients_leaves_networks_without_embeddings_alone(dqn, batc
     free = update_by(dqn, *batch(), clip_gradients=None, clip_embed_gradients=None)
     bound = update_by(dqn, *batch(), clip_gradients=None, clip_embed_gradients=1e-6)
     np.testing.assert_allclose(norm(bound), norm(free), rtol=1e-5)
+
+
+CUT = {
+    "cast to integers": lambda x: tf.cast(layers.Dense(8)(x), tf.int32),
+    "comparison": lambda x: layers.Dense(8)(x) > 0,
+    "argmax": lambda x: tf.one_hot(tf.argmax(layers.Dense(8)(x), axis=1), 8),
+    "stopped": lambda x: tf.stop_gradient(layers.Dense(8)(x)),
+    "rounded": lambda x: tf.round(layers.Dense(8)(layers.Dense(4)(x))),
+}
+JOINED = {
+    "no variables": lambda x: tf.cast(x, tf.int32),
+    "frozen": lambda x: tf.stop_gradient(layers.Dense(8, trainable=False)(x)),
+    "one of two": lambda x: tf.concat([layers.Dense(8)(x), tf.stop_gradient(layers.Dense(8)(x))], axis=1),
+    "an unused layer": lambda x: (layers.Dense(8)(x), layers.Dense(4)(x))[1],
+    "recomputed": lambda x: layers.Lambda(tf.recompute_grad(lambda y: y * 2.0))(layers.Dense(8)(x)),
+}
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_a_torso_that_no_gradient_reaches_is_refused(head_kind, batch, name):
+    features, labels = batch()
+    with pytest.raises(
+        ValueError, match=r"graph_fn: no gradient reaches its variables.*kernel \(4, [48]\) float32.*trainable=Fa"
+    ):
+        head_kind("train", graph_fn=lambda _, inputs: CUT[name](inputs["state"]))(features, labels)
+
+
+@pytest.mark.parametrize("name", JOINED)
+def test_a_torso_need_not_have_a_gradient_everywhere(head_kind, batch, name):
+    features, labels = batch()
+    head_kind("train", graph_fn=lambda _, inputs: JOINED[name](inputs["state"]))(features, labels).train_op()
+
+
+def test_without_a_torso_to_reach_the_heads_are_trained_in_a_run():
+    def model_fn(features, labels, mode):
+        return DQNModel(mode, lambda _, x: tf.cast(x["state"], tf.int32), 4, 3, summaries=[])(features, labels)
+
+    assert make_agent(model_fn).train(ScheduleEnv(), first_update=4, timesteps=8).global_step > 0

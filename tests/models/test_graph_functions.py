@@ -207,3 +207,20 @@ def test_a_network_is_given_the_dtype_of_the_states_in_training_and_as_exported(
     served = policy.signatures()["action"](observation_state=features["state"], seed=tf.constant([0, 0]))
     np.testing.assert_array_equal(served["action"], expected)
     assert set(seen) == {dtype}
+
+
+@pytest.mark.parametrize("mode", ["train", "infer"])
+def test_a_feature_that_is_not_there_is_named_with_those_that_are(dqn, mode):
+    def torso(now, inputs):
+        return layers.Dense(8)(inputs["states" if now == mode else "state"])
+
+    message = r"graph_fn takes inputs\['states'\], and gets a dict of features with the keys \['goal', 'state'\]. .*'state'"
+    with pytest.raises(ValueError, match=message):
+        dqn("train", graph_fn=torso)({**FEATURES, "goal": tf.zeros([2, 1])})
+
+
+def test_a_key_error_of_another_dict_is_raised_as_it_is(dqn):
+    with pytest.raises(KeyError, match="depth"):
+        dqn("train", graph_fn=lambda mode, inputs: layers.Dense({}["depth"])(inputs["state"]))(
+            {**FEATURES, "goal": tf.zeros([2, 1])}
+        )

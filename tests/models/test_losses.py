@@ -48,8 +48,8 @@ def test_the_double_kinds_choose_by_the_online_network_and_value_by_the_target(d
     features, labels = batch(4, size=40, done=np.zeros(40, np.float32))
     model = differing(double)
     plain = c51("train", scope, discount=GAMMA)
-    following = {"state": labels["next_state"]}
-    online, target = (network(following).q for network in (networks.online, networks.target))
+    next_state = {"state": labels["next_state"]}
+    online, target = (network(next_state).q for network in (networks.online, networks.target))
     agree = np.argmax(online, axis=1) == np.argmax(target, axis=1)
     assert 0 < agree.sum() < 40
     gap = np.abs(model(features, labels).predictions["losses"] - plain(features, labels).predictions["losses"])

@@ -117,12 +117,12 @@ def test_the_loss_is_that_of_numpy_with_networks_that_differ(scope, networks, li
     spec = naf("train", scope, use_target_graph=use_target_graph, **arguments)(features, labels)
     _, value, _ = forward(networks.online, features["state"])
     bootstrap = networks.target if use_target_graph else networks.online
-    _, following, _ = forward(bootstrap, labels["next_state"])
+    _, next_value, _ = forward(bootstrap, labels["next_state"])
     prediction = value + advantages(networks.online, features["state"], labels["action"])
     errors = []
     for row in range(ROWS):
         gamma = 0.0 if labels["done"][row] else 0.9
-        errors.append(float(labels["reward"][row]) + gamma * following[row] - prediction[row])
+        errors.append(float(labels["reward"][row]) + gamma * next_value[row] - prediction[row])
     assert 0 < float(tf.reduce_sum(labels["done"])) < ROWS
     np.testing.assert_allclose(spec.predictions["td_error"], errors, rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(spec.predictions["losses"], np.square(errors), rtol=2e-3, atol=1e-3)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import functools
+import re
+import types
 
+import ml_collections
 import numpy as np
 import pytest
 import tf_keras
 
+from polyrl.configs import AdamConfig
 from polyrl.models import DQNModel, Scope
 from polyrl.models.same_function import function_difference
 from polyrl.networks import mlp
@@ -118,8 +122,6 @@ def test_the_same_function_made_twice_is_the_same(first, second):
     ],
 )
 def test_another_one_is_told_by_the_first_difference(first, second, words):
-    import re
-
     assert re.search(words, function_difference(first, second))
 
 
@@ -162,3 +164,70 @@ def test_another_model_of_tf_keras_under_the_same_name_is_refused(scope, batch):
     build(scope, "infer", sequential(8, 4))(batch()[0])
     with pytest.raises(ValueError, match=r"with another graph_fn exists in this scope: in its config.* is 8 there, 6 here"):
         build(scope, "infer", sequential(6, 4))(batch()[0])
+
+
+class Holds:
+    """A graph function with attributes, of which one is no plain value."""
+
+    def __init__(self, units, inner=None):
+        self._units, self.inner, self.other = units, inner, object()
+
+    def __call__(self, mode, inputs):
+        return layers.Dense(self._units)(inputs["state"])
+
+    def build(self, mode, inputs):
+        return self(mode, inputs)
+
+
+def taking(params):
+    return lambda mode, inputs: layers.Dense(params.units)(inputs["state"])
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (Holds, "its _units is 4 there, 5 here"),
+        (lambda units: Holds(units).build, "its _units is 4 there, 5 here"),
+        (lambda units: Holds(3, Holds(units)), "its _units is 4 there, 5 here"),
+        (lambda units: taking(types.SimpleNamespace(units=units)), r"its params is \{'units': 4\} there, \{'units': 5\} here"),
+        (lambda units: taking(ml_collections.ConfigDict({"units": units})), r"its params is \{'units': 4\} there"),
+        (lambda units: taking(ml_collections.FrozenConfigDict({"units": units})), r"its params is \{'units': 4\} there"),
+        (lambda units: taking(AdamConfig(units / 10)), r"learning_rate=0.4.* there, .*learning_rate=0.5.* here"),
+    ],
+)
+def test_what_a_graph_fn_holds_counts(make, words):
+    assert function_difference(make(4), make(4)) is None
+    assert re.search(words, function_difference(make(4), make(5)))
+
+
+class OfWidth(DQNModel):
+    """A model with an argument of its own, which it keeps under another name, and an attribute that depends on the mode."""
+
+    def __init__(self, mode, width, graph_fn=small, name="Model", **more):
+        super().__init__(mode, graph_fn, 4, 3, summaries=[], name=name, **more)
+        self._hidden, self.noise = width, 0.1 if mode == "train" else 0.0
+
+    def _build_graph_fn(self):
+        return lambda mode, inputs: self._build_head(layers.Dense(self._hidden)(inputs["state"]))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        ((8,), {}, "width is 8 there, 9 here"),
+        ((np.int64(8),), {}, "width is 8 there, 9 here"),
+        ((9,), {"dueling": "max"}, "dueling is 'mean' there, 'max' here"),
+    ],
+)
+def test_the_arguments_of_a_constructor_count_and_no_attribute(scope, batch, first, second, words):
+    with scope.active():
+        OfWidth("train", *first)(batch()[0])
+        OfWidth("infer", *first)(batch()[0])
+        with pytest.raises(ValueError, match=f"with other arguments exists in this scope: {words}"):
+            OfWidth("infer", 9, **second)(batch()[0])
+
+
+def test_a_graph_that_is_called_directly_is_looked_at_as_well(scope, batch):
+    build(scope, "train", small)(batch()[0])
+    with scope.active(), pytest.raises(ValueError, match="num_actions is 3 there, 5 here"):
+        DQNModel("train", small, 4, 5, summaries=[])._call_graph_fn(batch()[0])

@@ -85,8 +85,8 @@ def test_the_bootstrap_is_the_mixed_networks(dqn, scope, batch, networks):
     before = networks.weights("online")
     model(features, labels).train_op()
     kernel, bias = mixed(before, networks.weights("online"), 0.25)
-    following = labels["next_state"].numpy() @ kernel + bias
-    expected = labels["reward"].numpy() + 0.5 * following.max(axis=1)
+    next_q = labels["next_state"].numpy() @ kernel + bias
+    expected = labels["reward"].numpy() + 0.5 * next_q.max(axis=1)
     predictions = model(features, labels).predictions
     taken = predictions["q"].numpy()[np.arange(6), labels["action"].numpy()]
     np.testing.assert_allclose(predictions["td_error"] + taken, expected, rtol=1e-5, atol=1e-5)

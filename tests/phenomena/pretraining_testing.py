@@ -34,8 +34,8 @@ class CorridorEnv(gymnasium.Env):
     def step(self, action):
         right = action == self.right(self._step)
         self._step += 1
-        over = self._step == LENGTH
-        return self._observation(), float(right and over), over or not right, False, {}
+        ended = self._step == LENGTH
+        return self._observation(), float(right and ended), ended or not right, False, {}
 
     def _observation(self):
         return np.eye(LENGTH + 1, dtype=np.float32)[self._step]

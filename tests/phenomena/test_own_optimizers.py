@@ -186,3 +186,20 @@ def test_the_panel_shows_the_learning_rate_of_the_optimizer():
     trained = Trained(OwnConfig(which="class"))
     summaries = model(*trained.batch).extra_ops["summaries"]
     np.testing.assert_allclose(float(summaries.scalars["train/learning_rate"]), 0.1, rtol=1e-6)
+
+
+ONE = optimizers.SGD(0.1)
+
+
+@dataclasses.dataclass(frozen=True)
+class OneConfig(OptimizerConfig):
+    """Builds the same one again and again."""
+
+    def build(self):
+        return ONE
+
+
+def test_an_optimizer_that_is_in_use_is_refused():
+    Trained(OneConfig())
+    with pytest.raises(ValueError, match=r"OneConfig\(.*its build returned a SGD that is in use already.*return a new one"):
+        Trained(OneConfig())

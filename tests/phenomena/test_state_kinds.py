@@ -1,4 +1,4 @@
-"""States that are numbers, and states that are images, from the environment to the replay memory and to the actions."""
+"""Discrete states, and states that are images, from the environment to the replay memory and to the actions."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class NumberedChain(gymnasium.Env):
         if action == 0:
             return self._room, 0.3, True, False, {}
         self._room += 1
-        over = self._room == START + LENGTH
-        return self._room, float(over), over, False, {}
+        ended = self._room == START + LENGTH
+        return self._room, float(ended), ended, False, {}
 
 
 gymnasium.register("polyrl/NumberedChain-v0", NumberedChain)
@@ -180,11 +180,11 @@ def test_images_stay_bytes_in_the_memory_and_in_what_the_model_gets(tmp_path, ji
         lambda features, labels, mode: DQNModel(mode, graph_fn, (6, 6, 3), 2)(features, labels), model_dir=tmp_path, jit=jit
     )
     agent.train(Pictures(), first_update=4, timesteps=12)
-    state, following = agent.memory.columns["state"], agent.memory.columns["next_state"]
-    assert state.dtype == following.dtype == tf.uint8
-    assert state.shape[1:] == following.shape[1:] == (6, 6, 3)
+    state, next_state = agent.memory.columns["state"], agent.memory.columns["next_state"]
+    assert state.dtype == next_state.dtype == tf.uint8
+    assert state.shape[1:] == next_state.shape[1:] == (6, 6, 3)
     assert set(seen) == {tf.uint8}
-    np.testing.assert_array_equal(state[1:4], following[0:3])
+    np.testing.assert_array_equal(state[1:4], next_state[0:3])
     assert state.numpy()[:12].max() > 200
 
 
@@ -211,7 +211,7 @@ def test_a_number_may_be_the_state_of_a_dict_with_a_mask():
     assert num_states_and_actions(env) == (LENGTH + 1, 2)
     agent = make_agent(chain_model_fn, batch_size=8)
     agent.train(env, first_update=8, timesteps=60)
-    state, following = agent.memory.columns["state"].numpy()[:60], agent.memory.columns["next_state"].numpy()[:60]
+    state, next_state = agent.memory.columns["state"].numpy()[:60], agent.memory.columns["next_state"].numpy()[:60]
     assert state.dtype == np.int32
-    assert set(state) | set(following) <= set(range(LENGTH + 1))
-    assert (following[state == 0] == 1).all()
+    assert set(state) | set(next_state) <= set(range(LENGTH + 1))
+    assert (next_state[state == 0] == 1).all()

@@ -110,8 +110,8 @@ def test_their_tags_are_apart(tmp_path):
 
 def random_batch(seed):
     rng = np.random.default_rng(seed)
-    state, following = rng.normal(size=[2, 6, 4]).astype(np.float32)
-    labels = {"action": rng.integers(0, 3, 6), "reward": rng.normal(size=6), "done": np.zeros(6), "next_state": following}
+    state, next_state = rng.normal(size=[2, 6, 4]).astype(np.float32)
+    labels = {"action": rng.integers(0, 3, 6), "reward": rng.normal(size=6), "done": np.zeros(6), "next_state": next_state}
     return {"state": state}, labels
 
 

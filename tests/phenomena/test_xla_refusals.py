@@ -116,8 +116,8 @@ class Breaking(CartPole):
     what, steps, value = "observation", 3, float("nan")
 
     def step(self, state, action, seed):
-        following, reward, terminated = super().step(state, action, seed)
-        return StepOutput(following, self._broken(reward, following) if self.what == "reward" else reward, terminated)
+        next_state, reward, terminated = super().step(state, action, seed)
+        return StepOutput(next_state, self._broken(reward, next_state) if self.what == "reward" else reward, terminated)
 
     def observe(self, state):
         observation = super().observe(state)

@@ -46,8 +46,8 @@ class RingEnv(gymnasium.Env):
     def step(self, action):
         self._place = (self._place + int(action) - 1 + self._number) % 5
         self._t += 1
-        over = self._t == self.LENGTH
-        return self._observation(), self.REWARDS[self._place], over and not self._limit, over and self._limit, {}
+        ended = self._t == self.LENGTH
+        return self._observation(), self.REWARDS[self._place], ended and not self._limit, ended and self._limit, {}
 
     def _observation(self):
         angle = 2 * np.pi * self._place / 5

@@ -186,3 +186,17 @@ def test_a_checkpoint_restores_rows_count_and_samples(tmp_path):
     for one in (memory, other):
         one.add(rows([11]))
     np.testing.assert_array_equal(memory.columns["action"], other.columns["action"])
+
+
+@pytest.mark.parametrize(("stack", "gigabytes"), [(None, "320000000.0"), (4, "40000000.0")])
+def test_a_memory_that_does_not_fit_is_refused_with_what_it_needs(stack, gigabytes):
+    image, number = tf.TensorSpec([10**6, 10**6, 4], tf.float32), tf.TensorSpec([], tf.float32)
+    columns = dict.fromkeys(("reward", "done", "truncated"), number) | {"action": tf.TensorSpec([], tf.int32)}
+    memory = UniformReplay(10_000, 4, frame_stack=stack)
+    with pytest.raises(ValueError, match=f"size=10000 transitions take {gigabytes} GB, more main memory than there is"):
+        memory.build({**columns, "state": image, "next_state": image})
+
+
+def test_rows_are_counted_by_int32():
+    with pytest.raises(ValueError, match=r"size=2147483648 must be below 2\*\*31"):
+        UniformReplay(2**31)

@@ -25,6 +25,9 @@ PHASES = (
     "end",
 )
 
+LATER = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+"""Tests for functions that do nothing when they are called."""
+
 
 class Hook:
     """Override the phases you need; those left alone cost nothing.
@@ -64,7 +67,7 @@ class Hook:
         """Always, also after an error: give back what was taken."""
 
     def get_state(self) -> dict[str, Any]:
-        """What a resumed run needs of this hook, as plain JSON values."""
+        """What a resumed run needs of this hook, as plain JSON values; `set_state` gets a tuple back as a list."""
         return {}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
@@ -111,11 +114,11 @@ class Cadence:
 
 
 def checked_hooks(name: str, hooks: Any) -> list[Hook]:
-    """The hooks as a list; None are none.
+    """The hooks as a list; None means no hooks.
 
     Raises:
-        TypeError: for anything else, with its name; for a hook with a phase that does not exist or takes other arguments, or
-            that gives a state and does not take it back.
+        TypeError: for anything else, with its name; for a hook with a phase that does not exist, takes other arguments, is a
+            coroutine or a generator, or belongs to the instance alone; or that gives a state and does not take it back.
         ValueError: for a hook that occurs twice.
     """
     if hooks is not None and (isinstance(hooks, (str, Hook)) or not isinstance(hooks, Sequence)):
@@ -125,6 +128,12 @@ def checked_hooks(name: str, hooks: Any) -> list[Hook]:
             hint = f" Make one: {hook.__name__}(...)." if isinstance(hook, type) and issubclass(hook, Hook) else ""
             raise TypeError(f"{name}: {hook!r} must be a Hook.{hint}")
         _check_methods(f"{name}: {type(hook).__name__}", type(hook))
+        own = [phase for phase in PHASES if phase in vars(hook)]
+        if own:
+            raise TypeError(
+                f"{name}: {type(hook).__name__}.{own[0]} is an attribute of the instance, and is never called: define it in "
+                "the class."
+            )
     if len({id(hook) for hook in hooks or ()}) < len(hooks or ()):
         raise ValueError(f"{name}: a hook occurs twice, and would run twice: {hooks!r}. Give it once, or make two.")
     return list(hooks or ())
@@ -136,29 +145,49 @@ def hook_states(hooks: Iterable[tuple[str, Hook]]) -> dict[str, Any]:
     for name, hook in hooks:
         states[name] = state = hook.get_state()
         try:
-            plain = isinstance(state, Mapping) and all(isinstance(key, str) for key in state)
             json.dumps(state)
-        except (TypeError, ValueError):
+            plain = isinstance(state, Mapping) and _strings_as_keys(state)
+        except (TypeError, ValueError, RecursionError):
             plain = False
         if not plain:
             raise TypeError(
-                f"{type(hook).__name__}.get_state returned {state!r}; expected a dict of plain JSON values with strings as "
-                "keys, as a checkpoint notes it: float(x) of a NumPy number, x.tolist() of an array."
+                f"{type(hook).__name__}.get_state returned {_shown(state)}; expected a dict of plain JSON values with strings "
+                "as keys, as a checkpoint notes it: float(x) of a NumPy number, x.tolist() of an array."
             )
     return states
 
 
+def _strings_as_keys(value: Any) -> bool:
+    """Whether all dicts in something that JSON can hold have strings as keys; others would come back as strings."""
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) and _strings_as_keys(item) for key, item in value.items())
+    return not isinstance(value, (list, tuple)) or all(_strings_as_keys(item) for item in value)
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)
+    except (ValueError, RecursionError):  # An integer of thousands of digits, or a nest as deep.
+        return f"a {type(value).__name__} that cannot be shown"
+
+
 def _check_methods(who: str, kind: type[Hook]) -> None:
     """Checks what a class defines in addition to `Hook`, or in place of it."""
+    methods = (*PHASES, "close", "get_state", "set_state")
+    spelt = {name.replace("_", "") for name in methods}
     for name in dir(kind):
-        if name.startswith(("before_", "after_", "on_")) and name not in PHASES:
-            raise TypeError(f"{who}.{name} is never called; the phases are {', '.join(PHASES)}.{suggestion(name, PHASES)}")
-    for name in (*PHASES, "close", "get_state", "set_state"):
+        # As afterUpdate; a name such as _end is the hook's own affair.
+        misspelt = not name.startswith("_") and name not in methods and name.replace("_", "").lower() in spelt
+        if misspelt or (name.startswith(("before_", "after_", "on_")) and name not in PHASES):
+            raise TypeError(f"{who}.{name} is never called; the phases are {', '.join(PHASES)}.{suggestion(name, methods)}")
+    for name in methods:
         method, parameters = getattr(kind, name), list(inspect.signature(getattr(Hook, name)).parameters)
         try:
             inspect.signature(method).bind(*parameters)
         except TypeError as error:
             raise TypeError(f"{who}.{name} must take ({', '.join(parameters)}): {error}.") from error
+        if any(test(method) for test in LATER):
+            raise TypeError(f"{who}.{name} must be a plain function; nothing would run a coroutine or a generator.")
     gives, takes = kind.get_state is not Hook.get_state, kind.set_state is not Hook.set_state
     if gives is not takes:
         have, lack = ("get_state", "set_state") if gives else ("set_state", "get_state")

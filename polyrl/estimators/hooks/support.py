@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -16,18 +18,21 @@ logger = logging.getLogger("polyrl")
 FIRST = 1_000
 """Environment steps before the first look; the next ones come after twice, four times, ... as many."""
 
-NARROW_FROM = 16_000
-"""Environment steps from which returns may be called small: before them, few rewards may have been found."""
+LATE = 16_000
+"""Environment steps from which returns may be called small, or expected: before them, few rewards may have been found, and few
+episodes ended.
+"""
 
 STEPS = 10_000
-"""Of each environment, the newest at each look."""
+"""How many of the newest steps of each environment are looked at."""
 
 
 class SupportHook(Hook):
     """Warns once if discounted returns leave the support, or if they use less than a tenth of it.
 
     Outside of the support no return can be told from its end; and where all returns lie between a few atoms, the distribution
-    says little. Both learn, badly, and without another sign. It looks at the returns of all states in the newest episodes.
+    says little. Both learn, badly, and without another sign. It looks at the returns of all states in the newest episodes; if
+    none of them is known, as where episodes are truncated or do not end, at what they come to if rewards go on as they are.
 
     Args:
         memory: holds the rewards.
@@ -41,6 +46,12 @@ class SupportHook(Hook):
         self._next, self._warned = FIRST, False
         self._low, self._high = math.inf, -math.inf
 
+    def get_state(self) -> dict[str, Any]:
+        return {"warned": self._warned}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        self._warned = bool(state["warned"])
+
     def begin(self, run: RunContext) -> None:
         while self._next <= run.timestep:
             self._next *= 2
@@ -52,55 +63,69 @@ class SupportHook(Hook):
             self._next *= 2
         if run.stored == 0:  # Brings the memory up to date.
             return
-        reward, ended = self._memory.newest(STEPS)
-        found = discounted_returns(reward.numpy(), ended.numpy(), self._discount)
-        if found.size == 0:
-            return
-        self._low, self._high = min(self._low, float(found.min())), max(self._high, float(found.max()))
-        (lowest, highest), width = self._support, self._high - self._low
-        margin = max(0.1 * width, 1e-3 * max(abs(self._low), abs(self._high)))
-        wanted = (
-            f"--min_q_value={_rounded(self._low - margin, up=False)} --max_q_value={_rounded(self._high + margin, up=True)}"
-        )
-        if self._low < lowest or self._high > highest:
-            self._warn("beyond", "A return outside of it cannot be told from its end", wanted)
-        elif run.timestep >= NARROW_FROM and 0.0 < width < 0.1 * (highest - lowest):
-            self._warn("in less than a tenth of", "Most atoms have nothing to say", wanted)
+        reward, terminated, truncated = (column.numpy() for column in self._memory.newest(STEPS))
+        returns, weight = discounted_returns(reward, terminated, truncated, self._discount)
+        known = returns[weight < 0.1]
+        if known.size:
+            self._low, self._high = min(self._low, float(known.min())), max(self._high, float(known.max()))
+            self._compare(self._low, self._high, "were seen")
+            width, (lowest, highest) = self._high - self._low, self._support
+            if run.timestep >= LATE and 0.0 < width < 0.1 * (highest - lowest):
+                self._warn(self._low, self._high, "were seen", "in less than a tenth of", "Most atoms have nothing to say")
+        elif returns.size and ((reward >= 0.0).all() or (reward <= 0.0).all()):
+            # What is to come can only add to what there is.
+            self._compare(float(returns.min()), float(returns.max()), "were seen, of episodes that go on")
+        if not (self._warned or known.size) and returns.size and run.timestep >= LATE and self._discount < 1.0:
+            expected = returns + weight * reward.mean(dtype=np.float64) / (1.0 - self._discount)
+            how = "are to be expected if rewards go on as they are, as no episode came to its own end"
+            self._compare(float(expected.min()), float(expected.max()), how)
 
-    def _warn(self, where: str, why: str, wanted: str) -> None:
+    def _compare(self, low: float, high: float, how: str) -> None:
+        if low < self._support[0] or high > self._support[1]:
+            self._warn(low, high, how, "beyond", "A return outside of it cannot be told from its end")
+
+    def _warn(self, low: float, high: float, how: str, where: str, why: str) -> None:
+        if self._warned:
+            return
         self._warned = True
+        margin = max(0.1 * (high - low), 1e-3 * max(abs(low), abs(high)))
         logger.warning(
-            "Discounted returns from %.4g to %.4g were seen, %s the support of the distribution, min_q_value=%g to "
-            "max_q_value=%g. %s. For the returns so far, %s would do; train from the start with them, or scale the rewards.",
-            self._low,
-            self._high,
+            "Discounted returns from %.4g to %.4g %s, %s the support of the distribution, min_q_value=%g to max_q_value=%g. "
+            "%s. For the returns so far, --min_q_value=%s --max_q_value=%s would do; train from the start with them, or scale "
+            "the rewards.",
+            low,
+            high,
+            how,
             where,
             *self._support,
             why,
-            wanted,
+            _rounded(low - margin, up=False),
+            _rounded(high + margin, up=True),
         )
 
 
-def discounted_returns(reward: np.ndarray, ended: np.ndarray, discount: float) -> np.ndarray:
-    """The discounted return from each step on, `[M]`, of those steps of which it is known.
+def discounted_returns(
+    reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, discount: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The discounted return from each step on as far as it is known, and the weight of what is not, both `[T, N]`.
 
-    It is if the episode ended in the window, or if what comes after the window counts for less than a tenth.
+    That is what comes after the window, and after a truncation.
 
     Args:
         reward: of consecutive steps, `[T, N]`.
-        ended: where an episode ended, `[T, N]`.
+        terminated: where an episode terminated, `[T, N]`.
+        truncated: where an episode was truncated, `[T, N]`.
         discount: per step.
     """
     steps, envs = reward.shape
-    returns = np.zeros([steps, envs])
-    following, weight = np.zeros(envs), np.ones(envs)  # Weight of what comes after the window.
-    known = np.zeros([steps, envs], np.bool_)
+    returns, weights = np.zeros([steps, envs]), np.zeros([steps, envs])
+    next_return, weight = np.zeros(envs), np.ones(envs)
     for step in reversed(range(steps)):
-        continues = ended[step] == 0.0
-        following = reward[step] + discount * following * continues
-        weight = discount * weight * continues
-        returns[step], known[step] = following, weight < 0.1
-    return returns[known]
+        continues = (terminated[step] == 0.0) & (truncated[step] == 0.0)
+        next_return = reward[step] + discount * next_return * continues
+        weight = discount * np.where(truncated[step] != 0.0, 1.0, weight) * (terminated[step] == 0.0)
+        returns[step], weights[step] = next_return, weight
+    return returns, weights
 
 
 def _rounded(value: float, up: bool) -> str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from hook_testing import BATCH, schedule
-from tiny_agents import counting_model_fn, q_model_fn
+from tiny_agents import counting_model_fn, make_agent, q_model_fn
 from tiny_envs import Bad, ScheduleEnv, vector
 from tiny_hooks import Recorder
 
-from polyrl.configs import HuberLossConfig, MeanSquaredErrorConfig
+from polyrl.configs import ExplorationConfig, HuberLossConfig, MeanSquaredErrorConfig
+from polyrl.envs.compiled import CartPole
 from polyrl.errors import NonFiniteError
 from polyrl.estimators import Agent, EstimatorSpec
 from polyrl.models.scope import current_scope
@@ -102,3 +106,23 @@ def test_a_broken_environment_leaves_the_memory_and_the_checkpoints_clean(agent,
         trained.train(schedule(bad=Bad(where, 2, 2)), first_update=BATCH, timesteps=20)
     assert finite(trained) == [True] * 7
     assert int(trained.memory.stored().numpy()) == 7
+
+
+@dataclasses.dataclass(frozen=True)
+class Failing(ExplorationConfig):
+    """A schedule of the user's own, which is not a number from some step on."""
+
+    IDENTIFIER: ClassVar[str] = "failing"
+    bad: str = "nan"
+
+    def rate(self, timestep):
+        return tf.where(timestep < 20, 0.5, float(self.bad))
+
+
+@pytest.mark.parametrize("bad", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize("env", [ScheduleEnv, pytest.param(lambda: CartPole(num_envs=2), id="in the graph")])
+def test_an_exploration_rate_that_is_not_finite_ends_the_run(tmp_path, env, bad):
+    actions = 2 if env is not ScheduleEnv else 3
+    model_fn = q_model_fn(num_actions=actions, exploration_config=Failing(bad=bad))
+    with pytest.raises(NonFiniteError, match="The exploration rate is NaN or infinite in this step"):
+        make_agent(model_fn, model_dir=tmp_path).train(env(), first_update=4, timesteps=400)

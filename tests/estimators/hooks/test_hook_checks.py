@@ -19,7 +19,15 @@ def train(*hooks):
 
 
 @pytest.mark.parametrize(
-    ("name", "meant"), [("after_updates", "after_update"), ("after_run", None), ("before_run", None), ("on_episode_end", None)]
+    ("name", "meant"),
+    [
+        ("after_updates", "after_update"),
+        ("afterUpdate", "after_update"),
+        ("Begin", "begin"),
+        ("after_run", None),
+        ("before_run", None),
+        ("on_episode_end", None),
+    ],
 )
 def test_a_phase_that_does_not_exist_is_refused(name, meant):
     with pytest.raises(
@@ -47,7 +55,9 @@ def test_half_of_a_state_is_refused(has, lacks):
         train(hook(**{has: lambda self, *arguments: {}}))
 
 
-@pytest.mark.parametrize("state", [None, {"best": np.float32(1.0)}, {"seen": np.zeros(3)}, {1: "a"}, [1, 2], {"a": {1, 2}}])
+@pytest.mark.parametrize(
+    "state", [None, {"best": np.float32(1.0)}, {"seen": np.zeros(3)}, {1: "a"}, [1, 2], {"a": {1, 2}}, {"a": {1: 2}}]
+)
 def test_a_state_that_cannot_be_saved_is_refused_before_the_first_step(state):
     steps = []
     mine = hook(
@@ -65,3 +75,42 @@ def test_a_hook_that_occurs_twice_is_refused():
     train(one, hook(after_act=lambda self, run: None))
     with pytest.raises(ValueError, match="hooks: a hook occurs twice, and would run twice"):
         train(one, one)
+
+
+def test_a_state_that_cannot_even_be_shown_is_refused():
+    for state in ({"a": 10**5_000}, nested(5_000)):
+        mine = hook(get_state=lambda self, state=state: state, set_state=lambda self, state: None)
+        with pytest.raises(TypeError, match=r"Mine.get_state returned .*; expected a dict of plain JSON values"):
+            train(mine)
+
+
+def nested(depth):
+    state = {}
+    for _ in range(depth):
+        state = {"a": state}
+    return state
+
+
+def test_a_phase_of_the_instance_alone_is_refused():
+    mine = hook()
+    mine.after_update = lambda run: None
+    with pytest.raises(TypeError, match=r"Mine.after_update is an attribute of the instance, and is never called"):
+        train(mine)
+
+
+async def waits(self, run):
+    pass
+
+
+def yields(self, run):
+    yield
+
+
+@pytest.mark.parametrize("method", [waits, yields])
+def test_a_coroutine_or_a_generator_is_refused(method):
+    with pytest.raises(TypeError, match=r"Mine.after_act must be a plain function"):
+        train(hook(after_act=method))
+
+
+def test_other_names_are_the_hooks_own():
+    train(hook(_end=lambda self: None, update=lambda self: None))

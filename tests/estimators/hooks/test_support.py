@@ -40,7 +40,7 @@ class Paying(gymnasium.Env):
 @pytest.fixture
 def warnings(caplog, monkeypatch):
     monkeypatch.setattr(support, "FIRST", 20)
-    monkeypatch.setattr(support, "NARROW_FROM", 80)
+    monkeypatch.setattr(support, "LATE", 80)
     return lambda: [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
 
 
@@ -94,9 +94,50 @@ def test_models_without_a_support_are_left_alone(warnings):
     assert not warnings()
 
 
+class Going(Paying):
+    """Every step pays; episodes never terminate, and are truncated after some steps, or never."""
+
+    def __init__(self, reward: float, length: float):
+        super().__init__(reward)
+        self._length = length
+
+    def step(self, action):
+        self._steps += 1
+        return self.np_random.random(4, np.float32), self._reward, False, self._steps >= self._length, {}
+
+
+@pytest.mark.parametrize(
+    ("reward", "length", "discount", "expected"),
+    [
+        (1_000.0, np.inf, 1.0, "from 1000 to 2e+04 were seen, of episodes that go on, beyond"),
+        (1_000.0, np.inf, 0.9999, "from 1000 to 1.998e+04 were seen, of episodes that go on, beyond"),
+        (-1_000.0, np.inf, 1.0, "from -2e+04 to -1000 were seen"),
+        (1.0, 5, 0.99, "from 100 to 100 are to be expected if rewards go on as they are"),
+        (-1.0, 5, 0.99, "from -100 to -100 are to be expected if rewards go on as they are"),
+    ],
+)
+def test_rewards_that_go_on_are_told_though_no_return_is_known(warnings, reward, length, discount, expected):
+    train(GymEnvironment(Going, reward=reward, length=length), discount=discount)
+    (text,) = warnings()
+    assert f"Discounted returns {expected}" in text
+
+
+def test_a_short_limit_does_not_tell_of_what_fits(warnings):
+    train(GymEnvironment(Going, reward=0.05, length=5), discount=0.99)
+    assert not warnings()
+
+
+def test_a_resumed_run_does_not_tell_again(warnings, tmp_path):
+    model = q_model_fn("c51", num_actions=3, num_atoms=11, min_q_value=-10.0, max_q_value=10.0, discount=0.9)
+    for _ in range(2):
+        make_agent(model, model_dir=tmp_path).train(GymEnvironment(Paying, reward=1000.0), timesteps=200, first_update=4)
+    assert len(warnings()) == 1
+
+
 def test_returns_are_those_of_a_loop():
     rng = np.random.default_rng(0)
-    reward, ended = rng.normal(size=[60, 2]), (rng.random([60, 2]) < 0.1).astype(np.float32)
+    reward = rng.normal(size=[60, 2])
+    terminated, truncated = ((rng.random([60, 2]) < 0.1).astype(np.float32) for _ in range(2))
     expected = []
     for env in range(2):
         for start in range(60):
@@ -105,12 +146,14 @@ def test_returns_are_those_of_a_loop():
                 total += factor * reward[step, env]
                 factor *= 0.8
                 step += 1
-                if ended[step - 1, env]:
+                if terminated[step - 1, env]:
                     factor = 0.0
+                if terminated[step - 1, env] or truncated[step - 1, env]:
                     break
             if factor < 0.1:
                 expected.append(total)
-    np.testing.assert_allclose(sorted(discounted_returns(reward, ended, 0.8)), sorted(expected), rtol=1e-6)
+    found, weight = discounted_returns(reward, terminated, truncated, 0.8)
+    np.testing.assert_allclose(sorted(found[weight < 0.1]), sorted(expected), rtol=1e-6)
 
 
 @pytest.mark.parametrize("memory", [UniformReplay, PrioritizedReplay])
@@ -129,10 +172,10 @@ def test_memories_know_their_newest_rewards(memory, options, steps):
         ends = {"done": tf.constant(done[step]), "truncated": tf.zeros([2])}
         reward = tf.constant([1.0 + step, -1.0 - step])
         replay.add({"state": states, "action": tf.zeros([2], tf.int32), "reward": reward, "next_state": states, **ends})
-    rewards, ended = replay.newest(8)
+    rewards, *ended = replay.newest(8)
     expected = np.arange(1.0, steps + 1)[-8:]
     np.testing.assert_array_equal(rewards, np.stack([expected, -expected], axis=1))
-    np.testing.assert_array_equal(ended, np.zeros_like(rewards))
+    np.testing.assert_array_equal(ended, np.zeros([2, *rewards.shape]))
 
 
 def test_ends_of_episodes_are_found_in_stacks_of_frames():
@@ -145,5 +188,7 @@ def test_ends_of_episodes_are_found_in_stacks_of_frames():
         ends = {"done": tf.constant([float(step == 2)]), "truncated": tf.constant([float(step == 5)])}
         row = {"action": tf.zeros([1], tf.int32), "reward": tf.constant([10.0**step])}
         replay.add({"state": states, "next_state": states, **row, **ends})
-    found = discounted_returns(*(column.numpy() for column in replay.newest(100)), 1.0)
-    np.testing.assert_allclose(sorted({*found.tolist()} - {0.0}), [100, 110, 111, 1e5, 1.1e5, 1.11e5], rtol=1e-6)
+    returns, weight = discounted_returns(*(column.numpy() for column in replay.newest(100)), 1.0)
+    np.testing.assert_allclose(sorted({*returns[weight == 0.0].tolist()} - {0.0}), [100, 110, 111], rtol=1e-6)
+    cut = sorted({*returns[weight == 1.0].tolist()} - {0.0})  # By the limit, and by the end of the window.
+    np.testing.assert_allclose(cut, [1e5, 1.1e5, 1.11e5, 1e8, 1.1e8, 1.11e8], rtol=1e-6)
