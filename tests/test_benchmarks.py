@@ -137,6 +137,17 @@ def test_the_worker_times_a_window(modules):
 
 
 @pytest.mark.slow
+def test_the_memory_is_filled_and_measured(modules):
+    measuring, rows = modules
+    arguments = ("--frames=3000", "--jit=off")
+    result = measuring.Processes({"polyrl": sys.executable}, core=-1)(
+        rows.Worker("polyrl", "polyrl", "polyrl_replay_memory.py", arguments)
+    )
+    assert 0.02 < result["value"] < 2.0
+    assert 2_000 < result["stored"] <= 3_000
+
+
+@pytest.mark.slow
 def test_the_parts_of_the_engine_are_timed_against_plain_code(monkeypatch, capsys):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     import engine

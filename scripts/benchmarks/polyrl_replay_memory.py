@@ -117,7 +117,7 @@ def main() -> None:
     hook = Peak(arguments.frames, resident("VmRSS"))
     with tempfile.TemporaryDirectory() as model_dir:
         agent = polyrl_worker.agent(setting, model_dir, config)
-        agent.train(env, setting.first_update, setting.update_frequency, hooks=[hook])
+        agent.train(env, first_update=setting.first_update, update_frequency=setting.update_frequency, hooks=[hook])
 
 
 if __name__ == "__main__":
