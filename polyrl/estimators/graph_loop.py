@@ -30,7 +30,7 @@ class GraphLoop(Loop):
         self.modules = [driver]
         self.num_envs = driver.num_envs
         self.state_spec = driver.state_spec
-        self.described = driver.described
+        self.environment = driver.described
         self._driver = driver
         self._rows = max(-(-chunk // self.num_envs), 100)
         self._chunk = self._rows * self.num_envs

@@ -72,14 +72,14 @@ class Loop(abc.ABC):
     Attributes:
         num_envs: environments that step in parallel.
         state_spec: the spec of one state, or a dict of specs.
-        described: what a checkpoint says of the environment, see `polyrl.estimators.inputs.describe`.
+        environment: what a checkpoint says of it, see `polyrl.estimators.inputs.describe`.
         xla_from: updates from which on a compilation by XLA pays.
         xla: whether the calls are prepared to run with XLA; there is no way back.
     """
 
     num_envs: int
     state_spec: Any
-    described: dict[str, Any]
+    environment: dict[str, Any]
     xla_from = NEVER
     modules: Sequence[tf.Module] = ()
     """What holds variables in addition to the scope and the memory."""
@@ -88,6 +88,11 @@ class Loop(abc.ABC):
         self._learner, self._compiler, self._schedule = learner, compiler, schedule
         self.xla = False
         self._prepared: bool | None = None
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What a checkpoint says of the loop: the environment's states and actions, and the schedule of updates."""
+        return {**self.environment, "schedule": dataclasses.asdict(self._schedule)}
 
     @abc.abstractmethod
     def build(self) -> None:

@@ -32,7 +32,7 @@ class PythonLoop(Loop):
         self.num_envs = driver.num_envs
         self.state_spec = spec_of_states(driver.state, driver.env.single_observation_space)
         self._driver = driver
-        self.described = describe(self.state_spec, driver.env.single_observation_space, driver.env.single_action_space)
+        self.environment = describe(self.state_spec, driver.env.single_observation_space, driver.env.single_action_space)
         states = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), driver.state)
         numbers = tf.TensorSpec([self.num_envs], tf.float32)
         action = tf.TensorSpec([self.num_envs, *driver.action_spec.shape], driver.action_spec.dtype)

@@ -12,6 +12,15 @@ from polyrl.estimators.checkpoints import CheckpointManager, read_state
 from polyrl.models.scope import Scope
 from polyrl.replay import Replay
 
+COMPARED = {
+    "state_spec": ("in another environment, whose states differ", "Use the same one"),
+    "first_action": ("in another environment, whose lowest action differs", "Use the same one"),
+    "memory": ("with another memory", "Use the same arguments"),
+    "schedule": ("by another schedule of updates", "Use the same first_update and update_frequency"),
+    "models": ("with other arguments of the model", "Use the same arguments"),
+}
+"""What of a run's configuration must stay, by the key in `state.json`: in which words, and what would do."""
+
 
 def resume(
     checkpoints: CheckpointManager, scope: Scope, memory: Replay, described: Mapping[str, Any], tell: Callable[[str], None]
@@ -22,12 +31,12 @@ def resume(
         checkpoints: of the run.
         scope: the models' state.
         memory: the replay memory.
-        described: the environment's states and actions, see `polyrl.estimators.inputs.describe`.
+        described: the environment's states and actions and the schedule of updates, see `Loop.described`.
         tell: shows a line that says where the run resumes from.
 
     Raises:
-        CheckpointMismatchError: if it does not fit, or was trained with another seed, on other states or actions, or with
-            another number of environments where the memory depends on it.
+        CheckpointMismatchError: if it does not fit, or was trained with another seed, on other states or actions, with other
+            arguments of model, memory or schedule, or with another number of environments where the memory depends on it.
         DamagedCheckpointError: if no checkpoint is whole, or only the best one is left.
     """
     checkpoints.clear()
@@ -41,8 +50,7 @@ def resume(
         return None
 
     def read(path: Path) -> tuple[Path, dict[str, Any]]:
-        _check_environment(path, described)
-        _check_memory(path, memory)
+        _check_configuration(path, {**described, "memory": memory.described, "models": scope.learners()})
         _check_num_envs(path, memory)
         return path, checkpoints.restore(path, scope, memory)
 
@@ -59,34 +67,27 @@ def resume(
     return state
 
 
-def _check_environment(path: Path, described: Mapping[str, Any]) -> None:
-    """Refuses an environment whose states or actions are not those of the training; what is not noted is not compared."""
+def _check_configuration(path: Path, now: Mapping[str, Any]) -> None:
+    """Refuses what differs from what the run was trained with; what is not noted there is not compared."""
     before = read_state(path)
-    now = json.loads(json.dumps(dict(described)))  # As the file gives it back.
-    words = {"state_spec": "states", "first_action": "lowest action"}
-    changed = [
-        f"its {words[key]}: {before[key]} there, {value} now"
-        for key, value in now.items()
-        if key in words and before.get(key, value) != value
-    ]
-    if changed:
-        raise CheckpointMismatchError(
-            f"{path} was trained in another environment: {'; '.join(changed)}. Use the same one, or another model_dir."
-        )
+    now = json.loads(json.dumps(dict(now)))  # As the file gives it back.
+    for key, (what, advice) in COMPARED.items():
+        there, here = (part if isinstance(part, dict) else {what: part} for part in (before.get(key), now.get(key)))
+        changed = _differences("", there, here) if key in before and key in now else []
+        if changed:
+            raise CheckpointMismatchError(f"{path} was trained {what}: {'; '.join(changed)}. {advice}, or another model_dir.")
 
 
-def _check_memory(path: Path, memory: Replay) -> None:
-    """Refuses a memory whose variables differ from those of the checkpoint, by the arguments that it was made with."""
-    before = read_state(path).get("memory", {})
-    changed = [
-        f"{name}={before[name]} there, {value} now"
-        for name, value in memory.described.items()
-        if before.get(name, value) != value
-    ]
-    if changed:
-        raise CheckpointMismatchError(
-            f"{path} was trained with another memory: {'; '.join(changed)}. Use the same arguments, or another model_dir."
-        )
+def _differences(place: str, there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    found: list[str] = []
+    for name, value in now.items():
+        if name not in there or there[name] == value:
+            continue
+        if isinstance(value, dict) and isinstance(there[name], dict):
+            found += _differences(f"{place}{name}.", there[name], value)
+        else:
+            found.append(f"{place}{name}={there[name]} there, {value} now")
+    return found
 
 
 def _check_num_envs(path: Path, memory: Replay) -> None:

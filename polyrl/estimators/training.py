@@ -274,6 +274,7 @@ class TrainingRun:
             "episodes": [dataclasses.asdict(episode) for episode in self.episodes],
             "hooks": hook_states(self._named_hooks()),
             "memory": self._memory.described,
+            "models": self._scope.learners(),
             **self._described,
             "num_envs": self._memory.num_envs,
             **self._ended(),

@@ -291,6 +291,8 @@ class BaseModel(KeepsArguments):
             shared = Shared.of(self)
             self._part("shared", lambda: shared, saved=False).check(shared, self.name)
         learns = self.mode == Modes.TRAIN and labels is not None
+        if learns:
+            self._part("arguments", self.described, saved=False)
         self._current = ModelCall(features, labels, functional.GradientTape() if learns else None)
         try:
             yield self._current

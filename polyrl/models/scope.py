@@ -59,6 +59,11 @@ class Scope(tf.Module):
         """The parts with variables that are in no checkpoint: temporally correlated noise, metrics."""
         return [part for part in self._transient.parts.values() if isinstance(part, tf.Module)]
 
+    def learners(self) -> dict[str, dict[str, Any]]:
+        """The arguments of the models that have been called to learn, by the models' names."""
+        ending = "/arguments"
+        return {name.removesuffix(ending): value for name, value in self._transient.parts.items() if name.endswith(ending)}
+
     def random_seed(self, stream: str, count: tf.Tensor | None = None) -> tf.Tensor:
         """A seed int64 `[2]` for stateless random ops: of root seed, stream name and count, so it needs no state.
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import json
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from polyrl.configs.base import Config
 from polyrl.models.same_function import function_difference, values_difference
 
 M = TypeVar("M", bound="KeepsArguments")
@@ -33,6 +35,9 @@ OWN = (
 )
 """Arguments in which models of one name may differ. The networks are made from the others."""
 
+SHOWN = ("mode", "graph_fn", "name", "summaries", "eval_metrics_config", "temperature")
+"""Arguments that change nothing of what is learned, and the graph function."""
+
 
 class KeepsArguments:
     """Keeps the arguments that the constructor of a subclass is given, by name."""
@@ -43,6 +48,12 @@ class KeepsArguments:
         made = super().__new__(cls)
         made._given = _bound(cls.__init__, args, kwargs)
         return made
+
+    def described(self) -> dict[str, Any]:
+        """The arguments that decide what is learned, as JSON has them; without functions and other objects."""
+        given = {name: _plain(getattr(self, name, value)) for name, value in self._given.items() if name not in SHOWN}
+        found = {name: value.to_dict() if isinstance(value, Config) else value for name, value in given.items()}
+        return {name: json.loads(json.dumps(value)) for name, value in found.items() if _is_json(value)}
 
 
 class Shared(NamedTuple):
@@ -102,6 +113,14 @@ def _bound(constructor: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> d
         if parameter.kind is parameter.VAR_KEYWORD:
             given |= given.pop(name)
     return given
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _plain(value: Any) -> Any:

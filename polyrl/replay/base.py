@@ -53,6 +53,8 @@ class Replay(tf.Module):
     """
 
     PRIORITIZED: ClassVar[bool] = False
+    FURTHER_ARGUMENTS: ClassVar[tuple[str, ...]] = ()
+    """Attributes that hold the arguments of a subclass, for checkpoints."""
 
     def __init__(
         self,
@@ -84,8 +86,9 @@ class Replay(tf.Module):
 
     @property
     def described(self) -> dict[str, Any]:
-        """What its variables depend on, by argument, as a checkpoint notes it."""
-        return {"prioritized": self.PRIORITIZED, "size": self.size, "n_step": self.n_step, "frame_stack": self.frame_stack}
+        """Its arguments by name, as a checkpoint notes them."""
+        names = ("size", "batch_size", "n_step", "frame_stack", *self.FURTHER_ARGUMENTS)
+        return {"prioritized": self.PRIORITIZED, **{name: getattr(self, name) for name in names}}
 
     def belong_to(self, owner: object) -> None:
         """Notes whose transitions these are, at first; a ValueError if they are those of another owner."""

@@ -42,6 +42,7 @@ class PrioritizedReplay(Replay):
     """
 
     PRIORITIZED: ClassVar[bool] = True
+    FURTHER_ARGUMENTS: ClassVar[tuple[str, ...]] = ("alpha", "beta", "beta_steps", "epsilon", "demo_epsilon")
 
     def __init__(
         self,

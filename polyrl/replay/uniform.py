@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import tensorflow as tf
 
 from polyrl.demos import Demonstrations
@@ -23,6 +25,8 @@ class UniformReplay(Replay):
         demonstrations: episodes that are kept permanently, see `Replay`.
         demo_share: share of demonstrations in each batch, in [0, 1]: `round(demo_share * batch_size)` rows.
     """
+
+    FURTHER_ARGUMENTS: ClassVar[tuple[str, ...]] = ("demo_share",)
 
     def __init__(
         self,
