@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -116,14 +118,17 @@ class Replay(tf.Module):
         if self._specs:
             self._check_same(specs, num_envs)
             return
+        needed = self.size * self._row_bytes(specs) / 1e9
+        too_large = ValueError(
+            f"size={self.size} transitions take {needed:.1f} GB, more main memory than there is; use a smaller size, or "
+            "smaller observations, or store each frame once with frame_stack."
+        )
+        if needed > _main_memory():  # TensorFlow would wait for it for ten seconds.
+            raise too_large
         try:
             storage = self._build_storage(specs, num_envs)
         except tf.errors.ResourceExhaustedError as error:
-            needed = self.size * self._row_bytes(specs) / 1e9
-            raise ValueError(
-                f"size={self.size} transitions take {needed:.1f} GB, more main memory than there is; use a smaller size, or "
-                "smaller observations, or store each frame once with frame_stack."
-            ) from error
+            raise too_large from error
         if self.demonstrations is not None:
             kept, starts = store_demonstrations(self.demonstrations, specs, self.n_step, self.frame_stack, self.xla)
             self._demo_positions = starts + storage.capacity
@@ -236,3 +241,11 @@ class Replay(tf.Module):
 
     _storage: Storage
     _demo_positions: np.ndarray
+
+
+def _main_memory() -> float:
+    """GB of main memory that the computer has; infinity if the system does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
+    except (AttributeError, OSError, ValueError):
+        return math.inf

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import os
 import pickle
 import tempfile
 from pathlib import Path
@@ -109,7 +110,7 @@ def an_export_can_be_loaded_or_is_refused(case: Any) -> None:
         path = f"{directory}/{case}" if isinstance(case, str) else case
         taken, _ = attempt(lambda: predictor("floats").export(path), "path")
         if taken:
-            assert "action" in tf.saved_model.load(path).signatures
+            assert "action" in tf.saved_model.load(os.path.abspath(path)).signatures
 
 
 @functools.cache
