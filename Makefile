@@ -19,7 +19,7 @@ fast: setup  ## the fast tests alone, about 7 minutes on two cores
 	$(PYTEST) $(TESTS)
 
 slow: setup  ## the slow tests alone: seconds to minutes each
-	$(PYTEST) -m slow $(TESTS)
+	bash scripts/slow.sh $(TESTS)
 
 format: setup  ## write the format, and mend what the linter can
 	.venv/bin/ruff format .

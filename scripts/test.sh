@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs polyrl with what its tests need, then checks style (ruff), types (mypy) and behaviour (pytest).
-# Arguments go to pytest:  bash scripts/test.sh -m slow
+# Arguments go to pytest:  bash scripts/test.sh tests/replay. The slow tests: scripts/slow.sh
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/setup.sh

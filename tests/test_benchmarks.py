@@ -110,6 +110,7 @@ def test_rows_by_name_and_group(modules):
         rows.select(["pongg"])
 
 
+@pytest.mark.slow
 def test_one_command_prints_the_table(tmp_path):
     """The command with polyrl's worker, for one row whose peers are left out."""
     output = tmp_path / "figures.json"

@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.mark.slow
 def test_the_page_is_made_by_making_the_mistakes(tmp_path):
     made = tmp_path / "errors.md"
     code = (

@@ -48,7 +48,7 @@ def test_make_help_lists_every_command():
     [
         ("check", ["bash scripts/test.sh tests/ops"]),
         ("fast", [".venv/bin/pytest -n 2 --dist=worksteal tests/ops"]),
-        ("slow", [".venv/bin/pytest -n 2 --dist=worksteal -m slow tests/ops"]),
+        ("slow", ["bash scripts/slow.sh tests/ops"]),
     ],
 )
 def test_make_runs_the_scripts(target, commands):
@@ -72,7 +72,14 @@ def test_ci_runs_the_script_on_every_python_that_is_promised():
     assert versions == re.findall(r"Python :: (3\.\d+)", setup)
     assert f'python_requires=">={versions[0]}"' in setup
     assert jobs["check"]["steps"][-1]["run"] == "bash scripts/test.sh"
-    assert jobs["slow"]["steps"][-1]["run"] == "bash scripts/test.sh -m slow"
+    assert jobs["slow"]["steps"][-1]["run"] == "bash scripts/slow.sh"
+
+
+def test_the_parts_of_the_slow_tests_are_all_of_them():
+    parts = [line.split()[1:] for line in read("scripts/slow.sh").splitlines() if line.strip().startswith("run tests")]
+    named = [word for part in parts for word in part if word.startswith("tests/")]
+    assert parts[-1] == ["tests", *(f"--ignore={name}" for name in named)]
+    assert all((ROOT / name).is_dir() for name in named)
 
 
 def test_there_are_forms_for_faults_features_and_environments():

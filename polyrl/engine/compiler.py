@@ -16,7 +16,7 @@ from polyrl.engine.carried import CarriedState
 from polyrl.engine.direct_call import direct_call
 from polyrl.engine.functional import NotFunctionalError
 from polyrl.engine.tracing import traced
-from polyrl.engine.xla import XLA_ERRORS, reason
+from polyrl.engine.xla import XLA_ERRORS, has_room, reason
 
 logger = logging.getLogger("polyrl")
 
@@ -59,7 +59,7 @@ class Compiler:
             return
         self.forget()
         self._started = (jit, list(roots))
-        if jit:
+        if jit and has_room():
             try:
                 self._state = CarriedState(roots, probe)
             except NotFunctionalError as error:

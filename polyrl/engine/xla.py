@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -20,6 +21,9 @@ logger = logging.getLogger("polyrl")
 XLA_ERRORS = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError)
 """What a call raises that XLA cannot compile."""
 
+MAPPINGS = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")
+"""Where Linux lists the memory mappings of a process, and how many it may have."""
+
 _UNSUPPORTED = re.compile(r"Detected unsupported operations.*?: (\w+) \(")
 
 
@@ -28,6 +32,27 @@ def reason(error: Exception) -> str:
     message = str(error).strip()
     unsupported = _UNSUPPORTED.match(message)
     return f"it does not support the operation {unsupported[1]}" if unsupported else message.splitlines()[0]
+
+
+def has_room() -> bool:
+    """Whether the process has room for more compiled code; says so if it has not.
+
+    TensorFlow keeps what XLA has compiled until the process ends, some 10 to 200 memory mappings for each call. At the limit
+    of mappings, about 65,000 on Linux, the process would be aborted.
+    """
+    try:
+        held, limit = MAPPINGS[0].read_bytes().count(b"\n"), int(MAPPINGS[1].read_bytes())
+    except (OSError, ValueError):
+        return True
+    if held < 0.9 * limit:
+        return True
+    logger.warning(
+        "This process holds %s of the %s memory mappings that it may have, most of them of what XLA has compiled; what "
+        "comes now runs without XLA, slower. Start a new process for each of many runs, or raise vm.max_map_count.",
+        f"{held:,}",
+        f"{limit:,}",
+    )
+    return False
 
 
 class Xla:
@@ -39,7 +64,7 @@ class Xla:
     """
 
     def __init__(self, jit: bool, what: str):
-        self.jit, self._what = jit, what
+        self.jit, self._what = jit and has_room(), what
 
     def leave(self, error: Exception) -> None:
         """Continues without XLA."""

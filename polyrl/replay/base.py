@@ -226,7 +226,7 @@ class Replay(tf.Module):
 
     def _row_bytes(self, specs: Mapping[str, tf.TensorSpec]) -> float:
         """How much a transition takes."""
-        sizes = {name: spec.shape.num_elements() * spec.dtype.size for name, spec in specs.items()}
+        sizes = {name: math.prod(spec.shape) * spec.dtype.size for name, spec in specs.items()}
         if self.frame_stack is not None:  # One frame of the two stacks.
             sizes |= {"state": sizes["state"] / self.frame_stack, "next_state": 0}
         return sum(sizes.values())

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from polyrl.engine import xla
+from polyrl.engine.compiler import Compiler
 from polyrl.engine.xla import Xla, XlaCall, reason
 
 SPEC = tf.TensorSpec([None, 2])
@@ -82,3 +84,20 @@ def test_a_function_whose_first_trace_failed_can_be_traced_again():
 
 def test_other_errors_give_their_first_line_as_the_reason():
     assert reason(ValueError("first\nsecond")) == "first"
+
+
+@pytest.mark.parametrize(("held", "room"), [(900, False), (899, True), (2, True)])
+def test_a_process_without_room_for_code_continues_without_xla(caplog, monkeypatch, tmp_path, held, room):
+    files = tmp_path / "maps", tmp_path / "limit"
+    files[0].write_text("an address and a file\n" * held)
+    files[1].write_text("1000\n")
+    monkeypatch.setattr(xla, "MAPPINGS", files)
+    compiler = Compiler()
+    compiler.start([tf.Module()], lambda: None, jit=True)
+    assert Xla(True, "numbers").jit is compiler.xla is room
+    assert [f"holds {held} of the 1,000 memory mappings" in text for text in warnings_of(caplog)] == [True] * 2 * (not room)
+
+
+def test_where_the_system_tells_nothing_there_is_room(monkeypatch, tmp_path):
+    monkeypatch.setattr(xla, "MAPPINGS", (tmp_path / "none", tmp_path / "none"))
+    assert xla.has_room()

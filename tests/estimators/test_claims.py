@@ -42,6 +42,7 @@ def test_an_error_ends_the_claim(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_another_process_is_refused(tmp_path):
     code = f"import pathlib, polyrl.estimators.claims as c\nwith c.claimed(pathlib.Path({str(tmp_path)!r})): pass"
     with claimed(tmp_path):

@@ -27,6 +27,7 @@ def train(model_dir, timesteps=6):
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [NAMES[0], *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[1:])])
 def test_a_model_dir_may_have_any_character(tmp_path, name):
     """It trains, resumes, acts, evaluates, and is found by a predictor."""

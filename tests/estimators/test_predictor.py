@@ -77,7 +77,7 @@ def test_it_says_what_it_holds(directories):
 
 
 @pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("kind", ["dqn", "c51"])
+@pytest.mark.parametrize("kind", ["dqn", pytest.param("c51", marks=pytest.mark.slow)])
 def test_each_call_draws_again_and_two_predictors_draw_the_same(directories, kind, jit):
     """The same action for ever, 40 of 40: the seed came from a counter that stands still in prediction."""
     values = {"max_q_value": 9.0} if kind == "c51" else {}
@@ -118,7 +118,13 @@ def with_params(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("params", "checkpoint"), [(None, None), ({"units": (8, 4)}, "best"), ({"units": [8, 4]}, "path"), (None, "latest")]
+    ("params", "checkpoint"),
+    [
+        (None, None),
+        ({"units": (8, 4)}, "best"),
+        pytest.param({"units": [8, 4]}, "path", marks=pytest.mark.slow),
+        pytest.param(None, "latest", marks=pytest.mark.slow),
+    ],
 )
 def test_from_a_directory_alone(with_params, params, checkpoint):
     which = at(with_params, 20) if checkpoint == "path" else checkpoint
@@ -143,6 +149,7 @@ def test_the_best_alone_is_enough(with_params, tmp_path):
     np.testing.assert_array_equal(Predictor.from_model_dir(run, params_fn, checkpoint="best").act(STATES), expected)
 
 
+@pytest.mark.slow
 def test_the_seed_is_that_of_the_run(tmp_path):
     """So that a predictor without an agent draws what the agent's draws."""
     warm = q_model_fn(temperature=1e4)
@@ -184,6 +191,7 @@ def test_another_model_does_not_fit(directories, make, model_fn):
         MAKERS[make](directories["dqn"], model_fn, None)
 
 
+@pytest.mark.slow
 def test_evaluate_is_that_of_the_agent(directories):
     for kind, which in (("dqn", None), ("c51", "best")):
         agent = make_agent(MODELS[kind], model_dir=directories[kind])

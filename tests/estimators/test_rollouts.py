@@ -174,6 +174,7 @@ def test_prediction_without_a_limit_does_not_end(counting):
     assert [next(found)["episode"] for _ in range(31)] == [step // 3 for step in range(31)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_support_as_long_as_the_batch_is_given_whole(tmp_path, batch):
     """I15: predictions were sliced row by row, whatever their first dimension meant."""
@@ -201,7 +202,7 @@ def test_a_temperature_draws_actions_that_vary_and_can_be_drawn_again(tmp_path, 
     assert 10 < first.act(np.ones([60, 1])).sum() < 50
 
 
-@pytest.mark.parametrize("call", ["evaluate", "record", "predict"])
+@pytest.mark.parametrize("call", ["evaluate", *(pytest.param(call, marks=pytest.mark.slow) for call in ("record", "predict"))])
 def test_an_environment_of_other_states_is_named_so(call):
     """And not by an argument of the model, which is right."""
     agent = make_agent(q_model_fn())

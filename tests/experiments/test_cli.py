@@ -90,6 +90,7 @@ def test_the_same_command_again_trains_no_further(runs):
     assert "environment step 300" in output
 
 
+@pytest.mark.slow
 def test_c51_goes_through_training_evaluation_and_inference(tmp_path):
     """Evaluation and inference are told the directory and nothing else of the model: the rest is in it."""
     model_dir, steps = tmp_path / "run", tmp_path / "out" / "steps.jsonl"

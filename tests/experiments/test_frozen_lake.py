@@ -66,6 +66,7 @@ def test_the_lake_that_is_not_slippery_is_learnt_to_the_optimum(tmp_path):
     assert lines[-1]["reward"] == 1.0
 
 
+@pytest.mark.slow
 def test_a_backend_that_cannot_keep_the_ice_from_being_slippery_is_refused(tmp_path):
     output = run(f"--model_dir={tmp_path / 'run'}", "--env_backend=envpool", "--noslippery", status=1)
     assert "--env_backend=envpool does not take ['is_slippery']" in output

@@ -180,7 +180,7 @@ def lines_of(path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-@pytest.mark.parametrize("kind", ["dqn", "c51"])
+@pytest.mark.parametrize("kind", ["c51", pytest.param("dqn", marks=pytest.mark.slow)])
 def test_infer_writes_a_line_for_each_step_and_sums_up(experiment, tmp_path, capsys, kind):
     model_fn = q_model_fn(kind)
     experiment(model_fn, train_timesteps=6).train()

@@ -122,6 +122,7 @@ def test_next_rows_without_a_legal_action_are_named_unless_nothing_is_bootstrapp
     assert np.isfinite(spec.loss)
 
 
+@pytest.mark.slow
 def test_in_a_graph_rows_without_a_legal_action_are_an_error_too(dqn, masked):
     features, _ = masked(size=4)
     mask = features["action_mask"].numpy()

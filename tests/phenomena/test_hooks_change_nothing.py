@@ -198,7 +198,9 @@ class OnItsOwn(Hook):
             calls[self._call]()
 
 
-@pytest.mark.parametrize("call", ["evaluate", "predict", "record", "run.evaluate"])
+@pytest.mark.parametrize(
+    "call", ["run.evaluate", *(pytest.param(call, marks=SLOW) for call in ("evaluate", "predict", "record"))]
+)
 def test_none_of_it_may_step_the_environment_that_is_trained_on(tmp_path, call):
     """Its steps would be part of transitions that never happened."""
     env, agent = ScheduleEnv(lengths=(7,)), make_agent(MODELS["dqn"], model_dir=tmp_path)

@@ -53,6 +53,7 @@ def tensorflow_says(caplog):
     tf.get_logger().removeHandler(caplog.handler)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["function", *(pytest.param(name, marks=pytest.mark.slow) for name in KINDS if name != "function")]
 )

@@ -107,6 +107,7 @@ def test_without_it_the_same_steps_teach_nothing(tmp_path):
     assert trained.evaluate("polyrl/TinyCorridor-v0", 5)["mean_reward"] == 0.0
 
 
+@pytest.mark.slow
 def test_without_pretraining_demonstrations_are_mixed_in(agent):
     trained = agent()
     result = train(trained, 0, timesteps=500)

@@ -173,6 +173,7 @@ def outputs(tmp_path_factory: Any) -> dict[str, Any]:
     return {kind: dict(np.load(root / kind / "out.npz")) for kind in POLICIES}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", POLICIES)
 def test_a_saved_policy_acts_the_same_in_a_process_with_tensorflow_alone(outputs: dict[str, Any], kind: str) -> None:
     policy, found = POLICIES[kind], outputs[kind]

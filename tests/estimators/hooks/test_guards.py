@@ -119,7 +119,7 @@ class Failing(ExplorationConfig):
         return tf.where(timestep < 20, 0.5, float(self.bad))
 
 
-@pytest.mark.parametrize("bad", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize("bad", ["nan", *(pytest.param(bad, marks=pytest.mark.slow) for bad in ("inf", "-inf"))])
 @pytest.mark.parametrize("env", [ScheduleEnv, pytest.param(lambda: CartPole(num_envs=2), id="in the graph")])
 def test_an_exploration_rate_that_is_not_finite_ends_the_run(tmp_path, env, bad):
     actions = 2 if env is not ScheduleEnv else 3

@@ -80,6 +80,7 @@ agent.train(ScheduleEnv(lengths=(3,)), first_update=4, max_timesteps=33)
 """
 
 
+@pytest.mark.slow
 def test_a_script_without_logging_shows_lines_on_stderr(tmp_path):
     command = [sys.executable, "-c", SCRIPT, str(Path(__file__).resolve().parents[2]), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200)

@@ -17,6 +17,8 @@ from polyrl.estimators.hooks import support
 from polyrl.estimators.hooks.support import discounted_returns
 from polyrl.replay import PrioritizedReplay, UniformReplay
 
+SLOW = pytest.mark.slow
+
 
 class Paying(gymnasium.Env):
     """Episodes of ten steps; the last one pays."""
@@ -51,7 +53,7 @@ def train(env, kind="c51", jit="off", timesteps=200, num_actions=3, **arguments)
 
 
 @pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("num_envs", [1, 3])
+@pytest.mark.parametrize("num_envs", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_returns_beyond_the_support_are_told_once(warnings, jit, num_envs):
     train(GymEnvironment(Paying, num_envs, reward=1000.0), jit=jit)
     (text,) = warnings()
@@ -83,6 +85,7 @@ def test_little_use_is_told_later(warnings):
     assert "from 0.3874 to 1 were seen, in less than a tenth of" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reward", [9.0, -5.0, 0.0])
 def test_what_fits_is_not_told(warnings, reward):
     train(GymEnvironment(Paying, reward=reward))
@@ -110,9 +113,9 @@ class Going(Paying):
     ("reward", "length", "discount", "expected"),
     [
         (1_000.0, np.inf, 1.0, "from 1000 to 2e+04 were seen, of episodes that go on, beyond"),
-        (1_000.0, np.inf, 0.9999, "from 1000 to 1.998e+04 were seen, of episodes that go on, beyond"),
-        (-1_000.0, np.inf, 1.0, "from -2e+04 to -1000 were seen"),
-        (1.0, 5, 0.99, "from 100 to 100 are to be expected if rewards go on as they are"),
+        pytest.param(1_000.0, np.inf, 0.9999, "from 1000 to 1.998e+04 were seen, of episodes that go on, beyond", marks=SLOW),
+        pytest.param(-1_000.0, np.inf, 1.0, "from -2e+04 to -1000 were seen", marks=SLOW),
+        pytest.param(1.0, 5, 0.99, "from 100 to 100 are to be expected if rewards go on as they are", marks=SLOW),
         (-1.0, 5, 0.99, "from -100 to -100 are to be expected if rewards go on as they are"),
     ],
 )
