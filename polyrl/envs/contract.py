@@ -15,6 +15,8 @@ from gymnasium.spaces import Dict, Discrete, MultiBinary, MultiDiscrete, Space
 from gymnasium.vector import SyncVectorEnv, VectorEnv, VectorWrapper
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
+from polyrl.envs.states import get_states, set_states
+
 VERSION = gymnasium.__version__
 COUNTED = (Discrete, MultiBinary, MultiDiscrete)
 """Spaces whose integers are so many, whatever their dtype holds."""
@@ -238,7 +240,7 @@ class CheckedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def __init__(self, env: gymnasium.Env[Any, Any], index: int):
         super().__init__(env)
-        self._contract = Contract(env, index)
+        self._contract, self._index = Contract(env, index), index
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         observation, info = self._contract.reset(seed=seed, options=options)
@@ -249,6 +251,15 @@ class CheckedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
         if terminated or truncated:
             observation, info = copy.deepcopy((observation, info))
         return observation, reward, terminated, truncated, dict(info)
+
+    def get_layer_states(self) -> dict[str, Any]:
+        """What the environment and its wrappers keep, for a checkpoint; asked for in a worker process."""
+        return get_states(self.env)
+
+    def set_layer_states(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """Gives it back; `states` are those of all environments."""
+        if self._index < len(states):
+            set_states(self.env, states[self._index])
 
 
 def unpacked(result: Any, env: VectorEnv, call: str) -> tuple[Any, ...]:

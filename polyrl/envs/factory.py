@@ -92,11 +92,13 @@ class EnvMaker:
                 env.close()
         try:
             # `copy=False`: the driver copies what it keeps.
-            return AsyncVectorEnv(
+            vector = AsyncVectorEnv(
                 [functools.partial(_in_worker, self, index) for index in range(num_envs)],
                 copy=False,
                 autoreset_mode=AutoresetMode.SAME_STEP,
             )
+            vector.answers_for_layers = True  # type: ignore[attr-defined]
+            return vector
         except (EOFError, BrokenPipeError, ConnectionResetError) as error:
             raise RuntimeError(
                 f"A worker process ended before it had made its environment from {self.name}; its own error is printed above. "

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
 from polyrl.demos import Demonstrations
 from polyrl.engine.compiler import Compiler
 from polyrl.envs.compiled import CompiledEnvironment
@@ -20,6 +18,7 @@ from polyrl.envs.gym import EnvLike
 from polyrl.estimators.budget import Budget, warn_of_budgets
 from polyrl.estimators.checkpoints import CheckpointManager, read_state
 from polyrl.estimators.claims import claimed
+from polyrl.estimators.events import EventFiles
 from polyrl.estimators.graph_driver import GraphDriver
 from polyrl.estimators.hooks import Hook, checked_hooks, default_hooks
 from polyrl.estimators.hooks.progress import write_line
@@ -93,7 +92,8 @@ class Agent:
         self._live = Predictor(self._model_fn, self._scope, self.config.jit != "off")
         self._readers = Readers(self.checkpoints, self._new_predictor)
         self._drivers: dict[int, tuple[CompiledEnvironment, GraphDriver]] = {}
-        self._writers: dict[str, tf.summary.SummaryWriter] = {}
+        self._events = EventFiles(self.model_dir, training=False)
+        self._training_events = EventFiles(self.model_dir, training=True)
 
     # Training. ----------------------------------------------------------------------------------------------------------
 
@@ -158,8 +158,8 @@ class Agent:
         opened = open_loop(env, self._learner, self._compiler, schedule, begin, self.config, self._graph_driver)
         with UsersLines(), one_run(self._training), claimed(self.model_dir), opened as loop:
             loop.build()
-            restored = resume(self.checkpoints, self._scope, self.memory, loop.described, self._tell)
-            self.memory.start_episodes()
+            restored = resume(self.checkpoints, self._scope, self.memory, loop, self._tell)
+            self._training_events.cut({} if restored is None else restored["events"])
             run = self._run(loop, restored, budgets, hooks, pretrain_updates)
             with run.session():
                 write_params(self.model_dir, self.params.to_dict(), dataclasses.asdict(self.config))
@@ -169,11 +169,13 @@ class Agent:
                     run.record_pretraining(updates, loop.learn(updates))
                 if run.running:
                     loop.prepare(run.known_updates, self.config.jit)
-                    run.actions = loop.start()
+                    run.actions = loop.start(run.timestep)
                 while run.running:
                     if not loop.xla:
                         loop.prepare(run.known_updates, self.config.jit)
                     run.record(loop.advance(run.timestep, run.remaining, run.wants_summaries))
+                    if run.restarts and run.running:
+                        run.actions = loop.start(run.timestep)
         result = run.result()
         self._tell(f"Training ended: {result.stop_reason}. Checkpoint: {result.checkpoint}")
         return result
@@ -199,13 +201,13 @@ class Agent:
             scope=self._scope,
             memory=self.memory,
             checkpoints=self.checkpoints,
-            described=loop.described,
+            loop=loop,
+            restart_every=self.config.save_checkpoints_timesteps if self.config.exact_resume else 0,
             budget=Budget.starting_from(step, timestep, episode, **budgets),
             hooks=[*own, *checked_hooks("training_hooks", self._learner.hooks), *hooks],
             restored=restored,
-            sync=loop.sync,
             evaluate=self._evaluate_present,
-            writer=self._writer,
+            events=self._training_events,
             summary_options=self._learner.summary_options,
             pretrain_updates=pretrain_updates,
         )
@@ -248,7 +250,7 @@ class Agent:
         """
         run = "eval" if name is None else f"eval_{checked_run_name(name)}"
         result = self._readers.get(checkpoint).evaluate(env, episodes, run)
-        write_evaluation(self._writer(run), result)
+        write_evaluation(self._events.writer(run), result)
         return result
 
     @public(READ)
@@ -279,7 +281,7 @@ class Agent:
         """Evaluates the weights of training as they are, and writes the result to TensorBoard."""
         run = "evaluation" if name is None else f"eval_{name}"
         result = self._live.evaluate(env, episodes, run)
-        write_evaluation(self._writer("" if name is None else run), result)
+        write_evaluation(self._training_events.writer("" if name is None else run), result)
         return result
 
     def _graph_driver(self, env: CompiledEnvironment) -> GraphDriver:
@@ -287,12 +289,6 @@ class Agent:
         if id(env) not in self._drivers:
             self._drivers[id(env)] = (env, GraphDriver(env, self._scope))
         return self._drivers[id(env)][1]
-
-    def _writer(self, run: str = "") -> tf.summary.SummaryWriter:
-        """The writer of a TensorBoard run below `model_dir`, one for each: TensorBoard follows one file in a directory."""
-        if run not in self._writers:
-            self._writers[run] = tf.summary.create_file_writer(str(self.model_dir / run))
-        return self._writers[run]
 
     def _timestep(self, path: Path | None) -> int:
         """Environment steps of a checkpoint, or without one those done."""

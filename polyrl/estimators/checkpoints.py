@@ -73,9 +73,16 @@ class CheckpointManager:
         path = self.best()
         return None if path is None else float(read_state(path)["score"])
 
-    def save(self, scope: Scope, memory: tf.Module, state: Mapping[str, Any]) -> Path:
-        """Writes everything; returns the checkpoint's directory. Older ones are pruned afterwards."""
-        path = self._write(self.directory, {_VARIABLES: scope, _MEMORY: memory}, scope, state)
+    def save(self, scope: Scope, memory: tf.Module, state: Mapping[str, Any], write: Callable[[Path], None]) -> Path:
+        """Writes everything; returns the checkpoint's directory. Older ones are pruned afterwards.
+
+        Args:
+            scope: the models' state.
+            memory: the replay memory.
+            state: the content of `state.json`.
+            write: writes more into the directory it is given.
+        """
+        path = self._write(self.directory, {_VARIABLES: scope, _MEMORY: memory}, scope, state, write)
         whole = [old for old in checkpoint_files.found_in(self.directory) if self._damage(old) is None]
         for old in whole[: -self._keep_max]:
             checkpoint_files.remove(old)
@@ -83,7 +90,7 @@ class CheckpointManager:
 
     def save_best(self, scope: Scope, state: Mapping[str, Any], score: float) -> Path:
         """Writes the models alone as the best so far, in place of the one before."""
-        path = self._write(self.best_directory, {_VARIABLES: scope}, scope, {**state, "score": score}, replace=True)
+        path = self._write(self.best_directory, {_VARIABLES: scope}, scope, {**state, "score": score})
         for old in checkpoint_files.found_in(self.best_directory):
             if old != path and self._damage(old) is None:
                 checkpoint_files.remove(old)
@@ -228,10 +235,15 @@ class CheckpointManager:
         return self._known[version]
 
     def _write(
-        self, directory: Path, parts: Mapping[str, tf.Module], scope: Scope, state: Mapping[str, Any], replace: bool = False
+        self,
+        directory: Path,
+        parts: Mapping[str, tf.Module],
+        scope: Scope,
+        state: Mapping[str, Any],
+        write: Callable[[Path], None] | None = None,
     ) -> Path:
         final = directory / checkpoint_files.name_of(int(scope.global_timestep.numpy()), int(scope.global_step.numpy()))
-        if final.exists() and not replace and self._damage(final) is None:
+        if final.exists() and directory == self.directory and self._damage(final) is None:
             checkpoint_files.update_state(final, state)
             return final
         for name, variable in network_variables(scope).items():
@@ -242,6 +254,8 @@ class CheckpointManager:
             for name, part in parts.items():
                 key = "scope" if name == _VARIABLES else name
                 tf.train.Checkpoint(**{key: part}).write(str(staging / name))
+            if write is not None:
+                write(staging)
             shapes = {name: list(variable.shape) for name, variable in network_variables(scope).items()}
             return {**state, "variables": shapes, "optimizers": optimizer_configs(scope)}
 

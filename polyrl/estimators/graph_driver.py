@@ -51,7 +51,9 @@ class GraphDriver(tf.Module):
     @property
     def described(self) -> dict[str, Any]:
         """What a checkpoint says of the environment; made at each call, as TensorFlow wraps the dicts that a module keeps."""
-        return describe(self.state_spec, self._env.observation_space, self._env.action_space)
+        kind = type(self._env)
+        name = f"{kind.__module__}.{kind.__qualname__}"
+        return {**describe(self.state_spec, self._env.observation_space, self._env.action_space), "compiled_env": name}
 
     def reset(self) -> None:
         """Starts new episodes."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,19 +17,29 @@ from polyrl.errors import NonFiniteError
 from polyrl.estimators.graph_driver import GraphDriver, StepLog
 from polyrl.estimators.learner import Learner
 from polyrl.estimators.loop import NEVER, IterationResult, Loop, Remaining, UpdateSchedule
+from polyrl.explorations.explorers import Explorer
+from polyrl.paths import literal
+
+ENVIRONMENT = "environment"
+"""The files of a checkpoint that hold the environments."""
 
 
 class GraphLoop(Loop):
     """Environments in the graph: an advance is many steps of each, learning included, in one compiled call.
 
+    The state of the environments is in the checkpoints: a resumed run goes on in the middle of their episodes.
+
     It ends at each multiple of `chunk` environment steps, if that is a multiple of the environments and at least 100 of each.
     """
+
+    starts_anew = False
 
     def __init__(
         self, driver: GraphDriver, learner: Learner, compiler: Compiler, schedule: UpdateSchedule, chunk: int = 1_000
     ):
         super().__init__(learner, compiler, schedule)
         self.modules = [driver]
+        self._goes_on = False
         self.num_envs = driver.num_envs
         self.state_spec = driver.state_spec
         self.environment = driver.described
@@ -42,12 +54,28 @@ class GraphLoop(Loop):
         # A convolution in a loop of XLA's is slow on a CPU, and this loop cannot be unrolled.
         self.xla_from = NEVER if self._learner.has_convolution() else 0
 
-    def start(self) -> np.ndarray:
+    def start(self, timestep: int) -> np.ndarray:
         self._compiler.write_back()  # Of pre-training.
-        self._driver.reset()
+        if not self._goes_on:
+            self._driver.reset()
+            self._learner.memory.start_episodes()
         self._compiler.load()
         action = self._driver.action_spec
         return np.zeros([self.num_envs, *action.shape], action.dtype.as_numpy_dtype)
+
+    def write_environment(self, directory: Path) -> None:
+        self._checkpoint().write(str(directory / ENVIRONMENT))
+
+    def read_environment(self, directory: Path, state: Mapping[str, Any]) -> None:
+        same = all(state.get(key) == value for key, value in self.environment.items())
+        if same and state["num_envs"] == self.num_envs and (directory / f"{ENVIRONMENT}.index").exists():
+            self._checkpoint().read(str(literal(directory) / ENVIRONMENT)).assert_consumed()
+            self._goes_on = True
+
+    def _checkpoint(self) -> tf.train.Checkpoint:
+        """The environments, and the noise that goes on from step to step."""
+        noises = [part for part in self._learner.scope.unsaved_modules() if isinstance(part, Explorer) and part.STATEFUL]
+        return tf.train.Checkpoint(driver=self._driver, noises=noises)
 
     def advance(self, timestep: int, remaining: Remaining, watch: bool = False) -> IterationResult:
         # To the next multiple of the chunk, so that whatever is due by environment steps is due at an advance's end.

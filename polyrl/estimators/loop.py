@@ -7,6 +7,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,6 +65,9 @@ class UpdateSchedule:
 class Loop(abc.ABC):
     """Advances a run: `build`, then `prepare`, then `start`, then `advance` again and again.
 
+    After a checkpoint, a loop that `starts_anew` is started again in the run that goes on, as in one that resumes from there:
+    so both are the same run. The other kind of loop has its environments' state in the checkpoint.
+
     Args:
         learner: acts, stores, learns.
         compiler: of the calls.
@@ -81,6 +85,7 @@ class Loop(abc.ABC):
     state_spec: Any
     environment: dict[str, Any]
     xla_from = NEVER
+    starts_anew: bool
     modules: Sequence[tf.Module] = ()
     """What holds variables in addition to the scope and the memory."""
 
@@ -99,8 +104,20 @@ class Loop(abc.ABC):
         """Creates all variables."""
 
     @abc.abstractmethod
-    def start(self) -> np.ndarray:
-        """Starts episodes; returns the first actions `[N, ...]`."""
+    def start(self, timestep: int) -> np.ndarray:
+        """Starts episodes, or goes on with those that were restored; returns the first actions `[N, ...]`.
+
+        Args:
+            timestep: environment steps done. New episodes follow from it and the root seed.
+        """
+
+    @abc.abstractmethod
+    def write_environment(self, directory: Path) -> None:
+        """Writes what the environments keep into a checkpoint's directory."""
+
+    @abc.abstractmethod
+    def read_environment(self, directory: Path, state: Mapping[str, Any]) -> None:
+        """Reads what `write_environment` wrote, if it was written for such environments: `state` is that of the checkpoint."""
 
     @abc.abstractmethod
     def advance(self, timestep: int, remaining: Remaining, watch: bool = False) -> IterationResult:

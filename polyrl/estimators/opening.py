@@ -18,7 +18,6 @@ from polyrl.estimators.loop import Loop, UpdateSchedule
 from polyrl.estimators.overlap import OverlappedLoop
 from polyrl.estimators.python_loop import PythonLoop
 from polyrl.estimators.run_config import RunConfig
-from polyrl.models.scope import stream_seed
 from polyrl.replay import Replay
 from polyrl.validation import check_int
 
@@ -76,7 +75,7 @@ def open_loop(
 ) -> Iterator[Loop]:
     """A loop, whose variables are not built; closes at its end what it has opened.
 
-    Environments in Python are reset here: only that shows what their states are.
+    Environments in Python are reset: only that shows what their states are.
 
     Args:
         env: what `Agent.train` takes.
@@ -95,8 +94,5 @@ def open_loop(
     if config.check_env:
         check_environment(env)
     with open_env(env, purpose="training") as vector:
-        driver = EnvDriver(vector)
-        # Named by the timestep: a resumed run gets other episodes than the run had at its start.
-        names = [f"environment/{index}/{timestep}" for index in range(driver.num_envs)]
-        driver.reset([stream_seed(learner.scope.seed, name)[0] for name in names])
-        yield (OverlappedLoop if config.overlap else PythonLoop)(driver, learner, compiler, schedule)
+        kind = OverlappedLoop if config.overlap else PythonLoop
+        yield kind(EnvDriver(vector), learner, compiler, schedule, timestep)

@@ -23,14 +23,14 @@ class OverlappedLoop(PythonLoop):
     same one for the same seed.
     """
 
-    def __init__(self, driver: EnvDriver, learner: Learner, compiler: Compiler, schedule: UpdateSchedule):
-        super().__init__(driver, learner, compiler, schedule)
+    def __init__(self, driver: EnvDriver, learner: Learner, compiler: Compiler, schedule: UpdateSchedule, timestep: int):
+        super().__init__(driver, learner, compiler, schedule, timestep)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="learner")
         self._pending: tuple[Transitions, int] | None = None
 
-    def start(self) -> np.ndarray:
+    def start(self, timestep: int) -> np.ndarray:
         self._pending = None
-        return super().start()
+        return super().start(timestep)
 
     def advance(self, timestep: int, remaining: Remaining, watch: bool = False) -> IterationResult:
         learning = self._thread.submit(self._learn, watch)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ from polyrl.engine.compiler import Compiler
 from polyrl.engine.layout import Layout
 from polyrl.envs import EnvDriver, Episode, Transitions
 from polyrl.envs.observations import as_features
+from polyrl.envs.states import read_states, write_states
 from polyrl.estimators.inputs import describe, spec_of_states
 from polyrl.estimators.learner import Learner
 from polyrl.estimators.loop import NEVER, IterationResult, Loop, Remaining, UpdateSchedule, mean_loss
+from polyrl.models.scope import stream_seed
 from polyrl.replay.frames import check_stack
 
 STACKS_CHECKED = 100
@@ -24,14 +27,17 @@ STACKS_CHECKED = 100
 class PythonLoop(Loop):
     """Environments in Python: an advance is one step of each, and one compiled call that stores, learns and acts.
 
-    The driver has been reset.
+    They are reset at once, as for a start at `timestep`: only that shows what their states are.
     """
 
-    def __init__(self, driver: EnvDriver, learner: Learner, compiler: Compiler, schedule: UpdateSchedule):
+    starts_anew = True
+
+    def __init__(self, driver: EnvDriver, learner: Learner, compiler: Compiler, schedule: UpdateSchedule, timestep: int):
         super().__init__(learner, compiler, schedule)
         self.num_envs = driver.num_envs
-        self.state_spec = spec_of_states(driver.state, driver.env.single_observation_space)
         self._driver = driver
+        self._reset(timestep)
+        self.state_spec = spec_of_states(driver.state, driver.env.single_observation_space)
         self.environment = describe(self.state_spec, driver.env.single_observation_space, driver.env.single_action_space)
         states = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), driver.state)
         numbers = tf.TensorSpec([self.num_envs], tf.float32)
@@ -49,13 +55,29 @@ class PythonLoop(Loop):
         # XLA takes some 2 seconds to compile and saves about 1 ms in each update; on a CPU, nothing with convolutions.
         self.xla_from = NEVER if self._convolves else 1_000
 
-    def start(self) -> np.ndarray:
-        self._compiler.write_back()  # Of pre-training.
+    def start(self, timestep: int) -> np.ndarray:
+        self._compiler.write_back()
+        if timestep != self._reset_at:
+            self._reset(timestep)
+        self._learner.memory.start_episodes()
         if self._stack is not None:
             check_stack(as_features(self._driver.state)["state"])
         self._actions = self._learner.first_actions(self._driver.state)
         self._compiler.load()  # The first of temporally correlated noise.
         return self._actions
+
+    def write_environment(self, directory: Path) -> None:
+        write_states(self._driver.env, directory)
+
+    def read_environment(self, directory: Path, state: Mapping[str, Any]) -> None:
+        if read_states(self._driver.env, directory):
+            self._reset_at = -1  # The reset before has changed what is restored now.
+
+    def _reset(self, timestep: int) -> None:
+        """Starts episodes that follow from the root seed and the timestep: a resumed run plays others than it had before."""
+        names = [f"environment/{index}/{timestep}" for index in range(self.num_envs)]
+        self._driver.reset([stream_seed(self._learner.scope.seed, name)[0] for name in names])
+        self._reset_at = timestep
 
     def advance(self, timestep: int, remaining: Remaining, watch: bool = False) -> IterationResult:
         transitions, episodes = self._step()

@@ -9,6 +9,7 @@ from typing import Any
 
 from polyrl.errors import CheckpointMismatchError, DamagedCheckpointError
 from polyrl.estimators.checkpoints import CheckpointManager, read_state
+from polyrl.estimators.loop import Loop
 from polyrl.models.scope import Scope
 from polyrl.replay import Replay
 
@@ -23,7 +24,7 @@ COMPARED = {
 
 
 def resume(
-    checkpoints: CheckpointManager, scope: Scope, memory: Replay, described: Mapping[str, Any], tell: Callable[[str], None]
+    checkpoints: CheckpointManager, scope: Scope, memory: Replay, loop: Loop, tell: Callable[[str], None]
 ) -> dict[str, Any] | None:
     """Reads the newest checkpoint into variables that exist already; returns its `state.json`, or None if there is none.
 
@@ -31,7 +32,7 @@ def resume(
         checkpoints: of the run.
         scope: the models' state.
         memory: the replay memory.
-        described: the environment's states and actions and the schedule of updates, see `Loop.described`.
+        loop: the environments and the schedule of updates.
         tell: shows a line that says where the run resumes from.
 
     Raises:
@@ -50,9 +51,11 @@ def resume(
         return None
 
     def read(path: Path) -> tuple[Path, dict[str, Any]]:
-        _check_configuration(path, {**described, "memory": memory.described, "models": scope.learners()})
+        _check_configuration(path, {**loop.described, "memory": memory.described, "models": scope.learners()})
         _check_num_envs(path, memory)
-        return path, checkpoints.restore(path, scope, memory)
+        state = checkpoints.restore(path, scope, memory)
+        loop.read_environment(path, state)
+        return path, state
 
     path, state = checkpoints.reading("latest", read)
     if state["seed"] != scope.seed:

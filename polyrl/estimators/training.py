@@ -18,11 +18,13 @@ from polyrl.envs import Episode
 from polyrl.envs.gym import EnvLike
 from polyrl.estimators.budget import Budget
 from polyrl.estimators.checkpoints import CheckpointManager
+from polyrl.estimators.events import EventFiles
 from polyrl.estimators.fitting import check_can_be_saved
 from polyrl.estimators.hooks import Hook
 from polyrl.estimators.hooks.base import PHASES, hook_states
-from polyrl.estimators.loop import IterationResult, Remaining
+from polyrl.estimators.loop import IterationResult, Loop, Remaining
 from polyrl.estimators.model_fn import check_counted
+from polyrl.estimators.run_state import named, restore_run, run_state
 from polyrl.estimators.signals import interruptible
 from polyrl.models.scope import Scope
 from polyrl.replay import Replay
@@ -55,13 +57,14 @@ class TrainingRun:
         scope: the run's counters.
         memory: the replay memory.
         checkpoints: where they are written.
-        described: what a checkpoint says of the environment.
+        loop: what advances the run.
+        restart_every: at each multiple of so many environment steps, and after each checkpoint, a loop that `starts_anew`
+            does so; None: only at checkpoints; 0: never, and a resumed run is not the run that was not interrupted.
         budget: when the run is over.
         hooks: in their order.
         restored: the state of the checkpoint that the run resumes from, or None.
-        sync: brings all variables up to date; gives the updates that this took, and their mean loss.
         evaluate: evaluates the present weights: `evaluate(env, episodes, name)`.
-        writer: gives the writer of a TensorBoard run.
+        events: the TensorBoard files of the training.
         summary_options: the groups of panels that the model asks for.
         pretrain_updates: gradient updates before the first environment step.
     """
@@ -72,13 +75,13 @@ class TrainingRun:
         scope: Scope,
         memory: Replay,
         checkpoints: CheckpointManager,
-        described: dict[str, Any],
+        loop: Loop,
+        restart_every: int | None,
         budget: Budget,
         hooks: Sequence[Hook],
         restored: Mapping[str, Any] | None,
-        sync: Callable[[], tuple[int, float]],
         evaluate: Callable[[EnvLike, int, str | None], dict[str, float]],
-        writer: Callable[[], tf.summary.SummaryWriter],
+        events: EventFiles,
         summary_options: tuple[str, ...],
         pretrain_updates: int = 0,
     ):
@@ -101,8 +104,10 @@ class TrainingRun:
         self._wants_checkpoint = self._counted = False
         self._stop_reason: str | None = None
         self._signal: int | None = None
-        self._scope, self._memory, self._checkpoints, self._described = scope, memory, checkpoints, described
-        self._sync_variables, self._evaluate, self._writer = sync, evaluate, writer
+        self._scope, self._memory, self._checkpoints, self._loop = scope, memory, checkpoints, loop
+        self._evaluate, self._events = evaluate, events
+        self._restart_every = restart_every if loop.starts_anew else 0
+        self.restarts = False
         self._hooks = list(hooks)
         # A hook takes part in the phases it overrides, in no others.
         self._phases = {
@@ -111,13 +116,13 @@ class TrainingRun:
         }
         self._last_path: Path | None = None
         if restored is not None:
-            self._restore(restored)
+            restore_run(self, self._hooks, restored)
 
     # For hooks. ---------------------------------------------------------------------------------------------------------
 
     @property
     def writer(self) -> tf.summary.SummaryWriter:
-        return self._writer()
+        return self._events.writer("")
 
     @property
     def stored(self) -> int:
@@ -185,7 +190,7 @@ class TrainingRun:
                 stack.callback(hook.close)
             with interruptible(self._interrupted):
                 self._call("begin")
-                hook_states(self._named_hooks())  # What cannot be saved is refused before there is something to lose.
+                hook_states(named(self._hooks))  # What cannot be saved is refused before there is something to lose.
                 check_can_be_saved(self._scope, self._memory)
                 self._check_budget()
                 if self.running:
@@ -198,7 +203,8 @@ class TrainingRun:
         """Notes what an iteration did, and calls the hooks for it."""
         self.actions = result.actions
         self.exploration_rate = result.exploration_rate
-        self.timestep += result.timesteps
+        self.restarts = False
+        before, self.timestep = self.timestep, self.timestep + result.timesteps
         self.episode += len(result.episodes)
         self._count(result.updates, result.loss)
         if result.updates and not self._counted:
@@ -213,6 +219,9 @@ class TrainingRun:
             self.wants_summaries = False
             self.summary_seconds = result.summary_seconds
             self._call("after_summaries", result.summaries)
+        every = self._restart_every
+        if every is not None and every > 0 and self.timestep // every > before // every:
+            self.restarts = True  # Also if its checkpoint is put off: that depends on the time, and the run must not.
         if self._wants_checkpoint:
             self._save()
 
@@ -238,7 +247,7 @@ class TrainingRun:
 
     def _sync(self) -> None:
         """Brings all variables up to date with the run."""
-        updates, loss = self._sync_variables()
+        updates, loss = self._loop.sync()
         self._count(updates, loss)
 
     def _count(self, updates: int, loss: float) -> None:
@@ -260,7 +269,10 @@ class TrainingRun:
         self._wants_checkpoint = False
         self._sync()
         started = time.monotonic()
-        self._last_path = self._checkpoints.save(self._scope, self._memory, self._state())
+        if self._restart_every != 0:
+            self._memory.start_episodes()
+            self.restarts = True
+        self._last_path = self._checkpoints.save(self._scope, self._memory, self._state(), self._loop.write_environment)
         self.checkpoint_seconds = time.monotonic() - started
         self._call("after_checkpoint", self._last_path)
 
@@ -268,14 +280,11 @@ class TrainingRun:
         """All that a resumed run, or one that follows it, needs and no variable holds."""
         return {
             "seed": self._scope.seed,
-            "global_step": self.step,
-            "global_timestep": self.timestep,
-            "global_episode": self.episode,
-            "episodes": [dataclasses.asdict(episode) for episode in self.episodes],
-            "hooks": hook_states(self._named_hooks()),
+            **run_state(self, self._hooks),
             "memory": self._memory.described,
             "models": self._scope.learners(),
-            **self._described,
+            **self._loop.described,
+            "events": self._events.sizes(),
             "num_envs": self._memory.num_envs,
             **self._ended(),
         }
@@ -284,16 +293,3 @@ class TrainingRun:
         """Whether the budget is used up, and why the run is over if it is not: None if it is not over, as after a signal."""
         spent = self.budget.reached(self.step, self.timestep, self.episode) is not None
         return {"ended": None if spent or self._signal is not None else self._stop_reason, "spent": spent}
-
-    def _restore(self, state: Mapping[str, Any]) -> None:
-        self.episodes.extend(Episode(**episode) for episode in state["episodes"])
-        for name, hook in self._named_hooks():
-            if name in state["hooks"]:
-                hook.set_state(state["hooks"][name])
-
-    def _named_hooks(self) -> Iterator[tuple[str, Hook]]:
-        counts: collections.Counter[str] = collections.Counter()
-        for hook in self._hooks:
-            kind = type(hook).__name__
-            yield f"{kind}/{counts[kind]}", hook
-            counts[kind] += 1

@@ -21,8 +21,8 @@ class Explorer(tf.Module):
         shape: shape of the batch of actions, `[N]` or `[N, k]`.
 
     Attributes:
-        STATEFUL: whether it has variables that change from step to step. They are not part of a checkpoint, because a resumed
-            run starts new episodes.
+        STATEFUL: whether it has variables that change from step to step. A checkpoint holds them where environments in the
+            graph go on in mid-episode; elsewhere a resumed run starts new episodes.
     """
 
     STATEFUL: ClassVar[bool] = False

@@ -84,12 +84,20 @@ class Cadence:
         every_secs: seconds; None: not by time.
         max_share: the largest share of the run's time that what is done may take, as told to `took`: it is put off as long as
             it would take more. None: it is never put off.
+        at_multiples: what is put off is left out until the next multiple of `every_timesteps`.
     """
 
-    def __init__(self, every_timesteps: int | None, every_secs: float | None = None, max_share: float | None = None):
+    def __init__(
+        self,
+        every_timesteps: int | None,
+        every_secs: float | None = None,
+        max_share: float | None = None,
+        at_multiples: bool = False,
+    ):
         self._every_timesteps = every_timesteps
         self._every_secs = every_secs
         self._max_share = max_share
+        self._at_multiples = at_multiples
         self._timestep = 0
         self._time = self._not_before = time.monotonic()
 
@@ -105,6 +113,8 @@ class Cadence:
         due = (by_steps or by_time) and time.monotonic() >= self._not_before
         if due:
             self.start(timestep)
+        elif by_steps and self._at_multiples:
+            self._timestep = timestep
         return due
 
     def took(self, seconds: float) -> None:

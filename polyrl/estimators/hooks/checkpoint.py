@@ -15,8 +15,14 @@ class CheckpointHook(Hook):
     See `Cadence` for the arguments.
     """
 
-    def __init__(self, every_timesteps: int | None, every_secs: float | None, max_share: float | None = None):
-        self._cadence = Cadence(every_timesteps, every_secs, max_share)
+    def __init__(
+        self,
+        every_timesteps: int | None,
+        every_secs: float | None,
+        max_share: float | None = None,
+        at_multiples: bool = False,
+    ):
+        self._cadence = Cadence(every_timesteps, every_secs, max_share, at_multiples)
 
     def begin(self, run: RunContext) -> None:
         self._cadence.start(run.timestep)

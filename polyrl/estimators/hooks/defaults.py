@@ -26,7 +26,8 @@ def default_hooks(config: RunConfig, memory: Replay, support: tuple[float, float
     if config.save_summary_timesteps is not None or config.save_summary_secs is not None:
         hooks.append(SummaryHook(config.save_summary_timesteps, config.save_summary_secs, config.max_overhead))
     if config.save_checkpoints_timesteps is not None or config.save_checkpoints_secs is not None:
-        hooks.append(CheckpointHook(config.save_checkpoints_timesteps, config.save_checkpoints_secs, config.max_overhead))
+        cadence = config.save_checkpoints_timesteps, config.save_checkpoints_secs, config.max_overhead
+        hooks.append(CheckpointHook(*cadence, at_multiples=config.exact_resume))
     if config.progress:
         hooks.append(progress_hook())
     return hooks

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +23,7 @@ class SummaryHook(Hook):
 
     def __init__(self, every_timesteps: int | None, every_secs: float | None, max_share: float | None = None):
         self._cadence = Cadence(every_timesteps, every_secs, max_share)
-        self._losses: list[float] = []
+        self._loss_sum, self._losses = 0.0, 0
         self._traced = False
 
     def begin(self, run: RunContext) -> None:
@@ -33,7 +35,7 @@ class SummaryHook(Hook):
         if SummaryOptions.LOSS in run.summary_options:
             with run.writer.as_default(step=run.step):
                 write_scalar("pretrain/loss", run.loss)
-        self._losses.clear()
+        self._loss_sum, self._losses = 0.0, 0
         self._mark(run)
 
     def after_act(self, run: RunContext) -> None:
@@ -51,10 +53,17 @@ class SummaryHook(Hook):
         self._traced = True
 
     def after_update(self, run: RunContext) -> None:
-        self._losses.append(run.loss)
+        self._loss_sum += run.loss
+        self._losses += 1
 
     def end(self, run: RunContext) -> None:
         self._write_run(run)
+
+    def get_state(self) -> dict[str, Any]:
+        return {"loss_sum": self._loss_sum, "losses": self._losses}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        self._loss_sum, self._losses = float(state["loss_sum"]), int(state["losses"])
 
     def _mark(self, run: RunContext) -> None:
         self._time, self._timestep, self._step = time.monotonic(), run.timestep, run.step
@@ -69,8 +78,8 @@ class SummaryHook(Hook):
             "train/n_updates": run.step,
             "replay/size": run.stored,
         }
-        if self._losses and SummaryOptions.LOSS in run.summary_options:
-            values["train/loss"] = float(np.mean(self._losses))
+        if self._losses > 0 and SummaryOptions.LOSS in run.summary_options:
+            values["train/loss"] = self._loss_sum / self._losses
         if run.episodes and SummaryOptions.REWARD in run.summary_options:
             rewards = [episode.reward for episode in run.episodes]
             values["rollout/ep_rew_mean"] = float(np.mean(rewards))
@@ -83,5 +92,5 @@ class SummaryHook(Hook):
             for tag, value in values.items():
                 write_scalar(tag, value)
         run.writer.flush()
-        self._losses.clear()
+        self._loss_sum, self._losses = 0.0, 0
         self._mark(run)

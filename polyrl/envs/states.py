@@ -1,0 +1,167 @@
+"""What environments and wrappers keep from episode to episode, in a checkpoint: running statistics, a curriculum.
+
+An environment, a wrapper, or a vector environment takes part that has these two methods:
+
+    def get_checkpoint_state(self) -> dict[str, Any]:    numbers, strings, NumPy arrays, and lists and dicts of them
+    def set_checkpoint_state(self, state: dict[str, Any]) -> None:
+
+The state is given back to a resumed run before it resets the environment. The statistics of gymnasium's `NormalizeObservation`
+and `NormalizeReward` take part as they are. Nothing executable is written or read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AsyncVectorEnv, VectorEnv, VectorWrapper
+
+FILE = "environment.npz"
+
+STATISTICS = ("obs_rms", "return_rms")
+"""Attributes of gymnasium's wrappers: running means and variances."""
+
+SUMS = ("discounted_reward", "accumulated_reward")
+"""Attributes of gymnasium's wrappers: arrays that go on from step to step."""
+
+_ARRAY = "__array__"
+
+
+def write_states(env: VectorEnv, directory: Path) -> None:
+    """Writes what the environments and their wrappers keep, if they keep anything.
+
+    Raises:
+        TypeError: if a state is not of the kinds above, or one method is there without the other.
+    """
+    states = _vector_states(env)
+    if not any(states.values()):
+        return
+    arrays: dict[str, np.ndarray] = {}
+    text = json.dumps(_plain("", states, arrays))
+    np.savez(directory / FILE, json=np.array(text), **arrays)  # type: ignore[arg-type]
+
+
+def read_states(env: VectorEnv, directory: Path) -> bool:
+    """Gives back what was written, to environments with the same wrappers; whether there was something."""
+    file = directory / FILE
+    if not file.exists():
+        return False
+    with np.load(file, allow_pickle=False) as arrays:
+        states = _with_arrays(json.loads(str(arrays["json"])), arrays)
+    for layer, name in _vector_layers(env):
+        _give(layer, states["vector"].get(name))
+    inner: Any = _innermost(env)
+    if isinstance(inner, AsyncVectorEnv) and _is_ours(inner):
+        inner.call("set_layer_states", states["envs"])
+    else:
+        for own, saved in zip(getattr(inner, "envs", ()), states["envs"], strict=False):
+            set_states(own, saved)
+    return True
+
+
+def get_states(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
+    """What one environment and its wrappers keep, by their places from the outermost and their classes."""
+    found = {name: _state_of(layer) for layer, name in _layers(env)}
+    return {name: state for name, state in found.items() if state is not None}
+
+
+def set_states(env: gymnasium.Env[Any, Any], states: Mapping[str, Any]) -> None:
+    """Gives back what `get_states` gave."""
+    for layer, name in _layers(env):
+        _give(layer, states.get(name))
+
+
+def _vector_states(env: VectorEnv) -> dict[str, Any]:
+    vector = {name: state for layer, name in _vector_layers(env) if (state := _state_of(layer)) is not None}
+    inner: Any = _innermost(env)
+    if isinstance(inner, AsyncVectorEnv):
+        envs = list(inner.call("get_layer_states")) if _is_ours(inner) else []
+    else:
+        envs = [get_states(own) for own in getattr(inner, "envs", ())]
+    return {"vector": vector, "envs": envs if any(envs) else []}
+
+
+def _is_ours(env: AsyncVectorEnv) -> bool:
+    """Whether its workers' environments are in `CheckedEnv`s, which answer for all of their layers."""
+    return bool(getattr(env, "answers_for_layers", False))
+
+
+def _innermost(env: VectorEnv) -> VectorEnv:
+    while isinstance(env, VectorWrapper):
+        env = env.env
+    return env
+
+
+def _vector_layers(env: VectorEnv) -> Iterator[tuple[Any, str]]:
+    place = 0
+    while True:
+        yield env, f"{place}/{type(env).__name__}"
+        if not isinstance(env, VectorWrapper):
+            return
+        env, place = env.env, place + 1
+
+
+def _layers(env: gymnasium.Env[Any, Any]) -> Iterator[tuple[Any, str]]:
+    place = 0
+    while True:
+        yield env, f"{place}/{type(env).__name__}"
+        if not isinstance(env, gymnasium.Wrapper):
+            return
+        env, place = env.env, place + 1
+
+
+def _state_of(layer: Any) -> Any:
+    kind = type(layer)
+    gives, takes = (callable(getattr(kind, f"{verb}_checkpoint_state", None)) for verb in ("get", "set"))
+    if gives is not takes:
+        have, lack = ("get", "set") if gives else ("set", "get")
+        raise TypeError(f"{kind.__name__} defines {have}_checkpoint_state without {lack}_checkpoint_state; define both.")
+    if gives:
+        return layer.get_checkpoint_state()
+    own = vars(layer)
+    found = {name: {key: getattr(own[name], key) for key in ("mean", "var", "count")} for name in STATISTICS if name in own}
+    return {**found, **{name: own[name] for name in SUMS if name in own}} if found else None
+
+
+def _give(layer: Any, state: Any) -> None:
+    if state is None:
+        return
+    if callable(getattr(type(layer), "set_checkpoint_state", None)):
+        layer.set_checkpoint_state(state)
+        return
+    for name, value in state.items():
+        if name in STATISTICS:
+            for key, part in value.items():
+                setattr(getattr(layer, name), key, part)
+        else:
+            setattr(layer, name, value)
+
+
+def _plain(place: str, value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """The value as JSON, with its arrays put into `arrays`."""
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {key: _plain(f"{place}/{key}", item, arrays) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(f"{place}/{index}", item, arrays) for index, item in enumerate(value)]
+    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biufcSU":
+        arrays[f"array_{len(arrays)}"] = np.asarray(value)
+        return {_ARRAY: f"array_{len(arrays) - 1}", "scalar": isinstance(value, np.generic)}
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(
+        f"An environment's checkpoint state holds a {type(value).__name__} at {place!r}; expected numbers, strings, NumPy "
+        "arrays of them, and lists and dicts with strings as keys."
+    )
+
+
+def _with_arrays(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+    if isinstance(value, dict):
+        if _ARRAY in value:
+            array = arrays[value[_ARRAY]]
+            return array[()] if value["scalar"] else array
+        return {key: _with_arrays(item, arrays) for key, item in value.items()}
+    return [_with_arrays(item, arrays) for item in value] if isinstance(value, list) else value
