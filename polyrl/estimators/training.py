@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import dataclasses
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,8 +23,10 @@ from polyrl.estimators.hooks import Hook
 from polyrl.estimators.hooks.base import PHASES, hook_states
 from polyrl.estimators.loop import IterationResult, Loop, Remaining
 from polyrl.estimators.model_fn import check_counted
+from polyrl.estimators.rescue import as_far_as_possible, may_leave, rescued, whole_steps
 from polyrl.estimators.run_state import named, restore_run, run_state
-from polyrl.estimators.signals import interruptible
+from polyrl.estimators.signals import RunInterrupted, interruptible
+from polyrl.estimators.training_result import TrainingResult
 from polyrl.models.scope import Scope
 from polyrl.replay import Replay
 
@@ -36,18 +37,6 @@ PRETRAIN_CHUNK = 100
 """Updates of one call in pre-training: hooks and signals are waited for that long."""
 
 _UNLIMITED = 2**62
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingResult:
-    """How a call of `train` ended: the counters, why it stopped, by which signal if by one, and the last checkpoint."""
-
-    global_step: int
-    global_timestep: int
-    global_episode: int
-    stop_reason: str
-    signal: int | None
-    checkpoint: Path
 
 
 class TrainingRun:
@@ -63,7 +52,7 @@ class TrainingRun:
         budget: when the run is over.
         hooks: in their order.
         restored: the state of the checkpoint that the run resumes from, or None.
-        evaluate: evaluates the present weights: `evaluate(env, episodes, name)`.
+        evaluate: evaluates the present weights: `evaluate(env, episodes, name, check)`, with `check()` before each step.
         events: the TensorBoard files of the training.
         summary_options: the groups of panels that the model asks for.
         pretrain_updates: gradient updates before the first environment step.
@@ -80,7 +69,7 @@ class TrainingRun:
         budget: Budget,
         hooks: Sequence[Hook],
         restored: Mapping[str, Any] | None,
-        evaluate: Callable[[EnvLike, int, str | None], dict[str, float]],
+        evaluate: Callable[[EnvLike, int, str | None, Callable[[], None]], dict[str, float]],
         events: EventFiles,
         summary_options: tuple[str, ...],
         pretrain_updates: int = 0,
@@ -115,6 +104,8 @@ class TrainingRun:
             for phase in PHASES
         }
         self._last_path: Path | None = None
+        self._unless_interrupted = contextlib.suppress(RunInterrupted)  # Kept, as hooks are called at each step.
+        self._saved = (0, 0) if restored is None else (self.step, self.timestep)
         if restored is not None:
             restore_run(self, self._hooks, restored)
 
@@ -145,7 +136,7 @@ class TrainingRun:
 
     def evaluate(self, env: EnvLike, episodes: int, name: str | None = None) -> dict[str, float]:
         self._sync()
-        self.last_evaluation = self._evaluate(env, episodes, name)
+        self.last_evaluation = self._evaluate(env, episodes, name, self._check_uninterrupted)
         return self.last_evaluation
 
     def save_best(self, score: float) -> Path:
@@ -183,19 +174,20 @@ class TrainingRun:
 
     @contextlib.contextmanager
     def session(self) -> Iterator[None]:
-        """From the hooks' beginning to their end and the final checkpoint. An error leaves the checkpoints as they are."""
+        """From the hooks' beginning to their end and the final checkpoint. For errors see `polyrl.estimators.rescue`."""
         with contextlib.ExitStack() as stack:
             # Each is closed, in their order, even if one before it raises.
             for hook in reversed(self._hooks):
                 stack.callback(hook.close)
-            with interruptible(self._interrupted):
+            with interruptible(self._interrupted, may_leave):
                 self._call("begin")
                 hook_states(named(self._hooks))  # What cannot be saved is refused before there is something to lose.
                 check_can_be_saved(self._scope, self._memory)
                 self._check_budget()
                 if self.running:
                     self._checkpoints.reopen()
-                yield
+                with rescued(self._rescue, lambda: self._signal is not None):
+                    yield
                 self._call("end")
                 self._save()
 
@@ -245,6 +237,18 @@ class TrainingRun:
         self._signal = number
         self.request_stop(f"interrupted by {signal.Signals(number).name}")
 
+    def _check_uninterrupted(self) -> None:
+        if self._signal is not None:
+            raise RunInterrupted
+
+    def _rescue(self) -> Path | None:
+        """Saves the run as of its last whole step, if that is not saved yet; gives the checkpoint, if it is of this call."""
+        self._sync()
+        self.step = whole_steps(self._scope, self.timestep)
+        if self._saved != (self.step, self.timestep):
+            self._save()
+        return self._last_path
+
     def _sync(self) -> None:
         """Brings all variables up to date with the run."""
         updates, loss = self._loop.sync()
@@ -252,8 +256,7 @@ class TrainingRun:
 
     def _count(self, updates: int, loss: float) -> None:
         if updates:
-            self.step += updates
-            self.loss = loss
+            self.step, self.loss = self.step + updates, loss
             self._call("after_update")
 
     def _check_budget(self) -> None:
@@ -263,7 +266,8 @@ class TrainingRun:
 
     def _call(self, phase: str, *arguments: Any) -> None:
         for take_part in self._phases[phase]:
-            take_part(self, *arguments)
+            with self._unless_interrupted:  # The other hooks have their turn.
+                take_part(self, *arguments)
 
     def _save(self) -> None:
         self._wants_checkpoint = False
@@ -272,7 +276,8 @@ class TrainingRun:
         if self._restart_every != 0:
             self._memory.start_episodes()
             self.restarts = True
-        self._last_path = self._checkpoints.save(self._scope, self._memory, self._state(), self._loop.write_environment)
+        self._last_path = self._checkpoints.save(self._scope, self._memory, self._state(), as_far_as_possible(self._loop))
+        self._saved = (self.step, self.timestep)
         self.checkpoint_seconds = time.monotonic() - started
         self._call("after_checkpoint", self._last_path)
 

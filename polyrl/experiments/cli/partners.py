@@ -126,6 +126,9 @@ needs("checkpoint", mode=("eval", "infer", "train_and_eval"))
 needs("infer_episodes", "output", mode="infer")
 needs("temperature", mode="infer", off=0.0)
 needs("check_env", env_backend=("gymnasium", "async"), off=True)
+# Only a process of its own can be ended, and made again.
+needs("env_timeout", env_backend="async")
+needs("env_restarts", env_backend="async", off=0)
 # An environment in the graph steps with the learner, not while it runs.
 needs("overlap", env_backend=("gymnasium", "async", "ale", "envpool"), off=False)
 
