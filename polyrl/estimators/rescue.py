@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import signal
 import time
@@ -66,11 +67,11 @@ def rescued(save: Callable[[], Path | None], is_interrupted: Callable[[], bool])
     except RunInterrupted:
         pass
     except BaseException as error:
+        if _is_of_the_end(error, is_interrupted):
+            return
         left = isinstance(error, KeyboardInterrupt)
         if not (isinstance(error, BrokenEnvironmentError) or _may_leave(_frames(error.__traceback__), not left)):
             raise
-        if _went_to_all(error, is_interrupted):
-            return
         try:
             path = save()
         except Exception as failure:
@@ -89,10 +90,14 @@ def _frames(trace: TracebackType | None) -> list[FrameType]:
     return frames[::-1]
 
 
-def _went_to_all(error: BaseException, is_interrupted: Callable[[], bool]) -> bool:
-    """Whether an environment's process was killed by a signal that ends the run too: it went to all processes of a group."""
+def _is_of_the_end(error: BaseException, is_interrupted: Callable[[], bool]) -> bool:
+    """Whether an error is of what ends the run too, and came first.
+
+    A signal to all processes of a group kills those of the environments; a terminal that is closed cannot be written to.
+    """
     numbers = {int(getattr(signal, name)) for name in ENDINGS if hasattr(signal, name)}
-    if not isinstance(error, BrokenEnvironmentError) or error.signal not in numbers:
+    killed = isinstance(error, BrokenEnvironmentError) and error.signal in numbers
+    if not (killed or (isinstance(error, OSError) and error.errno == errno.EIO)):
         return False
     deadline = time.monotonic() + 1.0
     while not is_interrupted() and time.monotonic() < deadline:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 import time
@@ -68,6 +69,7 @@ class _Handler:
         self._first: float | None = None
         self._second = self._insists = self.put_off = False
         self.over = threading.Event()
+        self._terminals = [file for file in (1, 2) if _is_terminal(file)]
 
     def __call__(self, number: int, frame: Any) -> None:
         if self._insists:
@@ -76,6 +78,8 @@ class _Handler:
                 raise RunInterrupted
         elif self._first is None:
             self._first = time.monotonic()
+            for file in self._terminals:
+                _write_to_nowhere_if_gone(file)
             self._interrupted(number)
             if hasattr(signal, "pthread_kill"):
                 threading.Thread(target=self._insist, args=(number,), name="signals", daemon=True).start()
@@ -92,3 +96,20 @@ class _Handler:
         while not self.over.wait(PATIENCE):
             self._insists = True
             signal.pthread_kill(threading.main_thread().ident or 0, number)
+
+
+def _is_terminal(file: int) -> bool:
+    try:
+        return os.isatty(file)
+    except OSError:
+        return False
+
+
+def _write_to_nowhere_if_gone(file: int) -> None:
+    """Lets what is written to a terminal that was closed vanish: it would be an error wherever the run says something."""
+    try:
+        os.write(file, b"")
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, file)
+        os.close(nowhere)
