@@ -33,7 +33,8 @@ class Run:
 
     def checkpoints(self) -> list[int]:
         """The environment steps of the whole checkpoints."""
-        return sorted(int(path.parent.name[5:]) for path in self.model_dir.glob("checkpoints/ckpt-*/state.json"))
+        names = [path.parent.name[5:] for path in self.model_dir.glob("checkpoints/ckpt-*/state.json")]
+        return sorted(int(name) for name in names if name.isdigit())
 
     def environments(self) -> list[int]:
         """The processes of environments, of the main one too if they are there, that ever were."""
