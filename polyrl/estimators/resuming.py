@@ -75,7 +75,7 @@ def _check_configuration(path: Path, now: Mapping[str, Any]) -> None:
     before = read_state(path)
     now = json.loads(json.dumps(dict(now)))  # As the file gives it back.
     for key, (what, advice) in COMPARED.items():
-        there, here = (part if isinstance(part, dict) else {what: part} for part in (before.get(key), now.get(key)))
+        there, here = (part if isinstance(part, dict) else {key: part} for part in (before.get(key), now.get(key)))
         changed = _differences("", there, here) if key in before and key in now else []
         if changed:
             raise CheckpointMismatchError(f"{path} was trained {what}: {'; '.join(changed)}. {advice}, or another model_dir.")
