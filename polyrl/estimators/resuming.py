@@ -9,6 +9,7 @@ from typing import Any
 
 from polyrl.errors import CheckpointMismatchError, DamagedCheckpointError
 from polyrl.estimators.checkpoints import CheckpointManager, read_state
+from polyrl.estimators.exactness import changes
 from polyrl.estimators.loop import Loop
 from polyrl.models.scope import Scope
 from polyrl.replay import Replay
@@ -24,7 +25,12 @@ COMPARED = {
 
 
 def resume(
-    checkpoints: CheckpointManager, scope: Scope, memory: Replay, loop: Loop, tell: Callable[[str], None]
+    checkpoints: CheckpointManager,
+    scope: Scope,
+    memory: Replay,
+    loop: Loop,
+    circumstances: Mapping[str, Any],
+    tell: Callable[[str], None],
 ) -> dict[str, Any] | None:
     """Reads the newest checkpoint into variables that exist already; returns its `state.json`, or None if there is none.
 
@@ -33,6 +39,7 @@ def resume(
         scope: the models' state.
         memory: the replay memory.
         loop: the environments and the schedule of updates.
+        circumstances: on what and how the run is computed, see `polyrl.estimators.exactness`.
         tell: shows a line that says where the run resumes from.
 
     Raises:
@@ -66,6 +73,7 @@ def resume(
     tell(
         f"Resuming from {path}: environment step {state['global_timestep']}, update {state['global_step']}, episode "
         f"{state['global_episode']}, {int(memory.stored().numpy())} transitions in memory."
+        + changes(state.get("circumstances", {}), circumstances)
     )
     return state
 

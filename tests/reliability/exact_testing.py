@@ -177,4 +177,4 @@ def assert_same(first: dict[str, Any], second: dict[str, Any]) -> None:
     """The same, bit for bit."""
     assert first.keys() == second.keys()
     different = [name for name in first if not np.array_equal(first[name], second[name])]
-    assert different == []
+    assert not different, different
