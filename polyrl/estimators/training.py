@@ -151,8 +151,9 @@ class TrainingRun:
         return self.last_evaluation
 
     def save_best(self, score: float) -> Path:
-        # Without one to resume from, the best one would be all that a run leaves that dies now.
-        self._sync() if self._checkpoints.latest() is not None else self._save()
+        # Without one to resume from, the best one would be all that a run leaves that dies now. Evaluating must not change the
+        # training: no new episodes for it.
+        self._sync() if self._checkpoints.latest() is not None else self._save(restarts=False)
         return self._checkpoints.save_best(self._scope, self._state(), score)
 
     # For the loop. ------------------------------------------------------------------------------------------------------
@@ -267,11 +268,11 @@ class TrainingRun:
         for take_part in self._phases[phase]:
             take_part(self, *arguments)
 
-    def _save(self) -> None:
+    def _save(self, restarts: bool = True) -> None:
         self._wants_checkpoint = False
         self._sync()
         started = time.monotonic()
-        if self._restart_every != 0:
+        if restarts and self._restart_every != 0:
             self._memory.start_episodes()
             self.restarts = True
         self._last_path = self._checkpoints.save(self._scope, self._memory, self._state(), self._loop.write_environment)
