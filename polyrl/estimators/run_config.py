@@ -49,8 +49,9 @@ class RunConfig:
             fails: as for an environment that takes no seed, or that writes all its observations into one array. Only what
             makes instances is checked, an id or a `GymEnvironment`.
         exact_resume: make a resumed run the run that was not interrupted, bit for bit: environments in Python start new
-            episodes, with seeds of their own, at each multiple of `save_checkpoints_timesteps` and at each other checkpoint.
-            False: they do so in the resumed run alone. Environments in the graph always go on in mid-episode.
+            episodes, with seeds of their own, at each multiple of `save_checkpoints_timesteps`, and a run that is resumed from
+            a checkpoint in between takes the actions since then again. False: they start new episodes where a run is resumed,
+            and there alone. Environments in the graph always go on in mid-episode.
     """
 
     seed: int = 0

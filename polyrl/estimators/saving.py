@@ -43,20 +43,30 @@ class Saver:
     ):
         self.checkpoints, self.scope, self.memory, self.loop = checkpoints, scope, memory, loop
         self.events, self._circumstances = events, circumstances
+        self._marked: dict[str, int] | None = None
         self.last: Path | None = None
 
-    def save(self, state: Mapping[str, Any], required: bool = False) -> Path | None:
+    def mark_events(self) -> None:
+        """What is written to TensorBoard from now on, at the end, is superseded if the run is resumed."""
+        self._marked = self.events.sizes()
+
+    def save(self, state: Mapping[str, Any], anew: bool, required: bool = False) -> Path | None:
         """Writes everything; the variables are up to date. None, with a warning, if the disk does not take it.
 
         Args:
             state: what the run notes of itself.
+            anew: whether environments in Python start new episodes next.
             required: whether that is an error, as at the end of a run.
 
         Raises:
             CheckpointWriteError: if it is.
         """
+
+        def write(directory: Path) -> None:
+            self.loop.write_environment(directory, anew)
+
         try:
-            self.last = self.checkpoints.save(self.scope, self.memory, self._state(state), self.loop.write_environment)
+            self.last = self.checkpoints.save(self.scope, self.memory, self._state(state), write)
         except CheckpointWriteError as error:
             if required:
                 raise CheckpointWriteError(f"{error} {self._left()}") from error
@@ -81,7 +91,7 @@ class Saver:
             **self.loop.described,
             "num_envs": self.memory.num_envs,
             "circumstances": self._circumstances,
-            "events": self.events.sizes(),
+            "events": self.events.sizes() if self._marked is None else self._marked,
         }
 
     def _left(self) -> str:

@@ -52,8 +52,8 @@ class TrainingRun:
 
     Args:
         saver: writes the checkpoints of its models, memory and environments.
-        restart_every: at each multiple of so many environment steps, and after each checkpoint, a loop that `starts_anew`
-            does so; None: only at checkpoints; 0: never, and a resumed run is not the run that was not interrupted.
+        restart_every: at each multiple of so many environment steps a loop that `starts_anew` does so; None: at each
+            checkpoint; 0: never, and a resumed run is not the run that was not interrupted.
         budget: when the run is over.
         hooks: in their order.
         restored: the state of the checkpoint that the run resumes from, or None.
@@ -137,9 +137,8 @@ class TrainingRun:
         return self.last_evaluation
 
     def save_best(self, score: float) -> Path | None:
-        # Without one to resume from, the best one would be all that a run leaves that dies now. Evaluating must not change the
-        # training: no new episodes for it.
-        self._sync() if self._saver.checkpoints.latest() is not None else self._save(restarts=False)
+        # Without one to resume from, the best one would be all that a run leaves that dies now.
+        self._sync() if self._saver.checkpoints.latest() is not None else self._save(may_restart=False)
         return self._saver.save_best(self._state(), score)
 
     # For the loop. ------------------------------------------------------------------------------------------------------
@@ -185,6 +184,7 @@ class TrainingRun:
                 if self.running:
                     self._saver.checkpoints.reopen()
                 yield
+                self._saver.mark_events()
                 self._call("end")
                 self._save(required=True)
 
@@ -192,8 +192,10 @@ class TrainingRun:
         """Notes what an iteration did, and calls the hooks for it."""
         self.actions = result.actions
         self.exploration_rate = result.exploration_rate
-        self.restarts = False
         before, self.timestep = self.timestep, self.timestep + result.timesteps
+        # Whether or not a checkpoint is written there: that depends on the time, and the run must not.
+        every = self._restart_every
+        self.restarts = every is not None and every > 0 and self.timestep // every > before // every
         self.episode += len(result.episodes)
         self._count(result.updates, result.loss)
         if result.updates and not self._counted:
@@ -208,9 +210,6 @@ class TrainingRun:
             self.wants_summaries = False
             self.summary_seconds = result.summary_seconds
             self._call("after_summaries", result.summaries)
-        every = self._restart_every
-        if every is not None and every > 0 and self.timestep // every > before // every:
-            self.restarts = True  # Also if its checkpoint is put off: that depends on the time, and the run must not.
         if self._wants_checkpoint:
             self._save()
 
@@ -254,14 +253,16 @@ class TrainingRun:
         for take_part in self._phases[phase]:
             take_part(self, *arguments)
 
-    def _save(self, restarts: bool = True, required: bool = False) -> None:
+    def _save(self, required: bool = False, may_restart: bool = True) -> None:
         self._wants_checkpoint = False
         self._sync()
         started = time.monotonic()
-        if restarts and self._restart_every != 0:
-            self._memory.start_episodes()
+        if self._restart_every is None and may_restart:
             self.restarts = True
-        path = self._saver.save(self._state(), required)
+        if self.restarts:
+            self._memory.start_episodes()
+        anew = self.restarts or self._restart_every is None or self._restart_every == 0
+        path = self._saver.save(self._state(), anew, required)
         self.checkpoint_seconds = time.monotonic() - started
         if path is not None:
             self._call("after_checkpoint", path)
