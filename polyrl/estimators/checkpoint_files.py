@@ -167,10 +167,10 @@ def remove(path: Path) -> None:
     shutil.rmtree(doomed, ignore_errors=True)
 
 
-def set_aside(path: Path) -> Path:
-    """Gives a damaged checkpoint another name, so that it is in nobody's way and nothing is lost."""
+def set_aside(path: Path, why: str = "damaged") -> Path:
+    """Gives a checkpoint another name, so that it is in nobody's way and nothing is lost."""
     number = 0
-    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+    while (aside := path.with_name(f"{path.name}.{why}-{number}")).exists():
         number += 1
     os.replace(path, aside)
     return aside
