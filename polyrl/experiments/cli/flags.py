@@ -52,6 +52,9 @@ flags.DEFINE_bool(
     True,
     "Make a resumed run the run that was not interrupted, bit for bit: environments start new episodes at checkpoints.",
 )
+flags.DEFINE_bool(
+    "overwrite", False, "Begin again in a --model_dir that holds a run: all of it is moved into replaced-<number> there."
+)
 flags.DEFINE_bool("debug", False, "Show the traceback of an error, not only its message.")
 
 # Budgets. ---------------------------------------------------------------------------------------------------------------
