@@ -19,6 +19,7 @@ from polyrl.estimators.budget import Budget, warn_of_budgets
 from polyrl.estimators.checkpoints import CheckpointManager, read_state
 from polyrl.estimators.claims import claimed
 from polyrl.estimators.events import EventFiles
+from polyrl.estimators.exactness import circumstances, promise
 from polyrl.estimators.graph_driver import GraphDriver
 from polyrl.estimators.hooks import Hook, checked_hooks, default_hooks
 from polyrl.estimators.hooks.progress import write_line
@@ -33,6 +34,7 @@ from polyrl.estimators.predictor import Predictor
 from polyrl.estimators.readers import Readers
 from polyrl.estimators.resuming import resume
 from polyrl.estimators.run_config import RunConfig
+from polyrl.estimators.saving import Saver
 from polyrl.estimators.training import TrainingRun
 from polyrl.estimators.training_result import TrainingResult
 from polyrl.models.scope import Scope
@@ -160,9 +162,11 @@ class Agent:
         opened = open_loop(env, self._learner, self._compiler, schedule, begin, self.config, self._graph_driver)
         with UsersLines(), one_run(self._training), claimed(self.model_dir), opened as loop:
             loop.build()
-            restored = resume(self.checkpoints, self._scope, self.memory, loop, self._tell)
-            self._training_events.cut({} if restored is None else restored["events"])
+            now = circumstances(self.config)
+            restored = resume(self.checkpoints, self._scope, self.memory, loop, now, self._tell)
             run = self._run(loop, restored, budgets, hooks, pretrain_updates)
+            self._training_events.cut({} if restored is None else restored["events"])
+            self._tell(promise(self.config, loop.starts_anew))
             with run.session():
                 write_params(self.model_dir, self.params.to_dict(), dataclasses.asdict(self.config))
                 while run.pretraining:
@@ -199,17 +203,14 @@ class Agent:
                 f"has taken {timestep} after {step} updates. Use the number it began with, or another model_dir."
             )
         own = default_hooks(self.config, self.memory, self._learner.support)
+        how = circumstances(self.config)
         return TrainingRun(
-            scope=self._scope,
-            memory=self.memory,
-            checkpoints=self.checkpoints,
-            loop=loop,
+            saver=Saver(self.checkpoints, self._scope, self.memory, loop, how, self._training_events),
             restart_every=self.config.save_checkpoints_timesteps if self.config.exact_resume else 0,
             budget=Budget.starting_from(step, timestep, episode, **budgets),
             hooks=[*own, *checked_hooks("training_hooks", self._learner.hooks), *hooks],
             restored=restored,
             evaluate=self._evaluate_present,
-            events=self._training_events,
             summary_options=self._learner.summary_options,
             pretrain_updates=pretrain_updates,
         )

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import importlib.metadata
-import platform
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from polyrl.envs import Episode
 from polyrl.estimators.hooks import Hook
 from polyrl.estimators.hooks.base import hook_states
 
-if TYPE_CHECKING:
-    from polyrl.estimators.training import TrainingRun
 
-COMPUTED_BY = ("tensorflow", "tf-keras", "numpy", "gymnasium")
-"""Packages of which another version may compute other last bits."""
+class Resumable(Protocol):
+    """What a training run has, so far as this module is concerned."""
+
+    step: int
+    timestep: int
+    episode: int
+    loss: float
+    wants_summaries: bool
+    episodes: collections.deque[Episode]
 
 
-def run_state(run: TrainingRun, hooks: Iterable[Hook]) -> dict[str, Any]:
-    """The counters, the last episodes, the states of the hooks, and the versions of what computed them."""
+def run_state(run: Resumable, hooks: Iterable[Hook]) -> dict[str, Any]:
+    """The counters, the last episodes, the states of the hooks."""
     return {
         "global_step": run.step,
         "global_timestep": run.timestep,
@@ -30,11 +33,10 @@ def run_state(run: TrainingRun, hooks: Iterable[Hook]) -> dict[str, Any]:
         "wants_summaries": run.wants_summaries,
         "episodes": [dataclasses.asdict(episode) for episode in run.episodes],
         "hooks": hook_states(named(hooks)),
-        "versions": versions(),
     }
 
 
-def restore_run(run: TrainingRun, hooks: Iterable[Hook], state: Mapping[str, Any]) -> None:
+def restore_run(run: Resumable, hooks: Iterable[Hook], state: Mapping[str, Any]) -> None:
     """Gives a run and its hooks back what `run_state` noted; its counters are in the scope."""
     run.loss = float(state.get("loss", 0.0))
     run.wants_summaries = bool(state.get("wants_summaries", False))
@@ -51,9 +53,3 @@ def named(hooks: Iterable[Hook]) -> Iterator[tuple[str, Hook]]:
         kind = type(hook).__name__
         yield f"{kind}/{counts[kind]}", hook
         counts[kind] += 1
-
-
-def versions() -> dict[str, str]:
-    """On what a run is computed: exact resume is promised for the same."""
-    packages = {name: importlib.metadata.version(name) for name in COMPUTED_BY}
-    return {"python": platform.python_version(), "machine": platform.machine(), **packages}

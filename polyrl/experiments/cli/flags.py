@@ -59,6 +59,14 @@ flags.DEFINE_bool(
     True,
     "Before training, run gymnasium's check_env on a new instance of the environment; a failure is an error.",
 )
+flags.DEFINE_bool(
+    "exact_resume",
+    True,
+    "Make a resumed run the run that was not interrupted, bit for bit: environments start new episodes at checkpoints.",
+)
+flags.DEFINE_bool(
+    "overwrite", False, "Begin again in a --model_dir that holds a run: all of it is moved into replaced-<number> there."
+)
 flags.DEFINE_bool("debug", False, "Show the traceback of an error, not only its message.")
 
 # Budgets. ---------------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from polyrl.demos import load
 from polyrl.envs import EnvpoolEnvironment, GymEnvironment
 from polyrl.envs.gym import EnvLike
 from polyrl.estimators import Agent, RunConfig
+from polyrl.estimators.overwriting import set_aside_run
 from polyrl.estimators.params import check_same_params, read_params
 from polyrl.experiments.cli.flags import FLAGS, HYPER_PARAMETERS, TRAINING_MODES
 from polyrl.experiments.cli.partners import check_given
@@ -33,10 +34,13 @@ def read_hyper_parameters(model_dir: str | os.PathLike[str], *extra: str) -> dic
         ValueError: if a flag is given that has no effect with the others, see `needs`.
     """
     directory = resolved("--model_dir", model_dir)
-    saved = read_params(directory) or {}
+    saved = None if FLAGS.overwrite else read_params(directory)
+    saved = {} if saved is None else saved
     values = {name: FLAGS[name].value for name in (*HYPER_PARAMETERS, *extra)}
     values |= {name: saved[name] for name in values if name in saved and not FLAGS[name].present}
     check_given(values)
+    if FLAGS.overwrite and (aside := set_aside_run(directory)) is not None:
+        logger.info("--overwrite: what %s held is in %s now.", directory, aside)
     check_same_params(directory, values)
     return values
 
@@ -53,6 +57,7 @@ def run_config(params: dict[str, Any]) -> RunConfig:
         progress=FLAGS.progress,
         overlap=FLAGS.overlap,
         check_env=FLAGS.check_env,
+        exact_resume=FLAGS.exact_resume,
         jit=FLAGS.jit,
     )
 
