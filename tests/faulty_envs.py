@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import os
 import signal
 import sys
@@ -18,7 +19,7 @@ DEEDS = {
     "exit": lambda: os._exit(3),
     "sys.exit": lambda: sys.exit(4),
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
-    "crash": lambda: ctypes.string_at(0),
+    "crash": lambda: (faulthandler.disable(), ctypes.string_at(0)),
     "sleep": lambda: time.sleep(1_000),
     "C": lambda: ctypes.CDLL(None).sleep(1_000),  # Does not come back for a signal's handler in Python.
     "loop": lambda: all(True for _ in iter(int, 1)),

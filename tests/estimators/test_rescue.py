@@ -75,6 +75,14 @@ def test_it_is_the_run_that_ended_there(agent, tmp_path):
     assert_equal(rows(failed), rows(whole))
 
 
+def test_the_step_that_failed_is_not_taken_again_by_the_run_that_resumes(agent):
+    """It would fail again before that has begun, each time."""
+    for steps in (18, 36, 54):
+        trained = agent(check_env=False)
+        train(trained, failing(10), timesteps=100)
+        assert trained.checkpoints.latest().name == f"ckpt-{steps:09d}"
+
+
 @pytest.mark.parametrize("where", ["observation", "reward"])
 def test_what_is_no_number_is_a_fault_of_the_environment_too(agent, where):
     trained = agent()
