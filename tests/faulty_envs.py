@@ -66,7 +66,8 @@ class FaultyEnv(ScheduleEnv):
         if self.steps != self._at or os.getpid() == self._owner:
             return
         if self._once is not None:
-            if Path(self._once).exists():
+            try:
+                Path(self._once).touch(exist_ok=False)
+            except FileExistsError:
                 return
-            Path(self._once).touch()
         DEEDS[self._deed]()

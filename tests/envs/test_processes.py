@@ -25,16 +25,22 @@ DID = {
 HANGS = ("sleep", "C", "loop")
 
 
+OPENED = []
+
+
 @pytest.fixture(autouse=True)
 def nobody_is_left():
     yield
+    while OPENED:
+        OPENED.pop().close(terminate=True)  # Of a test that failed.
     assert not multiprocessing.active_children()
 
 
 def opened(num_envs: int = 2, timeout: float | None = None, restarts: int = 0, **arguments):
     """A vector environment that will be closed by the test; only environments in processes misbehave."""
     arguments = {"lengths": (4,), "owner": os.getpid(), **arguments}
-    return GymEnvironment(FaultyEnv, num_envs, "async", timeout, restarts, **arguments).open()
+    OPENED.append(GymEnvironment(FaultyEnv, num_envs, "async", timeout, restarts, **arguments).open())
+    return OPENED[-1]
 
 
 def failed(vector, steps: int = 10) -> BrokenEnvironmentError:
@@ -65,13 +71,11 @@ def test_an_environment_that_fails_is_named_with_its_step_and_what_it_did(deed):
     assert error.signal == {"kill": signal.SIGKILL, "crash": signal.SIGSEGV}.get(deed)
 
 
-@pytest.mark.parametrize("deed", HANGS)
+@pytest.mark.parametrize("deed", [pytest.param(deed, marks=[] if deed == "C" else pytest.mark.slow) for deed in HANGS])
 def test_a_hang_is_named_with_what_it_hangs_in_and_ended(deed):
-    started = time.monotonic()
-    error = failed(opened(timeout=0.3, deed=deed, at=2))
-    assert "at its step 2, did not answer within timeout=0.3 seconds." in str(error)
+    error = failed(opened(timeout=0.5, deed=deed, at=2))
+    assert "at its step 2, did not answer within timeout=0.5 seconds." in str(error)
     assert "faulty_envs.py" in str(error)
-    assert time.monotonic() - started < 20.0
 
 
 def test_the_traceback_is_the_environments_own():
@@ -205,9 +209,9 @@ def test_a_timeout_that_is_none_is_refused(wrong):
 # Restarts. --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("deed", ["raise", "exit", "kill", "sleep"])
+@pytest.mark.parametrize("deed", ["raise", "exit", "kill", pytest.param("sleep", marks=pytest.mark.slow)])
 def test_one_that_fails_is_made_again_and_its_episode_is_truncated(deed, tmp_path, caplog):
-    vector = opened(deed=deed, at=3, once=tmp_path / "once", restarts=2, timeout=0.5)
+    vector = opened(deed=deed, at=3, once=tmp_path / "once", restarts=2, timeout=3.0)
     driver = EnvDriver(vector)
     driver.reset([0, 1])
     steps = [driver.step(np.ones(2, np.int32)) for _ in range(8)]

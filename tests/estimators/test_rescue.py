@@ -78,7 +78,7 @@ def test_it_is_the_run_that_ended_there(agent, tmp_path):
 def test_the_step_that_failed_is_not_taken_again_by_the_run_that_resumes(agent):
     """It would fail again before that has begun, each time."""
     for steps in (18, 36, 54):
-        trained = agent(check_env=False)
+        trained = agent(check_env=False, save_checkpoints_timesteps=1_000)
         train(trained, failing(10), timesteps=100)
         assert trained.checkpoints.latest().name == f"ckpt-{steps:09d}"
 

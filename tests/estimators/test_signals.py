@@ -138,11 +138,11 @@ def test_one_that_is_passed_on_is_the_same_one(agent, monkeypatch):
 
 
 def test_its_step_is_abandoned_after_a_while(agent):
-    trained = agent(check_env=False)
+    trained, again = (agent(check_env=False, save_checkpoints_timesteps=1_000) for _ in range(2))
     result = trained.train(SendingEnv(10), first_update=BATCH)
     assert (result.signal, result.global_timestep, result.checkpoint.name) == (signal.SIGTERM, 9, "ckpt-000000009")
     # The run that resumes takes other steps, not that one again.
-    assert agent(check_env=False).train(SendingEnv(10), first_update=BATCH, timesteps=8).global_timestep == 17
+    assert again.train(SendingEnv(10), first_update=BATCH, timesteps=8).global_timestep == 17
 
 
 def test_its_step_is_abandoned_at_once_by_a_second_signal(agent, monkeypatch):
