@@ -86,16 +86,19 @@ def write(final: Path, fill: Callable[[Path], Mapping[str, Any]]) -> None:
 
     Args:
         final: the directory. What is there already is replaced; if it is damaged, it is kept under another name.
-        fill: writes the files into the directory it is given, and returns the content of `state.json`.
+        fill: writes the files into the directory it is given, and returns the content of `state.json`; there under `FILES`
+            what is known of files that it has only linked.
     """
     staging = final.with_name(f"{final.name}.tmp")
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     state = fill(staging)
-    files = {}
+    files = dict(state.get(FILES, {}))
     for file in sorted(path for path in staging.rglob("*") if path.is_file()):
-        _flush(file)
-        files[str(file.relative_to(staging))] = {"bytes": file.stat().st_size, "sha256": _sha256(file)}
+        name = str(file.relative_to(staging))
+        if name not in files:
+            _flush(file)
+            files[name] = {"bytes": file.stat().st_size, "sha256": _sha256(file)}
     write_text(staging / STATE, _as_text({**state, FILES: files}))
     old = final.with_name(f"{final.name}.old")
     shutil.rmtree(old, ignore_errors=True)
