@@ -19,6 +19,7 @@ from polyrl.estimators.budget import Budget, warn_of_budgets
 from polyrl.estimators.checkpoints import CheckpointManager, read_state
 from polyrl.estimators.claims import claimed
 from polyrl.estimators.events import EventFiles
+from polyrl.estimators.exactness import circumstances, promise
 from polyrl.estimators.graph_driver import GraphDriver
 from polyrl.estimators.hooks import Hook, checked_hooks, default_hooks
 from polyrl.estimators.hooks.progress import write_line
@@ -158,9 +159,11 @@ class Agent:
         opened = open_loop(env, self._learner, self._compiler, schedule, begin, self.config, self._graph_driver)
         with UsersLines(), one_run(self._training), claimed(self.model_dir), opened as loop:
             loop.build()
-            restored = resume(self.checkpoints, self._scope, self.memory, loop, self._tell)
-            self._training_events.cut({} if restored is None else restored["events"])
+            now = circumstances(self.config)
+            restored = resume(self.checkpoints, self._scope, self.memory, loop, now, self._tell)
             run = self._run(loop, restored, budgets, hooks, pretrain_updates)
+            self._training_events.cut({} if restored is None else restored["events"])
+            self._tell(promise(self.config, loop.starts_anew))
             with run.session():
                 write_params(self.model_dir, self.params.to_dict(), dataclasses.asdict(self.config))
                 while run.pretraining:
@@ -202,6 +205,7 @@ class Agent:
             memory=self.memory,
             checkpoints=self.checkpoints,
             loop=loop,
+            circumstances=circumstances(self.config),
             restart_every=self.config.save_checkpoints_timesteps if self.config.exact_resume else 0,
             budget=Budget.starting_from(step, timestep, episode, **budgets),
             hooks=[*own, *checked_hooks("training_hooks", self._learner.hooks), *hooks],

@@ -52,8 +52,12 @@ class GraphDriver(tf.Module):
     def described(self) -> dict[str, Any]:
         """What a checkpoint says of the environment; made at each call, as TensorFlow wraps the dicts that a module keeps."""
         kind = type(self._env)
-        name = f"{kind.__module__}.{kind.__qualname__}"
-        return {**describe(self.state_spec, self._env.observation_space, self._env.action_space), "compiled_env": name}
+        plain = {name: value for name, value in vars(self._env).items() if isinstance(value, (bool, int, float, str))}
+        described = {"class": f"{kind.__module__}.{kind.__qualname__}", **plain}
+        return {
+            **describe(self.state_spec, self._env.observation_space, self._env.action_space),
+            "compiled_env": described,
+        }
 
     def reset(self) -> None:
         """Starts new episodes."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from polyrl.errors import CheckpointMismatchError, DamagedCheckpointError
 from polyrl.estimators.checkpoints import CheckpointManager, read_state
+from polyrl.estimators.exactness import changes
 from polyrl.estimators.loop import Loop
 from polyrl.models.scope import Scope
 from polyrl.replay import Replay
@@ -24,7 +25,12 @@ COMPARED = {
 
 
 def resume(
-    checkpoints: CheckpointManager, scope: Scope, memory: Replay, loop: Loop, tell: Callable[[str], None]
+    checkpoints: CheckpointManager,
+    scope: Scope,
+    memory: Replay,
+    loop: Loop,
+    circumstances: Mapping[str, Any],
+    tell: Callable[[str], None],
 ) -> dict[str, Any] | None:
     """Reads the newest checkpoint into variables that exist already; returns its `state.json`, or None if there is none.
 
@@ -33,6 +39,7 @@ def resume(
         scope: the models' state.
         memory: the replay memory.
         loop: the environments and the schedule of updates.
+        circumstances: on what and how the run is computed, see `polyrl.estimators.exactness`.
         tell: shows a line that says where the run resumes from.
 
     Raises:
@@ -66,6 +73,7 @@ def resume(
     tell(
         f"Resuming from {path}: environment step {state['global_timestep']}, update {state['global_step']}, episode "
         f"{state['global_episode']}, {int(memory.stored().numpy())} transitions in memory."
+        + changes(state.get("circumstances", {}), circumstances)
     )
     return state
 
@@ -75,7 +83,7 @@ def _check_configuration(path: Path, now: Mapping[str, Any]) -> None:
     before = read_state(path)
     now = json.loads(json.dumps(dict(now)))  # As the file gives it back.
     for key, (what, advice) in COMPARED.items():
-        there, here = (part if isinstance(part, dict) else {what: part} for part in (before.get(key), now.get(key)))
+        there, here = (part if isinstance(part, dict) else {key: part} for part in (before.get(key), now.get(key)))
         changed = _differences("", there, here) if key in before and key in now else []
         if changed:
             raise CheckpointMismatchError(f"{path} was trained {what}: {'; '.join(changed)}. {advice}, or another model_dir.")

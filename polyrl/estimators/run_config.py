@@ -38,9 +38,6 @@ class RunConfig:
         save_checkpoints_secs: seconds between two checkpoints; None: not by time. One is always written at the end.
         max_overhead: the share of the run's time that summaries may take, and that checkpoints may take; those that would take
             more are put off, so a fast run writes fewer than its cadences say. None: none is put off.
-        exact_resume: make a resumed run the run that was not interrupted, bit for bit: environments in Python start new
-            episodes, with seeds of their own, at each multiple of `save_checkpoints_timesteps` and at each other checkpoint.
-            False: they do so in the resumed run alone. Environments in the graph always go on in mid-episode.
         keep_checkpoint_max: how many of the newest checkpoints are kept; the best one by evaluation is kept in addition.
         progress: show training on stderr: a progress bar on a terminal, elsewhere a line every ten seconds and one at the end.
             Lines go to the logger `polyrl` instead where the program has set up logging that shows its level INFO.
@@ -51,6 +48,9 @@ class RunConfig:
         check_env: before training, run gymnasium's `check_env` on a new instance of the environment, and refuse to train if it
             fails: as for an environment that takes no seed, or that writes all its observations into one array. Only what
             makes instances is checked, an id or a `GymEnvironment`.
+        exact_resume: make a resumed run the run that was not interrupted, bit for bit: environments in Python start new
+            episodes, with seeds of their own, at each multiple of `save_checkpoints_timesteps` and at each other checkpoint.
+            False: they do so in the resumed run alone. Environments in the graph always go on in mid-episode.
     """
 
     seed: int = 0
@@ -59,12 +59,12 @@ class RunConfig:
     save_checkpoints_timesteps: int | None = 10_000
     save_checkpoints_secs: float | None = None
     max_overhead: float | None = 0.02
-    exact_resume: bool = True
     keep_checkpoint_max: int = 3
     progress: bool = True
     overlap: bool = False
     jit: str = "auto"
     check_env: bool = True
+    exact_resume: bool = True
 
     def __post_init__(self) -> None:
         # As Python's own: what NumPy calls an int, JSON does not know.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import importlib.metadata
-import platform
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +14,9 @@ from polyrl.estimators.hooks.base import hook_states
 if TYPE_CHECKING:
     from polyrl.estimators.training import TrainingRun
 
-COMPUTED_BY = ("tensorflow", "tf-keras", "numpy", "gymnasium")
-"""Packages of which another version may compute other last bits."""
-
 
 def run_state(run: TrainingRun, hooks: Iterable[Hook]) -> dict[str, Any]:
-    """The counters, the last episodes, the states of the hooks, and the versions of what computed them."""
+    """The counters, the last episodes, the states of the hooks."""
     return {
         "global_step": run.step,
         "global_timestep": run.timestep,
@@ -30,7 +25,6 @@ def run_state(run: TrainingRun, hooks: Iterable[Hook]) -> dict[str, Any]:
         "wants_summaries": run.wants_summaries,
         "episodes": [dataclasses.asdict(episode) for episode in run.episodes],
         "hooks": hook_states(named(hooks)),
-        "versions": versions(),
     }
 
 
@@ -51,9 +45,3 @@ def named(hooks: Iterable[Hook]) -> Iterator[tuple[str, Hook]]:
         kind = type(hook).__name__
         yield f"{kind}/{counts[kind]}", hook
         counts[kind] += 1
-
-
-def versions() -> dict[str, str]:
-    """On what a run is computed: exact resume is promised for the same."""
-    packages = {name: importlib.metadata.version(name) for name in COMPUTED_BY}
-    return {"python": platform.python_version(), "machine": platform.machine(), **packages}

@@ -58,6 +58,7 @@ class TrainingRun:
         memory: the replay memory.
         checkpoints: where they are written.
         loop: what advances the run.
+        circumstances: on what and how it is computed, for the checkpoints.
         restart_every: at each multiple of so many environment steps, and after each checkpoint, a loop that `starts_anew`
             does so; None: only at checkpoints; 0: never, and a resumed run is not the run that was not interrupted.
         budget: when the run is over.
@@ -76,6 +77,7 @@ class TrainingRun:
         memory: Replay,
         checkpoints: CheckpointManager,
         loop: Loop,
+        circumstances: Mapping[str, Any],
         restart_every: int | None,
         budget: Budget,
         hooks: Sequence[Hook],
@@ -105,7 +107,7 @@ class TrainingRun:
         self._stop_reason: str | None = None
         self._signal: int | None = None
         self._scope, self._memory, self._checkpoints, self._loop = scope, memory, checkpoints, loop
-        self._evaluate, self._events = evaluate, events
+        self._evaluate, self._events, self._circumstances = evaluate, events, circumstances
         self._restart_every = restart_every if loop.starts_anew else 0
         self.restarts = False
         self._hooks = list(hooks)
@@ -284,6 +286,7 @@ class TrainingRun:
             "memory": self._memory.described,
             "models": self._scope.learners(),
             **self._loop.described,
+            "circumstances": self._circumstances,
             "events": self._events.sizes(),
             "num_envs": self._memory.num_envs,
             **self._ended(),

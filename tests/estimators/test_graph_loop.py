@@ -99,7 +99,7 @@ def new_loop(num_envs: int, schedule: UpdateSchedule, chunk: int):
     loop = GraphLoop(GraphDriver(Ring(num_envs), scope), learner, Compiler(), schedule, chunk)
     loop.build()
     loop.prepare(0, "off")
-    loop.start()
+    loop.start(0)
     return loop, scope
 
 

@@ -20,12 +20,11 @@ from polyrl.estimators.hooks import Hook
 
 
 @pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
-def test_a_resumed_run_starts_new_episodes_and_continues_its_counters(tmp_path, jit):
+def test_a_resumed_run_goes_on_in_the_middle_of_its_episodes(tmp_path, jit):
     naive = Naive(3, 5, 10, 2)
     for timesteps in (31, 22, 40):
         agent, watch = train(tmp_path, Ring(3), jit, first_update=10, update_frequency=2, timesteps=timesteps)
         before = len(naive.episodes)
-        naive.start()
         naive.run(timesteps=naive.timestep + timesteps)
         assert watch.episodes == naive.episodes[before:]
     watch.episodes = naive.episodes
@@ -38,7 +37,6 @@ def test_the_same_agent_trains_again_with_the_same_environment_and_with_another(
     naive, watch = Naive(2, 5, 10, 2), Watch()
     for own in (env, env, Ring(2)):
         agent.train(own, first_update=10, update_frequency=2, timesteps=30, hooks=[watch])
-        naive.start()
         naive.run(timesteps=naive.timestep + 30)
     check(agent, watch, naive)
 

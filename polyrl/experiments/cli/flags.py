@@ -47,6 +47,11 @@ flags.DEFINE_bool(
     True,
     "Before training, run gymnasium's check_env on a new instance of the environment; a failure is an error.",
 )
+flags.DEFINE_bool(
+    "exact_resume",
+    True,
+    "Make a resumed run the run that was not interrupted, bit for bit: environments start new episodes at checkpoints.",
+)
 flags.DEFINE_bool("debug", False, "Show the traceback of an error, not only its message.")
 
 # Budgets. ---------------------------------------------------------------------------------------------------------------

@@ -126,6 +126,8 @@ needs("checkpoint", mode=("eval", "infer", "train_and_eval"))
 needs("infer_episodes", "output", mode="infer")
 needs("temperature", mode="infer", off=0.0)
 needs("check_env", env_backend=("gymnasium", "async"), off=True)
+# Environments in the graph go on in mid-episode.
+needs("exact_resume", env_backend=("gymnasium", "async", "ale", "envpool"), off=True)
 # An environment in the graph steps with the learner, not while it runs.
 needs("overlap", env_backend=("gymnasium", "async", "ale", "envpool"), off=False)
 

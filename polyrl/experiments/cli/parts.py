@@ -53,6 +53,7 @@ def run_config(params: dict[str, Any]) -> RunConfig:
         progress=FLAGS.progress,
         overlap=FLAGS.overlap,
         check_env=FLAGS.check_env,
+        exact_resume=FLAGS.exact_resume,
         jit=FLAGS.jit,
     )
 

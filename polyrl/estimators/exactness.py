@@ -1,0 +1,59 @@
+"""What a resumed run must have in common with the run before to be the same one, bit for bit."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+from polyrl.estimators.run_config import RunConfig
+
+PACKAGES = ("tensorflow", "tf-keras", "numpy", "gymnasium")
+"""Of which another version may compute other last bits."""
+
+SETTINGS = ("jit", "overlap", "exact_resume", "save_checkpoints_timesteps")
+"""Of `RunConfig`: they change the order of computations, or where environments start new episodes."""
+
+
+def circumstances(config: RunConfig) -> dict[str, Any]:
+    """On what, and how, a run is computed; a checkpoint notes it."""
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), "processor": processor(), **versions} | {
+        name: getattr(config, name) for name in SETTINGS
+    }
+
+
+def processor() -> str:
+    """The processor's name as far as the system tells it: another one may have other instructions."""
+    try:
+        with open("/proc/cpuinfo") as lines:
+            names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.machine()
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """How the circumstances differ, in words; empty if they do not."""
+    changed = [f"{name}={before[name]} before, {value} now" for name, value in now.items() if before.get(name, value) != value]
+    return f" It is not the same run bit for bit: {'; '.join(changed)}." if changed else ""
+
+
+def promise(config: RunConfig, starts_anew: bool) -> str:
+    """What a run says at its start of its own resumption.
+
+    Args:
+        config: of the run.
+        starts_anew: whether the environments start new episodes at checkpoints; otherwise they go on.
+    """
+    reasons = [
+        *(["exact_resume=False"] if starts_anew and not config.exact_resume else []),
+        *(["save_checkpoints_secs, as time is not the same twice"] if config.save_checkpoints_secs is not None else []),
+    ]
+    if starts_anew and reasons:
+        return f"Once resumed, this run would not be the same bit for bit: {', '.join(reasons)}."
+    every = config.save_checkpoints_timesteps
+    anew = "at each checkpoint" if every is None else f"every {every:,} environment steps"
+    how = f"environments start new episodes {anew}" if starts_anew else "environments go on in mid-episode"
+    return f"Exact resume, on this machine with these versions: {how}."

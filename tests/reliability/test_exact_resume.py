@@ -1,0 +1,70 @@
+"""A run that dies and is resumed is the run that was not interrupted, bit for bit."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from exact_testing import Case, assert_same, train
+
+SLOW = pytest.mark.slow
+
+QUICK = [
+    Case(),
+    Case("c51", "prioritized", 3, 4),
+    Case("naf", "uniform", 3, 1),
+    Case("ddqn", "prioritized", 1, 4, "compiled"),
+    Case("naf", "prioritized", 3, 4, "compiled", "on"),
+    Case("dqn", "prioritized", 3, 1, "sync", "on"),
+]
+
+MODELS = ("dqn", "ddqn", "c51", "c51_double", "naf")
+EVERY = [
+    Case(*values)
+    for values in itertools.product(
+        MODELS, ("uniform", "prioritized"), (1, 3), (1, 4), ("sync", "async", "compiled"), ("off", "on")
+    )
+]
+OTHERS = [
+    *(
+        Case("dqn", memory, n_step, 2, env, "off")
+        for memory, n_step in (("uniform", 1), ("prioritized", 3))
+        for env in ("gymnasium", "ale", "envpool")
+    ),
+    Case(overlap=True),
+    Case("dqn", "uniform", 1, 4, "compiled", "auto"),
+    Case("dqn", "prioritized", 3, 4, overlap=True),
+]
+
+
+@pytest.mark.parametrize(
+    "case", [*QUICK, *(pytest.param(case, marks=SLOW) for case in [*EVERY, *OTHERS] if case not in QUICK)], ids=str
+)
+def test_a_run_that_died_is_resumed_as_the_run_that_did_not(tmp_path, case):
+    whole = train(case, tmp_path / "whole", 200)
+    died = train(case, tmp_path / "died", 200, dies_at=110)
+    assert died["counters"] != whole["counters"]
+    resumed = train(case, tmp_path / "died", 200)
+    assert len(whole["points"]) > 10
+    assert_same(whole, resumed)
+
+
+@SLOW
+@pytest.mark.parametrize("memory", ["uniform", "prioritized"])
+def test_also_where_xla_begins_in_between(tmp_path, memory):
+    """From the 1,000th update on, environments in Python are learned from with XLA."""
+    case = Case("c51", memory, 3, 1, "sync", "auto")
+    whole = train(case, tmp_path / "whole", 3_000, every=500)
+    for dies_at in (1_600, 2_700):  # Before it, and after it.
+        train(case, tmp_path / "died", 3_000, dies_at=dies_at, every=500)
+    assert_same(whole, train(case, tmp_path / "died", 3_000, every=500))
+
+
+def test_without_exact_resume_it_is_another_run(tmp_path):
+    """That the comparison can fail."""
+    whole = train(Case(), tmp_path / "whole", 200, exact_resume=False)
+    train(Case(), tmp_path / "died", 200, dies_at=110, exact_resume=False)
+    resumed = train(Case(), tmp_path / "died", 200, exact_resume=False)
+    assert whole["counters"][:2] == resumed["counters"][:2]
+    with pytest.raises(AssertionError, match="weights"):
+        assert_same(whole, resumed)
