@@ -25,6 +25,10 @@ HINTS = {
 """What arguments of tf.estimator's `RunConfig` are here."""
 
 
+SWITCHES = ("progress", "overlap", "check_env", "exact_resume", "save_replay")
+"""What is on or off."""
+
+
 @explains(HINTS)
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
@@ -39,6 +43,8 @@ class RunConfig:
         max_overhead: the share of the run's time that summaries may take, and that checkpoints may take; those that would take
             more are put off, so a fast run writes fewer than its cadences say. None: none is put off.
         keep_checkpoint_max: how many of the newest checkpoints are kept; the best one by evaluation is kept in addition.
+        save_replay: whether checkpoints to resume from hold the replay memory. False: they are small, and a resumed run is
+            another one: its memory starts empty, and its next update waits until that holds `first_update` steps again.
         progress: show training on stderr: a progress bar on a terminal, elsewhere a line every ten seconds and one at the end.
             Lines go to the logger `polyrl` instead where the program has set up logging that shows its level INFO.
         overlap: step environments in Python while the learner runs on another core. It then learns one step later.
@@ -60,6 +66,7 @@ class RunConfig:
     save_checkpoints_secs: float | None = None
     max_overhead: float | None = 0.02
     keep_checkpoint_max: int = 3
+    save_replay: bool = True
     progress: bool = True
     overlap: bool = False
     jit: str = "auto"
@@ -70,7 +77,7 @@ class RunConfig:
         # As Python's own: what NumPy calls an int, JSON does not know.
         checked: dict[str, Any] = {
             "seed": check_int("seed", self.seed, minimum=0),
-            **{name: check_bool(name, getattr(self, name)) for name in ("progress", "overlap", "check_env", "exact_resume")},
+            **{name: check_bool(name, getattr(self, name)) for name in SWITCHES},
         }
         if not isinstance(self.jit, str) or self.jit not in ("auto", "on", "off"):
             raise ValueError(f"jit={self.jit!r} is unknown; use 'auto', 'on' or 'off'.")
