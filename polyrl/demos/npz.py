@@ -111,7 +111,9 @@ def _check_sizes(archive: zipfile.ZipFile, size: int) -> None:
     """
     for entry in archive.infolist():
         if entry.file_size > DEFLATED * size:
-            raise ValueError(f"{entry.filename} claims to have {entry.file_size} bytes, more than a file of {size} bytes holds")
+            raise ValueError(
+                f"{entry.filename} claims to have {entry.file_size} bytes, more than a file of {size} bytes holds"
+            )
         with archive.open(entry) as file:
             if file.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
                 continue  # It is no array.
