@@ -130,7 +130,7 @@ def _write_rows(file: Path, variable: tf.Variable, parts: Iterable[tuple[Ring, i
     with file.open("xb") as opened:
         np.lib.format.write_array_header_1_0(opened, {"descr": descr, "fortran_order": False, "shape": shape})
         for ring, begin, end in parts:
-            # Gathered, because TensorFlow copies a whole variable to give a slice of it.
+            # Gathered: to read a variable, also for a slice, may copy all of it.
             opened.write(tf.gather(variable, _positions(ring, begin, end)).numpy().tobytes())
 
 

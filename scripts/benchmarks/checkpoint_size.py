@@ -11,11 +11,11 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 from absl import app, flags
@@ -69,15 +69,29 @@ def adder(memory: Replay) -> tf.types.experimental.PolymorphicFunction:
     return add
 
 
-def status(name: str) -> float:
-    """A line of `/proc/self/status`, in MB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 1e3
+class Peak(threading.Thread):
+    """By how many MB this process grows while it is watched; what has been swapped out counts as well."""
 
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self._done, self._before, self._most = threading.Event(), self.now(), 0.0
 
-def restart_peak() -> None:
-    """The highest resident memory counts from here on."""
-    Path("/proc/self/clear_refs").write_text("5")
+    @staticmethod
+    def now() -> float:
+        """MB that the process has, resident or swapped out."""
+        lines = [line.split() for line in Path("/proc/self/status").read_text().splitlines()]
+        return sum(int(line[1]) for line in lines if line[0] in ("VmRSS:", "VmSwap:")) / 1e3
+
+    def run(self) -> None:
+        """Looks every two milliseconds."""
+        while not self._done.wait(0.002):
+            self._most = max(self._most, self.now() - self._before)
+
+    def end(self) -> float:
+        """The largest growth."""
+        self._done.set()
+        self.join()
+        return self._most
 
 
 def on_disk(directory: Path) -> int:
@@ -101,12 +115,13 @@ def measure(directory: Path) -> dict[str, object]:
         done += rows
         scope.global_timestep.assign(done)
         os.sync()
-        before, resident = {info.st_ino for info in map(Path.stat, directory.rglob("*"))}, status("VmRSS")
-        restart_peak()
+        before = {info.st_ino for info in map(Path.stat, directory.rglob("*"))}
+        peak = Peak()
+        peak.start()
         started = time.monotonic()
         path = manager.save(scope, memory, {}, lambda _: None)
         seconds.append(time.monotonic() - started)
-        peaks.append(status("VmHWM") - resident)
+        peaks.append(peak.end())
         new = [info.st_size for info in map(Path.stat, path.iterdir()) if info.st_ino not in before]
         written.append(sum(new) / 1e6)
         files.append(len(list(path.iterdir())))
@@ -133,18 +148,13 @@ def measure(directory: Path) -> dict[str, object]:
 def restore(directory: Path) -> dict[str, object]:
     """Restores the newest checkpoint into a new memory."""
     scope, memory = Scope(0), build()
-    # Allocated memory counts as resident only once it has been written to, as here.
-    for variable in memory.variables:
-        variable.assign(tf.zeros(variable.shape, variable.dtype))
     manager = CheckpointManager(directory, keep_max=3)
-    path, resident = manager.latest(), status("VmRSS")
+    path, peak = manager.latest(), Peak()
     assert path is not None
-    restart_peak()
+    peak.start()
     started = time.monotonic()
     manager.restore(path, scope, memory)
-    elapsed, peak = time.monotonic() - started, status("VmHWM") - resident
-    total = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    return {"restore_s": round(elapsed, 2), "restore_peak_mb": round(peak), "process_mb": round(total)}
+    return {"restore_s": round(time.monotonic() - started, 2), "restore_peak_mb": round(peak.end())}
 
 
 def main(_: list[str]) -> None:
