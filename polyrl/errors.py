@@ -17,6 +17,10 @@ class DamagedCheckpointError(ValueError):
     """A file of a checkpoint is missing, or is not what was written."""
 
 
+class CheckpointWriteError(OSError):
+    """A checkpoint cannot be written: the disk is full, or read-only. Those before it are as they were."""
+
+
 class NonFiniteError(ArithmeticError):
     """A NaN or infinity in an observation, a reward or a loss; training stops before it reaches the weights."""
 

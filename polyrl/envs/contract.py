@@ -258,8 +258,7 @@ class CheckedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def set_layer_states(self, states: Sequence[Mapping[str, Any]]) -> None:
         """Gives it back; `states` are those of all environments."""
-        if self._index < len(states):
-            set_states(self.env, states[self._index])
+        set_states(self.env, states[self._index] if self._index < len(states) else {})
 
 
 def unpacked(result: Any, env: VectorEnv, call: str) -> tuple[Any, ...]:

@@ -20,8 +20,6 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, VectorEnv, VectorWrapper
 
-FILE = "environment.npz"
-
 STATISTICS = ("obs_rms", "return_rms")
 """Attributes of gymnasium's wrappers: running means and variances."""
 
@@ -31,27 +29,23 @@ SUMS = ("discounted_reward", "accumulated_reward")
 _ARRAY = "__array__"
 
 
-def write_states(env: VectorEnv, directory: Path) -> None:
-    """Writes what the environments and their wrappers keep, if they keep anything.
+def vector_states(env: VectorEnv) -> dict[str, Any]:
+    """What the environments and their wrappers keep: of the vector environment's layers, and of each environment's.
 
     Raises:
-        TypeError: if a state is not of the kinds above, or one method is there without the other.
+        TypeError: if one of the two methods is there without the other.
     """
-    states = _vector_states(env)
-    if not any(states.values()):
-        return
-    arrays: dict[str, np.ndarray] = {}
-    text = json.dumps(_plain("", states, arrays))
-    np.savez(directory / FILE, json=np.array(text), **arrays)  # type: ignore[arg-type]
+    vector = {name: state for layer, name in _vector_layers(env) if (state := _state_of(layer)) is not None}
+    inner: Any = _innermost(env)
+    if isinstance(inner, AsyncVectorEnv):
+        envs = list(inner.call("get_layer_states")) if _is_ours(inner) else []
+    else:
+        envs = [get_states(own) for own in getattr(inner, "envs", ())]
+    return {"vector": vector, "envs": envs if any(envs) else []}
 
 
-def read_states(env: VectorEnv, directory: Path) -> bool:
-    """Gives back what was written, to environments with the same wrappers; whether there was something."""
-    file = directory / FILE
-    if not file.exists():
-        return False
-    with np.load(file, allow_pickle=False) as arrays:
-        states = _with_arrays(json.loads(str(arrays["json"])), arrays)
+def give_vector_states(env: VectorEnv, states: Mapping[str, Any]) -> None:
+    """Gives back what `vector_states` gave, to environments with the same wrappers."""
     for layer, name in _vector_layers(env):
         _give(layer, states["vector"].get(name))
     inner: Any = _innermost(env)
@@ -60,7 +54,23 @@ def read_states(env: VectorEnv, directory: Path) -> bool:
     else:
         for own, saved in zip(getattr(inner, "envs", ()), states["envs"], strict=False):
             set_states(own, saved)
-    return True
+
+
+def write_values(file: Path, values: Mapping[str, Any]) -> None:
+    """Writes numbers, strings, NumPy arrays, and lists and dicts of them.
+
+    Raises:
+        TypeError: for anything else, with its place.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    text = json.dumps(_plain("", values, arrays))
+    np.savez(file, json=np.array(text), **arrays)  # type: ignore[arg-type]
+
+
+def read_values(file: Path) -> dict[str, Any]:
+    """Reads what `write_values` wrote."""
+    with np.load(file, allow_pickle=False) as arrays:
+        return _with_arrays(json.loads(str(arrays["json"])), arrays)
 
 
 def get_states(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
@@ -73,16 +83,6 @@ def set_states(env: gymnasium.Env[Any, Any], states: Mapping[str, Any]) -> None:
     """Gives back what `get_states` gave."""
     for layer, name in _layers(env):
         _give(layer, states.get(name))
-
-
-def _vector_states(env: VectorEnv) -> dict[str, Any]:
-    vector = {name: state for layer, name in _vector_layers(env) if (state := _state_of(layer)) is not None}
-    inner: Any = _innermost(env)
-    if isinstance(inner, AsyncVectorEnv):
-        envs = list(inner.call("get_layer_states")) if _is_ours(inner) else []
-    else:
-        envs = [get_states(own) for own in getattr(inner, "envs", ())]
-    return {"vector": vector, "envs": envs if any(envs) else []}
 
 
 def _is_ours(env: AsyncVectorEnv) -> bool:

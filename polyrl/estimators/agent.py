@@ -34,6 +34,7 @@ from polyrl.estimators.predictor import Predictor
 from polyrl.estimators.readers import Readers
 from polyrl.estimators.resuming import resume
 from polyrl.estimators.run_config import RunConfig
+from polyrl.estimators.saving import Saver
 from polyrl.estimators.training import TrainingResult, TrainingRun
 from polyrl.models.scope import Scope
 from polyrl.paths import resolved_directory
@@ -200,18 +201,14 @@ class Agent:
                 f"has taken {timestep} after {step} updates. Use the number it began with, or another model_dir."
             )
         own = default_hooks(self.config, self.memory, self._learner.support)
+        how = circumstances(self.config)
         return TrainingRun(
-            scope=self._scope,
-            memory=self.memory,
-            checkpoints=self.checkpoints,
-            loop=loop,
-            circumstances=circumstances(self.config),
+            saver=Saver(self.checkpoints, self._scope, self.memory, loop, how, self._training_events),
             restart_every=self.config.save_checkpoints_timesteps if self.config.exact_resume else 0,
             budget=Budget.starting_from(step, timestep, episode, **budgets),
             hooks=[*own, *checked_hooks("training_hooks", self._learner.hooks), *hooks],
             restored=restored,
             evaluate=self._evaluate_present,
-            events=self._training_events,
             summary_options=self._learner.summary_options,
             pretrain_updates=pretrain_updates,
         )

@@ -5,8 +5,10 @@ Its `state.json` is written last. It lists the size and the SHA-256 of every oth
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -14,7 +16,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from polyrl.errors import DamagedCheckpointError
+import tensorflow as tf
+
+from polyrl.errors import CheckpointWriteError, DamagedCheckpointError, gist
+
+logger = logging.getLogger("polyrl")
 
 STATE = "state.json"
 FILES = "files"
@@ -88,11 +94,23 @@ def write(final: Path, fill: Callable[[Path], Mapping[str, Any]]) -> None:
         final: the directory. What is there already is replaced; if it is damaged, it is kept under another name.
         fill: writes the files into the directory it is given, and returns the content of `state.json`; there under `FILES`
             what is known of files that it has only linked.
+
+    Raises:
+        CheckpointWriteError: if the disk does not take it: it is full, or read-only. What was there is as it was.
     """
     staging = final.with_name(f"{final.name}.tmp")
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
-    state = fill(staging)
+    try:
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir(parents=True)
+        _complete(staging, fill(staging))
+        _put_in_place(staging, final)
+    except (OSError, tf.errors.OpError) as error:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise CheckpointWriteError(f"{final} cannot be written: {gist(error)}.") from error
+
+
+def _complete(staging: Path, state: Mapping[str, Any]) -> None:
+    """Writes `state.json` of the files in a directory."""
     files = dict(state.get(FILES, {}))
     for file in sorted(path for path in staging.rglob("*") if path.is_file()):
         name = str(file.relative_to(staging))
@@ -100,20 +118,36 @@ def write(final: Path, fill: Callable[[Path], Mapping[str, Any]]) -> None:
             _flush(file)
             files[name] = {"bytes": file.stat().st_size, "sha256": _sha256(file)}
     write_text(staging / STATE, _as_text({**state, FILES: files}))
+
+
+def _put_in_place(staging: Path, final: Path) -> None:
     old = final.with_name(f"{final.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if final.exists() and damage(final) is not None:
         set_aside(final)
     elif final.exists():
         os.replace(final, old)
-    os.replace(staging, final)
+    try:
+        os.replace(staging, final)
+    except OSError:
+        if old.exists():
+            os.replace(old, final)
+        raise
     _flush(final.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
 def update_state(path: Path, changes: Mapping[str, Any]) -> None:
-    """Changes `state.json` of a checkpoint at once: the run may have ended with it."""
-    write_text(path / STATE, _as_text({**read_state(path), **changes}))
+    """Changes `state.json` of a checkpoint at once: the run may have ended with it.
+
+    Raises:
+        CheckpointWriteError: if the disk does not take it.
+    """
+    text = _as_text({**read_state(path), **changes})
+    try:
+        write_text(path / STATE, text)
+    except OSError as error:
+        raise CheckpointWriteError(f"{path / STATE} cannot be written: {error}.") from error
 
 
 def write_text(file: Path, text: str) -> None:
@@ -129,14 +163,17 @@ def remove(path: Path) -> None:
     """Removes a checkpoint at once: whoever reads it finds all of it, or finds it gone."""
     doomed = path.with_name(f"{path.name}.old")
     shutil.rmtree(doomed, ignore_errors=True)
-    os.replace(path, doomed)
-    shutil.rmtree(doomed)
+    try:
+        os.replace(path, doomed)
+    except OSError as error:
+        logger.warning("%s is not needed any longer, and cannot be removed: %s.", path, error)
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
-def set_aside(path: Path) -> Path:
-    """Gives a damaged checkpoint another name, so that it is in nobody's way and nothing is lost."""
+def set_aside(path: Path, why: str = "damaged") -> Path:
+    """Gives a checkpoint another name, so that it is in nobody's way and nothing is lost."""
     number = 0
-    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+    while (aside := path.with_name(f"{path.name}.{why}-{number}")).exists():
         number += 1
     os.replace(path, aside)
     return aside
@@ -173,9 +210,10 @@ def _sha256(file: Path) -> str:
 
 
 def _flush(path: Path) -> None:
-    """Makes the system write a file, or the names in a directory, to the disk now."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """Makes the system write a file to the disk now, or the names in a directory, where it can do that."""
+    with contextlib.suppress(OSError) if path.is_dir() else contextlib.nullcontext():
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -17,7 +17,6 @@ from polyrl.errors import NonFiniteError
 from polyrl.estimators.graph_driver import GraphDriver, StepLog
 from polyrl.estimators.learner import Learner
 from polyrl.estimators.loop import NEVER, IterationResult, Loop, Remaining, UpdateSchedule
-from polyrl.explorations.explorers import Explorer
 from polyrl.paths import literal
 
 ENVIRONMENT = "environment"
@@ -63,7 +62,7 @@ class GraphLoop(Loop):
         action = self._driver.action_spec
         return np.zeros([self.num_envs, *action.shape], action.dtype.as_numpy_dtype)
 
-    def write_environment(self, directory: Path) -> None:
+    def write_environment(self, directory: Path, anew: bool) -> None:
         self._checkpoint().write(str(directory / ENVIRONMENT))
 
     def read_environment(self, directory: Path, state: Mapping[str, Any]) -> None:
@@ -74,8 +73,7 @@ class GraphLoop(Loop):
 
     def _checkpoint(self) -> tf.train.Checkpoint:
         """The environments, and the noise that goes on from step to step."""
-        noises = [part for part in self._learner.scope.unsaved_modules() if isinstance(part, Explorer) and part.STATEFUL]
-        return tf.train.Checkpoint(driver=self._driver, noises=noises)
+        return tf.train.Checkpoint(driver=self._driver, noises=self._noises())
 
     def advance(self, timestep: int, remaining: Remaining, watch: bool = False) -> IterationResult:
         # To the next multiple of the chunk, so that whatever is due by environment steps is due at an advance's end.

@@ -17,6 +17,7 @@ from polyrl.engine.compiler import Compiler
 from polyrl.envs import Episode
 from polyrl.errors import NonFiniteError
 from polyrl.estimators.learner import Learner, Updates
+from polyrl.explorations.explorers import Explorer
 from polyrl.summaries import Summaries
 
 NEVER = 2**62
@@ -65,8 +66,8 @@ class UpdateSchedule:
 class Loop(abc.ABC):
     """Advances a run: `build`, then `prepare`, then `start`, then `advance` again and again.
 
-    After a checkpoint, a loop that `starts_anew` is started again in the run that goes on, as in one that resumes from there:
-    so both are the same run. The other kind of loop has its environments' state in the checkpoint.
+    A loop that `starts_anew` cannot save its environments. It is started again at each multiple of some environment steps, and
+    from there a resumed run takes the same actions again. The other kind has its environments in the checkpoint.
 
     Args:
         learner: acts, stores, learns.
@@ -124,12 +125,17 @@ class Loop(abc.ABC):
         """
 
     @abc.abstractmethod
-    def write_environment(self, directory: Path) -> None:
-        """Writes what the environments keep into a checkpoint's directory."""
+    def write_environment(self, directory: Path, anew: bool) -> None:
+        """Writes where the environments are into a checkpoint's directory.
+
+        Args:
+            directory: of the checkpoint.
+            anew: whether they start new episodes next; only a loop that `starts_anew` is told so.
+        """
 
     @abc.abstractmethod
     def read_environment(self, directory: Path, state: Mapping[str, Any]) -> None:
-        """Reads what `write_environment` wrote, if it was written for such environments: `state` is that of the checkpoint."""
+        """Brings the environments back, if they are such as `write_environment` wrote; `state` is that of the checkpoint."""
 
     @abc.abstractmethod
     def advance(self, timestep: int, remaining: Remaining, watch: bool = False) -> IterationResult:
@@ -175,6 +181,11 @@ class Loop(abc.ABC):
         specs = [tf.TensorSpec([], tf.int32)]
         many = compiler.call("updates", lambda: (lambda count: [learner.updates(count).loss], specs))
         return float(many(tf.constant(updates))[0].numpy()) / updates
+
+    def _noises(self) -> list[tf.Variable]:
+        """The noise that goes on from step to step: no part of the models' state."""
+        parts = [part for part in self._learner.scope.unsaved_modules() if isinstance(part, Explorer) and part.STATEFUL]
+        return [variable for part in parts for variable in part.variables]
 
     def _snapshot(self) -> list[tf.Tensor]:
         """What `_summarized` needs of the time before an update."""

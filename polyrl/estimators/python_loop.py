@@ -13,11 +13,10 @@ from polyrl.engine.compiler import Compiler
 from polyrl.engine.layout import Layout
 from polyrl.envs import EnvDriver, Episode, Transitions
 from polyrl.envs.observations import as_features
-from polyrl.envs.states import read_states, write_states
+from polyrl.estimators.environment_log import EnvironmentLog
 from polyrl.estimators.inputs import describe, spec_of_states
 from polyrl.estimators.learner import Learner
 from polyrl.estimators.loop import NEVER, IterationResult, Loop, Remaining, UpdateSchedule, mean_loss
-from polyrl.models.scope import stream_seed
 from polyrl.replay.frames import check_stack
 
 STACKS_CHECKED = 100
@@ -35,8 +34,10 @@ class PythonLoop(Loop):
     def __init__(self, driver: EnvDriver, learner: Learner, compiler: Compiler, schedule: UpdateSchedule, timestep: int):
         super().__init__(learner, compiler, schedule)
         self.num_envs = driver.num_envs
-        self._driver = driver
-        self._reset(timestep)
+        self._driver, self._log = driver, EnvironmentLog(driver, learner.scope.seed)
+        self._log.reset(timestep)
+        self._restored: np.ndarray | None = None
+        self._actions = np.zeros(0)
         self.state_spec = spec_of_states(driver.state, driver.env.single_observation_space)
         self.environment = describe(self.state_spec, driver.env.single_observation_space, driver.env.single_action_space)
         states = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), driver.state)
@@ -57,8 +58,12 @@ class PythonLoop(Loop):
 
     def start(self, timestep: int) -> np.ndarray:
         self._compiler.write_back()
-        if timestep != self._reset_at:
-            self._reset(timestep)
+        if self._restored is not None:
+            self._actions, self._restored = self._restored, None
+            self._compiler.load()
+            return self._actions
+        if timestep != self._log.started_at:
+            self._log.reset(timestep)
         self._learner.memory.start_episodes()
         if self._stack is not None:
             check_stack(as_features(self._driver.state)["state"])
@@ -66,18 +71,19 @@ class PythonLoop(Loop):
         self._compiler.load()  # The first of temporally correlated noise.
         return self._actions
 
-    def write_environment(self, directory: Path) -> None:
-        write_states(self._driver.env, directory)
+    def write_environment(self, directory: Path, anew: bool) -> None:
+        noises = [variable.numpy() for variable in self._noises()]
+        anew = anew or self._actions.size == 0  # As in pre-training.
+        self._log.write(directory, None if anew else {"actions": self._actions, "noises": noises})
 
     def read_environment(self, directory: Path, state: Mapping[str, Any]) -> None:
-        if read_states(self._driver.env, directory):
-            self._reset_at = -1  # The reset before has changed what is restored now.
-
-    def _reset(self, timestep: int) -> None:
-        """Starts episodes that follow from the root seed and the timestep: a resumed run plays others than it had before."""
-        names = [f"environment/{index}/{timestep}" for index in range(self.num_envs)]
-        self._driver.reset([stream_seed(self._learner.scope.seed, name)[0] for name in names])
-        self._reset_at = timestep
+        if state["num_envs"] != self.num_envs:
+            return
+        more = self._log.read(directory)
+        if more is not None:
+            self._restored = more["actions"]
+            for variable, value in zip(self._noises(), more["noises"], strict=True):
+                variable.assign(value)
 
     def advance(self, timestep: int, remaining: Remaining, watch: bool = False) -> IterationResult:
         transitions, episodes = self._step()
@@ -114,6 +120,7 @@ class PythonLoop(Loop):
 
     def _step(self) -> tuple[Transitions, list[Episode]]:
         """One step of each environment; the first of a run are looked at, whether they are what the memory takes them for."""
+        self._log.note(self._actions)
         transitions, episodes = self._driver.step(self._actions)
         if self._stack is not None and self._unchecked:
             self._unchecked -= 1

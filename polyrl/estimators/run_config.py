@@ -43,8 +43,6 @@ class RunConfig:
         max_overhead: the share of the run's time that summaries may take, and that checkpoints may take; those that would take
             more are put off, so a fast run writes fewer than its cadences say. None: none is put off.
         keep_checkpoint_max: how many of the newest checkpoints are kept; the best one by evaluation is kept in addition.
-        save_replay: whether checkpoints to resume from hold the replay memory. False: they are small, and a resumed run is
-            another one: its memory starts empty, and its next update waits until that holds `first_update` steps again.
         progress: show training on stderr: a progress bar on a terminal, elsewhere a line every ten seconds and one at the end.
             Lines go to the logger `polyrl` instead where the program has set up logging that shows its level INFO.
         overlap: step environments in Python while the learner runs on another core. It then learns one step later.
@@ -55,8 +53,11 @@ class RunConfig:
             fails: as for an environment that takes no seed, or that writes all its observations into one array. Only what
             makes instances is checked, an id or a `GymEnvironment`.
         exact_resume: make a resumed run the run that was not interrupted, bit for bit: environments in Python start new
-            episodes, with seeds of their own, at each multiple of `save_checkpoints_timesteps` and at each other checkpoint.
-            False: they do so in the resumed run alone. Environments in the graph always go on in mid-episode.
+            episodes, with seeds of their own, at each multiple of `save_checkpoints_timesteps`, and a run that is resumed from
+            a checkpoint in between takes the actions since then again. False: they start new episodes where a run is resumed,
+            and there alone. Environments in the graph always go on in mid-episode.
+        save_replay: whether checkpoints to resume from hold the replay memory. False: they are small, and a resumed run is
+            another one: its memory starts empty, and its next update waits until that holds `first_update` steps again.
     """
 
     seed: int = 0
@@ -66,12 +67,12 @@ class RunConfig:
     save_checkpoints_secs: float | None = None
     max_overhead: float | None = 0.02
     keep_checkpoint_max: int = 3
-    save_replay: bool = True
     progress: bool = True
     overlap: bool = False
     jit: str = "auto"
     check_env: bool = True
     exact_resume: bool = True
+    save_replay: bool = True
 
     def __post_init__(self) -> None:
         # As Python's own: what NumPy calls an int, JSON does not know.

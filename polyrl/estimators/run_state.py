@@ -5,17 +5,25 @@ from __future__ import annotations
 import collections
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from polyrl.envs import Episode
 from polyrl.estimators.hooks import Hook
 from polyrl.estimators.hooks.base import hook_states
 
-if TYPE_CHECKING:
-    from polyrl.estimators.training import TrainingRun
+
+class Resumable(Protocol):
+    """What a training run has, so far as this module is concerned."""
+
+    step: int
+    timestep: int
+    episode: int
+    loss: float
+    wants_summaries: bool
+    episodes: collections.deque[Episode]
 
 
-def run_state(run: TrainingRun, hooks: Iterable[Hook]) -> dict[str, Any]:
+def run_state(run: Resumable, hooks: Iterable[Hook]) -> dict[str, Any]:
     """The counters, the last episodes, the states of the hooks."""
     return {
         "global_step": run.step,
@@ -28,7 +36,7 @@ def run_state(run: TrainingRun, hooks: Iterable[Hook]) -> dict[str, Any]:
     }
 
 
-def restore_run(run: TrainingRun, hooks: Iterable[Hook], state: Mapping[str, Any]) -> None:
+def restore_run(run: Resumable, hooks: Iterable[Hook], state: Mapping[str, Any]) -> None:
     """Gives a run and its hooks back what `run_state` noted; its counters are in the scope."""
     run.loss = float(state.get("loss", 0.0))
     run.wants_summaries = bool(state.get("wants_summaries", False))

@@ -17,17 +17,14 @@ import tensorflow as tf
 from polyrl.envs import Episode
 from polyrl.envs.gym import EnvLike
 from polyrl.estimators.budget import Budget
-from polyrl.estimators.checkpoints import CheckpointManager
-from polyrl.estimators.events import EventFiles
 from polyrl.estimators.fitting import check_can_be_saved
 from polyrl.estimators.hooks import Hook
 from polyrl.estimators.hooks.base import PHASES, hook_states
-from polyrl.estimators.loop import IterationResult, Loop, Remaining
+from polyrl.estimators.loop import IterationResult, Remaining
 from polyrl.estimators.model_fn import check_counted
 from polyrl.estimators.run_state import named, restore_run, run_state
+from polyrl.estimators.saving import Saver
 from polyrl.estimators.signals import interruptible
-from polyrl.models.scope import Scope
-from polyrl.replay import Replay
 
 WINDOW = 100
 """Episodes that the rolling statistics look back on."""
@@ -54,18 +51,13 @@ class TrainingRun:
     """What a run has done so far, and what its hooks see of it: the attributes of `RunContext`.
 
     Args:
-        scope: the run's counters.
-        memory: the replay memory.
-        checkpoints: where they are written.
-        loop: what advances the run.
-        circumstances: on what and how it is computed, for the checkpoints.
-        restart_every: at each multiple of so many environment steps, and after each checkpoint, a loop that `starts_anew`
-            does so; None: only at checkpoints; 0: never, and a resumed run is not the run that was not interrupted.
+        saver: writes the checkpoints of its models, memory and environments.
+        restart_every: at each multiple of so many environment steps a loop that `starts_anew` does so; None: at each
+            checkpoint; 0: never, and a resumed run is not the run that was not interrupted.
         budget: when the run is over.
         hooks: in their order.
         restored: the state of the checkpoint that the run resumes from, or None.
         evaluate: evaluates the present weights: `evaluate(env, episodes, name)`.
-        events: the TensorBoard files of the training.
         summary_options: the groups of panels that the model asks for.
         pretrain_updates: gradient updates before the first environment step.
     """
@@ -73,27 +65,23 @@ class TrainingRun:
     def __init__(
         self,
         *,
-        scope: Scope,
-        memory: Replay,
-        checkpoints: CheckpointManager,
-        loop: Loop,
-        circumstances: Mapping[str, Any],
+        saver: Saver,
         restart_every: int | None,
         budget: Budget,
         hooks: Sequence[Hook],
         restored: Mapping[str, Any] | None,
         evaluate: Callable[[EnvLike, int, str | None], dict[str, float]],
-        events: EventFiles,
         summary_options: tuple[str, ...],
         pretrain_updates: int = 0,
     ):
-        self.model_dir = checkpoints.model_dir
+        self._saver, self._scope, self._memory, self._loop = saver, saver.scope, saver.memory, saver.loop
+        self.model_dir = saver.checkpoints.model_dir
         self.budget = budget
         ends = (budget.timestep, budget.step, budget.episode)
         self._ends = tuple(_UNLIMITED if end is None else end for end in ends)
-        self.step = int(scope.global_step.numpy())
-        self.timestep = int(scope.global_timestep.numpy())
-        self.episode = int(scope.global_episode.numpy())
+        self.step = int(self._scope.global_step.numpy())
+        self.timestep = int(self._scope.global_timestep.numpy())
+        self.episode = int(self._scope.global_episode.numpy())
         self.loss = 0.0
         self.actions = np.zeros(0, np.int32)
         self.exploration_rate = float("nan")
@@ -106,9 +94,8 @@ class TrainingRun:
         self._wants_checkpoint = self._counted = False
         self._stop_reason: str | None = None
         self._signal: int | None = None
-        self._scope, self._memory, self._checkpoints, self._loop = scope, memory, checkpoints, loop
-        self._evaluate, self._events, self._circumstances = evaluate, events, circumstances
-        self._restart_every = restart_every if loop.starts_anew else 0
+        self._evaluate = evaluate
+        self._restart_every = restart_every if self._loop.starts_anew else 0
         self.restarts = False
         self._hooks = list(hooks)
         # A hook takes part in the phases it overrides, in no others.
@@ -116,7 +103,6 @@ class TrainingRun:
             phase: [getattr(hook, phase) for hook in self._hooks if getattr(type(hook), phase) is not getattr(Hook, phase)]
             for phase in PHASES
         }
-        self._last_path: Path | None = None
         if restored is not None:
             restore_run(self, self._hooks, restored)
 
@@ -124,7 +110,7 @@ class TrainingRun:
 
     @property
     def writer(self) -> tf.summary.SummaryWriter:
-        return self._events.writer("")
+        return self._saver.events.writer("")
 
     @property
     def stored(self) -> int:
@@ -133,7 +119,7 @@ class TrainingRun:
 
     @property
     def best_score(self) -> float | None:
-        return self._checkpoints.best_score()
+        return self._saver.checkpoints.best_score()
 
     def request_stop(self, reason: str) -> None:
         if self._stop_reason is None:
@@ -150,10 +136,10 @@ class TrainingRun:
         self.last_evaluation = self._evaluate(env, episodes, name)
         return self.last_evaluation
 
-    def save_best(self, score: float) -> Path:
+    def save_best(self, score: float) -> Path | None:
         # Without one to resume from, the best one would be all that a run leaves that dies now.
-        self._sync() if self._checkpoints.latest() is not None else self._save()
-        return self._checkpoints.save_best(self._scope, self._state(), score)
+        self._sync() if self._saver.checkpoints.latest() is not None else self._save(may_restart=False)
+        return self._saver.save_best(self._state(), score)
 
     # For the loop. ------------------------------------------------------------------------------------------------------
 
@@ -196,17 +182,20 @@ class TrainingRun:
                 check_can_be_saved(self._scope, self._memory)
                 self._check_budget()
                 if self.running:
-                    self._checkpoints.reopen()
+                    self._saver.checkpoints.reopen()
                 yield
+                self._saver.mark_events()
                 self._call("end")
-                self._save()
+                self._save(required=True)
 
     def record(self, result: IterationResult) -> None:
         """Notes what an iteration did, and calls the hooks for it."""
         self.actions = result.actions
         self.exploration_rate = result.exploration_rate
-        self.restarts = False
         before, self.timestep = self.timestep, self.timestep + result.timesteps
+        # Whether or not a checkpoint is written there: that depends on the time, and the run must not.
+        every = self._restart_every
+        self.restarts = every is not None and every > 0 and self.timestep // every > before // every
         self.episode += len(result.episodes)
         self._count(result.updates, result.loss)
         if result.updates and not self._counted:
@@ -221,9 +210,6 @@ class TrainingRun:
             self.wants_summaries = False
             self.summary_seconds = result.summary_seconds
             self._call("after_summaries", result.summaries)
-        every = self._restart_every
-        if every is not None and every > 0 and self.timestep // every > before // every:
-            self.restarts = True  # Also if its checkpoint is put off: that depends on the time, and the run must not.
         if self._wants_checkpoint:
             self._save()
 
@@ -238,8 +224,8 @@ class TrainingRun:
     def result(self) -> TrainingResult:
         """How the run ended."""
         assert self._stop_reason is not None
-        assert self._last_path is not None
-        return TrainingResult(self.step, self.timestep, self.episode, self._stop_reason, self._signal, self._last_path)
+        assert self._saver.last is not None
+        return TrainingResult(self.step, self.timestep, self.episode, self._stop_reason, self._signal, self._saver.last)
 
     # Parts. -------------------------------------------------------------------------------------------------------------
 
@@ -267,32 +253,25 @@ class TrainingRun:
         for take_part in self._phases[phase]:
             take_part(self, *arguments)
 
-    def _save(self) -> None:
+    def _save(self, required: bool = False, may_restart: bool = True) -> None:
         self._wants_checkpoint = False
         self._sync()
         started = time.monotonic()
-        if self._restart_every != 0:
-            self._memory.start_episodes()
+        if self._restart_every is None and may_restart:
             self.restarts = True
-        self._last_path = self._checkpoints.save(self._scope, self._memory, self._state(), self._loop.write_environment)
+        if self.restarts:
+            self._memory.start_episodes()
+        anew = self.restarts or self._restart_every is None or self._restart_every == 0
+        path = self._saver.save(self._state(), anew, required)
         self.checkpoint_seconds = time.monotonic() - started
-        self._call("after_checkpoint", self._last_path)
+        if path is not None:
+            self._call("after_checkpoint", path)
 
     def _state(self) -> dict[str, Any]:
-        """All that a resumed run, or one that follows it, needs and no variable holds."""
-        return {
-            "seed": self._scope.seed,
-            **run_state(self, self._hooks),
-            "memory": self._memory.described,
-            "models": self._scope.learners(),
-            **self._loop.described,
-            "circumstances": self._circumstances,
-            "events": self._events.sizes(),
-            "num_envs": self._memory.num_envs,
-            **self._ended(),
-        }
+        """All that a resumed run, or one that follows it, needs and no variable holds.
 
-    def _ended(self) -> dict[str, Any]:
-        """Whether the budget is used up, and why the run is over if it is not: None if it is not over, as after a signal."""
+        With whether the budget is used up, and why the run is over if it is not: None if it is not over, as after a signal.
+        """
         spent = self.budget.reached(self.step, self.timestep, self.episode) is not None
-        return {"ended": None if spent or self._signal is not None else self._stop_reason, "spent": spent}
+        ended = None if spent or self._signal is not None else self._stop_reason
+        return {**run_state(self, self._hooks), "ended": ended, "spent": spent}

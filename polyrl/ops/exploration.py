@@ -18,32 +18,33 @@ _TINY = 1e-30
 
 @on_tensors
 def epsilon_greedy(q: tf.Tensor, epsilon: tf.Tensor, seed: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-    """A uniformly random action with probability `epsilon`, otherwise the greedy one, independently for each row.
+    """A uniformly random action with probability `epsilon`, otherwise the best one, independently for each row.
+
+    Of several best ones each is as likely.
 
     Args:
         q: action values, `[B, A]`.
         epsilon: scalar in [0, 1].
         seed: int `[2]`; the same seed gives the same actions.
-        mask: the legal actions, bool `[B, A]`; None: all are legal. Both the random and the greedy action are legal ones.
+        mask: the legal actions, bool `[B, A]`; None: all are legal. Both the random and the best action are legal ones.
 
     Returns:
         int32 `[B]`.
     """
     epsilon = tf.cast(epsilon, tf.float32)
     check_shapes(q=(q, "BA"), epsilon=(epsilon, ""))
-    rows, num_actions = tf.shape(q)[0], tf.shape(q)[1]
-    coin, choice = tf.unstack(uniform([2, rows], seed))
-    if mask is None:
-        random_action = tf.cast(choice * tf.cast(num_actions, tf.float32), tf.int32)
-    else:
-        num_legal = tf.reduce_sum(tf.cast(mask, tf.float32), axis=1)  # [B]
-        random_action = nth_legal(mask, tf.cast(choice * num_legal, tf.int32))
-    return tf.where(coin < epsilon, random_action, tf.argmax(mask_values(q, mask), axis=1, output_type=tf.int32))
+    coin, choice = tf.unstack(uniform([2, tf.shape(q)[0]], seed))  # [B] each
+    values = mask_values(q, mask)
+    is_best = ~(values < tf.reduce_max(values, axis=1, keepdims=True))
+    chosen_from = is_best | (coin < epsilon)[:, tf.newaxis]  # [B, A]
+    chosen_from = chosen_from if mask is None else chosen_from & mask
+    number = tf.reduce_sum(tf.cast(chosen_from, tf.float32), axis=1)  # [B]
+    return nth_legal(chosen_from, tf.cast(choice * number, tf.int32))
 
 
 @on_tensors
 def boltzmann(q: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-    """Samples actions with probability `softmax(q / temperature)`; at temperature 0 the greedy actions.
+    """Samples actions with probability `softmax(q / temperature)`; at temperature 0 the best ones, each as likely.
 
     Args:
         q: action values, `[B, A]`.
@@ -59,10 +60,10 @@ def boltzmann(q: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor, mask: tf.Te
     # Relative to the maximum: a small temperature then gives minus infinity for the other actions, never plus infinity.
     values = mask_values(tf.cast(q, tf.float32), mask)
     differences = values - tf.reduce_max(values, axis=1, keepdims=True)
-    logits = tf.where(differences < 0.0, differences / tf.maximum(temperature, _TINY), 0.0)
+    worse = tf.where(temperature > 0.0, differences / tf.maximum(temperature, _TINY), -math.inf)
+    logits = tf.where(differences < 0.0, worse, 0.0)
     logits = logits if mask is None else tf.where(mask, logits, -math.inf)
-    sampled = sample_categorical(logits, seed)
-    return tf.where(temperature > 0.0, sampled, tf.argmax(values, axis=1, output_type=tf.int32))
+    return sample_categorical(logits, seed)
 
 
 @on_tensors

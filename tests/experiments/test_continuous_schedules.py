@@ -72,7 +72,7 @@ def test_continuous_eval_ends_when_the_predicate_says_so(experiment):
         ({"train_timesteps": 12}, 12, 3),  # After 5, 10 and 12 steps.
         ({"train_timesteps": 10}, 10, 2),
         ({"train_steps": 8}, 12, 3),
-        ({"train_episodes": 4}, 12, 3),
+        ({"train_episodes": 4}, 18, 4),  # Episodes of three steps; each checkpoint, at 5, 10 and 15, starts new ones.
         ({"train_timesteps": 10, "train_episodes": 100}, 10, 2),
     ],
 )

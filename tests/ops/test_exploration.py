@@ -185,8 +185,17 @@ def test_boltzmann_never_draws_minus_infinity_at_any_scale(scale, temperature) -
         assert set(actions) == {3}
 
 
-def test_boltzmann_at_temperature_zero_takes_the_first_of_equal_values() -> None:
-    np.testing.assert_array_equal(ops.boltzmann(tf.zeros([50, 3]), 0.0, seed_of(0)), np.zeros(50))
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("explore", [ops.epsilon_greedy, ops.boltzmann])
+def test_of_equal_best_values_each_is_as_likely(explore, masked, seed) -> None:
+    """An argmax would always take the first: an agent that has learnt nothing yet would never try the others."""
+    q = tf.tile([[1.0, 2.0, 0.0, 2.0, 2.0, 2.0]], [20_000, 1])
+    mask = tf.tile([[True, True, True, False, True, True]], [20_000, 1]) if masked else None
+    counts = np.bincount(explore(q, 0.0, seed_of(seed), mask), minlength=6)
+    best = [1, 4, 5] if masked else [1, 3, 4, 5]
+    assert counts[best].sum() == 20_000
+    assert chi_square_p_value(counts[best]) > 1e-4
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -49,6 +49,27 @@ def test_a_run_that_died_is_resumed_as_the_run_that_did_not(tmp_path, case):
     assert_same(whole, resumed)
 
 
+STOPPED = [
+    Case("c51", "prioritized", 3, 1),
+    Case("naf", "prioritized", 1, 4, jit="on"),
+    Case("dqn", "prioritized", 3, 4, "async"),
+    Case("ddqn", "prioritized", 3, 4, "compiled"),
+    Case("dqn", "uniform", 3, 2, "gymnasium"),
+    Case("dqn", "uniform", 3, 2, "ale"),
+    Case("dqn", "uniform", 3, 2, "envpool"),
+    Case("dqn", "prioritized", 3, 4, overlap=True),
+]
+
+
+@pytest.mark.parametrize("case", [STOPPED[0], *(pytest.param(case, marks=SLOW) for case in STOPPED[1:])], ids=str)
+def test_a_run_that_was_stopped_anywhere_is_resumed_in_mid_episode(tmp_path, case):
+    """Not only at the multiples of `save_checkpoints_timesteps`: 52 and 140 are between them."""
+    whole = train(case, tmp_path / "whole", 200)
+    for budget in (52, 140, 200):
+        stopped = train(case, tmp_path / "stopped", budget)
+    assert_same(whole, stopped)
+
+
 @SLOW
 @pytest.mark.parametrize("memory", ["uniform", "prioritized"])
 def test_also_where_xla_begins_in_between(tmp_path, memory):

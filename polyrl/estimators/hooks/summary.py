@@ -42,6 +42,8 @@ class SummaryHook(Hook):
         if self._cadence.due(run.timestep):
             started = time.monotonic()
             self._write_run(run)
+            self._loss_sum, self._losses = 0.0, 0
+            self._mark(run)
             self._cadence.took(time.monotonic() - started)
             run.request_summaries()
 
@@ -57,7 +59,7 @@ class SummaryHook(Hook):
         self._losses += 1
 
     def end(self, run: RunContext) -> None:
-        self._write_run(run)
+        self._write_run(run)  # The losses stay: for a resumed run, this was not the end.
 
     def get_state(self) -> dict[str, Any]:
         return {"loss_sum": self._loss_sum, "losses": self._losses}
@@ -92,5 +94,3 @@ class SummaryHook(Hook):
             for tag, value in values.items():
                 write_scalar(tag, value)
         run.writer.flush()
-        self._loss_sum, self._losses = 0.0, 0
-        self._mark(run)

@@ -1,0 +1,96 @@
+"""`EnvironmentLog`: how environments in Python come back to where they were, though none of them can be saved."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from polyrl.envs import EnvDriver
+from polyrl.envs.states import give_vector_states, read_values, vector_states, write_values
+from polyrl.models.scope import stream_seed
+
+logger = logging.getLogger("polyrl")
+
+FILE = "environment.npz"
+
+
+class EnvironmentLog:
+    """Resets environments with known seeds, and notes the actions since: doing these again brings the environments back.
+
+    It holds for environments that their seed and their actions determine. That they have come back is seen by their states.
+
+    Args:
+        driver: of the environments.
+        seed: the run's root seed.
+
+    Attributes:
+        started_at: the environment steps at the reset; -1 if the environments have to be reset again.
+    """
+
+    def __init__(self, driver: EnvDriver, seed: int):
+        self._driver, self._seed = driver, seed
+        self._actions: list[np.ndarray] = []
+        self.started_at = -1
+
+    def reset(self, timestep: int) -> None:
+        """Starts episodes that follow from the root seed and the timestep: a resumed run plays others than it had before."""
+        self._layers = vector_states(self._driver.env)
+        names = [f"environment/{index}/{timestep}" for index in range(self._driver.num_envs)]
+        self._driver.reset([stream_seed(self._seed, name)[0] for name in names])
+        self._actions.clear()
+        self.started_at = timestep
+
+    def note(self, actions: np.ndarray) -> None:
+        """Notes actions `[N, ...]` that are taken now."""
+        self._actions.append(actions)
+
+    def write(self, directory: Path, more: dict[str, Any] | None) -> None:
+        """Writes what brings the environments back.
+
+        Args:
+            directory: of the checkpoint.
+            more: what `read` shall return. None: the environments start new episodes next, and only what their wrappers keep
+                is written.
+        """
+        if more is None:
+            layers = vector_states(self._driver.env)
+            values: dict[str, Any] = {"layers": layers} if any(layers.values()) else {}
+        else:
+            actions = np.stack(self._actions) if self._actions else np.zeros([0])
+            states = tf.nest.flatten(self._driver.state)
+            values = {
+                "layers": self._layers,
+                "started_at": self.started_at,
+                "actions": actions,
+                "states": states,
+                "more": more,
+            }
+        if values:
+            write_values(directory / FILE, values)
+
+    def read(self, directory: Path) -> dict[str, Any] | None:
+        """Brings the environments back, and returns what was written with them; None if they start new episodes."""
+        if not (directory / FILE).exists():
+            return None
+        values = read_values(directory / FILE)
+        give_vector_states(self._driver.env, values["layers"])
+        self.started_at = -1
+        if "actions" not in values:
+            return None
+        self.reset(values["started_at"])
+        for actions in values["actions"]:
+            self._driver.step(actions)
+            self.note(actions)
+        if not all(map(np.array_equal, tf.nest.flatten(self._driver.state), values["states"])):
+            logger.warning(
+                "The environments did not come back to where they were at %s: their seeds and actions do not determine them. "
+                "They start new episodes, so the resumed run is not the run before bit for bit.",
+                directory,
+            )
+            self.started_at = -1
+            return None
+        return values["more"]

@@ -1,0 +1,89 @@
+"""Lists the checkpoints of a model_dir, checks every byte of them, and chooses the one to resume from.
+
+    .venv/bin/python scripts/checkpoints.py list runs/cartpole
+    .venv/bin/python scripts/checkpoints.py verify runs/cartpole       status 1 if one is damaged
+    .venv/bin/python scripts/checkpoints.py choose runs/cartpole ckpt-000020000
+
+`choose` makes a checkpoint the newest: those that are newer get the name `ckpt-<timestep>.set-aside-<number>`, and are kept.
+Nothing is ever removed.
+"""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+import sys
+
+from absl import app
+import polyrl  # noqa: F401  Before TensorFlow, which is quiet then.
+from rich.console import Console
+from rich.table import Table
+
+# isort: split
+
+from polyrl.errors import DamagedCheckpointError
+from polyrl.estimators.checkpoint_files import STATE, damage, found_in, read_state, set_aside
+from polyrl.estimators.claims import claimed
+
+USAGE = "Use: checkpoints.py list|verify MODEL_DIR, or checkpoints.py choose MODEL_DIR ckpt-<timestep>."
+DIRECTORIES = ("checkpoints", "best")
+
+
+def described(path: Path, thorough: bool) -> tuple[list[str], bool]:
+    """A row of the table, and whether the checkpoint is whole."""
+    wrong = damage(path, thorough=thorough)
+    try:
+        state = read_state(path)
+        counters = [f"{state[name]:,}" for name in ("global_timestep", "global_step", "global_episode")]
+        score = f"{state['score']:.2f}" if "score" in state else ""
+        written = datetime.datetime.fromtimestamp((path / STATE).stat().st_mtime).strftime("%Y-%m-%d %H:%M")
+    except (OSError, DamagedCheckpointError):
+        counters, score, written = ["", "", ""], "", ""
+    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    verdict = ("whole" if thorough else "sizes agree") if wrong is None else wrong.replace(f"{path}/", "")
+    return [f"{path.parent.name}/{path.name}", *counters, score, f"{size / 1e6:,.2f} MB", written, verdict], wrong is None
+
+
+def table(model_dir: Path, thorough: bool) -> bool:
+    """Shows all checkpoints; whether all of them are whole."""
+    rows = [described(path, thorough) for name in DIRECTORIES for path in found_in(model_dir / name)]
+    if not rows:
+        raise SystemExit(f"There is no checkpoint in {str(model_dir)!r}.")
+    shown = Table()
+    for column in ("checkpoint", "environment step", "update", "episode", "score", "size", "written", "state"):
+        shown.add_column(column, overflow="fold")
+    for row, _ in rows:
+        shown.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else 200).print(shown)
+    return all(whole for _, whole in rows)
+
+
+def choose(model_dir: Path, name: str) -> None:
+    """Makes a checkpoint the newest."""
+    paths = found_in(model_dir / "checkpoints")
+    names = [path.name for path in paths]
+    if name not in names:
+        raise SystemExit(f"There is no {name!r} in {str(model_dir / 'checkpoints')!r}; there are {names}.")
+    wrong = damage(model_dir / "checkpoints" / name)
+    if wrong is not None:
+        raise SystemExit(f"{wrong}; choose another one of {names}.")
+    with claimed(model_dir):  # Not while a run trains.
+        for path in paths[names.index(name) + 1 :]:
+            print(f"{path.name} is now {set_aside(path, 'set-aside').name}.")
+    print(f"A run resumes from {name} now.")
+
+
+def main(argv: list[str]) -> None:
+    """Runs the command that was given."""
+    command, directory, *names = [*argv[1:], "", ""][:2] + argv[3:]
+    if command not in ("list", "verify", "choose") or not directory or len(names) != (command == "choose"):
+        raise app.UsageError(USAGE)
+    model_dir = Path(directory).expanduser()
+    if command == "choose":
+        choose(model_dir, names[0])
+    elif not table(model_dir, thorough=command == "verify") and command == "verify":
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    app.run(main)
