@@ -47,7 +47,7 @@ class CheckpointManager:
 
     def __init__(self, model_dir: str | os.PathLike[str], keep_max: int, save_replay: bool = True):
         self.model_dir = resolved_directory("model_dir", model_dir)
-        self._keep_max, self._save_replay = keep_max, save_replay
+        self._keep_max, self.save_replay = keep_max, save_replay
         self._before: tuple[Path, Mapping[str, Any]] | None = None
         self._told: set[str] = set()
         self._known: dict[tuple[Path, int], str | None] = {}
@@ -91,7 +91,7 @@ class CheckpointManager:
 
         def fill(staging: Path) -> dict[str, Any]:
             write(staging)
-            return {FILES: shards.write(memory, staging, self._before)} if self._save_replay else {}
+            return {FILES: shards.write(memory, staging, self._before)} if self.save_replay else {}
 
         path, written = self._write(self.directory, scope, state, fill)
         if written:
