@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
 from checkpoint_testing import BATCH, schedule
 from graph_testing import Ring
 from tiny_agents import assert_equal, counters, make_agent, rows
+from tiny_envs import ScheduleEnv, vector
 
 from polyrl import RunConfig
 from polyrl.errors import CheckpointMismatchError, DamagedCheckpointError
@@ -182,6 +184,34 @@ def test_a_memory_that_is_not_saved_starts_empty_and_says_so(tmp_path, caplog, k
     assert counters(again)[:2] == (26 + 10, 60)
     assert int(again.memory.inserted) == 30
     assert "starts empty" not in caplog.text
+
+
+class Counting(gymnasium.Wrapper):
+    """Counts its steps, and keeps the number from run to run."""
+
+    total = 0
+
+    def step(self, action):
+        self.total += 1
+        return self.env.step(action)
+
+    def get_checkpoint_state(self):
+        return {"total": self.total}
+
+    def set_checkpoint_state(self, state):
+        self.total = state["total"]
+
+
+def test_without_a_memory_environments_start_new_episodes_and_wrappers_keep_what_they_hold(agent):
+    """In mid-episode: a stack of frames or a window cannot go on from rows that are gone."""
+    totals, resets = [], []
+    for timesteps in (6, 10):  # Episodes have four steps.
+        envs = [Counting(ScheduleEnv(number, (4,))) for number in range(2)]
+        agent(save_replay=False).train(vector(*envs), first_update=BATCH, max_timesteps=timesteps)
+        totals.append([env.total for env in envs])
+        resets.append([env.unwrapped.steps for env in envs])
+    assert totals == [[3, 3], [5, 5]]
+    assert resets == [[3, 3], [2, 2]]
 
 
 def test_a_memory_that_was_saved_is_read_also_by_a_run_that_saves_none(run):
