@@ -107,7 +107,7 @@ def measure(directory: Path) -> dict[str, object]:
     scope, memory = Scope(0), build()
     add, manager = adder(memory), CheckpointManager(directory, keep_max=3)
     size, done = memory.size, 0
-    seconds, written, peaks, files = [], [], [], []
+    seconds, processor, written, peaks, files = [], [], [], [], []
     for number in range(FLAGS.checkpoints + 1):
         rows = size if number == 0 else FLAGS.new_rows
         for begin in range(done, done + rows, CHUNK):
@@ -118,9 +118,10 @@ def measure(directory: Path) -> dict[str, object]:
         before = {info.st_ino for info in map(Path.stat, directory.rglob("*"))}
         peak = Peak()
         peak.start()
-        started = time.monotonic()
+        started, busy = time.monotonic(), time.process_time()
         path = manager.save(scope, memory, {}, lambda _: None)
         seconds.append(time.monotonic() - started)
+        processor.append(time.process_time() - busy)
         peaks.append(peak.end())
         new = [info.st_size for info in map(Path.stat, path.iterdir()) if info.st_ino not in before]
         written.append(sum(new) / 1e6)
@@ -136,6 +137,8 @@ def measure(directory: Path) -> dict[str, object]:
         "p50_s": round(statistics.median(later), 3),
         "min_s": round(later[0], 3),
         "max_s": round(later[-1], 3),
+        "processor_p50_s": round(statistics.median(processor[1:]), 3),
+        "load": round(os.getloadavg()[0], 1),
         "mb_each": round(statistics.median(written[1:]), 1),
         "mb_max": round(max(written[1:]), 1),
         "files": files[-1],
