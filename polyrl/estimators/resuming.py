@@ -92,9 +92,9 @@ def _lost_memory(path: Path, state: Mapping[str, Any], memory: Replay, loop: Loo
     first = loop.wait_for_memory(state["global_timestep"])
     if int(memory.inserted.numpy()) > 0:
         return ""
-    text = f"the memory starts empty, and updates wait until it holds first_update steps, at environment step {first}"
-    logger.warning("%s was written with save_replay=False: %s.", path, text)
-    return f" The memory was not saved: {text}."
+    text = f"starts empty, and updates wait until it holds first_update steps, at environment step {first}."
+    logger.warning("%s was written with save_replay=False: the memory %s", path, text)
+    return f" The memory was not saved: it {text}"
 
 
 def _check_configuration(path: Path, now: Mapping[str, Any]) -> None:

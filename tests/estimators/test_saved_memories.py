@@ -169,11 +169,11 @@ def test_a_memory_that_is_not_saved_starts_empty_and_says_so(tmp_path, caplog, k
     caplog.clear()
 
     resumed, watch = train(50)
-    words = "the memory starts empty, and updates wait until it holds first_update steps, at environment step 42"
+    words = "starts empty, and updates wait until it holds first_update steps, at environment step 42."
     (line,) = (record.getMessage() for record in caplog.records if "Resuming" in record.getMessage())
-    assert f"0 transitions in memory. The memory was not saved: {words}." in line
+    assert f"0 transitions in memory. The memory was not saved: it {words}" in line
     (warning,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
-    assert warning.endswith(f"was written with save_replay=False: {words}.")
+    assert warning.endswith(f"was written with save_replay=False: the memory {words}")
     assert counters(resumed)[:2] == (18 + 8, 50)
     assert kind == "graph" or min(watch.steps) == 44
     assert int(resumed.memory.inserted) == 20
