@@ -63,7 +63,8 @@ class Saver:
         """
 
         def write(directory: Path) -> None:
-            self.loop.write_environment(directory, anew)
+            # Episodes cannot go on without their rows in the memory.
+            self.loop.write_environment(directory, anew or not self.checkpoints.save_replay)
 
         try:
             self.last = self.checkpoints.save(self.scope, self.memory, self._state(state), write)
