@@ -80,7 +80,10 @@ def resume(
         f"Resuming from {path}: environment step {state['global_timestep']}, update {state['global_step']}, episode "
         f"{state['global_episode']}, {int(memory.stored().numpy())} transitions in memory."
         + lost
-        + changes(state.get("circumstances", {}), circumstances)
+        + changes(
+            {**state.get("circumstances", {}), "num_envs": state["num_envs"]},
+            {**circumstances, "num_envs": memory.num_envs},
+        )
     )
     return state
 
