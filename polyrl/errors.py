@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 
 
@@ -23,6 +24,37 @@ class CheckpointWriteError(OSError):
 
 class NonFiniteError(ArithmeticError):
     """A NaN or infinity in an observation, a reward or a loss; training stops before it reaches the weights."""
+
+
+class BrokenEnvironmentError(RuntimeError):
+    """An environment in a process of its own raised an error, exited, was killed, or did not answer in time.
+
+    Attributes:
+        env: its number among those that step together.
+        step: how many steps they had been told to take since they were opened; None while they are made.
+        exit_status: of the process, if it exited.
+        signal: the signal that killed the process, if one did.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        env: int | None = None,
+        step: int | None = None,
+        exit_status: int | None = None,
+        signal: int | None = None,
+    ):
+        super().__init__(message)
+        self.env, self.step, self.exit_status, self.signal = env, step, exit_status, signal
+
+
+def add_note(error: BaseException, note: str) -> None:
+    """Adds a line that is shown below the error; before Python 3.11, which has no notes, polyrl's logger shows it."""
+    if hasattr(error, "add_note"):
+        error.add_note(note)
+        return
+    error.__notes__ = [*getattr(error, "__notes__", ()), note]  # type: ignore[attr-defined]
+    logging.getLogger("polyrl").error("%s", note)
 
 
 def gist(error: BaseException) -> str:

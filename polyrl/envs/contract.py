@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import inspect
 import numbers
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Dict, Discrete, MultiBinary, MultiDiscrete, Space
-from gymnasium.vector import SyncVectorEnv, VectorEnv, VectorWrapper
+from gymnasium.vector import VectorEnv, VectorWrapper
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
-from polyrl.envs.states import get_states, set_states
+from polyrl.errors import add_note
 
 VERSION = gymnasium.__version__
 COUNTED = (Discrete, MultiBinary, MultiDiscrete)
@@ -140,7 +139,7 @@ class Contract:
         Raises:
             TypeError, ValueError: for what gymnasium does not allow; see `fit` for observations.
         """
-        self._steps = 0
+        self._steps = -1  # Neither of the episode before nor of the next one.
         try:
             result = self._env.reset(**arguments)
         except TypeError as error:
@@ -160,7 +159,8 @@ class Contract:
                     f"{self._where('its reset')} has the {name} {now}, which was {before}; expected the same in all episodes, "
                     "as networks and memory are made for it. Pad what varies, and mask actions that are not legal."
                 )
-        return self._observation(result[0], "its reset"), result[1]
+        observation, self._steps = self._observation(result[0], "its reset"), 0
+        return observation, result[1]
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, Mapping[str, Any]]:
         """Takes a step; observation, reward, terminated, truncated, info.
@@ -226,39 +226,15 @@ class Contract:
             raise TypeError(f"{self._where('its step')} returned {name}={short(value)}; expected True or False. {UNSTORED}")
         return bool(array)
 
+    def note(self, error: Exception) -> None:
+        """Says of an error that the environment raised which environment it was, and when."""
+        if not str(error).startswith(f"Environment {self._index} ("):
+            when = "at its reset" if self._steps < 0 else f"at step {self._steps + 1} of its episode"
+            add_note(error, f"Environment {self._index} ({self._env}), {when}, raised this. {UNSTORED}")
+
     def _where(self, call: str) -> str:
         when = "at its reset" if call == "its reset" else f"at step {self._steps} of its episode"
         return f"Environment {self._index} ({self._env}), {when},"
-
-
-class CheckedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """An environment whose `Contract` is checked, for vector environments that are not polyrl's own.
-
-    It copies an episode's last observation and info: gymnasium keeps them by reference, so that an environment which writes
-    into one buffer would overwrite them when it resets.
-    """
-
-    def __init__(self, env: gymnasium.Env[Any, Any], index: int):
-        super().__init__(env)
-        self._contract, self._index = Contract(env, index), index
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        observation, info = self._contract.reset(seed=seed, options=options)
-        return observation, dict(info)
-
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        observation, reward, terminated, truncated, info = self._contract.step(action)
-        if terminated or truncated:
-            observation, info = copy.deepcopy((observation, info))
-        return observation, reward, terminated, truncated, dict(info)
-
-    def get_layer_states(self) -> dict[str, Any]:
-        """What the environment and its wrappers keep, for a checkpoint; asked for in a worker process."""
-        return get_states(self.env)
-
-    def set_layer_states(self, states: Sequence[Mapping[str, Any]]) -> None:
-        """Gives it back; `states` are those of all environments."""
-        set_states(self.env, states[self._index] if self._index < len(states) else {})
 
 
 def unpacked(result: Any, env: VectorEnv, call: str) -> tuple[Any, ...]:
@@ -275,20 +251,6 @@ def unpacked(result: Any, env: VectorEnv, call: str) -> tuple[Any, ...]:
         f"{type(env).__name__}: its {call} returned {got}; expected a tuple {parts}, infos a dict, as since gymnasium 0.26 "
         f"(here {VERSION}). {UNSTORED}"
     )
-
-
-@contextlib.contextmanager
-def checked(vector: VectorEnv) -> Iterator[None]:
-    """Inside of the `with` block, the environments of a `SyncVectorEnv` that the caller opened are `CheckedEnv`s."""
-    inner: Any = vector.unwrapped
-    envs = inner.envs if isinstance(inner, SyncVectorEnv) else None
-    if envs is not None:
-        inner.envs = [CheckedEnv(env, index) for index, env in enumerate(envs)]
-    try:
-        yield
-    finally:
-        if envs is not None:
-            inner.envs = envs
 
 
 def reports_episodes(vector: VectorEnv) -> bool:

@@ -121,10 +121,7 @@ class EnvDriver:
         """
         looked_at = self._steps < ACTIONS_CHECKED and self._num_actions
         if looked_at and not 0 <= np.min(actions) <= np.max(actions) < self._num_actions:
-            raise ValueError(
-                f"The model gave the actions {actions.tolist()} at step {self._steps}; there are those from 0 to "
-                f"{self._num_actions - 1}. {UNSTORED}"
-            )
+            self._refuse(actions)
         chosen = actions + self.first_action if self.first_action else actions
         if self._bounds is not None:
             chosen = np.clip(actions.astype(self._bounds[0].dtype), *self._bounds)
@@ -171,6 +168,13 @@ class EnvDriver:
         ]
         self._rewards[ended], self._lengths[ended] = 0.0, 0
         return episodes
+
+    def _refuse(self, actions: np.ndarray) -> None:
+        """The model is at fault: no environment has been called."""
+        raise ValueError(
+            f"The model gave the actions {actions.tolist()} at step {self._steps}; there are those from 0 to "
+            f"{self._num_actions - 1}. {UNSTORED}"
+        )
 
     def _states(self, observation: Any, info: Mapping[str, Any], actions: np.ndarray | None) -> Any:
         """The current states, from the observations of a step, or of a reset if `actions` is None."""

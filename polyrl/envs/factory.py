@@ -11,10 +11,11 @@ from collections.abc import Callable
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec, find_highest_version, get_env_id, parse_env_id
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from gymnasium.vector.utils import CloudpickleWrapper
 
-from polyrl.envs.contract import CheckedEnv, check_has_spaces
+from polyrl.envs.checked_env import CheckedEnv
+from polyrl.envs.contract import check_has_spaces
+from polyrl.envs.processes import ProcessVectorEnv
 from polyrl.validation import suggestion
 
 _MADE = "_polyrl_made"
@@ -77,12 +78,12 @@ class EnvMaker:
             raise
         return envs
 
-    def open_async(self, num_envs: int) -> AsyncVectorEnv:
+    def open_async(self, num_envs: int, timeout: float | None = None, restarts: int = 0) -> ProcessVectorEnv:
         """`num_envs` new environments, each in a process of its own, which reset in the same step.
 
         Raises:
             ValueError: if the environments cannot be made in other processes, as pickle fails.
-            RuntimeError: if a process ends before its environment is made.
+            BrokenEnvironmentError: if a process ends before its environment is made.
         """
         if multiprocessing.get_start_method() != "fork":
             self._check_picklable()
@@ -90,24 +91,12 @@ class EnvMaker:
             # Worker processes would hide that they work on copies of one instance.
             for env in self.make_many(2):
                 env.close()
-        try:
-            # `copy=False`: the driver copies what it keeps.
-            vector = AsyncVectorEnv(
-                [functools.partial(_in_worker, self, index) for index in range(num_envs)],
-                copy=False,
-                autoreset_mode=AutoresetMode.SAME_STEP,
-            )
-            vector.answers_for_layers = True  # type: ignore[attr-defined]
-            return vector
-        except (EOFError, BrokenPipeError, ConnectionResetError) as error:
-            raise RuntimeError(
-                f"A worker process ended before it had made its environment from {self.name}; its own error is printed above. "
-                "With vectorization_mode='sync' the error is raised in this process."
-            ) from error
+        makes = [functools.partial(_in_worker, self, index) for index in range(num_envs)]
+        return ProcessVectorEnv(makes, self.name, timeout, restarts)
 
     def _check_picklable(self) -> None:
         try:
-            pickle.dumps(CloudpickleWrapper(self))  # As AsyncVectorEnv does.
+            pickle.dumps(CloudpickleWrapper(self))  # As ProcessVectorEnv does.
         except Exception as error:
             raise ValueError(
                 f"vectorization_mode='async' sends {self.name} and its arguments to worker processes, but they cannot be "

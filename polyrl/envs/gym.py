@@ -12,14 +12,14 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from polyrl.envs.actions import action_spec
+from polyrl.envs.checked_env import checked
 from polyrl.envs.compiled import CompiledEnvironment, TensorVectorEnv
-from polyrl.envs.contract import checked
 from polyrl.envs.environment import Environment
 from polyrl.envs.factory import EnvMaker, registered
 from polyrl.envs.in_use import UNNAMED, check_free, in_use
 from polyrl.envs.lockstep import LockstepVectorEnv
 from polyrl.envs.observations import check_observation_space
-from polyrl.validation import check_int, keyword_names
+from polyrl.validation import check_float, check_int, keyword_names
 
 EnvLike = Environment | CompiledEnvironment | gymnasium.Env | VectorEnv | str | EnvSpec
 """What `open_env` takes."""
@@ -41,6 +41,9 @@ class GymEnvironment(Environment):
             no time limit is added.
         num_envs: how many run in parallel while training.
         vectorization_mode: `'sync'` steps them one after the other, `'async'` in processes of their own.
+        timeout: with `'async'`, seconds that a step or a reset of them may take; None: for ever.
+        restarts: with `'async'`, how often in all an environment that fails in a step is made again. Its episode is truncated
+            at the state before the step, with a reward of 0.
         **kwargs: passed to the environment, or to the callable.
 
     Raises:
@@ -48,6 +51,8 @@ class GymEnvironment(Environment):
             `gymnasium.Env`.
         ValueError: for an unknown id; the message names the nearest known one. From `open`, if the callable returns the same
             instance again, or environments with different spaces, or cannot be pickled for the processes of `'async'`.
+        BrokenEnvironmentError: from `open` and what it returns, for an environment of `'async'` that raises an error, or whose
+            process exits, is killed, or exceeds the timeout.
     """
 
     def __init__(
@@ -55,6 +60,8 @@ class GymEnvironment(Environment):
         env_id: str | EnvSpec | Callable[..., gymnasium.Env],
         num_envs: int = 1,
         vectorization_mode: str = "sync",
+        timeout: float | None = None,
+        restarts: int = 0,
         **kwargs: Any,
     ):
         self.env_id = env_id
@@ -66,6 +73,14 @@ class GymEnvironment(Environment):
         if vectorization_mode not in ("sync", "async"):
             raise ValueError(f"vectorization_mode={vectorization_mode!r} is unknown; use 'sync' or 'async'.")
         self.vectorization_mode = vectorization_mode
+        self.timeout = None if timeout is None else check_float("timeout", timeout, minimum=0.001)
+        self.restarts = check_int("restarts", restarts, minimum=0)
+        for name, value in (("timeout", timeout), ("restarts", restarts or None)):
+            if value is not None and vectorization_mode == "sync":
+                raise ValueError(
+                    f"{name}={value} needs vectorization_mode='async': with 'sync' the environments run in this process, "
+                    "which cannot end one. An argument of the environment by this name is given with functools.partial."
+                )
         self.kwargs = kwargs
         if isinstance(env_id, (str, EnvSpec)):
             registered(env_id)
@@ -80,7 +95,7 @@ class GymEnvironment(Environment):
         num_envs = self.num_envs if num_envs is None else num_envs
         if self.vectorization_mode == "sync":
             return LockstepVectorEnv(self._maker().make_many(num_envs))
-        return self._maker().open_async(num_envs)
+        return self._maker().open_async(num_envs, self.timeout, self.restarts)
 
     def make(self) -> gymnasium.Env:
         """One new instance, single and without the checks of `open`."""

@@ -52,41 +52,40 @@ class LockstepVectorEnv(VectorEnv):
         if seed is None or isinstance(seed, (int, np.integer)):
             seed = [None if seed is None else int(seed) + index for index in range(self.num_envs)]
         observations, infos = self._empty(), dict[str, Any]()
-        for index, env in enumerate(self._contracts):
-            observation, info = env.reset(seed=seed[index], options=options)
-            self._put(observations, index, observation)
-            infos = self._with_info(infos, info, index) if info else infos
+        try:
+            for index, env in enumerate(self._contracts):
+                observation, info = env.reset(seed=seed[index], options=options)
+                self._put(observations, index, observation)
+                infos = with_info(self, infos, info, index) if info else infos
+        except Exception as error:
+            self._contracts[index].note(error)
+            raise
         return observations, infos
 
     def step(self, actions: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         observations, rewards = self._empty(), np.empty(self.num_envs)
         terminated, truncated = np.zeros(self.num_envs, np.bool_), np.zeros(self.num_envs, np.bool_)
         infos: dict[str, Any] = {}
-        for index, env in enumerate(self._contracts):
-            observation, rewards[index], is_terminated, is_truncated, info = env.step(actions[index])
-            if is_terminated or is_truncated:
-                terminated[index], truncated[index] = is_terminated, is_truncated
-                # Copied before the reset: an environment may write its next observation into the same array.
-                final = np.array(observation) if self._parts is None else {k: np.array(v) for k, v in observation.items()}
-                infos = self._add_info(infos, {"final_obs": final, "final_info": {}}, index)
-                infos["final_info"] = self._with_info(infos["final_info"], info, index)
-                observation, info = env.reset()
-            self._put(observations, index, observation)
-            infos = self._with_info(infos, info, index) if info else infos
+        try:
+            for index, env in enumerate(self._contracts):
+                observation, rewards[index], is_terminated, is_truncated, info = env.step(actions[index])
+                if is_terminated or is_truncated:
+                    terminated[index], truncated[index] = is_terminated, is_truncated
+                    # Copied before the reset: an environment may write its next observation into the same array.
+                    final = np.array(observation) if self._parts is None else {k: np.array(v) for k, v in observation.items()}
+                    infos = self._add_info(infos, {"final_obs": final, "final_info": {}}, index)
+                    infos["final_info"] = with_info(self, infos["final_info"], info, index)
+                    observation, info = env.reset()
+                self._put(observations, index, observation)
+                infos = with_info(self, infos, info, index) if info else infos
+        except Exception as error:
+            self._contracts[index].note(error)
+            raise
         return observations, rewards, terminated, truncated, infos
 
     def close_extras(self, **kwargs: Any) -> None:
         for env in self.envs:
             env.close()
-
-    def _with_info(self, infos: dict[str, Any], info: Mapping[str, Any], index: int) -> dict[str, Any]:
-        """`infos` with those of one environment, under names that are not taken for a vector's own."""
-        own = {key: value for key, value in info.items() if key not in TAKEN}
-        try:
-            return self._add_info(infos, own, index)
-        except Exception:  # Values that do not fit into one array, or not with those of the other environments.
-            known = {key: value for key, value in own.items() if key == MASK}
-            return self._add_info(infos, known, index)
 
     def _empty(self) -> Any:
         if self._parts is None:
@@ -102,3 +101,13 @@ class LockstepVectorEnv(VectorEnv):
 
     def _form(self, space: gymnasium.Space[Any]) -> tuple[tuple[int, ...], Any]:
         return (self.num_envs, *(space.shape or ())), space.dtype
+
+
+def with_info(vector: VectorEnv, infos: dict[str, Any], info: Mapping[str, Any], index: int) -> dict[str, Any]:
+    """A vector environment's `infos` with those of one environment, under names that are not taken for its own."""
+    own = {key: value for key, value in info.items() if key not in TAKEN}
+    try:
+        return vector._add_info(infos, own, index)
+    except Exception:  # Values that do not fit into one array, or not with those of the other environments.
+        known = {key: value for key, value in own.items() if key == MASK}
+        return vector._add_info(infos, known, index)

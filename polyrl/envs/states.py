@@ -18,7 +18,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.vector import AsyncVectorEnv, VectorEnv, VectorWrapper
+from gymnasium.vector import VectorEnv, VectorWrapper
 
 STATISTICS = ("obs_rms", "return_rms")
 """Attributes of gymnasium's wrappers: running means and variances."""
@@ -37,8 +37,8 @@ def vector_states(env: VectorEnv) -> dict[str, Any]:
     """
     vector = {name: state for layer, name in _vector_layers(env) if (state := _state_of(layer)) is not None}
     inner: Any = _innermost(env)
-    if isinstance(inner, AsyncVectorEnv):
-        envs = list(inner.call("get_layer_states")) if _is_ours(inner) else []
+    if _answers_for_layers(inner):
+        envs = list(inner.call("get_layer_states"))
     else:
         envs = [get_states(own) for own in getattr(inner, "envs", ())]
     return {"vector": vector, "envs": envs if any(envs) else []}
@@ -49,7 +49,7 @@ def give_vector_states(env: VectorEnv, states: Mapping[str, Any]) -> None:
     for layer, name in _vector_layers(env):
         _give(layer, states["vector"].get(name))
     inner: Any = _innermost(env)
-    if isinstance(inner, AsyncVectorEnv) and _is_ours(inner):
+    if _answers_for_layers(inner):
         inner.call("set_layer_states", states["envs"])
     else:
         for own, saved in zip(getattr(inner, "envs", ()), states["envs"], strict=False):
@@ -85,8 +85,8 @@ def set_states(env: gymnasium.Env[Any, Any], states: Mapping[str, Any]) -> None:
         _give(layer, states.get(name))
 
 
-def _is_ours(env: AsyncVectorEnv) -> bool:
-    """Whether its workers' environments are in `CheckedEnv`s, which answer for all of their layers."""
+def _answers_for_layers(env: VectorEnv) -> bool:
+    """Whether its environments are `CheckedEnv`s in other processes, which answer for all of their layers."""
     return bool(getattr(env, "answers_for_layers", False))
 
 

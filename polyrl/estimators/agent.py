@@ -35,7 +35,8 @@ from polyrl.estimators.readers import Readers
 from polyrl.estimators.resuming import resume
 from polyrl.estimators.run_config import RunConfig
 from polyrl.estimators.saving import Saver
-from polyrl.estimators.training import TrainingResult, TrainingRun
+from polyrl.estimators.training import TrainingRun
+from polyrl.estimators.training_result import TrainingResult
 from polyrl.models.scope import Scope
 from polyrl.paths import resolved_directory
 from polyrl.replay import Replay
@@ -116,8 +117,8 @@ class Agent:
     ) -> TrainingResult:
         """Trains until a budget is used up or a hook asks for a stop; resumes from the newest checkpoint, if there is one.
 
-        With several budgets the first to be reached ends the run; with none it ends by hook or by signal only. SIGINT and
-        SIGTERM end it cleanly. A checkpoint is written at the end.
+        With several budgets the first to be reached ends the run; with none it ends by hook or by signal only. SIGINT, SIGTERM
+        and SIGHUP end it cleanly. A checkpoint is written at the end, and when an environment fails.
 
         Args:
             env: a `GymEnvironment` or another `Environment`, an id or `EnvSpec`, or an open gymnasium environment, single
@@ -139,6 +140,7 @@ class Agent:
                 `pretrain_updates` without demonstrations, or more of them than a run has done that is past pre-training.
             CheckpointMismatchError: if `model_dir` holds a checkpoint that does not fit.
             NonFiniteError: for NaN or infinity in observation, reward or loss.
+            BrokenEnvironmentError: if an environment in a process of its own fails. The run was saved before.
             RuntimeError: if this agent is training already, as when a hook calls it, or another run in the same `model_dir`.
         """
         budgets = Budget.validate(
@@ -278,10 +280,10 @@ class Agent:
     def _new_predictor(self) -> Predictor:
         return Predictor(self._model_fn, Scope(self.config.seed, self._scope.xla), self._scope.xla)
 
-    def _evaluate_present(self, env: EnvLike, episodes: int, name: str | None = None) -> dict[str, float]:
+    def _evaluate_present(self, env: EnvLike, episodes: int, name: str | None, check: Callable[[], None]) -> dict[str, float]:
         """Evaluates the weights of training as they are, and writes the result to TensorBoard."""
         run = "evaluation" if name is None else f"eval_{name}"
-        result = self._live.evaluate(env, episodes, run)
+        result = self._live.evaluate_while(env, episodes, run, check)
         write_evaluation(self._training_events.writer("" if name is None else run), result)
         return result
 

@@ -48,6 +48,8 @@ class OverlappedLoop(PythonLoop):
         return learnt._replace(timesteps=self.num_envs, actions=actions, exploration_rate=float(rate), episodes=episodes)
 
     def flush(self) -> tuple[int, float]:
+        if self._pending is None:  # As before the first step.
+            return 0, 0.0
         learnt = self._learn()
         return learnt.updates, learnt.loss
 

@@ -192,9 +192,13 @@ class Predictor:
             `mean_reward`, `std_reward`, `min_reward`, `max_reward`, `mean_ep_length`, `loss`, the metrics of
             `eval_metrics_config`, and the counters.
         """
+        return self.evaluate_while(env, episodes, stream, lambda: None)
+
+    def evaluate_while(self, env: EnvLike, episodes: int, stream: str, check: Callable[[], None]) -> dict[str, float]:
+        """`evaluate` with a `check()` before each step, which ends it by raising."""
         check_int("episodes", episodes, minimum=1)
         with self._environments(env, episodes, stream, "evaluation") as driver:
-            return {**rollouts.evaluate(self._calls, driver, episodes), **self.counters}
+            return {**rollouts.evaluate(self._calls, driver, episodes, check), **self.counters}
 
     @public(READ)
     def record(self, env: EnvLike, episodes: int) -> Demonstrations:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,10 @@ OWN = ("index", "reward", "done", "truncated", "episode", "env", "timestep")
 """What a row of `predict` has in addition to the predictions and the state."""
 
 
-def evaluate(calls: RolloutCalls, driver: EnvDriver, episodes: int) -> dict[str, float]:
+def evaluate(calls: RolloutCalls, driver: EnvDriver, episodes: int, check: Callable[[], None]) -> dict[str, float]:
     """Greedy episodes. Each environment gives a fixed share of them, so that short episodes do not count for more.
 
-    The driver has been reset.
+    The driver has been reset. `check()` is called before each step, and ends the evaluation if it raises.
 
     Returns:
         `mean_reward`, `std_reward`, `min_reward`, `max_reward`, `mean_ep_length`, the mean `loss` over the steps taken, and
@@ -31,6 +31,7 @@ def evaluate(calls: RolloutCalls, driver: EnvDriver, episodes: int) -> dict[str,
         metric.reset_state()
     actions = calls.greedy(driver.state).numpy()
     while quota.any():
+        check()
         transitions, finished = driver.step(actions)
         loss, next_actions = calls.measure(transitions, driver.state)
         actions = next_actions.numpy()

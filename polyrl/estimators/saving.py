@@ -11,6 +11,7 @@ from polyrl.errors import CheckpointWriteError, DamagedCheckpointError
 from polyrl.estimators.checkpoints import CheckpointManager
 from polyrl.estimators.events import EventFiles
 from polyrl.estimators.loop import Loop
+from polyrl.estimators.rescue import as_far_as_possible
 from polyrl.models.scope import Scope
 from polyrl.replay import Replay
 
@@ -61,12 +62,10 @@ class Saver:
         Raises:
             CheckpointWriteError: if it is.
         """
-
-        def write(directory: Path) -> None:
-            # Episodes cannot go on without their rows in the memory.
-            self.loop.write_environment(directory, anew or not self.checkpoints.save_replay)
-
+        # Episodes cannot go on without their rows in the memory.
+        anew = anew or not self.checkpoints.save_replay
         try:
+            write = as_far_as_possible(self.loop, anew)
             self.last = self.checkpoints.save(self.scope, self.memory, self._state(state), write)
         except CheckpointWriteError as error:
             if required:

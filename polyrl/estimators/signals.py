@@ -3,35 +3,113 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
+
+ENDINGS = ("SIGINT", "SIGTERM", "SIGHUP")
+"""Signals that end a run, where the system has them."""
+
+PATIENCE = 5.0
+"""Seconds after which a call of an environment that is still running is abandoned."""
+
+ECHO = 0.5
+"""Seconds within which further signals are the first one again: a program that passes it on, and the group it goes to."""
+
+
+class RunInterrupted(KeyboardInterrupt):
+    """What was going on was abandoned: a signal has asked for the end of the run, which saves and ends."""
 
 
 @contextlib.contextmanager
-def interruptible(interrupted: Callable[[int], None]) -> Iterator[None]:
-    """Within it, the first SIGINT or SIGTERM only calls `interrupted(number)`; a second one ends the program at once.
+def interruptible(interrupted: Callable[[int], None], may_leave: Callable[[FrameType | None, bool], bool]) -> Iterator[None]:
+    """Within it, the first signal of `ENDINGS` only calls `interrupted(number)`.
 
-    Python handles signals in the main thread alone; in another one this does nothing.
+    If an environment does not come back within `PATIENCE` seconds from then, a `RunInterrupted` is raised there. A second
+    signal raises a KeyboardInterrupt: at once if what is running may be left, and else at the end. A third one raises it
+    wherever it arrives.
+
+    SIGHUP is left alone where it is ignored, as under `nohup`. Python handles signals in the main thread alone; in another one
+    this does nothing.
 
     Args:
         interrupted: shall see to it that the run ends after its iteration, with a checkpoint.
+        may_leave: whether code may be left at once, by its frame; the flag is whether for the first signal only.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    received: list[int] = []
-
-    def handle(number: int, frame: Any) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-        interrupted(number)
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    handler = _Handler(interrupted, may_leave)
+    numbers = [getattr(signal, name) for name in ENDINGS if hasattr(signal, name)]
+    hang_up = getattr(signal, "SIGHUP", None)
+    before = {
+        number: signal.signal(number, handler)
+        for number in numbers
+        if number != hang_up or signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        handler.over.set()
+        for number, action in before.items():
+            signal.signal(number, action)
+    if handler.put_off:
+        raise KeyboardInterrupt("a second signal; the run was saved before")
+
+
+class _Handler:
+    """Of all the signals. `over` is set when there is nothing more to interrupt; `put_off`: a second one had to wait."""
+
+    def __init__(self, interrupted: Callable[[int], None], may_leave: Callable[[FrameType | None, bool], bool]):
+        self._interrupted, self._may_leave = interrupted, may_leave
+        self._first: float | None = None
+        self._second = self._insists = self.put_off = False
+        self.over = threading.Event()
+        self._terminals = [file for file in (1, 2) if _is_terminal(file)]
+
+    def __call__(self, number: int, frame: Any) -> None:
+        if self._insists:
+            self._insists = False
+            if self._may_leave(frame, True):
+                raise RunInterrupted
+        elif self._first is None:
+            self._first = time.monotonic()
+            for file in self._terminals:
+                _write_to_nowhere_if_gone(file)
+            self._interrupted(number)
+            if hasattr(signal, "pthread_kill"):
+                threading.Thread(target=self._insist, args=(number,), name="signals", daemon=True).start()
+        elif self._second:
+            raise KeyboardInterrupt
+        elif time.monotonic() - self._first >= ECHO:
+            self._second = True
+            if self._may_leave(frame, False):
+                raise KeyboardInterrupt
+            self.put_off = True
+
+    def _insist(self, number: int) -> None:
+        """Sends the main thread the signal again: it interrupts a system call, and the handler looks where that was."""
+        while not self.over.wait(PATIENCE):
+            self._insists = True
+            signal.pthread_kill(threading.main_thread().ident or 0, number)
+
+
+def _is_terminal(file: int) -> bool:
+    try:
+        return os.isatty(file)
+    except OSError:
+        return False
+
+
+def _write_to_nowhere_if_gone(file: int) -> None:
+    """Lets what is written to a terminal that was closed vanish: it would be an error wherever the run says something."""
+    try:
+        os.write(file, b"")
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, file)
+        os.close(nowhere)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import dataclasses
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,9 +21,11 @@ from polyrl.estimators.hooks import Hook
 from polyrl.estimators.hooks.base import PHASES, hook_states
 from polyrl.estimators.loop import IterationResult, Remaining
 from polyrl.estimators.model_fn import check_counted
+from polyrl.estimators.rescue import may_leave, rescued, whole_steps
 from polyrl.estimators.run_state import named, restore_run, run_state
 from polyrl.estimators.saving import Saver
-from polyrl.estimators.signals import interruptible
+from polyrl.estimators.signals import RunInterrupted, interruptible
+from polyrl.estimators.training_result import TrainingResult
 
 WINDOW = 100
 """Episodes that the rolling statistics look back on."""
@@ -33,18 +34,6 @@ PRETRAIN_CHUNK = 100
 """Updates of one call in pre-training: hooks and signals are waited for that long."""
 
 _UNLIMITED = 2**62
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingResult:
-    """How a call of `train` ended: the counters, why it stopped, by which signal if by one, and the last checkpoint."""
-
-    global_step: int
-    global_timestep: int
-    global_episode: int
-    stop_reason: str
-    signal: int | None
-    checkpoint: Path
 
 
 class TrainingRun:
@@ -57,7 +46,7 @@ class TrainingRun:
         budget: when the run is over.
         hooks: in their order.
         restored: the state of the checkpoint that the run resumes from, or None.
-        evaluate: evaluates the present weights: `evaluate(env, episodes, name)`.
+        evaluate: evaluates the present weights: `evaluate(env, episodes, name, check)`, with `check()` before each step.
         summary_options: the groups of panels that the model asks for.
         pretrain_updates: gradient updates before the first environment step.
     """
@@ -70,7 +59,7 @@ class TrainingRun:
         budget: Budget,
         hooks: Sequence[Hook],
         restored: Mapping[str, Any] | None,
-        evaluate: Callable[[EnvLike, int, str | None], dict[str, float]],
+        evaluate: Callable[[EnvLike, int, str | None, Callable[[], None]], dict[str, float]],
         summary_options: tuple[str, ...],
         pretrain_updates: int = 0,
     ):
@@ -103,6 +92,8 @@ class TrainingRun:
             phase: [getattr(hook, phase) for hook in self._hooks if getattr(type(hook), phase) is not getattr(Hook, phase)]
             for phase in PHASES
         }
+        self._unless_interrupted = contextlib.suppress(RunInterrupted)  # Kept, as hooks are called at each step.
+        self._saved = (0, 0) if restored is None else (self.step, self.timestep)
         if restored is not None:
             restore_run(self, self._hooks, restored)
 
@@ -133,7 +124,7 @@ class TrainingRun:
 
     def evaluate(self, env: EnvLike, episodes: int, name: str | None = None) -> dict[str, float]:
         self._sync()
-        self.last_evaluation = self._evaluate(env, episodes, name)
+        self.last_evaluation = self._evaluate(env, episodes, name, self._check_uninterrupted)
         return self.last_evaluation
 
     def save_best(self, score: float) -> Path | None:
@@ -171,19 +162,23 @@ class TrainingRun:
 
     @contextlib.contextmanager
     def session(self) -> Iterator[None]:
-        """From the hooks' beginning to their end and the final checkpoint. An error leaves the checkpoints as they are."""
+        """From the hooks' beginning to their end and the final checkpoint. For errors see `polyrl.estimators.rescue`."""
         with contextlib.ExitStack() as stack:
             # Each is closed, in their order, even if one before it raises.
             for hook in reversed(self._hooks):
                 stack.callback(hook.close)
-            with interruptible(self._interrupted):
+            with interruptible(self._interrupted, may_leave):
                 self._call("begin")
                 hook_states(named(self._hooks))  # What cannot be saved is refused before there is something to lose.
                 check_can_be_saved(self._scope, self._memory)
                 self._check_budget()
                 if self.running:
                     self._saver.checkpoints.reopen()
-                yield
+                is_whole = False
+                with rescued(self._rescue, lambda: self._signal is not None):
+                    yield
+                    is_whole = True
+                self.restarts = self.restarts or not is_whole
                 self._saver.mark_events()
                 self._call("end")
                 self._save(required=True)
@@ -233,6 +228,19 @@ class TrainingRun:
         self._signal = number
         self.request_stop(f"interrupted by {signal.Signals(number).name}")
 
+    def _check_uninterrupted(self) -> None:
+        if self._signal is not None:
+            raise RunInterrupted
+
+    def _rescue(self) -> Path | None:
+        """Saves the run as of its last whole step, if that is not saved yet; gives the checkpoint, if it is of this call."""
+        self._sync()
+        self.step = whole_steps(self._scope, self.timestep)
+        self.restarts = True  # The environments are in the middle of a step.
+        if self._saved != (self.step, self.timestep):
+            self._save(required=True)
+        return self._saver.last
+
     def _sync(self) -> None:
         """Brings all variables up to date with the run."""
         updates, loss = self._loop.sync()
@@ -240,8 +248,7 @@ class TrainingRun:
 
     def _count(self, updates: int, loss: float) -> None:
         if updates:
-            self.step += updates
-            self.loss = loss
+            self.step, self.loss = self.step + updates, loss
             self._call("after_update")
 
     def _check_budget(self) -> None:
@@ -251,7 +258,8 @@ class TrainingRun:
 
     def _call(self, phase: str, *arguments: Any) -> None:
         for take_part in self._phases[phase]:
-            take_part(self, *arguments)
+            with self._unless_interrupted:  # The other hooks have their turn.
+                take_part(self, *arguments)
 
     def _save(self, required: bool = False, may_restart: bool = True) -> None:
         self._wants_checkpoint = False
@@ -265,6 +273,7 @@ class TrainingRun:
         path = self._saver.save(self._state(), anew, required)
         self.checkpoint_seconds = time.monotonic() - started
         if path is not None:
+            self._saved = (self.step, self.timestep)
             self._call("after_checkpoint", path)
 
     def _state(self) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import pytest
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
 from polyrl.envs import EnvDriver
-from polyrl.envs.contract import Contract, checked
+from polyrl.envs.checked_env import checked
+from polyrl.envs.contract import Contract
 
 
 class OfTheCaller(gymnasium.vector.VectorEnv):

@@ -81,8 +81,8 @@ def test_hooks_are_closed_after_an_exception_of_the_environment(agent):
     recorder = Recorder()
     with pytest.raises(NonFiniteError):
         agent().train(schedule(bad=Bad("reward", 1, 1)), first_update=BATCH, timesteps=9, hooks=[recorder])
-    assert recorder.log[-1] == ("close",)
-    assert recorder.log[-2][:2] == ("after_act", 3)
+    assert [entry[0] for entry in recorder.log[-3:]] == ["after_act", "after_checkpoint", "close"]
+    assert recorder.log[-3][:2] == ("after_act", 3)
 
 
 @pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])

@@ -26,6 +26,13 @@ def test_the_flag_chooses_how_gymnasium_runs_it(backend, name, mode):
     assert (environment.env_id, environment.num_envs, environment.vectorization_mode) == ("CartPole-v1", 3, mode)
 
 
+def test_limits_of_processes_are_those_of_the_flags(backend):
+    backend("async")
+    cli.FLAGS.env_timeout, cli.FLAGS.env_restarts = 2.5, 3
+    environment = cli.environment("CartPole-v1", {"num_envs": 3}, render_mode=None)
+    assert (environment.timeout, environment.restarts, environment.kwargs) == (2.5, 3, {"render_mode": None})
+
+
 def test_the_flag_chooses_envpool(backend):
     pytest.importorskip("envpool", reason="envpool is not installed: pip install 'polyrl[envpool]'")
     backend("envpool")

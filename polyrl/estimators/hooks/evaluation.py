@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from polyrl.envs.gym import EnvLike
 from polyrl.envs.in_use import check_free
@@ -29,6 +30,7 @@ class EvaluationHook(Hook):
         self._cadence = Cadence(check_int("every_timesteps", every_timesteps, minimum=1))
         self._episodes = check_int("episodes", episodes, minimum=1)
         self._stop_at_reward = None if stop_at_reward is None else check_float("stop_at_reward", stop_at_reward)
+        self._is_owed = False
 
     def begin(self, run: RunContext) -> None:
         check_free(self._env, "evaluation")
@@ -38,11 +40,23 @@ class EvaluationHook(Hook):
             run.request_stop(
                 f"solved before: the best evaluation's mean reward {round(best, 3)} is at least {self._stop_at_reward}"
             )
+        elif self._is_owed:
+            self._evaluate(run)
 
     def after_act(self, run: RunContext) -> None:
-        if not self._cadence.due(run.timestep) or run.step == 0:
-            return
+        if self._cadence.due(run.timestep) and run.step > 0:
+            self._evaluate(run)
+
+    def get_state(self) -> dict[str, Any]:
+        return {"is_owed": self._is_owed}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        self._is_owed = state["is_owed"]
+
+    def _evaluate(self, run: RunContext) -> None:
+        self._is_owed = True  # Also to a run that resumes from here, if this evaluation does not come to its end.
         result = run.evaluate(self._env, self._episodes)
+        self._is_owed = False
         mean = result["mean_reward"]
         best = run.best_score
         if mean >= (-math.inf if best is None else best):
@@ -78,16 +92,29 @@ class WholeEvaluationHook(Hook):
         self._cadence = Cadence(check_int("every_timesteps", every_timesteps, minimum=1))
         self._episodes, self._stop_at_reward, self._continues = episodes, stop_at_reward, continues
         self.last: dict[str, float] | None = None
+        self._is_owed = False
 
     def begin(self, run: RunContext) -> None:
         check_free(self._env, "evaluation")
         self._cadence.start(run.timestep)
+        if self._is_owed:
+            self._evaluate(run)
 
     def after_act(self, run: RunContext) -> None:
-        if not self._cadence.due(run.timestep):
-            return
-        run.request_checkpoint()
+        if self._cadence.due(run.timestep):
+            run.request_checkpoint()
+            self._evaluate(run)
+
+    def get_state(self) -> dict[str, Any]:
+        return {"is_owed": self._is_owed}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        self._is_owed = state["is_owed"]
+
+    def _evaluate(self, run: RunContext) -> None:
+        self._is_owed = True  # As above.
         self.last = run.evaluate(self._env, self._episodes, "continuous")
+        self._is_owed = False
         if self._stop_at_reward is not None and self.last["mean_reward"] >= self._stop_at_reward:
             run.request_stop(f"solved: mean reward {round(self.last['mean_reward'], 3)} is at least {self._stop_at_reward}")
         if not self._continues(self.last):

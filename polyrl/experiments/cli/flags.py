@@ -39,6 +39,18 @@ flags.DEFINE_enum(
     "training loop itself, in TensorFlow. ale: the threads of ale-py, for Atari games only. envpool: the threads of envpool. "
     "A run may be resumed with another backend.",
 )
+flags.DEFINE_float(
+    "env_timeout",
+    None,
+    "With --env_backend=async: seconds that a step or a reset of the environments may take; a longer one ends the run.",
+    lower_bound=0.001,
+)
+flags.DEFINE_integer(
+    "env_restarts",
+    0,
+    "With --env_backend=async: how often an environment that fails in a step is made again; its episode is truncated.",
+    lower_bound=0,
+)
 flags.DEFINE_bool(
     "overlap", False, "Step the environments while the learner runs on another core; it then learns one step later."
 )

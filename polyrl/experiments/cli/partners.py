@@ -127,6 +127,9 @@ needs("infer_episodes", "output", mode="infer")
 needs("temperature", mode="infer", off=0.0)
 needs("overwrite", mode=("train", "train_and_eval", "continuous_train_and_eval"), off=False)
 needs("check_env", env_backend=("gymnasium", "async"), off=True)
+# Only a process of its own can be ended, and made again.
+needs("env_timeout", env_backend="async")
+needs("env_restarts", env_backend="async", off=0)
 # Environments in the graph go on in mid-episode.
 needs("exact_resume", env_backend=("gymnasium", "async", "ale", "envpool"), off=True)
 # An environment in the graph steps with the learner, not while it runs.

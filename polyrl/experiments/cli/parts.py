@@ -127,7 +127,9 @@ def environment(env_id: str, params: dict[str, Any], **kwargs: Any) -> EnvLike:
         return EnvpoolEnvironment(env_id, num_envs)
     if backend == "ale":
         raise ValueError(f"--env_backend=ale runs Atari games; for {env_id} use gymnasium, async, compiled or envpool.")
-    return GymEnvironment(env_id, num_envs, vectorization_mode="async" if backend == "async" else "sync", **kwargs)
+    if backend == "async":
+        return GymEnvironment(env_id, num_envs, "async", FLAGS.env_timeout, FLAGS.env_restarts, **kwargs)
+    return GymEnvironment(env_id, num_envs, **kwargs)
 
 
 def rl_experiment(agent: Agent, env: EnvLike, eval_env: EnvLike | None = None) -> RLExperiment:

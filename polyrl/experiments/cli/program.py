@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from absl import logging as absl_logging
 from rich.console import Console
 from rich.logging import RichHandler
 
-from polyrl.errors import NonFiniteError
+from polyrl.errors import BrokenEnvironmentError, NonFiniteError
 from polyrl.estimators import TrainingResult
 from polyrl.estimators.model_errors import is_worded
 from polyrl.experiments.cli.flags import FLAGS
@@ -39,7 +40,8 @@ def run(main: Callable[[Sequence[str]], Any]) -> None:
 
     Those from inside of a library keep their traceback, and so do all with `--debug`.
 
-    The exit status is 0, 1 after an error, or 128 plus the number of the signal that ended a training run.
+    The exit status is 0, 1 after an error, or 128 plus the number of the signal that ended a training run; 130 after a second
+    one, which does not wait for the environments.
     """
     for module, defined in FLAGS.flags_by_module_dict().items():
         if module.startswith("polyrl."):
@@ -54,10 +56,16 @@ def run(main: Callable[[Sequence[str]], Any]) -> None:
             tf.debugging.disable_traceback_filtering()
         try:
             result = main(argv)
-        except (ValueError, TypeError, KeyError, OSError, NonFiniteError) as error:
+        except KeyboardInterrupt as error:
+            if FLAGS.debug:
+                raise
+            print(*("Interrupted.", *getattr(error, "__notes__", ())), sep="\n", file=sys.stderr)
+            sys.exit(128 + signal.SIGINT)
+        except (ValueError, TypeError, KeyError, OSError, NonFiniteError, BrokenEnvironmentError) as error:
             if FLAGS.debug or not (isinstance(error, OSError) or is_worded(error)):
                 raise
             message = error.args[0] if isinstance(error, KeyError) and error.args else error
+            message = "\n".join([str(message), *getattr(error, "__notes__", ())])
             print(f"{type(error).__name__}: {message}\n(--debug shows the traceback.)", file=sys.stderr)
             sys.exit(1)
         training = result[0] if isinstance(result, tuple) else result

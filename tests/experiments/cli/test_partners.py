@@ -90,6 +90,8 @@ def test_every_flag_either_needs_others_or_is_known_to_need_none():
             "--demo_priority=2.0 has no effect without --demos and without --prioritized: it needs --demos and --prioritized.",
         ),
         (["--overlap", "--env_backend=compiled"], "--overlap has no effect with --env_backend=compiled"),
+        (["--env_timeout=5"], "--env_timeout=5.0 has no effect with --env_backend=gymnasium: it needs --env_backend=async"),
+        (["--env_restarts=2", "--env_backend=ale"], "--env_restarts=2 has no effect with --env_backend=ale"),
     ],
 )
 def test_a_flag_without_its_partner_is_refused_with_its_value_and_what_it_needs(read, arguments, message):
@@ -108,7 +110,8 @@ def test_a_flag_without_its_partner_is_refused_with_its_value_and_what_it_needs(
         ["--demos=d.npz", "--expert_margin=0.3", "--expert_weight=2", "--pretrain_updates=3", "--demo_share=0.75"],
         ["--demos=d.npz", "--prioritized", "--demo_priority=2"],
         ["--pretrain_updates=0", "--temperature=0", "--nooverlap", "--env_backend=compiled"],
-        ["--overlap", "--env_backend=async"],
+        ["--overlap", "--env_backend=async", "--env_timeout=0.5", "--env_restarts=3"],
+        ["--env_restarts=0"],
     ],
 )
 def test_with_its_partner_or_switched_off_it_is_taken(read, arguments):

@@ -1,0 +1,135 @@
+"""What is saved of a run whose environment fails, or that is left in the middle of a step."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import FrameType, TracebackType
+
+import tensorflow as tf
+
+from polyrl.errors import BrokenEnvironmentError, NonFiniteError, add_note
+from polyrl.estimators.loop import Loop
+from polyrl.estimators.signals import ENDINGS, RunInterrupted
+from polyrl.models.scope import Scope
+
+logger = logging.getLogger("polyrl")
+
+ENVIRONMENT = frozenset({("polyrl.envs.driver", "step"), ("polyrl.envs.driver", "reset")})
+"""Functions, by module and name, that call environments; in training nothing has been stored of what they will return."""
+
+HOOKS = frozenset({("polyrl.estimators.training", "_call")})
+"""Functions that call hooks: between two steps."""
+
+WHOLE = frozenset(("polyrl.estimators.training", name) for name in ("_save", "_sync", "save_best", "_rescue")) | {
+    ("polyrl.envs.driver", "_refuse")
+}
+"""Functions that must not be left before they return, or whose errors are not an environment's."""
+
+
+def may_leave(frame: FrameType | None, environment_only: bool) -> bool:
+    """Whether code that is running may be left at once, so that the run can be saved as of its last whole step."""
+    frames = []
+    while frame is not None:
+        frames.append(frame)
+        frame = frame.f_back
+    return _may_leave(frames, environment_only)
+
+
+def _may_leave(frames: Iterable[FrameType], environment_only: bool) -> bool:
+    """The same for the frames of a stack, the inmost first."""
+    leaves = ENVIRONMENT if environment_only else ENVIRONMENT | HOOKS
+    for frame in frames:
+        function = (frame.f_globals.get("__name__", ""), frame.f_code.co_name)
+        if function in leaves or function in WHOLE:
+            return function in leaves
+    return False
+
+
+@contextlib.contextmanager
+def rescued(save: Callable[[], Path | None], is_interrupted: Callable[[], bool]) -> Iterator[None]:
+    """Inside of the `with` block, a failing environment or a second signal does not lose what was learned before.
+
+    The error goes on, with a note that says where the run was saved. Nothing is saved for errors of another origin, as a loss
+    that is NaN. `RunInterrupted` ends here: the run goes on to its end.
+
+    Args:
+        save: saves the run as of its last whole step, and gives the checkpoint; None if there is nothing new to save.
+        is_interrupted: whether a signal has asked for the end.
+    """
+    try:
+        yield
+    except RunInterrupted:
+        pass
+    except BaseException as error:
+        if _is_of_the_end(error, is_interrupted):
+            return
+        left = isinstance(error, KeyboardInterrupt)
+        if not (isinstance(error, BrokenEnvironmentError) or _may_leave(_frames(error.__traceback__), not left)):
+            raise
+        try:
+            path = save()
+        except Exception as failure:
+            add_note(error, f"The run could not be saved as of its last whole step: {type(failure).__name__}: {failure}")
+        else:
+            where = "Nothing was lost: no step is newer than the last checkpoint." if path is None else f"Checkpoint: {path}"
+            add_note(error, f"The run is saved as of its last whole step; run it again to resume it from there. {where}")
+        raise
+
+
+def _frames(trace: TracebackType | None) -> list[FrameType]:
+    frames = []
+    while trace is not None:
+        frames.append(trace.tb_frame)
+        trace = trace.tb_next
+    return frames[::-1]
+
+
+def _is_of_the_end(error: BaseException, is_interrupted: Callable[[], bool]) -> bool:
+    """Whether an error is of what ends the run too, and came first.
+
+    A signal to all processes of a group kills those of the environments; a terminal that is closed cannot be written to.
+    """
+    numbers = {int(getattr(signal, name)) for name in ENDINGS if hasattr(signal, name)}
+    killed = isinstance(error, BrokenEnvironmentError) and error.signal in numbers
+    if not (killed or (isinstance(error, OSError) and error.errno == errno.EIO)):
+        return False
+    deadline = time.monotonic() + 1.0
+    while not is_interrupted() and time.monotonic() < deadline:
+        time.sleep(0.05)  # It is on its way.
+    return is_interrupted()
+
+
+def whole_steps(scope: Scope, timestep: int) -> int:
+    """The updates that the variables have had, if they are those of so many environment steps and fit to go on with.
+
+    Updates beside an environment's step that failed are among them, see `polyrl.estimators.overlap`.
+
+    Raises:
+        RuntimeError: if they are not of that step.
+        NonFiniteError: if a weight is NaN or infinite.
+    """
+    found = int(scope.global_timestep.numpy())
+    if found != timestep:
+        raise RuntimeError(f"the variables are of environment step {found}, the counters of {timestep}")
+    for variable in scope.variables:
+        if variable.dtype.is_floating and not bool(tf.reduce_all(tf.math.is_finite(variable)).numpy()):
+            raise NonFiniteError(f"{variable.name} is not finite")
+    return int(scope.global_step.numpy())
+
+
+def as_far_as_possible(loop: Loop, anew: bool) -> Callable[[Path], None]:
+    """Writes what the environments keep, or leaves it out if they cannot say it any more."""
+
+    def attempt(directory: Path) -> None:
+        try:
+            loop.write_environment(directory, anew)
+        except BrokenEnvironmentError as error:
+            logger.warning("The checkpoint is written without what the environments keep: %s", str(error).splitlines()[0])
+
+    return attempt
