@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -89,7 +90,7 @@ class Demonstrations:
         """Each episode's sum of rewards, float64 `[E]`."""
         return np.array([episode.rewards.sum(dtype=np.float64) for episode in self.episodes])
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """A hash of all the data, 16 hexadecimal digits, by which a checkpoint identifies the demonstrations it holds."""
         digest = hashlib.sha256()

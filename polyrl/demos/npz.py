@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,9 @@ import numpy as np
 
 from polyrl.demos.demonstrations import DemoEpisode, Demonstrations
 from polyrl.paths import resolved
+
+DEFLATED = 1_032
+"""How many times smaller a file of an .npz archive can become by compression, at most."""
 
 COLUMNS = ("lengths", "observations", "actions", "rewards", "terminated", "truncated")
 
@@ -68,6 +73,7 @@ def load_npz(path: str | os.PathLike[str]) -> Demonstrations:
         found = np.load(place, allow_pickle=False)
         if not isinstance(found, np.ndarray):
             with found as file:
+                _check_sizes(file.zip, place.stat().st_size)
                 columns = {column: file[column] for column in file.files}
     except Exception as error:  # Of a dozen kinds, zipfile's and zlib's among them, for a damaged file.
         raise ValueError(f"{name} cannot be read as an .npz file of plain arrays: {error}") from error
@@ -95,3 +101,26 @@ def load_npz(path: str | os.PathLike[str]) -> Demonstrations:
         ends = columns["terminated"][index], columns["truncated"][index]
         episodes.append(DemoEpisode(observations, columns["actions"][start:end], columns["rewards"][start:end], *ends))
     return Demonstrations(episodes, name)
+
+
+def _check_sizes(archive: zipfile.ZipFile, size: int) -> None:
+    """Refuses arrays that are larger than the file can hold, before memory is taken for them.
+
+    Raises:
+        ValueError: names the array, and what its header says of it.
+    """
+    for entry in archive.infolist():
+        if entry.file_size > DEFLATED * size:
+            raise ValueError(
+                f"{entry.filename} claims to have {entry.file_size} bytes, more than a file of {size} bytes holds"
+            )
+        with archive.open(entry) as file:
+            if file.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
+                continue  # It is no array.
+            file.seek(0)
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(file)
+            found = entry.file_size - file.tell()
+        if math.prod(shape) * dtype.itemsize != found:
+            raise ValueError(f"{entry.filename} claims to be {dtype} {shape}, and has {found} bytes")

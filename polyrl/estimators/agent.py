@@ -85,7 +85,7 @@ class Agent:
         where = tempfile.mkdtemp(prefix="polyrl-") if model_dir is None else model_dir
         self.model_dir = resolved_directory("model_dir", where)
         self.memory = memory
-        self.checkpoints = CheckpointManager(self.model_dir, self.config.keep_checkpoint_max)
+        self.checkpoints = CheckpointManager(self.model_dir, self.config.keep_checkpoint_max, self.config.save_replay)
         self._model_fn = bind(model_fn, self.params, self.config)
         self._scope = Scope(self.config.seed, xla=self.config.jit != "off")
         self._learner = Learner(self._model_fn, self._scope, memory)

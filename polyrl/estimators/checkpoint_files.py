@@ -92,7 +92,8 @@ def write(final: Path, fill: Callable[[Path], Mapping[str, Any]]) -> None:
 
     Args:
         final: the directory. What is there already is replaced; if it is damaged, it is kept under another name.
-        fill: writes the files into the directory it is given, and returns the content of `state.json`.
+        fill: writes the files into the directory it is given, and returns the content of `state.json`; there under `FILES`
+            what is known of files that it has only linked.
 
     Raises:
         CheckpointWriteError: if the disk does not take it: it is full, or read-only. What was there is as it was.
@@ -110,10 +111,12 @@ def write(final: Path, fill: Callable[[Path], Mapping[str, Any]]) -> None:
 
 def _complete(staging: Path, state: Mapping[str, Any]) -> None:
     """Writes `state.json` of the files in a directory."""
-    files = {}
+    files = dict(state.get(FILES, {}))
     for file in sorted(path for path in staging.rglob("*") if path.is_file()):
-        _flush(file)
-        files[str(file.relative_to(staging))] = {"bytes": file.stat().st_size, "sha256": _sha256(file)}
+        name = str(file.relative_to(staging))
+        if name not in files:
+            _flush(file)
+            files[name] = {"bytes": file.stat().st_size, "sha256": _sha256(file)}
     write_text(staging / STATE, _as_text({**state, FILES: files}))
 
 

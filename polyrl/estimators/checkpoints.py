@@ -13,17 +13,17 @@ import tensorflow as tf
 
 from polyrl.errors import CheckpointMismatchError, DamagedCheckpointError, NonFiniteError, NotTrainedError
 from polyrl.estimators import checkpoint_files
-from polyrl.estimators.checkpoint_files import STATE, read_state
+from polyrl.estimators.checkpoint_files import FILES, STATE, read_state
 from polyrl.estimators.fitting import check_architecture, check_optimizers, network_variables, optimizer_configs
 from polyrl.models.scope import Scope
 from polyrl.paths import literal, resolved, resolved_directory
+from polyrl.replay import Replay, shards
 
 T = TypeVar("T")
 
 logger = logging.getLogger("polyrl")
 
 _VARIABLES = "variables"
-_MEMORY = "memory"
 
 
 class CheckpointManager:
@@ -32,17 +32,23 @@ class CheckpointManager:
         model_dir/checkpoints/ckpt-<timestep>/   everything, to resume from: the newest `keep_max`
         model_dir/best/ckpt-<timestep>/          the models alone, of the best evaluation so far
 
-    Each holds TensorFlow's files, `variables` and (to resume from) `memory`, and `state.json`: counters, hooks' states,
-    shapes, the score, and the sizes and checksums of the files. It is written under another name first and renamed when
-    complete, so that a crash leaves the older ones as they were. Timesteps are environment steps; before the first of them, in
-    pre-training, the updates follow: `ckpt-<timestep>-<updates>`.
+    Each holds TensorFlow's files `variables`, the memory (to resume from, see `polyrl.replay.shards`), and `state.json`:
+    counters, hooks' states, shapes, the score, and the sizes and checksums of the files. It is written under another name
+    first and renamed when complete, so that a crash leaves the older ones as they were. Timesteps are environment steps;
+    before the first of them, in pre-training, the updates follow: `ckpt-<timestep>-<updates>`.
 
     The newest is the newest that is whole. Damaged ones are named in a warning, and never removed.
+
+    Args:
+        model_dir: of the run.
+        keep_max: how many of the newest are kept.
+        save_replay: whether they hold the memory.
     """
 
-    def __init__(self, model_dir: str | os.PathLike[str], keep_max: int):
+    def __init__(self, model_dir: str | os.PathLike[str], keep_max: int, save_replay: bool = True):
         self.model_dir = resolved_directory("model_dir", model_dir)
-        self._keep_max = keep_max
+        self._keep_max, self.save_replay = keep_max, save_replay
+        self._before: tuple[Path, Mapping[str, Any]] | None = None
         self._told: set[str] = set()
         self._known: dict[tuple[Path, int], str | None] = {}
 
@@ -73,7 +79,7 @@ class CheckpointManager:
         path = self.best()
         return None if path is None else float(read_state(path)["score"])
 
-    def save(self, scope: Scope, memory: tf.Module, state: Mapping[str, Any], write: Callable[[Path], None]) -> Path:
+    def save(self, scope: Scope, memory: Replay, state: Mapping[str, Any], write: Callable[[Path], None]) -> Path:
         """Writes everything; returns the checkpoint's directory. Older ones are pruned afterwards.
 
         Args:
@@ -82,7 +88,14 @@ class CheckpointManager:
             state: the content of `state.json`.
             write: writes more into the directory it is given.
         """
-        path = self._write(self.directory, {_VARIABLES: scope, _MEMORY: memory}, scope, state, write)
+
+        def fill(staging: Path) -> dict[str, Any]:
+            write(staging)
+            return {FILES: shards.write(memory, staging, self._before)} if self.save_replay else {}
+
+        path, written = self._write(self.directory, scope, state, fill)
+        if written:
+            self._before = path, read_state(path)[FILES]
         whole = [old for old in checkpoint_files.found_in(self.directory) if self._damage(old) is None]
         for old in whole[: -self._keep_max]:
             checkpoint_files.remove(old)
@@ -90,7 +103,7 @@ class CheckpointManager:
 
     def save_best(self, scope: Scope, state: Mapping[str, Any], score: float) -> Path:
         """Writes the models alone as the best so far, in place of the one before."""
-        path = self._write(self.best_directory, {_VARIABLES: scope}, scope, {**state, "score": score})
+        path, _ = self._write(self.best_directory, scope, {**state, "score": score}, lambda staging: {})
         for old in checkpoint_files.found_in(self.best_directory):
             if old != path and self._damage(old) is None:
                 checkpoint_files.remove(old)
@@ -103,8 +116,10 @@ class CheckpointManager:
         if path is not None and (state.get("ended") is not None or state.get("spent", False)):
             checkpoint_files.update_state(path, {"ended": None, "spent": False})
 
-    def restore(self, path: Path, scope: Scope, memory: tf.Module) -> dict[str, Any]:
+    def restore(self, path: Path, scope: Scope, memory: Replay) -> dict[str, Any]:
         """Reads everything back into variables that exist already; returns `state.json`.
+
+        The memory is left as it is if the checkpoint does not hold it.
 
         Raises:
             CheckpointMismatchError: if the checkpoint holds another architecture, or other parts.
@@ -113,19 +128,23 @@ class CheckpointManager:
         _check_whole(path)
         state = read_state(path)
         check_architecture(path, state, scope)
-        if checkpoint_files.FILES not in state:
+        if FILES not in state:
             raise CheckpointMismatchError(
                 f"{path} is of an earlier version of polyrl: it can be evaluated, and not resumed. Use another model_dir."
             )
         check_optimizers(path, state, scope)
         try:
             tf.train.Checkpoint(scope=scope).read(str(literal(path) / _VARIABLES)).assert_consumed()
-            tf.train.Checkpoint(memory=memory).read(str(literal(path) / _MEMORY)).assert_consumed()
+            if shards.INDEX in state[FILES]:
+                shards.read(memory, path)
+        except DamagedCheckpointError:
+            raise
         except (AssertionError, ValueError) as error:
             raise CheckpointMismatchError(
                 f"{path} does not fit this run: its optimizer or its memory differs from the one configured now. "
                 f"Use the arguments it was trained with, or another model_dir. ({error})"
             ) from error
+        self._before = path, state[FILES]
         return state
 
     @staticmethod
@@ -237,30 +256,29 @@ class CheckpointManager:
     def _write(
         self,
         directory: Path,
-        parts: Mapping[str, tf.Module],
         scope: Scope,
         state: Mapping[str, Any],
-        write: Callable[[Path], None] | None = None,
-    ) -> Path:
+        write: Callable[[Path], Mapping[str, Any]],
+    ) -> tuple[Path, bool]:
+        """Writes the scope, and what `write` writes, which returns what is to be in `state.json` besides `state`.
+
+        Returns its directory, and whether it was written: one of this time that is whole may be there already.
+        """
         final = directory / checkpoint_files.name_of(int(scope.global_timestep.numpy()), int(scope.global_step.numpy()))
         if final.exists() and directory == self.directory and self._damage(final) is None:
             checkpoint_files.update_state(final, state)
-            return final
+            return final, False
         for name, variable in network_variables(scope).items():
             if not np.isfinite(variable.numpy()).all():
                 raise NonFiniteError(f"Variable {name!r} holds NaN or infinity; no checkpoint of it is written.")
 
         def fill(staging: Path) -> dict[str, Any]:
-            for name, part in parts.items():
-                key = "scope" if name == _VARIABLES else name
-                tf.train.Checkpoint(**{key: part}).write(str(staging / name))
-            if write is not None:
-                write(staging)
+            tf.train.Checkpoint(scope=scope).write(str(staging / _VARIABLES))
             shapes = {name: list(variable.shape) for name, variable in network_variables(scope).items()}
-            return {**state, "variables": shapes, "optimizers": optimizer_configs(scope)}
+            return {**state, **write(staging), "variables": shapes, "optimizers": optimizer_configs(scope)}
 
         checkpoint_files.write(final, fill)
-        return final
+        return final, True
 
 
 def _version(path: Path) -> tuple[Path, int]:

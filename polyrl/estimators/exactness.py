@@ -47,11 +47,13 @@ def promise(config: RunConfig, starts_anew: bool) -> str:
         config: of the run.
         starts_anew: whether the environments start new episodes at checkpoints; otherwise they go on.
     """
+    by_time = config.save_checkpoints_secs is not None
     reasons = [
         *(["exact_resume=False"] if starts_anew and not config.exact_resume else []),
-        *(["save_checkpoints_secs, as time is not the same twice"] if config.save_checkpoints_secs is not None else []),
+        *(["save_checkpoints_secs, as time is not the same twice"] if starts_anew and by_time else []),
+        *(["save_replay=False, as the memory would start empty"] if not config.save_replay else []),
     ]
-    if starts_anew and reasons:
+    if reasons:
         return f"Once resumed, this run would not be the same bit for bit: {', '.join(reasons)}."
     every = config.save_checkpoints_timesteps
     anew = "at each checkpoint" if every is None else f"every {every:,} environment steps"

@@ -92,17 +92,29 @@ class Loop(abc.ABC):
 
     def __init__(self, learner: Learner, compiler: Compiler, schedule: UpdateSchedule):
         self._learner, self._compiler, self._schedule = learner, compiler, schedule
+        self._given_schedule = schedule
         self.xla = False
         self._prepared: bool | None = None
 
     @property
     def described(self) -> dict[str, Any]:
         """What a checkpoint says of the loop: the environment's states and actions, and the schedule of updates."""
-        return {**self.environment, "schedule": dataclasses.asdict(self._schedule)}
+        return {**self.environment, "schedule": dataclasses.asdict(self._given_schedule)}
 
     @abc.abstractmethod
     def build(self) -> None:
         """Creates all variables."""
+
+    def wait_for_memory(self, timestep: int) -> int:
+        """Has the next update wait until the memory holds `first_update` steps; returns the environment steps by then.
+
+        Args:
+            timestep: environment steps done.
+        """
+        missing = self._given_schedule.first_update - int(self._learner.memory.inserted.numpy())
+        first = max(timestep + missing, self._given_schedule.first_update)
+        self._schedule = dataclasses.replace(self._given_schedule, first_update=first)
+        return first
 
     @abc.abstractmethod
     def start(self, timestep: int) -> np.ndarray:

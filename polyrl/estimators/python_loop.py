@@ -120,8 +120,8 @@ class PythonLoop(Loop):
 
     def _step(self) -> tuple[Transitions, list[Episode]]:
         """One step of each environment; the first of a run are looked at, whether they are what the memory takes them for."""
-        self._log.note(self._actions)
         transitions, episodes = self._driver.step(self._actions)
+        self._log.note(self._actions)  # Afterwards: a step that fails has not been taken.
         if self._stack is not None and self._unchecked:
             self._unchecked -= 1
             check_stack(as_features(transitions.state)["state"], as_features(transitions.next_state)["state"])

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from polyrl.errors import CheckpointMismatchError, DamagedCheckpointError
+from polyrl.estimators.checkpoint_files import FILES
 from polyrl.estimators.checkpoints import CheckpointManager, read_state
 from polyrl.estimators.exactness import changes
 from polyrl.estimators.loop import Loop
 from polyrl.models.scope import Scope
-from polyrl.replay import Replay
+from polyrl.replay import Replay, shards
+
+logger = logging.getLogger("polyrl")
 
 COMPARED = {
     "state_spec": ("in another environment, whose states differ", "Use the same one"),
@@ -61,7 +65,8 @@ def resume(
         _check_configuration(path, {**loop.described, "memory": memory.described, "models": scope.learners()})
         _check_num_envs(path, memory)
         state = checkpoints.restore(path, scope, memory)
-        loop.read_environment(path, state)
+        if shards.INDEX in state[FILES] or loop.starts_anew:  # Without their memory, episodes cannot go on.
+            loop.read_environment(path, state)
         return path, state
 
     path, state = checkpoints.reading("latest", read)
@@ -70,12 +75,29 @@ def resume(
             f"{path} was trained with seed={state['seed']}, this run has seed={scope.seed}; use the same, or another "
             "model_dir."
         )
+    lost = _lost_memory(path, state, memory, loop)
     tell(
         f"Resuming from {path}: environment step {state['global_timestep']}, update {state['global_step']}, episode "
         f"{state['global_episode']}, {int(memory.stored().numpy())} transitions in memory."
-        + changes(state.get("circumstances", {}), circumstances)
+        + lost
+        + changes(
+            {**state.get("circumstances", {}), "num_envs": state["num_envs"]},
+            {**circumstances, "num_envs": memory.num_envs},
+        )
     )
     return state
+
+
+def _lost_memory(path: Path, state: Mapping[str, Any], memory: Replay, loop: Loop) -> str:
+    """Has the updates wait if the checkpoint has no memory; says so, and warns, unless this process still has it."""
+    if shards.INDEX in state[FILES] or state["global_timestep"] == 0:
+        return ""
+    first = loop.wait_for_memory(state["global_timestep"])
+    if int(memory.inserted.numpy()) > 0:
+        return ""
+    text = f"starts empty, and updates wait until it holds first_update steps, at environment step {first}."
+    logger.warning("%s was written with save_replay=False: the memory %s", path, text)
+    return f" The memory was not saved: it {text}"
 
 
 def _check_configuration(path: Path, now: Mapping[str, Any]) -> None:

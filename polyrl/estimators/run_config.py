@@ -25,6 +25,10 @@ HINTS = {
 """What arguments of tf.estimator's `RunConfig` are here."""
 
 
+SWITCHES = ("progress", "overlap", "check_env", "exact_resume", "save_replay")
+"""What is on or off."""
+
+
 @explains(HINTS)
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
@@ -52,6 +56,8 @@ class RunConfig:
             episodes, with seeds of their own, at each multiple of `save_checkpoints_timesteps`, and a run that is resumed from
             a checkpoint in between takes the actions since then again. False: they start new episodes where a run is resumed,
             and there alone. Environments in the graph always go on in mid-episode.
+        save_replay: whether checkpoints to resume from hold the replay memory. False: they are small, and a resumed run is
+            another one: its memory starts empty, and its next update waits until that holds `first_update` steps again.
     """
 
     seed: int = 0
@@ -66,12 +72,13 @@ class RunConfig:
     jit: str = "auto"
     check_env: bool = True
     exact_resume: bool = True
+    save_replay: bool = True
 
     def __post_init__(self) -> None:
         # As Python's own: what NumPy calls an int, JSON does not know.
         checked: dict[str, Any] = {
             "seed": check_int("seed", self.seed, minimum=0),
-            **{name: check_bool(name, getattr(self, name)) for name in ("progress", "overlap", "check_env", "exact_resume")},
+            **{name: check_bool(name, getattr(self, name)) for name in SWITCHES},
         }
         if not isinstance(self.jit, str) or self.jit not in ("auto", "on", "off"):
             raise ValueError(f"jit={self.jit!r} is unknown; use 'auto', 'on' or 'off'.")

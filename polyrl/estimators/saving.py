@@ -62,6 +62,8 @@ class Saver:
         Raises:
             CheckpointWriteError: if it is.
         """
+        # Episodes cannot go on without their rows in the memory.
+        anew = anew or not self.checkpoints.save_replay
         try:
             write = as_far_as_possible(self.loop, anew)
             self.last = self.checkpoints.save(self.scope, self.memory, self._state(state), write)

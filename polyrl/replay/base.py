@@ -13,7 +13,7 @@ import tensorflow as tf
 from polyrl.demos import Demonstrations
 from polyrl.replay.frames import FrameStorage
 from polyrl.replay.mixed import MixedStorage, store_demonstrations
-from polyrl.replay.storage import Storage, Written
+from polyrl.replay.storage import Rows, Storage, Written
 from polyrl.replay.transitions import TransitionStorage
 from polyrl.validation import check_int
 
@@ -90,7 +90,9 @@ class Replay(tf.Module):
     def described(self) -> dict[str, Any]:
         """Its arguments by name, as a checkpoint notes them."""
         names = ("size", "batch_size", "n_step", "frame_stack", *self.FURTHER_ARGUMENTS)
-        return {"prioritized": self.PRIORITIZED, **{name: getattr(self, name) for name in names}}
+        demonstrations = None if self.demonstrations is None else self.demonstrations.fingerprint
+        described = {name: getattr(self, name) for name in names}
+        return {"prioritized": self.PRIORITIZED, **described, "demonstrations": demonstrations}
 
     def belong_to(self, owner: object) -> None:
         """Notes whose transitions these are, at first; a ValueError if they are those of another owner."""
@@ -132,7 +134,7 @@ class Replay(tf.Module):
         if self.demonstrations is not None:
             kept, starts = store_demonstrations(self.demonstrations, specs, self.n_step, self.frame_stack, self.xla)
             self._demo_positions = starts + storage.capacity
-            storage = MixedStorage(storage, kept, self.demonstrations.fingerprint, self._demo_rows)
+            storage = MixedStorage(storage, kept, self._demo_rows)
         self._storage = storage
         self._specs = {name: tf.TensorSpec(spec.shape, spec.dtype) for name, spec in specs.items()}
         self.num_envs = num_envs
@@ -202,6 +204,11 @@ class Replay(tf.Module):
     def columns(self) -> dict[str, tf.Tensor]:
         """Everything that is stored, by position, including unused rows; for inspection, not for the training loop."""
         return self._storage.columns
+
+    @property
+    def rows(self) -> Rows:
+        """What is large in the memory, row by row, for checkpoints."""
+        return self._storage.rows
 
     @property
     def inserted(self) -> tf.Variable:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from polyrl.engine.rows import RowPacking, fits
 from polyrl.engine.tracing import traced
-from polyrl.replay.storage import NEXT, Written, close_window
+from polyrl.replay.storage import NEXT, Ring, Rows, Written, close_window
 
 NEEDED = ("state", "action", "reward", "done", "truncated", "next_state")
 
@@ -137,6 +137,15 @@ class FrameStorage(tf.Module):
         rows = self._packing.unpack(tf.gather(self.packed, tf.reshape(tf.transpose(positions), [-1])))
         reward, done, truncated = (tf.reshape(rows[name], [-1, self._num_envs]) for name in ("reward", "done", "truncated"))
         return reward, done, truncated
+
+    @property
+    def rows(self) -> Rows:
+        # The row at the cursor may hold the newest observation; the one before may still be marked as truncated.
+        rings = [
+            Ring(env * self._ring, self._ring, cursor + 1, max(cursor - 1, 0))
+            for env, cursor in enumerate(self.cursor.numpy().tolist())
+        ]
+        return Rows({"frames": self.frames, "packed": self.packed}, rings)
 
     @property
     def columns(self) -> dict[str, tf.Tensor]:

@@ -11,7 +11,7 @@ from polyrl.demos import Demonstrations
 from polyrl.demos.demonstrations import DemoEpisode
 from polyrl.engine.tracing import traced
 from polyrl.replay.frames import FrameStorage
-from polyrl.replay.storage import Storage, Written
+from polyrl.replay.storage import Rows, Storage, Written
 from polyrl.replay.transitions import TransitionStorage
 
 COLUMNS = ("state", "action", "reward", "done", "truncated", "next_state")
@@ -25,21 +25,15 @@ class MixedStorage(tf.Module):
     Args:
         own: the agent's transitions, at positions below `own.capacity`.
         kept: the demonstrations, at the positions from `own.capacity` on.
-        fingerprint: identifies the demonstrations, see `Demonstrations.fingerprint`.
         demo_rows: number of demonstrations in a draw; every row is one until the agent has stored transitions of its own.
     """
 
-    def __init__(self, own: Storage, kept: Storage, fingerprint: str, demo_rows: int):
+    def __init__(self, own: Storage, kept: Storage, demo_rows: int):
         super().__init__(name="mixed")
         self.own = own
-        # The fingerprint becomes part of the variables' keys in a checkpoint: one with other demonstrations does not load.
-        self.kept = {fingerprint: kept}
+        self.kept = kept
         self.capacity = own.capacity + kept.capacity
-        self._fingerprint, self._demo_rows = fingerprint, demo_rows
-
-    @property
-    def _kept(self) -> Storage:
-        return self.kept[self._fingerprint]
+        self._demo_rows = demo_rows
 
     def is_demo(self, positions: tf.Tensor) -> tf.Tensor:
         """Whether each of the positions `[B]` holds a demonstration, bool `[B]`."""
@@ -50,7 +44,7 @@ class MixedStorage(tf.Module):
 
     def draw(self, seed: tf.Tensor, count: int) -> tf.Tensor:
         own = self.own.draw(seed, count)
-        demos = self._kept.draw(tf.random.fold_in(seed, 1, alg="philox"), count) + self.own.capacity
+        demos = self.kept.draw(tf.random.fold_in(seed, 1, alg="philox"), count) + self.own.capacity
         chosen = (tf.range(count) < self._demo_rows) | (self.own.stored() == 0)
         return tf.where(chosen, demos, own)
 
@@ -59,12 +53,12 @@ class MixedStorage(tf.Module):
         # Read both storages in full and select afterwards, so that no shape depends on which rows were drawn.
         first = tf.zeros_like(positions)
         own = self.own.gather(tf.where(demo, first, positions))
-        kept = self._kept.gather(tf.where(demo, positions - self.own.capacity, first))
+        kept = self.kept.gather(tf.where(demo, positions - self.own.capacity, first))
         batch = {name: tf.where(_like(demo, column), kept[name], column) for name, column in own.items()}
         return {**batch, "expert": tf.cast(demo, tf.float32)}
 
     def stored(self) -> tf.Tensor:
-        return self.own.stored() + self._kept.stored()
+        return self.own.stored() + self.kept.stored()
 
     def start_episodes(self) -> None:
         self.own.start_episodes()
@@ -78,8 +72,12 @@ class MixedStorage(tf.Module):
         return self.own.newest(steps)
 
     @property
+    def rows(self) -> Rows:
+        return self.own.rows._replace(constant=self.kept.variables)
+
+    @property
     def columns(self) -> dict[str, tf.Tensor]:
-        kept = self._kept.columns
+        kept = self.kept.columns
         return {name: tf.concat([column, kept[name]], axis=0) for name, column in self.own.columns.items()}
 
 

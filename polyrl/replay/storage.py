@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import tensorflow as tf
@@ -21,11 +21,43 @@ class Written(NamedTuple):
     invalid: tf.Tensor
 
 
+class Ring(NamedTuple):
+    """Rows that are written in turn, the oldest overwritten: row `number` lies at the position `first + number % size`.
+
+    Rows are counted since the run began. Those before `end` hold something, those before `final` will not change any more.
+    """
+
+    first: int
+    size: int
+    end: int
+    final: int
+
+    @property
+    def begin(self) -> int:
+        """The oldest row that has not been overwritten."""
+        return max(self.end - self.size, 0)
+
+
+class Rows(NamedTuple):
+    """What is large in a storage: variables `[capacity, ...]`, and the rings that each of them consists of.
+
+    `constant`: variables that are the same in each run, as demonstrations; a checkpoint need not hold them.
+    """
+
+    columns: Mapping[str, tf.Variable]
+    rings: Sequence[Ring]
+    constant: Sequence[tf.Variable] = ()
+
+
 class Storage(Protocol):
     """Keeps transitions by position, int64 below `capacity`. The memory that samples chooses the positions."""
 
     capacity: int
     inserted: tf.Variable
+
+    @property
+    def variables(self) -> Sequence[tf.Variable]:
+        """All that it consists of."""
 
     def add(self, rows: Mapping[str, tf.Tensor]) -> Written:
         """Stores one step of all environments, `[N, ...]`."""
@@ -45,6 +77,10 @@ class Storage(Protocol):
     def newest(self, steps: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Of up to `steps` newest steps the rewards, and where an episode terminated or was truncated: float32 `[T, N]` each,
         oldest first."""
+
+    @property
+    def rows(self) -> Rows:
+        """What a checkpoint holds row by row; every other variable is small."""
 
     @property
     def columns(self) -> dict[str, tf.Tensor]:

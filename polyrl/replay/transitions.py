@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from polyrl.engine.rows import RowPacking, fits
-from polyrl.replay.storage import NEXT, Written, close_window
+from polyrl.replay.storage import NEXT, Ring, Rows, Written, close_window
 
 WINDOWED = ("reward", "done", "truncated")
 
@@ -107,6 +107,15 @@ class TransitionStorage(tf.Module):
             tf.reshape(column, [-1, self._num_envs]) for column in (columns["reward"], columns["done"], truncated)
         )
         return reward, done, truncated
+
+    @property
+    def rows(self) -> Rows:
+        end = int(self.inserted.numpy())
+        # Those of the newest step may still be marked as truncated.
+        ring = Ring(0, self.capacity, end, max(end - self._num_envs, 0))
+        steps = {"steps": self.steps} if self._n_step > 1 else {}
+        large = {f"column.{name}": column for name, column in self.large.items()}
+        return Rows({"packed": self.packed, **steps, **large}, [ring])
 
     @property
     def columns(self) -> dict[str, tf.Tensor]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,6 +44,56 @@ def test_a_file_of_a_single_array_is_refused(tmp_path):
     np.save(tmp_path / "one.npy", np.ones(3))
     with pytest.raises(ValueError, match=r"one.npy holds a single array, as np.save writes it"):
         load(tmp_path / "one.npy")
+
+
+def forge(path: Path, shape: tuple[int, ...], entry: int | None = None) -> None:
+    """Writes demonstrations whose observations have another shape in their header, and in the archive so many bytes."""
+    save_npz(demos(), path)
+    with np.load(path) as file:
+        columns = dict(file)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, column in columns.items():
+            content = io.BytesIO()
+            header = np.lib.format.header_data_from_array_1_0(column)
+            np.lib.format.write_array_header_1_0(content, header | ({"shape": shape} if name == "observations" else {}))
+            archive.writestr(f"{name}.npy", content.getvalue() + column.tobytes())
+    if entry is not None:
+        content = bytearray(path.read_bytes())
+        place = content.index(b"PK\x01\x02", content.index(b"PK\x01\x02") + 1)  # The second array: the observations.
+        assert content[place + 46 :].startswith(b"observations")
+        content[place + 24 : place + 28] = entry.to_bytes(4, "little")
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("shape", "entry", "words"),
+    [
+        # Also of what there is memory for.
+        *(
+            ((rows, 2), None, rf"observations.npy claims to be int64 \({rows}, 2\), and has 64 bytes")
+            for rows in (3, 5, 2**20)
+        ),
+        ((2**40, 2), None, r"observations.npy claims to be int64 \(1099511627776, 2\)"),
+        ((2**62, 2**62), None, r"observations.npy claims to be int64"),
+        ((2**27, 2), 2**31 + 128, r"observations.npy claims to have 2147483776 bytes, more than a file of \d+ bytes holds"),
+    ],
+)
+def test_a_size_that_the_file_cannot_hold_is_refused_before_memory_is_taken(tmp_path, shape, entry, words):
+    forge(tmp_path / "demos.npz", shape, entry)
+    with pytest.raises(ValueError, match=rf"demos.npz cannot be read .*{words}"):
+        load(tmp_path / "demos.npz")
+
+
+def test_forging_nothing_leaves_a_sound_file(tmp_path):
+    forge(tmp_path / "demos.npz", (4, 2))
+    assert error_of(tmp_path / "demos.npz") is None
+
+
+def test_what_compresses_well_is_read(tmp_path):
+    episode = DemoEpisode(np.zeros([100_001, 8], np.float32), np.zeros(100_000, int), np.zeros(100_000), True, False)
+    save_npz(Demonstrations([episode]), tmp_path / "demos.npz")
+    assert (tmp_path / "demos.npz").stat().st_size < 10_000
+    assert load(tmp_path / "demos.npz").steps == 100_000
 
 
 def test_the_smallest_integer_does_not_become_state_0():

@@ -88,7 +88,7 @@ DAMAGES = {
     "a directory": lambda file: (file.unlink(), file.mkdir()),
 }
 READ = ["variables.index", "variables.data-00000-of-00001", "state.json"]
-FILES = [*READ, "memory.index", "memory.data-00000-of-00001"]
+FILES = [*READ, "memory.index", "memory.data-00000-of-00001", "memory.packed.open.npy"]
 
 
 @pytest.fixture

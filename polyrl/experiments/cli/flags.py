@@ -116,6 +116,9 @@ flags.DEFINE_float(
     upper_bound=1.0,
 )
 flags.DEFINE_integer("keep_checkpoint_max", 3, "Newest checkpoints that are kept, in addition to the best.", lower_bound=1)
+flags.DEFINE_bool(
+    "save_replay", True, "Write the replay memory into checkpoints. Without it a resumed run starts with an empty memory."
+)
 
 # Hyper-parameters. ------------------------------------------------------------------------------------------------------
 flags.DEFINE_integer("num_envs", 8, "Environments that run in parallel while training.", lower_bound=1)

@@ -54,6 +54,7 @@ def run_config(params: dict[str, Any]) -> RunConfig:
         save_checkpoints_secs=FLAGS.save_checkpoints_secs,
         max_overhead=None if FLAGS.max_overhead == 1.0 else FLAGS.max_overhead,
         keep_checkpoint_max=FLAGS.keep_checkpoint_max,
+        save_replay=FLAGS.save_replay,
         progress=FLAGS.progress,
         overlap=FLAGS.overlap,
         check_env=FLAGS.check_env,

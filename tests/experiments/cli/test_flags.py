@@ -24,6 +24,7 @@ NOT_LEARNED = {
     *("checkpoint", "infer_episodes", "output", "temperature"),
     # What is written.
     *("save_summary_timesteps", "save_checkpoints_timesteps", "save_checkpoints_secs", "max_overhead", "keep_checkpoint_max"),
+    "save_replay",
 }
 """The flags that `params.json` does not keep: another value of them continues the same run."""
 

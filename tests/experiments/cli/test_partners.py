@@ -17,6 +17,7 @@ NEED_NOTHING = {
     *("train_timesteps", "train_steps", "train_episodes"),
     *("eval_episodes", "eval_frequency", "eval_episodes_while_training"),
     *("save_summary_timesteps", "save_checkpoints_timesteps", "save_checkpoints_secs", "max_overhead", "keep_checkpoint_max"),
+    "save_replay",
     # Hyper-parameters that mean something by themselves; in every mode they are compared with those of the model_dir.
     *("num_envs", "first_update", "update_frequency", "memory_size", "batch_size", "n_step", "prioritized", "demos"),
     *("learning_rate", "discount", "target_update_frequency", "target_update_tau", "dueling", "adam_epsilon"),
@@ -145,6 +146,7 @@ def test_the_command_of_a_run_may_change_its_mode(read, mode):
     read(
         *("--train_timesteps=300", "--train_steps=20", "--train_episodes=5", "--noprogress", "--jit=off", "--overlap"),
         *("--save_summary_timesteps=9", "--save_checkpoints_secs=3", "--keep_checkpoint_max=2", "--max_overhead=0.5"),
+        "--nosave_replay",
         *("--eval_frequency=50", "--eval_episodes=3", "--eval_episodes_while_training=2"),
         *("--learning_rate=0.5", "--demos=d.npz", "--pretrain_updates=8", f"--mode={mode}"),
     )

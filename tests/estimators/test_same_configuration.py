@@ -1,0 +1,62 @@
+"""A run is not resumed with another configuration than it was trained with: the message shows the difference."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from tiny_agents import q_model_fn
+from tiny_envs import ScheduleEnv, vector
+
+from polyrl.configs import ConstantExplorationConfig, HuberLossConfig
+from polyrl.errors import CheckpointMismatchError
+from polyrl.estimators import Agent, RunConfig
+from polyrl.replay import PrioritizedReplay, UniformReplay
+
+HERE = {"first_update": 8, "update_frequency": 2}
+CONFIG = RunConfig(jit="off", progress=False, save_summary_timesteps=None, check_env=False)
+
+
+def train(model_dir, model=None, memory=None, kind=PrioritizedReplay, num_envs=2, **schedule):
+    given = {"batch_size": 4, **(memory or {})}
+    agent = Agent(q_model_fn(**(model or {})), kind(100, **given), model_dir, CONFIG)
+    env = vector(*(ScheduleEnv(number) for number in range(num_envs)))
+    return agent.train(env, timesteps=12, **{**HERE, **schedule})
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"memory": {"batch_size": 2}}, "with another memory: batch_size=4 there, 2 now"),
+        ({"memory": {"alpha": 0.5}}, "with another memory: alpha=0.6 there, 0.5 now"),
+        ({"memory": {"beta": 0.5}}, "with another memory: beta=0.4 there, 0.5 now"),
+        ({"memory": {"n_step": 3}}, "with another memory: n_step=1 there, 3 now"),
+        ({"kind": UniformReplay}, "with another memory: prioritized=True there, False now"),
+        ({"first_update": 10}, "by another schedule of updates: first_update=8 there, 10 now"),
+        ({"update_frequency": 4}, "by another schedule of updates: frequency=2 there, 4 now"),
+        ({"model": {"clip_gradients": 3.0}}, "Model.clip_gradients="),
+        ({"model": {"dueling": "max"}}, "Model.dueling=mean there, max now"),
+        ({"model": {"discount": 0.5}}, "Model.discount=0.97 there, 0.5 now"),
+        ({"model": {"target_update_frequency": 9}}, "Model.target_update_frequency=5 there, 9 now"),
+        ({"model": {"loss_config": HuberLossConfig(delta=2.0)}}, "Model.loss_config"),
+        ({"model": {"exploration_config": ConstantExplorationConfig(0.5)}}, "Model.exploration_config"),
+        ({"model": {"kind": "ddqn"}}, "Model.class=DQNModel there, DDQNModel now"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_another_configuration_is_refused(tmp_path, changed, words):
+    train(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(CheckpointMismatchError) as error:
+        train(tmp_path, **changed)
+    assert re.search(words, str(error.value)), error.value
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert train(tmp_path).global_timestep == 24
+
+
+def test_another_number_of_environments_is_told(tmp_path, caplog):
+    caplog.set_level("INFO", "polyrl")
+    train(tmp_path)
+    assert train(tmp_path, num_envs=3).global_timestep == 24
+    (text,) = [record.getMessage() for record in caplog.records if "Resuming" in record.getMessage()]
+    assert "It is not the same run bit for bit: num_envs=2 before, 3 now." in text
