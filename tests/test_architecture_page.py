@@ -45,6 +45,7 @@ def test_the_page_says_of_the_engine_what_the_engine_says_of_itself() -> None:
     assert "\n".join(rows) in PAGE
 
 
+@pytest.mark.slow
 def test_the_examples_are_a_program_that_learns(tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
     code = "\n".join(blocks).replace("max_timesteps=4_000", "max_timesteps=2_000")

@@ -30,6 +30,7 @@ def names(model_dir):
     return sorted(path.name for path in (model_dir / "checkpoints").iterdir())
 
 
+@pytest.mark.slow
 def test_list_shows_each_checkpoint_and_says_how_far_it_looked(script, model_dir, capsys):
     script.main(["", "list", str(model_dir)])
     shown = capsys.readouterr().out
@@ -67,6 +68,7 @@ def test_what_is_not_there_cannot_be_chosen(script, model_dir, name):
     assert names(model_dir) == before
 
 
+@pytest.mark.slow
 def test_a_damaged_one_cannot_be_chosen(script, model_dir):
     (model_dir / "checkpoints" / "ckpt-000000020" / "state.json").write_text("{")
     with pytest.raises(SystemExit, match=r"state\.json is damaged.*choose another one"):

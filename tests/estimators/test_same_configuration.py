@@ -24,21 +24,24 @@ def train(model_dir, model=None, memory=None, kind=PrioritizedReplay, num_envs=2
     return agent.train(env, timesteps=12, **{**HERE, **schedule})
 
 
+SLOW = pytest.mark.slow
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
         ({"memory": {"batch_size": 2}}, "with another memory: batch_size=4 there, 2 now"),
         ({"memory": {"alpha": 0.5}}, "with another memory: alpha=0.6 there, 0.5 now"),
-        ({"memory": {"beta": 0.5}}, "with another memory: beta=0.4 there, 0.5 now"),
-        ({"memory": {"n_step": 3}}, "with another memory: n_step=1 there, 3 now"),
+        pytest.param({"memory": {"beta": 0.5}}, "with another memory: beta=0.4 there, 0.5 now", marks=SLOW),
+        pytest.param({"memory": {"n_step": 3}}, "with another memory: n_step=1 there, 3 now", marks=SLOW),
         ({"kind": UniformReplay}, "with another memory: prioritized=True there, False now"),
         ({"first_update": 10}, "by another schedule of updates: first_update=8 there, 10 now"),
-        ({"update_frequency": 4}, "by another schedule of updates: frequency=2 there, 4 now"),
+        pytest.param({"update_frequency": 4}, "by another schedule of updates: frequency=2 there, 4 now", marks=SLOW),
         ({"model": {"clip_gradients": 3.0}}, "Model.clip_gradients="),
         ({"model": {"dueling": "max"}}, "Model.dueling=mean there, max now"),
-        ({"model": {"discount": 0.5}}, "Model.discount=0.97 there, 0.5 now"),
-        ({"model": {"target_update_frequency": 9}}, "Model.target_update_frequency=5 there, 9 now"),
-        ({"model": {"loss_config": HuberLossConfig(delta=2.0)}}, "Model.loss_config"),
+        pytest.param({"model": {"discount": 0.5}}, "Model.discount=0.97 there, 0.5 now", marks=SLOW),
+        pytest.param({"model": {"target_update_frequency": 9}}, "Model.target_update_frequency=5 there, 9 now", marks=SLOW),
+        pytest.param({"model": {"loss_config": HuberLossConfig(delta=2.0)}}, "Model.loss_config", marks=SLOW),
         ({"model": {"exploration_config": ConstantExplorationConfig(0.5)}}, "Model.exploration_config"),
         ({"model": {"kind": "ddqn"}}, "Model.class=DQNModel there, DDQNModel now"),
     ],

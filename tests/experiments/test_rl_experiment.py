@@ -210,6 +210,7 @@ def test_infer_without_an_output_writes_nothing(experiment, tmp_path):
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_infer_sums_up_by_episode_when_several_environments_play(experiment, tmp_path):
     model_fn = q_model_fn()
     experiment(model_fn, train_timesteps=6).train()

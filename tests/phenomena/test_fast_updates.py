@@ -59,6 +59,7 @@ def test_the_same_code_called_eagerly_is_the_oracle_too(kind, seed):
     assert_close(eager.numbers(), oracle.numbers())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["dqn", pytest.param("c51_double", marks=SLOW)])
 def test_priorities_and_importance_weights_are_those_of_eager_updates(kind):
     def memory():

@@ -152,6 +152,7 @@ def test_so_it_may_beside_environments_in_the_graph(tmp_path, kind, jit):
     same_run(*agents)
 
 
+@pytest.mark.slow
 def test_training_with_evaluations_is_the_training_without_them(tmp_path):
     """The hook keeps the best, too."""
     agents = []

@@ -45,6 +45,7 @@ def schedule(first: int = 0, num_envs: int = 2):
 # What comes back. -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "jit"), [("dqn", "on"), pytest.param("c51_double", "off", marks=pytest.mark.slow)])
 def test_a_run_resumed_between_episodes_is_the_run_that_was_not_interrupted(agent, tmp_path, kind, jit):
     """F11: weights, optimizer, target network, memory, exploration and sampling go on bit for bit."""

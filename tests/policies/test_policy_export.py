@@ -213,11 +213,13 @@ def test_exporting_a_policy_leaves_its_variables_as_they_are() -> None:
     assert len(before) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MASKED)
 def test_a_saved_policy_honours_masks(outputs: dict[str, Any], kind: str) -> None:
     assert (outputs[kind]["distribution/probabilities"][MANY_MASKS == 0] == 0.0).all()
 
 
+@pytest.mark.slow
 def test_a_saved_recurrent_policy_gives_its_states(outputs: dict[str, Any]) -> None:
     step, state = steps_and_state("recurrent")
     found, expected = outputs["recurrent"], POLICIES["recurrent"].action(step, state).state

@@ -63,7 +63,8 @@ def test_restarts_are_counted_and_shown(tmp_path):
     assert run.checkpoints() == [2 * (2 * AT - 1)]
 
 
-@pytest.mark.parametrize("deed", [pytest.param("C"), pytest.param("loop", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("deed", ["C", "loop"])
 def test_no_process_is_left_when_the_trainer_is_killed(deed, tmp_path):
     """Also if it hangs where nothing but the system can end it; and the directory is free for the next run."""
     flags = ["--env_backend=async", f"--deed={deed}", f"--once={tmp_path / 'once'}"]

@@ -12,10 +12,7 @@ SLOW = pytest.mark.slow
 QUICK = [
     Case(),
     Case("c51", "prioritized", 3, 4),
-    Case("naf", "uniform", 3, 1),
     Case("ddqn", "prioritized", 1, 4, "compiled"),
-    Case("naf", "prioritized", 3, 4, "compiled", "on"),
-    Case("dqn", "prioritized", 3, 1, "sync", "on"),
 ]
 
 MODELS = ("dqn", "ddqn", "c51", "c51_double", "naf")
@@ -50,6 +47,7 @@ def test_a_run_that_died_is_resumed_as_the_run_that_did_not(tmp_path, case):
 
 
 STOPPED = [
+    Case("dqn", "prioritized", 3, 1),
     Case("c51", "prioritized", 3, 1),
     Case("naf", "prioritized", 1, 4, jit="on"),
     Case("dqn", "prioritized", 3, 4, "async"),

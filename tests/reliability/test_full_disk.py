@@ -47,6 +47,7 @@ def test_training_goes_on_and_warns_each_time(tmp_path, caplog, monkeypatch):
     assert any("Training goes on without it. The newest one is" in text for text in texts)
 
 
+@pytest.mark.slow
 def test_at_the_end_of_a_run_it_is_an_error_that_names_the_newest_checkpoint(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         counting(patch, checkpoint_files, "_complete", lambda number: number >= 3)

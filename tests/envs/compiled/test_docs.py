@@ -77,6 +77,7 @@ def test_an_agent_trains_on_the_written_environment(balloon, tmp_path):
     assert 0 < evaluation["mean_reward"] <= 100
 
 
+@pytest.mark.slow
 def test_the_training_example_runs(balloon, tmp_path, monkeypatch, capsys):
     code = TRAINING
     for long, short in {

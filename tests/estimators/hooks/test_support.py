@@ -77,6 +77,7 @@ def test_environments_in_the_graph_too(warnings, jit):
     assert "beyond" in text
 
 
+@pytest.mark.slow
 def test_little_use_is_told_later(warnings):
     train(GymEnvironment(Paying, reward=1.0), timesteps=79)
     assert not warnings()
@@ -130,6 +131,7 @@ def test_a_short_limit_does_not_tell_of_what_fits(warnings):
     assert not warnings()
 
 
+@pytest.mark.slow
 def test_a_resumed_run_does_not_tell_again(warnings, tmp_path):
     model = q_model_fn("c51", num_actions=3, num_atoms=11, min_q_value=-10.0, max_q_value=10.0, discount=0.9)
     for _ in range(2):
