@@ -1,9 +1,9 @@
-"""What exact resume costs in learning: the same runs with new episodes at each multiple of 1,000 environment steps, and without.
+"""What exact resume costs in learning: the same runs with new episodes at each multiple of 1,000 environment steps, or not.
 
     python scripts/benchmarks/exact_resume.py [--seeds 1 2 3 4 5] [--scripts cartpole_dqn pendulum_naf]
 
-A thousand steps are a tenth of the default, so episodes are cut ten times as often. Each run is a process of its own. It trains
-to its budget without stopping earlier; shown is the mean reward of 100 episodes with the newest checkpoint's weights.
+A thousand steps are a tenth of the default, so episodes are cut ten times as often. Each run is a process of its own. It
+trains to its budget without stopping earlier; shown is the mean reward of 100 episodes with the newest checkpoint's weights.
 """
 
 from __future__ import annotations
