@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import math
 from typing import Any
 
 import polyrl  # noqa: F401  Before TensorFlow, whose start-up messages would follow pytest's summary line.
@@ -12,6 +14,26 @@ import pytest
 from tiny_agents import make_agent
 
 from polyrl.estimators import Agent
+
+CALLED = tuple(f"tests/{folder}/" for folder in ("engine", "models", "ops", "phenomena", "policies", "replay"))
+"""Where tests have a parameter `eager`, `function` or `xla`."""
+
+FEWER = {
+    "test_a_loop_gives_the_same": 6,
+    "test_a_schedule_is_the_same_under_xla_at_each_border": 5,
+    "test_all_modes_share_all_weights": 4,
+    "test_another_configuration_is_refused": 5,
+    "test_another_model_does_not_fit": 3,
+    "test_batches_hold_only_transitions_whose_frames_are_all_stored": 4,
+    "test_each_step_is_the_optimizers_own": 5,
+    "test_layers_learn_as_on_plain_variables": 4,
+    "test_other_variables_in_some_mode_are_refused_in_every_mode_with_the_first_difference": 30,
+    "test_the_same_actions_eagerly_traced_and_compiled": 4,
+    "test_rows_are_sampled_in_proportion_to_their_priorities": 4,
+    "test_a_thousand_steps_run_freely": 4,
+    "test_an_absolute_budget_that_is_reached_already_does_nothing_and_does_not_fail": 4,
+}
+"""Of tests with many cases of half a second each: how many of these are in the default run, the first ones."""
 
 
 @pytest.fixture
@@ -31,11 +53,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     So are the kinds of model that have all of their parts from others: C51 with double Q-learning, and double DQN, but for the
     tests of losses and targets, which are quick; and C51 in the modes that do not learn, where it differs by its values alone.
 
+    What is done eagerly, in a plain graph, and with XLA is a slow test in the plain graph, which lies between the two others.
+
+    Of the tests in `FEWER` the first cases are in the default run.
+
     Other slow tests are marked where they stand: those of seconds each, if a quicker one in the default run covers the code
     beneath.
     """
+    count: collections.Counter[str] = collections.Counter()
     for item in items:
+        name = item.nodeid.partition("[")[0].rpartition("::")[2]
+        if item.get_closest_marker("slow") is None:
+            count[name] += 1
+        if count[name] > FEWER.get(name, math.inf):
+            item.add_marker(pytest.mark.slow)
         parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        if item.nodeid.startswith(CALLED) and any(
+            isinstance(value, str) and value == "function" for value in parameters.values()
+        ):
+            item.add_marker(pytest.mark.slow)
         if not item.nodeid.startswith(("tests/models/", "tests/replay/")):
             continue
         kind = next((parameters[name] for name in ("kind", "head_kind", "scalar_kind") if name in parameters), None)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "observations.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_example_of_masks_runs(tmp_path, capsys):
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
     for long, short in {

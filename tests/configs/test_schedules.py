@@ -74,6 +74,7 @@ def test_a_schedule_is_the_same_under_xla_at_each_border(name):
         np.testing.assert_allclose(compiled, eager, err_msg=f"{length}: {steps}", **EXACT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DECAYS)
 def test_a_decay_is_the_same_under_xla_at_each_border(name):
     for length in LENGTHS:

@@ -155,6 +155,7 @@ def test_without_the_option_an_episode_is_a_game(backend):
     np.testing.assert_array_equal(run.done, done)
 
 
+@pytest.mark.slow
 @every_backend
 @pytest.mark.parametrize("frames", [pytest.param(40, marks=pytest.mark.slow), 43])
 def test_max_episode_frames_truncates_and_the_final_observation_is_that_of_the_game(backend, frames):
@@ -195,6 +196,7 @@ def test_the_same_seeds_give_the_same_games_and_other_seeds_do_not(backend):
     assert (first.states[:, 1] != other.states[:, 1]).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sticky", "backend"),
     [

@@ -96,6 +96,7 @@ def test_episodes_are_whole_and_as_many_as_asked(agent, name, count):
     assert result.stop_reason.startswith(f"budget of episodes reached: {count} of {count}")
 
 
+@pytest.mark.slow
 def test_the_budgets_hold_for_a_q_model_too(agent):
     trained = agent(q_model_fn())
     assert found(trained.train(schedule(), first_update=BATCH, steps=5)) == (5, 9, 3)

@@ -64,6 +64,7 @@ def weights_of(predictor: Predictor) -> dict[str, np.ndarray]:
     }
 
 
+@pytest.mark.slow
 def test_it_says_what_it_holds(directories):
     agent = make_agent(MODELS["dqn"], model_dir=directories["dqn"])
     for which, timestep in ((None, 60), ("latest", 60), (at(agent.model_dir, 20), 20), (str(at(agent.model_dir, 40)), 40)):

@@ -144,6 +144,7 @@ class Numbered(gymnasium.Env):
         return int(self.observation_space.start) + 1, 1.0, True, False, {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("there", "now", "words"),
     [

@@ -189,6 +189,7 @@ def test_a_support_as_long_as_the_batch_is_given_whole(tmp_path, batch):
         np.testing.assert_allclose(row["probabilities"] @ row["support"], row["q"], rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
 def test_a_temperature_draws_actions_that_vary_and_can_be_drawn_again(tmp_path, jit):
     train_on(ConstantEnv(), q_model_fn(num_states=1, num_actions=2), tmp_path / "run")

@@ -60,6 +60,7 @@ def runs(tmp_path_factory):
 # The scripts. -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["dqn", pytest.param("ddqn", marks=pytest.mark.slow)])
 def test_a_script_trains_to_its_budget_and_evaluates(runs, script):
     model_dir, output = runs(script)

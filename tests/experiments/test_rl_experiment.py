@@ -203,6 +203,7 @@ def test_infer_writes_a_line_for_each_step_and_sums_up(experiment, tmp_path, cap
     assert "4.5" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_infer_without_an_output_writes_nothing(experiment, tmp_path):
     experiment(q_model_fn(), train_timesteps=6).train()
     before = sorted(tmp_path.rglob("*"))

@@ -75,6 +75,7 @@ TORSOS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TORSOS)
 def test_the_outputs_of_a_layer_are_shown_one_by_one_as_floats(dqn, batch, name):
     torso, shapes = TORSOS[name]

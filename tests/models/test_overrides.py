@@ -21,6 +21,7 @@ JIT = pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mar
 PARENTS = pytest.mark.parametrize("parent", [DQNModel, pytest.param(CategoricalDQNModel, marks=pytest.mark.slow)])
 
 
+@pytest.mark.slow
 @JIT
 @PARENTS
 def test_build_exploration_decides_how_much_is_explored(parent, jit):
@@ -45,6 +46,7 @@ def test_build_actions_decides_the_action_in_each_mode(parent, jit):
     assert set(changed.trained) == set(changed.evaluated) == set(changed.inferred) == {2}
 
 
+@pytest.mark.slow
 @JIT
 @PARENTS
 def test_build_graph_fn_is_the_whole_network(parent, jit):
@@ -189,6 +191,7 @@ def test_build_loss_decides_what_is_learned(parent, jit, replay):
     assert changed.evaluation["loss"] < 1.0
 
 
+@pytest.mark.slow
 @JIT
 @PARENTS
 def test_build_summary_op_gives_the_panels(parent, jit):
@@ -201,6 +204,7 @@ def test_build_summary_op_gives_the_panels(parent, jit):
     assert 1.0 <= panels.scalars["mine"] <= 3.0
 
 
+@pytest.mark.slow
 @JIT
 @PARENTS
 def test_build_predictions_gives_what_predict_yields(parent, jit):
@@ -227,6 +231,7 @@ def test_build_extra_ops_may_give_nothing(parent, jit, replay):
         _ = changed.agent.predictor().policy
 
 
+@pytest.mark.slow
 @JIT
 @PARENTS
 def test_build_eval_metrics_gives_what_an_evaluation_reports(parent, jit):

@@ -75,6 +75,7 @@ def test_each_option_alone_gives_its_tags_and_only_them(head_kind, summarized, o
     assert tuple(map(set, values)) == tags(head_kind, option)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nothing", [[], (), None])
 def test_no_option_gives_no_tags(head_kind, summarized, nothing):
     """H1: nor does it fail. J16: None is not an error."""

@@ -36,6 +36,7 @@ MODELS = [
 # Models. ----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "dueling", "jit"), MODELS)
 def test_each_model_learns_as_with_a_plain_optimizer_on_plain_variables(kind, dueling, jit):
     check_against_oracle(model_fn_of(kind, dueling=dueling), AdamConfig(0.01), jit)

@@ -131,6 +131,7 @@ class Chain(CompiledEnvironment):
 # Learning. --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_the_chain_is_solved(tmp_path, seed):
     model_fn = q_model_fn(

@@ -46,6 +46,7 @@ def test_neither_stacks_nor_windows_cross_an_unseen_episode_start(kind, n):
             world.start_episodes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(4))
 @pytest.mark.parametrize("steps", [3, 15, 70])
 def test_samples_are_uniform_over_the_valid_rows(number, steps):

@@ -96,6 +96,7 @@ def check_same(actual: list[np.ndarray], expected: list[np.ndarray]) -> None:
             np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("env_id", ENVIRONMENTS)
 def test_compiled_steps_are_the_eager_ones(env_id, mode):
