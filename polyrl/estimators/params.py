@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import numbers
@@ -22,6 +23,7 @@ from polyrl.errors import CheckpointMismatchError, DamagedCheckpointError
 from polyrl.estimators.checkpoint_files import write_text
 
 _FILE = "params.json"
+_HAD = "had_checkpoints"
 
 
 def frozen_params(params: Any) -> ml_collections.FrozenConfigDict:
@@ -135,6 +137,22 @@ def read_params(model_dir: Path) -> dict[str, Any] | None:
         ) from error
 
 
+def had_checkpoints(model_dir: Path) -> bool:
+    """Whether `params.json` says that there have been checkpoints in the `model_dir`; what cannot be read says nothing."""
+    try:
+        return bool(json.loads((model_dir / _FILE).read_bytes()).get(_HAD, False))
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def note_checkpoints(model_dir: Path) -> None:
+    """Notes in `params.json` that there are checkpoints, if that is not so already."""
+    path = model_dir / _FILE
+    if path.is_file() and not had_checkpoints(model_dir):
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            write_text(path, json.dumps({**json.loads(path.read_bytes()), _HAD: True}, indent=2) + "\n")
+
+
 def write_params(model_dir: Path, params: Mapping[str, Any], config: Mapping[str, Any]) -> None:
     """Writes hyper-parameters, run configuration and library versions beside the checkpoints."""
     versions = {
@@ -145,7 +163,7 @@ def write_params(model_dir: Path, params: Mapping[str, Any], config: Mapping[str
         "python": platform.python_version(),
     }
     model_dir.mkdir(parents=True, exist_ok=True)
-    content = {"params": dict(params), "config": dict(config), "versions": versions}
+    content = {"params": dict(params), "config": dict(config), "versions": versions, _HAD: had_checkpoints(model_dir)}
     write_text(model_dir / _FILE, json.dumps(content, indent=2) + "\n")
 
 

@@ -13,6 +13,7 @@ from polyrl.estimators.checkpoint_files import FILES
 from polyrl.estimators.checkpoints import CheckpointManager, read_state
 from polyrl.estimators.exactness import changes
 from polyrl.estimators.loop import Loop
+from polyrl.estimators.params import had_checkpoints
 from polyrl.models.scope import Scope
 from polyrl.replay import Replay, shards
 
@@ -58,6 +59,11 @@ def resume(
             raise DamagedCheckpointError(
                 f"{checkpoints.model_dir} holds {best}, of a run that was trained there, and no checkpoint to resume from. "
                 "Put one back from a copy, or use another model_dir."
+            )
+        if had_checkpoints(checkpoints.model_dir):
+            raise DamagedCheckpointError(
+                f"{checkpoints.model_dir} held checkpoints, as its params.json says, and holds none now. Put one back from a "
+                "copy, remove what is left there to begin again, or use another model_dir."
             )
         return None
 

@@ -11,6 +11,7 @@ from polyrl.errors import CheckpointWriteError, DamagedCheckpointError
 from polyrl.estimators.checkpoints import CheckpointManager
 from polyrl.estimators.events import EventFiles
 from polyrl.estimators.loop import Loop
+from polyrl.estimators.params import note_checkpoints
 from polyrl.estimators.rescue import as_far_as_possible
 from polyrl.models.scope import Scope
 from polyrl.replay import Replay
@@ -72,6 +73,7 @@ class Saver:
                 raise CheckpointWriteError(f"{error} {self._left()}") from error
             logger.warning("%s Training goes on without it. %s", error, self._left())
             return None
+        note_checkpoints(self.checkpoints.model_dir)
         return self.last
 
     def save_best(self, state: Mapping[str, Any], score: float) -> Path | None:

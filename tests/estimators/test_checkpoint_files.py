@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 from checkpoint_testing import BATCH, schedule, state_of
-from tiny_agents import make_agent
+from tiny_agents import make_agent, q_model_fn
 from tiny_envs import ScheduleEnv
 
 from polyrl.errors import DamagedCheckpointError
@@ -247,3 +247,28 @@ def test_what_no_checkpoint_can_hold_is_refused_before_the_first_step(tmp_path, 
         agent.train(env, first_update=BATCH, timesteps=5)
     assert env.steps == 0
     assert not list(tmp_path.glob("checkpoints/*"))
+
+
+def test_a_model_dir_without_its_checkpoints_is_refused_and_one_that_never_had_any_begins(tmp_path):
+    def run(timesteps):
+        return make_agent(q_model_fn(), model_dir=tmp_path).train(schedule(), first_update=BATCH, timesteps=timesteps)
+
+    with pytest.raises(ZeroDivisionError):
+        agent = make_agent(q_model_fn(), model_dir=tmp_path)
+        agent.train(schedule(), first_update=BATCH, timesteps=8, hooks=[Dies()])
+    assert (tmp_path / "params.json").is_file()
+    assert run(6).global_timestep == 6  # It died before its first checkpoint.
+    assert run(6).global_timestep == 12
+    shutil.rmtree(tmp_path / "checkpoints")
+    left = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(DamagedCheckpointError, match=r"held checkpoints, as its params\.json says, and holds none now"):
+        run(6)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == left
+    (tmp_path / "params.json").unlink()
+    assert run(6).global_timestep == 6
+
+
+class Dies(Hook):
+    def after_act(self, run):
+        if run.timestep > 4:
+            raise ZeroDivisionError
