@@ -250,12 +250,12 @@ def test_what_no_checkpoint_can_hold_is_refused_before_the_first_step(tmp_path, 
 
 
 def test_a_model_dir_without_its_checkpoints_is_refused_and_one_that_never_had_any_begins(tmp_path):
-    def run(timesteps):
-        return make_agent(q_model_fn(), model_dir=tmp_path).train(schedule(), first_update=BATCH, timesteps=timesteps)
+    def run(timesteps, hooks=()):
+        agent = make_agent(q_model_fn(), model_dir=tmp_path)
+        return agent.train(schedule(), first_update=BATCH, timesteps=timesteps, hooks=hooks)
 
     with pytest.raises(ZeroDivisionError):
-        agent = make_agent(q_model_fn(), model_dir=tmp_path)
-        agent.train(schedule(), first_update=BATCH, timesteps=8, hooks=[Dies()])
+        run(8, hooks=[Dies()])
     assert (tmp_path / "params.json").is_file()
     assert run(6).global_timestep == 6  # It died before its first checkpoint.
     assert run(6).global_timestep == 12
