@@ -26,13 +26,14 @@ class EnvironmentLog:
     Args:
         driver: of the environments.
         seed: the run's root seed.
+        keeps_actions: whether actions are noted; without them, the environments start new episodes in a resumed run.
 
     Attributes:
         started_at: the environment steps at the reset; -1 if the environments have to be reset again.
     """
 
-    def __init__(self, driver: EnvDriver, seed: int):
-        self._driver, self._seed = driver, seed
+    def __init__(self, driver: EnvDriver, seed: int, keeps_actions: bool):
+        self._driver, self._seed, self._keeps_actions = driver, seed, keeps_actions
         self._actions: list[np.ndarray] = []
         self.started_at = -1
 
@@ -46,7 +47,8 @@ class EnvironmentLog:
 
     def note(self, actions: np.ndarray) -> None:
         """Notes actions `[N, ...]` that are taken now."""
-        self._actions.append(actions)
+        if self._keeps_actions:
+            self._actions.append(actions)
 
     def write(self, directory: Path, more: dict[str, Any] | None) -> None:
         """Writes what brings the environments back.
@@ -56,7 +58,7 @@ class EnvironmentLog:
             more: what `read` shall return. None: the environments start new episodes next, and only what their wrappers keep
                 is written.
         """
-        if more is None:
+        if more is None or not self._keeps_actions:
             layers = vector_states(self._driver.env)
             values: dict[str, Any] = {"layers": layers} if any(layers.values()) else {}
         else:

@@ -95,4 +95,6 @@ def open_loop(
         check_environment(env)
     with open_env(env, purpose="training") as vector:
         kind = OverlappedLoop if config.overlap else PythonLoop
-        yield kind(EnvDriver(vector), learner, compiler, schedule, timestep)
+        # Only where the environments are reset from time to time: there would be more and more of them.
+        keeps_actions = config.exact_resume and config.save_checkpoints_timesteps is not None
+        yield kind(EnvDriver(vector), learner, compiler, schedule, timestep, keeps_actions)

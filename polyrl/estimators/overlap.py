@@ -23,8 +23,16 @@ class OverlappedLoop(PythonLoop):
     same one for the same seed.
     """
 
-    def __init__(self, driver: EnvDriver, learner: Learner, compiler: Compiler, schedule: UpdateSchedule, timestep: int):
-        super().__init__(driver, learner, compiler, schedule, timestep)
+    def __init__(
+        self,
+        driver: EnvDriver,
+        learner: Learner,
+        compiler: Compiler,
+        schedule: UpdateSchedule,
+        timestep: int,
+        keeps_actions: bool,
+    ):
+        super().__init__(driver, learner, compiler, schedule, timestep, keeps_actions)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="learner")
         self._pending: tuple[Transitions, int] | None = None
 

@@ -26,15 +26,24 @@ STACKS_CHECKED = 100
 class PythonLoop(Loop):
     """Environments in Python: an advance is one step of each, and one compiled call that stores, learns and acts.
 
-    They are reset at once, as for a start at `timestep`: only that shows what their states are.
+    They are reset at once, as for a start at `timestep`: only that shows what their states are. `keeps_actions` says whether a
+    checkpoint holds the actions since the last reset.
     """
 
     starts_anew = True
 
-    def __init__(self, driver: EnvDriver, learner: Learner, compiler: Compiler, schedule: UpdateSchedule, timestep: int):
+    def __init__(
+        self,
+        driver: EnvDriver,
+        learner: Learner,
+        compiler: Compiler,
+        schedule: UpdateSchedule,
+        timestep: int,
+        keeps_actions: bool,
+    ):
         super().__init__(learner, compiler, schedule)
         self.num_envs = driver.num_envs
-        self._driver, self._log = driver, EnvironmentLog(driver, learner.scope.seed)
+        self._driver, self._log = driver, EnvironmentLog(driver, learner.scope.seed, keeps_actions)
         self._log.reset(timestep)
         self._restored: np.ndarray | None = None
         self._actions = np.zeros(0)
