@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The slow tests, in three parts: TensorFlow keeps what XLA compiles until its process ends, and a process that compiles for all
-# of them would reach the system's limit of memory mappings. Arguments go to pytest, which then runs once.
+# The slow tests, in parts: TensorFlow keeps what XLA compiles until its process ends, and a process that compiles for all of
+# them would reach the system's limit of memory mappings. Arguments go to pytest, which then runs once, but for tests/reliability.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/setup.sh
@@ -11,11 +11,21 @@ run() {
     .venv/bin/pytest -n 2 --dist=worksteal -m slow "$@" || status=$?
 }
 
-if [ "$#" -gt 0 ]; then
+exact=tests/reliability/test_exact_resume.py
+exact_resume() {
+    run "$exact" -k "sync-on or compiled-on"
+    run "$exact" -k "not sync-on and not compiled-on"
+}
+
+if [ "$*" = tests/reliability ]; then
+    exact_resume
+    run tests/reliability --ignore="$exact"
+elif [ "$#" -gt 0 ]; then
     run "$@"
 else
+    exact_resume
     run tests/phenomena
     run tests/models tests/engine tests/replay tests/policies
-    run tests --ignore=tests/phenomena --ignore=tests/models --ignore=tests/engine --ignore=tests/replay --ignore=tests/policies
+    run tests --ignore="$exact" --ignore=tests/phenomena --ignore=tests/models --ignore=tests/engine --ignore=tests/replay --ignore=tests/policies
 fi
 exit "$status"
