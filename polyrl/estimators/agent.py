@@ -24,7 +24,6 @@ from polyrl.estimators.graph_driver import GraphDriver
 from polyrl.estimators.hooks import Hook, checked_hooks, default_hooks
 from polyrl.estimators.hooks.progress import write_line
 from polyrl.estimators.learner import Learner
-from polyrl.estimators.loop import Loop
 from polyrl.estimators.model_errors import UsersLines, public
 from polyrl.estimators.model_fn import bind
 from polyrl.estimators.names import AGENT, READ, check_tf_config, checked_run_name
@@ -164,9 +163,10 @@ class Agent:
             loop.build()
             now = circumstances(self.config)
             restored = resume(self.checkpoints, self._scope, self.memory, loop, now, self._tell)
-            run = self._run(loop, restored, budgets, hooks, pretrain_updates)
+            saver = Saver(self.checkpoints, self._scope, self.memory, loop, now, self._training_events)
+            run = self._run(saver, restored, budgets, hooks, pretrain_updates)
             self._training_events.cut({} if restored is None else restored["events"])
-            self._tell(promise(self.config, loop.starts_anew))
+            self._tell(promise(self.config, loop.resets_environments))
             with run.session():
                 write_params(self.model_dir, self.params.to_dict(), dataclasses.asdict(self.config))
                 while run.pretraining:
@@ -188,7 +188,7 @@ class Agent:
 
     def _run(
         self,
-        loop: Loop,
+        saver: Saver,
         restored: dict[str, Any] | None,
         budgets: dict[str, int | None],
         hooks: Sequence[Hook],
@@ -203,9 +203,8 @@ class Agent:
                 f"has taken {timestep} after {step} updates. Use the number it began with, or another model_dir."
             )
         own = default_hooks(self.config, self.memory, self._learner.support)
-        how = circumstances(self.config)
         return TrainingRun(
-            saver=Saver(self.checkpoints, self._scope, self.memory, loop, how, self._training_events),
+            saver=saver,
             restart_every=self.config.save_checkpoints_timesteps if self.config.exact_resume else 0,
             budget=Budget.starting_from(step, timestep, episode, **budgets),
             hooks=[*own, *checked_hooks("training_hooks", self._learner.hooks), *hooks],

@@ -40,22 +40,22 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return f" It is not the same run bit for bit: {'; '.join(changed)}." if changed else ""
 
 
-def promise(config: RunConfig, starts_anew: bool) -> str:
+def promise(config: RunConfig, resets_environments: bool) -> str:
     """What a run says at its start of its own resumption.
 
     Args:
         config: of the run.
-        starts_anew: whether the environments start new episodes at checkpoints; otherwise they go on.
+        resets_environments: whether the environments start new episodes at checkpoints; otherwise they go on.
     """
     by_time = config.save_checkpoints_secs is not None
     reasons = [
-        *(["exact_resume=False"] if starts_anew and not config.exact_resume else []),
-        *(["save_checkpoints_secs, as time is not the same twice"] if starts_anew and by_time else []),
+        *(["exact_resume=False"] if resets_environments and not config.exact_resume else []),
+        *(["save_checkpoints_secs, as time is not the same twice"] if resets_environments and by_time else []),
         *(["save_replay=False, as the memory would start empty"] if not config.save_replay else []),
     ]
     if reasons:
         return f"Once resumed, this run would not be the same bit for bit: {', '.join(reasons)}."
     every = config.save_checkpoints_timesteps
-    anew = "at each checkpoint" if every is None else f"every {every:,} environment steps"
-    how = f"environments start new episodes {anew}" if starts_anew else "environments go on in mid-episode"
+    when = "at each checkpoint" if every is None else f"every {every:,} environment steps"
+    how = f"environments start new episodes {when}" if resets_environments else "environments go on in mid-episode"
     return f"Exact resume, on this machine with these versions: {how}."

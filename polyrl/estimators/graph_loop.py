@@ -31,7 +31,7 @@ class GraphLoop(Loop):
     It ends at each multiple of `chunk` environment steps, if that is a multiple of the environments and at least 100 of each.
     """
 
-    starts_anew = False
+    resets_environments = False
 
     def __init__(
         self, driver: GraphDriver, learner: Learner, compiler: Compiler, schedule: UpdateSchedule, chunk: int = 1_000
@@ -62,7 +62,7 @@ class GraphLoop(Loop):
         action = self._driver.action_spec
         return np.zeros([self.num_envs, *action.shape], action.dtype.as_numpy_dtype)
 
-    def write_environment(self, directory: Path, anew: bool) -> None:
+    def write_environment(self, directory: Path, new_episodes: bool) -> None:
         self._checkpoint().write(str(directory / ENVIRONMENT))
 
     def read_environment(self, directory: Path, state: Mapping[str, Any]) -> None:
@@ -72,7 +72,7 @@ class GraphLoop(Loop):
             self._goes_on = True
 
     def _checkpoint(self) -> tf.train.Checkpoint:
-        """The environments, and the noise that goes on from step to step."""
+        """The environments, and temporally correlated noise."""
         return tf.train.Checkpoint(driver=self._driver, noises=self._noises())
 
     def advance(self, timestep: int, remaining: Remaining, watch: bool = False) -> IterationResult:

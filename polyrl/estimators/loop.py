@@ -66,7 +66,7 @@ class UpdateSchedule:
 class Loop(abc.ABC):
     """Advances a run: `build`, then `prepare`, then `start`, then `advance` again and again.
 
-    A loop that `starts_anew` cannot save its environments. It is started again at each multiple of some environment steps, and
+    A loop that `resets_environments` cannot save them. It is started again at each multiple of some environment steps, and
     from there a resumed run takes the same actions again. The other kind has its environments in the checkpoint.
 
     Args:
@@ -86,7 +86,7 @@ class Loop(abc.ABC):
     state_spec: Any
     environment: dict[str, Any]
     xla_from = NEVER
-    starts_anew: bool
+    resets_environments: bool
     modules: Sequence[tf.Module] = ()
     """What holds variables in addition to the scope and the memory."""
 
@@ -125,12 +125,12 @@ class Loop(abc.ABC):
         """
 
     @abc.abstractmethod
-    def write_environment(self, directory: Path, anew: bool) -> None:
+    def write_environment(self, directory: Path, new_episodes: bool) -> None:
         """Writes where the environments are into a checkpoint's directory.
 
         Args:
             directory: of the checkpoint.
-            anew: whether they start new episodes next; only a loop that `starts_anew` is told so.
+            new_episodes: whether they start new episodes next; only a loop that `resets_environments` is told so.
         """
 
     @abc.abstractmethod
@@ -183,7 +183,7 @@ class Loop(abc.ABC):
         return float(many(tf.constant(updates))[0].numpy()) / updates
 
     def _noises(self) -> list[tf.Variable]:
-        """The noise that goes on from step to step: no part of the models' state."""
+        """Temporally correlated noise: it is not part of the models' state."""
         parts = [part for part in self._learner.scope.unsaved_modules() if isinstance(part, Explorer) and part.STATEFUL]
         return [variable for part in parts for variable in part.variables]
 

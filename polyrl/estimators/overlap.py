@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -9,10 +10,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from polyrl.engine.compiler import Compiler
-from polyrl.envs import EnvDriver, Transitions
-from polyrl.estimators.learner import Learner
-from polyrl.estimators.loop import IterationResult, Remaining, UpdateSchedule, mean_loss
+from polyrl.envs import Transitions
+from polyrl.estimators.loop import IterationResult, Remaining, mean_loss
 from polyrl.estimators.python_loop import PythonLoop
 
 
@@ -23,18 +22,11 @@ class OverlappedLoop(PythonLoop):
     same one for the same seed.
     """
 
-    def __init__(
-        self,
-        driver: EnvDriver,
-        learner: Learner,
-        compiler: Compiler,
-        schedule: UpdateSchedule,
-        timestep: int,
-        keeps_actions: bool,
-    ):
-        super().__init__(driver, learner, compiler, schedule, timestep, keeps_actions)
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="learner")
-        self._pending: tuple[Transitions, int] | None = None
+    _pending: tuple[Transitions, int] | None = None
+
+    @functools.cached_property
+    def _thread(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(max_workers=1, thread_name_prefix="learner")
 
     def start(self, timestep: int) -> np.ndarray:
         self._pending = None

@@ -30,7 +30,7 @@ class PythonLoop(Loop):
     checkpoint holds the actions since the last reset.
     """
 
-    starts_anew = True
+    resets_environments = True
 
     def __init__(
         self,
@@ -80,10 +80,10 @@ class PythonLoop(Loop):
         self._compiler.load()  # The first of temporally correlated noise.
         return self._actions
 
-    def write_environment(self, directory: Path, anew: bool) -> None:
+    def write_environment(self, directory: Path, new_episodes: bool) -> None:
         noises = [variable.numpy() for variable in self._noises()]
-        anew = anew or self._actions.size == 0  # As in pre-training.
-        self._log.write(directory, None if anew else {"actions": self._actions, "noises": noises})
+        new_episodes = new_episodes or self._actions.size == 0  # As in pre-training.
+        self._log.write(directory, None if new_episodes else {"actions": self._actions, "noises": noises})
 
     def read_environment(self, directory: Path, state: Mapping[str, Any]) -> None:
         if state["num_envs"] != self.num_envs:

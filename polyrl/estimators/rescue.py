@@ -123,12 +123,12 @@ def whole_steps(scope: Scope, timestep: int) -> int:
     return int(scope.global_step.numpy())
 
 
-def as_far_as_possible(loop: Loop, anew: bool) -> Callable[[Path], None]:
+def as_far_as_possible(loop: Loop, new_episodes: bool) -> Callable[[Path], None]:
     """Writes what the environments keep, or leaves it out if they cannot say it any more."""
 
     def attempt(directory: Path) -> None:
         try:
-            loop.write_environment(directory, anew)
+            loop.write_environment(directory, new_episodes)
         except BrokenEnvironmentError as error:
             logger.warning("The checkpoint is written without what the environments keep: %s", str(error).splitlines()[0])
 

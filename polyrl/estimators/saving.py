@@ -52,21 +52,21 @@ class Saver:
         """What is written to TensorBoard from now on, at the end, is superseded if the run is resumed."""
         self._marked = self.events.sizes()
 
-    def save(self, state: Mapping[str, Any], anew: bool, required: bool = False) -> Path | None:
+    def save(self, state: Mapping[str, Any], new_episodes: bool, required: bool = False) -> Path | None:
         """Writes everything; the variables are up to date. None, with a warning, if the disk does not take it.
 
         Args:
             state: what the run notes of itself.
-            anew: whether environments in Python start new episodes next.
+            new_episodes: whether environments in Python start new episodes next.
             required: whether that is an error, as at the end of a run.
 
         Raises:
             CheckpointWriteError: if it is.
         """
         # Episodes cannot go on without their rows in the memory.
-        anew = anew or not self.checkpoints.save_replay
+        new_episodes = new_episodes or not self.checkpoints.save_replay
         try:
-            write = as_far_as_possible(self.loop, anew)
+            write = as_far_as_possible(self.loop, new_episodes)
             self.last = self.checkpoints.save(self.scope, self.memory, self._state(state), write)
         except CheckpointWriteError as error:
             if required:

@@ -41,8 +41,8 @@ class TrainingRun:
 
     Args:
         saver: writes the checkpoints of its models, memory and environments.
-        restart_every: at each multiple of so many environment steps a loop that `starts_anew` does so; None: at each
-            checkpoint; 0: never, and a resumed run is not the run that was not interrupted.
+        restart_every: at each multiple of so many environment steps environments that can only be reset start new episodes;
+            None: at each checkpoint; 0: never, and a resumed run is not the run that was not interrupted.
         budget: when the run is over.
         hooks: in their order.
         restored: the state of the checkpoint that the run resumes from, or None.
@@ -84,7 +84,7 @@ class TrainingRun:
         self._stop_reason: str | None = None
         self._signal: int | None = None
         self._evaluate = evaluate
-        self._restart_every = restart_every if self._loop.starts_anew else 0
+        self._restart_every = restart_every if self._loop.resets_environments else 0
         self.restarts = False
         self._hooks = list(hooks)
         # A hook takes part in the phases it overrides, in no others.
@@ -269,8 +269,8 @@ class TrainingRun:
             self.restarts = True
         if self.restarts:
             self._memory.start_episodes()
-        anew = self.restarts or self._restart_every is None or self._restart_every == 0
-        path = self._saver.save(self._state(), anew, required)
+        new_episodes = self.restarts or self._restart_every is None or self._restart_every == 0
+        path = self._saver.save(self._state(), new_episodes, required)
         self.checkpoint_seconds = time.monotonic() - started
         if path is not None:
             self._saved = (self.step, self.timestep)

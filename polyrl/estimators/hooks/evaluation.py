@@ -13,7 +13,34 @@ from polyrl.estimators.hooks.context import RunContext
 from polyrl.validation import check_float, check_int
 
 
-class EvaluationHook(Hook):
+class _Evaluating(Hook):
+    """Evaluates on environments of its own. An evaluation that a signal abandons is owed: the resumed run makes up for it."""
+
+    def __init__(self, env: EnvLike, every_timesteps: int, episodes: int, stop_at_reward: float | None):
+        self._env = env
+        self._cadence = Cadence(check_int("every_timesteps", every_timesteps, minimum=1))
+        self._episodes = check_int("episodes", episodes, minimum=1)
+        self._stop_at_reward = None if stop_at_reward is None else check_float("stop_at_reward", stop_at_reward)
+        self._is_owed = False
+
+    def begin(self, run: RunContext) -> None:
+        check_free(self._env, "evaluation")
+        self._cadence.start(run.timestep)
+
+    def get_state(self) -> dict[str, Any]:
+        return {"is_owed": self._is_owed}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        self._is_owed = state["is_owed"]
+
+    def _result(self, run: RunContext, name: str | None = None) -> dict[str, float]:
+        self._is_owed = True
+        result = run.evaluate(self._env, self._episodes, name)
+        self._is_owed = False
+        return result
+
+
+class EvaluationHook(_Evaluating):
     """Evaluates every so many environment steps on environments of its own.
 
     The best mean reward so far decides what `model_dir/best` holds; it is read from there, so a resumed run keeps it.
@@ -26,15 +53,10 @@ class EvaluationHook(Hook):
     """
 
     def __init__(self, env: EnvLike, every_timesteps: int, episodes: int = 20, stop_at_reward: float | None = None):
-        self._env = env
-        self._cadence = Cadence(check_int("every_timesteps", every_timesteps, minimum=1))
-        self._episodes = check_int("episodes", episodes, minimum=1)
-        self._stop_at_reward = None if stop_at_reward is None else check_float("stop_at_reward", stop_at_reward)
-        self._is_owed = False
+        super().__init__(env, every_timesteps, episodes, stop_at_reward)
 
     def begin(self, run: RunContext) -> None:
-        check_free(self._env, "evaluation")
-        self._cadence.start(run.timestep)
+        super().begin(run)
         best = run.best_score
         if best is not None and self._stop_at_reward is not None and best >= self._stop_at_reward:
             run.request_stop(
@@ -47,16 +69,8 @@ class EvaluationHook(Hook):
         if self._cadence.due(run.timestep) and run.step > 0:
             self._evaluate(run)
 
-    def get_state(self) -> dict[str, Any]:
-        return {"is_owed": self._is_owed}
-
-    def set_state(self, state: Mapping[str, Any]) -> None:
-        self._is_owed = state["is_owed"]
-
     def _evaluate(self, run: RunContext) -> None:
-        self._is_owed = True  # Also to a run that resumes from here, if this evaluation does not come to its end.
-        result = run.evaluate(self._env, self._episodes)
-        self._is_owed = False
+        result = self._result(run)
         mean = result["mean_reward"]
         best = run.best_score
         if mean >= (-math.inf if best is None else best):
@@ -66,7 +80,7 @@ class EvaluationHook(Hook):
             run.request_stop(f"solved: {reached} is at least {self._stop_at_reward}")
 
 
-class WholeEvaluationHook(Hook):
+class WholeEvaluationHook(_Evaluating):
     """Evaluates every so many environment steps, with a checkpoint, into the TensorBoard run `eval_continuous`.
 
     Args:
@@ -88,15 +102,12 @@ class WholeEvaluationHook(Hook):
         stop_at_reward: float | None,
         continues: Callable[[dict[str, float]], bool],
     ):
-        self._env = env
-        self._cadence = Cadence(check_int("every_timesteps", every_timesteps, minimum=1))
-        self._episodes, self._stop_at_reward, self._continues = episodes, stop_at_reward, continues
+        super().__init__(env, every_timesteps, episodes, stop_at_reward)
+        self._continues = continues
         self.last: dict[str, float] | None = None
-        self._is_owed = False
 
     def begin(self, run: RunContext) -> None:
-        check_free(self._env, "evaluation")
-        self._cadence.start(run.timestep)
+        super().begin(run)
         if self._is_owed:
             self._evaluate(run)
 
@@ -105,16 +116,8 @@ class WholeEvaluationHook(Hook):
             run.request_checkpoint()
             self._evaluate(run)
 
-    def get_state(self) -> dict[str, Any]:
-        return {"is_owed": self._is_owed}
-
-    def set_state(self, state: Mapping[str, Any]) -> None:
-        self._is_owed = state["is_owed"]
-
     def _evaluate(self, run: RunContext) -> None:
-        self._is_owed = True  # As above.
-        self.last = run.evaluate(self._env, self._episodes, "continuous")
-        self._is_owed = False
+        self.last = self._result(run, "continuous")
         if self._stop_at_reward is not None and self.last["mean_reward"] >= self._stop_at_reward:
             run.request_stop(f"solved: mean reward {round(self.last['mean_reward'], 3)} is at least {self._stop_at_reward}")
         if not self._continues(self.last):
