@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.classic_control import CartPoleEnv
 from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers import TimeLimit
 
 
 class Step(NamedTuple):
@@ -260,3 +262,20 @@ gymnasium.register(
     disable_env_checker=True,
     nondeterministic=True,
 )
+
+
+class SavedCartPole(CartPoleEnv):
+    """An environment that can be saved in mid-episode."""
+
+    checkpoint_state_is_whole = True
+
+    def get_checkpoint_state(self):
+        return {"state": self.state}
+
+    def set_checkpoint_state(self, state):
+        self.state = state["state"]
+
+
+def saved_cart_pole() -> gymnasium.Env:
+    """A new one, whose episodes have at most 30 steps."""
+    return TimeLimit(SavedCartPole(), 30)

@@ -12,6 +12,7 @@ from gymnasium.vector import SyncVectorEnv, VectorEnv
 
 from polyrl.envs.contract import Contract
 from polyrl.envs.states import get_states, set_states
+from polyrl.envs.whole_states import get_whole_state, is_whole, set_whole_state
 
 
 class CheckedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
@@ -20,6 +21,8 @@ class CheckedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
     It copies an episode's last observation and info: gymnasium keeps them by reference, so that an environment which writes
     into one buffer would overwrite them when it resets.
     """
+
+    KEEPS_NO_STATE = True  # See polyrl.envs.whole_states.
 
     def __init__(self, env: gymnasium.Env[Any, Any], index: int):
         super().__init__(env)
@@ -50,6 +53,18 @@ class CheckedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
     def set_layer_states(self, states: Sequence[Mapping[str, Any]]) -> None:
         """Gives it back; `states` are those of all environments."""
         set_states(self.env, states[self._index] if self._index < len(states) else {})
+
+    def layers_are_whole(self) -> bool:
+        """Whether the environment can be saved in mid-episode; this and the next two are asked for in a worker process."""
+        return is_whole(self.env)
+
+    def get_whole_state(self) -> dict[str, Any]:
+        """All that the environment's next steps depend on."""
+        return get_whole_state(self.env)
+
+    def set_whole_state(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """Gives it back; `states` are those of all environments."""
+        set_whole_state(self.env, states[self._index])
 
 
 @contextlib.contextmanager

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
+import tempfile
 import traceback
 import warnings
 from collections.abc import Mapping
@@ -20,11 +22,16 @@ from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from polyrl.envs.contract import VERSION, Contract, missing_arguments, old_reset, short
 from polyrl.envs.gym import GymEnvironment
 from polyrl.envs.observations import MASK, check_observation_space
+from polyrl.envs.states import read_values, write_values
+from polyrl.envs.whole_states import get_whole_state, is_whole, set_whole_state
 
 _CHECKS = {"env_checker.py", "passive_env_checker.py"}
 
 _PASS_ON = (OrderEnforcing, PassiveEnvChecker, TimeLimit)
 """Wrappers of `gymnasium.make` that hand the arguments of `reset` on."""
+
+STEPS_BEFORE, STEPS_AFTER = 5, 50
+"""Of the check that an environment which can be saved in mid-episode comes back."""
 
 _WAY_OUT = (
     "Mend it; or, if it is as it should be, skip this check with RunConfig(check_env=False), on the command line "
@@ -34,7 +41,7 @@ _WAY_OUT = (
 
 def check_environment(env: Any) -> None:
     """Runs `gymnasium.utils.env_checker.check_env` on a new instance: reset and step return what they should, fit the spaces,
-    and repeat for the same seed.
+    and repeat for the same seed. One that can be saved in mid-episode, see `polyrl.envs.whole_states`, must also come back.
 
     Only what makes new instances can be checked so: an id, an `EnvSpec`, a `GymEnvironment`. Anything else is left alone.
     Rendering and what `info` holds are not checked; an episode may be truncated at its first step; and where there is an
@@ -65,6 +72,32 @@ def check_environment(env: Any) -> None:
             raise ValueError(
                 f"{instance} does not pass the check_env of gymnasium {VERSION}: {_gist(error)}{instance.outside()} {_WAY_OUT}"
             ) from error
+    if is_whole(instance.env):
+        with contextlib.closing(_Examined(env.make())) as first, contextlib.closing(_Examined(env.make())) as second:
+            _check_comes_back(first, second)
+
+
+def _check_comes_back(first: _Examined, second: _Examined) -> None:
+    """Refuses an environment that says it can be saved in mid-episode, and goes on otherwise when it is brought back."""
+    first.action_space.seed(123)
+    actions = [first.action_space.sample() for _ in range(STEPS_BEFORE + STEPS_AFTER)]
+    first.reset(seed=123)
+    for action in actions[:STEPS_BEFORE]:
+        first.play(action)
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory) / "state.npz"
+        write_values(file, get_whole_state(first.env))
+        second.reset(seed=321)
+        set_whole_state(second.env, read_values(file))
+    second.follow(first)
+    for number, action in enumerate(actions[STEPS_BEFORE:], start=1):
+        results = first.play(action), second.play(action)
+        if not env_checker.data_equivalence(*results, exact=True):
+            raise ValueError(
+                f"{first} says that it can be saved in mid-episode (checkpoint_state_is_whole), but does not come back as it "
+                f"was: {number} steps later, observation, reward and end were {short(results[0])}, and in the copy that was "
+                f"brought back {short(results[1])}. Have get_checkpoint_state give all that its future depends on. {_WAY_OUT}"
+            )
 
 
 class _Examined(gymnasium.Wrapper[Any, Any, Any, Any]):
@@ -78,6 +111,7 @@ class _Examined(gymnasium.Wrapper[Any, Any, Any, Any]):
         super().__init__(env)
         self._mask: Any = None
         self._observation: Any = None
+        self._is_over = False
         own = env
         while isinstance(own, _PASS_ON):
             own = own.env
@@ -105,11 +139,24 @@ class _Examined(gymnasium.Wrapper[Any, Any, Any, Any]):
         if type(result) is not tuple or len(result) != 5:
             return result
         observation, reward, terminated, truncated, info = result
+        self._is_over = bool(np.any(terminated)) or bool(np.any(truncated))
         if isinstance(reward, (float, np.floating)) and np.isnan(reward):
             reward = 0.0
         if isinstance(truncated, (bool, np.bool_)):
             truncated = False
         return observation, reward, terminated, truncated, {} if isinstance(info, Mapping) else info
+
+    def play(self, action: Any) -> tuple[Any, ...]:
+        """A step, and a reset if the episode is over; gives copies of the observation, the reward, and whether it is over."""
+        observation, reward, *_ = self.step(action)
+        is_over = self._is_over
+        if is_over:
+            observation, _ = self.reset()
+        return copy.deepcopy((observation, float(reward), is_over))
+
+    def follow(self, other: _Examined) -> None:
+        """Takes the mask of a copy of this environment over, which is of the last observation there."""
+        self._mask = other._mask
 
     def _reset(self, **arguments: Any) -> Any:
         result = self.env.reset(**arguments)

@@ -150,6 +150,14 @@ class EnvDriver:
         self.state = state
         return transitions, episodes
 
+    def get_state(self) -> dict[str, Any]:
+        """Where the running episodes are, apart from the environments' own state."""
+        return {"states": self.state, "rewards": self._rewards.copy(), "lengths": self._lengths.copy()}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Brings them back there, after a reset, in environments that have been brought back."""
+        self.state, self._rewards, self._lengths = state["states"], state["rewards"], state["lengths"]
+
     def _finish(self, ended: np.ndarray, terminated: np.ndarray, info: Mapping[str, Any]) -> list[Episode]:
         """The episodes that `ended`, by the statistics of a wrapper if there is one.
 

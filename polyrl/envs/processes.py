@@ -65,7 +65,7 @@ class ProcessVectorEnv(VectorEnv):
         restarts: int = 0,
     ):
         self.num_envs, self._name, self._timeout = len(makes), name, timeout
-        self._makes, self._restarts, self._restarted = makes, restarts, 0
+        self._makes, self.restarts, self._restarted = makes, restarts, 0
         with contextlib.closing(makes[0]()) as env:
             self.metadata = {**env.metadata, "autoreset_mode": AutoresetMode.SAME_STEP}
             self.render_mode = env.render_mode
@@ -244,16 +244,16 @@ class ProcessVectorEnv(VectorEnv):
 
     def _note(self, infos: Sequence[Any]) -> None:
         """Keeps what the last step of an episode needs if an environment fails in the next one."""
-        if self._restarts:
+        if self.restarts:
             self._before = [_copied(one) for one in iterate(self.observation_space, self._observations)]
             self._last_infos = list(infos)
 
     def _made_again(self, index: int, error: BrokenEnvironmentError) -> Any:
         """The answer to a step in which an environment failed, from a new one; raises the error if there is to be none."""
-        if self._restarted >= self._restarts:
+        if self._restarted >= self.restarts:
             raise error
         self._restarted += 1
-        logger.warning("%s\nRestart %d of at most %d: its episode is truncated.", error, self._restarted, self._restarts)
+        logger.warning("%s\nRestart %d of at most %d: its episode is truncated.", error, self._restarted, self.restarts)
         self._workers[index].hang_up()
         self._workers[index].end(time.monotonic() + HUNG_SECONDS)
         self._workers[index] = Worker(self._context, index, self._makes[index], self._shared)

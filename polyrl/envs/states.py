@@ -5,14 +5,15 @@ An environment, a wrapper, or a vector environment takes part that has these two
     def get_checkpoint_state(self) -> dict[str, Any]:    numbers, strings, NumPy arrays, and lists and dicts of them
     def set_checkpoint_state(self, state: dict[str, Any]) -> None:
 
-The state is given back to a resumed run before it resets the environment. The statistics of gymnasium's `NormalizeObservation`
-and `NormalizeReward` take part as they are. Nothing executable is written or read.
+The state is given back to a resumed run before it resets the environment; for those that need not be reset, see
+`polyrl.envs.whole_states`. The statistics of gymnasium's `NormalizeObservation` and `NormalizeReward` take part as they are.
+Nothing executable is written or read.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,25 +36,16 @@ def vector_states(env: VectorEnv) -> dict[str, Any]:
     Raises:
         TypeError: if one of the two methods is there without the other.
     """
-    vector = {name: state for layer, name in _vector_layers(env) if (state := _state_of(layer)) is not None}
-    inner: Any = _innermost(env)
-    if _answers_for_layers(inner):
-        envs = list(inner.call("get_layer_states"))
-    else:
-        envs = [get_states(own) for own in getattr(inner, "envs", ())]
+    vector = {name: state for layer, name in vector_layers(env) if (state := state_of(layer)) is not None}
+    envs = from_each(env, "get_layer_states", get_states)
     return {"vector": vector, "envs": envs if any(envs) else []}
 
 
 def give_vector_states(env: VectorEnv, states: Mapping[str, Any]) -> None:
     """Gives back what `vector_states` gave, to environments with the same wrappers."""
-    for layer, name in _vector_layers(env):
-        _give(layer, states["vector"].get(name))
-    inner: Any = _innermost(env)
-    if _answers_for_layers(inner):
-        inner.call("set_layer_states", states["envs"])
-    else:
-        for own, saved in zip(getattr(inner, "envs", ()), states["envs"], strict=False):
-            set_states(own, saved)
+    for layer, name in vector_layers(env):
+        give(layer, states["vector"].get(name))
+    to_each(env, "set_layer_states", set_states, states["envs"])
 
 
 def write_values(file: Path, values: Mapping[str, Any]) -> None:
@@ -75,28 +67,44 @@ def read_values(file: Path) -> dict[str, Any]:
 
 def get_states(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
     """What one environment and its wrappers keep, by their places from the outermost and their classes."""
-    found = {name: _state_of(layer) for layer, name in _layers(env)}
+    found = {name: state_of(layer) for layer, name in layers(env)}
     return {name: state for name, state in found.items() if state is not None}
 
 
 def set_states(env: gymnasium.Env[Any, Any], states: Mapping[str, Any]) -> None:
     """Gives back what `get_states` gave."""
-    for layer, name in _layers(env):
-        _give(layer, states.get(name))
+    for layer, name in layers(env):
+        give(layer, states.get(name))
 
 
-def _answers_for_layers(env: VectorEnv) -> bool:
-    """Whether its environments are `CheckedEnv`s in other processes, which answer for all of their layers."""
-    return bool(getattr(env, "answers_for_layers", False))
+def from_each(env: VectorEnv, method: str, own: Callable[[Any], Any]) -> list[Any]:
+    """What `own` gives for each environment; in another process its `CheckedEnv` is asked by the name of a method."""
+    inner: Any = innermost(env)
+    # Those of a ProcessVectorEnv answer for all of their layers.
+    if getattr(inner, "answers_for_layers", False):
+        return list(inner.call(method))
+    return [own(one) for one in getattr(inner, "envs", ())]
 
 
-def _innermost(env: VectorEnv) -> VectorEnv:
+def to_each(env: VectorEnv, method: str, own: Callable[[Any, Any], None], states: Sequence[Any]) -> None:
+    """Gives each environment its own of the states, by `own` or a method as above."""
+    inner: Any = innermost(env)
+    if getattr(inner, "answers_for_layers", False):
+        inner.call(method, states)
+        return
+    for one, saved in zip(getattr(inner, "envs", ()), states, strict=False):
+        own(one, saved)
+
+
+def innermost(env: VectorEnv) -> VectorEnv:
+    """A vector environment without its wrappers."""
     while isinstance(env, VectorWrapper):
         env = env.env
     return env
 
 
-def _vector_layers(env: VectorEnv) -> Iterator[tuple[Any, str]]:
+def vector_layers(env: VectorEnv) -> Iterator[tuple[Any, str]]:
+    """A vector environment's layers from the outermost, each with its name: its place and its class."""
     place = 0
     while True:
         yield env, f"{place}/{type(env).__name__}"
@@ -105,7 +113,8 @@ def _vector_layers(env: VectorEnv) -> Iterator[tuple[Any, str]]:
         env, place = env.env, place + 1
 
 
-def _layers(env: gymnasium.Env[Any, Any]) -> Iterator[tuple[Any, str]]:
+def layers(env: gymnasium.Env[Any, Any]) -> Iterator[tuple[Any, str]]:
+    """The same for one environment and its wrappers."""
     place = 0
     while True:
         yield env, f"{place}/{type(env).__name__}"
@@ -114,7 +123,12 @@ def _layers(env: gymnasium.Env[Any, Any]) -> Iterator[tuple[Any, str]]:
         env, place = env.env, place + 1
 
 
-def _state_of(layer: Any) -> Any:
+def state_of(layer: Any) -> Any:
+    """What one layer keeps from episode to episode; None if that is nothing that is known.
+
+    Raises:
+        TypeError: if it has one of the two methods without the other.
+    """
     kind = type(layer)
     gives, takes = (callable(getattr(kind, f"{verb}_checkpoint_state", None)) for verb in ("get", "set"))
     if gives is not takes:
@@ -127,7 +141,8 @@ def _state_of(layer: Any) -> Any:
     return {**found, **{name: own[name] for name in SUMS if name in own}} if found else None
 
 
-def _give(layer: Any, state: Any) -> None:
+def give(layer: Any, state: Any) -> None:
+    """Gives one layer back what `state_of` gave."""
     if state is None:
         return
     if callable(getattr(type(layer), "set_checkpoint_state", None)):

@@ -1,4 +1,4 @@
-"""`EnvironmentLog`: how environments in Python come back to where they were, though none of them can be saved."""
+"""`EnvironmentLog`: how environments in Python come back to where they were."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from polyrl.envs import EnvDriver
 from polyrl.envs.states import give_vector_states, read_values, vector_states, write_values
+from polyrl.envs.whole_states import are_whole, give_whole_states, whole_states
 from polyrl.models.scope import stream_seed
 
 logger = logging.getLogger("polyrl")
@@ -22,6 +23,7 @@ class EnvironmentLog:
     """Resets environments with known seeds, and notes the actions since: doing these again brings the environments back.
 
     It holds for environments that their seed and their actions determine. That they have come back is seen by their states.
+    Environments that can be saved in mid-episode, see `polyrl.envs.whole_states`, are saved as they are instead.
 
     Args:
         driver: of the environments.
@@ -29,11 +31,13 @@ class EnvironmentLog:
         keeps_actions: whether actions are noted; without them, the environments start new episodes in a resumed run.
 
     Attributes:
-        started_at: the environment steps at the reset; -1 if the environments have to be reset again.
+        are_whole: whether the environments can be saved in mid-episode; then no actions are noted.
+        started_at: the environment steps of the last reset; -1 if it has to be done again.
     """
 
     def __init__(self, driver: EnvDriver, seed: int, keeps_actions: bool):
-        self._driver, self._seed, self._keeps_actions = driver, seed, keeps_actions
+        self.are_whole = are_whole(driver.env)
+        self._driver, self._seed, self._keeps_actions = driver, seed, keeps_actions and not self.are_whole
         self._actions: list[np.ndarray] = []
         self.started_at = -1
 
@@ -58,9 +62,12 @@ class EnvironmentLog:
             more: what `read` shall return. None: the environments start new episodes next, and only what their wrappers keep
                 is written.
         """
-        if more is None or not self._keeps_actions:
+        values: dict[str, Any]
+        if more is not None and self.are_whole:
+            values = {"whole": whole_states(self._driver.env), "driver": self._driver.get_state(), "more": more}
+        elif more is None or not self._keeps_actions:
             layers = vector_states(self._driver.env)
-            values: dict[str, Any] = {"layers": layers} if any(layers.values()) else {}
+            values = {"layers": layers} if any(layers.values()) else {}
         else:
             actions = np.stack(self._actions) if self._actions else np.zeros([0])
             states = tf.nest.flatten(self._driver.state)
@@ -79,6 +86,8 @@ class EnvironmentLog:
         if not (directory / FILE).exists():
             return None
         values = read_values(directory / FILE)
+        if "whole" in values:
+            return self._read_whole(directory, values)
         give_vector_states(self._driver.env, values["layers"])
         self.started_at = -1
         if "actions" not in values:
@@ -95,4 +104,20 @@ class EnvironmentLog:
             )
             self.started_at = -1
             return None
+        return values["more"]
+
+    def _read_whole(self, directory: Path, values: dict[str, Any]) -> dict[str, Any] | None:
+        try:
+            if not self.are_whole:
+                raise ValueError("some of their layers do not say that they can be saved in mid-episode")
+            give_whole_states(self._driver.env, values["whole"])
+        except ValueError as error:
+            logger.warning(
+                "The environments cannot go on where they were at %s: %s. They start new episodes, so the resumed run is not "
+                "the run before bit for bit.",
+                directory,
+                error,
+            )
+            return None
+        self._driver.set_state(values["driver"])
         return values["more"]

@@ -63,7 +63,8 @@ class GraphLoop(Loop):
         return np.zeros([self.num_envs, *action.shape], action.dtype.as_numpy_dtype)
 
     def write_environment(self, directory: Path, new_episodes: bool) -> None:
-        self._checkpoint().write(str(directory / ENVIRONMENT))
+        if not new_episodes:
+            self._checkpoint().write(str(directory / ENVIRONMENT))
 
     def read_environment(self, directory: Path, state: Mapping[str, Any]) -> None:
         same = all(state.get(key) == value for key, value in self.environment.items())

@@ -67,7 +67,7 @@ class Loop(abc.ABC):
     """Advances a run: `build`, then `prepare`, then `start`, then `advance` again and again.
 
     A loop that `resets_environments` cannot save them. It is started again at each multiple of some environment steps, and
-    from there a resumed run takes the same actions again. The other kind has its environments in the checkpoint.
+    from there a resumed run takes the same actions again. Any other has its environments in the checkpoint.
 
     Args:
         learner: acts, stores, learns.
@@ -130,7 +130,7 @@ class Loop(abc.ABC):
 
         Args:
             directory: of the checkpoint.
-            new_episodes: whether they start new episodes next; only a loop that `resets_environments` is told so.
+            new_episodes: whether they start new episodes next.
         """
 
     @abc.abstractmethod
@@ -169,8 +169,12 @@ class Loop(abc.ABC):
     def sync(self) -> tuple[int, float]:
         """Brings all variables up to date with the run; gives the updates that this took, and their mean loss."""
         flushed = self.flush()
-        self._compiler.write_back()
+        self.write_back()
         return flushed
+
+    def write_back(self) -> None:
+        """Brings all variables up to date with what has been computed, and leaves what `flush` would do."""
+        self._compiler.write_back()
 
     def learn(self, updates: int) -> float:
         """Does so many updates, at least one, without a step of the environments; their mean loss."""

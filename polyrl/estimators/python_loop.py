@@ -30,8 +30,6 @@ class PythonLoop(Loop):
     checkpoint holds the actions since the last reset.
     """
 
-    resets_environments = True
-
     def __init__(
         self,
         driver: EnvDriver,
@@ -44,6 +42,7 @@ class PythonLoop(Loop):
         super().__init__(learner, compiler, schedule)
         self.num_envs = driver.num_envs
         self._driver, self._log = driver, EnvironmentLog(driver, learner.scope.seed, keeps_actions)
+        self.resets_environments = not self._log.are_whole
         self._log.reset(timestep)
         self._restored: np.ndarray | None = None
         self._actions = np.zeros(0)

@@ -71,8 +71,7 @@ def resume(
         _check_configuration(path, {**loop.described, "memory": memory.described, "models": scope.learners()})
         _check_num_envs(path, memory)
         state = checkpoints.restore(path, scope, memory)
-        if shards.INDEX in state[FILES] or loop.resets_environments:  # Without their memory, episodes cannot go on.
-            loop.read_environment(path, state)
+        loop.read_environment(path, state)
         return path, state
 
     path, state = checkpoints.reading("latest", read)

@@ -195,7 +195,7 @@ class TrainingRun:
         self._count(result.updates, result.loss)
         if result.updates and not self._counted:
             self._counted = True
-            self._sync()
+            self._loop.write_back()  # And no more: what is shown of the run does not depend on where it was resumed.
             check_counted(self._scope, self.step)
         for episode in result.episodes:
             self.episodes.append(episode)
@@ -269,7 +269,8 @@ class TrainingRun:
             self.restarts = True
         if self.restarts:
             self._memory.start_episodes()
-        new_episodes = self.restarts or self._restart_every is None or self._restart_every == 0
+        cannot_go_on = self._loop.resets_environments and self._restart_every in (None, 0)
+        new_episodes = self.restarts or cannot_go_on
         path = self._saver.save(self._state(), new_episodes, required)
         self.checkpoint_seconds = time.monotonic() - started
         if path is not None:

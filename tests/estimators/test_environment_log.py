@@ -6,7 +6,8 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
-from gymnasium.wrappers import NormalizeObservation
+from gymnasium.wrappers import NormalizeObservation, TimeLimit
+from tiny_envs import saved_cart_pole
 
 from polyrl.envs import EnvDriver
 from polyrl.envs.lockstep import LockstepVectorEnv
@@ -117,3 +118,32 @@ def test_without_resets_from_time_to_time_no_actions_pile_up(tmp_path):
     assert log._actions == []
     log.write(tmp_path, {"actions": np.array([1, 0]), "noises": []})
     assert log_of(*cart_poles())[1].read(tmp_path) is None
+
+
+def test_environments_that_can_be_saved_are_saved_as_they_are(tmp_path):
+    driver, log = log_of(saved_cart_pole(), saved_cart_pole())
+    assert log.are_whole
+    log.reset(0)
+    played(driver, log, 45)
+    assert log._actions == []
+    log.write(tmp_path, {"actions": np.array([1, 0]), "noises": []})
+    other, second = log_of(saved_cart_pole(), saved_cart_pole())
+    second.reset(7)
+    assert second.read(tmp_path)["actions"].tolist() == [1, 0]
+    np.testing.assert_array_equal(other.state, driver.state)
+    for _ in range(40):
+        actions = np.array([0, 1], np.int32)
+        np.testing.assert_equal(other.step(actions), driver.step(actions))
+
+
+@pytest.mark.parametrize("other", [lambda: gymnasium.make("CartPole-v1"), lambda: TimeLimit(saved_cart_pole(), 9)])
+def test_other_environments_start_new_episodes_and_a_warning_says_so(tmp_path, caplog, other):
+    driver, log = log_of(saved_cart_pole())
+    log.reset(0)
+    played(driver, log, 5)
+    log.write(tmp_path, {"actions": np.array([1]), "noises": []})
+    _, second = log_of(other())
+    second.reset(0)
+    assert second.read(tmp_path) is None
+    (text,) = [record.getMessage() for record in caplog.records]
+    assert "The environments cannot go on where they were" in text

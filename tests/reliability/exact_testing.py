@@ -10,6 +10,7 @@ import numpy as np
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.util.tensor_util import make_ndarray
 from tiny_agents import counters, q_model_fn, weights
+from tiny_envs import saved_cart_pole
 
 from polyrl.configs import DecayExplorationConfig, OrnsteinUhlenbeckExplorationConfig
 from polyrl.envs import AtariEnvironment, GymEnvironment
@@ -26,7 +27,7 @@ EXPLORATION = DecayExplorationConfig(decay_steps=150, min_exploration_rate=0.1)
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One kind of run; `env` is `sync`, `async`, `compiled`, or an Atari backend."""
+    """One kind of run; `env` is `sync`, `async`, `compiled`, `whole`, `whole-async`, or an Atari backend."""
 
     model: str = "dqn"
     memory: str = "uniform"
@@ -77,6 +78,8 @@ def environment(case: Case) -> Any:
         return AtariEnvironment("Pong", case.num_envs, case.env, terminal_on_life_loss=True, clip_rewards=True)
     if case.env == "compiled":
         return (Pendulum if continuous else CartPole)(num_envs=case.num_envs)
+    if case.env.startswith("whole"):
+        return GymEnvironment(saved_cart_pole, case.num_envs, "async" if case.env == "whole-async" else "sync")
     return GymEnvironment("Pendulum-v1" if continuous else "CartPole-v1", case.num_envs, case.env)
 
 

@@ -30,6 +30,14 @@ OTHERS = [
     Case(overlap=True),
     Case("dqn", "uniform", 1, 4, "compiled", "auto"),
     Case("dqn", "prioritized", 3, 4, overlap=True),
+    *(
+        Case(model, "prioritized", n_step, num_envs, env, jit)
+        for model in ("dqn", "c51")
+        for n_step in (1, 3)
+        for num_envs in (1, 4)
+        for env in ("whole", "whole-async")
+        for jit in ("off", "on")
+    ),
 ]
 
 
@@ -47,6 +55,9 @@ def test_a_run_that_died_is_resumed_as_the_run_that_did_not(tmp_path, case):
 
 STOPPED = [
     Case("dqn", "prioritized", 3, 1),
+    Case("ddqn", "prioritized", 3, 4, "whole"),
+    Case("c51", "prioritized", 3, 4, "whole-async"),
+    Case("dqn", "prioritized", 3, 4, "whole", overlap=True),
     Case("c51", "prioritized", 3, 1),
     Case("naf", "prioritized", 1, 4, jit="on"),
     Case("dqn", "prioritized", 3, 4, "async"),
@@ -58,11 +69,16 @@ STOPPED = [
 ]
 
 
-@pytest.mark.parametrize("case", [STOPPED[0], *(pytest.param(case, marks=SLOW) for case in STOPPED[1:])], ids=str)
+QUICKLY_STOPPED = STOPPED[:2]
+
+
+@pytest.mark.parametrize(
+    "case", [case if case in QUICKLY_STOPPED else pytest.param(case, marks=SLOW) for case in STOPPED], ids=str
+)
 def test_a_run_that_was_stopped_anywhere_is_resumed_in_mid_episode(tmp_path, case):
     """Not only at the multiples of `save_checkpoints_timesteps`: 52 and 140 are between them."""
     whole = train(case, tmp_path / "whole", 200)
-    for budget in (52, 200) if case == STOPPED[0] else (52, 140, 200):
+    for budget in (52, 200) if case in QUICKLY_STOPPED else (52, 140, 200):
         stopped = train(case, tmp_path / "stopped", budget)
     assert_same(whole, stopped)
 
@@ -76,6 +92,15 @@ def test_also_where_xla_begins_in_between(tmp_path, memory):
     for dies_at in (1_600, 2_700):  # Before it, and after it.
         train(case, tmp_path / "died", 3_000, dies_at=dies_at, every=500)
     assert_same(whole, train(case, tmp_path / "died", 3_000, every=500))
+
+
+@SLOW
+@pytest.mark.parametrize("config", [{"exact_resume": False}, {"save_checkpoints_timesteps": None, "save_checkpoints_secs": 1}])
+def test_environments_that_can_be_saved_start_no_episodes_of_their_own_accord(tmp_path, config):
+    """Not even where others do: the run is the same whenever checkpoints are written."""
+    case = Case("dqn", "prioritized", 3, 4, "whole")
+    whole, other = train(case, tmp_path / "whole", 200), train(case, tmp_path / "other", 200, **config)
+    assert_same(whole, other)
 
 
 @pytest.mark.slow
