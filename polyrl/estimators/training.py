@@ -92,7 +92,6 @@ class TrainingRun:
             phase: [getattr(hook, phase) for hook in self._hooks if getattr(type(hook), phase) is not getattr(Hook, phase)]
             for phase in PHASES
         }
-        self._unless_interrupted = contextlib.suppress(RunInterrupted)  # Kept, as hooks are called at each step.
         self._saved = (0, 0) if restored is None else (self.step, self.timestep)
         if restored is not None:
             restore_run(self, self._hooks, restored)
@@ -258,8 +257,10 @@ class TrainingRun:
 
     def _call(self, phase: str, *arguments: Any) -> None:
         for take_part in self._phases[phase]:
-            with self._unless_interrupted:  # The other hooks have their turn.
+            try:
                 take_part(self, *arguments)
+            except RunInterrupted:
+                continue  # The other hooks have their turn.
 
     def _save(self, required: bool = False, may_restart: bool = True) -> None:
         self._wants_checkpoint = False
