@@ -37,7 +37,7 @@ class Compiler:
     def __init__(self, tell: Callable[[str], None] = logger.info) -> None:
         self._tell = tell
         self._state: CarriedState | None = None
-        self._started: tuple[bool, list[tf.Module]] | None = None
+        self._started: tuple[bool, list[tf.Module], Any] | None = None
         self._calls: dict[Hashable, Call] = {}
         self._new: dict[Hashable, Any] = {}
 
@@ -46,19 +46,21 @@ class Compiler:
         """Whether calls are compiled by XLA."""
         return self._state is not None
 
-    def start(self, roots: Sequence[tf.Module], probe: Callable[[], Any], jit: bool) -> None:
-        """Gets ready for calls, with XLA if `jit`. What was compiled for the same roots and `jit` is kept.
+    def start(self, roots: Sequence[tf.Module], probe: Callable[[], Any], jit: bool, form: Any = None) -> None:
+        """Gets ready for calls, with XLA if `jit`. What was compiled for the same roots, `jit` and form is kept.
 
         Args:
             roots: modules whose variables the calls read and assign. All variables exist, and are up to date.
             probe: code as the calls will do it, traced to find out how the variables are used.
             jit: whether to compile with XLA.
+            form: what the calls depend on in addition to their names, as the specs of their inputs.
         """
-        if self._started == (jit, list(roots)):
+        started = (jit, list(roots), form)
+        if self._started == started:
             self.load()
             return
         self.forget()
-        self._started = (jit, list(roots))
+        self._started = started
         if jit and has_room():
             try:
                 self._state = CarriedState(roots, probe)

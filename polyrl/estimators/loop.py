@@ -89,6 +89,8 @@ class Loop(abc.ABC):
     resets_environments: bool
     modules: Sequence[tf.Module] = ()
     """What holds variables in addition to the scope and the memory."""
+    form: Any = None
+    """What the compiled calls depend on in addition to the variables: another loop of the same form takes them over."""
 
     def __init__(self, learner: Learner, compiler: Compiler, schedule: UpdateSchedule):
         self._learner, self._compiler, self._schedule = learner, compiler, schedule
@@ -164,7 +166,7 @@ class Loop(abc.ABC):
         if xla is not self._prepared:
             self._prepared = self.xla = xla
             roots = [self._learner.scope, self._learner.memory, *self.modules]
-            self._compiler.start(roots, self._learner.probe, xla)
+            self._compiler.start(roots, self._learner.probe, xla, self.form)
 
     def sync(self) -> tuple[int, float]:
         """Brings all variables up to date with the run; gives the updates that this took, and their mean loss."""

@@ -54,6 +54,7 @@ class PythonLoop(Loop):
         number, count = tf.TensorSpec([], tf.float32), tf.TensorSpec([], tf.int32)
         self._structure = [states, action, numbers, numbers, numbers, states, states, count, count]
         self._inputs = Layout(tf.nest.flatten(self._structure))
+        self.form = (type(self), self._structure)
         self._outputs = Layout([action, number, number, *learner.memory.drawn_specs.values()])
         self._stack, self._unchecked = learner.memory.frame_stack, STACKS_CHECKED
         self._flat_states = not isinstance(states, dict)

@@ -87,7 +87,7 @@ def resume(
         + lost
         + changes(
             {**state.get("circumstances", {}), "num_envs": state["num_envs"]},
-            {**circumstances, "num_envs": memory.num_envs},
+            {**circumstances, "num_envs": loop.num_envs},
         )
     )
     return state

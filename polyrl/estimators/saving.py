@@ -91,7 +91,7 @@ class Saver:
             "memory": self.memory.described,
             "models": self.scope.learners(),
             **self.loop.described,
-            "num_envs": self.memory.num_envs,
+            "num_envs": self.loop.num_envs,
             "circumstances": self._circumstances,
             "events": self.events.sizes() if self._marked is None else self._marked,
         }

@@ -89,7 +89,7 @@ def test_starting_again_with_the_same_modules_keeps_the_calls_and_loads(jit):
     assert model.traces == before
 
 
-@pytest.mark.parametrize("change", ["jit", "roots", "forget"])
+@pytest.mark.parametrize("change", ["jit", "roots", "form", "forget"])
 @JIT
 def test_starting_otherwise_compiles_again_from_the_same_values(jit, change):
     model = Model()
@@ -101,7 +101,7 @@ def test_starting_otherwise_compiles_again_from_the_same_values(jit, change):
         compiler.forget()
         assert not compiler.xla
     roots = [model, tf.Module()] if change == "roots" else [model]
-    compiler.start(roots, model.probe, jit != (change == "jit"))
+    compiler.start(roots, model.probe, jit != (change == "jit"), "another" if change == "form" else None)
     assert compiler.xla == (jit != (change == "jit"))
     assert called(compiler, model.scale, 2.0) == [18.0, 2.0]
     assert model.traces > before

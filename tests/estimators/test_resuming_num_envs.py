@@ -29,3 +29,12 @@ def test_windows_depend_on_it(tmp_path, before, now):
     with pytest.raises(CheckpointMismatchError, match=words):
         train(tmp_path, now, 3)
     assert train(tmp_path, before, 3) == 24
+
+
+@pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
+def test_the_same_agent_too(tmp_path, jit):
+    """Its calls are compiled for a number of environments: the same one before an update, none after it."""
+    agent = Agent(counting_model_fn, UniformReplay(60, 4), tmp_path, RunConfig(jit=jit, progress=False))
+    for number, num_envs in enumerate((2, 3, 1, 2), start=1):
+        env = GymEnvironment("polyrl/TinySchedule-v0", num_envs)
+        assert agent.train(env, first_update=4, update_frequency=4, timesteps=12).global_timestep == 12 * number

@@ -17,6 +17,7 @@ from polyrl.configs import (
     RandomExplorationConfig,
 )
 from polyrl.envs.compiled import Pendulum
+from polyrl.errors import CheckpointMismatchError
 from polyrl.estimators import Agent, RunConfig
 from polyrl.estimators.hooks import Hook
 from polyrl.models import NAFModel
@@ -114,13 +115,14 @@ def test_a_run_resumed_between_episodes_is_the_run_that_was_not_interrupted(tmp_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("jit", ["off", "on"])
-def test_a_resumed_run_may_have_other_environments_in_number_and_another_exploration(tmp_path, jit):
+def test_a_resumed_run_may_have_other_environments_in_number_but_not_another_exploration(tmp_path, jit):
     agent, _ = run(tmp_path, naf_fn(exploration_config=PROCESS), timesteps=20, jit=jit)
-    agent.train(targets(3), first_update=BATCH, timesteps=30)  # The same agent, and a new one.
+    agent.train(targets(3), first_update=BATCH, update_frequency=2, timesteps=30)  # The same agent, and a new one.
     agent, _ = run(tmp_path, naf_fn(exploration_config=PROCESS), targets(1), timesteps=10, jit=jit)
-    agent, _ = run(tmp_path, naf_fn(exploration_config=ConstantExplorationConfig(0.1)), timesteps=20, jit=jit)
+    with pytest.raises(CheckpointMismatchError, match=r"exploration_config.identifier=ornstein_uhlenbeck there, constant now"):
+        run(tmp_path, naf_fn(exploration_config=ConstantExplorationConfig(0.1)), timesteps=20, jit=jit)
     agent, _ = run(tmp_path, naf_fn(exploration_config=PROCESS), timesteps=20, jit=jit)
-    assert counters(agent)[1] == 100
+    assert counters(agent)[1] == 80
 
 
 @pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=SLOW)])
@@ -133,8 +135,9 @@ def test_evaluations_and_checkpoints_in_mid_run_leave_the_noise_alone(tmp_path, 
                 run.request_checkpoint()
 
     model_fn = naf_fn(exploration_config=PROCESS, eval_metrics_config=[configs.MetricConfig("Mean", "td_error")])
-    plain, expected = run(tmp_path / "plain", model_fn, timesteps=100, jit=jit)
-    ours, seen = run(tmp_path / "meddled", model_fn, timesteps=100, jit=jit, hooks=[Meddling()])
+    config = {"jit": jit, "save_checkpoints_timesteps": 1_000}  # Without it, episodes start at each checkpoint.
+    plain, expected = run(tmp_path / "plain", model_fn, timesteps=100, **config)
+    ours, seen = run(tmp_path / "meddled", model_fn, timesteps=100, hooks=[Meddling()], **config)
     np.testing.assert_array_equal(seen.actions, expected.actions)
     assert_equal(weights(ours), weights(plain))
 
@@ -165,7 +168,8 @@ def test_a_pendulum_in_the_graph(tmp_path, jit):
     assert ((stored >= -2) & (stored <= 2)).all()
     assert len(np.unique(stored)) > 250
     again = Agent(pendulum_fn, UniformReplay(1_000, BATCH), tmp_path, RunConfig(jit=jit, **OFF))
-    assert again.train(Pendulum(num_envs=2), first_update=BATCH, timesteps=100).global_timestep == 600
+    result = again.train(Pendulum(num_envs=2), first_update=BATCH, update_frequency=4, timesteps=100)
+    assert result.global_timestep == 600
 
 
 @pytest.mark.slow

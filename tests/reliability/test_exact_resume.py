@@ -84,12 +84,20 @@ def test_a_run_that_was_stopped_anywhere_is_resumed_in_mid_episode(tmp_path, cas
 
 
 @SLOW
-@pytest.mark.parametrize("memory", ["uniform", "prioritized"])
-def test_also_where_xla_begins_in_between(tmp_path, memory):
-    """From the 1,000th update on, environments in Python are learned from with XLA."""
-    case = Case("c51", memory, 3, 1, "sync", "auto")
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case("c51", "uniform", 3, 1, "sync", "auto"),
+        Case("c51", "prioritized", 3, 1, "sync", "auto"),
+        Case("naf", "prioritized", 3, 1, "sync", "off"),
+        Case("dqn", "uniform", 1, 4, "sync", "off"),
+    ],
+    ids=str,
+)
+def test_also_over_thousands_of_steps(tmp_path, case):
+    """From the 1,000th update on, `auto` learns with XLA; TensorFlow's own graphs may add up in another order now and then."""
     whole = train(case, tmp_path / "whole", 3_000, every=500)
-    for dies_at in (1_600, 2_700):  # Before it, and after it.
+    for dies_at in (1_600, 2_700):
         train(case, tmp_path / "died", 3_000, dies_at=dies_at, every=500)
     assert_same(whole, train(case, tmp_path / "died", 3_000, every=500))
 
