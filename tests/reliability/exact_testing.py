@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.util.tensor_util import make_ndarray
-from tiny_agents import counters, q_model_fn, weights
+from tiny_agents import KINDS, counters, q_model_fn, weights
 from tiny_envs import saved_cart_pole
 
 from polyrl.configs import DecayExplorationConfig, OrnsteinUhlenbeckExplorationConfig
@@ -100,10 +100,10 @@ def model_fn(case: Case) -> Any:
         "summaries": ["loss", "reward", "exploration"],
     }
     if case.env in ("gymnasium", "ale", "envpool"):
-        from polyrl.models import DQNModel
+        model_class, defaults = KINDS[case.model]
 
         def pixels(features, labels, mode):
-            return DQNModel(mode, nature_cnn(), (84, 84, 4), 6, **arguments)(features, labels)
+            return model_class(mode, nature_cnn(), (84, 84, 4), 6, **{**defaults, **arguments})(features, labels)
 
         return pixels
     return q_model_fn(case.model, num_actions=2, **arguments)

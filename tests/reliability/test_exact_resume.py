@@ -9,9 +9,17 @@ from exact_testing import Case, assert_same, train
 
 SLOW = pytest.mark.slow
 
+# Each pair of the values of memory, n_step, num_envs, env and jit is in one of these; `auto` is XLA in the graph.
 QUICK = [
-    Case(),
-    Case("ddqn", "prioritized", 1, 4, "compiled"),
+    Case("naf", "uniform", 1, 4, "sync", "off"),
+    Case("c51_double", "prioritized", 3, 1, "sync", "auto"),
+    Case("dqn", "prioritized", 1, 4, "async", "off"),
+    Case("naf", "uniform", 3, 1, "async", "auto"),
+    Case("c51", "uniform", 1, 1, "compiled", "off"),
+    Case("ddqn", "prioritized", 3, 4, "compiled", "auto"),
+    Case("dqn", "prioritized", 3, 4, "gymnasium", "off"),
+    Case("ddqn", "uniform", 1, 1, "gymnasium", "auto"),
+    Case("ddqn", "uniform", 3, 1, "async", "on"),
 ]
 
 MODELS = ("dqn", "ddqn", "c51", "c51_double", "naf")
@@ -20,15 +28,19 @@ EVERY = [
     for values in itertools.product(
         MODELS, ("uniform", "prioritized"), (1, 3), (1, 4), ("sync", "async", "compiled"), ("off", "on")
     )
-]
+] + [Case(*values, "compiled", "auto") for values in itertools.product(MODELS, ("uniform", "prioritized"), (1, 3), (1, 4))]
 OTHERS = [
     *(
         Case("dqn", memory, n_step, 2, env, "off")
         for memory, n_step in (("uniform", 1), ("prioritized", 3))
         for env in ("gymnasium", "ale", "envpool")
     ),
+    *(
+        Case(model, memory, n_step, num_envs, "gymnasium", "auto")
+        for model in MODELS[:-1]
+        for memory, n_step, num_envs in itertools.product(("uniform", "prioritized"), (1, 3), (1, 4))
+    ),
     Case(overlap=True),
-    Case("dqn", "uniform", 1, 4, "compiled", "auto"),
     Case("dqn", "prioritized", 3, 4, overlap=True),
     *(
         Case(model, "prioritized", n_step, num_envs, env, jit)
@@ -39,6 +51,20 @@ OTHERS = [
         for jit in ("off", "on")
     ),
 ]
+
+
+def test_quick_cases_cover_each_pair_of_values():
+    values = {
+        "memory": ("uniform", "prioritized"),
+        "n_step": (1, 3),
+        "num_envs": (1, 4),
+        "env": ("sync", "async", "compiled", "gymnasium"),
+        "jit": ("off", "auto"),
+    }
+    for (first, ones), (second, others) in itertools.combinations(values.items(), 2):
+        found = {(getattr(case, first), getattr(case, second)) for case in QUICK}
+        assert found >= {*itertools.product(ones, others)}
+    assert {case.model for case in QUICK} == {*MODELS}
 
 
 @pytest.mark.parametrize(
