@@ -1,8 +1,8 @@
 """Imports TensorFlow without its start-up messages.
 
 TensorFlow's C++ prints lines on the absence of a GPU before any log level applies to it. They are kept out at the file
-descriptor; whatever else is printed meanwhile, errors above all, is passed on. Where `sys.stderr` has no buffer (notebooks,
-IDLE) or is closed the descriptor is left alone. Set TF_CPP_MIN_LOG_LEVEL to see everything.
+descriptor; whatever else is printed meanwhile, errors above all, is passed on. The descriptor is left alone where
+`sys.stderr` is closed, or does not write to it (notebooks, IDLE, pytest's capture). Set TF_CPP_MIN_LOG_LEVEL to see all.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ def import_tensorflow() -> None:
 
 
 def _has_descriptor() -> bool:
-    """Whether `sys.stderr` writes to a descriptor that is open."""
+    """Whether `sys.stderr` writes to descriptor 2, and that is open."""
     try:
         sys.stderr.flush()
         os.fstat(2)
-        return hasattr(sys.stderr, "buffer")
+        return sys.stderr.fileno() == 2 and hasattr(sys.stderr, "buffer")
     except (AttributeError, OSError, ValueError):
         return False
 

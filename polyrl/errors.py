@@ -22,6 +22,10 @@ class CheckpointWriteError(OSError):
     """A checkpoint cannot be written: the disk is full, or read-only. Those before it are as they were."""
 
 
+class ModelDirInUseError(RuntimeError):
+    """Another run trains in the `model_dir` now."""
+
+
 class NonFiniteError(ArithmeticError):
     """A NaN or infinity in an observation, a reward or a loss; training stops before it reaches the weights."""
 

@@ -6,7 +6,7 @@ import collections
 import math
 from typing import Any
 
-import polyrl  # noqa: F401  Before TensorFlow, whose start-up messages would follow pytest's summary line.
+import quiet_start  # noqa: F401  Before TensorFlow is imported.
 
 # isort: split
 

@@ -38,7 +38,16 @@ def test_importing_it_imports_no_other_module_of_it():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("before", ["os.close(2)", "sys.stderr.close()", "sys.stderr = None", "sys.stderr = io.StringIO()"])
+@pytest.mark.parametrize(
+    "before",
+    [
+        "os.close(2)",
+        "sys.stderr.close()",
+        "sys.stderr = None",
+        "sys.stderr = io.StringIO()",
+        "sys.stderr = io.TextIOWrapper(io.BytesIO())",
+    ],
+)
 def test_it_can_be_imported_whatever_stderr_is(before):
     code = f"import io, os, sys; {before}; import polyrl; polyrl.Agent; print('imported')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)

@@ -61,14 +61,22 @@ def in_use(env: gymnasium.Env | VectorEnv, purpose: str) -> Iterator[None]:
 
 
 def _instances(env: Any) -> list[Any]:
-    """An open instance without its wrappers, and the environments that a vector environment shows under `envs`."""
+    """An open instance without its wrappers, the environments that a vector environment shows under `envs`, and those that any
+    of them has as an attribute: a class that wraps another environment need not be a `gymnasium.Wrapper`.
+    """
     if not isinstance(env, (gymnasium.Env, VectorEnv)):
         return []
-    instance = env.unwrapped
-    parts = getattr(instance, "envs", None) if isinstance(instance, VectorEnv) else None
-    if not isinstance(parts, (list, tuple)):
-        return [instance]
-    return [instance, *(part.unwrapped for part in parts if isinstance(part, gymnasium.Env))]
+    found: list[Any] = [env.unwrapped]
+    parts = getattr(found[0], "envs", None) if isinstance(found[0], VectorEnv) else None
+    if isinstance(parts, (list, tuple)):
+        found += [part.unwrapped for part in parts if isinstance(part, gymnasium.Env)]
+    places = list(found)
+    while places:
+        held = [value.unwrapped for value in vars(places.pop()).values() if isinstance(value, (gymnasium.Env, VectorEnv))]
+        new = [one for one in held if all(one is not other for other in found)]
+        found += new
+        places += new
+    return found
 
 
 def _holder(instance: Any) -> str | None:

@@ -252,7 +252,8 @@ class Agent:
         """
         run = "eval" if name is None else f"eval_{checked_run_name(name)}"
         result = self._readers.get(checkpoint).evaluate(env, episodes, run)
-        write_evaluation(self._events.writer(run), result)
+        with self._events.tolerating_a_full_disk():
+            write_evaluation(self._events.writer(run), result)
         return result
 
     @public(READ)
@@ -283,7 +284,8 @@ class Agent:
         """Evaluates the weights of training as they are, and writes the result to TensorBoard."""
         run = "evaluation" if name is None else f"eval_{name}"
         result = self._live.evaluate_while(env, episodes, run, check)
-        write_evaluation(self._training_events.writer("" if name is None else run), result)
+        with self._training_events.tolerating_a_full_disk():
+            write_evaluation(self._training_events.writer("" if name is None else run), result)
         return result
 
     def _graph_driver(self, env: CompiledEnvironment) -> GraphDriver:

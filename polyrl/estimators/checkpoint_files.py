@@ -75,15 +75,25 @@ def damage(path: Path, prefix: str = "", thorough: bool = True) -> str | None:
     except DamagedCheckpointError as error:
         return str(error).rstrip(".")
     for name, written in state.get(FILES, {}).items():
-        file = path / name
-        if not name.startswith(prefix):
-            continue
+        found = _file_damage(path / name, written, thorough) if name.startswith(prefix) else None
+        if found is not None:
+            return found
+    return None
+
+
+def _file_damage(file: Path, written: Mapping[str, Any], thorough: bool) -> str | None:
+    """What is wrong with one file; also if it may not or cannot be read."""
+    try:
         if not file.is_file():
             return f"{file} is missing"
         if file.stat().st_size != written["bytes"]:
             return f"{file} has {file.stat().st_size} bytes, {written['bytes']} were written"
         if thorough and _sha256(file) != written["sha256"]:
             return f"{file} has changed since it was written"
+        if not os.access(file, os.R_OK):
+            return f"{file} may not be read"
+    except OSError as error:
+        return f"{file} cannot be read ({error.strerror})"
     return None
 
 

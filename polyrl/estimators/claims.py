@@ -12,6 +12,8 @@ try:
 except ImportError:  # Windows.
     fcntl = None  # type: ignore[assignment]
 
+from polyrl.errors import ModelDirInUseError
+
 
 @contextlib.contextmanager
 def claimed(model_dir: Path) -> Iterator[None]:
@@ -21,23 +23,15 @@ def claimed(model_dir: Path) -> Iterator[None]:
     made if it is missing, and removed again if nothing has been written in it.
 
     Raises:
-        RuntimeError: if another run is in it.
+        ModelDirInUseError: if another run is in it.
     """
     missing = not model_dir.exists()
-    model_dir.mkdir(parents=True, exist_ok=True)
     if fcntl is None:
+        model_dir.mkdir(parents=True, exist_ok=True)
         yield
         return
-    directory = os.open(model_dir, os.O_RDONLY)
+    directory = _locked(model_dir)
     try:
-        with contextlib.suppress(OSError):
-            try:
-                fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise RuntimeError(
-                    f"model_dir={str(model_dir)!r} is in use: another run trains in it now, in this process or in another "
-                    "one. Wait for its end, or use another model_dir."
-                ) from error
         yield
     finally:
         if missing:
@@ -46,3 +40,24 @@ def claimed(model_dir: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             fcntl.flock(directory, fcntl.LOCK_UN)  # Also of what a process that was forked in between has kept open.
         os.close(directory)
+
+
+def _locked(model_dir: Path) -> int:
+    """An open descriptor of the directory, with a lock on it."""
+    while True:
+        model_dir.mkdir(parents=True, exist_ok=True)
+        directory = os.open(model_dir, os.O_RDONLY)
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(directory)
+            raise ModelDirInUseError(
+                f"model_dir={str(model_dir)!r} is in use: another run trains in it now, in this process or in another one. "
+                "Wait for its end, or use another model_dir."
+            ) from error
+        except OSError:  # There are no locks here.
+            return directory
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(directory), os.stat(model_dir)):
+                return directory
+        os.close(directory)  # Another run has ended meanwhile, and removed the directory that it had made.

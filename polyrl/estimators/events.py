@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import tensorflow as tf
+
+from polyrl.errors import gist
+from polyrl.estimators.overwriting import REPLACED
+
+logger = logging.getLogger("polyrl")
 
 SUFFIX = ".training"
 """Ends the names of the files that training writes: a resumed run cuts these alone."""
@@ -33,8 +41,9 @@ class EventFiles:
 
     def sizes(self) -> dict[str, int]:
         """The bytes of each file that training has written so far, by its path below `model_dir`."""
-        for writer in self._writers.values():
-            writer.flush()
+        with self.tolerating_a_full_disk():
+            for writer in self._writers.values():
+                writer.flush()
         return {str(file.relative_to(self._model_dir)): file.stat().st_size for file in self._files()}
 
     def cut(self, sizes: Mapping[str, int]) -> None:
@@ -43,9 +52,7 @@ class EventFiles:
         Args:
             sizes: of the files at the checkpoint; files that were not there then are removed.
         """
-        for writer in self._writers.values():
-            writer.close()
-        self._writers.clear()
+        self._close()
         for file in self._files():
             size = sizes.get(str(file.relative_to(self._model_dir)))
             if size is None:
@@ -53,5 +60,42 @@ class EventFiles:
             elif file.stat().st_size > size:
                 os.truncate(file, size)
 
+    @contextlib.contextmanager
+    def tolerating_a_full_disk(self) -> Iterator[None]:
+        """Inside of the `with` block, what the disk does not take is left out of TensorBoard, with a warning."""
+        try:
+            yield
+        except tf.errors.OpError as error:
+            if not self.cannot_write(error):
+                raise
+
+    def cannot_write(self, error: tf.errors.OpError) -> bool:
+        """Whether an error is that of a writer, as of a full disk: then a warning says so, and new files are begun next."""
+        if not re.search(r"(Write|Flush|Close)\w*Summary", str(error)):
+            return False
+        self._close()  # What is at the end of the present files may be half a record.
+        logger.warning(
+            "TensorBoard's files in %s cannot be written: %s. What was to be shown now is lost; the run continues.",
+            self._model_dir,
+            gist(error),
+        )
+        return True
+
+    def _close(self) -> None:
+        for writer in self._writers.values():
+            with contextlib.suppress(tf.errors.OpError):
+                writer.close()
+        self._writers.clear()
+
     def _files(self) -> list[Path]:
-        return sorted(self._model_dir.rglob(f"events.out.tfevents.*{SUFFIX}"))
+        """Those of this run; a run that was set aside, and one in a directory below, have their own."""
+        found = []
+        for place, directories, files in os.walk(self._model_dir):
+            directories[:] = [name for name in directories if not _is_of_another_run(Path(place, name))]
+            found += [Path(place, name) for name in files if name.startswith("events.out.tfevents.") and name.endswith(SUFFIX)]
+        return sorted(found)
+
+
+def _is_of_another_run(directory: Path) -> bool:
+    owned = any((directory / name).exists() for name in ("params.json", "checkpoints", "best"))
+    return owned or directory.name.startswith(REPLACED)

@@ -138,18 +138,33 @@ def read_params(model_dir: Path) -> dict[str, Any] | None:
 
 
 def had_checkpoints(model_dir: Path) -> bool:
-    """Whether `params.json` says that there have been checkpoints in the `model_dir`; what cannot be read says nothing."""
+    """Whether `params.json` says that there have been checkpoints in the `model_dir`.
+
+    Raises:
+        DamagedCheckpointError: if the file is there and cannot be read.
+    """
+    path = model_dir / _FILE
     try:
-        return bool(json.loads((model_dir / _FILE).read_bytes()).get(_HAD, False))
-    except (OSError, ValueError, AttributeError):
+        return bool(json.loads(path.read_bytes()).get(_HAD, False))
+    except FileNotFoundError:
         return False
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise DamagedCheckpointError(
+            f"{path} is damaged: it cannot be read ({error}), so nobody knows whether a run has been trained there. Put it "
+            "back from a copy, remove what is there to begin again, or use another model_dir."
+        ) from error
+
+
+def is_noted(model_dir: Path) -> bool:
+    """Whether there is a `params.json`."""
+    return (model_dir / _FILE).exists()
 
 
 def note_checkpoints(model_dir: Path) -> None:
     """Notes in `params.json` that there are checkpoints, if that is not so already."""
     path = model_dir / _FILE
-    if path.is_file() and not had_checkpoints(model_dir):
-        with contextlib.suppress(OSError, ValueError, TypeError):
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        if path.is_file() and not had_checkpoints(model_dir):
             write_text(path, json.dumps({**json.loads(path.read_bytes()), _HAD: True}, indent=2) + "\n")
 
 

@@ -11,9 +11,10 @@ from typing import Any
 from polyrl.errors import CheckpointMismatchError, DamagedCheckpointError
 from polyrl.estimators.checkpoint_files import FILES
 from polyrl.estimators.checkpoints import CheckpointManager, read_state
+from polyrl.estimators.events import SUFFIX
 from polyrl.estimators.exactness import changes
 from polyrl.estimators.loop import Loop
-from polyrl.estimators.params import had_checkpoints
+from polyrl.estimators.params import had_checkpoints, is_noted
 from polyrl.models.scope import Scope
 from polyrl.replay import Replay, shards
 
@@ -64,6 +65,11 @@ def resume(
             raise DamagedCheckpointError(
                 f"{checkpoints.model_dir} held checkpoints, as its params.json says, and holds none now. Put one back from a "
                 "copy, remove what is left there to begin again, or use another model_dir."
+            )
+        if not is_noted(checkpoints.model_dir) and (shown := sorted(checkpoints.model_dir.glob(f"events.*{SUFFIX}"))):
+            raise DamagedCheckpointError(
+                f"{checkpoints.model_dir} holds {shown[0].name}, of a run that was trained there, and neither params.json nor "
+                "a checkpoint. Put them back from a copy, remove what is left there to begin again, or use another model_dir."
             )
         return None
 

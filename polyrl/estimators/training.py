@@ -261,6 +261,9 @@ class TrainingRun:
                 take_part(self, *arguments)
             except RunInterrupted:
                 continue  # The other hooks have their turn.
+            except tf.errors.OpError as error:
+                if not self._saver.events.cannot_write(error):
+                    raise
 
     def _save(self, required: bool = False, may_restart: bool = True) -> None:
         self._wants_checkpoint = False

@@ -26,7 +26,7 @@ from polyrl.models.base import BaseModel, GraphFn
 from polyrl.models.expert import MARGIN, WEIGHT, ExpertLoss
 from polyrl.models.networks import Networks, combine_heads, torso_and_heads
 from polyrl.models.policy_network import PolicyNetwork
-from polyrl.models.q_network import QModelSpec
+from polyrl.models.q_network import QModelSpec, checked_values
 from polyrl.models.q_summaries import q_summaries
 from polyrl.models.records import Batch, Forward
 from polyrl.modes import Modes
@@ -279,7 +279,7 @@ class BaseQModel(BaseModel):
         call = self.current_call
         results = self._networks.run(features_of.network_inputs(inputs), self.mode, call.tape is not None)
         online, call.moved, call.regularisation = results
-        return online
+        return online if self.CONTINUOUS else checked_values(online, self.num_actions)
 
     def _explorer(self, shape: tf.TensorShape) -> Explorer:
         """The explorer for actions of this shape, `[B, ...]`."""

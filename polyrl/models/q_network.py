@@ -228,3 +228,13 @@ def _labelled_variables(model: tf_keras.Model) -> dict[str, tf.Variable]:
 def _unique(label: str, taken: Container[str]) -> str:
     numbered = itertools.chain([label], (f"{label}_{number}" for number in itertools.count(1)))
     return next(candidate for candidate in numbered if candidate not in taken)
+
+
+def checked_values(spec: QModelSpec, num_actions: int) -> QModelSpec:
+    """A network's output, whose `q` must have a column for each action; a ValueError otherwise."""
+    if not spec.q.shape.is_compatible_with([None, num_actions]):
+        raise ValueError(
+            f"The QModelSpec that the function of _build_graph_fn returns has q {tuple(spec.q.shape)}; expected [B, "
+            f"num_actions], with num_actions={num_actions}."
+        )
+    return spec

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import re
+import sys
 import types
 from collections.abc import Mapping
 from typing import Any
@@ -23,8 +23,8 @@ def function_difference(first: Any, second: Any, compared: frozenset[tuple[int, 
     """Says in what two callables differ; None if they do not, as far as can be seen.
 
     Functions are compared by their code, their defaults and the values that they take from the functions around them, where
-    these are plain (numbers, strings, lists and the like) or functions; dataclasses by their fields, likewise; layers and
-    models of tf-keras by their config; other callables by their class and attributes.
+    these are plain (numbers, strings, lists and the like), functions, or objects with such attributes; layers and models of
+    tf-keras by their config; other callables by their class and attributes. Global variables are not compared.
 
     Args:
         first: a callable.
@@ -42,11 +42,6 @@ def function_difference(first: Any, second: Any, compared: frozenset[tuple[int, 
     if isinstance(first, types.MethodType):
         difference = function_difference(first.__func__, second.__func__, compared)
         return difference or _object_difference(first.__self__, second.__self__, compared)
-    if dataclasses.is_dataclass(first):
-        own, other = (
-            {field.name: getattr(each, field.name) for field in dataclasses.fields(each)} for each in (first, second)
-        )
-        return values_difference(own, other, compared)
     if isinstance(first, tf_keras.layers.Layer):
         return _layer_difference(first, second)
     if not isinstance(first, types.FunctionType):
@@ -60,7 +55,18 @@ def _object_difference(first: Any, second: Any, compared: frozenset[tuple[int, i
     """In what two objects differ by their attributes."""
     if first is second or type(first) is not type(second):
         return None
-    return values_difference(getattr(first, "__dict__", {}), getattr(second, "__dict__", {}), compared)
+    return values_difference(_attributes(first), _attributes(second), compared)
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    """The attributes of an object, also those that its class keeps in slots."""
+    names = [name for kind in type(value).__mro__ for name in _slots(kind)]
+    return {**{name: getattr(value, name) for name in names if hasattr(value, name)}, **getattr(value, "__dict__", {})}
+
+
+def _slots(kind: type) -> tuple[str, ...]:
+    slots = vars(kind).get("__slots__", ())
+    return (slots,) if isinstance(slots, str) else tuple(slots)
 
 
 def _layer_difference(first: tf_keras.layers.Layer, second: tf_keras.layers.Layer) -> str | None:
@@ -109,9 +115,20 @@ def values_difference(
             difference = function_difference(one, other, compared)
             if difference is not None:
                 return difference
-        elif _is_plain(one) and _is_plain(other) and not equal(one, other):
-            return f"its {name} is {one!r} there, {other!r} here"
+        elif _is_plain(one) and _is_plain(other):
+            if not equal(one, other):
+                return f"its {name} is {one!r} there, {other!r} here"
+        elif _holds_values(one) and (id(one), id(other)) not in compared:
+            difference = _object_difference(one, other, compared | {(id(one), id(other))})
+            if difference is not None:
+                return f"in its {name}, {difference}"
     return None
+
+
+def _holds_values(value: Any) -> bool:
+    """Whether an object is of a class of the user's own that may hold settings: what libraries make has states in addition."""
+    module = type(value).__module__.partition(".")[0]
+    return module not in (*sys.stdlib_module_names, "tensorflow", "tf_keras", "keras", "numpy", "gymnasium", "polyrl")
 
 
 def _opened(value: Any) -> Any:

@@ -33,7 +33,9 @@ OWN = (
     "clip_embed_gradients",
     "temperature",
 )
-"""Arguments in which models of one name may differ. The networks are made from the others."""
+"""Arguments in which models of one name may differ: each goes by its own. The networks are made from the others, and the
+optimizer from the `optimizer_config` of the first one that learns, which must be that of all that do.
+"""
 
 SHOWN = ("mode", "graph_fn", "name", "summaries", "eval_metrics_config", "temperature")
 """Arguments that change nothing of what is learned, and the graph function."""

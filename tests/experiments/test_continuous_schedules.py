@@ -188,7 +188,13 @@ def test_continuous_eval_takes_the_next_when_the_trainer_prunes_what_it_reads(ex
 
     if where == "found":
         find = CheckpointManager.find
-        monkeypatch.setattr(CheckpointManager, "find", lambda self, which: prune(which) or find(self, which))
+
+        def found(self, which):
+            path = find(self, which)
+            prune(path)
+            return path
+
+        monkeypatch.setattr(CheckpointManager, "find", found)
     else:
         restore = CheckpointManager.restore_models
         monkeypatch.setattr(
@@ -197,6 +203,24 @@ def test_continuous_eval_takes_the_next_when_the_trainer_prunes_what_it_reads(ex
     waiting = experiment(train_timesteps=20, eval_env=ScriptedEnv([4.0]))
     assert waiting.continuous_eval()["global_timestep"] == 20
     assert lost == ["ckpt-000000010"]
+
+
+def test_what_cannot_be_read_is_left_out_by_evaluation_and_prediction(experiment):
+    """Its sizes are right, so that only a reading shows it."""
+    trained = experiment(train_timesteps=10, eval_env=ScriptedEnv([4.0]))
+    trained.train()
+    trained.agent.train(schedule(), first_update=4, update_frequency=1, max_timesteps=20)
+    newest = trained.agent.checkpoints.latest()
+    assert newest.name == "ckpt-000000020"
+    (data,) = newest.glob("variables.data*")
+    content = bytearray(data.read_bytes())
+    content[len(content) // 2] ^= 1
+    data.write_bytes(bytes(content))
+    for checkpoint in (None, "latest"):
+        reader = experiment(train_timesteps=10, eval_env=ScriptedEnv([4.0]), checkpoint=checkpoint)
+        assert reader.evaluate()["global_timestep"] == 10
+        assert reader.continuous_eval()["global_timestep"] == 10
+        reader.infer()
 
 
 # In the same process. ---------------------------------------------------------------------------------------------------

@@ -154,8 +154,9 @@ def test_a_run_with_masks_does_not_go_on_without(tmp_path):
         def reset(self, **arguments):
             return self.env.reset(**arguments)[0], {}
 
+    unmasked = vector(*(Unmasked(TemptingEnv("info")) for _ in range(4)))
     with pytest.raises(CheckpointMismatchError, match="trained in another environment"):
-        agent_of(tmp_path, tempted("dqn")).train(vector(*(Unmasked(TemptingEnv("info")) for _ in range(4))), timesteps=8)
+        agent_of(tmp_path, tempted("dqn")).train(unmasked, first_update=64, timesteps=8)
 
 
 @pytest.mark.slow

@@ -193,7 +193,7 @@ def test_it_is_not_done_again(agent):
 @pytest.mark.slow
 def test_other_demonstrations_than_those_trained_on_are_refused(agent):
     train(agent(), 20, timesteps=10)
-    with pytest.raises(CheckpointMismatchError, match="memory differs"):
+    with pytest.raises(CheckpointMismatchError, match="was trained with another memory: demonstrations="):
         train(agent(demos=demonstrations(reward=2.0)), 20, timesteps=10)
     train(agent(demos=demonstrations()), 20, timesteps=10)
 

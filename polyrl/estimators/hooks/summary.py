@@ -25,6 +25,7 @@ class SummaryHook(Hook):
         self._cadence = Cadence(every_timesteps, every_secs, max_share)
         self._loss_sum, self._losses = 0.0, 0
         self._traced = False
+        self._written = -1
 
     def begin(self, run: RunContext) -> None:
         self._cadence.start(run.timestep)
@@ -59,7 +60,8 @@ class SummaryHook(Hook):
         self._losses += 1
 
     def end(self, run: RunContext) -> None:
-        self._write_run(run)  # The losses stay: for a resumed run, this was not the end.
+        if self._written != run.timestep:
+            self._write_run(run)  # The losses stay: for a resumed run, this was not the end.
 
     def get_state(self) -> dict[str, Any]:
         return {"loss_sum": self._loss_sum, "losses": self._losses}
@@ -94,3 +96,4 @@ class SummaryHook(Hook):
             for tag, value in values.items():
                 write_scalar(tag, value)
         run.writer.flush()
+        self._written = run.timestep

@@ -14,7 +14,7 @@ from absl import logging as absl_logging
 from rich.console import Console
 from rich.logging import RichHandler
 
-from polyrl.errors import BrokenEnvironmentError, NonFiniteError
+from polyrl.errors import BrokenEnvironmentError, ModelDirInUseError, NonFiniteError
 from polyrl.estimators import TrainingResult
 from polyrl.estimators.model_errors import is_worded
 from polyrl.experiments.cli.flags import FLAGS
@@ -61,7 +61,7 @@ def run(main: Callable[[Sequence[str]], Any]) -> None:
                 raise
             print(*("Interrupted.", *getattr(error, "__notes__", ())), sep="\n", file=sys.stderr)
             sys.exit(128 + signal.SIGINT)
-        except (ValueError, TypeError, KeyError, OSError, NonFiniteError, BrokenEnvironmentError) as error:
+        except (ValueError, TypeError, KeyError, OSError, NonFiniteError, BrokenEnvironmentError, ModelDirInUseError) as error:
             if FLAGS.debug or not (isinstance(error, OSError) or is_worded(error)):
                 raise
             message = error.args[0] if isinstance(error, KeyError) and error.args else error
