@@ -60,7 +60,7 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # Type checkers take the names from the imports above, and tell of those that do not exist.
+if not TYPE_CHECKING:  # Type checkers take the names from the imports above, and report those that do not exist.
 
     def __getattr__(name: str) -> Any:
         """Imports a name at its first use; an AttributeError with the nearest name if there is none."""

@@ -116,7 +116,7 @@ def _check_sizes(archive: zipfile.ZipFile, size: int) -> None:
             )
         with archive.open(entry) as file:
             if file.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
-                continue  # It is no array.
+                continue  # Not an array.
             file.seek(0)
             version = np.lib.format.read_magic(file)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0

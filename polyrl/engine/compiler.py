@@ -88,7 +88,7 @@ class Compiler:
         return call
 
     def load(self) -> None:
-        """Takes the variables' values, after something else than a call has assigned them."""
+        """Takes the variables' values, after code outside a compiled call has assigned them."""
         if self._state is not None:
             self._state.load()
 

@@ -75,7 +75,7 @@ class Functional:
         return [stand_in.tensor for stand_in in self._stand_ins.values()]
 
     def when(self, condition: tf.Tensor, function: Callable[[], Any]) -> None:
-        """See the function of this name."""
+        """Calls `function` where `condition`, a bool scalar, holds; what it returns is left out."""
         stand_ins, before = list(self._stand_ins.values()), self.values()
         changed: list[int] = []
 
@@ -93,7 +93,7 @@ class Functional:
             stand_ins[index].tensor = value
 
     def while_loop(self, cond: Callable[..., tf.Tensor], body: Callable[..., Any], loop_vars: Sequence[Any]) -> list[Any]:
-        """See the function of this name."""
+        """`tf.while_loop`, whose body may assign variables: their values are carried."""
 
         def carried_cond(values: Sequence[tf.Tensor], *loop_vars: Any) -> tf.Tensor:
             with self._bound(values, assignable=False):

@@ -107,9 +107,9 @@ class FusedStep(tf.Module):
 
 
 def _apply(optimizer: tf_keras.optimizers.Optimizer, gradients: Sequence[tf.Tensor], variables: Sequence[tf.Variable]) -> None:
-    """`optimizer.apply_gradients`, without a sum over replicas where there is but one.
+    """`optimizer.apply_gradients`, without a sum over replicas if there is only one replica.
 
-    That sum has a gradient of its own, and TensorFlow never lets go of the graph in which such a thing was traced
+    That sum has a gradient of its own, and TensorFlow never releases the graph in which such a gradient was traced
     (https://github.com/tensorflow/tensorflow/issues/97697).
     """
     own = type(optimizer).apply_gradients is not tf_keras.optimizers.Optimizer.apply_gradients

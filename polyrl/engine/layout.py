@@ -91,7 +91,7 @@ class Layout:
         return [tensors[place] for place in self._order]
 
     def update(self, packed: Sequence[tf.Tensor], changes: Mapping[int, tf.Tensor]) -> dict[int, tf.Tensor]:
-        """What of the packed form changes if tensors do: new tensors by their position in the packed form.
+        """Which packed tensors change when these tensors change: the new ones, by their position in the packed form.
 
         Args:
             packed: the present packed form.

@@ -19,7 +19,7 @@ class NarrowDense(tf_keras.layers.Dense):
     On a CPU, XLA multiplies matrices with a side of two at a fiftieth of the speed of larger ones, and the gradient of a
     kernel `[n, units]` is such a product. That of a kernel with a row for each unit is not: learning multiplies by one.
 
-    It is no `tf.custom_gradient`: TensorFlow never lets go of a graph in which one was traced
+    It is not a `tf.custom_gradient`: TensorFlow never releases a graph in which one was traced
     (https://github.com/tensorflow/tensorflow/issues/97697).
     """
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 
 class NotFunctionalError(Exception):
-    """The code does with a variable what cannot be done with its value, as to assign it in a branch of `tf.cond`."""
+    """The code does with a variable what cannot be done with its value, for example an assignment in a branch of `tf.cond`."""
 
 
 class _MissingError(NotFunctionalError, AttributeError):
@@ -26,8 +26,8 @@ class StandIn:
 
     Attributes:
         tensor: the present value.
-        assignable_in: the graph in which it may be assigned. What a graph within it assigns, as that of a branch, would not
-            come out.
+        assignable_in: the graph in which it may be assigned. What an inner graph assigns, for example that of a
+            branch, would not reach it.
     """
 
     def __init__(self, variable: tf.Variable):

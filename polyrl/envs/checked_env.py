@@ -47,7 +47,7 @@ class CheckedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
         return observation, reward, terminated, truncated, dict(info)
 
     def get_layer_states(self) -> dict[str, Any]:
-        """What the environment and its wrappers keep, for a checkpoint; asked for in a worker process."""
+        """What the environment and its wrappers keep, for a checkpoint; requested by name from a worker process."""
         return get_states(self.env)
 
     def set_layer_states(self, states: Sequence[Mapping[str, Any]]) -> None:
@@ -55,7 +55,7 @@ class CheckedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
         set_states(self.env, states[self._index] if self._index < len(states) else {})
 
     def layers_are_whole(self) -> bool:
-        """Whether the environment can be saved in mid-episode; this and the next two are asked for in a worker process."""
+        """Whether the environment can be saved in mid-episode; this and the next two are requested from a worker process."""
         return is_whole(self.env)
 
     def get_whole_state(self) -> dict[str, Any]:

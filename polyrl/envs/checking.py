@@ -31,7 +31,7 @@ _PASS_ON = (OrderEnforcing, PassiveEnvChecker, TimeLimit)
 """Wrappers of `gymnasium.make` that hand the arguments of `reset` on."""
 
 STEPS_BEFORE, STEPS_AFTER = 5, 50
-"""Of the check that an environment which can be saved in mid-episode comes back."""
+"""Steps before the save and after it, in the check of an environment that can be saved in mid-episode."""
 
 _WAY_OUT = (
     "Mend it; or, if it is as it should be, skip this check with RunConfig(check_env=False), on the command line "
@@ -78,7 +78,7 @@ def check_environment(env: Any) -> None:
 
 
 def _check_comes_back(first: _Examined, second: _Examined) -> None:
-    """Refuses an environment that says it can be saved in mid-episode, and goes on otherwise when it is brought back."""
+    """Refuses an environment that says it can be saved in mid-episode, but behaves differently after being restored."""
     first.action_space.seed(123)
     actions = [first.action_space.sample() for _ in range(STEPS_BEFORE + STEPS_AFTER)]
     first.reset(seed=123)

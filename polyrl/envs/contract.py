@@ -18,7 +18,7 @@ from polyrl.errors import add_note
 
 VERSION = gymnasium.__version__
 COUNTED = (Discrete, MultiBinary, MultiDiscrete)
-"""Spaces whose integers are so many, whatever their dtype holds."""
+"""Spaces with a limited number of integers, fewer than their dtype can hold."""
 
 UNSTORED = "Nothing of this step was stored."
 

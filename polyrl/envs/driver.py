@@ -80,7 +80,7 @@ class EnvDriver:
         self._mask_in_info = False
         self._spaces = spaces
         self._dtypes = {key: kept_dtype(part) for key, part in spaces.items()}
-        # Of the observations of a step. None is the dtype of no array: numbers of so many are looked at each time.
+        # Of a step's observations: dtype, shape. No array has the dtype None: COUNTED spaces are checked each time.
         self._forms = {
             key: (None if isinstance(part, COUNTED) else part.dtype, (self.num_envs, *(part.shape or ())))
             for key, part in spaces.items()

@@ -35,7 +35,7 @@ HUNG_SECONDS = 1.0
 """The same for one that is in the middle of a call."""
 
 _LOOK_SECONDS = 1.0
-"""How often a process that is waited for is asked whether it lives."""
+"""Seconds between two checks that a process that is waited for is alive."""
 
 
 class ProcessVectorEnv(VectorEnv):
@@ -158,7 +158,7 @@ class ProcessVectorEnv(VectorEnv):
         """The answer of each environment to the command, with data of its own; see `polyrl.envs.worker.serve`."""
         if self._failed is not None or any(worker.waited_for for worker in self._workers):
             where = "a call before was interrupted" if self._failed is None else str(self._failed).splitlines()[0]
-            raise BrokenEnvironmentError(f"The environments of {self._name} cannot go on: {where}", step=self._steps)
+            raise BrokenEnvironmentError(f"The environments of {self._name} cannot continue: {where}", step=self._steps)
         self._asked = command
         for worker, its in zip(self._workers, data, strict=True):
             worker.ask(command, its)

@@ -25,7 +25,7 @@ STATISTICS = ("obs_rms", "return_rms")
 """Attributes of gymnasium's wrappers: running means and variances."""
 
 SUMS = ("discounted_reward", "accumulated_reward")
-"""Attributes of gymnasium's wrappers: arrays that go on from step to step."""
+"""Attributes of gymnasium's wrappers: arrays kept from step to step."""
 
 _ARRAY = "__array__"
 
@@ -78,7 +78,7 @@ def set_states(env: gymnasium.Env[Any, Any], states: Mapping[str, Any]) -> None:
 
 
 def from_each(env: VectorEnv, method: str, own: Callable[[Any], Any]) -> list[Any]:
-    """What `own` gives for each environment; in another process its `CheckedEnv` is asked by the name of a method."""
+    """What `own` gives for each environment; in another process it is requested by the name of a method."""
     inner: Any = innermost(env)
     # Those of a ProcessVectorEnv answer for all of their layers.
     if getattr(inner, "answers_for_layers", False):
@@ -114,7 +114,7 @@ def vector_layers(env: VectorEnv) -> Iterator[tuple[Any, str]]:
 
 
 def layers(env: gymnasium.Env[Any, Any]) -> Iterator[tuple[Any, str]]:
-    """The same for one environment and its wrappers."""
+    """The layers of a single environment from the outermost, each with its name: its place and its class."""
     place = 0
     while True:
         yield env, f"{place}/{type(env).__name__}"

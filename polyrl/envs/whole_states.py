@@ -6,7 +6,7 @@ An environment, a wrapper, or a vector environment says that it can by an attrib
     checkpoint_state_is_whole = True
 
 Then its `get_checkpoint_state` gives all that its next steps and resets depend on, apart from the layers inside of it and from
-`np_random`, which is saved with it. Where every layer of every environment says so, a resumed run goes on in mid-episode; of
+`np_random`, which is saved with it. Where every layer of every environment says so, a resumed run continues in mid-episode; of
 gymnasium's wrappers those in `WRAPPERS` and `VECTOR_WRAPPERS` do.
 """
 

@@ -40,7 +40,7 @@ class Worker:
     """The process of one environment, and the way to it.
 
     Attributes:
-        waited_for: whether there is no answer yet to what it was asked.
+        waited_for: whether an answer that was requested has not arrived yet.
     """
 
     def __init__(self, context: Any, index: int, make: Callable[[], gymnasium.Env], shared: Any):
@@ -59,7 +59,7 @@ class Worker:
         self.ready = _poll(self._pipe)
 
     def ask(self, command: str, data: Any) -> None:
-        """Sends a command; if nobody is there, its answer is that."""
+        """Sends a command. If the process has ended, `receive` reports it."""
         self.waited_for = True
         with contextlib.suppress(OSError):
             self._pipe.send((command, data))
@@ -79,14 +79,14 @@ class Worker:
         return text.decode(errors="replace")
 
     def hang_up(self) -> None:
-        """Tells it to close; there are no answers any more."""
+        """Tells it to close; later answers are ignored."""
         with contextlib.suppress(OSError):
             self._pipe.send(None)  # That the pipe is closed may stay hidden: processes forked since then have it open.
         self._pipe.close()
         self._traces.close()
 
     def end(self, deadline: float) -> bool:
-        """Waits for its end until a time of the monotonic clock, then sees to it; whether it ended by itself."""
+        """Waits for its end until a time of the monotonic clock, then kills it; returns whether it ended by itself."""
         self.process.join(max(deadline - time.monotonic(), 0.0))
         if self.process.exitcode is not None:
             return True
@@ -118,7 +118,7 @@ def serve(
         other_end: the owner's end of it, if this process was forked and has it too.
         traces: where to write what the process is doing, on SIGUSR1.
         shared: the memory for the observations of all environments.
-        owner: the process that dies before this one has to, as far as the system tells; None if it may not be asked to.
+        owner: PID of the owner if the system may end this process together with it; None: only a thread watches for that.
     """
     _belong(owner)
     _settle_signals(traces)
@@ -142,7 +142,7 @@ def serve(
 
 
 def failure_of(error: BaseException) -> Failure:
-    """What the owner is told of an error."""
+    """What the owner is told about an error."""
     inner, last = _inside(error.__traceback__), _last(error.__traceback__)
     lines = traceback.format_exception(type(error), error, error.__traceback__ if inner is None else inner)
     if isinstance(error, SystemExit):
@@ -154,7 +154,7 @@ def failure_of(error: BaseException) -> Failure:
 
 
 class _OwnerGoneError(Exception):
-    """The other end of the pipe is closed."""
+    """The owner has closed its end of the pipe, or has ended: answers cannot be sent."""
 
 
 def _answer(env: gymnasium.Env, command: tuple[str, Any], space: Any, index: int, shared: Any) -> Any:
@@ -197,7 +197,8 @@ def _receive(pipe: connection.Connection) -> tuple[str, Any] | None:
 def _belong(owner: int | None) -> None:
     """Ends this process when its owner does, however that ends.
 
-    A thread looks for it; code that never lets go of the interpreter stops that thread too. On Linux the system sees to it.
+    A thread watches for the owner's end; code that never releases the interpreter blocks that thread. On Linux the system ends
+    this process even then.
     """
     parent = os.getppid()
     if sys.platform == "linux" and owner == parent:
@@ -239,7 +240,7 @@ def _last(trace: TracebackType | None) -> str:
 
 
 def _poll(pipe: connection.Connection) -> Callable[[float], bool]:
-    """Waits so many seconds until there is something to receive; quicker than the pipe's own `poll` where the system can."""
+    """Waits up to a number of seconds for something to receive; quicker than the pipe's own `poll` where the system can."""
     if not hasattr(select, "poll"):
         return lambda seconds: pipe.poll(max(seconds, 0.0))
     poll = select.poll()

@@ -140,7 +140,7 @@ class Agent:
             CheckpointMismatchError: if `model_dir` holds a checkpoint that does not fit.
             NonFiniteError: for NaN or infinity in observation, reward or loss.
             BrokenEnvironmentError: if an environment in a process of its own fails. The run was saved before.
-            RuntimeError: if this agent is training already, as when a hook calls it, or another run in the same `model_dir`.
+            RuntimeError: if this agent is training already (a hook calls this), or another run trains in the same `model_dir`.
         """
         budgets = Budget.validate(
             steps=steps,
@@ -165,7 +165,7 @@ class Agent:
             restored = resume(self.checkpoints, self._scope, self.memory, loop, now, self._tell)
             saver = Saver(self.checkpoints, self._scope, self.memory, loop, now, self._training_events)
             run = self._run(saver, restored, budgets, hooks, pretrain_updates)
-            self._training_events.cut({} if restored is None else restored["events"])
+            self._training_events.truncate({} if restored is None else restored["events"])
             self._tell(promise(self.config, loop.resets_environments))
             with run.session():
                 write_params(self.model_dir, self.params.to_dict(), dataclasses.asdict(self.config))

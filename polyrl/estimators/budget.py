@@ -1,4 +1,4 @@
-"""`Budget`: when a training run is over."""
+"""`Budget`: when a training run ends."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def read_state(path: Path) -> dict[str, Any]:
     """The `state.json` of a checkpoint.
 
     Raises:
-        FileNotFoundError: if the checkpoint has none, as one that has been removed.
+        FileNotFoundError: if the checkpoint has none, for example because it has been removed.
         DamagedCheckpointError: if it is not what was written.
     """
     try:
@@ -181,7 +181,7 @@ def remove(path: Path) -> None:
 
 
 def set_aside(path: Path, why: str = "damaged") -> Path:
-    """Gives a checkpoint another name, so that it is in nobody's way and nothing is lost."""
+    """Gives a checkpoint another name, so that it is kept but no longer used."""
     number = 0
     while (aside := path.with_name(f"{path.name}.{why}-{number}")).exists():
         number += 1

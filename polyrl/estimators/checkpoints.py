@@ -260,7 +260,7 @@ class CheckpointManager:
         state: Mapping[str, Any],
         write: Callable[[Path], Mapping[str, Any]],
     ) -> tuple[Path, bool]:
-        """Writes the scope, and what `write` writes, which returns what is to be in `state.json` besides `state`.
+        """Writes the scope, and what `write` writes, which returns what `state.json` holds in addition to `state`.
 
         Returns its directory, and whether it was written: one of this time that is whole may be there already.
         """

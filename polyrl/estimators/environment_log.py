@@ -113,8 +113,8 @@ class EnvironmentLog:
             give_whole_states(self._driver.env, values["whole"])
         except ValueError as error:
             logger.warning(
-                "The environments cannot go on where they were at %s: %s. They start new episodes, so the resumed run is not "
-                "the run before bit for bit.",
+                "The environments cannot continue where they were at %s: %s. They start new episodes, so the resumed run is "
+                "not the run before bit for bit.",
                 directory,
                 error,
             )

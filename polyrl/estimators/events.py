@@ -17,7 +17,7 @@ from polyrl.estimators.overwriting import REPLACED
 logger = logging.getLogger("polyrl")
 
 SUFFIX = ".training"
-"""Ends the names of the files that training writes: a resumed run cuts these alone."""
+"""Ends the names of the files that training writes: a resumed run truncates these alone."""
 
 
 class EventFiles:
@@ -46,8 +46,8 @@ class EventFiles:
                 writer.flush()
         return {str(file.relative_to(self._model_dir)): file.stat().st_size for file in self._files()}
 
-    def cut(self, sizes: Mapping[str, int]) -> None:
-        """Takes away what training has written after a checkpoint, which a resumed run writes again.
+    def truncate(self, sizes: Mapping[str, int]) -> None:
+        """Removes what training has written after a checkpoint, which a resumed run writes again.
 
         Args:
             sizes: of the files at the checkpoint; files that were not there then are removed.

@@ -10,10 +10,10 @@ from typing import Any
 from polyrl.estimators.run_config import RunConfig
 
 PACKAGES = ("tensorflow", "tf-keras", "numpy", "gymnasium")
-"""Of which another version may compute other last bits."""
+"""Packages: results of another version may differ in the last bits."""
 
 SETTINGS = ("jit", "overlap", "exact_resume", "save_checkpoints_timesteps")
-"""Of `RunConfig`: they change the order of computations, or where environments start new episodes."""
+"""Arguments of `RunConfig`: they change the order of computations, or where environments start new episodes."""
 
 
 def circumstances(config: RunConfig) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def promise(config: RunConfig, resets_environments: bool) -> str:
 
     Args:
         config: of the run.
-        resets_environments: whether the environments start new episodes at checkpoints; otherwise they go on.
+        resets_environments: whether the environments start new episodes at checkpoints; otherwise they continue.
     """
     by_time = config.save_checkpoints_secs is not None
     reasons = [
@@ -57,5 +57,5 @@ def promise(config: RunConfig, resets_environments: bool) -> str:
         return f"Once resumed, this run would not be the same bit for bit: {', '.join(reasons)}."
     every = config.save_checkpoints_timesteps
     when = "at each checkpoint" if every is None else f"every {every:,} environment steps"
-    how = f"environments start new episodes {when}" if resets_environments else "environments go on in mid-episode"
+    how = f"environments start new episodes {when}" if resets_environments else "environments continue in mid-episode"
     return f"Exact resume, on this machine with these versions: {how}."

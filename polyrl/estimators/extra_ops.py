@@ -1,6 +1,6 @@
 """What a `model_fn` tells its agent by `EstimatorSpec.extra_ops`: each entry by its name, checked where it is read.
 
-They are read while calls are traced, so that no step pays for it. An entry that is None is as one that is missing.
+They are read while calls are traced, so that no step pays for it. An entry that is None counts as missing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def action_spec(spec: EstimatorSpec) -> BoundedTensorSpec | None:
     """What one action is: an integer from 0 on, or numbers `[k]`.
 
     Raises:
-        TypeError: if it is no `BoundedTensorSpec`.
+        TypeError: if it is not a `BoundedTensorSpec`.
         ValueError: if it describes other actions.
     """
     given = spec.extra_ops.get("action_spec")
@@ -56,7 +56,7 @@ def exploration_rate(spec: EstimatorSpec) -> tf.Tensor:
 
 
 def policy(spec: EstimatorSpec) -> BasePolicy | None:
-    """The policy that PREDICT mode acts by; a TypeError if it is none."""
+    """The policy that PREDICT mode acts by; a TypeError if it is not a `BasePolicy`."""
     given = spec.extra_ops.get("policy")
     if given is not None and not isinstance(given, BasePolicy):
         raise TypeError(f"extra_ops['policy'] must be a polyrl.policies.BasePolicy, got {given!r}.")
@@ -88,7 +88,7 @@ def summaries(spec: EstimatorSpec) -> Summaries:
     """What the panels show.
 
     Raises:
-        TypeError: if it is no `Summaries`, or has other things than tensors of real numbers by tag.
+        TypeError: if it is not a `Summaries`, or has values that are not tensors of real numbers.
         ValueError: if a scalar has another shape, or an image is not `[k, h, w, c]`.
     """
     given = spec.extra_ops.get("summaries")

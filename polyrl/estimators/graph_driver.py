@@ -15,7 +15,7 @@ from polyrl.models.scope import Scope
 
 
 class StepLog(NamedTuple):
-    """What a step tells of the episodes it belongs to, all `[N]`.
+    """What a step reports about the current episodes, all `[N]`.
 
     `ended` bool; `truncated` bool, ended by a limit; `episode_reward` float32, the sum so far; `length` int32, the steps so
     far; `finite` bool, whether all of the next state is.

@@ -26,7 +26,7 @@ ENVIRONMENT = "environment"
 class GraphLoop(Loop):
     """Environments in the graph: an advance is many steps of each, learning included, in one compiled call.
 
-    The state of the environments is in the checkpoints: a resumed run goes on in the middle of their episodes.
+    The state of the environments is in the checkpoints: a resumed run continues in the middle of their episodes.
 
     It ends at each multiple of `chunk` environment steps, if that is a multiple of the environments and at least 100 of each.
     """
@@ -95,7 +95,7 @@ class GraphLoop(Loop):
         return self._summarized(result, before, drawn)
 
     def _iterations(self, iterations: tf.Tensor, updates: tf.Tensor, episodes: tf.Tensor) -> list[tf.Tensor]:
-        """So many iterations, or fewer if the last of `updates` is done or the last of `episodes` ends before."""
+        """Runs `iterations`, or fewer if the last of `updates` is done or the last of `episodes` ends before."""
         learner, scope = self._learner, self._learner.scope
         first_step = scope.global_step.read_value()
         last_step, last_episode = first_step + updates, scope.global_episode.read_value() + episodes
@@ -124,7 +124,10 @@ class GraphLoop(Loop):
         return [done, scope.global_step.read_value() - first_step, total, log, actions, rate, *drawn.values()]
 
     def _check_finite(self, log: StepLog, timestep: int) -> None:
-        """The sum of an episode's rewards, and whether a state is finite, tell of every step."""
+        """A NonFiniteError if a reward or a state is not finite.
+
+        The sum of an episode's rewards, and whether the next state is finite, are reported for each step.
+        """
         wrong = ~np.isfinite(log.episode_reward) | ~log.finite
         if wrong.any():
             iteration, index = (int(place) for place in np.argwhere(wrong)[0])

@@ -15,11 +15,11 @@ from polyrl.policies import BoundedTensorSpec
 
 
 def spec_of_states(states: Any, space: Space[Any] | None) -> Any:
-    """The spec of one of the states `[N, ...]`, or a dict of specs; of discrete states, which count from 0, with its bounds.
+    """The spec of one of the states `[N, ...]`, or a dict of specs; for discrete states (indices from 0) a bounded spec.
 
     Args:
         states: arrays or their specs.
-        space: the observation space; None for what is not a part of it, as a mask.
+        space: the observation space; None for what is not a part of it, such as a mask.
     """
     if isinstance(states, Mapping):
         parts = space if isinstance(space, Dict) else {"state": space}
@@ -33,7 +33,7 @@ def spec_of_states(states: Any, space: Space[Any] | None) -> Any:
 def describe_state(spec: Any, space: Space[Any] | None = None) -> dict[str, Any]:
     """The spec of one state for `state.json`: its shape and dtype; under `dict` those of each key, if it is one.
 
-    Of a state that is discrete in the environment's space also `n`, how many there are, and `start`, the first of them.
+    For discrete states in the environment's space also `n`, their number, and `start`, the first of them.
     """
     if isinstance(spec, Mapping):
         parts = space if isinstance(space, Dict) else {"state": space}

@@ -94,7 +94,7 @@ class Learner:
         self.scope.global_episode.assign_add(tf.cast(episodes, tf.int64))
 
     def updates(self, count: tf.Tensor | int) -> Updates:
-        """Does so many updates. An int unrolls the loop."""
+        """Does `count` updates. An int unrolls the loop."""
         updates = self._no_updates()
         if isinstance(count, int):
             for _ in range(count):

@@ -1,4 +1,4 @@
-"""`Loop`: what the two ways to advance a training run have in common."""
+"""`Loop`: what the three ways to advance a training run have in common."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Loop(abc.ABC):
         state_spec: the spec of one state, or a dict of specs.
         environment: what a checkpoint says of it, see `polyrl.estimators.inputs.describe`.
         xla_from: updates from which on a compilation by XLA pays.
-        xla: whether the calls are prepared to run with XLA; there is no way back.
+        xla: whether the calls are prepared to run with XLA; once True, it never changes back to False.
     """
 
     num_envs: int
@@ -120,7 +120,7 @@ class Loop(abc.ABC):
 
     @abc.abstractmethod
     def start(self, timestep: int) -> np.ndarray:
-        """Starts episodes, or goes on with those that were restored; returns the first actions `[N, ...]`.
+        """Starts episodes, or continues those that were restored; returns the first actions `[N, ...]`.
 
         Args:
             timestep: environment steps done. New episodes follow from it and the root seed.
@@ -150,7 +150,7 @@ class Loop(abc.ABC):
         """
 
     def flush(self) -> tuple[int, float]:
-        """Finishes what an advance left for the next one; gives the updates done and their mean loss."""
+        """Finishes the work that `advance` deferred; returns the updates done and their mean loss."""
         return 0, 0.0
 
     def prepare(self, updates: int, jit: str) -> None:
@@ -179,7 +179,7 @@ class Loop(abc.ABC):
         self._compiler.write_back()
 
     def learn(self, updates: int) -> float:
-        """Does so many updates, at least one, without a step of the environments; their mean loss."""
+        """Does this number of updates, at least one, without a step of the environments; returns their mean loss."""
         learner, compiler = self._learner, self._compiler
         if compiler.xla and learner.has_convolution():  # One by one: a long row of them would take minutes to compile.
             one: Any = (lambda: [learner.updates(1).loss], [])

@@ -47,7 +47,7 @@ def checked(spec: Any, mode: str) -> EstimatorSpec:
     """What a `model_fn` returned for this mode.
 
     Raises:
-        TypeError: if it is no `EstimatorSpec`.
+        TypeError: if it is not an `EstimatorSpec`.
         ValueError: if it is that of another mode: an evaluation would explore, a training be greedy.
     """
     if not isinstance(spec, EstimatorSpec):

@@ -23,7 +23,7 @@ from polyrl.validation import check_int
 
 
 def update_schedule(first_update: int, update_frequency: int, memory: Replay) -> UpdateSchedule:
-    """The schedule that `Agent.train` is given; a TypeError or ValueError for one that is none, or begins too early."""
+    """The schedule that `Agent.train` is given; a TypeError or ValueError if it is not valid, or begins too early."""
     frequency = check_int("update_frequency", update_frequency, minimum=1)
     first = check_int("first_update", first_update, minimum=0)
     if first < memory.batch_size:

@@ -16,7 +16,7 @@ from polyrl.estimators.python_loop import PythonLoop
 
 
 class OverlappedLoop(PythonLoop):
-    """As its parent, but what a step gave is stored and learned from during the next step of the environments.
+    """Like `PythonLoop`, but a step's transitions are stored and learned from during the next step of the environments.
 
     So the actions are chosen without the update that belongs to the latest step: another run than without overlap, though the
     same one for the same seed.

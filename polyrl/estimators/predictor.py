@@ -148,7 +148,7 @@ class Predictor:
         A model that was trained on dicts takes dicts with the same keys, `action_mask` included if there were masks.
 
         Raises:
-            TypeError: for what is not a state, as the tuple that `env.reset()` returns.
+            TypeError: for what is not a state, such as the tuple that `env.reset()` returns.
             ValueError: for another shape, or values that no state of the training's environment has.
         """
         states, single = batch_of_states("state", state, self._state_spec)
@@ -164,8 +164,8 @@ class Predictor:
 
         Args:
             env: as for `Agent.train`; one instance of a `GymEnvironment` is opened.
-            episodes: ends after so many episodes.
-            steps: ends after so many environment steps.
+            episodes: ends after this number of episodes.
+            steps: ends after this number of environment steps.
 
         Yields:
             The predictions for the row, `results` (the action, as the environment takes it), `index` (a discrete action

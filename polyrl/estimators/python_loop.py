@@ -128,7 +128,7 @@ class PythonLoop(Loop):
     # What an advance is made of. ----------------------------------------------------------------------------------------
 
     def _step(self) -> tuple[Transitions, list[Episode]]:
-        """One step of each environment; the first of a run are looked at, whether they are what the memory takes them for."""
+        """One step of each environment. The first steps of a run are checked: do they have the form the memory expects?"""
         transitions, episodes = self._driver.step(self._actions)
         self._log.note(self._actions)  # Afterwards: a step that fails has not been taken.
         if self._stack is not None and self._unchecked:
@@ -145,7 +145,7 @@ class PythonLoop(Loop):
         return Transitions(*columns), state, updates, finished
 
     def _unrolled(self, updates: int) -> int | None:
-        """How many updates a call for so many has in a row; None for a loop, of any number.
+        """How many updates the call for `updates` of them unrolls; None for a loop that does any number.
 
         The most frequent numbers need no loop, and XLA's loops on a CPU slow convolutions down twentyfold.
         """

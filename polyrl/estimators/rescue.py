@@ -55,8 +55,8 @@ def _may_leave(frames: Iterable[FrameType], environment_only: bool) -> bool:
 def rescued(save: Callable[[], Path | None], is_interrupted: Callable[[], bool]) -> Iterator[None]:
     """Inside of the `with` block, a failing environment or a second signal does not lose what was learned before.
 
-    The error goes on, with a note that says where the run was saved. Nothing is saved for errors of another origin, as a loss
-    that is NaN. `RunInterrupted` ends here: the run goes on to its end.
+    The error is raised again, with a note that says where the run was saved. Nothing is saved for errors of another origin,
+    such as a loss that is NaN. `RunInterrupted` is caught here: the run continues to its end.
 
     Args:
         save: saves the run as of its last whole step, and gives the checkpoint; None if there is nothing new to save.
@@ -91,9 +91,10 @@ def _frames(trace: TracebackType | None) -> list[FrameType]:
 
 
 def _is_of_the_end(error: BaseException, is_interrupted: Callable[[], bool]) -> bool:
-    """Whether an error is of what ends the run too, and came first.
+    """Whether this error is only a consequence of the event that ends the run.
 
-    A signal to all processes of a group kills those of the environments; a terminal that is closed cannot be written to.
+    A signal to all processes of a group also kills those of the environments; a terminal that is closed cannot be written to.
+    Such an error can come before this process gets its signal.
     """
     numbers = {int(getattr(signal, name)) for name in ENDINGS if hasattr(signal, name)}
     killed = isinstance(error, BrokenEnvironmentError) and error.signal in numbers
@@ -106,9 +107,9 @@ def _is_of_the_end(error: BaseException, is_interrupted: Callable[[], bool]) -> 
 
 
 def whole_steps(scope: Scope, timestep: int) -> int:
-    """The updates that the variables have had, if they are those of so many environment steps and fit to go on with.
+    """Number of updates in the variables, if they match this number of environment steps and can be resumed from.
 
-    Updates beside an environment's step that failed are among them, see `polyrl.estimators.overlap`.
+    It includes updates that ran beside an environment's step that failed, see `polyrl.estimators.overlap`.
 
     Raises:
         RuntimeError: if they are not of that step.
@@ -124,7 +125,7 @@ def whole_steps(scope: Scope, timestep: int) -> int:
 
 
 def as_far_as_possible(loop: Loop, new_episodes: bool) -> Callable[[Path], None]:
-    """Writes what the environments keep, or leaves it out if they cannot say it any more."""
+    """Writes what the environments keep, or leaves it out if they can no longer be asked."""
 
     def attempt(directory: Path) -> None:
         try:

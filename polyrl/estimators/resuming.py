@@ -27,7 +27,7 @@ COMPARED = {
     "schedule": ("by another schedule of updates", "Use the same first_update and update_frequency"),
     "models": ("with other arguments of the model", "Use the same arguments"),
 }
-"""What of a run's configuration must stay, by the key in `state.json`: in which words, and what would do."""
+"""The parts of a run's configuration that must not change, by the key in `state.json`: the words for it, and the remedy."""
 
 
 def resume(

@@ -55,8 +55,8 @@ class RunConfig:
         exact_resume: make a resumed run the run that was not interrupted, bit for bit: environments in Python start new
             episodes, with seeds of their own, at each multiple of `save_checkpoints_timesteps`, and a run that is resumed from
             a checkpoint in between takes the actions since then again. False: they start new episodes where a run is resumed,
-            and there alone. Environments in the graph, and those that can be saved (`polyrl.envs.whole_states`), always go on
-            in mid-episode.
+            and there alone. Environments in the graph, and those that can be saved (`polyrl.envs.whole_states`), always
+            continue in mid-episode.
         save_replay: whether checkpoints to resume from hold the replay memory. False: they are small, and a resumed run is
             another one: its memory starts empty, and its next update waits until that holds `first_update` steps again.
     """

@@ -1,4 +1,4 @@
-"""What of a run no variable holds: it is in the `state.json` of a checkpoint, and comes back from there."""
+"""The part of a run's state that no variable holds: checkpoints have it in `state.json`, from which it is restored."""
 
 from __future__ import annotations
 

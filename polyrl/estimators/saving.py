@@ -58,12 +58,12 @@ class Saver:
         Args:
             state: what the run notes of itself.
             new_episodes: whether environments in Python start new episodes next.
-            required: whether that is an error, as at the end of a run.
+            required: whether that is an error, for example at the end of a run.
 
         Raises:
             CheckpointWriteError: if it is.
         """
-        # Episodes cannot go on without their rows in the memory.
+        # Episodes cannot continue without their rows in the memory.
         new_episodes = new_episodes or not self.checkpoints.save_replay
         try:
             write = as_far_as_possible(self.loop, new_episodes)
@@ -71,7 +71,7 @@ class Saver:
         except CheckpointWriteError as error:
             if required:
                 raise CheckpointWriteError(f"{error} {self._left()}") from error
-            logger.warning("%s Training goes on without it. %s", error, self._left())
+            logger.warning("%s Training continues without it. %s", error, self._left())
             return None
         note_checkpoints(self.checkpoints.model_dir)
         return self.last

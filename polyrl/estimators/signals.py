@@ -22,7 +22,7 @@ ECHO = 0.5
 
 
 class RunInterrupted(KeyboardInterrupt):
-    """What was going on was abandoned: a signal has asked for the end of the run, which saves and ends."""
+    """Raised to abandon the current step, because a signal requested a stop; the run then saves and ends."""
 
 
 @contextlib.contextmanager
@@ -33,8 +33,8 @@ def interruptible(interrupted: Callable[[int], None], may_leave: Callable[[Frame
     signal raises a KeyboardInterrupt: at once if what is running may be left, and else at the end. A third one raises it
     wherever it arrives.
 
-    SIGHUP is left alone where it is ignored, as under `nohup`. Python handles signals in the main thread alone; in another one
-    this does nothing.
+    SIGHUP is left alone where it is ignored, for example under `nohup`. Python handles signals in the main thread alone; in
+    another one this does nothing.
 
     Args:
         interrupted: shall see to it that the run ends after its iteration, with a checkpoint.
@@ -54,7 +54,7 @@ def interruptible(interrupted: Callable[[int], None], may_leave: Callable[[Frame
     try:
         yield
     finally:
-        handler.over.set()
+        handler.ended.set()
         for number, action in before.items():
             signal.signal(number, action)
     if handler.put_off:
@@ -62,13 +62,18 @@ def interruptible(interrupted: Callable[[int], None], may_leave: Callable[[Frame
 
 
 class _Handler:
-    """Of all the signals. `over` is set when there is nothing more to interrupt; `put_off`: a second one had to wait."""
+    """State shared by the handlers of all signals.
+
+    Attributes:
+        ended: set when there is nothing left to interrupt.
+        put_off: whether a second signal came, and had to wait for the end of the run.
+    """
 
     def __init__(self, interrupted: Callable[[int], None], may_leave: Callable[[FrameType | None, bool], bool]):
         self._interrupted, self._may_leave = interrupted, may_leave
         self._first: float | None = None
         self._second = self._insists = self.put_off = False
-        self.over = threading.Event()
+        self.ended = threading.Event()
         self._terminals = [file for file in (1, 2) if _is_terminal(file)]
 
     def __call__(self, number: int, frame: Any) -> None:
@@ -93,7 +98,7 @@ class _Handler:
 
     def _insist(self, number: int) -> None:
         """Sends the main thread the signal again: it interrupts a system call, and the handler looks where that was."""
-        while not self.over.wait(PATIENCE):
+        while not self.ended.wait(PATIENCE):
             self._insists = True
             signal.pthread_kill(threading.main_thread().ident or 0, number)
 

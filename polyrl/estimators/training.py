@@ -41,9 +41,9 @@ class TrainingRun:
 
     Args:
         saver: writes the checkpoints of its models, memory and environments.
-        restart_every: at each multiple of so many environment steps environments that can only be reset start new episodes;
-            None: at each checkpoint; 0: never, and a resumed run is not the run that was not interrupted.
-        budget: when the run is over.
+        restart_every: environments that can only be reset start new episodes at each multiple of this number of environment
+            steps; None: at each checkpoint; 0: never, and a resumed run is not the run that was not interrupted.
+        budget: when the run ends.
         hooks: in their order.
         restored: the state of the checkpoint that the run resumes from, or None.
         evaluate: evaluates the present weights: `evaluate(env, episodes, name, check)`, with `check()` before each step.
@@ -284,7 +284,7 @@ class TrainingRun:
     def _state(self) -> dict[str, Any]:
         """All that a resumed run, or one that follows it, needs and no variable holds.
 
-        With whether the budget is used up, and why the run is over if it is not: None if it is not over, as after a signal.
+        `spent` says whether the budget is used up; `ended`, why a hook ended the run before, or None, also after a signal.
         """
         spent = self.budget.reached(self.step, self.timestep, self.episode) is not None
         ended = None if spent or self._signal is not None else self._stop_reason

@@ -203,14 +203,14 @@ class RLExperiment:
         return any(limit is not None and counters[units[name]] >= limit for name, limit in self._budget.items())
 
     def _ended(self, checkpoint: Path) -> bool:
-        """Whether the run ended with this checkpoint: a hook ended it, as when it was solved; or, if there is no budget here
+        """Whether the run ended with this checkpoint: a hook ended it (such as: it was solved); or, if there is no budget here
         to wait for, that of the trainer was reached.
         """
         try:
             state = read_state(checkpoint)
             waits = any(limit is not None for limit in self._budget.values())
             return state.get("ended") is not None or (not waits and state.get("spent", False))
-        except FileNotFoundError:  # Pruned: the run has gone on.
+        except FileNotFoundError:  # Pruned: the run has continued.
             return False
 
     def _find(self) -> Path:

@@ -22,7 +22,7 @@ class Explorer(tf.Module):
 
     Attributes:
         STATEFUL: whether it has variables that change from step to step. A checkpoint holds them where environments in the
-            graph go on in mid-episode; elsewhere a resumed run starts new episodes.
+            graph continue in mid-episode; elsewhere a resumed run starts new episodes.
     """
 
     STATEFUL: ClassVar[bool] = False

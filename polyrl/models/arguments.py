@@ -140,7 +140,7 @@ def check_dueling(dueling: Any) -> str | bool | None:
 
 
 def check_tau(tau: float, use_target_graph: bool) -> float:
-    """`target_update_tau` in (0, 1], which means nothing without a target network."""
+    """`target_update_tau` in (0, 1], which has no effect without a target network."""
     tau = check_float("target_update_tau", tau, 0.0, 1.0)
     if tau == 0.0:
         raise ValueError("target_update_tau=0.0 must be above 0: the target network would never change.")
@@ -169,7 +169,7 @@ def built_optimizer(config: OptimizerConfig) -> tf_keras.optimizers.Optimizer:
 
     Raises:
         TypeError: if it is not an optimizer of tf-keras, or is one that scales losses.
-        ValueError: if it is in use already, as what a `build` returns that gives one and the same with each call.
+        ValueError: if it is in use already, for example if `build` returns the same object at each call.
     """
     optimizer = config.build()
     if isinstance(optimizer, tf_keras.mixed_precision.LossScaleOptimizer):

@@ -84,7 +84,7 @@ def reused_variables(
 
 
 def _matching(waiting: list[tf.Variable], owned: set[int], mode: str, arguments: dict[str, Any]) -> tf.Variable:
-    """Takes the variable that is requested out of those that are waiting."""
+    """Finds, among the variables not yet matched, the one requested, and removes it from them."""
     for variable in waiting:
         if _name(variable) == _full_name(arguments) and _fits(variable, arguments):
             waiting[:] = [other for other in waiting if other is not variable]
@@ -123,7 +123,7 @@ def _weights(model: tf_keras.Model) -> list[tf.Variable]:
 
 
 def _fits(variable: tf.Variable, arguments: dict[str, Any]) -> bool:
-    """Whether what is requested has the shape and dtype of the variable, and its name but for the layers' numbers."""
+    """Whether what is requested has the shape and dtype of the variable, and its name except for the layers' numbers."""
     dtype = arguments.get("dtype")
     own, other = (re.sub(r"_?\d+", "", each) for each in (_name(variable), _full_name(arguments)))
     same_dtype = dtype is None or tf.as_dtype(dtype) == variable.dtype

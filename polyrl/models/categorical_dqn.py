@@ -155,7 +155,7 @@ class CategoricalDQNModel(BaseQModel):
         return {**predictions, "probabilities": tf.nn.softmax(self._online().logits), "support": self.support}
 
     def _build_extra_ops(self, results: tf.Tensor, features: Any, labels: Any) -> dict[str, Any]:
-        """As the parent's, and `support`: `min_q_value`, `max_q_value` and `discount`, for who watches the returns."""
+        """As the parent's, and `support`: `min_q_value`, `max_q_value` and `discount`, for `SupportHook`."""
         extra = super()._build_extra_ops(results, features, labels)
         return {**extra, "support": (self.min_q_value, self.max_q_value, self.discount)}
 

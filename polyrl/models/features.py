@@ -18,7 +18,7 @@ STEP_TYPE = "step_type"
 
 
 def observation(features: Any) -> Any:
-    """What a policy observes of the features: all but `step_type`."""
+    """The part of the features that a policy observes: all but `step_type`."""
     return _without(STEP_TYPE, features)
 
 
@@ -29,7 +29,7 @@ def time_step_spec(features: Any) -> TimeStep:
 
 
 def split(features: Any) -> tuple[Any, tf.Tensor | None]:
-    """What the networks are given of an observation, all but `action_mask`, and that: bool `[B, A]`, or None."""
+    """The part of an observation that the networks are given, all but `action_mask`; and the mask, bool `[B, A]`, or None."""
     return _without(MASK, features), mask_of(features)
 
 
@@ -48,7 +48,7 @@ def is_first(features: Any) -> tf.Tensor | None:
 
 
 def network_inputs(features: Any) -> Any:
-    """What the networks are given of the features: all but `action_mask` and `step_type`."""
+    """The part of the features that the networks are given: all but `action_mask` and `step_type`."""
     return _without(MASK, _without(STEP_TYPE, features))
 
 

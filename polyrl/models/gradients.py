@@ -55,7 +55,7 @@ def _global_norm(gradients: Sequence[tf.Tensor]) -> tf.Tensor:
 
 
 def check_gradients(gradients: Sequence[Any], model: str) -> None:
-    """A ValueError if there is none: no update would change anything."""
+    """A ValueError if no variable has a gradient: no update would change anything."""
     if all(gradient is None for gradient in gradients):
         raise ValueError(
             f"The loss of {model} depends on no variable of the network, so that there is nothing to learn. Compute it from "

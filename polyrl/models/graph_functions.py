@@ -30,7 +30,7 @@ def as_graph_fn(graph_fn: Any) -> GraphFn:
         TypeError: for what cannot be called, and for models and layers of Keras 3.
     """
     if is_keras3(graph_fn):
-        raise TypeError(f"graph_fn={graph_fn!r} is of Keras 3. {KERAS3_REMEDY}")
+        raise TypeError(f"graph_fn={graph_fn!r} is a Keras 3 object. {KERAS3_REMEDY}")
     if not callable(graph_fn):
         raise TypeError(f"graph_fn={graph_fn!r} must be a function of (mode, inputs), or a model of tf-keras.")
     if not isinstance(graph_fn, tf_keras.layers.Layer):
@@ -97,7 +97,7 @@ def call(graph: GraphFn, mode: str, inputs: Any) -> Any:
 
 
 class _Asked(dict[str, Any]):
-    """Features that note which keys they were asked for and do not have."""
+    """Features that note which keys were requested that they do not have."""
 
     def __init__(self, features: Mapping[str, Any]):
         super().__init__(features)
@@ -163,7 +163,7 @@ def _clone(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
 
 
 def _taken(layer: tf_keras.layers.Layer, inputs: Any) -> Any:
-    """What of the features a model is called with: the state; or, if it names its inputs, those."""
+    """The part of the features that the model is called with: the state, or the inputs that it names."""
     if not isinstance(inputs, Mapping):
         return inputs
     named = getattr(layer, "input", None)
@@ -175,7 +175,7 @@ def _taken(layer: tf_keras.layers.Layer, inputs: Any) -> Any:
     others = sorted(set(inputs) - {"state"})
     if others:
         raise _GivenModelError(
-            f"graph_fn={layer!r} takes one input, and there are features besides the state: {others}. Give a model whose "
-            "inputs are a dict with these names, or a function of (mode, inputs) that uses or leaves them."
+            f"graph_fn={layer!r} takes one input, and there are features in addition to the state: {others}. Give a model "
+            "whose inputs are a dict with these names, or a function of (mode, inputs) that uses or leaves them."
         )
     return inputs["state"]

@@ -20,7 +20,7 @@ class ModelCall:
     """One call of a model, from its beginning to its end: `BaseModel.current_call`.
 
     The steps of the template get what they need as arguments. This record carries what the signatures of polyaxon's methods
-    leave no room for, as the tape behind `_build_train_op(loss)`. An override may use all of it. What is None has not been
+    have no room for, such as the tape behind `_build_train_op(loss)`. An override may use all of it. What is None has not been
     computed (yet), and nothing fails for want of it: panels of it are left out.
 
     Attributes:

@@ -137,7 +137,8 @@ class NAFModel(BaseQModel):
     def _build_predictions(self, results: tf.Tensor, features: Any, labels: Any) -> dict[str, tf.Tensor]:
         """`results` (the action) and `mean` (the best one) `[B, k]`; `q`, `a` and `v` `[B]`; `graph_results`.
 
-        `q` and `a` are of the labels' action if there is one, else of `results`; with labels, also `td_error` `[B]`.
+        `q` and `a` are computed for the labels' action if there is one, else for `results`. With labels, also `td_error`
+        `[B]`.
         """
         online = self._online()
         advantage = self._advantage(online, results if labels is None else labels["action"])

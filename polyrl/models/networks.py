@@ -129,7 +129,7 @@ def torso_and_heads(graph_fn: Callable[[str, Any], tf.Tensor], head: Callable[[t
 
 
 def _check_torso(outputs: Any, inputs: Any) -> None:
-    """Refuses what has the rank of a torso's output, and is none.
+    """Refuses what has the rank of a torso's output, but is not a valid one.
 
     Raises:
         TypeError: for what is not made of real numbers.

@@ -202,7 +202,8 @@ def _values(output: Any) -> tf.Tensor:
 
 
 def _labelled(layers: Sequence[tf_keras.layers.Layer]) -> dict[str, tf_keras.layers.Layer]:
-    """The layers that have weights, numbered by kind in their order; tf-keras's own numbers count on through the process."""
+    """The layers that have weights, numbered by kind in their order; tf-keras's own numbers continue across
+    the models of a process."""
     labels: dict[str, tf_keras.layers.Layer] = {}
     for layer in layers:
         if layer.weights:

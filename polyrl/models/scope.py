@@ -78,9 +78,9 @@ class Scope(tf.Module):
         return tf.stack([tf.constant(high << 31 | low, tf.int64), tf.cast(count, tf.int64)])
 
     def next_seed(self, stream: str) -> tf.Tensor:
-        """Another seed of the stream each time that this is run, for what no counter of the run moves on, as prediction.
+        """Another seed of the stream each time that this is run, for uses that no counter advances, such as prediction.
 
-        How far the stream is belongs to no checkpoint.
+        The position in the stream is not saved.
         """
         count = self.get(f"draws/{stream}", lambda: tf.Variable(0, dtype=tf.int64, trainable=False), saved=False)
         return self.random_seed(stream, count.assign_add(1))

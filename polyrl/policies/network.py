@@ -26,7 +26,7 @@ def state_spec(network: Any) -> Any:
         if is_keras3(value):
             place = path if "._" not in path else "q_network: a layer in it"
             raise TypeError(
-                f"{place}={value!r} is of Keras 3: its variables would not be those of the policy. {KERAS3_REMEDY}"
+                f"{place}={value!r} is a Keras 3 object: its variables would not be those of the policy. {KERAS3_REMEDY}"
             )
     spec = getattr(network, "state_spec", ())
     if _takes_observation_only(network) and not is_empty(spec):
@@ -63,7 +63,7 @@ def variables(network: Any) -> tuple[tf.Variable, ...]:
 
 
 def _output(value: Any, rows: tf.TensorShape) -> tf.Tensor:
-    """A part of the network's output as a tensor of real numbers with so many rows."""
+    """A part of the network's output as a tensor of real numbers with this number of rows."""
     try:
         tensor = tf.convert_to_tensor(value)
     except (TypeError, ValueError) as error:

@@ -95,7 +95,7 @@ class Replay(tf.Module):
         return {"prioritized": self.PRIORITIZED, **described, "demonstrations": demonstrations}
 
     def belong_to(self, owner: object) -> None:
-        """Notes whose transitions these are, at first; a ValueError if they are those of another owner."""
+        """The first call records the owner of the transitions; a ValueError if a later one names another owner."""
         if self._owner is not None and self._owner is not owner:
             raise ValueError(
                 "memory holds the transitions of another Agent, and they would be mixed with those of this one; make a new "
@@ -189,7 +189,7 @@ class Replay(tf.Module):
         return self._storage.stored()
 
     def start_episodes(self) -> None:
-        """Marks that every environment starts a new episode although the last one was not seen to end, as after a resume.
+        """Marks that every environment starts a new episode although the last one was not seen to end (after a resume).
 
         Otherwise `n_step` windows and frame stacks would mix two episodes.
         """
@@ -232,7 +232,7 @@ class Replay(tf.Module):
         return TransitionStorage(specs, self.size, num_envs, self.n_step)
 
     def _row_bytes(self, specs: Mapping[str, tf.TensorSpec]) -> float:
-        """How much a transition takes."""
+        """Size of one transition in bytes."""
         sizes = {name: math.prod(spec.shape) * spec.dtype.size for name, spec in specs.items()}
         if self.frame_stack is not None:  # One frame of the two stacks.
             sizes |= {"state": sizes["state"] / self.frame_stack, "next_state": 0}

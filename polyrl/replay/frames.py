@@ -89,7 +89,7 @@ class FrameStorage(tf.Module):
         ends = tf.cumsum(filled)
 
         def draw(number: tf.Tensor, positions: tf.Tensor, found: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            """Draws again for those that landed on a row at which no transition starts."""
+            """Redraws positions that do not start a transition."""
             again = tf.random.fold_in(seed, number, alg="philox")
             row = tf.random.stateless_uniform([count], again, 0, ends[-1], tf.int64, alg="philox")  # Among the filled rows.
             env = tf.reduce_sum(tf.cast(row[:, tf.newaxis] >= ends, tf.int64), axis=1)

@@ -75,7 +75,7 @@ class Storage(Protocol):
         """Marks that the next rows do not continue the episodes stored last."""
 
     def newest(self, steps: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Of up to `steps` newest steps the rewards, and where an episode terminated or was truncated: float32 `[T, N]` each,
+        """The rewards of up to `steps` newest steps, and where an episode terminated or was truncated: float32 `[T, N]` each,
         oldest first."""
 
     @property

@@ -134,7 +134,7 @@ def test_after_a_failure_it_says_so_again():
     for _ in range(2):
         with pytest.raises(BrokenEnvironmentError, match=r"Environment 0 .*at its step 1, exited with status 3"):
             vector.step(np.ones(2, np.int64))
-    with pytest.raises(BrokenEnvironmentError, match="cannot go on: Environment 0"):
+    with pytest.raises(BrokenEnvironmentError, match="cannot continue: Environment 0"):
         vector.call("steps")
     vector.close()
 

@@ -146,4 +146,4 @@ def test_other_environments_start_new_episodes_and_a_warning_says_so(tmp_path, c
     second.reset(0)
     assert second.read(tmp_path) is None
     (text,) = [record.getMessage() for record in caplog.records]
-    assert "The environments cannot go on where they were" in text
+    assert "The environments cannot continue where they were" in text

@@ -101,15 +101,15 @@ class WithoutConfig(layers.Layer):
 @pytest.mark.parametrize(
     ("given", "features", "error", "words"),
     [
-        (tf.keras.Sequential([]), FEATURES, TypeError, "is of Keras 3.*import tf_keras as keras"),
-        (tf.keras.layers.Dense(3), FEATURES, TypeError, "is of Keras 3.*TF_USE_LEGACY_KERAS=1"),
+        (tf.keras.Sequential([]), FEATURES, TypeError, "is a Keras 3 object.*import tf_keras as keras"),
+        (tf.keras.layers.Dense(3), FEATURES, TypeError, "is a Keras 3 object.*TF_USE_LEGACY_KERAS=1"),
         (3, FEATURES, TypeError, "graph_fn=3 must be a function of .mode, inputs., or a model of tf-keras"),
         (tf_keras.Sequential([WithoutConfig(tf.abs)]), FEATURES, TypeError, "cannot be copied.*return MyModel"),
         (
             layers.Dense(3),
             {**FEATURES, "more": FEATURES["state"]},
             ValueError,
-            r"takes one input.*besides the state: \['more'\]",
+            r"takes one input.*in addition to the state: \['more'\]",
         ),
         (
             tf_keras.Sequential([layers.Reshape([2, 2])]),

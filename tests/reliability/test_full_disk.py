@@ -1,4 +1,4 @@
-"""A disk that takes no checkpoint: training goes on with a warning, and what was there before is as it was."""
+"""A disk that takes no checkpoint: training continues with a warning, and what was there before is as it was."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_training_goes_on_and_warns_each_time(tmp_path, caplog, monkeypatch):
     texts = [text for text in warnings_of(caplog) if "No space left on device" in text]
     assert len(texts) == 2
     assert all("ckpt-0000000" in text and "cannot be written" in text for text in texts)
-    assert any("Training goes on without it. The newest one is" in text for text in texts)
+    assert any("Training continues without it. The newest one is" in text for text in texts)
 
 
 @pytest.mark.slow
@@ -118,5 +118,5 @@ def test_a_real_limit_of_the_system(tmp_path):
     assert done.stdout.startswith("CheckpointWriteError")
     assert "The newest one is" in done.stdout
     assert "ckpt-000000080" in done.stdout
-    assert done.stderr.count("Training goes on without it.") == 3  # At 120, 160 and 200.
+    assert done.stderr.count("Training continues without it.") == 3  # At 120, 160 and 200.
     assert_same(train(Case(), tmp_path / "whole", 200), train(Case(), tmp_path, 200))

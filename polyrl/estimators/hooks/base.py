@@ -75,7 +75,7 @@ class Hook:
 
 
 class Cadence:
-    """Every so many environment steps, or seconds, or both, whichever comes first.
+    """Decides when something recurring is due: by environment steps, by seconds, or by whichever of both comes first.
 
     By steps it is due when a multiple of `every_timesteps` is passed: a resumed run keeps the same rhythm.
 

@@ -9,7 +9,7 @@ from polyrl.estimators.hooks.context import RunContext
 
 
 class CheckpointHook(Hook):
-    """Requests a checkpoint every so many environment steps or seconds, and after pre-training; the run writes it at the
+    """Requests checkpoints at a cadence of environment steps or seconds, and after pre-training; the run writes them at the
     iteration's end.
 
     See `Cadence` for the arguments.

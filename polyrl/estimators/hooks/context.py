@@ -18,7 +18,7 @@ class RunContext(Protocol):
 
     Attributes:
         model_dir: the run's directory.
-        budget: when the run is over.
+        budget: when the run ends.
         step: gradient updates done (`global_step`).
         timestep: environment steps taken (`global_timestep`).
         episode: episodes finished (`global_episode`).

@@ -41,7 +41,7 @@ class _Evaluating(Hook):
 
 
 class EvaluationHook(_Evaluating):
-    """Evaluates every so many environment steps on environments of its own.
+    """Evaluates every `every_timesteps` environment steps on environments of its own.
 
     The best mean reward so far decides what `model_dir/best` holds; it is read from there, so a resumed run keeps it.
 
@@ -81,7 +81,7 @@ class EvaluationHook(_Evaluating):
 
 
 class WholeEvaluationHook(_Evaluating):
-    """Evaluates every so many environment steps, with a checkpoint, into the TensorBoard run `eval_continuous`.
+    """Evaluates every `every_timesteps` environment steps, with a checkpoint, into the TensorBoard run `eval_continuous`.
 
     Args:
         env: what to evaluate on; not the instance that is trained on.

@@ -86,7 +86,7 @@ class _Speed:
 
 
 class LoggingHook(Hook):
-    """Writes a line every so many seconds (or environment steps), and one at the end, see `write_line`.
+    """Writes a line every `every_secs` seconds or `every_timesteps` steps, and one at the end, see `write_line`.
 
     Args:
         every_secs: seconds between lines; None: not by time.

@@ -31,8 +31,9 @@ class SupportHook(Hook):
     """Warns once if discounted returns leave the support, or if they use less than a tenth of it.
 
     Outside of the support no return can be told from its end; and where all returns lie between a few atoms, the distribution
-    says little. Both learn, badly, and without another sign. It looks at the returns of all states in the newest episodes; if
-    none of them is known, as where episodes are truncated or do not end, at what they come to if rewards go on as they are.
+    says little. Both learn, badly, and without another sign. It looks at the returns of all states in the newest episodes. If
+    none of them is known, because episodes are truncated or do not end, it looks at what the returns would come to if rewards
+    continue as they are.
 
     Args:
         memory: holds the rewards.
@@ -73,11 +74,11 @@ class SupportHook(Hook):
             if run.timestep >= LATE and 0.0 < width < 0.1 * (highest - lowest):
                 self._warn(self._low, self._high, "were seen", "in less than a tenth of", "Most atoms have nothing to say")
         elif returns.size and ((reward >= 0.0).all() or (reward <= 0.0).all()):
-            # What is to come can only add to what there is.
-            self._compare(float(returns.min()), float(returns.max()), "were seen, of episodes that go on")
+            # Rewards to come can only add to the sums so far.
+            self._compare(float(returns.min()), float(returns.max()), "were seen, of episodes that continue")
         if not (self._warned or known.size) and returns.size and run.timestep >= LATE and self._discount < 1.0:
             expected = returns + weight * reward.mean(dtype=np.float64) / (1.0 - self._discount)
-            how = "are to be expected if rewards go on as they are, as no episode came to its own end"
+            how = "are to be expected if rewards continue as they are, as no episode came to its own end"
             self._compare(float(expected.min()), float(expected.max()), how)
 
     def _compare(self, low: float, high: float, how: str) -> None:

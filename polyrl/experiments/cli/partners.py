@@ -130,7 +130,7 @@ needs("check_env", env_backend=("gymnasium", "async"), off=True)
 # Only a process of its own can be ended, and made again.
 needs("env_timeout", env_backend="async")
 needs("env_restarts", env_backend="async", off=0)
-# Environments in the graph go on in mid-episode.
+# Environments in the graph continue in mid-episode.
 needs("exact_resume", env_backend=("gymnasium", "async", "ale", "envpool"), off=True)
 # An environment in the graph steps with the learner, not while it runs.
 needs("overlap", env_backend=("gymnasium", "async", "ale", "envpool"), off=False)

@@ -113,11 +113,11 @@ class Going(Paying):
 @pytest.mark.parametrize(
     ("reward", "length", "discount", "expected"),
     [
-        (1_000.0, np.inf, 1.0, "from 1000 to 2e+04 were seen, of episodes that go on, beyond"),
-        pytest.param(1_000.0, np.inf, 0.9999, "from 1000 to 1.998e+04 were seen, of episodes that go on, beyond", marks=SLOW),
+        (1_000.0, np.inf, 1.0, "from 1000 to 2e+04 were seen, of episodes that continue, beyond"),
+        pytest.param(1_000.0, np.inf, 0.9999, "from 1000 to 1.998e+04 were seen, of episodes that continue", marks=SLOW),
         pytest.param(-1_000.0, np.inf, 1.0, "from -2e+04 to -1000 were seen", marks=SLOW),
-        pytest.param(1.0, 5, 0.99, "from 100 to 100 are to be expected if rewards go on as they are", marks=SLOW),
-        (-1.0, 5, 0.99, "from -100 to -100 are to be expected if rewards go on as they are"),
+        pytest.param(1.0, 5, 0.99, "from 100 to 100 are to be expected if rewards continue as they are", marks=SLOW),
+        (-1.0, 5, 0.99, "from -100 to -100 are to be expected if rewards continue as they are"),
     ],
 )
 def test_rewards_that_go_on_are_told_though_no_return_is_known(warnings, reward, length, discount, expected):
