@@ -121,7 +121,7 @@ def test_frames_that_are_stacked_come_back():
         GymEnvironment(Walk, 2, "async", restarts=1),
         GymEnvironment(lambda: wrappers.FrameStackObservation(Walk(), 2)),
     ],
-    ids=str,
+    ids=["by id", "wrapper", "wrapper in a process", "restarts", "stack of frames"],
 )
 def test_where_a_layer_does_not_say_so_they_cannot_be_saved(env):
     with open_env(env) as vector:

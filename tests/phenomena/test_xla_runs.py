@@ -73,7 +73,6 @@ def ring(num_envs: int):
 
 
 def run_agent(path, model_fn, num_envs=1, memory=None, hooks=(), jit="on", seed=0, timesteps=300, update_frequency=2):
-    # Not None: then new episodes would start at each checkpoint.
     settings = {"save_summary_timesteps": None, "save_checkpoints_timesteps": 1_000, "max_overhead": None}
     memory = UniformReplay(100, BATCH) if memory is None else memory
     agent = Agent(model_fn, memory, path, RunConfig(seed=seed, jit=jit, **settings))

@@ -19,7 +19,6 @@ QUICK = [
     Case("ddqn", "prioritized", 3, 4, "compiled", "auto"),
     Case("dqn", "prioritized", 3, 4, "gymnasium", "off"),
     Case("ddqn", "uniform", 1, 1, "gymnasium", "auto"),
-    Case("ddqn", "uniform", 3, 1, "async", "on"),
 ]
 
 MODELS = ("dqn", "ddqn", "c51", "c51_double", "naf")
