@@ -212,6 +212,10 @@ class CheckpointManager:
                     raise NotTrainedError(f"{path} was removed while it was read; name another checkpoint.") from None
                 logger.info("%s was removed while it was read; taking the next.", path)
 
+    def readable(self, which: str | os.PathLike[str] | None) -> Path:
+        """The checkpoint that is meant, see `reading`, whose models are what was written, to the last byte."""
+        return self.reading(which, lambda path: _check_whole(path, _VARIABLES))
+
     def clear(self) -> None:
         """Removes what a run that died has left half written. Nobody else may be training in the `model_dir`."""
         for directory in (self.directory, self.best_directory):
@@ -289,7 +293,8 @@ def _version(path: Path) -> tuple[Path, int]:
         return path, 0
 
 
-def _check_whole(path: Path, prefix: str = "") -> None:
+def _check_whole(path: Path, prefix: str = "") -> Path:
     damage = checkpoint_files.damage(path, prefix)
     if damage is not None and path.exists():
         raise DamagedCheckpointError(f"{damage}.")
+    return path

@@ -43,10 +43,16 @@ def claimed(model_dir: Path) -> Iterator[None]:
 
 
 def _locked(model_dir: Path) -> int:
-    """An open descriptor of the directory, with a lock on it."""
+    """An open descriptor of the directory, with a lock on it.
+
+    Another run that ends meanwhile removes a directory which it has made: then there is a new one to be locked.
+    """
     while True:
         model_dir.mkdir(parents=True, exist_ok=True)
-        directory = os.open(model_dir, os.O_RDONLY)
+        try:
+            directory = os.open(model_dir, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
         try:
             fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -60,4 +66,4 @@ def _locked(model_dir: Path) -> int:
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(directory), os.stat(model_dir)):
                 return directory
-        os.close(directory)  # Another run has ended meanwhile, and removed the directory that it had made.
+        os.close(directory)

@@ -158,7 +158,7 @@ class RLExperiment:
                 time.sleep(self._throttle_secs)
                 continue
             try:
-                path = self._readable("latest")  # From then on a damaged one is known not to be the latest.
+                path = self.agent.checkpoints.readable("latest")  # From then on a damaged one is known not to be the latest.
                 if path == seen:
                     continue
                 result = self.agent.evaluate(self._eval_env, self._eval_episodes, path, name="continuous")
@@ -214,14 +214,9 @@ class RLExperiment:
             return False
 
     def _find(self) -> Path:
-        """The checkpoint that is meant, or the next one that can be read: this one has been."""
-        best = self._checkpoint is None and self.agent.checkpoints.best() is not None
-        return self._readable("best" if best else self._checkpoint)
-
-    def _readable(self, which: str | os.PathLike[str] | None) -> Path:
-        path = self.agent.predictor(which).checkpoint
-        assert path is not None
-        return path
+        checkpoints = self.agent.checkpoints
+        best = self._checkpoint is None and checkpoints.best() is not None
+        return checkpoints.readable("best" if best else self._checkpoint)
 
 
 def run_experiment(

@@ -15,6 +15,9 @@ import tf_keras
 
 from polyrl.configs.base import Config
 
+LIBRARIES = ("tensorflow", "tensorflow_probability", "tf_keras", "keras", "ml_collections", "numpy", "gymnasium", "polyrl")
+"""Packages whose objects are not looked into."""
+
 BY_CALLS = ("name", "build_config", "build_input_shape", "batch_input_shape")
 """What in a layer's config depends on other layers, and on whether the layer has been called."""
 
@@ -128,7 +131,7 @@ def values_difference(
 def _holds_values(value: Any) -> bool:
     """Whether an object is of a class of the user's own that may hold settings: what libraries make has states in addition."""
     module = type(value).__module__.partition(".")[0]
-    return module not in (*sys.stdlib_module_names, "tensorflow", "tf_keras", "keras", "numpy", "gymnasium", "polyrl")
+    return module not in sys.stdlib_module_names and module not in LIBRARIES
 
 
 def _opened(value: Any) -> Any:

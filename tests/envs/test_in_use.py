@@ -35,10 +35,26 @@ def free(*envs) -> None:
             pass
 
 
+class Holder(gymnasium.Env):
+    """A class of its own around an environment."""
+
+    def __init__(self, env):
+        self.inner = env
+        self.observation_space, self.action_space = env.observation_space, env.action_space
+
+    def reset(self, **arguments):
+        return self.inner.reset(**arguments)
+
+    def step(self, action):
+        return self.inner.step(action)
+
+
 # Ways to open the same instance: as itself, wrapped, and in vectors.
 SINGLE = {
     "itself": lambda env: env,
     "wrapped": lambda env: TimeLimit(env, 5),
+    "an attribute": lambda env: Holder(TimeLimit(env, 5)),
+    "an attribute in a vector": lambda env: vector(ScheduleEnv(), Holder(Holder(env))),
     "in a vector": lambda env: vector(ScheduleEnv(), env),
     "wrapped in a wrapped vector": lambda env: FrameStack(vector(ScheduleEnv(), TimeLimit(env, 5)), 2),
 }

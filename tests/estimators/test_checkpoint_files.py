@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from tiny_agents import make_agent, q_model_fn
 from tiny_envs import ScheduleEnv
 
 from polyrl.errors import DamagedCheckpointError
+from polyrl.estimators import checkpoint_files
 from polyrl.estimators.hooks import EvaluationHook, Hook
 from polyrl.models import DQNModel
 
@@ -123,6 +125,21 @@ def test_the_newest_one_that_is_whole_is_taken_and_nothing_is_removed(agent, twi
     assert warning.endswith("ckpt-000000008, the newest that is whole; the other is left as it is.")
     assert [path.name for path in sorted(twice.iterdir())] == ["ckpt-000000016", "ckpt-000000016.damaged-0"]
     assert [*state_of(twice / "ckpt-000000016.damaged-0").values()] == [*damaged.values()]
+
+
+def test_one_that_cannot_be_read_is_as_a_damaged_one(agent, twice, monkeypatch, caplog):
+    """As where its owner is another one, or where the disk is defective."""
+    read = checkpoint_files._sha256
+
+    def unreadable(file):
+        if "ckpt-000000016" in str(file):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return read(file)
+
+    monkeypatch.setattr(checkpoint_files, "_sha256", unreadable)
+    assert agent().predictor().checkpoint.name == "ckpt-000000008"
+    assert agent().train(schedule(), first_update=BATCH, max_timesteps=12).global_timestep == 12
+    assert any("cannot be read (Permission denied)" in text for text in caplog.messages)
 
 
 def test_none_that_is_whole_is_refused(agent, twice):

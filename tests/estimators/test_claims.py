@@ -9,7 +9,8 @@ import pytest
 from tiny_agents import make_agent
 from tiny_envs import ScheduleEnv
 
-from polyrl.estimators import Agent
+from polyrl.errors import ModelDirInUseError
+from polyrl.estimators import Agent, claims
 from polyrl.estimators.claims import claimed
 from polyrl.estimators.hooks import Hook
 
@@ -40,6 +41,29 @@ def test_an_error_ends_the_claim(tmp_path):
     with claimed(tmp_path):
         pass
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("moment", ["opened", "locked"])
+def test_a_directory_that_is_removed_meanwhile_is_made_again_and_locked(tmp_path, monkeypatch, moment):
+    """By another run that began at the same time, and has ended without writing anything."""
+    model_dir, removed = tmp_path / "run", []
+    name = "open" if moment == "opened" else "flock"
+    module = claims.os if moment == "opened" else claims.fcntl
+    call = getattr(module, name)
+
+    def late(*arguments):
+        if not removed:
+            removed.append(model_dir.rmdir())
+        return call(*arguments)
+
+    monkeypatch.setattr(module, name, late)
+    with claimed(model_dir):
+        monkeypatch.undo()
+        assert removed
+        with pytest.raises(ModelDirInUseError), claimed(model_dir):
+            pass
+        assert model_dir.is_dir()  # Who is refused leaves it.
+    assert not model_dir.exists()
 
 
 @pytest.mark.slow

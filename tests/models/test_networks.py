@@ -48,6 +48,19 @@ NO_SPECS = {
 }
 
 
+@pytest.mark.parametrize("columns", [2, 4])
+@MODES
+def test_a_graph_whose_values_are_not_one_for_each_action_is_refused(scope, batch, mode, columns):
+    class Wrong(DQNModel):
+        def _build_graph_fn(self):
+            return lambda mode, inputs: QModelSpec(None, None, None, layers.Dense(columns)(inputs["state"]))
+
+    with scope.active():
+        model = Wrong(mode, mlp([4]), 4, 3)
+    with pytest.raises(ValueError, match=rf"has q \(6, {columns}\); expected \[B, num_actions\], with num_actions=3"):
+        model(batch()[0])
+
+
 @MODES
 @pytest.mark.parametrize("given", NO_SPECS)
 def test_a_graph_that_gives_no_q_model_spec_is_a_type_error(scope, batch, mode, given):

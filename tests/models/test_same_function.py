@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import re
 import types
@@ -64,6 +65,31 @@ def functional(units):
     return tf_keras.Model(inputs, layers.Dense(units)(inputs))
 
 
+class Settings:
+    def __init__(self, units):
+        self.units = units
+
+
+@dataclasses.dataclass
+class Fields:
+    units: int
+
+
+class Slots:
+    __slots__ = ("units",)
+
+    def __init__(self, units):
+        self.units = units
+
+
+def taking(settings):
+    return lambda mode, inputs: layers.Dense(settings.units)(inputs["state"])
+
+
+def nested(units):
+    return taking(Settings(Fields(units)))
+
+
 class Own(tf_keras.Model):
     def get_config(self):
         raise NotImplementedError
@@ -92,6 +118,8 @@ def used(model):
         (recursive(4), recursive(4)),
         (dense([np.array([4, 2]), {"a": np.array([1, 2])}]), dense([np.array([4, 2]), {"a": np.array([1, 2])}])),
         (dense(NAN), dense(NAN)),
+        *((taking(kind(4)), taking(kind(4))) for kind in (Settings, Fields, Slots)),
+        (nested(4), nested(4)),
     ],
 )
 def test_the_same_function_made_twice_is_the_same(first, second):
@@ -103,6 +131,11 @@ def test_the_same_function_made_twice_is_the_same(first, second):
     [
         (small, large, r"it is small \(line \d+ of test_same_function.py\) there, large \(line"),
         (dense(4), dense(8), "its units is 4 there, 8 here"),
+        *(
+            (taking(kind(4)), taking(kind(8)), "in its settings, its units is 4 there, 8 here")
+            for kind in (Settings, Fields, Slots)
+        ),
+        (nested(4), nested(8), "in its settings, in its units, its units is 4 there, 8 here"),
         (dense(4), dense(4, "tanh"), "its activation is 'relu' there, 'tanh' here"),
         (dense(4), dense(4.0), "its units is 4 there, 4.0 here"),
         (mlp([8, 4]), mlp([8, 5]), r"\[8, 4\] there, \[8, 5\] here"),

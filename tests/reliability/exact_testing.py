@@ -25,6 +25,10 @@ from polyrl.replay import PrioritizedReplay, UniformReplay
 EXPLORATION = DecayExplorationConfig(decay_steps=150, min_exploration_rate=0.1)
 
 
+FRAMES = ("gymnasium", "ale", "envpool")
+"""The kinds of environments that are Atari games."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Case:
     """One kind of run; `env` is `sync`, `async`, `compiled`, `whole`, `whole-async`, or an Atari backend."""
@@ -74,7 +78,7 @@ class Averages(Hook):
 
 def environment(case: Case) -> Any:
     continuous = case.model == "naf"
-    if case.env in ("gymnasium", "ale", "envpool"):
+    if case.env in FRAMES:
         return AtariEnvironment("Pong", case.num_envs, case.env, terminal_on_life_loss=True, clip_rewards=True)
     if case.env == "compiled":
         return (Pendulum if continuous else CartPole)(num_envs=case.num_envs)
@@ -99,7 +103,7 @@ def model_fn(case: Case) -> Any:
         "target_update_frequency": 7,
         "summaries": ["loss", "reward", "exploration"],
     }
-    if case.env in ("gymnasium", "ale", "envpool"):
+    if case.env in FRAMES:
         model_class, defaults = KINDS[case.model]
 
         def pixels(features, labels, mode):
@@ -112,7 +116,7 @@ def model_fn(case: Case) -> Any:
 def new_agent(case: Case, model_dir: Path, every: int = 40, **config: Any) -> Agent:
     """Its memory is smaller than the runs are long."""
     kind = PrioritizedReplay if case.memory == "prioritized" else UniformReplay
-    stack = {"frame_stack": 4} if case.env in ("gymnasium", "ale", "envpool") else {}
+    stack = {"frame_stack": 4} if case.env in FRAMES else {}
     settings = {
         "save_checkpoints_timesteps": every,
         "max_overhead": None,
@@ -140,7 +144,8 @@ def train(
     if case.env == "sync":
         hooks.append(EvaluationHook(environment(dataclasses.replace(case, num_envs=1)), 60, 2))
     try:
-        schedule = {"first_update": 8, "update_frequency": 2 * factor}
+        frequency = 8 if case.env in FRAMES else 2  # Convolutions take milliseconds.
+        schedule = {"first_update": 8, "update_frequency": frequency * factor}
         agent.train(environment(case), **schedule, max_timesteps=timesteps, hooks=hooks)
     except Killed:
         assert dies_at is not None

@@ -70,10 +70,11 @@ def test_quick_cases_cover_each_pair_of_values():
     "case", [*QUICK, *(pytest.param(case, marks=SLOW) for case in [*EVERY, *OTHERS] if case not in QUICK)], ids=str
 )
 def test_a_run_that_died_is_resumed_as_the_run_that_did_not(tmp_path, case):
-    whole = train(case, tmp_path / "whole", 200)
-    died = train(case, tmp_path / "died", 200, dies_at=110)
+    timesteps, dies_at = (120, 70) if case in QUICK else (200, 110)
+    whole = train(case, tmp_path / "whole", timesteps)
+    died = train(case, tmp_path / "died", timesteps, dies_at=dies_at)
     assert died["counters"] != whole["counters"]
-    resumed = train(case, tmp_path / "died", 200)
+    resumed = train(case, tmp_path / "died", timesteps)
     assert len(whole["points"]) > 10
     assert_same(whole, resumed)
 
