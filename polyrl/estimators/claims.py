@@ -48,10 +48,14 @@ def _locked(model_dir: Path) -> int:
     Another run that ends meanwhile removes a directory which it has made: then there is a new one to be locked.
     """
     while True:
-        model_dir.mkdir(parents=True, exist_ok=True)
         try:
+            model_dir.mkdir(parents=True, exist_ok=True)
             directory = os.open(model_dir, os.O_RDONLY)
         except FileNotFoundError:
+            continue
+        except FileExistsError:
+            if model_dir.exists():  # And is not a directory.
+                raise
             continue
         try:
             fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -71,7 +71,7 @@ class EventFiles:
 
     def cannot_write(self, error: tf.errors.OpError) -> bool:
         """Whether an error is that of a writer, as of a full disk: then a warning says so, and new files are begun next."""
-        if not re.search(r"(Write|Flush|Close)\w*Summary", str(error)):
+        if not re.search(r"(Create|Write|Flush|Close)\w*Summary", str(error)):
             return False
         self._close()  # What is at the end of the present files may be half a record.
         logger.warning(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from tiny_agents import make_agent
@@ -43,18 +44,26 @@ def test_an_error_ends_the_claim(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("moment", ["opened", "locked"])
+def test_a_file_is_not_a_directory(tmp_path):
+    (tmp_path / "run").touch()
+    with pytest.raises(FileExistsError), claimed(tmp_path / "run"):
+        pass
+
+
+@pytest.mark.parametrize("moment", ["made", "opened", "locked"])
 def test_a_directory_that_is_removed_meanwhile_is_made_again_and_locked(tmp_path, monkeypatch, moment):
     """By another run that began at the same time, and has ended without writing anything."""
     model_dir, removed = tmp_path / "run", []
-    name = "open" if moment == "opened" else "flock"
-    module = claims.os if moment == "opened" else claims.fcntl
+    places = {"made": (Path, "is_dir"), "opened": (claims.os, "open"), "locked": (claims.fcntl, "flock")}
+    module, name = places[moment]
     call = getattr(module, name)
+    if moment == "made":
+        model_dir.mkdir()
 
-    def late(*arguments):
+    def late(*arguments, **more):
         if not removed:
             removed.append(model_dir.rmdir())
-        return call(*arguments)
+        return call(*arguments, **more)
 
     monkeypatch.setattr(module, name, late)
     with claimed(model_dir):
@@ -63,7 +72,7 @@ def test_a_directory_that_is_removed_meanwhile_is_made_again_and_locked(tmp_path
         with pytest.raises(ModelDirInUseError), claimed(model_dir):
             pass
         assert model_dir.is_dir()  # Who is refused leaves it.
-    assert not model_dir.exists()
+    assert model_dir.exists() is (moment == "made")
 
 
 @pytest.mark.slow

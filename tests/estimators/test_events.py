@@ -70,7 +70,7 @@ class Writes(Hook):
             raise self.error
 
 
-@pytest.mark.parametrize("name", ["WriteScalarSummary", "FlushSummaryWriter", "WriteSummary"])
+@pytest.mark.parametrize("name", ["CreateSummaryFileWriter", "WriteScalarSummary", "FlushSummaryWriter", "WriteSummary"])
 def test_a_full_disk_is_told_and_the_run_continues(agent, caplog, name):
     hook = Writes(full(name))
     with caplog.at_level(logging.WARNING, "polyrl"):
