@@ -204,7 +204,7 @@ class CheckpointManager:
             except DamagedCheckpointError as error:
                 if which not in (None, "latest", "best"):
                     raise
-                self._known[_version(path)] = str(error)
+                self._known[_version(path)] = str(error).rstrip(".")
             except (OSError, tf.errors.OpError, ValueError):
                 if (path / STATE).is_file():
                     raise

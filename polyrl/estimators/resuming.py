@@ -116,13 +116,29 @@ def _check_configuration(path: Path, now: Mapping[str, Any]) -> None:
     before = read_state(path)
     now = json.loads(json.dumps(dict(now)))  # As the file gives it back.
     for key, (what, advice) in COMPARED.items():
-        there, here = (part if isinstance(part, dict) else {key: part} for part in (before.get(key), now.get(key)))
-        changed = _differences("", there, here) if key in before and key in now else []
+        if key not in before or key not in now:
+            continue
+        if key == "state_spec":
+            changed = _differences_of_states(before[key], now[key])
+        else:
+            there, here = (part if isinstance(part, dict) else {key: part} for part in (before[key], now[key]))
+            changed = _differences("", there, here)
         if changed:
             raise CheckpointMismatchError(f"{path} was trained {what}: {'; '.join(changed)}. {advice}, or another model_dir.")
 
 
+def _differences_of_states(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Of two descriptions by `polyrl.estimators.inputs.describe_state`: also parts that only one of them has, as a mask."""
+    if "dict" not in there and "dict" not in now:
+        return _differences("", there, now)
+    before, after = (spec.get("dict", {"state": spec}) for spec in (there, now))
+    found = _differences("", before, after)
+    found += [f"no {name} there, {after[name]} now" for name in after if name not in before]
+    return found + [f"{name}={before[name]} there, none now" for name in before if name not in after]
+
+
 def _differences(place: str, there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Of what both have: checkpoints of before may lack an argument."""
     found: list[str] = []
     for name, value in now.items():
         if name not in there or there[name] == value:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 
 import gymnasium
+import numpy as np
 import pytest
 from checkpoint_testing import BATCH, schedule, state_of
-from gymnasium.spaces import Discrete
+from gymnasium.spaces import Box, Dict, Discrete
 from tiny_agents import make_agent, q_model_fn
 
 from polyrl.configs import AdagradConfig, AdamConfig, SGDConfig
@@ -160,3 +161,43 @@ def test_other_states_or_actions_are_refused(tmp_path, there, now, words):
     with pytest.raises(CheckpointMismatchError, match=words):
         make_agent(model_fn, model_dir=tmp_path).train(Numbered(**now), first_update=4, timesteps=8)
     assert make_agent(model_fn, model_dir=tmp_path).train(Numbered(**there), first_update=4, timesteps=8).global_timestep == 16
+
+
+class Parts(gymnasium.Env):
+    """Two actions; a state of one part, or of those that are named, and perhaps a mask of the actions."""
+
+    action_space = Discrete(2)
+
+    def __init__(self, *parts, masked=False):
+        box = Box(0, 1, (2,), np.float32)
+        self.observation_space = Dict(dict.fromkeys(parts, box)) if parts else box
+        self._info = {"action_mask": np.ones(2, np.int8)} if masked else {}
+
+    def _observed(self):
+        zeros = np.zeros(2, np.float32)
+        return dict.fromkeys(self.observation_space, zeros) if isinstance(self.observation_space, Dict) else zeros
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self._observed(), self._info
+
+    def step(self, action):
+        return self._observed(), 1.0, True, False, self._info
+
+
+@pytest.mark.parametrize(
+    ("there", "now", "words"),
+    [
+        (Parts(masked=True), Parts(), r"whose states differ: action_mask={'shape': \[2\], 'dtype': 'bool'} there, none now"),
+        (Parts(), Parts(masked=True), r"whose states differ: no action_mask there, {'shape': \[2\], 'dtype': 'bool'} now"),
+        (Parts("state", "time"), Parts("state"), "whose states differ: time=.* there, none now"),
+        (Parts("state"), Parts("state", "time"), "whose states differ: no time there, .* now"),
+        (Parts("state", "time"), Parts("state", "speed"), "no speed there, .* now; time=.* there, none now"),
+    ],
+    ids=["masked", "unmasked", "fewer", "more", "others"],
+)
+def test_states_of_other_parts_are_refused_and_no_file_is_called_damaged(agent, there, now, words):
+    agent().train(there, first_update=4, timesteps=8)
+    with pytest.raises(CheckpointMismatchError, match=words):
+        agent().train(now, first_update=4, timesteps=8)
+    assert agent().train(there, first_update=4, timesteps=8).global_timestep == 16

@@ -123,20 +123,25 @@ def test_c51_goes_through_training_evaluation_and_inference(tmp_path):
 # What goes wrong. -------------------------------------------------------------------------------------------------------
 
 
-def test_mistakes_are_told_in_one_message_each(runs, tmp_path):
+def test_a_model_dir_without_a_run_is_told_in_one_message_and_is_not_made(tmp_path):
+    empty = tmp_path / "empty"
+    untrained = finish(start("dqn", "--mode=eval", f"--model_dir={empty}"), 1)
+    assert "NotTrainedError: There is no checkpoint" in untrained
+    assert str(empty) in untrained
+    assert not empty.exists()
+
+
+@pytest.mark.slow
+def test_flags_that_do_not_fit_are_told_in_one_message_each(runs, tmp_path):
     """Side by side: each costs the start of a process."""
     model_dir, _ = runs("dqn")
     empty = tmp_path / "empty"
     processes = {
-        "untrained": start("dqn", "--mode=eval", f"--model_dir={empty}"),
         "mode": start("dqn", "--mode=evaluation", f"--model_dir={empty}"),
         "conflict": start("dqn", *TINY, f"--model_dir={model_dir}", "--learning_rate=0.25", "--batch_size=32"),
         "useless": start("c51", f"--model_dir={empty}", "--mode=train", "--expert_margin=0.4", "--output=steps.jsonl"),
     }
     try:
-        untrained = finish(processes["untrained"], 1)
-        assert "NotTrainedError: There is no checkpoint" in untrained
-        assert str(empty) in untrained
         unknown = finish(processes["mode"], 1)
         for mode in ("train", "eval", "infer", "train_and_eval", "continuous_eval", "continuous_train_and_eval"):
             assert mode in unknown
