@@ -34,7 +34,8 @@ def check_float(name: str, value: Any, minimum: float = -math.inf, maximum: floa
     with contextlib.suppress(OverflowError):  # Of an integer too large for a float.
         number = float(value)
     if not math.isfinite(number) or not minimum <= number <= maximum:
-        raise ValueError(f"{name}={value} must lie in [{minimum}, {maximum}] and be finite.")
+        wanted = f"lie in [{minimum}, {maximum}] and be finite" if minimum > -math.inf or maximum < math.inf else "be finite"
+        raise ValueError(f"{name}={value} must {wanted}.")
     return number
 
 

@@ -101,6 +101,7 @@ class CategoricalDQNModel(BaseQModel):
         self.max_q_value = check_float("max_q_value", max_q_value)
         if self.min_q_value >= self.max_q_value:
             raise ValueError(f"min_q_value={min_q_value} must be below max_q_value={max_q_value}.")
+        ops.support(self.min_q_value, self.max_q_value, self.num_atoms)  # Refuses what float32 cannot tell apart.
         self.double = check_bool("double", double)
 
     @property

@@ -61,7 +61,7 @@ FOUND = {
     "a reward beyond floats": (lambda: step(FLOATS, ROW, 10**400), "expected one number"),
     "a time span as count": (lambda: check_int("size", SPAN, 1), "size=.* must be an integer"),
     "a time span as number": (lambda: check_float("discount", SPAN), "discount=.* must be a number"),
-    "a number beyond floats": (lambda: check_float("discount", 10**400), "discount=.* must lie in"),
+    "a number beyond floats": (lambda: check_float("discount", 10**400), "discount=.* must be finite"),
     "a seed that is none": (lambda: ops.uniform([2], False), "seed=False must be two integers"),
     "a shape that is none": (lambda: ops.normal(Failing(), [1, 2]), "shape=.* must be a list of integers"),
     "too large a shape": (lambda: ops.normal([2**31], [1, 2]), r"fewer than 2\*\*31"),

@@ -126,7 +126,9 @@ def test_c51_takes_a_loss_config_of_none_and_what_follows_it_by_position():
     [
         ({"min_q_value": 3.0}, ValueError, r"min_q_value=3\.0 must be below max_q_value=3\.0"),
         ({"min_q_value": 4.0}, ValueError, r"min_q_value=4\.0 must be below max_q_value=3\.0"),
-        ({"max_q_value": float("inf")}, ValueError, "max_q_value=inf .*finite"),
+        ({"max_q_value": float("inf")}, ValueError, "max_q_value=inf must be finite"),
+        ({"max_q_value": 1e39}, ValueError, r"atoms from .* to 1e\+39 are not all finite and different in float32"),
+        ({"min_q_value": 1e8, "max_q_value": 1e8 + 1}, ValueError, r"atoms from 100000000\.0 .* are not all finite"),
         ({"min_q_value": "low"}, TypeError, "min_q_value='low' must be a number"),
         ({"num_atoms": 1}, ValueError, "num_atoms=1 must be at least 2"),
         ({"num_atoms": 0}, ValueError, "num_atoms=0 must be at least 2"),
