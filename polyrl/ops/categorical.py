@@ -35,8 +35,8 @@ def support(min_value: float, max_value: float, num_atoms: int) -> tf.Tensor:
             fits = np.isfinite([low, high, high - low]).all() and step >= max(np.spacing(abs(low)), np.spacing(abs(high)))
         if not fits:
             raise ValueError(
-                f"num_atoms={num_atoms} atoms from {min_value} to {max_value} are not all finite and different in float32; use "
-                "a wider support, or fewer atoms, or scale the rewards."
+                f"num_atoms={num_atoms} atoms from {min_value} to {max_value} are not all finite and different in float32; "
+                "use a wider support, or fewer atoms, or scale the rewards."
             )
     return tf.linspace(tf.constant(min_value, tf.float32), tf.constant(max_value, tf.float32), num_atoms)
 

@@ -71,7 +71,7 @@ def test_the_conditional_value_at_risk_is_the_same_in_every_mode(mode) -> None:
 
 @pytest.mark.parametrize("level", [0.0, -0.5, 1.5, 1e-7, float("nan")])
 def test_the_conditional_value_at_risk_refuses_a_level_out_of_range(level) -> None:
-    with pytest.raises(ValueError, match=f"level={level} must lie in"):
+    with pytest.raises(ValueError, match=f"level={level} must (lie in|be finite)"):
         ops.conditional_value_at_risk(tf.zeros([2, 4]), tf.zeros([4]), level)
 
 
