@@ -130,6 +130,11 @@ class OptimizerConfig(Config):
         return type(self) in _ELEMENT_WISE
 
     def _validate(self) -> None:
+        if callable(self.learning_rate):
+            raise TypeError(
+                f"learning_rate={self.learning_rate!r} must be a number or a ScheduleConfig, as "
+                "AdamConfig(CosineDecayConfig(initial_learning_rate=0.001, decay_steps=10_000))."
+            )
         if not isinstance(self.learning_rate, ScheduleConfig):
             check_float("learning_rate", self.learning_rate, 0.0, LARGEST)
         check_ranges(self)

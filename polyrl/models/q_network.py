@@ -13,7 +13,7 @@ import tf_keras
 
 from polyrl.models import graph_functions
 from polyrl.models.building import build_with_seed, reused_variables
-from polyrl.models.untracked import ASKED, described, recorded_model
+from polyrl.models.untracked import ASKED, check_precision, described, recorded_model
 from polyrl.modes import Modes
 from polyrl.networks import SameInEveryMode
 from polyrl.ops import polyak_average
@@ -86,6 +86,7 @@ class QNetwork(tf.Module):
             outputs = {field: _as_float32(field, value) for field, value in spec._asdict().items() if value is not None}
             return tf_keras.Model(symbolic, outputs, name=self.name)
 
+        check_precision()
         self.model, created = build_with_seed(seed, lambda: recorded_model(lambda: build(Modes.TRAIN), not lazy))
 
         def share(mode: str) -> tf_keras.Model:

@@ -65,6 +65,21 @@ def recorded_model(build: Callable[[], tf_keras.Model], thorough: bool = True) -
     return model, created
 
 
+def check_precision() -> None:
+    """A ValueError if Keras 3 was set to another precision, in this thread: the layers of tf-keras know nothing of it."""
+    keras: Any = sys.modules.get("keras")
+    if not hasattr(keras, "config"):  # Not imported, or older than Keras 3.
+        return
+    theirs = {keras.config.dtype_policy().name, keras.config.floatx()}
+    ours = tf_keras.mixed_precision.global_policy().name
+    others = sorted(theirs - {"float32", ours})
+    if others:
+        raise ValueError(
+            f"Keras 3 is set to compute with {others[0]}, which has no effect here: layers are those of tf-keras, whose "
+            f"policy is {ours}. Use tf_keras.mixed_precision.set_global_policy({others[0]!r}), or set Keras 3 back to float32."
+        )
+
+
 def identity(variable: Any) -> int:
     """Tells variables apart, also through the wrappers that tf-keras puts around them with mixed precision."""
     return id(variable.handle)

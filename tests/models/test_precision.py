@@ -89,3 +89,20 @@ def test_a_run_is_the_same_with_xla_and_without(tmp_path, policy, caplog):
 
     np.testing.assert_allclose(values("on"), values("off"), rtol=0.1, atol=0.05)
     assert "XLA cannot" not in caplog.text
+
+
+@pytest.mark.parametrize("name", ["mixed_float16", "float64"])
+def test_a_precision_that_was_set_for_keras_3_is_refused(dqn, scope, batch, name):
+    keras = pytest.importorskip("keras")
+    if name == "float64":
+        keras.config.set_floatx(name)
+    else:
+        keras.config.set_dtype_policy(name)
+    try:
+        with pytest.raises(
+            ValueError, match=rf"Keras 3 is set to compute with {name}, which .* tf-keras, whose policy is float32"
+        ):
+            dqn("train", scope)(*batch())
+    finally:
+        keras.config.set_floatx("float32")
+        keras.config.set_dtype_policy("float32")
