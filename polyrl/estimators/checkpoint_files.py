@@ -51,11 +51,11 @@ def read_state(path: Path) -> dict[str, Any]:
         state = json.loads((path / STATE).read_bytes())
     except FileNotFoundError:
         raise
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DamagedCheckpointError(f"{path / STATE} is damaged: it cannot be read ({error}).") from error
     if not isinstance(state, dict):
         raise DamagedCheckpointError(f"{path / STATE} is damaged: it holds no dict.")
-    if CHECKSUM in state and state[CHECKSUM] != _checksum(state):
+    if (CHECKSUM in state or FILES in state) and state.get(CHECKSUM) != _checksum(state):
         raise DamagedCheckpointError(f"{path / STATE} is damaged: its content has changed since it was written.")
     return state
 
@@ -74,6 +74,9 @@ def damage(path: Path, prefix: str = "", thorough: bool = True) -> str | None:
         return f"{path / STATE} is missing"
     except DamagedCheckpointError as error:
         return str(error).rstrip(".")
+    name = name_of(state["global_timestep"], state["global_step"]) if FILES in state else path.name
+    if _NAME.match(path.name) and path.name != name:
+        return f"{path} is the checkpoint {name} under another name"
     for name, written in state.get(FILES, {}).items():
         found = _file_damage(path / name, written, thorough) if name.startswith(prefix) else None
         if found is not None:
