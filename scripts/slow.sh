@@ -13,8 +13,11 @@ run() {
 
 exact=tests/reliability/test_exact_resume.py
 exact_resume() {
-    run "$exact" -k "sync-on or compiled-on"
-    run "$exact" -k "not sync-on and not compiled-on"
+    run "$exact" -k "compiled-on"
+    run "$exact" -k "async-on"
+    run "$exact" -k "sync-on and not async-on"
+    run "$exact" -k "auto"
+    run "$exact" -k "not auto and not sync-on and not compiled-on"
 }
 
 if [ "$*" = tests/reliability ]; then

@@ -14,7 +14,7 @@ import tensorflow as tf
 from polyrl.errors import CheckpointMismatchError, DamagedCheckpointError, NonFiniteError, NotTrainedError
 from polyrl.estimators import checkpoint_files
 from polyrl.estimators.checkpoint_files import FILES, STATE, read_state
-from polyrl.estimators.fitting import check_architecture, check_optimizers, network_variables, optimizer_configs
+from polyrl.estimators.fitting import check_architecture, check_optimizers, described, network_variables
 from polyrl.models.scope import Scope
 from polyrl.paths import literal, resolved, resolved_directory
 from polyrl.replay import Replay, shards
@@ -278,8 +278,7 @@ class CheckpointManager:
 
         def fill(staging: Path) -> dict[str, Any]:
             tf.train.Checkpoint(scope=scope).write(str(staging / _VARIABLES))
-            shapes = {name: list(variable.shape) for name, variable in network_variables(scope).items()}
-            return {**state, **write(staging), "variables": shapes, "optimizers": optimizer_configs(scope)}
+            return {**state, **write(staging), **described(scope)}
 
         checkpoint_files.write(final, fill)
         return final, True

@@ -11,6 +11,7 @@ import tensorflow as tf
 from tf_keras.optimizers import Optimizer
 
 from polyrl.errors import CheckpointMismatchError, gist
+from polyrl.models.layer_configs import differences, layer_configs
 from polyrl.models.q_network import QNetwork
 from polyrl.models.scope import Scope
 
@@ -25,6 +26,16 @@ def network_variables(scope: Scope) -> dict[str, tf.Variable]:
     }
 
 
+def described(scope: Scope) -> dict[str, Any]:
+    """What a checkpoint says of networks and optimizers, as JSON: the variables' shapes, the layers, the configurations."""
+    shapes = {name: list(variable.shape) for name, variable in network_variables(scope).items()}
+    return {"variables": shapes, "layers": _network_layers(scope), "optimizers": optimizer_configs(scope)}
+
+
+def _network_layers(scope: Scope) -> dict[str, Any]:
+    return {part: layer_configs(each.model) for part, each in scope.parts.items() if isinstance(each, QNetwork)}
+
+
 def optimizer_configs(scope: Scope) -> dict[str, Any]:
     """The configuration of each optimizer, as JSON gives it back."""
     optimizers = {part: optimizer for part, optimizer in scope.parts.items() if isinstance(optimizer, Optimizer)}
@@ -33,7 +44,8 @@ def optimizer_configs(scope: Scope) -> dict[str, Any]:
 
 
 def check_architecture(path: Path, state: Mapping[str, Any], scope: Scope) -> None:
-    """Refuses a checkpoint whose networks' variables have other names or shapes than those that exist now.
+    """Refuses a checkpoint whose networks' variables have other names or shapes than those that exist now, or whose layers
+    computed something else.
 
     Raises:
         CheckpointMismatchError: names the first difference.
@@ -52,6 +64,14 @@ def check_architecture(path: Path, state: Mapping[str, Any], scope: Scope) -> No
     for name, shape in saved.items():
         if name not in wanted and any(name.startswith(f"{part}/") for part in parts):
             raise CheckpointMismatchError(f"{path} has a variable {name!r} of shape {shape}, which the model now lacks.")
+    before = state.get("layers", {})
+    for part, layers in _network_layers(scope).items():
+        changed = differences(before[part], layers) if part in before else []
+        if changed:
+            raise CheckpointMismatchError(
+                f"{path} was trained with another network, {part}: {'; '.join(changed)}. Use the same graph_fn, or another "
+                "model_dir."
+            )
 
 
 def check_optimizers(path: Path, state: Mapping[str, Any], scope: Scope) -> None:

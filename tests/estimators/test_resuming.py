@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 
 import gymnasium
@@ -14,7 +15,7 @@ from tiny_agents import make_agent, q_model_fn
 from polyrl.configs import AdagradConfig, AdamConfig, SGDConfig
 from polyrl.errors import CheckpointMismatchError
 from polyrl.models import DQNModel
-from polyrl.networks import embedding_mlp
+from polyrl.networks import embedding_mlp, mlp
 
 OPTIMIZERS = {"adam": AdamConfig(), "sgd": SGDConfig(learning_rate=0.1)}
 
@@ -90,6 +91,22 @@ def test_another_size_of_a_layer_is_refused_with_its_name_and_both_shapes(agent,
     message = refused(agent, tmp_path, before, q_model_fn(units=16))
     for words in ("'Model/online/dense/", "(4, 8)", "(4, 16)"):
         assert words in message
+
+
+def test_another_activation_is_refused_also_where_a_model_is_only_read(agent, trained, tmp_path):
+    """Its variables have the same names and shapes."""
+
+    def model_fn(activation):
+        def build(features, labels, mode):
+            return DQNModel(mode, mlp([8], activation), 4, 3, summaries=[])(features, labels)
+
+        return build
+
+    before = trained(model_fn("relu"))
+    words = r"with another network, Model/online: layer 1 \(Dense\): activation=relu there, tanh now"
+    assert re.search(words, refused(agent, tmp_path, before, model_fn("tanh")))
+    with pytest.raises(CheckpointMismatchError, match=words):
+        agent(model_fn("tanh")).predictor()
 
 
 def test_a_missing_head_is_refused_with_its_name(agent, copied, tmp_path):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+from pathlib import Path
 
 import pytest
 from exact_testing import Case, assert_same, train
@@ -64,6 +66,19 @@ def test_quick_cases_cover_each_pair_of_values():
         found = {(getattr(case, first), getattr(case, second)) for case in QUICK}
         assert found >= {*itertools.product(ones, others)}
     assert {case.model for case in QUICK} == {*MODELS}
+
+
+def test_the_script_for_slow_tests_runs_each_case_once():
+    script = (Path(__file__).resolve().parents[2] / "scripts" / "slow.sh").read_text()
+    parts = re.findall(r'run "\$exact" -k "(.+)"', script)
+    for name in map(str, [*EVERY, *OTHERS, *STOPPED]):
+        assert sum(_selects(part, name) for part in parts) == 1, name
+
+
+def _selects(expression: str, name: str) -> bool:
+    """Whether `pytest -k` would."""
+    words = re.findall(r"\S+", expression)
+    return eval(" ".join(word if word in ("and", "or", "not") else str(word in name) for word in words))
 
 
 @pytest.mark.parametrize(

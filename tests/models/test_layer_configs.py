@@ -1,0 +1,76 @@
+"""What a checkpoint notes of the layers: networks that compute something else differ in it, the same built again does not."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tf_keras
+
+from polyrl.models.layer_configs import differences, layer_configs
+
+layers = tf_keras.layers
+
+
+class Scaled(layers.Layer):
+    """A layer of a user's own; tf-keras notes what its constructor was given."""
+
+    def __init__(self, scale, offsets=None):
+        super().__init__()
+        self._scale, self._offsets = scale, offsets
+
+    def call(self, inputs):
+        return inputs * self._scale
+
+
+class Secret(layers.Layer):
+    """One whose `get_config` fails."""
+
+    def get_config(self):
+        raise NotImplementedError("not for sale")
+
+
+def network(activation="relu", rate=0.1, scale=2.0, offsets=None, inner=3, initializer="zeros", last=layers.ReLU):
+    inputs = layers.Input([4])
+    x = layers.Dense(4, activation, kernel_initializer=initializer)(inputs)
+    x = layers.Dropout(rate)(x)
+    x = Scaled(scale, offsets)(x)
+    x = tf_keras.Sequential([layers.Dense(inner), Secret()])(x)
+    x = layers.RNN(layers.GRUCell(2))(layers.Reshape([1, inner])(x)) * 2.0
+    return tf_keras.Model(inputs, last()(x))
+
+
+def read_back(model):
+    """As a later run finds it in the checkpoint."""
+    return json.loads(json.dumps(layer_configs(model)))
+
+
+def test_the_same_network_built_again_is_the_same():
+    arrays = {"offsets": np.arange(2.0)}
+    assert differences(read_back(network(**arrays)), layer_configs(network(**arrays))) == []
+    assert differences(read_back(network(offsets=object())), layer_configs(network(offsets=object()))) == []
+
+
+def test_how_variables_begin_makes_no_difference():
+    assert differences(read_back(network()), layer_configs(network(initializer="ones"))) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"activation": "tanh"}, "layer 1 (Dense): activation=relu there, tanh now"),
+        ({"rate": 0.5}, "layer 2 (Dropout): rate=0.1 there, 0.5 now"),
+        ({"scale": 3.0}, "layer 3 (Scaled): scale=2.0 there, 3.0 now"),
+        ({"offsets": [1.0, 1.0]}, "layer 3 (Scaled): offsets=None there, [1.0, 1.0] now"),
+        ({"inner": 5}, "layer 4 (Sequential): layer 0 (Dense): units=3 there, 5 now"),
+    ],
+)
+def test_what_differs_is_named_with_its_layer(changed, words):
+    assert words in differences(read_back(network()), layer_configs(network(**changed)))
+
+
+def test_other_layers_are_named_all():
+    (words,) = differences(read_back(network()), layer_configs(network(last=layers.Softmax)))
+    assert words.startswith("the layers InputLayer, Dense, Dropout, Scaled, Sequential, ")
+    assert words.endswith("TFOpLambda, Softmax now")
