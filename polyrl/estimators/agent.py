@@ -14,6 +14,7 @@ from typing import Any
 from polyrl.demos import Demonstrations
 from polyrl.engine.compiler import Compiler
 from polyrl.envs.compiled import CompiledEnvironment
+from polyrl.envs.described import described
 from polyrl.envs.gym import EnvLike
 from polyrl.estimators.budget import Budget, warn_of_budgets
 from polyrl.estimators.checkpoints import CheckpointManager, read_state
@@ -161,7 +162,7 @@ class Agent:
         opened = open_loop(env, self._learner, self._compiler, schedule, begin, self.config, self._graph_driver)
         with UsersLines(), one_run(self._training), claimed(self.model_dir), opened as loop:
             loop.build()
-            now = circumstances(self.config)
+            now = circumstances(self.config, described(env))
             restored = resume(self.checkpoints, self._scope, self.memory, loop, now, self._tell)
             saver = Saver(self.checkpoints, self._scope, self.memory, loop, now, self._training_events)
             run = self._run(saver, restored, budgets, hooks, pretrain_updates)

@@ -12,16 +12,15 @@ from polyrl.estimators.run_config import RunConfig
 PACKAGES = ("tensorflow", "tf-keras", "numpy", "gymnasium")
 """Packages: results of another version may differ in the last bits."""
 
-SETTINGS = ("jit", "overlap", "exact_resume", "save_checkpoints_timesteps")
+SETTINGS = ("jit", "overlap", "exact_resume", "save_checkpoints_timesteps", "save_checkpoints_secs")
 """Arguments of `RunConfig`: they change the order of computations, or where environments start new episodes."""
 
 
-def circumstances(config: RunConfig) -> dict[str, Any]:
-    """On what, and how, a run is computed; a checkpoint notes it."""
+def circumstances(config: RunConfig, environment: str) -> dict[str, Any]:
+    """On what, how and in which environment a run is computed; a checkpoint notes it."""
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-    return {"python": platform.python_version(), "processor": processor(), **versions} | {
-        name: getattr(config, name) for name in SETTINGS
-    }
+    settings = {name: getattr(config, name) for name in SETTINGS}
+    return {"environment": environment, "python": platform.python_version(), "processor": processor(), **versions, **settings}
 
 
 def processor() -> str:

@@ -9,6 +9,7 @@ from tiny_agents import q_model_fn
 from tiny_envs import ScheduleEnv, vector
 
 from polyrl.configs import ConstantExplorationConfig, HuberLossConfig
+from polyrl.envs import GymEnvironment
 from polyrl.errors import CheckpointMismatchError
 from polyrl.estimators import Agent, RunConfig
 from polyrl.replay import PrioritizedReplay, UniformReplay
@@ -62,3 +63,16 @@ def test_another_number_of_environments_is_told(tmp_path, caplog):
     assert train(tmp_path, num_envs=3).global_timestep == 24
     (text,) = [record.getMessage() for record in caplog.records if "Resuming" in record.getMessage()]
     assert "It is not the same run bit for bit: num_envs=2 before, 3 now." in text
+
+
+def test_another_environment_with_the_same_states_is_told(tmp_path, caplog):
+    caplog.set_level("INFO", "polyrl")
+    memory = {"batch_size": 4}
+
+    def agent():
+        return Agent(q_model_fn(num_actions=2), UniformReplay(100, **memory), tmp_path, CONFIG)
+
+    agent().train(GymEnvironment("CartPole-v1", sutton_barto_reward=True), timesteps=12, **HERE)
+    agent().train("CartPole-v0", timesteps=12, **HERE)
+    (text,) = [record.getMessage() for record in caplog.records if "Resuming" in record.getMessage()]
+    assert "environment=CartPole-v1(sutton_barto_reward=True) before, CartPole-v0 now" in text

@@ -191,6 +191,8 @@ def test_a_mistake_in_the_mathematics_is_noticed(tmp_path, mutation):
 def test_without_a_mistake_the_copy_passes_and_it_is_the_copy_that_is_tested(tmp_path):
     result = outcome(tmp_path, None, "ops/test_value.py")
     assert result.returncode == 0, result.stdout
-    broken = Mutation("", "ops/value.py", "def td_loss(", "raise ValueError('this is the copy')\n\n\ndef td_loss(", "")
+    right = "class LossOutput("
+    broken = Mutation("", VALUE, right, f"raise ValueError('this is the copy')\n\n\n{right}", "")
     shutil.rmtree(tmp_path / "polyrl")
-    assert "this is the copy" in outcome(tmp_path, broken, "ops/test_value.py").stdout
+    result = outcome(tmp_path, broken, "ops/test_value.py")
+    assert "this is the copy" in result.stdout + result.stderr
