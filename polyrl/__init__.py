@@ -8,9 +8,10 @@ import importlib
 import pkgutil
 from typing import TYPE_CHECKING, Any
 
-from polyrl._quiet import import_tensorflow
+from polyrl._quiet import compute_alike, import_tensorflow
 
 import_tensorflow()
+compute_alike()
 
 __version__ = "0.1.0"
 

@@ -1,4 +1,4 @@
-"""Imports TensorFlow without its start-up messages.
+"""Imports TensorFlow without its start-up messages, and has it compute the same in each process.
 
 TensorFlow's C++ prints lines on the absence of a GPU before any log level applies to it. They are kept out at the file
 descriptor; whatever else is printed meanwhile, errors above all, is passed on. The descriptor is left alone where
@@ -28,6 +28,17 @@ def import_tensorflow() -> None:
         import tensorflow as tf
 
         tf.config.list_physical_devices()
+
+
+def compute_alike() -> None:
+    """Has TensorFlow compute the same bits in each process.
+
+    Its graph optimizer "remapping" joins the gradients of a dense layer's kernel and bias into one operation of oneDNN. In
+    one process of four, the bias then had other last bits, and a run that was resumed there was another run.
+    """
+    import tensorflow as tf
+
+    tf.config.optimizer.set_experimental_options({"remapping": False})
 
 
 def _has_descriptor() -> bool:

@@ -74,11 +74,12 @@ def damage(path: Path, prefix: str = "", thorough: bool = True) -> str | None:
         return f"{path / STATE} is missing"
     except DamagedCheckpointError as error:
         return str(error).rstrip(".")
-    name = name_of(state["global_timestep"], state["global_step"]) if FILES in state else path.name
-    if _NAME.match(path.name) and path.name != name:
-        return f"{path} is the checkpoint {name} under another name"
-    for name, written in state.get(FILES, {}).items():
-        found = _file_damage(path / name, written, thorough) if name.startswith(prefix) else None
+    if {"global_timestep", "global_step"} <= state.keys() and _NAME.match(path.name):
+        name = name_of(state["global_timestep"], state["global_step"])
+        if path.name != name:
+            return f"{path} is the checkpoint {name} under another name"
+    for file, written in state.get(FILES, {}).items():
+        found = _file_damage(path / file, written, thorough) if file.startswith(prefix) else None
         if found is not None:
             return found
     return None

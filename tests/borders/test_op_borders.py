@@ -61,7 +61,15 @@ CALLS: dict[str, dict[str, Any]] = {
     "large_margin_loss": {"q": Q, "action": ACTION, "margin": 0.8},
     "dueling": {"advantage": Q, "value": Q[:, :1], "how": "mean"},
 }
-FREE = [("project_distribution", "atoms"), ("dueling", "advantage"), ("select_values", "values")]
+FREE = [
+    ("project_distribution", "atoms"),
+    ("dueling", "advantage"),
+    ("select_values", "values"),
+    ("td_loss", "q"),
+    ("large_margin_loss", "q"),
+]
+"""Arguments whose number of columns nothing else decides."""
+
 INTEGERS, MASKS = ("action", "seed", "shape", "num_atoms"), ("mask", "terminated", "truncated")
 
 

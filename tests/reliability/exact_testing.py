@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,9 +131,17 @@ def new_agent(case: Case, model_dir: Path, every: int = 40, **config: Any) -> Ag
 
 
 def train(
-    case: Case, model_dir: Path, timesteps: int, dies_at: int | None = None, every: int = 40, **config: Any
+    case: Case,
+    model_dir: Path,
+    timesteps: int,
+    dies_at: int | None = None,
+    every: int = 40,
+    further: Sequence[Hook] = (),
+    **config: Any,
 ) -> dict[str, Any]:
     """A run to so many environment steps in all, or until it dies; everything that it holds then.
+
+    `further` are hooks that are not looked at.
 
     Environments in the graph take 1,000 steps at a time: all numbers are 25 times as large for them.
     """
@@ -146,7 +155,7 @@ def train(
     try:
         frequency = 8 if case.env in FRAMES else 2  # Convolutions take milliseconds.
         schedule = {"first_update": 8, "update_frequency": frequency * factor}
-        agent.train(environment(case), **schedule, max_timesteps=timesteps, hooks=hooks)
+        agent.train(environment(case), **schedule, max_timesteps=timesteps, hooks=[*hooks, *further])
     except Killed:
         assert dies_at is not None
     return held(agent, hooks)

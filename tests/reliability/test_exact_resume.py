@@ -119,8 +119,8 @@ QUICKLY_STOPPED = STOPPED[:1]
 def test_a_run_that_was_stopped_anywhere_is_resumed_in_mid_episode(tmp_path, case):
     """Not only at the multiples of `save_checkpoints_timesteps`: 52 and 140 are between them.
 
-    In the graph a budget that ends between the multiples of 1,000 steps divides a call: hooks are called once more, and a point
-    of a mean loss is of fewer updates. A run that dies, or is stopped by a signal, does not end there.
+    In the graph a budget that ends between the multiples of 1,000 steps divides a call: hooks are called once more, and a
+    point of a mean loss is of fewer updates. A run that dies, or is stopped by a signal, does not end there.
     """
     whole = train(case, tmp_path / "whole", 200)
     for budget in (52, 200) if case in QUICKLY_STOPPED else (52, 140, 200):

@@ -89,11 +89,11 @@ def written(staging):
 LIMITED = """
 import resource, signal, sys
 sys.path[:0] = sys.argv[2:]
-from exact_testing import Case, environment, new_agent
+from pathlib import Path
+from exact_testing import Case, train
 from polyrl.estimators.hooks import Hook
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-agent = new_agent(Case(), sys.argv[1], save_summary_timesteps=None)
 
 class Limit(Hook):
     def after_act(self, run):
@@ -102,7 +102,7 @@ class Limit(Hook):
             resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))
 
 try:
-    agent.train(environment(Case()), first_update=8, max_timesteps=200, hooks=[Limit()])
+    train(Case(), Path(sys.argv[1]), 200, further=[Limit()])
 except OSError as error:
     print(type(error).__name__, error)
 """
