@@ -56,7 +56,7 @@ FEWER = {
     "test_other_variables_in_some_mode_are_refused_in_every_mode_with_the_first_difference": 15,
     "test_outputs_and_gradients_are_those_of_a_dense_layer": 12,
     "test_random_programs_of_branches_and_loops_do_what_they_do_to_variables": 3,
-    "test_rewards_that_go_on_are_told_though_no_return_is_known": 1,
+    "test_rewards_without_an_end_are_told_though_no_return_is_known": 1,
     "test_rows_are_sampled_in_proportion_to_their_priorities": 4,
     "test_states_of_other_parts_are_refused_and_no_file_is_called_damaged": 2,
     "test_the_actions_are_those_of_numpy": 6,
@@ -72,7 +72,7 @@ FEWER = {
     "test_training_on_does_not_move_it": 2,
     "test_updates_are_counted_in_environment_steps": 8,
     "test_updates_end_exactly_also_in_the_middle_of_an_episode": 3,
-    "test_what_is_no_stack_is_refused": 3,
+    "test_what_is_not_a_stack_is_refused": 3,
     "test_what_is_not_finite_in_an_environment_in_the_graph_ends_the_run": 1,
     "test_windows_equal_those_of_a_naive_loop": 4,
 }

@@ -93,7 +93,7 @@ def test_python_adds_no_second_suggestion():
     assert done.stderr.count("Did you mean") == 1
 
 
-def test_a_module_that_is_not_imported_is_no_mistyped_name(monkeypatch):
+def test_a_module_that_is_not_imported_is_not_a_mistyped_name(monkeypatch):
     importlib.import_module("polyrl.ops")
     monkeypatch.delattr(polyrl, "ops")
     with pytest.raises(AttributeError, match=r"It is a module that has not been imported: use `import polyrl\.ops`"):

@@ -131,13 +131,13 @@ def test_an_argument_that_is_not_a_dict_is_named(name, value):
 
 
 @pytest.mark.parametrize("name", ["predictions", "eval_metric_ops", "extra_ops", "export_outputs"])
-def test_keys_that_are_no_strings_are_refused(name):
+def test_keys_that_are_not_strings_are_refused(name):
     with pytest.raises(TypeError, match=f"^{name} must have strings as keys, got 1"):
         EstimatorSpec("infer", **{"predictions": PREDICTIONS, name: {1: LOSS}})
 
 
 @pytest.mark.parametrize("loss", ["a", True, 1j])
-def test_a_loss_that_is_no_real_number_is_refused(loss):
+def test_a_loss_that_is_not_a_real_number_is_refused(loss):
     with pytest.raises(TypeError, match=r"^loss must hold real numbers, got dtype "):
         EstimatorSpec("eval", loss=tf.constant(loss))
 

@@ -117,7 +117,7 @@ REFUSED = [
         ([episode(terminated=None)], "expected terminated to be True or False .* got None"),
     ],
 )
-def test_what_is_no_list_of_episodes_is_refused(episodes, words):
+def test_what_is_not_a_list_of_episodes_is_refused(episodes, words):
     with pytest.raises(TypeError, match=words):
         Demonstrations(episodes)
 

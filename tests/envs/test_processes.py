@@ -233,7 +233,7 @@ def test_restarts_come_to_an_end(caplog):
     assert caplog.text.count("Restart ") == 3
 
 
-def test_a_fault_of_what_is_returned_is_no_reason_for_a_restart():
+def test_a_fault_of_what_is_returned_is_not_a_reason_for_a_restart():
     class Env(ScheduleEnv):
         def step(self, action):
             return super().step(action)[:4]

@@ -84,7 +84,7 @@ def play(driver, steps):
 
 
 @pytest.mark.parametrize("kind", ["sync", "async", "caller"])
-def test_they_go_on_in_mid_episode_with_their_wrappers_and_random_numbers(tmp_path, kind):
+def test_they_continue_in_mid_episode_with_their_wrappers_and_random_numbers(tmp_path, kind):
     with open_env(opened(kind)) as one, open_env(opened(kind)) as two:
         assert are_whole(one)
         first, second = EnvDriver(one), EnvDriver(two)

@@ -39,7 +39,7 @@ def test_nothing_can_be_asked_of_an_untrained_agent_and_nothing_is_written(agent
 
 
 @pytest.mark.parametrize("ask", ASK)
-def test_a_path_that_is_no_checkpoint_is_refused(counting, tmp_path, ask):
+def test_a_path_that_is_not_a_checkpoint_is_refused(counting, tmp_path, ask):
     with pytest.raises(NotTrainedError, match="is not a checkpoint"):
         ASK[ask](counting, checkpoint=tmp_path)
 

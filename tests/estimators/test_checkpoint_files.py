@@ -31,7 +31,7 @@ def half_written(directory: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["staging", "other_name"])
-def test_what_is_no_whole_checkpoint_is_ignored(agent, trained, tmp_path, kind):
+def test_what_is_not_a_whole_checkpoint_is_ignored(agent, trained, tmp_path, kind):
     trained()
     half_written(tmp_path / "run" / "checkpoints", kind)
     half_written(tmp_path / "run" / "best", kind)
@@ -50,7 +50,7 @@ def test_a_whole_checkpoint_takes_the_place_of_half_a_one(agent, tmp_path):
 
 
 @pytest.mark.parametrize("where", ["variables", "state", "rename"])
-def test_a_save_that_fails_leaves_the_checkpoint_before_it_to_go_on_from(agent, monkeypatch, where):
+def test_a_save_that_fails_leaves_the_checkpoint_before_it_to_resume_from(agent, monkeypatch, where):
     def fail(*arguments, **more):
         raise OSError("No space left on device")
 

@@ -50,7 +50,7 @@ def cart_poles(number=2):
 
 
 @pytest.mark.parametrize("steps", [0, 1, 75])  # Episodes of random actions have about twenty steps.
-def test_they_come_back_in_mid_episode_and_go_on_alike(tmp_path, steps):
+def test_they_come_back_in_mid_episode_and_continue_alike(tmp_path, steps):
     driver, log = log_of(*cart_poles())
     log.reset(40)
     played(driver, log, steps)

@@ -89,7 +89,7 @@ CONFIGS = [
 
 
 @pytest.mark.parametrize(("name", "value", "words"), CONFIGS, ids=[f"{name}-{value}" for name, value, _ in CONFIGS])
-def test_what_is_no_config_is_refused_with_the_config(name, value, words):
+def test_what_is_not_a_config_is_refused_with_the_config(name, value, words):
     with pytest.raises(TypeError, match=rf"{name}=.* must be an? \w+Config\. {words}"):
         DQNModel("train", mlp([8]), 4, 3, **{name: value})
 
@@ -128,7 +128,7 @@ def test_none_is_nothing_as_in_tf_estimator(tmp_path):
 @pytest.mark.parametrize(
     ("hooks", "words"), [("hook", "a list"), (Hook(), "a list"), ([3], "must be a Hook"), ([Hook], "Make one")]
 )
-def test_what_is_no_list_of_hooks_is_named(hooks, words):
+def test_what_is_not_a_list_of_hooks_is_named(hooks, words):
     with pytest.raises(TypeError, match=f"hooks.*{words}"):
         make_agent().train(schedule(), first_update=BATCH, timesteps=8, hooks=hooks)
 

@@ -92,7 +92,7 @@ def test_all_else_is_refused_by_its_key_when_the_agent_is_made(agent, tmp_path, 
 
 
 @pytest.mark.parametrize("params", [3, "rate=1", [("rate", 1)], argparse.Namespace(rate=1)])
-def test_params_that_are_no_dict_are_refused(agent, params):
+def test_params_that_are_not_a_dict_are_refused(agent, params):
     with pytest.raises(TypeError, match=r"params=.* must be a dict"):
         agent(params=params)
 

@@ -55,7 +55,7 @@ def test_a_model_fn_without_a_policy_is_told_what_to_give(tmp_path):
         agent.predictor().export(tmp_path / "saved")
 
 
-def test_an_export_refuses_states_that_are_no_numbers(directories, tmp_path):
+def test_an_export_refuses_states_that_are_not_numbers(directories, tmp_path):
     predictor = Predictor.from_model_dir(directories["dqn"], MODELS["dqn"], config=RunConfig(jit="off"))
     predictor.export(tmp_path / "saved")
     loaded = tf.saved_model.load(str(tmp_path / "saved"))

@@ -84,7 +84,7 @@ def test_the_step_that_failed_is_not_taken_again_by_the_run_that_resumes(agent):
 
 
 @pytest.mark.parametrize("where", ["observation", "reward"])
-def test_what_is_no_number_is_a_fault_of_the_environment_too(agent, where):
+def test_what_is_not_a_number_is_a_fault_of_the_environment_too(agent, where):
     trained = agent()
     error = train(trained, ScheduleEnv(bad=Bad(where, 3, 2)))
     assert isinstance(error, NonFiniteError)
@@ -140,7 +140,7 @@ def test_errors_of_another_origin_save_nothing(agent, error):
     assert trained.checkpoints.latest() is None
 
 
-def test_actions_that_do_not_exist_are_no_fault_of_the_environment(agent, monkeypatch):
+def test_actions_that_do_not_exist_are_not_a_fault_of_the_environment(agent, monkeypatch):
     trained = agent()
 
     class Spoils(Hook):
@@ -164,7 +164,7 @@ def test_actions_that_do_not_exist_are_no_fault_of_the_environment(agent, monkey
     assert trained.checkpoints.latest() is None
 
 
-def test_weights_that_are_no_numbers_are_not_saved(agent):
+def test_weights_that_are_not_numbers_are_not_saved(agent):
     trained = agent(q_model_fn(), check_env=False)
 
     class Spoils(Hook):

@@ -213,7 +213,7 @@ def test_an_environment_of_other_states_is_named_so(call):
 
 
 @pytest.mark.parametrize(("state", "got"), [(None, "None"), ({"state": np.zeros(4)}, r"a dict with the keys \['state'\]")])
-def test_what_is_no_array_is_named_where_states_are_arrays(state, got):
+def test_what_is_not_an_array_is_named_where_states_are_arrays(state, got):
     agent = make_agent(q_model_fn())
     agent.train(ScheduleEnv(), first_update=4, timesteps=8)
     with pytest.raises(TypeError, match=f"state: expected numbers in an array, as the states of the training were; got {got}"):

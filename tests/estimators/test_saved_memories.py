@@ -79,7 +79,7 @@ def test_each_checkpoint_is_complete_when_those_before_it_are_pruned(run):
     assert counters(resumed) == counters(trained)
 
 
-def test_a_run_that_goes_on_from_an_older_checkpoint_links_the_shards_of_that_one(run):
+def test_a_run_that_resumes_from_an_older_checkpoint_links_the_shards_of_that_one(run):
     """Not those of the damaged newest one, whose later rows were others: the environments count their episodes from 0."""
     _, found = run(80)
     (found[-1] / "variables.index").unlink()

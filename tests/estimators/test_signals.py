@@ -158,7 +158,7 @@ def test_one_that_only_takes_its_time_is_waited_for(agent):
     assert (result.signal, result.global_timestep) == (signal.SIGTERM, 10)
 
 
-def test_processes_that_the_signal_has_ended_too_are_no_error(agent, monkeypatch):
+def test_processes_that_the_signal_has_ended_too_are_not_an_error(agent, monkeypatch):
     """It went to the whole group, and reached them first."""
     monkeypatch.setattr(signals, "ECHO", 5.0)  # Each of the two sends it.
 

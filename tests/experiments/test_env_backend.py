@@ -63,7 +63,7 @@ def test_what_is_for_training_only_is_not_in_what_is_evaluated(backend):
         assert (environment.backend, environment.num_envs, environment.sticky_actions) == ("ale", 3, 0.1)
 
 
-def test_the_backend_is_no_hyper_parameter():
+def test_the_backend_is_not_a_hyper_parameter():
     """It does not change the task: a run may be resumed with another."""
     assert "env_backend" not in (*cli.HYPER_PARAMETERS, *atari.HYPER_PARAMETERS)
     assert {"game", "sticky_actions", "clip_rewards"} <= set(atari.HYPER_PARAMETERS)

@@ -89,7 +89,7 @@ def test_wrong_arguments_are_refused_by_name(experiment, arguments, error):
         experiment(**arguments)
 
 
-def test_what_is_no_agent_is_refused():
+def test_what_is_not_an_agent_is_refused():
     with pytest.raises(TypeError, match="agent"):
         RLExperiment("agent", schedule())
 

@@ -96,7 +96,7 @@ def test_exploration_is_a_function_of_the_environment_steps(head_kind, scope, st
     assert_rate(1.0 - greedy.mean(), rate * 2 / 3, ROWS)
 
 
-def test_a_compiled_function_sees_the_environment_steps_go_on(dqn, scope, states):
+def test_a_compiled_function_sees_the_environment_steps_continue(dqn, scope, states):
     model = dqn("train", scope, exploration_config=DECAY)
     rate = tf.function(lambda features: model(features).extra_ops["exploration_rate"], autograph=False)
     features = states(size=4)

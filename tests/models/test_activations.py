@@ -102,7 +102,7 @@ def test_zero_fractions_of_several_outputs(dqn, batch):
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_after_its_first_summaries(tmp_path):
+def test_a_run_continues_after_its_first_summaries(tmp_path):
     def torso(mode, inputs):
         return TORSOS["states"][0](inputs["state"]) + TORSOS["dict"][0](inputs["state"])[:, :3]
 

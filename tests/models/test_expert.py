@@ -103,7 +103,7 @@ def test_a_label_with_another_number_of_rows_is_refused(dqn, scope, batch):
         dqn("train", scope, use_expert_demo=True)(features, {**labels, "expert": tf.zeros([SIZE, 1])})
 
 
-def test_illegal_actions_are_no_rivals(head_kind, scope, batch):
+def test_illegal_actions_are_not_rivals(head_kind, scope, batch):
     """The margin is towards the best legal action."""
     features, labels = batch(0, SIZE, expert=EXPERT)
     action = labels["action"].numpy()

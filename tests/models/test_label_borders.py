@@ -39,7 +39,7 @@ def test_a_value_out_of_range_is_refused_with_its_rows(head_kind, batch, mode, k
 
 @pytest.mark.parametrize("action", [np.full(6, 0.7), np.zeros(6, np.float32), np.zeros(6, np.bool_)])
 @pytest.mark.parametrize("traced", [False, True], ids=["eager", "graph"])
-def test_actions_that_are_no_integers_are_refused(head_kind, batch, action, traced):
+def test_actions_that_are_not_integers_are_refused(head_kind, batch, action, traced):
     features, labels = batch()
     model = head_kind("train")
     call = tf.function(lambda labels: model(features, labels).loss) if traced else (lambda labels: model(features, labels))
@@ -79,14 +79,14 @@ def test_a_subclass_and_a_metric_may_have_labels_of_their_own(dqn, batch, scope)
 
 @pytest.mark.parametrize("key", ["action", "reward", "done", "next_state", "weights"])
 @pytest.mark.parametrize("value", [["a"] * 6, None, [[1], [1, 2]] * 3, len, np.ones(6, np.complex64)], ids=range(5))
-def test_what_is_no_array_of_numbers_is_refused(head_kind, batch, key, value):
+def test_what_is_not_an_array_of_numbers_is_refused(head_kind, batch, key, value):
     features, labels = batch()
     with pytest.raises(TypeError, match=rf"labels\['{key}'\]"):
         head_kind("train")(features, {**labels, key: value})
 
 
 @pytest.mark.parametrize("labels", [3, [0, 1], tf.zeros([6])], ids=repr)
-def test_labels_that_are_no_dict_are_refused(head_kind, batch, labels):
+def test_labels_that_are_not_a_dict_are_refused(head_kind, batch, labels):
     with pytest.raises(TypeError, match="labels must be a dict with the keys"):
         head_kind("train")(batch()[0], labels)
 

@@ -97,6 +97,6 @@ def test_other_torsos_are_told_apart():
         (mlp(), "a SameInEveryMode already"),
     ],
 )
-def test_what_is_no_function_of_the_inputs_alone_is_refused(build, words):
+def test_what_is_not_a_function_of_the_inputs_alone_is_refused(build, words):
     with pytest.raises(TypeError, match=words):
         SameInEveryMode(build)

@@ -86,7 +86,7 @@ def test_whole_numbers_are_numbers():
 
 
 @pytest.mark.parametrize("value", [None, "text", ["a"], [[1.0], [1.0, 2.0]], [1j], len])
-def test_what_is_no_array_of_numbers_is_named(value):
+def test_what_is_not_an_array_of_numbers_is_named(value):
     with pytest.raises((TypeError, ValueError), match="reward"):
         ops.td_loss(Q, ACTION, value, ROW, ROW, square)
 

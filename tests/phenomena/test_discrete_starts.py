@@ -93,7 +93,7 @@ def test_act_refuses_states_that_do_not_exist(trained, wrong):
     ],
     ids=str,
 )
-def test_act_refuses_what_is_no_state(trained, wrong, error, words):
+def test_act_refuses_what_is_not_a_state(trained, wrong, error, words):
     agent, is_dict = trained
     with pytest.raises(error, match=words):
         agent.act({"state": wrong, "other": 5} if is_dict and not isinstance(wrong, tuple) else wrong)

@@ -20,7 +20,7 @@ from polyrl.estimators.hooks import Hook
 
 
 @pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
-def test_a_resumed_run_goes_on_in_the_middle_of_its_episodes(tmp_path, jit):
+def test_a_resumed_run_continues_in_the_middle_of_its_episodes(tmp_path, jit):
     naive = Naive(3, 5, 10, 2)
     for timesteps in (31, 22, 40):
         agent, watch = train(tmp_path, Ring(3), jit, first_update=10, update_frequency=2, timesteps=timesteps)

@@ -146,7 +146,7 @@ def test_without_dicts_and_masks_the_memory_has_no_further_columns(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_with_masks_does_not_go_on_without(tmp_path):
+def test_a_run_with_masks_does_not_continue_without(tmp_path):
     agent = agent_of(tmp_path, tempted("dqn"))
     agent.train(tempting("info"), first_update=64, timesteps=80)
 

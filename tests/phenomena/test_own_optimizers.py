@@ -175,7 +175,7 @@ class TextConfig(OptimizerConfig):
     ],
     ids=["keras 3", "loss scale", "text"],
 )
-def test_what_is_no_optimizer_of_tf_keras_is_refused(config, words):
+def test_what_is_not_an_optimizer_of_tf_keras_is_refused(config, words):
     with pytest.raises(TypeError, match=f"optimizer_config=.*{words}"):
         Trained(config)
 

@@ -21,7 +21,7 @@ SAID = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("deed", SAID)
-def test_a_process_that_fails_is_named_the_run_is_saved_and_goes_on(deed, tmp_path):
+def test_a_process_that_fails_is_named_the_run_is_saved_and_continues(deed, tmp_path):
     flags = ["--env_backend=async", "--env_timeout=1", f"--once={tmp_path / 'once'}"]
     with running(tmp_path, *flags, f"--deed={deed}", f"--at={AT}") as run:
         status, output = run.end()

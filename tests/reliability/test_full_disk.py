@@ -35,7 +35,7 @@ def warnings_of(caplog):
     return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
 
 
-def test_training_goes_on_and_warns_each_time(tmp_path, caplog, monkeypatch):
+def test_training_continues_and_warns_each_time(tmp_path, caplog, monkeypatch):
     whole = train(Case(), tmp_path / "whole", 200)
     with monkeypatch.context() as patch:
         counting(patch, checkpoint_files, "_complete", lambda number: number in (2, 3))  # One of them is of the best.

@@ -72,6 +72,6 @@ def test_stacks_are_taken(overlap):
 
 @pytest.mark.parametrize("overlap", [False, True])
 @pytest.mark.parametrize("kind", OTHERS)
-def test_what_is_no_stack_is_refused(kind, overlap):
+def test_what_is_not_a_stack_is_refused(kind, overlap):
     with pytest.raises(ValueError, match="frame_stack=3 is for stacked frames on the last axis, the newest last"):
         train(OTHERS[kind], overlap=overlap)

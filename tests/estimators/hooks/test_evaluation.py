@@ -71,7 +71,7 @@ def test_negative_rewards_have_a_best_too(agent):
     assert best(trained) == ("ckpt-000000010", -3.0)
 
 
-def test_the_best_is_no_checkpoint_to_resume_from(agent):
+def test_the_best_is_not_a_checkpoint_to_resume_from(agent):
     trained = agent()
     evaluating(trained, [5.0, 1.0], timesteps=12)
     assert checkpoints(trained) == [5, 12]  # One before the first best, so that a run that dies then resumes.

@@ -47,7 +47,7 @@ def finite(agent: Agent) -> list[bool]:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_a_loss_that_is_no_number_ends_the_run_and_says_where(agent, value):
+def test_a_loss_that_is_not_a_number_ends_the_run_and_says_where(agent, value):
     trained = agent(breaking_model_fn(6, value), save_checkpoints_timesteps=1)
     with pytest.raises(NonFiniteError, match=rf"loss is {value} at update 6 \(environment step 10, last actions \[0\]\)"):
         trained.train(schedule(), first_update=BATCH, timesteps=20)
@@ -89,7 +89,7 @@ def test_an_overflow_of_the_loss_leaves_the_last_good_checkpoint_loadable(agent)
     [pytest.param(MeanSquaredErrorConfig(), 8e18, marks=pytest.mark.slow), (HuberLossConfig(), 3e38)],
     ids=["mean_squared_error", "huber"],
 )
-def test_weights_that_are_no_numbers_are_never_checkpointed(agent, loss, reward):
+def test_weights_that_are_not_numbers_are_never_checkpointed(agent, loss, reward):
     """The loss is just finite, its gradient is not: the loss tells of broken weights one update too late."""
     trained = agent(q_model_fn(loss_config=loss), save_checkpoints_timesteps=1, keep_checkpoint_max=1)
     trained.train(schedule(), first_update=BATCH, timesteps=8)

@@ -120,7 +120,7 @@ class Going(Paying):
         (-1.0, 5, 0.99, "from -100 to -100 are to be expected if rewards continue as they are"),
     ],
 )
-def test_rewards_that_go_on_are_told_though_no_return_is_known(warnings, reward, length, discount, expected):
+def test_rewards_without_an_end_are_told_though_no_return_is_known(warnings, reward, length, discount, expected):
     train(GymEnvironment(Going, reward=reward, length=length), discount=discount)
     (text,) = warnings()
     assert f"Discounted returns {expected}" in text
