@@ -36,9 +36,13 @@ def run(trained, tmp_path) -> Path:
 
 def write_newer(run: Path, timestep: int) -> None:
     """What the trainer does: the next checkpoint appears, the oldest goes."""
-    latest = CheckpointManager(run, 3).latest()
-    shutil.copytree(latest, latest.with_name(f"ckpt-{timestep:09d}"))
-    shutil.rmtree(latest)
+    replace_by(CheckpointManager(run, 3).latest(), timestep)
+
+
+def replace_by(path: Path, timestep: int) -> None:
+    newer = Path(shutil.copytree(path, path.with_name(f"ckpt-{timestep:09d}")))
+    checkpoint_files.update_state(newer, {"global_timestep": timestep})
+    shutil.rmtree(path)
 
 
 @pytest.fixture
@@ -52,9 +56,7 @@ def pruned_at(monkeypatch):
             if len(lost) < times:
                 lost.append(path)
                 if path.parent.name == "best":
-                    newer = path.with_name(f"ckpt-{40 + len(lost):09d}")
-                    shutil.copytree(path, newer)
-                    shutil.rmtree(path)
+                    replace_by(path, 40 + len(lost))
                 else:
                     write_newer(run, 40 + len(lost))
 

@@ -9,8 +9,13 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def end_of_the_terminal() -> Iterator[None]:
-    """Processes get SIGHUP as usual, also if the tests were started by `nohup`, which has all that follows ignore it."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+def signals_that_are_not_ignored() -> Iterator[None]:
+    """Processes get signals as usual, also if the tests were started by `nohup` or in a shell's background: what is started
+    there ignores SIGHUP or SIGINT.
+    """
+    ignored = [each for each in (signal.SIGHUP, signal.SIGINT) if signal.getsignal(each) == signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
     yield
-    signal.signal(signal.SIGHUP, before)
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)

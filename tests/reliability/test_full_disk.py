@@ -112,11 +112,11 @@ except OSError as error:
 def test_a_real_limit_of_the_system(tmp_path):
     """Files may have 500 bytes: TensorFlow's own writing fails then, as on a full disk."""
     here = os.path.dirname(__file__)
-    command = [sys.executable, "-c", LIMITED, str(tmp_path), here, os.path.dirname(here)]
+    command = [sys.executable, "-c", LIMITED, str(tmp_path / "limited"), here, os.path.dirname(here)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("CheckpointWriteError")
     assert "The newest one is" in done.stdout
     assert "ckpt-000000080" in done.stdout
     assert done.stderr.count("Training continues without it.") == 3  # At 120, 160 and 200.
-    assert_same(train(Case(), tmp_path / "whole", 200), train(Case(), tmp_path, 200))
+    assert_same(train(Case(), tmp_path / "whole", 200), train(Case(), tmp_path / "limited", 200))
