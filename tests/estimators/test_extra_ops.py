@@ -54,7 +54,7 @@ LEARNING = {
     "summary_options": ([["lss"], 3, ["loss", 1]], "must be 'all'|is unknown"),
     "support": (
         [(1, 2), "abc", (2.0, 1.0, 0.9), (0.0, NAN, 0.9), (0.0, 1.0, 2.0), (0.0, True, 1.0), [], {1, 2, 3}, np.ones([3, 1])],
-        "three numbers|must lie in|must have its lowest|must be a number",
+        "three numbers|must lie in|must be finite|must have its lowest|must be a number",
     ),
     "priorities": (
         [1.0, [1.0], [1.0] * 3, [[1.0]] * 4, "a", ["a"] * 4, [True] * 4, [1j] * 4, [[1], [1, 2], [3], [4]], object()],
