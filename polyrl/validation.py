@@ -66,6 +66,31 @@ def check_sequence(value: Any) -> Any:
     return value
 
 
+def check_rows(name: str, values: np.ndarray, wrong: Any, wanted: str) -> None:
+    """Raises a ValueError if a value is wrong; it names the first rows.
+
+    Args:
+        name: of the values, for the message.
+        values: `[B, ...]`.
+        wrong: bool, of the same shape, or `[B]`.
+        wanted: what is expected of each.
+    """
+    values = np.atleast_1d(values)
+    rows = np.unique(np.nonzero(np.atleast_1d(wrong))[0])
+    if rows.size:
+        more = ", ..." if rows.size > _SHOWN else ""
+        shown = ", ".join(f"{_shortened(str(values[row].tolist()))} in row {row}" for row in rows[:_SHOWN])
+        raise ValueError(f"{name}: expected {wanted}; got {shown}{more}.")
+
+
+_SHOWN = 5
+"""Rows that a message shows at the most."""
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 100 else f"{text[:80]} ... {text[-15:]}"
+
+
 def check_increasing(name: str, values: Sequence[Any]) -> None:
     """Checks that `values` are integers, each larger than the one before; a TypeError or ValueError otherwise."""
     for value in values:

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from polyrl import ops
 from polyrl.models import features as features_of
-from polyrl.models.label_values import check_index, check_values, is_index
+from polyrl.models.label_values import check_finite, check_index, check_values, is_index
 from polyrl.models.records import Batch
 from polyrl.policies import BoundedTensorSpec
 from polyrl.validation import check_int, check_sequence, suggestion
@@ -48,7 +48,7 @@ def check_features(features: Any, shape: tuple[int, ...], num_actions: int) -> A
         KeyError: if they are a dict without `state`.
         TypeError: for a key that is not a str; if `action_mask` is neither of bools nor of integers.
         ValueError: if the state is not `[B, *shape]` (or, with a shape `(n,)`, integers `[B]`: state indices), or
-            `action_mask` not `[B, num_actions]`, or without a legal action in one of its rows.
+            `action_mask` not `[B, num_actions]`, or without a legal action in one of its rows; eagerly for NaN and infinity.
     """
     if isinstance(features, Mapping):
         _check_keys("features", features)
@@ -60,6 +60,8 @@ def check_features(features: Any, shape: tuple[int, ...], num_actions: int) -> A
     _check_state("features['state']", state_of(features), shape)
     if state_of(features).shape[:1] == [0]:
         raise ValueError("features['state'] is an empty batch; there must be at least one row.")
+    for key, value in features.items() if isinstance(features, dict) else [("state", features)]:
+        check_finite(f"features[{key!r}]", value)
     if isinstance(features, dict) and features_of.MASK in features:
         name = f"features[{features_of.MASK!r}]"
         mask = features_of.checked(name, features[features_of.MASK], state_of(features).shape[0], num_actions)

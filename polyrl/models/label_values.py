@@ -12,9 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from polyrl.policies import BoundedTensorSpec
-
-SHOWN = 5
-"""Rows that a message shows at the most."""
+from polyrl.validation import check_rows
 
 
 def check_values(labels: Mapping[str, tf.Tensor], mask: tf.Tensor | None, action: BoundedTensorSpec) -> None:
@@ -38,6 +36,7 @@ def check_values(labels: Mapping[str, tf.Tensor], mask: tf.Tensor | None, action
     for key in ("done", "truncated", "expert"):
         if key in values:
             _refuse(key, values[key], (values[key] != 0) & (values[key] != 1), "0 or 1")
+    check_finite("labels['next_state']", labels["next_state"], _bootstraps(values))
     if "index" in values:
         _refuse("index", values["index"], values["index"] < 0, "positions in a memory, integers of at least 0")
     if "discount" in values:
@@ -65,7 +64,7 @@ def check_index(name: str, state: tf.Tensor, num_states: tuple[int, ...]) -> Non
     """
     if tf.executing_eagerly() and is_index(state, num_states):
         index, count = state.numpy(), num_states[0]
-        _refuse_named(name, index, (index < 0) | (index >= count), f"indices from 0 to {count - 1}, by num_states")
+        check_rows(name, index, (index < 0) | (index >= count), f"indices from 0 to {count - 1}, by num_states")
 
 
 def _check_action(values: np.ndarray, action: BoundedTensorSpec) -> None:
@@ -93,13 +92,27 @@ def _counts(values: Mapping[str, np.ndarray]) -> Any:
     return np.asarray(np.cumsum(ended, axis=1) - ended == 0)
 
 
+def _bootstraps(values: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Of which rows the next state counts, bool `[B]`: those that did not terminate."""
+    terminated = np.logical_and(values["done"] != 0, _counts(values))
+    return ~(terminated if terminated.ndim == 1 else terminated.any(axis=1)) & (values.get("discount", 1.0) != 0)
+
+
+def check_finite(name: str, value: tf.Tensor, needed: np.ndarray | None = None) -> None:
+    """Refuses NaN and infinity in values `[B, ...]`, eagerly.
+
+    Args:
+        name: of the values, for the message.
+        value: a tensor.
+        needed: bool `[B]`, the rows that count; None: all.
+
+    Raises:
+        ValueError: names the rows.
+    """
+    if tf.executing_eagerly() and value.dtype.is_floating:
+        wrong = ~np.isfinite(value.numpy()).reshape([value.shape[0], -1]).all(axis=1)
+        check_rows(name, value.numpy(), wrong if needed is None else wrong & needed, "finite numbers")
+
+
 def _refuse(key: str, values: np.ndarray, wrong: Any, wanted: str) -> None:
-    _refuse_named(f"labels[{key!r}]", values, wrong, wanted)
-
-
-def _refuse_named(name: str, values: np.ndarray, wrong: Any, wanted: str) -> None:
-    rows = np.unique(np.nonzero(wrong)[0])
-    if rows.size:
-        more = ", ..." if rows.size > SHOWN else ""
-        shown = ", ".join(f"{values[row].tolist()} in row {row}" for row in rows[:SHOWN])
-        raise ValueError(f"{name}: expected {wanted}; got {shown}{more}.")
+    check_rows(f"labels[{key!r}]", values, wrong, wanted)

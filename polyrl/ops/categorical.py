@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from polyrl.ops.inputs import on_tensors
+from polyrl.ops.numbers import check_support
 from polyrl.ops.shapes import check_shapes
 from polyrl.ops.value import LossOutput, select_values
 from polyrl.validation import check_int
@@ -89,8 +90,7 @@ def project_distribution(positions: tf.Tensor, probabilities: tf.Tensor, atoms: 
         Probabilities over `atoms`, `[B, N]`.
     """
     check_shapes(positions=(positions, "BM"), probabilities=(probabilities, "BM"), atoms=(atoms, "N"))
-    if atoms.shape[0] == 1:
-        raise ValueError("atoms has shape (1,); a support needs at least 2.")
+    check_support(atoms)
     positions, probabilities = tf.stop_gradient(positions), tf.stop_gradient(probabilities)
     spacing = (atoms[-1] - atoms[0]) / tf.cast(tf.shape(atoms)[0] - 1, atoms.dtype)
     inside = tf.clip_by_value(positions, atoms[0], atoms[-1])  # [B, M]
@@ -134,6 +134,7 @@ def categorical_q_learning(
         discount=(discount, "B"),
         next_logits=(next_logits, "BAN"),
     )
+    check_support(atoms)
     next_probabilities = tf.nn.softmax(next_logits)  # [B, A, N]
     selector = expected_value(next_probabilities, atoms) if next_q_selector is None else next_q_selector
     check_shapes(logits=(logits, "BAN"), next_q_selector=(selector, "BA"))
@@ -162,6 +163,7 @@ def clipped_mass(
         next_logits=(next_logits, "BAN"),
         next_q_selector=(next_q_selector, "BA"),
     )
+    check_support(atoms)
     next_action = tf.argmax(next_q_selector, axis=1, output_type=tf.int32)  # [B]
     mass = select_values(tf.nn.softmax(next_logits), next_action)  # [B, N]
     positions = reward[:, tf.newaxis] + discount[:, tf.newaxis] * atoms[tf.newaxis, :]  # [B, N]

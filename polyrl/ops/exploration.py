@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from polyrl.ops.inputs import on_tensors
 from polyrl.ops.masks import mask_values, nth_legal
+from polyrl.ops.numbers import check_legal_rows, check_preferences
 from polyrl.ops.shapes import check_shapes
 from polyrl.validation import check_int
 
@@ -26,13 +27,16 @@ def epsilon_greedy(q: tf.Tensor, epsilon: tf.Tensor, seed: tf.Tensor, mask: tf.T
         q: action values, `[B, A]`.
         epsilon: scalar in [0, 1].
         seed: int `[2]`; the same seed gives the same actions.
-        mask: the legal actions, bool `[B, A]`; None: all are legal. Both the random and the best action are legal ones.
+        mask: the legal actions, bool `[B, A]`, at least one in each row; None: all are legal. Both the random and the best
+            action are legal ones.
 
     Returns:
         int32 `[B]`.
     """
     epsilon = tf.cast(epsilon, tf.float32)
     check_shapes(q=(q, "BA"), epsilon=(epsilon, ""))
+    check_legal_rows(mask)
+    check_preferences("q", q)
     coin, choice = tf.unstack(uniform([2, tf.shape(q)[0]], seed))  # [B] each
     values = mask_values(q, mask)
     is_best = ~(values < tf.reduce_max(values, axis=1, keepdims=True))
@@ -50,20 +54,22 @@ def boltzmann(q: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor, mask: tf.Te
         q: action values, `[B, A]`.
         temperature: scalar, not negative, in units of the action values.
         seed: int `[2]`; the same seed gives the same actions.
-        mask: the legal actions, bool `[B, A]`; None: all are legal. Illegal actions have probability zero.
+        mask: the legal actions, bool `[B, A]`, at least one in each row; None: all are legal. Illegal ones have probability 0.
 
     Returns:
         int32 `[B]`.
     """
     temperature = tf.cast(temperature, tf.float32)
     check_shapes(q=(q, "BA"), temperature=(temperature, ""))
+    check_legal_rows(mask)
+    check_preferences("q", q)
     # Relative to the maximum: a small temperature then gives minus infinity for the other actions, never plus infinity.
     values = mask_values(tf.cast(q, tf.float32), mask)
     differences = values - tf.reduce_max(values, axis=1, keepdims=True)
     worse = tf.where(temperature > 0.0, differences / tf.maximum(temperature, _TINY), -math.inf)
     logits = tf.where(differences < 0.0, worse, 0.0)
     logits = logits if mask is None else tf.where(mask, logits, -math.inf)
-    return sample_categorical(logits, seed)
+    return gumbel_argmax(logits, seed)
 
 
 @on_tensors
@@ -130,5 +136,11 @@ def sample_categorical(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     It is the argmax of the logits plus Gumbel noise (Gumbel 1954).
     """
     check_shapes(logits=(logits, "BA"))
+    check_preferences("logits", logits)
+    return gumbel_argmax(logits, seed)
+
+
+def gumbel_argmax(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """`sample_categorical` without its checks: of NaN it draws something."""
     noise = -tf.math.log(-tf.math.log(tf.maximum(uniform(tf.shape(logits), seed), 2.0**-25)))
     return tf.argmax(tf.cast(logits, tf.float32) + noise, axis=1, output_type=tf.int32)

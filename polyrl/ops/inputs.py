@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 import tensorflow as tf
 
+from polyrl.ops.numbers import check_numbers
 from polyrl.validation import check_float, check_sequence
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -20,8 +21,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 WHOLE = ("action", "number", "seed", "terminated", "truncated")
 """Arguments that may be integers or bools; all others are real numbers, and `mask` is bool."""
 
-RANGES = {"epsilon": (0.0, 1.0), "gamma": (0.0, 1.0)} | dict.fromkeys(("temperature", "sigma", "margin"), (0.0, math.inf))
+RANGES = {"epsilon": (0.0, 1.0), "gamma": (0.0, 1.0)} | dict.fromkeys(
+    ("temperature", "sigma", "margin", "dt"), (0.0, math.inf)
+)
 """The range of single numbers, by the argument's name; checked where their value is known."""
+
+FUNCTIONS = {"loss_fn": " loss_fn(target, prediction), as HuberLossConfig().build()"}
+"""What is said of an argument that must be a function."""
 
 
 def on_tensors(function: F) -> F:
@@ -31,13 +37,14 @@ def on_tensors(function: F) -> F:
 
     Raises:
         TypeError: for what is not an array of numbers; it names the argument.
-        ValueError: for a seed of another shape than `[2]`; for a number outside of `RANGES`; and eagerly, with the shapes of
-            all arguments, if TensorFlow cannot compute the op on them.
+        ValueError: for a seed of another shape than `[2]`; for a number outside of `RANGES`; and eagerly for numbers that
+            the op cannot mean, see `check_numbers`, and, with the shapes of all arguments, if TensorFlow cannot compute it.
     """
     signature = inspect.signature(function)
     kinds = {name: str(parameter.annotation) for name, parameter in signature.parameters.items()}
     names = [name for name, kind in kinds.items() if kind.startswith("tf.Tensor")]
     several = [name for name, kind in kinds.items() if kind == "Sequence[tf.Tensor]"]
+    functions = [name for name, kind in kinds.items() if kind.startswith("Callable")]
     scalars = [name for name, kind in kinds.items() if kind == "float"]
 
     @functools.wraps(function)
@@ -53,8 +60,11 @@ def on_tensors(function: F) -> F:
         for name in scalars:
             if name in given and not (_is_symbol(given[name]) and given[name].shape.rank in (0, None)):
                 given[name] = check_float(name, given[name].item() if _is_scalar(given[name]) else given[name])
+        for name in functions:
+            _check_function(name, given.get(name))
         for name in given.keys() & RANGES.keys():
             _check_range(name, given[name])
+        check_numbers(given)
         try:
             return function(**given)
         except Exception as error:
@@ -73,6 +83,8 @@ def _is_symbol(value: Any) -> bool:
 
 def _tensor(name: str, value: Any, dtype: tf.DType | None) -> tf.Tensor:
     if _is_symbol(value):
+        if name == "seed" and not (value.dtype.is_integer and value.shape.is_compatible_with([2])):
+            raise ValueError(f"seed is {_described(value)}; expected two integers.")
         return value
     try:
         tensor = tf.convert_to_tensor(check_sequence(value))
@@ -93,6 +105,11 @@ def _check_range(name: str, value: Any) -> None:
     if known is not None and np.shape(known) == () and not low <= known <= high:
         wanted = f"in [{low:g}, {high:g}]" if math.isfinite(high) else f"at least {low:g}"
         raise ValueError(f"{name}={known} must be {wanted}.")
+
+
+def _check_function(name: str, value: Any) -> None:
+    if value is not None and not callable(value):
+        raise TypeError(f"{name}={value!r} must be a function{FUNCTIONS.get(name, '')}.")
 
 
 def _listed(name: str, value: Any) -> Any:

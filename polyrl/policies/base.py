@@ -8,11 +8,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from polyrl.errors import NonFiniteError
 from polyrl.policies.arguments import stateless_seed
 from polyrl.policies.distributions import ActionDistribution
 from polyrl.policies.export import signatures
 from polyrl.policies.nests import check_nest, check_spec, is_empty, to_tensors, zeros
+from polyrl.policies.numbers import check_numbers
 from polyrl.policies.specs import BoundedTensorSpec, PolicyInfo, PolicyStep, TensorSpec, TimeStep, Trajectory
 from polyrl.policies.updating import update_variables
 from polyrl.validation import check_bool, check_int
@@ -182,7 +182,7 @@ class BasePolicy(tf.Module):
         Raises:
             RuntimeError: if a subclass did not call this class's `__init__`.
             ValueError: with `validate_args`, if an input or output does not match its spec.
-            NonFiniteError: with `validate_args`, if a network gives NaN; see `_numbers` for graphs.
+            NonFiniteError: with `validate_args`, if a network gives NaN or infinity; see `check_numbers` for graphs.
             TypeError: if `time_step` is not a `TimeStep`, or `seed` is not made of integers.
             tf.errors.InvalidArgumentError: if a mask leaves a row without any legal action.
         """
@@ -260,21 +260,9 @@ class BasePolicy(tf.Module):
             check_nest("policy_step.state", next_state, self.policy_state_spec)
         return distribution, next_state
 
-    def _numbers(self, name: str, values: tf.Tensor, needed: tf.Tensor | None = None) -> tf.Tensor:
-        """With `validate_args`, refuses NaN in values `[B, ...]`; `needed`, bool of the same shape, says where one counts.
-
-        Raises:
-            NonFiniteError: names what is NaN, and the rows; in a graph a tf.errors.InvalidArgumentError. XLA skips the check.
-        """
-        if not self.validate_args:
-            return values
-        wrong = tf.math.is_nan(values) if needed is None else tf.math.is_nan(values) & needed
-        rows = tf.where(tf.reduce_any(tf.reshape(wrong, [tf.shape(wrong)[0], -1]), axis=1))[:, 0]
-        message = f"{type(self).__name__}: {name} are NaN in the rows"
-        if tf.executing_eagerly() and rows.shape[0] > 0:
-            raise NonFiniteError(f"{message} {rows[:10].numpy().tolist()}.")
-        with tf.control_dependencies([tf.debugging.Assert(~tf.reduce_any(wrong), [message, rows], summarize=10)]):
-            return tf.identity(values)
+    def _numbers(self, name: str, values: tf.Tensor, needed: tf.Tensor | None = None, lowest: bool = False) -> tf.Tensor:
+        """With `validate_args`, refuses NaN and infinity in values `[B, ...]`; see `check_numbers`."""
+        return check_numbers(f"{type(self).__name__}: {name}", values, needed, lowest) if self.validate_args else values
 
     def _checked(self, time_step: TimeStep, policy_state: Any) -> tuple[TimeStep, Any]:
         """The inputs as tensors, compared with their specs; the state is reset in rows where an episode starts."""

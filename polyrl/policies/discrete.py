@@ -38,7 +38,7 @@ class DiscretePolicy(BasePolicy):
         logits, policy_state = self._logits(time_step, policy_state)
         if self.validate_args:
             check_nest("logits", logits, TensorSpec([self.num_actions], tf.float32))
-            logits = self._numbers("logits", logits)
+            logits = self._numbers("logits", logits, lowest=True)
         return CategoricalActions(logits, self.action_spec.dtype), policy_state
 
     def _check_action_spec(self, action_spec: BoundedTensorSpec) -> None:

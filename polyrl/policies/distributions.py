@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from polyrl import ops
+from polyrl.ops.exploration import gumbel_argmax
 from polyrl.policies.masks import SMALLEST_TEMPERATURE, tempered
 
 
@@ -32,7 +33,7 @@ class CategoricalActions:
         """Draws actions `[B]`; the seed is an int32 tensor `[2]`."""
         # The highest logit becomes 0: random numbers would be lost in the rounding of large ones.
         highest = tf.maximum(tf.reduce_max(self.logits, axis=1, keepdims=True), self.logits.dtype.min)
-        return tf.cast(ops.sample_categorical(self.logits - highest, seed), self.dtype)
+        return tf.cast(gumbel_argmax(self.logits - highest, seed), self.dtype)
 
     def log_prob(self, action: tf.Tensor) -> tf.Tensor:
         """The log-probability of actions `[B]`, float32 `[B]`."""

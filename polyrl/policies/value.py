@@ -89,5 +89,5 @@ class ValuePolicy(DiscretePolicy):
                 f"q_network gives values of shape {tuple(values.shape)}, expected [B, {self.num_actions}] by action_spec."
             )
         # In float32, also if the network computes in another precision: a temperature may be too small for float16.
-        values = self._numbers("action values", tf.cast(values, tf.float32), legal)
+        values = self._numbers("action values", tf.cast(values, tf.float32), legal, lowest=True)
         return tempered(values, legal, self._temperature), policy_state

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from polyrl.demos import Demonstrations
+from polyrl.replay.checking import check_specs, checked_index, checked_seed, checked_transitions
 from polyrl.replay.frames import FrameStorage
 from polyrl.replay.mixed import MixedStorage, store_demonstrations
 from polyrl.replay.storage import Rows, Storage, Written
@@ -117,6 +118,7 @@ class Replay(tf.Module):
                 if there is not enough main memory.
         """
         num_envs = check_int("num_envs", num_envs, minimum=1)
+        check_specs(specs)
         if self._specs:
             self._check_same(specs, num_envs)
             return
@@ -145,18 +147,18 @@ class Replay(tf.Module):
         With `n_step` 1 and without `frame_stack`, `N` may be any number.
 
         Raises:
-            ValueError: if the columns or the number of rows differ from those that the memory was built for.
+            TypeError, ValueError: if the columns or the number of rows differ from those that the memory was built for, or,
+                eagerly, for numbers that no transition has; see `checked_transitions`.
         """
-        if {*rows, "truncated"} != {*self._specs, "truncated"}:
-            raise ValueError(f"rows have the columns {sorted(rows)}; the memory was built for {sorted(self._specs)}.")
-        rows = {name: tf.convert_to_tensor(values) for name, values in rows.items()}
-        count = rows["action"].shape[0] if "action" in rows else next(iter(rows.values())).shape[0]
+        storage = self.storage
+        rows = checked_transitions(rows, self._specs)
+        count = next(iter(rows.values())).shape[0]
         if self.in_lockstep and count != self.num_envs:
             raise ValueError(f"rows has {count} rows; the memory was built for num_envs={self.num_envs}.")
-        self._after_add(self._storage.add(rows))
+        self._after_add(storage.add(rows))
 
     def sample(self, seed: tf.Tensor, step: tf.Tensor | int = 0) -> dict[str, tf.Tensor]:
-        """A batch: `state`, `action`, `reward`, `done`, `next_state`, each `[B, ...]`. An empty memory gives zeros.
+        """A batch: `state`, `action`, `reward`, `done`, `next_state`, each `[B, ...]`. An empty memory gives zeros in a graph.
 
         With `n_step` > 1 `reward`, `done` and `truncated` are windows `[B, n]` of consecutive steps. `next_state`, like every
         column `next_...`, belongs to the last step that counts: the one that ended the episode, or else the window's last.
@@ -165,7 +167,13 @@ class Replay(tf.Module):
         Args:
             seed: int `[2]`; the same seed samples the same rows of the same memory.
             step: `global_step` (gradient updates).
+
+        Raises:
+            RuntimeError: eagerly, if the memory is empty.
         """
+        seed = checked_seed(seed)
+        if tf.executing_eagerly() and int(self.stored()) == 0:
+            raise RuntimeError(f"{type(self).__name__} is empty; add transitions before sampling.")
         return self.read(self.draw(seed, step))
 
     def draw(self, seed: tf.Tensor, step: tf.Tensor | int = 0) -> dict[str, tf.Tensor]:
@@ -174,7 +182,14 @@ class Replay(tf.Module):
 
     def read(self, drawn: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The batch of the rows that `draw` chose."""
-        return self._storage.gather(tf.cast(drawn["index"], tf.int64))
+        return self.storage.gather(tf.cast(checked_index(drawn["index"], self.storage.capacity), tf.int64))
+
+    @property
+    def storage(self) -> Storage:
+        """Where the transitions are; a RuntimeError before `build`."""
+        if not self._specs:
+            raise RuntimeError(f"{type(self).__name__} has no storage yet; call build(specs) first, as Agent.train does.")
+        return self._storage
 
     @property
     def drawn_specs(self) -> dict[str, tf.TensorSpec]:
@@ -186,34 +201,34 @@ class Replay(tf.Module):
 
     def stored(self) -> tf.Tensor:
         """Number of transitions that can be sampled, int64 scalar."""
-        return self._storage.stored()
+        return self.storage.stored()
 
     def start_episodes(self) -> None:
         """Marks that every environment starts a new episode although the last one was not seen to end (after a resume).
 
         Otherwise `n_step` windows and frame stacks would mix two episodes.
         """
-        self._storage.start_episodes()
+        self.storage.start_episodes()
 
     def newest(self, steps: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """What up to `steps` newest steps of each environment gave: rewards, 1 where an episode terminated, and 1 where one
         was truncated, all float32 `[T, N]`, oldest first. Demonstrations are not among them."""
-        return self._storage.newest(steps)
+        return self.storage.newest(steps)
 
     @property
     def columns(self) -> dict[str, tf.Tensor]:
         """Everything that is stored, by position, including unused rows; for inspection, not for the training loop."""
-        return self._storage.columns
+        return self.storage.columns
 
     @property
     def rows(self) -> Rows:
         """What is large in the memory, row by row, for checkpoints."""
-        return self._storage.rows
+        return self.storage.rows
 
     @property
     def inserted(self) -> tf.Variable:
         """Number of transitions ever stored, int64 scalar."""
-        return self._storage.inserted
+        return self.storage.inserted
 
     def _after_add(self, written: Written) -> None:
         """Called after each write; a subclass updates here what it keeps for each row, such as priorities."""

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from polyrl.demos import Demonstrations
 from polyrl.replay.base import HINTS, Replay
+from polyrl.replay.checking import checked_index
 from polyrl.replay.mixed import MixedStorage
 from polyrl.replay.storage import Written
 from polyrl.replay.sum_tree import SumTree
@@ -81,6 +82,7 @@ class PrioritizedReplay(Replay):
                     self._tree.update(positions, tf.ones(positions.shape))
 
     def draw(self, seed: tf.Tensor, step: tf.Tensor | int = 0) -> dict[str, tf.Tensor]:
+        assert self.storage.capacity  # An error before `build`.
         index, value = self._tree.sample(seed, self.batch_size)
         # (N P(i))^-beta, divided by the largest in the batch; N and the sum of all values cancel out.
         weights = tf.pow(tf.reduce_min(value) / value, self.beta_at(step))
@@ -99,9 +101,13 @@ class PrioritizedReplay(Replay):
         A row that occurs several times gets the largest of its priorities. Rows that can no longer be sampled stay at zero,
         and a row whose new priority is not finite keeps its old one.
         """
+        index = checked_index(index, self.storage.capacity)
+        priorities = tf.convert_to_tensor(priorities)
+        if not priorities.shape.is_compatible_with(index.shape):
+            raise ValueError(f"priorities has shape {tuple(priorities.shape)}; expected that of index, {tuple(index.shape)}.")
         epsilon: tf.Tensor | float = self.epsilon
-        if isinstance(self._storage, MixedStorage):
-            epsilon = tf.where(self._storage.is_demo(index), self.demo_epsilon, self.epsilon)
+        if isinstance(self.storage, MixedStorage):
+            epsilon = tf.where(self.storage.is_demo(index), self.demo_epsilon, self.epsilon)
         priorities = tf.abs(tf.cast(priorities, tf.float32)) + epsilon
         present = self._tree.get(index)
         taken = (present > 0.0) & tf.math.is_finite(priorities)

@@ -52,4 +52,4 @@ class UniformReplay(Replay):
             )
 
     def draw(self, seed: tf.Tensor, step: tf.Tensor | int = 0) -> dict[str, tf.Tensor]:
-        return {"index": tf.cast(self._storage.draw(seed, self.batch_size), tf.int32)}
+        return {"index": tf.cast(self.storage.draw(seed, self.batch_size), tf.int32)}

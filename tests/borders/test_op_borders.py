@@ -17,6 +17,7 @@ from polyrl import ops
 B, A, N, K = 3, 2, 4, 2
 RNG = np.random.default_rng(0)
 Q, ROW, LOGITS = (RNG.normal(size=shape).astype(np.float32) for shape in ([B, A], [B], [B, A, N]))
+DISCOUNT = np.array([0.9, 0.0, 1.0], np.float32)
 ACTION, SEED, MASK = np.array([0, 1, 1]), np.array([1, 2]), np.array([[True, False], [True, True], [False, True]])
 ATOMS, P = np.linspace(-1, 1, N).astype(np.float32), np.full([B, N], 1 / N, np.float32)
 SCALE = np.eye(K, dtype=np.float32)[np.newaxis].repeat(B, 0)
@@ -31,13 +32,13 @@ CALLS: dict[str, dict[str, Any]] = {
     "expected_value": {"probabilities": P, "atoms": ATOMS},
     "conditional_value_at_risk": {"probabilities": P, "atoms": ATOMS, "level": 0.5},
     "project_distribution": {"positions": P, "probabilities": P, "atoms": ATOMS},
-    "clipped_mass": {"atoms": ATOMS, "reward": ROW, "discount": ROW, "next_logits": LOGITS, "next_q_selector": Q},
+    "clipped_mass": {"atoms": ATOMS, "reward": ROW, "discount": DISCOUNT, "next_logits": LOGITS, "next_q_selector": Q},
     "categorical_q_learning": {
         "atoms": ATOMS,
         "logits": LOGITS,
         "action": ACTION,
         "reward": ROW,
-        "discount": ROW,
+        "discount": DISCOUNT,
         "next_logits": LOGITS,
         "next_q_selector": Q,
     },
@@ -51,13 +52,13 @@ CALLS: dict[str, dict[str, Any]] = {
     "scale_tril": {"entries": RNG.normal(size=[B, 3]).astype(np.float32)},
     "normalized_advantage": {"action": Q, "mean": Q, "scale": SCALE},
     "sample_normalized": {"mean": Q, "scale": SCALE, "temperature": 0.5, "seed": SEED},
-    "normalized_q_learning": {"advantage": ROW, "value": ROW, "reward": ROW, "discount": ROW, "next_value": ROW},
+    "normalized_q_learning": {"advantage": ROW, "value": ROW, "reward": ROW, "discount": DISCOUNT, "next_value": ROW},
     "n_step_return": {"reward": Q, "terminated": ~MASK, "truncated": MASK & False, "gamma": 0.9},
     "polyak_average": {"source": [Q, ROW], "target": [Q, ROW], "tau": 0.5},
     "select_values": {"values": Q, "action": ACTION},
-    "td_loss": {"q": Q, "action": ACTION, "reward": ROW, "discount": ROW, "bootstrap": ROW},
-    "q_learning": {"q": Q, "action": ACTION, "reward": ROW, "discount": ROW, "next_q": Q},
-    "double_q_learning": {"q": Q, "action": ACTION, "reward": ROW, "discount": ROW, "next_q": Q, "next_q_selector": Q},
+    "td_loss": {"q": Q, "action": ACTION, "reward": ROW, "discount": DISCOUNT, "bootstrap": ROW},
+    "q_learning": {"q": Q, "action": ACTION, "reward": ROW, "discount": DISCOUNT, "next_q": Q},
+    "double_q_learning": {"q": Q, "action": ACTION, "reward": ROW, "discount": DISCOUNT, "next_q": Q, "next_q_selector": Q},
     "large_margin_loss": {"q": Q, "action": ACTION, "margin": 0.8},
     "dueling": {"advantage": Q, "value": Q[:, :1], "how": "mean"},
 }
@@ -69,6 +70,9 @@ FREE = [
     ("large_margin_loss", "q"),
 ]
 """Arguments whose number of columns nothing else decides."""
+
+RANGED = ("discount", "atoms")
+"""Arguments of which not all numbers are taken."""
 
 INTEGERS, MASKS = ("action", "seed", "shape", "num_atoms"), ("mask", "terminated", "truncated")
 
@@ -106,7 +110,7 @@ def an_argument_is_taken_or_refused(case: Any) -> None:
             and (array.dtype.kind not in "iu" or ((array < 0) | (array >= A)).any())
         ):
             assert not taken, f"the actions {array!r} were taken"
-        elif is_float32(value, usual.shape) and key not in (*INTEGERS, *MASKS):
+        elif is_float32(value, usual.shape) and key not in (*INTEGERS, *MASKS, *RANGED):
             assert taken, f"{found}"
             same(found, called(name, {**CALLS[name], key: tf.constant(array)}))
     elif not isinstance(usual, (np.ndarray, list, str)) and key not in INTEGERS:

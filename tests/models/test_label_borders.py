@@ -152,7 +152,21 @@ def test_what_a_terminal_state_holds_reaches_neither_loss_nor_weights(kind, batc
     for variable in scope.parts["Model/online"].model.variables:
         assert np.isfinite(variable).all()
     rows[1] = bad
-    assert not np.isfinite(call(tf.constant(rows))[0])  # Elsewhere it shows.
+    if traced is None:
+        with pytest.raises(ValueError, match=r"labels\['next_state'\]: expected finite numbers; got .* in row 1"):
+            call(tf.constant(rows))
+    else:
+        assert not np.isfinite(call(tf.constant(rows))[0])  # Elsewhere it shows.
+
+
+@pytest.mark.parametrize("mode", ["train", "eval", "infer"])
+@pytest.mark.parametrize("bad", [NAN, INF])
+def test_a_state_that_is_not_finite_is_refused(kind, batch, mode, bad):
+    features, labels = batch()
+    state = features["state"].numpy()
+    state[2, 0] = bad
+    with pytest.raises(ValueError, match=r"features\['state'\]: expected finite numbers; got .* in row 2"):
+        kind(mode)({**features, "state": state}, None if mode == "infer" else labels)
 
 
 def test_finite_numbers_in_terminal_states_do_not_matter(kind, batch):

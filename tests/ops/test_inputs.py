@@ -16,6 +16,7 @@ Q, NEXT, ROW = RNG.normal(size=[B, A]), RNG.normal(size=[B, A]), RNG.normal(size
 ACTION, SEED, MASK = np.array([0, 1, 1]), np.array([1, 2]), np.array([[1, 0], [1, 1], [0, 1]])
 LOGITS, ATOMS = RNG.normal(size=[B, A, N]), np.linspace(-1.0, 1.0, N)
 P = np.full([B, N], 1.0 / N)
+DISCOUNT = np.array([0.9, 0.0, 1.0])
 
 
 def square(target, prediction):
@@ -26,8 +27,8 @@ CALLS = {
     "expected_value": (P, ATOMS),
     "conditional_value_at_risk": (P, ATOMS, 0.5),
     "project_distribution": (P, P, ATOMS),
-    "categorical_q_learning": (ATOMS, LOGITS, ACTION, ROW, ROW, LOGITS),
-    "clipped_mass": (ATOMS, ROW, ROW, LOGITS, Q),
+    "categorical_q_learning": (ATOMS, LOGITS, ACTION, ROW, DISCOUNT, LOGITS),
+    "clipped_mass": (ATOMS, ROW, DISCOUNT, LOGITS, Q),
     "epsilon_greedy": (Q, 0.5, SEED, MASK),
     "boltzmann": (Q, 0.5, SEED, MASK),
     "ornstein_uhlenbeck": (ROW, ROW, 0.1, 0.0, 0.2, 1.0),
@@ -38,13 +39,13 @@ CALLS = {
     "scale_tril": (RNG.normal(size=[B, 3]),),
     "normalized_advantage": (Q, NEXT, RNG.normal(size=[B, K, K])),
     "sample_normalized": (Q, np.eye(K)[np.newaxis].repeat(B, 0), 0.5, SEED),
-    "normalized_q_learning": (ROW, ROW, ROW, ROW, ROW, square),
+    "normalized_q_learning": (ROW, ROW, ROW, DISCOUNT, ROW, square),
     "n_step_return": (Q, MASK == 0, MASK * 0, 0.9),
     "polyak_average": ([Q, ROW], [NEXT, ROW], 0.5),
     "select_values": (Q, ACTION),
-    "td_loss": (Q, ACTION, ROW, ROW, ROW, square),
-    "q_learning": (Q, ACTION, ROW, ROW, NEXT, square),
-    "double_q_learning": (Q, ACTION, ROW, ROW, NEXT, Q, square),
+    "td_loss": (Q, ACTION, ROW, DISCOUNT, ROW, square),
+    "q_learning": (Q, ACTION, ROW, DISCOUNT, NEXT, square),
+    "double_q_learning": (Q, ACTION, ROW, DISCOUNT, NEXT, Q, square),
     "large_margin_loss": (Q, ACTION),
     "dueling": (Q, Q[:, :1], "mean"),
 }
@@ -88,17 +89,17 @@ def test_whole_numbers_are_numbers():
 @pytest.mark.parametrize("value", [None, "text", ["a"], [[1.0], [1.0, 2.0]], [1j], len])
 def test_what_is_not_an_array_of_numbers_is_named(value):
     with pytest.raises((TypeError, ValueError), match="reward"):
-        ops.td_loss(Q, ACTION, value, ROW, ROW, square)
+        ops.td_loss(Q, ACTION, value, DISCOUNT, ROW, square)
 
 
 def test_an_array_of_another_shape_is_named():
     with pytest.raises(ValueError, match=r"reward has shape \(2,\)"):
-        ops.td_loss(Q, ACTION, np.zeros(2), ROW, ROW, square)
+        ops.td_loss(Q, ACTION, np.zeros(2), DISCOUNT, ROW, square)
 
 
 def test_other_precisions_stay():
     q = tf.constant(Q, tf.float64)
-    assert ops.td_loss(q, ACTION, ROW, ROW, ROW, square).loss.dtype == tf.float64
+    assert ops.td_loss(q, ACTION, ROW, DISCOUNT, ROW, square).loss.dtype == tf.float64
 
 
 OUTSIDE = [
@@ -126,3 +127,50 @@ def test_a_number_at_the_end_of_its_range_is_taken():
     assert ops.epsilon_greedy(Q, 0, SEED).numpy().tolist() == np.argmax(Q, axis=1).tolist()
     ops.epsilon_greedy(Q, 1.0, SEED)
     ops.large_margin_loss(Q, ACTION, 0.0)
+
+
+# Numbers that no op can mean. -------------------------------------------------------------------------------------------
+
+NAN, INF = float("nan"), float("inf")
+NO_ROW = np.array([[1, 0], [0, 0], [0, 1]])
+UNMEANT = [
+    ("epsilon_greedy", "mask", NO_ROW, "mask: expected at least one legal action.*row 1"),
+    ("boltzmann", "mask", NO_ROW, "mask: expected at least one legal action.*row 1"),
+    *((op, "q", [[1.0, 2.0], [NAN, 0.0], [0.0, 1.0]], "q: expected numbers.*row 1") for op in ("epsilon_greedy", "td_loss")),
+    *((op, "q", [[1.0, 2.0], [0.0, INF], [0.0, INF]], "q: expected numbers.*row 1") for op in ("boltzmann", "q_learning")),
+    ("boltzmann", "q", [[1.0, 2.0], [-INF, -INF], [0.0, 1.0]], "q: expected a number above minus infinity.*row 1"),
+    ("sample_categorical", "logits", [[1.0, 2.0], [NAN, 0.0], [0.0, 1.0]], "logits: expected numbers.*row 1"),
+    ("sample_categorical", "logits", [[1.0, 2.0], [-INF, -INF], [0.0, 1.0]], "logits: expected a number.*row 1"),
+    ("q_learning", "next_q", [[1.0, 2.0], [NAN, 0.0], [0.0, 1.0]], "next_q: expected finite numbers.*row 1"),
+    ("double_q_learning", "next_q_selector", [[1.0, 2.0], [NAN, 0.0], [0.0, 1.0]], "next_q_selector: expected finite.*row 1"),
+    ("categorical_q_learning", "next_logits", np.full([B, A, N], NAN), "next_logits: expected finite numbers"),
+    *((op, "discount", [0.5, 2.0, 1.0], "discount: expected.*2.0 in row 1") for op in ("td_loss", "normalized_q_learning")),
+    ("categorical_q_learning", "discount", [0.5, -0.1, NAN], "discount: expected numbers in .0, 1.; got .* in row 2"),
+    *(
+        (op, "atoms", atoms, "atoms=.* must be increasing and evenly spaced")
+        for op in ("project_distribution", "categorical_q_learning", "clipped_mass")
+        for atoms in ([0.0, 1.0, 2.0, 5.0], [3.0, 2.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0], [0.0, 1.0, 2.0, NAN])
+    ),
+    ("ornstein_uhlenbeck", "dt", -1.0, "dt=-1.0 must be at least 0"),
+    ("td_loss", "loss_fn", "huber", "loss_fn='huber' must be a function loss_fn"),
+]
+
+
+@pytest.mark.parametrize(("name", "argument", "value", "message"), UNMEANT)
+def test_numbers_that_an_op_cannot_mean_are_named(name, argument, value, message):
+    op = getattr(ops, name)
+    given = inspect.signature(op).bind(*CALLS[name]).arguments | {argument: value}
+    with pytest.raises((TypeError, ValueError), match=message):
+        op(**given)
+
+
+def test_the_value_of_an_illegal_action_may_be_anything():
+    assert ops.epsilon_greedy([[1.0, NAN], [INF, 0.0]], 0.0, SEED, [[1, 0], [0, 1]]).numpy().tolist() == [0, 1]
+    assert ops.boltzmann([[1.0, -INF], [-INF, 0.0]], 1.0, SEED).numpy().tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(("low", "high", "atoms"), [(-10, 10, 51), (1e6, 1e6 + 50, 11), (-1e-30, 1e-30, 3), (0, 1e30, 51)])
+def test_every_support_that_is_made_here_is_even_enough(low, high, atoms):
+    support = ops.support(low, high, atoms)
+    p = np.full([1, atoms], 1 / atoms, np.float32)
+    np.testing.assert_allclose(tf.reduce_sum(ops.project_distribution(support[tf.newaxis], p, support)), 1.0, rtol=1e-3)

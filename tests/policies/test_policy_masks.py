@@ -38,7 +38,7 @@ def test_illegal_actions_are_never_drawn(policy_class, temperature) -> None:
     assert (mask[np.arange(len(mask)), actions] == 1).all()
 
 
-@pytest.mark.parametrize("low", [-3e38, -np.inf])
+@pytest.mark.parametrize("low", [-3e38, -1.0])
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_legal_actions_of_very_low_value_are_preferred_to_illegal_ones(low, temperature) -> None:
     policy = of_output(

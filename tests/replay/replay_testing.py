@@ -65,7 +65,7 @@ class World:
         self._at[env] = (episode + 1, 0) if done or truncated else (episode, step + 1)
         return {
             "state": self.state(env, time, episode, step),
-            "action": np.int32(self.rng.integers(-(2**31), 2**31)),
+            "action": np.int32(self.rng.integers(2**31)),
             "reward": np.float32(self.rng.normal()),
             "done": np.float32(done),
             "truncated": np.float32(truncated),

@@ -96,10 +96,10 @@ def test_frames_may_be_scalars():
         np.testing.assert_array_equal(batch["next_state"], np.maximum(batch["action"][:, np.newaxis] + [[-1, 0, 1]], 0))
 
 
-def test_sampling_an_empty_memory_gives_zeros_and_terminates():
+def test_sampling_an_empty_memory_gives_zeros_in_a_graph_and_terminates():
     _, memory = built()
     assert int(memory.stored().numpy()) == 0
-    assert not memory.sample(seed(0))["state"].numpy().any()
+    assert not tf.function(memory.sample)(seed(0))["state"].numpy().any()
 
 
 def test_an_overwritten_row_is_never_sampled_again():

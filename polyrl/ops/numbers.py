@@ -1,0 +1,79 @@
+"""Checks of the numbers that ops are given eagerly. In a graph they are not known: there the loop checks its losses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from polyrl.validation import check_rows
+
+FINITE = ("next_q", "next_q_selector", "next_logits")
+"""Arguments that must be finite: a maximum over them would hide NaN. What is only added and multiplied shows it."""
+
+PREFERENCES = ("q", "logits")
+"""Arguments that may be minus infinity, where an action is never to be drawn."""
+
+
+def check_numbers(given: Mapping[str, Any]) -> None:
+    """Refuses arguments, by their names, that hold numbers which no op can mean.
+
+    Of action values that a `mask` names illegal, any are taken.
+
+    Raises:
+        ValueError: names the argument, the first rows that are wrong, and what is expected.
+    """
+    values = {name: value.numpy() for name, value in given.items() if is_eager(value)}
+    for name in FINITE:
+        if name in values and values[name].dtype.kind == "f":
+            check_rows(name, values[name], ~np.isfinite(values[name]), "finite numbers")
+    for name in PREFERENCES:
+        if name in values and values[name].dtype.kind == "f":
+            wrong = np.isnan(values[name]) | (values[name] == math.inf)
+            check_rows(name, values[name], wrong & _counts(wrong, values), "numbers, or minus infinity")
+    if "discount" in values:
+        discount = values["discount"]
+        check_rows("discount", discount, ~((discount >= 0) & (discount <= 1)), "numbers in [0, 1]")
+
+
+def is_eager(value: Any) -> bool:
+    """Whether the numbers of a tensor are known."""
+    return tf.is_tensor(value) and tf.executing_eagerly() and hasattr(value, "numpy")
+
+
+def check_legal_rows(mask: tf.Tensor | None) -> None:
+    """Refuses a mask `[B, A]` that leaves a row without a legal action, eagerly: nothing can be drawn there."""
+    if mask is not None and is_eager(mask):
+        legal = mask.numpy()
+        check_rows("mask", legal, ~legal.any(axis=1), "at least one legal action in each row")
+
+
+def check_preferences(name: str, values: tf.Tensor) -> None:
+    """Refuses rows of values `[B, A]` that are all minus infinity, eagerly: nothing can be drawn there."""
+    if is_eager(values):
+        known = values.numpy()
+        check_rows(name, known, (known == -math.inf).all(axis=1), "a number above minus infinity in each row")
+
+
+def check_support(atoms: tf.Tensor) -> None:
+    """Refuses atoms `[N]`, if they are known, that are not at least 2, increasing and evenly spaced.
+
+    A projection onto others would not keep the mass.
+    """
+    if atoms.shape[0] == 1:
+        raise ValueError("atoms has shape (1,); a support needs at least 2.")
+    known = tf.get_static_value(atoms) if tf.is_tensor(atoms) else None
+    if known is None or known.dtype.kind != "f":
+        return
+    steps = np.diff(known.astype(np.float64))
+    rounding = 1e-3 * np.mean(steps) + 2.0 * float(np.spacing(np.max(np.abs(known))))
+    if not (np.all(steps > 0) and np.all(np.abs(steps - np.mean(steps)) <= rounding)):
+        raise ValueError(f"atoms={known.tolist()} must be increasing and evenly spaced, as ops.support(min, max, num_atoms).")
+
+
+def _counts(wrong: np.ndarray, values: Mapping[str, np.ndarray]) -> np.ndarray | bool:
+    mask = values.get("mask")
+    return mask if mask is not None and mask.shape == wrong.shape else True
