@@ -22,11 +22,13 @@ T = TypeVar("T")
 def build_with_seed(seed: int, build: Callable[[], T]) -> T:
     """Runs `build` so that initial weights depend on `seed` alone, and no random state of the process on it.
 
-    tf-keras initialisers without a seed take one from Python's `random`, which is put back as it was; or, after a call of
+    tf-keras initialisers without a seed take one from Python's `random`, which is put back as it was, like NumPy's random
+    numbers: a constant that a graph function draws is the same in each mode, network and process. Or, after a call of
     `tf_keras.utils.set_random_seed`, from a generator that it keeps for each thread, hence a thread of our own.
     """
-    state = random.getstate()
+    state, numpy_state = random.getstate(), np.random.get_state()
     random.seed(seed)
+    np.random.seed(seed % 2**32)
     # Dropout then draws from a generator of its own, seeded as the weights are and part of the checkpoint.
     stateful = tf_keras.backend.experimental.is_tf_random_generator_enabled()
     tf_keras.backend.experimental.enable_tf_random_generator()
@@ -35,6 +37,7 @@ def build_with_seed(seed: int, build: Callable[[], T]) -> T:
             return pool.submit(contextvars.copy_context().run, build).result()
     finally:
         random.setstate(state)
+        np.random.set_state(numpy_state)
         if not stateful:
             tf_keras.backend.experimental.disable_tf_random_generator()
 

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import tensorflow as tf
 import tf_keras
+
+from polyrl.models.same_function import function_difference
+
+SHOWN = 8
+"""Numbers of an array that are noted themselves."""
 
 IGNORED = re.compile(r"name|(batch_)?(input_)?shape|\w*_initializer")
 """Entries of a layer's `get_config()` that do not change what it computes: variables are compared by name and shape."""
+
+OPERATIONS = ("TFOpLambda", "SlicingOpLambda")
+"""The layers that tf-keras makes of operations of TensorFlow on its symbolic inputs."""
 
 Layers = list[dict[str, Any]]
 
 
 def layer_configs(model: tf_keras.Model) -> Layers:
-    """The class of each layer and its `get_config()`, with those of inner models, in the order of the layers.
+    """The class of each layer and its `get_config()`, with those of inner models, in the order of the layers; of an operation
+    of TensorFlow also what it is given but tensors of the graph.
 
     Of a layer that has no `get_config` the class alone; so of a value in it that is not plain.
     """
@@ -27,6 +40,8 @@ def layer_configs(model: tf_keras.Model) -> Layers:
             config["layers"] = layer_configs(layer)
         elif not isinstance(layer, tf_keras.layers.Lambda):  # Whose function is bytecode.
             config |= _config(layer)
+        if type(layer).__name__ in OPERATIONS:
+            config["constants"] = [_constants([node.call_args, node.call_kwargs]) for node in layer.inbound_nodes]
         configs.append(config)
     return configs
 
@@ -46,6 +61,17 @@ def differences(there: Layers, now: Layers) -> list[str]:
     return found
 
 
+def lambda_difference(first: tf_keras.Model, second: tf_keras.Model) -> str | None:
+    """In what the functions of the first two `Lambda` layers that differ do so; None if none differ, as far as can be seen."""
+    pairs = zip(first.layers, second.layers, strict=False)
+    functions = [(one.function, other.function) for one, other in pairs if _is_lambda(one) and _is_lambda(other)]
+    return next((text for text in itertools.starmap(function_difference, functions) if text is not None), None)
+
+
+def _is_lambda(layer: Any) -> bool:
+    return isinstance(layer, tf_keras.layers.Lambda)
+
+
 def _config(layer: tf_keras.layers.Layer) -> dict[str, Any]:
     try:
         config = json.loads(json.dumps(layer.get_config(), default=_plain))
@@ -57,6 +83,21 @@ def _config(layer: tf_keras.layers.Layer) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     """What JSON does not know: arrays as lists, all else by its type alone, as an address is another one in each process."""
     return value.tolist() if hasattr(value, "tolist") else type(value).__name__
+
+
+def _constants(arguments: Any) -> Any:
+    """The arguments of an operation; large arrays by a checksum."""
+    if isinstance(arguments, dict):
+        return {key: _constants(value) for key, value in arguments.items() if key != "name"}
+    if isinstance(arguments, (list, tuple)):
+        return [_constants(value) for value in arguments]
+    if isinstance(arguments, (np.ndarray, np.generic)) or (tf.is_tensor(arguments) and hasattr(arguments, "numpy")):
+        array = np.asarray(arguments)
+        return array.tolist() if array.size <= SHOWN else f"{array.shape} {hashlib.sha256(array.tobytes()).hexdigest()[:16]}"
+    if arguments is None or isinstance(arguments, (bool, int, float, str)):
+        return arguments
+    # Of a tensor of the graph, as of anything else, the type alone.
+    return str(arguments) if isinstance(arguments, (slice, tf.DType, tf.TensorShape)) else type(arguments).__name__
 
 
 def _without_names(value: Any) -> Any:

@@ -11,6 +11,7 @@ import tf_keras
 
 from polyrl import ops
 from polyrl.models import features as features_of
+from polyrl.models.layer_configs import differences, lambda_difference, layer_configs
 from polyrl.models.q_network import QModelSpec, QNetwork
 from polyrl.models.records import Batch, Forward
 from polyrl.models.scope import Scope, stream_seed
@@ -59,6 +60,7 @@ class Networks:
         def build() -> QNetwork:
             online = self.online  # Built first, and in all modes: the target network may then be lazy.
             network = self._new("target")
+            _check_same(online.model, network.model)
             network.copy_from(online)
             return network
 
@@ -143,6 +145,17 @@ def _check_torso(outputs: Any, inputs: Any) -> None:
         raise ValueError(f"{asked}, computed from its inputs; got {type(outputs).__name__} {tuple(outputs.shape)} of its own.")
     if not outputs.shape[1]:
         raise ValueError(f"{asked}; got {tuple(outputs.shape)}: the number of features must be known, and at least 1.")
+
+
+def _check_same(online: tf_keras.Model, target: tf_keras.Model) -> None:
+    """A ValueError if the target network computes something else than the online one, although it has the same variables."""
+    found = differences(layer_configs(online), layer_configs(target))
+    difference = found[0] if found else lambda_difference(online, target)
+    if difference is not None:
+        raise ValueError(
+            "graph_fn builds another network at each call, so that the target network would not be the online one's copy, nor "
+            f"that of a run that resumes ({difference}). Make what is random once, outside of graph_fn, or from a fixed seed."
+        )
 
 
 def combine_heads(advantage: tf.Tensor, value: tf.Tensor | None, dueling: str | bool | None) -> tf.Tensor:

@@ -70,6 +70,10 @@ def _concrete(policy: Any, function: Callable[..., Outputs], more: Sequence[tf.T
         raise ValueError(f"Two leaves of the observation or the state would have the same name: {sorted(names)}.")
 
     def serve(*tensors: tf.Tensor) -> Outputs:
+        rows = [tf.shape(tensor)[0] for tensor in tensors[: len(inputs)]]
+        if len(rows) > 1:
+            message = f"The inputs {', '.join(names)} must have as many rows each, got"
+            tensors = (_if_all(tf.equal(rows, rows[0]), message, tf.stack(rows), tensors[0]), *tensors[1:])
         parts = dict(zip(named, tf.nest.pack_sequence_as(tuple(named.values()), tensors[: len(inputs)]), strict=True))
         time_step = TimeStep.restart(parts["observation"], tf.shape(tensors[0])[0])
         if "step_type" in parts:

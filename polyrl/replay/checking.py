@@ -26,9 +26,9 @@ def check_specs(specs: Any) -> None:
     if not isinstance(specs, Mapping):
         raise TypeError(f"specs={specs!r} must be a dict from the columns' names to tf.TensorSpec.")
     for name, spec in specs.items():
-        if not isinstance(spec, tf.TensorSpec):
+        if not (hasattr(spec, "shape") and isinstance(getattr(spec, "dtype", None), tf.DType)):
             raise TypeError(f"specs[{name!r}]={spec!r} must be a tf.TensorSpec, as tf.TensorSpec([4], tf.float32).")
-        if not spec.shape.is_fully_defined():
+        if not tf.TensorShape(spec.shape).is_fully_defined():
             raise ValueError(f"specs[{name!r}] has the shape {spec.shape}; each of its sizes must be known.")
 
 

@@ -6,8 +6,10 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 
+from polyrl.models import DQNModel, Scope
 from polyrl.models.layer_configs import differences, layer_configs
 
 layers = tf_keras.layers
@@ -74,3 +76,62 @@ def test_other_layers_are_named_all():
     (words,) = differences(read_back(network()), layer_configs(network(last=layers.Softmax)))
     assert words.startswith("the layers InputLayer, Dense, Dropout, Scaled, Sequential, ")
     assert words.endswith("TFOpLambda, Softmax now")
+
+
+# Constants. -------------------------------------------------------------------------------------------------------------
+
+
+def with_constants(scale=2.0, table=None, index=0):
+    inputs = layers.Input([4])
+    x = tf.matmul(inputs * scale, np.ones([4, 4], np.float32) if table is None else table)
+    return tf_keras.Model(inputs, tf.concat([x[:, index:], tf.constant([[scale]]) + x[:, :1]], axis=1))
+
+
+def test_the_same_constants_do_not_differ():
+    assert differences(layer_configs(with_constants()), json.loads(json.dumps(layer_configs(with_constants())))) == []
+
+
+@pytest.mark.parametrize("other", [{"scale": 3.0}, {"table": np.eye(4, dtype=np.float32)}, {"index": 1}], ids=str)
+def test_other_constants_of_an_operation_differ(other):
+    found = differences(layer_configs(with_constants()), layer_configs(with_constants(**other)))
+    assert found
+    assert all("constants=" in each for each in found)
+
+
+GENERATOR = np.random.default_rng()
+
+
+def drawn(mode, inputs):
+    return layers.Dense(4)(inputs["state"] * GENERATOR.normal(size=4).astype(np.float32))
+
+
+def drawn_in_a_lambda(mode, inputs):
+    factor = GENERATOR.normal(size=4).astype(np.float32)
+    return layers.Dense(4)(layers.Lambda(lambda x: x * factor)(inputs["state"]))
+
+
+def numpys_own(mode, inputs):
+    return layers.Dense(4)(inputs["state"] * np.random.normal(size=4).astype(np.float32))
+
+
+@pytest.mark.parametrize("graph_fn", [drawn, drawn_in_a_lambda])
+def test_a_graph_function_that_draws_another_constant_at_each_call_is_refused(graph_fn, batch):
+    with Scope().active(), pytest.raises(ValueError, match=r"graph_fn builds another network at each call.*once, outside"):
+        DQNModel("train", graph_fn, num_states=4, num_actions=3)(*batch())
+
+
+def test_numpys_random_numbers_are_the_same_in_each_network_mode_and_process(batch):
+    features, labels = batch()
+    state = np.random.get_state()[1].copy()
+    found = []
+    for _ in range(2):
+        scope = Scope(seed=3)
+        with scope.active():
+            for mode in ("train", "eval", "infer"):
+                DQNModel(mode, numpys_own, num_states=4, num_actions=3)(features, None if mode == "infer" else labels)
+        online, target = (scope.parts[f"Model/{part}"] for part in ("online", "target"))
+        modes = [online(features["state"], mode).q for mode in ("train", "eval", "infer")]
+        found += [*modes, target(features["state"]).q]
+    for each in found:
+        np.testing.assert_array_equal(each, found[0])
+    np.testing.assert_array_equal(np.random.get_state()[1], state)

@@ -242,6 +242,16 @@ def test_a_saved_policy_refuses_a_row_without_a_legal_action(tmp_path: Path) -> 
         act(observation_seen=tf.zeros([1, FEATURES]), observation_mask=nothing, seed=tf.constant(SEED))
 
 
+def test_a_saved_policy_refuses_inputs_with_different_numbers_of_rows(tmp_path: Path) -> None:
+    """One row would be repeated for each of the others."""
+    policy = by_mask()
+    tf.saved_model.save(policy, str(tmp_path), signatures=policy.signatures())
+    for name, function in tf.saved_model.load(str(tmp_path)).signatures.items():
+        seed = {"seed": tf.constant(SEED)} if name == "action" else {}
+        with pytest.raises(tf.errors.InvalidArgumentError, match="must have as many rows each, got"):
+            function(observation_seen=tf.zeros([2, FEATURES]), observation_mask=tf.ones([1, ACTIONS], tf.int32), **seed)
+
+
 def test_names_that_would_be_the_same_are_refused() -> None:
     leaf = tf.TensorSpec([], tf.float32)
     spec = policies.time_step_spec({"a": {"b": leaf}, "a_b": leaf})

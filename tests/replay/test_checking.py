@@ -148,7 +148,7 @@ def test_an_empty_memory_gives_no_batch(kind):
         memory(kind, filled=False).sample(SEED)
 
 
-@pytest.mark.parametrize("seed", [None, "a", 1, [1, 2, 3], [0.5, 1.0], tf.constant([1, 2, 3]), tf.constant([0.5, 1.0])])
-def test_a_seed_is_two_integers(seed):
+@pytest.mark.parametrize("pair", [None, "a", 1, [1, 2, 3], [0.5, 1.0], tf.constant([1, 2, 3]), tf.constant([0.5, 1.0])])
+def test_a_seed_is_two_integers(pair):
     with pytest.raises((TypeError, ValueError), match="seed"):
-        memory().sample(seed)
+        memory().sample(pair)
