@@ -8,10 +8,11 @@ import importlib
 import pkgutil
 from typing import TYPE_CHECKING, Any
 
-from polyrl._quiet import compute_alike, import_tensorflow
+from polyrl._quiet import compute_alike, import_tensorflow, refuse_in_own_words
 
 import_tensorflow()
 compute_alike()
+refuse_in_own_words()
 
 __version__ = "0.1.0"
 

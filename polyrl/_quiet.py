@@ -12,6 +12,7 @@ import os
 import re
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 
 _NOISE = re.compile(rb"^(I\d{4} |WARNING: All log messages before absl|.*(cuda_|cudart|cuInit))")
@@ -39,6 +40,11 @@ def compute_alike() -> None:
     import tensorflow as tf
 
     tf.config.optimizer.set_experimental_options({"remapping": False})
+
+
+def refuse_in_own_words() -> None:
+    """Leaves NumPy's warning of numbers beyond the range of float32 out where polyrl casts them: an error follows it."""
+    warnings.filterwarnings("ignore", "overflow encountered in cast", RuntimeWarning, r"polyrl\.")
 
 
 def _has_descriptor() -> bool:

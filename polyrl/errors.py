@@ -26,6 +26,10 @@ class ModelDirInUseError(RuntimeError):
     """Another run trains in the `model_dir` now."""
 
 
+class UnknownActionError(ValueError):
+    """A model chose an action that the environment does not have."""
+
+
 class NonFiniteError(ArithmeticError):
     """A NaN or infinity in an observation, a reward or a loss; training stops before it reaches the weights."""
 
@@ -64,5 +68,7 @@ def add_note(error: BaseException, note: str) -> None:
 def gist(error: BaseException) -> str:
     """What an error of TensorFlow says, in a line: without the layer it was in, the names of nodes, and what follows."""
     lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("Exception encountered when")]
-    line = re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:.*", "", (lines or [""])[0])
-    return line.strip()[:200]
+    if lines and lines[0].startswith("in user code"):
+        lines = [line for line in lines if re.match(r"\s*[\w.]*(Error|Exception)\b", line)][-1:] or lines
+    line = re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:.*", "", (lines or [""])[0]).strip()
+    return line if len(line) <= 200 else f"{line[:197].rstrip('. ')}..."

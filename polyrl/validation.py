@@ -142,6 +142,24 @@ def explains(hints: Mapping[str, str]) -> Callable[[T], T]:
     return decorate
 
 
+def explains_missing(hints: Mapping[str, str]) -> Callable[[T], T]:
+    """Decorates a class: the error for an attribute that it does not have says what to use instead.
+
+    Args:
+        hints: by attribute, as other libraries call what goes by another name here.
+    """
+
+    def decorate(target: Any) -> Any:
+        def missing(self: Any, name: str) -> Any:
+            hint = f" {hints[name]}" if name in hints else suggestion(name, [each for each in dir(self) if each[0] != "_"])
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}.{hint}", name=name, obj=self)
+
+        target.__getattr__ = missing
+        return target
+
+    return decorate
+
+
 def keyword_names(function: Callable[..., Any]) -> list[str]:
     """The arguments that a function or method takes by name; none of what does not tell, as builtin types."""
     try:

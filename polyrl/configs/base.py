@@ -20,6 +20,7 @@ HINTS = {
     **dict.fromkeys(("lr", "learning_rate_schedule"), "Use learning_rate, a number or a ScheduleConfig."),
     "betas": "Use beta_1 and beta_2.",
     "decay": "Use a ScheduleConfig as learning_rate, as InverseTimeDecayConfig.",
+    **dict.fromkeys(("epsilon", "eps", "rate"), "A probability of random actions is the value of ConstantExplorationConfig."),
     **dict.fromkeys(("clipnorm", "clipvalue", "global_clipnorm"), "Use the model's clip_gradients, or define build()."),
 }
 """What arguments of other libraries are called here."""
@@ -66,8 +67,11 @@ class Config:
         """Builds the config that `values['identifier']` names: this class or one of its subclasses.
 
         Raises:
+            TypeError: if `values` is not a dict.
             ValueError: for an unknown identifier or field; the message lists the known ones.
         """
+        if not isinstance(values, Mapping):
+            raise TypeError(f"values={values!r} must be a dict, as {cls.__name__}.to_dict() of one gives.")
         known = {subclass.IDENTIFIER: subclass for subclass in known_configs(cls)}
         if cls.IDENTIFIER:  # A subclass without an identifier is known by its parent's.
             known[cls.IDENTIFIER] = cls
@@ -80,7 +84,8 @@ class Config:
         given = {name: value for name, value in values.items() if name != "identifier"}
         for name in given:
             if name not in names:
-                raise ValueError(f"{target.__name__} has no field {name!r}; it has {names}.{suggestion(name, names)}")
+                hint = f" {HINTS[name]}" if name in HINTS else suggestion(str(name), names)
+                raise ValueError(f"{target.__name__} has no field {name!r}; it has {names}.{hint}")
         return target(**{name: _nested(value) for name, value in given.items()})
 
 

@@ -205,6 +205,11 @@ class SGDConfig(OptimizerConfig):
     momentum: float = 0.0
     nesterov: bool = False
 
+    def _validate(self) -> None:
+        super()._validate()
+        if self.nesterov and self.momentum == 0.0:
+            raise ValueError(f"nesterov={self.nesterov} has no effect with momentum={self.momentum}; give momentum=0.9.")
+
 
 @dataclasses.dataclass(frozen=True)
 class RMSpropConfig(OptimizerConfig):

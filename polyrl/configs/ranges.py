@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
+
 from polyrl.configs.base import Config
 from polyrl.validation import check_bool, check_float, check_int
 
@@ -13,6 +15,8 @@ _AVERAGES = ("beta_1", "beta_2", "rho")
 """How much of a moving average is kept: at 1 it would never change, and above 1 it would grow without end."""
 _BELOW_1 = 1.0 - 2.0**-24
 """The largest float32 below 1."""
+_SMALLEST = float(np.finfo(np.float32).tiny)
+"""The smallest number that float32 divides by."""
 _AT_LEAST_0 = (
     "initial_learning_rate",
     "end_learning_rate",
@@ -21,7 +25,6 @@ _AT_LEAST_0 = (
     "alpha",
     "m_mul",
     "values",
-    "epsilon",
     "weight_decay",
     "initial_accumulator_value",
     "l1_regularization_strength",
@@ -43,6 +46,9 @@ def check_ranges(config: Config) -> None:
             check_bool(name, value)
         elif name in _AVERAGES:
             check_float(name, value, 0.0, _BELOW_1)
+        elif name == "epsilon":
+            # It is what a variable without gradients is divided by: at 0, NaN comes of it.
+            check_float(name, value, _SMALLEST)
         elif name == "momentum":
             check_float(name, value, 0.0, 1.0)
         elif name == "learning_rate_power":

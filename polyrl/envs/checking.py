@@ -161,7 +161,9 @@ class _Examined(gymnasium.Wrapper[Any, Any, Any, Any]):
     def _reset(self, **arguments: Any) -> Any:
         result = self.env.reset(**arguments)
         self._look_at(result)
-        return result
+        if type(result) is not tuple or len(result) != 2 or not isinstance(result[1], Mapping):
+            return result
+        return result[0], {}
 
     def _look_at(self, result: Any) -> None:
         """Keeps the observation, and the mask in it or in the info, if there is a sound one."""

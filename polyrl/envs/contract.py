@@ -42,6 +42,8 @@ def fit(values: Any, space: Space[Any], expected: tuple[int, ...], where: str, e
             one of its.
     """
     array = array_of(values)
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise TypeError(f"{where}: expected numbers of {space}, got a masked array; fill it, x.filled(0). {end}")
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{where}: expected numbers of {space}, got {short(values)}. {end}")
     if array.shape != expected:
@@ -52,10 +54,10 @@ def fit(values: Any, space: Space[Any], expected: tuple[int, ...], where: str, e
     if array.dtype != dtype and dtype.kind in "biu":
         changed = array[cast != array]  # NaN is not equal to anything.
         if changed.size:
+            remedy = "Return observations in the space's dtype, or declare another space. " if end == UNSTORED else ""
             raise ValueError(
                 f"{where}: {changed.flat[0].item()} is not a value of {dtype.name}, the dtype of {space}; as {dtype.name} it "
-                f"would be {cast[cast != array].flat[0]}. Return observations in the space's dtype, or declare another space. "
-                f"{end}"
+                f"would be {cast[cast != array].flat[0]}. {remedy}{end}"
             )
     _check_range(cast, space, where, end)
     return cast
@@ -173,8 +175,8 @@ class Contract:
         if type(result) is not tuple or len(result) != 5:
             count = f"{len(result)} values" if isinstance(result, tuple) else short(result)
             raise TypeError(
-                f"{self._where('its step')} returned {count}; expected the five (observation, reward, terminated, truncated, "
-                f"info), as since gymnasium 0.26 (here {VERSION}). {UNSTORED}"
+                f"{self._where('its step')} returned {count}; expected a tuple of the five (observation, reward, terminated, "
+                f"truncated, info), as since gymnasium 0.26 (here {VERSION}). {UNSTORED}"
             )
         observation, reward, terminated, truncated, info = result
         # Comparisons of types first: what fits is let through at little cost.

@@ -15,7 +15,7 @@ from polyrl.envs.actions import action_spec
 from polyrl.envs.contract import COUNTED, UNSTORED, array_of, fit, reports_episodes, short, unpacked
 from polyrl.envs.lockstep import LockstepVectorEnv
 from polyrl.envs.observations import MASK, as_features, kept_dtype, legal_actions, next_labels
-from polyrl.errors import NonFiniteError
+from polyrl.errors import NonFiniteError, UnknownActionError
 
 ACTIONS_CHECKED = 100
 """Steps of a driver in which the model's actions are compared with those that exist."""
@@ -179,7 +179,7 @@ class EnvDriver:
 
     def _refuse(self, actions: np.ndarray) -> None:
         """The model is at fault: no environment has been called."""
-        raise ValueError(
+        raise UnknownActionError(
             f"The model gave the actions {actions.tolist()} at step {self._steps}; there are those from 0 to "
             f"{self._num_actions - 1}. {UNSTORED}"
         )
@@ -286,13 +286,11 @@ class EnvDriver:
 
     def _checked(self, name: str, values: np.ndarray, dtype: Any, actions: np.ndarray | None) -> np.ndarray:
         """`values` in `dtype`, a copy if the environments may reuse their buffers; raises for NaN and infinity."""
-        values = np.asarray(values, dtype) if self._is_checked else np.array(values, dtype)
+        given, values = values, np.asarray(values, dtype) if self._is_checked else np.array(values, dtype)
         # The sum is quick, and not finite if a value is not; it may also overflow, so the values decide.
         if values.dtype.kind == "f" and not math.isfinite(np.add.reduce(values, axis=None)) and not np.isfinite(values).all():
             index = int(np.argwhere(~np.isfinite(values))[0][0])
             last = "none, at reset" if actions is None else f"{actions[index]}"
-            raise NonFiniteError(
-                f"Environment {index} gave a non-finite {name} at its step {self._steps}: {values[index]}; "
-                f"last action: {last}. Nothing of this step was stored."
-            )
+            where = f"Environment {index} gave a non-finite {name} at its step {self._steps}"
+            raise NonFiniteError(f"{where}: {short(given[index])}; last action: {last}. {UNSTORED}")
         return values

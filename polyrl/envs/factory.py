@@ -7,6 +7,8 @@ import functools
 import importlib
 import multiprocessing
 import pickle
+import re
+import warnings
 from collections.abc import Callable
 
 import gymnasium
@@ -127,13 +129,27 @@ def registered(env_id: str | EnvSpec) -> EnvSpec:
         if module:
             importlib.import_module(module)
         namespace, base, version = parse_env_id(name)
-        newest = find_highest_version(namespace, base) if version is None and name not in gymnasium.registry else None
-        return gymnasium.spec(name if newest is None else get_env_id(namespace, base, newest))
+        newest = find_highest_version(namespace, base)
+        if newest is not None and (version is None or version < newest):
+            _tell_version(env_id, name, get_env_id(namespace, base, newest))
+        chosen = newest if version is None and name not in gymnasium.registry else None
+        return gymnasium.spec(name if chosen is None else get_env_id(namespace, base, chosen))
     except ImportError as error:
         raise ValueError(f"env_id={env_id!r}: the module {module!r} cannot be imported: {error}.") from error
     except gymnasium.error.Error as error:
         hint = suggestion(name, gymnasium.registry)
         raise ValueError(f"env_id={env_id!r} is unknown to gymnasium: {error}{hint}") from error
+
+
+def _tell_version(env_id: str, name: str, newest: str) -> None:
+    """A warning for an old version, or none in an id, as by `gymnasium.make`."""
+    if name not in gymnasium.registry:
+        text = f"names no version; the newest, {newest!r}, is used"
+    elif re.search(r"-v\d+$", name):
+        text = f"is not the newest version, which is {newest!r}"
+    else:
+        return
+    warnings.warn(f"env_id={env_id!r} {text}. Results of different versions cannot be compared.", stacklevel=1)
 
 
 def _in_worker(make: EnvMaker, index: int) -> gymnasium.Env:

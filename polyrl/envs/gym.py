@@ -25,9 +25,11 @@ EnvLike = Environment | CompiledEnvironment | gymnasium.Env | VectorEnv | str | 
 """What `open_env` takes."""
 
 
-HINTS = dict.fromkeys(("n_envs", "num_env", "n_env", "num_environments", "number_of_envs"), "Use num_envs.") | dict.fromkeys(
-    ("asynchronous", "vec_env_cls"), "Use vectorization_mode, 'sync' or 'async'."
-)
+HINTS = {
+    **dict.fromkeys(("n_envs", "num_env", "n_env", "num_environments", "number_of_envs"), "Use num_envs."),
+    **dict.fromkeys(("asynchronous", "vec_env_cls"), "Use vectorization_mode, 'sync' or 'async'."),
+    "render": "Use render_mode='human'.",
+}
 """What arguments of other libraries, which no environment takes, are called here."""
 
 

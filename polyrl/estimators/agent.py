@@ -9,7 +9,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from polyrl.demos import Demonstrations
 from polyrl.engine.compiler import Compiler
@@ -27,8 +27,8 @@ from polyrl.estimators.hooks.progress import write_line
 from polyrl.estimators.learner import Learner
 from polyrl.estimators.model_errors import UsersLines, public
 from polyrl.estimators.model_fn import bind
-from polyrl.estimators.names import AGENT, READ, check_tf_config, checked_run_name
-from polyrl.estimators.opening import checked_pretraining, one_run, open_loop, update_schedule
+from polyrl.estimators.names import AGENT, METHODS, READ, check_tf_config, check_train, checked_run_name
+from polyrl.estimators.opening import check_pretraining_is_first, checked_pretraining, one_run, open_loop, update_schedule
 from polyrl.estimators.params import check_same_params, frozen_params, write_params
 from polyrl.estimators.predictor import Predictor
 from polyrl.estimators.readers import Readers
@@ -42,11 +42,12 @@ from polyrl.paths import resolved_directory
 from polyrl.replay import Replay
 from polyrl.spec import EstimatorSpec
 from polyrl.summaries import write_evaluation
-from polyrl.validation import explains
+from polyrl.validation import explains, explains_missing, keyword_names
 
 logger = logging.getLogger("polyrl")
 
 
+@explains_missing(METHODS)
 @explains(AGENT)
 class Agent:
     """Acts, stores, learns; evaluates and predicts.
@@ -103,7 +104,7 @@ class Agent:
     def train(
         self,
         env: EnvLike,
-        *,
+        *positional: NoReturn,
         first_update: int = 1_000,
         update_frequency: int = 1,
         steps: int | None = None,
@@ -114,6 +115,7 @@ class Agent:
         max_timesteps: int | None = None,
         hooks: Sequence[Hook] | None = None,
         pretrain_updates: int = 0,
+        **unknown: NoReturn,
     ) -> TrainingResult:
         """Trains until a budget is used up or a hook asks for a stop; resumes from the newest checkpoint, if there is one.
 
@@ -143,6 +145,7 @@ class Agent:
             BrokenEnvironmentError: if an environment in a process of its own fails. The run was saved before.
             RuntimeError: if this agent is training already (a hook calls this), or another run trains in the same `model_dir`.
         """
+        check_train(positional, unknown, keyword_names(self.train))
         budgets = Budget.validate(
             steps=steps,
             max_steps=max_steps,
@@ -158,10 +161,10 @@ class Agent:
         # An error may have ended the last run with values that only its calls know; they come before those restored.
         self._compiler.write_back()
         begin = self._timestep(self.checkpoints.latest())
-        warn_of_budgets(budgets, begin, 0 if pretrain_updates else first_update)
         opened = open_loop(env, self._learner, self._compiler, schedule, begin, self.config, self._graph_driver)
         with UsersLines(), one_run(self._training), claimed(self.model_dir), opened as loop:
             loop.build()
+            warn_of_budgets(budgets, begin, 0 if pretrain_updates else first_update)
             now = circumstances(self.config, described(env))
             restored = resume(self.checkpoints, self._scope, self.memory, loop, now, self._tell)
             saver = Saver(self.checkpoints, self._scope, self.memory, loop, now, self._training_events)
@@ -198,11 +201,7 @@ class Agent:
         """What a call of `train` has done so far, and what its hooks see."""
         counters = (self._scope.global_step, self._scope.global_timestep, self._scope.global_episode)
         step, timestep, episode = (int(counter.numpy()) for counter in counters)
-        if timestep > 0 and step < pretrain_updates:
-            raise ValueError(
-                f"pretrain_updates={pretrain_updates} come before the first environment step; the run in {self.model_dir} "
-                f"has taken {timestep} after {step} updates. Use the number it began with, or another model_dir."
-            )
+        check_pretraining_is_first(pretrain_updates, step, timestep, self.model_dir)
         own = default_hooks(self.config, self.memory, self._learner.support)
         return TrainingRun(
             saver=saver,

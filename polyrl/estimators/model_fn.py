@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from polyrl.estimators import extra_ops
 from polyrl.models.scope import Scope
+from polyrl.models.shared import KeepsArguments
 from polyrl.policies import BoundedTensorSpec
 from polyrl.spec import EstimatorSpec
 
@@ -27,6 +28,11 @@ def bind(model_fn: Callable[..., Any], params: Any, config: Any) -> ModelFn:
         TypeError: if it is not a function.
         ValueError: if it does not take `features` and `labels`, or takes an argument that nobody gives.
     """
+    if isinstance(model_fn, KeepsArguments):
+        raise TypeError(
+            f"model_fn is a {type(model_fn).__name__}, which has one mode; give a function that makes it in each: "
+            f"def model_fn(features, labels, mode): return {type(model_fn).__name__}(mode, ...)(features, labels)."
+        )
     if not callable(model_fn):
         raise TypeError(f"model_fn={model_fn!r} must be a function of (features, labels, mode, params, config).")
     parameters = inspect.signature(model_fn).parameters

@@ -6,6 +6,10 @@ import json
 import logging
 import os
 import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from polyrl.validation import check_keywords
 
 logger = logging.getLogger("polyrl")
 
@@ -19,6 +23,39 @@ AGENT = {
     "hparams": "Use params.",
 }
 """What others call the arguments of `Agent`, and what to use here."""
+
+METHODS = {
+    **dict.fromkeys(("learn", "fit"), "Use train(env, timesteps=...)."),
+    **dict.fromkeys(("train_and_evaluate", "train_and_eval"), "Use train(env, hooks=[EvaluationHook(...)])."),
+    **dict.fromkeys(("save", "save_model", "save_weights"), "A run saves itself in its model_dir; see RunConfig."),
+    **dict.fromkeys(
+        ("load", "load_model", "load_weights", "restore", "from_pretrained"),
+        "Agent(model_fn, memory, model_dir) resumes the run in model_dir; Predictor.from_model_dir reads it.",
+    ),
+    **dict.fromkeys(("test", "eval", "evaluate_policy"), "Use evaluate(env, episodes=...)."),
+    **dict.fromkeys(("export", "export_savedmodel", "export_saved_model"), "Use predictor().export(path)."),
+    "policy": "Use predictor().policy.",
+    **dict.fromkeys(("latest_checkpoint", "best_checkpoint"), "Use checkpoints.latest() or checkpoints.best()."),
+    **dict.fromkeys(("get_variable_names", "get_variable_value"), "Use tf.train.list_variables on a checkpoint's directory."),
+    **dict.fromkeys(("close", "stop"), "There is nothing to close; a hook ends a run by run.request_stop(reason)."),
+}
+"""What others call the methods of `Agent`, and what to use here."""
+
+TRAIN = {
+    **dict.fromkeys(("total_timesteps", "num_timesteps", "train_timesteps", "env_steps", "total_steps"), "Use timesteps."),
+    **dict.fromkeys(("num_steps", "train_steps", "updates", "gradient_steps", "num_updates"), "Use steps, gradient updates."),
+    **dict.fromkeys(("num_episodes", "n_episodes", "train_episodes"), "Use episodes."),
+    **dict.fromkeys(("learning_starts", "warmup_steps", "min_replay_size", "train_start"), "Use first_update."),
+    **dict.fromkeys(("train_freq", "update_period", "train_frequency", "update_freq"), "Use update_frequency."),
+    **dict.fromkeys(("callback", "callbacks", "saving_listeners", "training_hooks"), "Use hooks."),
+    **dict.fromkeys(("eval_env", "eval_freq", "eval_every"), "Use hooks=[EvaluationHook(env, every_timesteps=...)]."),
+    **dict.fromkeys(("progress_bar", "log_interval", "verbose"), "Use Agent(config=RunConfig(progress=True))."),
+    "input_fn": "Give the environment as the first argument.",
+    "seed": "Use Agent(config=RunConfig(seed=...)).",
+    "reset_num_timesteps": "A run resumes from model_dir; timesteps counts from there, max_timesteps in all.",
+    "pretrain_steps": "Use pretrain_updates.",
+}
+"""What others call the arguments of `Agent.train`, and what to use here."""
 
 READ = {
     "input_fn": "Give the environment as the first argument.",
@@ -59,6 +96,16 @@ def check_tf_config() -> None:
     if content.get("model_dir"):
         raise ValueError(f"TF_CONFIG has model_dir={content['model_dir']!r}; give it to Agent(model_dir=...), and {remedy}.")
     logger.info("TF_CONFIG is set; it describes no other task, and has no effect here.")
+
+
+def check_train(positional: tuple[Any, ...], unknown: Mapping[str, Any], known: Sequence[str]) -> None:
+    """A TypeError for arguments that `Agent.train` does not take, which says what to use instead."""
+    if positional:
+        raise TypeError(
+            f"Agent.train takes the environment alone by position, and got {positional[0]!r} after it; name what it is, as "
+            "train(env, timesteps=10_000) for environment steps."
+        )
+    check_keywords("Agent.train", unknown, known, TRAIN)
 
 
 def checked_run_name(name: str) -> str:

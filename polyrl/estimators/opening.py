@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from polyrl.engine.compiler import Compiler
 from polyrl.envs import EnvDriver, open_env
@@ -43,6 +44,22 @@ def checked_pretraining(pretrain_updates: int, memory: Replay) -> int:
             "polyrl.demos.load('demos.npz')); this one has none."
         )
     return updates
+
+
+def check_pretraining_is_first(updates: int, step: int, timestep: int, model_dir: Path) -> None:
+    """A ValueError if a run is past its pre-training, and would be given more of it.
+
+    Args:
+        updates: of pre-training.
+        step: gradient updates done.
+        timestep: environment steps done.
+        model_dir: where the run is.
+    """
+    if timestep > 0 and step < updates:
+        raise ValueError(
+            f"pretrain_updates={updates} come before the first environment step; the run in {model_dir} has taken {timestep} "
+            f"after {step} updates. Use the number it began with, or another model_dir."
+        )
 
 
 @contextlib.contextmanager

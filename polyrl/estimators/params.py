@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
+import enum
 import json
 import math
 import numbers
@@ -21,6 +23,7 @@ import polyrl
 from polyrl.configs.base import Config
 from polyrl.errors import CheckpointMismatchError, DamagedCheckpointError
 from polyrl.estimators.checkpoint_files import write_text
+from polyrl.validation import suggestion
 
 _FILE = "params.json"
 _HAD = "had_checkpoints"
@@ -113,6 +116,12 @@ def _remedy(path: str, value: Any) -> str:
         return "; use its value, x.numpy()"
     if isinstance(value, Path):
         return "; use str(path)"
+    if isinstance(value, enum.Enum):
+        return "; use its value, x.value, or its name"
+    if isinstance(value, (tf.DType, np.dtype)):
+        return "; use its name, x.name"
+    if isinstance(value, (datetime.date, datetime.timedelta, np.datetime64, np.timedelta64)):
+        return "; use str(x)"
     if hasattr(value, "__dict__") and not callable(value):
         return "; use vars(x), a dict"
     return ""
@@ -135,6 +144,23 @@ def read_params(model_dir: Path) -> dict[str, Any] | None:
             f"{path} is damaged ({type(error).__name__}: {error}): it does not say which hyper-parameters were used. Put it "
             "back from a copy; or remove it, if you give the same ones as before: the next training writes it again."
         ) from error
+
+
+def with_trained(model_dir: Path, params: Mapping[str, Any] | None) -> Any:
+    """The hyper-parameters that a run was trained with, and in their place those given; see `frozen_params`.
+
+    Raises:
+        ValueError: for a key that the run was not trained with.
+    """
+    trained = read_params(model_dir)
+    given = frozen_params(params).to_dict()
+    for key in given:
+        if trained and key not in trained:
+            raise ValueError(
+                f"params[{key!r}] is not one of those that {model_dir} was trained with: {sorted(trained)}."
+                f"{suggestion(key, trained)}"
+            )
+    return frozen_params({**(trained or {}), **given})
 
 
 def had_checkpoints(model_dir: Path) -> bool:

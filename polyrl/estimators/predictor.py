@@ -22,7 +22,7 @@ from polyrl.estimators.inputs import batch_of_states, check_described, discrete_
 from polyrl.estimators.model_errors import public
 from polyrl.estimators.model_fn import ModelFn, bind
 from polyrl.estimators.names import READ
-from polyrl.estimators.params import frozen_params, read_params
+from polyrl.estimators.params import with_trained
 from polyrl.estimators.rollout_calls import RolloutCalls
 from polyrl.estimators.run_config import RunConfig
 from polyrl.models.scope import Scope, stream_seed
@@ -77,18 +77,18 @@ class Predictor:
         Args:
             model_dir: the run's directory.
             model_fn: as `Agent` takes it.
-            params: of `model_fn`; by default those that the run was trained with.
+            params: of `model_fn`, in place of those that the run was trained with; the others are those of the training.
             checkpoint: `'latest'` (the default), `'best'`, or a checkpoint's path.
             config: `jit` counts, and what `model_fn` reads of it.
 
         Raises:
             NotTrainedError: if there is no such checkpoint.
             CheckpointMismatchError: if it holds another model.
+            ValueError: for one of `params` that the run was not trained with.
         """
         config = RunConfig() if config is None else config
         model_dir = resolved("model_dir", model_dir)
-        given = read_params(model_dir) if params is None else params
-        bound = bind(model_fn, frozen_params(given), config)
+        bound = bind(model_fn, with_trained(model_dir, params), config)
         checkpoints = CheckpointManager(model_dir, config.keep_checkpoint_max)
 
         def read(path: Path) -> Predictor:

@@ -20,6 +20,11 @@ HINTS = {
         ("train_distribute", "eval_distribute", "experimental_distribute", "device_fn", "protocol", "cluster", "master"),
         "A run is one process on one machine, which GymEnvironment(num_envs=...) fills with environments.",
     ),
+    **dict.fromkeys(("verbose", "progress_bar", "log_interval"), "Use progress."),
+    **dict.fromkeys(("device", "gpu"), "TensorFlow chooses; hide a GPU by the environment variable CUDA_VISIBLE_DEVICES."),
+    **dict.fromkeys(
+        ("tensorboard_log", "log_dir", "output_dir"), "Give the agent its directory: Agent(model_fn, memory, model_dir)."
+    ),
     **dict.fromkeys(("num_envs",), "It belongs to the environment: GymEnvironment(env_id, num_envs)."),
 }
 """What arguments of tf.estimator's `RunConfig` are here."""

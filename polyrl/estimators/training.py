@@ -16,6 +16,7 @@ import tensorflow as tf
 from polyrl.envs import Episode
 from polyrl.envs.gym import EnvLike
 from polyrl.estimators.budget import Budget
+from polyrl.estimators.divergence import divergence_named
 from polyrl.estimators.fitting import check_can_be_saved
 from polyrl.estimators.hooks import Hook
 from polyrl.estimators.hooks.base import PHASES, hook_states
@@ -174,7 +175,10 @@ class TrainingRun:
                 if self.running:
                     self._saver.checkpoints.reopen()
                 is_whole = False
-                with rescued(self._rescue, lambda: self._signal is not None):
+                with (
+                    rescued(self._rescue, lambda: self._signal is not None),
+                    divergence_named(self._scope, self._loop.write_back),
+                ):
                     yield
                     is_whole = True
                 self.restarts = self.restarts or not is_whole

@@ -45,7 +45,13 @@ HINTS = {
     **dict.fromkeys(("num_atoms", "min_q_value", "max_q_value"), "It is an argument of CategoricalDQNModel."),
     **dict.fromkeys(("action_low", "action_high"), "It is an argument of NAFModel."),
     **dict.fromkeys(("double", "double_q", "double_dqn"), "Use DDQNModel, or CategoricalDQNModel(double=True)."),
-    **dict.fromkeys(("n_step", "n_steps"), "It belongs to the memory: UniformReplay(size, batch_size, n_step=3)."),
+    **dict.fromkeys(
+        ("exploration_fraction", "exploration_final_eps", "exploration_initial_eps", "epsilon_decay", "epsilon_end"),
+        "Use exploration_config, as DecayExplorationConfig().",
+    ),
+    **dict.fromkeys(
+        ("n_step", "n_steps", "n_step_update"), "It belongs to the memory: UniformReplay(size, batch_size, n_step=3)."
+    ),
     **dict.fromkeys(
         ("batch_size", "buffer_size", "memory_size"), "It belongs to the memory: UniformReplay(size, batch_size)."
     ),

@@ -60,6 +60,8 @@ def check_features(features: Any, shape: tuple[int, ...], num_actions: int) -> A
     _check_state("features['state']", state_of(features), shape)
     if state_of(features).shape[:1] == [0]:
         raise ValueError("features['state'] is an empty batch; there must be at least one row.")
+    if isinstance(features, dict):
+        _check_rows_alike(features)
     for key, value in features.items() if isinstance(features, dict) else [("state", features)]:
         check_finite(f"features[{key!r}]", value)
     if isinstance(features, dict) and features_of.MASK in features:
@@ -200,6 +202,13 @@ def _check_keys(name: str, given: Mapping[Any, Any]) -> None:
             raise TypeError(f"{name} have the key {key!r}; keys must be of type str.")
 
 
+def _check_rows_alike(features: Mapping[str, tf.Tensor]) -> None:
+    rows = features["state"].shape[:1]
+    for key, value in features.items():
+        if key != features_of.MASK and not value.shape[:1].is_compatible_with(rows):
+            raise ValueError(f"features[{key!r}] has shape {tuple(value.shape)}; expected a row for each of {rows[0]} states.")
+
+
 def _check_names(labels: Mapping[str, Any], features: Any, further: Sequence[str]) -> set[str]:
     """Refuses a label that nothing would read; gives the keys that all models know."""
     parts = features if isinstance(features, Mapping) else ("state",)
@@ -207,6 +216,8 @@ def _check_names(labels: Mapping[str, Any], features: Any, further: Sequence[str
     for key in labels:
         if key in known or key in further:
             continue
+        if key == "terminated":
+            raise ValueError("labels['terminated'] is called 'done' here: 1 where the episode terminated, 0 elsewhere.")
         if key == "advantage":
             raise ValueError(
                 "labels['advantage'] must be left out: a Q model computes advantages itself. To weight rows use 'weights'."

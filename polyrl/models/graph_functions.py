@@ -31,6 +31,8 @@ def as_graph_fn(graph_fn: Any) -> GraphFn:
     """
     if is_keras3(graph_fn):
         raise TypeError(f"graph_fn={graph_fn!r} is a Keras 3 object. {KERAS3_REMEDY}")
+    if isinstance(graph_fn, type) and issubclass(graph_fn, tf_keras.layers.Layer):
+        raise TypeError(f"graph_fn={graph_fn!r} is a class; give one of its objects, as {graph_fn.__name__}(...).")
     if not callable(graph_fn):
         raise TypeError(f"graph_fn={graph_fn!r} must be a function of (mode, inputs), or a model of tf-keras.")
     if not isinstance(graph_fn, tf_keras.layers.Layer):
@@ -38,8 +40,15 @@ def as_graph_fn(graph_fn: Any) -> GraphFn:
         return graph_fn
 
     def copy(inputs: Any) -> Any:
-        twin = _clone(graph_fn)
-        outputs = twin(_taken(graph_fn, inputs))
+        twin, taken = _clone(graph_fn), _taken(graph_fn, inputs)
+        try:
+            outputs = twin(taken)
+        except Exception as error:
+            what = "a dict of features" if isinstance(taken, Mapping) else "the state itself, not a dict"
+            raise _GivenModelError(
+                f"graph_fn={graph_fn!r} is called with {what}, {_shapes(taken)}, and raised {type(error).__name__}: "
+                f"{gist(error)}"
+            ) from error
         if graph_fn.built:
             try:
                 twin.set_weights(graph_fn.get_weights())
@@ -93,7 +102,39 @@ def call(graph: GraphFn, mode: str, inputs: Any) -> Any:
                     f"graph_fn takes inputs[{asked.missing[0]!r}], and gets a dict of features with the keys {sorted(inputs)}."
                     f"{hint}"
                 ) from error
+        if _is_libraries(error):
+            failed = ValueError(
+                f"graph_fn, called with {_shapes(inputs)}, raised {type(error).__name__}: {gist(error)}{_symbolic_hint(error)}"
+            )
+            raise failed.with_traceback(error.__traceback__) from error  # With the user's line.
         raise
+
+
+def _is_libraries(error: BaseException) -> bool:
+    """Whether TensorFlow or tf-keras raised the error, and not the user's own code."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    module = "" if frame is None else str(frame.tb_frame.f_globals.get("__name__", ""))
+    return module.partition(".")[0] in ("tensorflow", "tf_keras")
+
+
+def _symbolic_hint(error: BaseException) -> str:
+    if "symbolic" not in str(error):
+        return ""
+    return (
+        " The inputs stand for numbers that are not known yet: use operations of TensorFlow and layers of tf-keras in place "
+        "of NumPy's functions, `tf.where` in place of `if`, and a layer of your own, or `layers.Lambda`, for all else."
+    )
+
+
+def _shapes(inputs: Any) -> str:
+    """The shapes and dtypes of symbolic inputs."""
+
+    def of(part: Any) -> str:
+        return f"{part.dtype.name} {tuple(part.shape)}"
+
+    return str({key: of(part) for key, part in inputs.items()}) if isinstance(inputs, Mapping) else of(inputs)
 
 
 class _Asked(dict[str, Any]):

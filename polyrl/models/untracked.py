@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import logging
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -43,7 +45,8 @@ def recorded_model(build: Callable[[], tf_keras.Model], thorough: bool = True) -
     # The tape also follows what is computed from a variable before the model exists, and lies in it as a constant.
     with tf.GradientTape(persistent=True) as tape, tf.variable_creator_scope(record):
         try:
-            model = build()
+            with _without_advice_on_lambdas():
+                model = build()
         except Exception as error:
             if foreign:
                 raise _keras3_error(foreign) from error
@@ -58,11 +61,43 @@ def recorded_model(build: Callable[[], tf_keras.Model], thorough: bool = True) -
             "it, or the tf.Module or layer that has it, as an attribute of that layer. If they are of a layer of `tf.keras`: "
             f"{KERAS3_REMEDY}"
         )
+    _check_embeddings(model)
     here = {identity(variable) for variable in created}
     before = [variable for variable in model.variables if identity(variable) not in here]
     if before:
         raise ValueError(f"{ASKED}{described(before)} existed before graph_fn was called, and would be shared.")
     return model, created
+
+
+@contextlib.contextmanager
+def _without_advice_on_lambdas() -> Iterator[None]:
+    """Leaves out what tf-keras logs of variables in a `Lambda` layer: they are refused."""
+
+    def other(record: logging.LogRecord) -> bool:
+        return "used a Lambda layer's call" not in record.getMessage()
+
+    logger = logging.getLogger("tensorflow")
+    logger.addFilter(other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(other)
+
+
+def _check_embeddings(model: tf_keras.Model) -> None:
+    """A ValueError for an `Embedding` of floats: tf-keras would cut each to an integer, and look that up."""
+    for layer in model.submodules:
+        if not isinstance(layer, tf_keras.layers.Embedding):
+            continue
+        for node in layer.inbound_nodes:
+            for given in tf.nest.flatten(node.keras_inputs):
+                if given.dtype.is_floating:
+                    raise ValueError(
+                        f"graph_fn gives the layer {layer.name!r}, an Embedding, floats ({given.dtype.name} "
+                        f"{tuple(given.shape)}), which would be cut to integers. An embedding is for states that are "
+                        "numbered, as those of a Discrete space; use Dense layers, or `tf.cast(x, tf.int32)` if the floats "
+                        "are whole."
+                    )
 
 
 def check_precision() -> None:

@@ -15,7 +15,7 @@ from polyrl.policies.nests import check_nest, check_spec, is_empty, to_tensors, 
 from polyrl.policies.numbers import check_numbers
 from polyrl.policies.specs import BoundedTensorSpec, PolicyInfo, PolicyStep, TensorSpec, TimeStep, Trajectory
 from polyrl.policies.updating import update_variables
-from polyrl.validation import check_bool, check_int
+from polyrl.validation import check_bool, check_int, check_rows
 
 Splitter = Callable[[Any], tuple[Any, tf.Tensor]]
 
@@ -273,6 +273,9 @@ class BasePolicy(tf.Module):
         if given.validate_args:
             check_nest("time_step", time_step, given.time_step)
         is_first = time_step.is_first()
+        if given.validate_args and tf.executing_eagerly():
+            types = time_step.step_type.numpy()
+            check_rows("time_step.step_type", types, (types < 0) | (types > 2), "0 (first), 1 (mid) or 2 (last)")
         initial = zeros(given.state, tf.shape(is_first)[0])
         if is_empty(policy_state):
             policy_state = initial

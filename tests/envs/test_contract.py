@@ -168,9 +168,12 @@ def test_whatever_is_one_number_is_a_reward(reward):
 @pytest.mark.parametrize(
     ("result", "words"),
     [
-        (lambda values: (*values[:3], {}), r"returned 4 values; expected the five \(observation, reward, terminated"),
-        (lambda values: values[0], "expected the five"),
-        (lambda values: list(values), "expected the five"),
+        (
+            lambda values: (*values[:3], {}),
+            r"returned 4 values; expected a tuple of the five \(observation, reward, terminated",
+        ),
+        (lambda values: values[0], "expected a tuple of the five"),
+        (lambda values: list(values), "expected a tuple of the five"),
         (lambda values: (*values[:2], None, False, {}), "returned terminated=None; expected True or False"),
         (lambda values: (*values[:3], np.zeros(1), {}), r"returned truncated=array\(\[0\.\]\); expected True or False"),
         (lambda values: (*values[:4], None), "returned the info None; expected a dict"),

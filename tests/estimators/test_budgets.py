@@ -238,7 +238,7 @@ def test_first_update_may_be_as_small_as_the_batch(agent):
 @pytest.mark.parametrize("arguments", [(10_000,), (10_000, 4), (BATCH, 1, 30)])
 def test_what_is_given_without_a_name_is_refused(agent, tmp_path, arguments):
     """`train(env, 10000)` once meant `first_update=10000`, and no budget."""
-    with pytest.raises(TypeError, match="positional"):
+    with pytest.raises(TypeError, match="takes the environment alone by position"):
         agent().train(schedule(), *arguments)
     assert not (tmp_path / "run").exists()
 

@@ -211,7 +211,7 @@ def test_the_agent_leaves_memory_and_weights_alone(directories):
     agent.act(STATE)
     agent.evaluate(environment(), 1)
     assert weights(agent) == {}
-    with pytest.raises(AttributeError):  # Nothing was built.
+    with pytest.raises(RuntimeError, match="no storage"):  # Nothing was built.
         rows(agent)
 
 

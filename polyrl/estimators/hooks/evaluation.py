@@ -10,7 +10,17 @@ from polyrl.envs.gym import EnvLike
 from polyrl.envs.in_use import check_free
 from polyrl.estimators.hooks.base import Cadence, Hook
 from polyrl.estimators.hooks.context import RunContext
-from polyrl.validation import check_float, check_int
+from polyrl.validation import check_float, check_int, explains
+
+HINTS = {
+    **dict.fromkeys(("eval_freq", "every", "every_steps", "frequency", "interval"), "Use every_timesteps, environment steps."),
+    **dict.fromkeys(("eval_env", "environment"), "Use env."),
+    **dict.fromkeys(("n_eval_episodes", "num_episodes", "eval_episodes"), "Use episodes."),
+    **dict.fromkeys(("reward_threshold", "callback_on_new_best"), "Use stop_at_reward."),
+    "best_model_save_path": "The best checkpoint is kept in model_dir/best.",
+    "deterministic": "Actions are those of the model's policy in mode 'infer'; its temperature=0 is greedy.",
+}
+"""What arguments of other libraries' evaluation callbacks are called here."""
 
 
 class _Evaluating(Hook):
@@ -40,6 +50,7 @@ class _Evaluating(Hook):
         return result
 
 
+@explains(HINTS)
 class EvaluationHook(_Evaluating):
     """Evaluates every `every_timesteps` environment steps on environments of its own.
 
@@ -80,6 +91,7 @@ class EvaluationHook(_Evaluating):
             run.request_stop(f"solved: {reached} is at least {self._stop_at_reward}")
 
 
+@explains(HINTS)
 class WholeEvaluationHook(_Evaluating):
     """Evaluates every `every_timesteps` environment steps, with a checkpoint, into the TensorBoard run `eval_continuous`.
 
