@@ -123,6 +123,9 @@ KINDS: dict[str, list[str]] = {
         "dqn(graph_fn='mlp')",
         "dqn(name='my model')",
         "graph(nature_cnn())",
+        "graph(lambda mode, inputs: np.tanh(inputs['state']))",
+        "graph(lambda mode, inputs: tf_keras.layers.Flatten()(tf_keras.layers.Embedding(9, 2)(inputs['state'])))",
+        "graph(tf_keras.layers.Dense)",
     ],
     "What an environment returns": [
         "train(env(reset=np.zeros(4, np.float32)))",
@@ -157,6 +160,8 @@ KINDS: dict[str, list[str]] = {
         "learn(advantage=np.ones(1))",
         "learn(reward=np.array(['1']))",
         "learn(reward=np.ones([1, 1]))",
+        "learn(terminated=np.zeros(1))",
+        "learn(next_state=np.full([1, 4], np.nan))",
     ],
     "Acting": [
         "agent().act(np.zeros(4, np.float32))",
@@ -166,12 +171,15 @@ KINDS: dict[str, list[str]] = {
         "policies.QPolicy(SPEC, ACTION, nan_network).action(policies.TimeStep.restart(np.zeros([1, 4], np.float32), 1))",
     ],
     "Configuration": [
+        "agent().learn(10_000)",
+        "train(env(), total_timesteps=10_000)",
         "dqn(discount=1.5)",
         "dqn(dueling='median')",
         "dqn(gamma=0.9)",
         "dqn(learning_rate=1e-3)",
         "dqn(optimizer_config='adam')",
         "AdamConfig(learning_rate=-1.0)",
+        "AdamConfig(epsilon=0.0)",
         "DecayExplorationConfig(exploration_rate=2.0)",
         "RunConfig(model_dir='runs')",
         "RunConfig(tf_random_seed=1)",
@@ -185,6 +193,14 @@ KINDS: dict[str, list[str]] = {
         "ops.select_values(np.zeros([2, 3]), [0, 7])",
         "ops.support(1.0, 0.0, 11)",
         "ops.dueling(np.zeros([2, 3]), np.zeros([2, 1]), 'median')",
+        "ops.epsilon_greedy(np.zeros([2, 3]), 0.1, [0, 1], mask=[[True, True, True], [False, False, False]])",
+        "ops.project_distribution(np.zeros([1, 3]), np.full([1, 3], 1 / 3), [0.0, 1.0, 5.0])",
+    ],
+    "Memories": [
+        "UniformReplay().sample([0, 1])",
+        "filled(reward=[np.nan])",
+        "filled(done=[3.0])",
+        "filled(action=[0.7])",
     ],
 }
 """Mistakes by kind."""
@@ -194,6 +210,15 @@ def graph(graph_fn: Any, **changes: Any) -> Any:
     """One call of a model with this torso."""
     with models.Scope(0).active():
         return dqn(graph_fn=graph_fn)({"state": np.zeros([1, 4], np.float32)}, labels(**changes))
+
+
+def filled(**changes: Any) -> Any:
+    """A memory that is used by itself, and given one transition."""
+    memory, scalar, state = UniformReplay(100, 4), tf.TensorSpec([]), tf.TensorSpec([4])
+    action = tf.TensorSpec([], tf.int32)
+    memory.build({"state": state, "action": action, "reward": scalar, "done": scalar, "next_state": state})
+    memory.add({"state": np.zeros([1, 4]), **labels(**changes)})
+    return memory
 
 
 def trained() -> Agent:

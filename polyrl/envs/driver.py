@@ -292,5 +292,5 @@ class EnvDriver:
             index = int(np.argwhere(~np.isfinite(values))[0][0])
             last = "none, at reset" if actions is None else f"{actions[index]}"
             where = f"Environment {index} gave a non-finite {name} at its step {self._steps}"
-            raise NonFiniteError(f"{where}: {short(given[index])}; last action: {last}. {UNSTORED}")
+            raise NonFiniteError(f"{where}: {given[index]}; last action: {last}. {UNSTORED}")
         return values

@@ -103,9 +103,8 @@ def call(graph: GraphFn, mode: str, inputs: Any) -> Any:
                     f"{hint}"
                 ) from error
         if _is_libraries(error):
-            failed = ValueError(
-                f"graph_fn, called with {_shapes(inputs)}, raised {type(error).__name__}: {gist(error)}{_symbolic_hint(error)}"
-            )
+            said = _SYMBOLIC if "symbolic" in str(error) else gist(error)
+            failed = ValueError(f"graph_fn, called with {_shapes(inputs)}, raised {type(error).__name__}: {said}")
             raise failed.with_traceback(error.__traceback__) from error  # With the user's line.
         raise
 
@@ -119,13 +118,10 @@ def _is_libraries(error: BaseException) -> bool:
     return module.partition(".")[0] in ("tensorflow", "tf_keras")
 
 
-def _symbolic_hint(error: BaseException) -> str:
-    if "symbolic" not in str(error):
-        return ""
-    return (
-        " The inputs stand for numbers that are not known yet: use operations of TensorFlow and layers of tf-keras in place "
-        "of NumPy's functions, `tf.where` in place of `if`, and a layer of your own, or `layers.Lambda`, for all else."
-    )
+_SYMBOLIC = (
+    "the inputs are symbolic, they stand for numbers that are not known yet. Use operations of TensorFlow and layers of "
+    "tf-keras in place of NumPy's functions, `tf.where` in place of `if`, and a layer of your own for all else."
+)
 
 
 def _shapes(inputs: Any) -> str:

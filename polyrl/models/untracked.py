@@ -74,7 +74,7 @@ def _without_advice_on_lambdas() -> Iterator[None]:
     """Leaves out what tf-keras logs of variables in a `Lambda` layer: they are refused."""
 
     def other(record: logging.LogRecord) -> bool:
-        return "used a Lambda layer's call" not in record.getMessage()
+        return "a Lambda layer's call" not in record.getMessage()
 
     logger = logging.getLogger("tensorflow")
     logger.addFilter(other)

@@ -7,6 +7,7 @@ import enum
 import logging
 import warnings
 
+import gymnasium
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -166,13 +167,13 @@ def test_a_graph_function_that_fails_is_told_why(name, caplog):
 # Environments. ----------------------------------------------------------------------------------------------------------
 
 
-class Informed(ScheduleEnv):
+class Informed(gymnasium.Wrapper):
     """Its info holds an object, the same one in each reset and step."""
 
     OBJECT = object()
 
-    def reset(self, **arguments):
-        observation, info = super().reset(**arguments)
+    def reset(self, *, seed=None, options=None):
+        observation, info = super().reset(seed=seed, options=options)
         return observation, {**info, "simulator": self.OBJECT}
 
     def step(self, action):
@@ -181,7 +182,7 @@ class Informed(ScheduleEnv):
 
 
 def test_an_object_in_info_is_the_environments_own():
-    check_environment(GymEnvironment(lambda: Informed()))
+    check_environment(GymEnvironment(lambda: Informed(gymnasium.make("CartPole-v1"))))
 
 
 @pytest.mark.parametrize(
@@ -204,7 +205,7 @@ class Huge(ScheduleEnv):
 
 @pytest.mark.filterwarnings("ignore:overflow encountered")  # pytest has filters of its own.
 def test_a_reward_beyond_float32_is_shown_as_it_is(tmp_path):
-    with pytest.raises(NonFiniteError, match=r"non-finite reward at its step 1: np.float64\(1e\+300\)"):
+    with pytest.raises(NonFiniteError, match=r"non-finite reward at its step 1: 1e\+300"):
         agent(tmp_path).train(Huge(), timesteps=20)
 
 
@@ -260,7 +261,5 @@ def test_a_step_type_that_does_not_exist_is_refused():
         lambda observation, step_type=None, network_state=(): (observation, network_state),
     )
     step = policies.TimeStep(tf.constant([1, 7]), tf.zeros([2]), tf.ones([2]), tf.zeros([2, 2]))
-    with pytest.raises(
-        ValueError, match=r"time_step.step_type: expected 0 \(first\), 1 \(mid\) or 2 \(last\); got 7 in row 1"
-    ):
+    with pytest.raises(ValueError, match=r"step_type: expected 0 \(first\), 1 \(mid\) or 2 \(last\); got 7 in row 1"):
         policy.action(step)
