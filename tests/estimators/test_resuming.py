@@ -8,6 +8,7 @@ import shutil
 import gymnasium
 import numpy as np
 import pytest
+import tf_keras
 from checkpoint_testing import BATCH, schedule, state_of
 from gymnasium.spaces import Box, Dict, Discrete
 from tiny_agents import make_agent, q_model_fn
@@ -107,6 +108,23 @@ def test_another_activation_is_refused_also_where_a_model_is_only_read(agent, tr
     assert re.search(words, refused(agent, tmp_path, before, model_fn("tanh")))
     with pytest.raises(CheckpointMismatchError, match=words):
         agent(model_fn("tanh")).predictor()
+
+
+def test_another_constant_in_graph_fn_is_refused(agent, trained, tmp_path):
+    """As of a graph function that draws one, in a new process."""
+
+    def model_fn(scale):
+        def graph_fn(mode, inputs):
+            return tf_keras.layers.Dense(8)(inputs["state"] * scale)
+
+        def build(features, labels, mode):
+            return DQNModel(mode, graph_fn, 4, 3, summaries=[])(features, labels)
+
+        return build
+
+    before = trained(model_fn(2.0))
+    words = "with another network, Model/online: layer 1 .TFOpLambda.: constants=.*2.0.* there, .*3.0.* now"
+    assert re.search(words, refused(agent, tmp_path, before, model_fn(3.0)))
 
 
 def test_a_missing_head_is_refused_with_its_name(agent, copied, tmp_path):
