@@ -11,11 +11,14 @@ import tensorflow as tf
 
 from polyrl.validation import check_rows
 
-FINITE = ("next_q", "next_q_selector", "next_logits")
-"""Arguments that must be finite: a maximum over them would hide NaN. What is only added and multiplied shows it."""
+PREFERENCES = ("q", "logits", "next_q", "next_q_selector", "next_logits")
+"""Arguments that must be numbers, or minus infinity where an action is never to be chosen: a maximum would hide NaN.
 
-PREFERENCES = ("q", "logits")
-"""Arguments that may be minus infinity, where an action is never to be drawn."""
+What is only added and multiplied shows it.
+"""
+
+ROUNDING = 1e-6
+"""By how much a discount may be above 1."""
 
 
 def check_numbers(given: Mapping[str, Any]) -> None:
@@ -27,16 +30,13 @@ def check_numbers(given: Mapping[str, Any]) -> None:
         ValueError: names the argument, the first rows that are wrong, and what is expected.
     """
     values = {name: value.numpy() for name, value in given.items() if is_eager(value)}
-    for name in FINITE:
-        if name in values and values[name].dtype.kind == "f":
-            check_rows(name, values[name], ~np.isfinite(values[name]), "finite numbers")
     for name in PREFERENCES:
         if name in values and values[name].dtype.kind == "f":
             wrong = np.isnan(values[name]) | (values[name] == math.inf)
             check_rows(name, values[name], wrong & _counts(wrong, values), "numbers, or minus infinity")
     if "discount" in values:
         discount = values["discount"]
-        check_rows("discount", discount, ~((discount >= 0) & (discount <= 1)), "numbers in [0, 1]")
+        check_rows("discount", discount, ~((discount >= 0) & (discount <= 1 + ROUNDING)), "numbers in [0, 1]")
 
 
 def is_eager(value: Any) -> bool:

@@ -141,9 +141,9 @@ UNMEANT = [
     ("boltzmann", "q", [[1.0, 2.0], [-INF, -INF], [0.0, 1.0]], "q: expected a number above minus infinity.*row 1"),
     ("sample_categorical", "logits", [[1.0, 2.0], [NAN, 0.0], [0.0, 1.0]], "logits: expected numbers.*row 1"),
     ("sample_categorical", "logits", [[1.0, 2.0], [-INF, -INF], [0.0, 1.0]], "logits: expected a number.*row 1"),
-    ("q_learning", "next_q", [[1.0, 2.0], [NAN, 0.0], [0.0, 1.0]], "next_q: expected finite numbers.*row 1"),
-    ("double_q_learning", "next_q_selector", [[1.0, 2.0], [NAN, 0.0], [0.0, 1.0]], "next_q_selector: expected finite.*row 1"),
-    ("categorical_q_learning", "next_logits", np.full([B, A, N], NAN), "next_logits: expected finite numbers"),
+    ("q_learning", "next_q", [[1.0, 2.0], [NAN, 0.0], [0.0, 1.0]], "next_q: expected numbers.*row 1"),
+    ("double_q_learning", "next_q_selector", [[1.0, 2.0], [NAN, 0.0], [0.0, 1.0]], "next_q_selector: expected numbers.*row 1"),
+    ("categorical_q_learning", "next_logits", np.full([B, A, N], NAN), "next_logits: expected numbers"),
     *((op, "discount", [0.5, 2.0, 1.0], "discount: expected.*2.0 in row 1") for op in ("td_loss", "normalized_q_learning")),
     ("categorical_q_learning", "discount", [0.5, -0.1, NAN], "discount: expected numbers in .0, 1.; got .* in row 2"),
     *(
@@ -166,6 +166,7 @@ def test_numbers_that_an_op_cannot_mean_are_named(name, argument, value, message
 
 def test_the_value_of_an_illegal_action_may_be_anything():
     assert ops.epsilon_greedy([[1.0, NAN], [INF, 0.0]], 0.0, SEED, [[1, 0], [0, 1]]).numpy().tolist() == [0, 1]
+    assert ops.q_learning(Q[:1], [0], [1.0], [0.5], [[2.0, -INF]], square).target.numpy().tolist() == [2.0]
     assert ops.boltzmann([[1.0, -INF], [-INF, 0.0]], 1.0, SEED).numpy().tolist() == [0, 1]
 
 
