@@ -79,7 +79,7 @@ def check_rows(name: str, values: np.ndarray, wrong: Any, wanted: str) -> None:
     rows = np.unique(np.nonzero(np.atleast_1d(wrong))[0])
     if rows.size:
         more = ", ..." if rows.size > _SHOWN else ""
-        shown = ", ".join(f"{_shortened(str(values[row].tolist()))} in row {row}" for row in rows[:_SHOWN])
+        shown = ", ".join(f"{shortened(str(values[row].tolist()))} in row {row}" for row in rows[:_SHOWN])
         raise ValueError(f"{name}: expected {wanted}; got {shown}{more}.")
 
 
@@ -87,7 +87,8 @@ _SHOWN = 5
 """Rows that a message shows at the most."""
 
 
-def _shortened(text: str) -> str:
+def shortened(text: str) -> str:
+    """A text for a message, cut in its middle where it is long."""
     return text if len(text) <= 100 else f"{text[:80]} ... {text[-15:]}"
 
 

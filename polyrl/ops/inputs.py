@@ -49,7 +49,7 @@ def on_tensors(function: F) -> F:
 
     @functools.wraps(function)
     def converted(*args: Any, **kwargs: Any) -> Any:
-        given = signature.bind(*args, **kwargs).arguments
+        given = _bound(function.__name__, signature, args, kwargs)
         dtype = next((x.dtype for x in given.values() if _is_symbol(x) and x.dtype.is_floating), tf.float32)
         for name in names:
             if name in given and not (given[name] is None and kinds[name].endswith("None")):
@@ -74,6 +74,13 @@ def on_tensors(function: F) -> F:
             raise ValueError(f"{function.__name__} cannot be computed of {described}: {str(error)[:200]}") from error
 
     return cast(F, converted)
+
+
+def _bound(name: str, signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return signature.bind(*args, **kwargs).arguments
+    except TypeError as error:
+        raise TypeError(f"{name}: {error}.") from None
 
 
 def _is_symbol(value: Any) -> bool:

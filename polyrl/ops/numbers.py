@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from polyrl.validation import check_rows
+from polyrl.validation import check_rows, shortened
 
 PREFERENCES = ("q", "logits", "next_q", "next_q_selector", "next_logits")
 """Arguments that must be numbers, or minus infinity where an action is never to be chosen: a maximum would hide NaN.
@@ -71,7 +71,8 @@ def check_support(atoms: tf.Tensor) -> None:
     steps = np.diff(known.astype(np.float64))
     rounding = 1e-3 * np.mean(steps) + 2.0 * float(np.spacing(np.max(np.abs(known))))
     if not (np.all(steps > 0) and np.all(np.abs(steps - np.mean(steps)) <= rounding)):
-        raise ValueError(f"atoms={known.tolist()} must be increasing and evenly spaced, as ops.support(min, max, num_atoms).")
+        shown = shortened(str(known.tolist()))
+        raise ValueError(f"atoms={shown} must be increasing and evenly spaced, as ops.support(min, max, num_atoms).")
 
 
 def _counts(wrong: np.ndarray, values: Mapping[str, np.ndarray]) -> np.ndarray | bool:

@@ -90,7 +90,7 @@ MATRIX: dict[str, list[str]] = {
         "phenomena/test_hooks_change_nothing.py",
         "estimators/test_predictor.py::test_training_on_does_not_move_it",
     ],
-    "agents learn": ["phenomena/test_learning.py", "phenomena/test_classic_control.py"],
+    "agents learn": ["phenomena/test_learning.py", "phenomena/test_control_is_learned.py"],
     "the tests notice mistakes in the mathematics": ["reliability/test_mutations.py"],
     "the command line, its flags and tags": [
         "experiments/test_cli.py",
