@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import tf_keras
 
-from polyrl.configs import schedules
+from polyrl.configs import keras_optimizers, schedules
 from polyrl.configs.base import LARGEST, Config, made
 from polyrl.configs.ranges import check_ranges
 from polyrl.validation import check_float, check_increasing
@@ -146,7 +146,8 @@ class OptimizerConfig(Config):
             TypeError: if neither the class nor a base of it is named after an optimizer of tf-keras, or if that one does not
                 take the fields.
         """
-        return made(self, OptimizerConfig, tf_keras.optimizers.Optimizer, tf_keras.optimizers, jit_compile=False)
+        places = keras_optimizers, tf_keras.optimizers
+        return made(self, OptimizerConfig, tf_keras.optimizers.Optimizer, *places, jit_compile=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,11 +185,7 @@ class AdamaxConfig(OptimizerConfig):
 
 @dataclasses.dataclass(frozen=True)
 class NadamConfig(OptimizerConfig):
-    """Adam with Nesterov momentum (Dozat 2015).
-
-    tf-keras keeps part of the bias correction in a Python variable, which a traced update advances only once. As always under
-    `tf.function`, the first steps therefore differ a little from those in eager mode.
-    """
+    """Adam with Nesterov momentum (Dozat 2015): tf-keras's in eager mode, also in a graph, see `keras_optimizers.Nadam`."""
 
     IDENTIFIER: ClassVar[str] = "nadam"
     beta_1: float = 0.9

@@ -48,7 +48,8 @@ def check_legal_rows(mask: tf.Tensor | None) -> None:
     """Refuses a mask `[B, A]` that leaves a row without a legal action, eagerly: nothing can be drawn there."""
     if mask is not None and is_eager(mask):
         legal = mask.numpy()
-        check_rows("mask", legal, ~legal.any(axis=1), "at least one legal action in each row")
+        if legal.ndim == 2:  # Otherwise the operation says that it is not.
+            check_rows("mask", legal, ~legal.any(axis=1), "at least one legal action in each row")
 
 
 def check_preferences(name: str, values: tf.Tensor) -> None:

@@ -43,6 +43,11 @@ def demonstrated(**changes):
 
 FLOATS = Box(-1, 1, [2], np.float32)
 FOUND = {
+    "a mask without rows or columns": (
+        lambda: DQNModel("train", mlp([4]), num_states=2, num_actions=2)({"state": Q, "action_mask": []}),
+        "action_mask",
+    ),
+    "a mask of one number": (lambda: ops.epsilon_greedy(Q, 0.1, [1, 2], True), "mask has shape"),
     "a tensor as a list of names": (lambda: SummaryOptions.validate(tf.constant("loss")), "summaries=.* must be 'all'"),
     "a rate that is divided by": (lambda: configs.FtrlConfig(0), "learning_rate=0.0 must be above 0"),
     "a rate of 0 in float32": (lambda: configs.FtrlConfig(1e-40), "learning_rate=1e-40 must be above 0 in float32"),
