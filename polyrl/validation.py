@@ -61,8 +61,8 @@ def check_sequence(value: Any) -> Any:
     if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.dtype == object):
         for item in value.flat if isinstance(value, np.ndarray) else value:
             check_sequence(item)
-    elif isinstance(value, (np.datetime64, np.timedelta64)):
-        raise TypeError(f"{value!r} is not a number")
+    elif isinstance(value, (np.datetime64, np.timedelta64)) or (isinstance(value, np.ndarray) and value.dtype.kind in "mM"):
+        raise TypeError(f"{value!r} is not made of numbers")
     return value
 
 

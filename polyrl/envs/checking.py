@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import logging
 import tempfile
 import traceback
 import warnings
@@ -24,6 +25,11 @@ from polyrl.envs.gym import GymEnvironment
 from polyrl.envs.observations import MASK, check_observation_space
 from polyrl.envs.states import read_values, write_values
 from polyrl.envs.whole_states import get_whole_state, is_whole, set_whole_state
+
+logger = logging.getLogger("polyrl")
+
+OTHER_MASKS = "action_masks"
+"""The method by which other libraries ask an environment for its mask."""
 
 _CHECKS = {"env_checker.py", "passive_env_checker.py"}
 
@@ -63,6 +69,13 @@ def check_environment(env: Any) -> None:
         check_observation_space(instance.observation_space, int(getattr(instance.action_space, "n", 0)))
         contract = Contract(instance, 0)  # Its words come first, as they say more.
         contract.reset(seed=123)
+        if callable(getattr(instance.unwrapped, OTHER_MASKS, None)) and not instance.masks:
+            logger.warning(
+                "%s has a method %s, which nothing here calls: illegal actions will be taken. Give the mask as "
+                "info['action_mask'] at each reset and step, or as a part of a Dict observation.",
+                instance,
+                OTHER_MASKS,
+            )
         contract.step(instance.action_space.sample())
         try:
             env_checker.check_env(instance, skip_render_check=True, skip_close_check=True)
@@ -129,6 +142,11 @@ class _Examined(gymnasium.Wrapper[Any, Any, Any, Any]):
             return ""
         form = f"{value.dtype.name} {value.shape} " if isinstance(value, np.ndarray) else ""
         return f" The space is {space}; the newest observation is {form}{short(value)}."
+
+    @property
+    def masks(self) -> bool:
+        """Whether the newest observation came with a mask."""
+        return self._mask is not None
 
     def step(self, action: Any) -> Any:
         mask = self._mask

@@ -166,7 +166,8 @@ class Agent:
             loop.build()
             warn_of_budgets(budgets, begin, 0 if pretrain_updates else first_update)
             now = circumstances(self.config, described(env))
-            restored = resume(self.checkpoints, self._scope, self.memory, loop, now, self._tell)
+            warn = self._tell if self.config.progress else logger.warning
+            restored = resume(self.checkpoints, self._scope, self.memory, loop, now, self._tell, warn)
             saver = Saver(self.checkpoints, self._scope, self.memory, loop, now, self._training_events)
             run = self._run(saver, restored, budgets, hooks, pretrain_updates)
             self._training_events.truncate({} if restored is None else restored["events"])

@@ -57,13 +57,19 @@ def checked(spec: Any, mode: str) -> EstimatorSpec:
         ValueError: if it is that of another mode: an evaluation would explore, a training be greedy.
     """
     if not isinstance(spec, EstimatorSpec):
-        raise TypeError(f"model_fn must return an EstimatorSpec, got {spec!r}.")
+        remedy = " Call the model, and return what it gives: return model(features, labels)." if _is_part(spec) else ""
+        raise TypeError(f"model_fn must return an EstimatorSpec, got {spec!r}.{remedy}")
     if spec.mode != mode:
         raise ValueError(
             f"model_fn was called with mode={mode!r} and returned a spec of mode={spec.mode!r}: it must take an argument "
             "`mode`, and hand it on to the model."
         )
     return spec
+
+
+def _is_part(value: Any) -> bool:
+    """Whether it is a model that has not been called, a part of what one gives, or nothing."""
+    return value is None or isinstance(value, KeepsArguments) or tf.is_tensor(value)
 
 
 def check_counted(scope: Scope, updates: int) -> None:

@@ -37,6 +37,7 @@ def resume(
     loop: Loop,
     circumstances: Mapping[str, Any],
     tell: Callable[[str], None],
+    warn: Callable[[str], None],
 ) -> dict[str, Any] | None:
     """Reads the newest checkpoint into variables that exist already; returns its `state.json`, or None if there is none.
 
@@ -47,6 +48,7 @@ def resume(
         loop: the environments and the schedule of updates.
         circumstances: on what and how the run is computed, see `polyrl.estimators.exactness`.
         tell: shows a line that says where the run resumes from.
+        warn: shows it instead if the environment or something else is another one than before.
 
     Raises:
         CheckpointMismatchError: if it does not fit, or was trained with another seed, on other states or actions, with other
@@ -87,14 +89,14 @@ def resume(
             "model_dir."
         )
     lost = _lost_memory(path, state, memory, loop)
-    tell(
+    changed = changes(
+        {**state.get("circumstances", {}), "num_envs": state["num_envs"]}, {**circumstances, "num_envs": loop.num_envs}
+    )
+    show = warn if changed else tell
+    show(
         f"Resuming from {path}: environment step {state['global_timestep']}, update {state['global_step']}, episode "
         f"{state['global_episode']}, {int(memory.stored().numpy())} transitions in memory."
-        + lost
-        + changes(
-            {**state.get("circumstances", {}), "num_envs": state["num_envs"]},
-            {**circumstances, "num_envs": loop.num_envs},
-        )
+        f"{lost}{changed}"
     )
     return state
 

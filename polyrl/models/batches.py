@@ -232,10 +232,21 @@ def _tensor(name: str, value: Any) -> tf.Tensor:
     try:
         tensor = tf.convert_to_tensor(check_sequence(value))
     except Exception as error:  # Whatever a value's own `__array__` raises.
-        raise TypeError(f"{name}={value!r} must be an array of numbers, or convertible to one.") from error
+        tensor = _of_mixed(value)
+        if tensor is None:
+            raise TypeError(f"{name}={value!r} must be an array of numbers, or convertible to one.") from error
     if not (tensor.dtype.is_floating or tensor.dtype.is_integer or tensor.dtype.is_bool):
         raise TypeError(f"{name}: expected numbers, got {tensor.dtype.name}.")
     return tensor
+
+
+def _of_mixed(value: Any) -> tf.Tensor | None:
+    """A list of numbers and bools, which TensorFlow takes for neither, as float32; None for anything else."""
+    try:
+        array = np.asarray(check_sequence(value))
+        return tf.constant(array, tf.float32) if array.dtype.kind == "f" and isinstance(value, (list, tuple)) else None
+    except Exception:
+        return None
 
 
 def _check_state(name: str, state: tf.Tensor, shape: tuple[int, ...]) -> None:

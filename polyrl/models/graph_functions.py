@@ -104,6 +104,7 @@ def call(graph: GraphFn, mode: str, inputs: Any) -> Any:
                 ) from error
         if _is_libraries(error):
             said = _SYMBOLIC if "symbolic" in str(error) else gist(error)
+            said += _NUMBERED if inputs_are_numbers(inputs) else ""
             failed = ValueError(f"graph_fn, called with {_shapes(inputs)}, raised {type(error).__name__}: {said}")
             raise failed.with_traceback(error.__traceback__) from error  # With the user's line.
         raise
@@ -122,6 +123,18 @@ _SYMBOLIC = (
     "the inputs are symbolic, they stand for numbers that are not known yet. Use operations of TensorFlow and layers of "
     "tf-keras in place of NumPy's functions, `tf.where` in place of `if`, and a layer of your own for all else."
 )
+
+
+_NUMBERED = (
+    " The states are numbered, as those of a Discrete space: begin with `layers.Embedding`, or use "
+    "polyrl.networks.embedding_mlp."
+)
+
+
+def inputs_are_numbers(inputs: Any) -> bool:
+    """Whether the state is the number of a discrete one, int `[B]`."""
+    state = inputs.get("state") if isinstance(inputs, Mapping) else inputs
+    return state is not None and state.shape.rank == 1 and state.dtype.is_integer
 
 
 def _shapes(inputs: Any) -> str:

@@ -109,7 +109,7 @@ def check_finite(name: str, value: tf.Tensor, needed: np.ndarray | None = None) 
     Raises:
         ValueError: names the rows.
     """
-    if tf.executing_eagerly() and value.dtype.is_floating and value.shape.num_elements():
+    if tf.executing_eagerly() and value.dtype.is_floating and value.shape.rank and value.shape.num_elements():
         wrong = ~np.isfinite(value.numpy()).reshape([value.shape[0], -1]).all(axis=1)
         check_rows(name, value.numpy(), wrong if needed is None else wrong & needed, "finite numbers")
 

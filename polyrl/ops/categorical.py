@@ -21,7 +21,7 @@ def support(min_value: float, max_value: float, num_atoms: int) -> tf.Tensor:
     """The atoms `z_i`, evenly spaced from `min_value` to `max_value`: float32 `[N]`.
 
     Raises:
-        ValueError: for fewer than 2, or unless each is finite and above the one before it in float32.
+        ValueError: for fewer than 2, or unless they are finite, and even in float32 to a hundredth of their distance.
     """
     if check_int("num_atoms", num_atoms, minimum=2) >= 2**31:  # TensorFlow would crash.
         raise ValueError(f"num_atoms={num_atoms} must be below 2**31.")
@@ -33,11 +33,13 @@ def support(min_value: float, max_value: float, num_atoms: int) -> tf.Tensor:
             low, high = np.float32(min_value), np.float32(max_value)
             step = (np.float64(high) - np.float64(low)) / (num_atoms - 1)
             # Of the width, too: the atoms are computed from it.
-            fits = np.isfinite([low, high, high - low]).all() and step >= max(np.spacing(abs(low)), np.spacing(abs(high)))
+            fits = np.isfinite([low, high, high - low]).all() and step >= 100 * max(
+                np.spacing(abs(low)), np.spacing(abs(high))
+            )
         if not fits:
             raise ValueError(
-                f"num_atoms={num_atoms} atoms from {min_value} to {max_value} are not all finite and different in float32; "
-                "use a wider support, or fewer atoms, or scale the rewards."
+                f"num_atoms={num_atoms} atoms from {min_value} to {max_value} are not finite, or too close together for "
+                "float32; use a wider support, or fewer atoms, or scale the rewards."
             )
     return tf.linspace(tf.constant(min_value, tf.float32), tf.constant(max_value, tf.float32), num_atoms)
 

@@ -92,7 +92,7 @@ def _tensor(name: str, value: Any, dtype: tf.DType | None) -> tf.Tensor:
     if _is_symbol(value):
         if name == "seed" and not (value.dtype.is_integer and value.shape.is_compatible_with([2])):
             raise ValueError(f"seed is {_described(value)}; expected two integers.")
-        return value
+        return tf.cast(value, tf.bool) if name == "mask" else value
     try:
         tensor = tf.convert_to_tensor(check_sequence(value))
         if not (tensor.dtype.is_floating or tensor.dtype.is_integer or tensor.dtype.is_bool):
@@ -129,7 +129,7 @@ def _listed(name: str, value: Any) -> Any:
 
 
 def _is_scalar(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.shape == () and value.dtype.kind != "O"
+    return isinstance(value, np.ndarray) and value.shape == () and value.dtype.kind in "biuf"
 
 
 def _fails_below(error: BaseException) -> bool:

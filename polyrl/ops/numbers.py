@@ -67,10 +67,10 @@ def check_support(atoms: tf.Tensor) -> None:
     if atoms.shape[0] == 1:
         raise ValueError("atoms has shape (1,); a support needs at least 2.")
     known = tf.get_static_value(atoms) if tf.is_tensor(atoms) else None
-    if known is None or known.dtype.kind != "f":
+    if known is None or known.dtype.kind != "f" or known.ndim != 1 or not known.size:
         return
     steps = np.diff(known.astype(np.float64))
-    rounding = 1e-3 * np.mean(steps) + 2.0 * float(np.spacing(np.max(np.abs(known))))
+    rounding = 0.02 * np.mean(steps)  # A hundredth for each end of a step.
     if not (np.all(steps > 0) and np.all(np.abs(steps - np.mean(steps)) <= rounding)):
         shown = shortened(str(known.tolist()))
         raise ValueError(f"atoms={shown} must be increasing and evenly spaced, as ops.support(min, max, num_atoms).")

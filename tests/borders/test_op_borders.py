@@ -110,7 +110,7 @@ def an_argument_is_taken_or_refused(case: Any) -> None:
             and (array.dtype.kind not in "iu" or ((array < 0) | (array >= A)).any())
         ):
             assert not taken, f"the actions {array!r} were taken"
-        elif is_float32(value, usual.shape) and key not in (*INTEGERS, *MASKS, *RANGED):
+        elif is_float32(value, usual.shape) and np.isfinite(array).all() and key not in (*INTEGERS, *MASKS, *RANGED):
             assert taken, f"{found}"
             same(found, called(name, {**CALLS[name], key: tf.constant(array)}))
     elif not isinstance(usual, (np.ndarray, list, str)) and key not in INTEGERS:

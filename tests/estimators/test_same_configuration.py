@@ -58,10 +58,11 @@ def test_another_configuration_is_refused(tmp_path, changed, words):
 
 
 def test_another_number_of_environments_is_told(tmp_path, caplog):
+    """As a warning where no progress is shown, which the level of most programs' logging lets through."""
     caplog.set_level("INFO", "polyrl")
     train(tmp_path)
     assert train(tmp_path, num_envs=3).global_timestep == 24
-    (text,) = [record.getMessage() for record in caplog.records if "Resuming" in record.getMessage()]
+    (text,) = [r.getMessage() for r in caplog.records if "Resuming" in r.getMessage() and r.levelname == "WARNING"]
     assert "It is not the same run bit for bit: num_envs=2 before, 3 now." in text
 
 
@@ -74,5 +75,5 @@ def test_another_environment_with_the_same_states_is_told(tmp_path, caplog):
 
     agent().train(GymEnvironment("CartPole-v1", sutton_barto_reward=True), timesteps=12, **HERE)
     agent().train("CartPole-v0", timesteps=12, **HERE)
-    (text,) = [record.getMessage() for record in caplog.records if "Resuming" in record.getMessage()]
+    (text,) = [r.getMessage() for r in caplog.records if "Resuming" in r.getMessage() and r.levelname == "WARNING"]
     assert "environment=CartPole-v1(sutton_barto_reward=True) before, CartPole-v0 now" in text
