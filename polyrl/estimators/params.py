@@ -43,7 +43,28 @@ def frozen_params(params: Any) -> ml_collections.FrozenConfigDict:
         hint = " Use vars(params)." if hasattr(params, "__dict__") else ""
         raise TypeError(f"params={params!r} must be a dict of hyper-parameters.{hint}")
     _check_no_cycle("params", given, ())
-    return ml_collections.FrozenConfigDict(_plain_dict("params", given))
+    return Params(_plain_dict("params", given))
+
+
+class Params(ml_collections.FrozenConfigDict):
+    """Hyper-parameters that say, of a name they do not have, which ones there are."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name.startswith("_"):  # What Python itself asks for, as in copying.
+                raise
+            raise AttributeError(self._missing(name)) from None
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return super().__getitem__(name)
+        except KeyError:
+            raise KeyError(self._missing(name)) from None
+
+    def _missing(self, name: Any) -> str:
+        return f"params has no {name!r}; it has {sorted(self.keys())}.{suggestion(str(name), self.keys())}"
 
 
 def _check_no_cycle(path: str, value: Any, above: tuple[int, ...]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import json
+import pickle
 
 import ml_collections
 import numpy as np
@@ -129,3 +131,15 @@ def test_params_that_hold_themselves_are_refused_by_the_key(path):
 def test_params_may_hold_one_dict_twice():
     same = {"x": [1, 2]}
     assert frozen_params({"a": same, "b": same}).to_dict()["b"] == {"x": (1, 2)}
+
+
+def test_a_name_that_is_not_there_is_told_with_those_that_are():
+    params = frozen_params({"learning_rate": 0.1, "units": 3})
+    words = r"params has no 'learning_rat'; it has \['learning_rate', 'units'\]. Did you mean 'learning_rate'"
+    with pytest.raises(AttributeError, match=words):
+        params.learning_rat  # noqa: B018  It is the access that fails.
+    with pytest.raises(KeyError, match=words):
+        params["learning_rat"]
+    assert params.get("depth", 2) == 2
+    assert not hasattr(params, "depth")
+    assert copy.deepcopy(params) == pickle.loads(pickle.dumps(params)) == params
