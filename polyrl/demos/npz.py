@@ -83,8 +83,10 @@ def load_npz(path: str | os.PathLike[str]) -> Demonstrations:
     if missing:
         raise ValueError(f"{name} lacks the arrays {missing}; it has {sorted(columns)}, and needs {list(COLUMNS)}.")
     lengths = columns["lengths"]
-    if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or (lengths < 1).any():
+    # In int64: unsigned ones become floats beside signed ones. Those beyond its range become negative.
+    if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or (lengths.astype(np.int64) < 1).any():
         raise ValueError(f"{name}: lengths must be integers [E], each at least 1; got {lengths.dtype} {lengths.shape}.")
+    lengths = lengths.astype(np.int64)
     steps = int(lengths.sum())
     expected = {"observations": steps + len(lengths), "actions": steps, "rewards": steps}
     expected |= {"terminated": len(lengths), "truncated": len(lengths)}

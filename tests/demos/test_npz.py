@@ -104,3 +104,16 @@ def test_the_order_of_bytes_does_not_count(tmp_path):
     made = demos(np.ones([4, 2], ">i2"))
     save_npz(made, tmp_path / "demos.npz")
     assert load(tmp_path / "demos.npz").fingerprint == made.fingerprint
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint64, np.int8])
+def test_lengths_may_be_integers_of_any_kind(tmp_path, dtype):
+    """Unsigned ones become floats beside signed ones, and floats do not cut an array."""
+    path = tmp_path / "demos.npz"
+    save_npz(demos(), path)
+    with np.load(path) as file:
+        columns = dict(file)
+    np.savez(path, **{**columns, "lengths": columns["lengths"].astype(dtype)})
+    assert error_of(path) is None
+    np.savez(path, **{**columns, "lengths": np.array([2**64 - 1], np.uint64)})
+    assert "lengths must be integers" in str(error_of(path))
