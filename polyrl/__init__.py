@@ -8,11 +8,11 @@ import importlib
 import pkgutil
 from typing import TYPE_CHECKING, Any
 
-from polyrl._quiet import compute_alike, import_tensorflow, refuse_in_own_words
+from polyrl._quiet import compute_alike, import_tensorflow, leave_out_cast_warnings
 
 import_tensorflow()
 compute_alike()
-refuse_in_own_words()
+leave_out_cast_warnings()
 
 __version__ = "0.1.0"
 

@@ -42,7 +42,7 @@ def compute_alike() -> None:
     tf.config.optimizer.set_experimental_options({"remapping": False})
 
 
-def refuse_in_own_words() -> None:
+def leave_out_cast_warnings() -> None:
     """Leaves NumPy's warning of numbers beyond the range of float32 out where polyrl casts them: an error follows it."""
     warnings.filterwarnings("ignore", "overflow encountered in cast", RuntimeWarning, r"polyrl\.")
 

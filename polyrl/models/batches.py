@@ -12,8 +12,9 @@ from polyrl import ops
 from polyrl.models import features as features_of
 from polyrl.models.label_values import check_finite, check_index, check_values, is_index
 from polyrl.models.records import Batch
+from polyrl.ops.inputs import as_numbers
 from polyrl.policies import BoundedTensorSpec
-from polyrl.validation import check_int, check_sequence, suggestion
+from polyrl.validation import check_int, suggestion
 
 LABELS = ("action", "reward", "done", "next_state")
 WINDOWED = ("reward", "done", "truncated")
@@ -54,9 +55,9 @@ def check_features(features: Any, shape: tuple[int, ...], num_actions: int) -> A
         _check_keys("features", features)
         if "state" not in features:
             raise KeyError(f"features must contain 'state'; they have {sorted(features)}.")
-        features = {key: _tensor(f"features[{key!r}]", value) for key, value in features.items()}
+        features = {key: as_numbers(f"features[{key!r}]", value) for key, value in features.items()}
     else:
-        features = _tensor("features", features)
+        features = as_numbers("features", features)
     _check_state("features['state']", state_of(features), shape)
     if state_of(features).shape[:1] == [0]:
         raise ValueError("features['state'] is an empty batch; there must be at least one row.")
@@ -103,7 +104,7 @@ def check_labels(
     known = _check_names(labels, features, further)
     rows = state_of(features).shape[:1]
     kept = {key: tf.convert_to_tensor(labels[key]) for key in labels if key not in known}
-    checked = {key: _tensor(f"labels[{key!r}]", value) for key, value in labels.items() if key not in kept}
+    checked = {key: as_numbers(f"labels[{key!r}]", value) for key, value in labels.items() if key not in kept}
     _check_state("labels['next_state']", checked["next_state"], shape)
     if not checked["next_state"].shape[1:].is_compatible_with(state_of(features).shape[1:]):
         shapes = tuple(checked["next_state"].shape), tuple(state_of(features).shape)
@@ -225,28 +226,6 @@ def _check_names(labels: Mapping[str, Any], features: Any, further: Sequence[str
         names = sorted({*known, *further})
         raise ValueError(f"labels have the unknown key {key!r}; use some of {names}.{suggestion(str(key), names)}")
     return known
-
-
-def _tensor(name: str, value: Any) -> tf.Tensor:
-    """As a tensor of real numbers or bools; a TypeError that names it otherwise."""
-    try:
-        tensor = tf.convert_to_tensor(check_sequence(value))
-    except Exception as error:  # Whatever a value's own `__array__` raises.
-        tensor = _of_mixed(value)
-        if tensor is None:
-            raise TypeError(f"{name}={value!r} must be an array of numbers, or convertible to one.") from error
-    if not (tensor.dtype.is_floating or tensor.dtype.is_integer or tensor.dtype.is_bool):
-        raise TypeError(f"{name}: expected numbers, got {tensor.dtype.name}.")
-    return tensor
-
-
-def _of_mixed(value: Any) -> tf.Tensor | None:
-    """A list of numbers and bools, which TensorFlow takes for neither, as float32; None for anything else."""
-    try:
-        array = np.asarray(check_sequence(value))
-        return tf.constant(array, tf.float32) if array.dtype.kind == "f" and isinstance(value, (list, tuple)) else None
-    except Exception:
-        return None
 
 
 def _check_state(name: str, state: tf.Tensor, shape: tuple[int, ...]) -> None:

@@ -104,7 +104,7 @@ def call(graph: GraphFn, mode: str, inputs: Any) -> Any:
                 ) from error
         if _is_libraries(error):
             said = _SYMBOLIC if "symbolic" in str(error) else gist(error)
-            said += _NUMBERED if inputs_are_numbers(inputs) else ""
+            said += _NUMBERED if _are_numbered(inputs) else ""
             failed = ValueError(f"graph_fn, called with {_shapes(inputs)}, raised {type(error).__name__}: {said}")
             raise failed.with_traceback(error.__traceback__) from error  # With the user's line.
         raise
@@ -131,7 +131,7 @@ _NUMBERED = (
 )
 
 
-def inputs_are_numbers(inputs: Any) -> bool:
+def _are_numbered(inputs: Any) -> bool:
     """Whether the state is the number of a discrete one, int `[B]`."""
     state = inputs.get("state") if isinstance(inputs, Mapping) else inputs
     return state is not None and state.shape.rank == 1 and state.dtype.is_integer

@@ -36,9 +36,10 @@ def epsilon_greedy(q: tf.Tensor, epsilon: tf.Tensor, seed: tf.Tensor, mask: tf.T
     epsilon = tf.cast(epsilon, tf.float32)
     check_shapes(q=(q, "BA"), epsilon=(epsilon, ""))
     check_legal_rows(mask)
-    check_preferences("q", q)
+    check_preferences("q", q, mask)
     coin, choice = tf.unstack(uniform([2, tf.shape(q)[0]], seed))  # [B] each
-    values = mask_values(q, mask)
+    # Above the illegal ones also where it is minus infinity.
+    values = q if mask is None else mask_values(tf.maximum(q, q.dtype.min), mask)
     is_best = ~(values < tf.reduce_max(values, axis=1, keepdims=True))
     chosen_from = is_best | (coin < epsilon)[:, tf.newaxis]  # [B, A]
     chosen_from = chosen_from if mask is None else chosen_from & mask
@@ -62,7 +63,7 @@ def boltzmann(q: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor, mask: tf.Te
     temperature = tf.cast(temperature, tf.float32)
     check_shapes(q=(q, "BA"), temperature=(temperature, ""))
     check_legal_rows(mask)
-    check_preferences("q", q)
+    check_preferences("q", q, mask)
     # Relative to the maximum: a small temperature then gives minus infinity for the other actions, never plus infinity.
     values = mask_values(tf.cast(q, tf.float32), mask)
     differences = values - tf.reduce_max(values, axis=1, keepdims=True)

@@ -88,17 +88,38 @@ def _is_symbol(value: Any) -> bool:
     return isinstance(getattr(value, "dtype", None), tf.DType)
 
 
+def as_numbers(name: str, value: Any) -> tf.Tensor:
+    """A tensor of real numbers or bools, of whatever shape; bools and floats in one list become float32.
+
+    Raises:
+        TypeError: for anything else; it names the argument.
+    """
+    try:
+        tensor = _converted(check_sequence(value))
+        if not (tensor.dtype.is_floating or tensor.dtype.is_integer or tensor.dtype.is_bool):
+            raise TypeError(f"it has dtype {tensor.dtype.name}")
+    except Exception as error:  # Whatever a value's own `__array__` raises.
+        raise TypeError(f"{name}={value!r} must be a tensor or an array of numbers: {error}") from error
+    return tensor
+
+
+def _converted(value: Any) -> tf.Tensor:
+    try:
+        return tf.convert_to_tensor(value)
+    except (TypeError, ValueError):
+        # TensorFlow takes a list by its first item; NumPy finds what all have in common.
+        array = np.asarray(value) if isinstance(value, (list, tuple)) else np.asarray(None)
+        if array.dtype.kind != "f":
+            raise
+        return tf.constant(array, tf.float32)
+
+
 def _tensor(name: str, value: Any, dtype: tf.DType | None) -> tf.Tensor:
     if _is_symbol(value):
         if name == "seed" and not (value.dtype.is_integer and value.shape.is_compatible_with([2])):
             raise ValueError(f"seed is {_described(value)}; expected two integers.")
         return tf.cast(value, tf.bool) if name == "mask" else value
-    try:
-        tensor = tf.convert_to_tensor(check_sequence(value))
-        if not (tensor.dtype.is_floating or tensor.dtype.is_integer or tensor.dtype.is_bool):
-            raise TypeError(f"it has dtype {tensor.dtype.name}")
-    except Exception as error:  # Whatever a value's own `__array__` raises.
-        raise TypeError(f"{name}={value!r} must be a tensor or an array of numbers: {error}") from error
+    tensor = as_numbers(name, value)
     if name == "seed" and not (tensor.dtype.is_integer and tensor.shape == [2]):
         raise ValueError(f"seed={value!r} must be two integers.")
     if name == "mask":

@@ -52,11 +52,14 @@ def check_legal_rows(mask: tf.Tensor | None) -> None:
             check_rows("mask", legal, ~legal.any(axis=1), "at least one legal action in each row")
 
 
-def check_preferences(name: str, values: tf.Tensor) -> None:
-    """Refuses rows of values `[B, A]` that are all minus infinity, eagerly: nothing can be drawn there."""
+def check_preferences(name: str, values: tf.Tensor, mask: tf.Tensor | None = None) -> None:
+    """Refuses rows of values `[B, A]` whose legal ones are all minus infinity, eagerly: nothing can be drawn there."""
     if is_eager(values):
         known = values.numpy()
-        check_rows(name, known, (known == -math.inf).all(axis=1), "a number above minus infinity in each row")
+        drawn = known > -math.inf
+        if mask is not None and is_eager(mask) and mask.shape == values.shape:
+            drawn = drawn & mask.numpy()
+        check_rows(name, known, ~drawn.any(axis=1), "a number above minus infinity in each row")
 
 
 def check_support(atoms: tf.Tensor) -> None:

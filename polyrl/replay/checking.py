@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from polyrl.ops.inputs import on_tensors
-from polyrl.validation import check_rows, check_sequence
+from polyrl.ops.inputs import as_numbers, on_tensors
+from polyrl.validation import check_rows
 
 FLAGS = ("done", "truncated")
 
@@ -66,12 +66,7 @@ def checked_index(index: Any, capacity: int) -> tf.Tensor:
 
 
 def _column(name: str, value: Any, spec: tf.TensorSpec) -> tf.Tensor:
-    try:
-        tensor = tf.convert_to_tensor(check_sequence(value))
-        if not (tensor.dtype.is_floating or tensor.dtype.is_integer or tensor.dtype.is_bool):
-            raise TypeError(f"it has dtype {tensor.dtype.name}")
-    except Exception as error:  # Whatever a value's own `__array__` raises.
-        raise TypeError(f"{name}={value!r} must be an array of numbers: {error}") from error
+    tensor = as_numbers(name, value)
     if not tensor.shape[1:].is_compatible_with(spec.shape) or tensor.shape.rank == 0:
         shown = ", ".join(["N", *map(str, spec.shape)])
         raise ValueError(f"{name} has shape {tuple(tensor.shape)}; expected [{shown}].")

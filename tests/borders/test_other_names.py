@@ -16,6 +16,7 @@ from tiny_agents import make_agent, q_model_fn
 from tiny_envs import ScheduleEnv
 
 from polyrl import configs, policies
+from polyrl._quiet import leave_out_cast_warnings
 from polyrl.envs import GymEnvironment
 from polyrl.envs.checking import check_environment
 from polyrl.errors import NonFiniteError
@@ -203,10 +204,12 @@ class Huge(ScheduleEnv):
         return (observation, 1e300, *rest)
 
 
-@pytest.mark.filterwarnings("ignore:overflow encountered")  # pytest has filters of its own.
-def test_a_reward_beyond_float32_is_shown_as_it_is(tmp_path):
-    with pytest.raises(NonFiniteError, match=r"non-finite reward at its step 1: 1e\+300"):
-        agent(tmp_path).train(Huge(), timesteps=20)
+def test_a_reward_beyond_float32_is_shown_as_it_is_and_numpy_says_nothing(tmp_path):
+    with warnings.catch_warnings():  # pytest's own filters come before those of the import.
+        warnings.simplefilter("error")
+        leave_out_cast_warnings()
+        with pytest.raises(NonFiniteError, match=r"non-finite reward at its step 1: 1e\+300"):
+            agent(tmp_path).train(Huge(), timesteps=20)
 
 
 def test_a_masked_array_is_not_a_state(tmp_path):

@@ -177,6 +177,25 @@ def test_numbers_that_an_op_cannot_mean_are_named(name, argument, value, message
         op(**given)
 
 
+@pytest.mark.parametrize("name", ["epsilon_greedy", "boltzmann"])
+def test_a_legal_action_of_minus_infinity_is_refused_and_in_a_graph_never_gives_way_to_an_illegal_one(name):
+    q, mask = np.array([[1.0, 2.0], [-INF, 1.0]], np.float32), np.array([[True, True], [True, False]])
+    op = getattr(ops, name)
+    with pytest.raises(ValueError, match=r"q: expected a number above minus infinity.*row 1"):
+        op(q, 0.0, SEED, mask)
+    assert tf.function(lambda q: op(q, 0.0, SEED, mask))(tf.constant(q)).numpy().tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(("op", "key"), [("td_loss", "reward"), ("epsilon_greedy", "q")])
+def test_bools_and_floats_in_one_list_are_numbers(op, key):
+    function = getattr(ops, op)
+    given = inspect.signature(function).bind(*CALLS[op]).arguments
+    mixed, plain = ([True, 0.5, False], [1.0, 0.5, 0.0]) if key == "reward" else ([[True, 0.5]] * 3, [[1.0, 0.5]] * 3)
+    found, wanted = (tf.nest.flatten(function(**{**given, key: value})) for value in (mixed, plain))
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_the_value_of_an_illegal_action_may_be_anything():
     assert ops.epsilon_greedy([[1.0, NAN], [INF, 0.0]], 0.0, SEED, [[1, 0], [0, 1]]).numpy().tolist() == [0, 1]
     assert ops.q_learning(Q[:1], [0], [1.0], [0.5], [[2.0, -INF]], square).target.numpy().tolist() == [2.0]

@@ -16,7 +16,7 @@ HINTS = {
     **dict.fromkeys(("eval_freq", "every", "every_steps", "frequency", "interval"), "Use every_timesteps, environment steps."),
     **dict.fromkeys(("eval_env", "environment"), "Use env."),
     **dict.fromkeys(("n_eval_episodes", "num_episodes", "eval_episodes"), "Use episodes."),
-    **dict.fromkeys(("reward_threshold", "callback_on_new_best"), "Use stop_at_reward."),
+    "reward_threshold": "Use stop_at_reward.",
     "best_model_save_path": "The best checkpoint is kept in model_dir/best.",
     "deterministic": "Actions are those of the model's policy in mode 'infer'; its temperature=0 is greedy.",
 }
