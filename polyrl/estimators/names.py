@@ -36,7 +36,7 @@ METHODS = {
     **dict.fromkeys(("export", "export_savedmodel", "export_saved_model"), "Use predictor().export(path)."),
     "policy": "Use predictor().policy.",
     **dict.fromkeys(("latest_checkpoint", "best_checkpoint"), "Use checkpoints.latest() or checkpoints.best()."),
-    **dict.fromkeys(("get_variable_names", "get_variable_value"), "Use tf.train.list_variables on a checkpoint's directory."),
+    **dict.fromkeys(("get_variable_names", "get_variable_value"), "Use tf.train.list_variables(f'{checkpoint}/variables')."),
     **dict.fromkeys(("close", "stop"), "There is nothing to close; a hook ends a run by run.request_stop(reason)."),
 }
 """What others call the methods of `Agent`, and what to use here."""
