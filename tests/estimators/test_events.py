@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_agents import make_agent
 
 from polyrl.errors import DamagedCheckpointError
@@ -91,10 +92,25 @@ def test_new_files_are_begun_after_a_failure(tmp_path):
     assert events.writer("") is not first
 
 
-def test_the_last_point_stands_once(tmp_path):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    train(tmp_path)
-    events = EventAccumulator(str(tmp_path), size_guidance={"tensors": 0})
+def points(model_dir):
+    events = EventAccumulator(str(model_dir), size_guidance={"tensors": 0})
     events.Reload()
-    assert [event.step for event in events.Tensors("train/n_updates")] == [20, 40]
+    return [event.step for event in events.Tensors("train/n_updates")]
+
+
+def test_the_last_point_stands_once(tmp_path):
+    train(tmp_path)
+    assert points(tmp_path) == [20, 40]
+
+
+@pytest.mark.parametrize(("timesteps", "expected"), [(40, [20, 40]), (30, [20, 30])])
+def test_a_run_that_is_resumed_with_nothing_left_to_do_adds_no_second_point(tmp_path, timesteps, expected):
+    for _ in range(3):
+        train(tmp_path, timesteps)
+        assert points(tmp_path) == expected
+
+
+def test_the_end_of_a_smaller_budget_is_superseded(tmp_path):
+    train(tmp_path, 30)
+    train(tmp_path, 50)
+    assert points(tmp_path) == [20, 40, 50]

@@ -43,7 +43,7 @@ class SummaryHook(Hook):
         if self._cadence.due(run.timestep):
             started = time.monotonic()
             self._write_run(run)
-            self._loss_sum, self._losses = 0.0, 0
+            self._loss_sum, self._losses, self._written = 0.0, 0, run.timestep
             self._mark(run)
             self._cadence.took(time.monotonic() - started)
             run.request_summaries()
@@ -61,13 +61,14 @@ class SummaryHook(Hook):
 
     def end(self, run: RunContext) -> None:
         if self._written != run.timestep:
-            self._write_run(run)  # The losses stay: for a resumed run, this was not the end.
+            self._write_run(run)  # The state stays: for a resumed run, this was not the end, and the point is superseded.
 
     def get_state(self) -> dict[str, Any]:
-        return {"loss_sum": self._loss_sum, "losses": self._losses}
+        return {"loss_sum": self._loss_sum, "losses": self._losses, "written": self._written}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         self._loss_sum, self._losses = float(state["loss_sum"]), int(state["losses"])
+        self._written = int(state.get("written", -1))
 
     def _mark(self, run: RunContext) -> None:
         self._time, self._timestep, self._step = time.monotonic(), run.timestep, run.step
@@ -96,4 +97,3 @@ class SummaryHook(Hook):
             for tag, value in values.items():
                 write_scalar(tag, value)
         run.writer.flush()
-        self._written = run.timestep
