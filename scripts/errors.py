@@ -186,7 +186,7 @@ KINDS: dict[str, list[str]] = {
         "RunConfig(jit='yes')",
         "Agent(print, UniformReplay(), None, params={'layers': float('nan')})",
         "UniformReplay(size=10, batch_size=64)",
-        "train(env(), first_update=2)",
+        "train(env(), updates_at_once=0)",
         "train(env(), max_steps=10, steps=10)",
     ],
     "Operations": [

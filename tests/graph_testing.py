@@ -85,6 +85,7 @@ class Naive:
     limit: int | None
     first_update: int
     frequency: int
+    at_once: int = 1
 
     def __post_init__(self):
         self.timestep = self.step = self.episode = 0
@@ -115,7 +116,8 @@ class Naive:
         self.timestep += self.num_envs
         self.episode = len(self.episodes)
         for moment in range(begin + 1, self.timestep + 1):
-            if moment > self.first_update and moment % self.frequency == 0 and updates > 0:
+            due = self.at_once if moment > self.first_update and moment % self.frequency == 0 else 0
+            for _ in range(min(due, updates)):
                 self.when.append(self.timestep)
                 self.step, updates = self.step + 1, updates - 1
 

@@ -8,7 +8,6 @@ import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 from polyrl.demos import Demonstrations
@@ -16,8 +15,9 @@ from polyrl.engine.compiler import Compiler
 from polyrl.envs.compiled import CompiledEnvironment
 from polyrl.envs.described import described
 from polyrl.envs.gym import EnvLike
+from polyrl.estimators import opening
 from polyrl.estimators.budget import Budget, warn_of_budgets
-from polyrl.estimators.checkpoints import CheckpointManager, read_state
+from polyrl.estimators.checkpoints import CheckpointManager
 from polyrl.estimators.claims import claimed
 from polyrl.estimators.events import EventFiles
 from polyrl.estimators.exactness import circumstances, promise
@@ -28,7 +28,6 @@ from polyrl.estimators.learner import Learner
 from polyrl.estimators.model_errors import UsersLines, public
 from polyrl.estimators.model_fn import bind
 from polyrl.estimators.names import AGENT, METHODS, READ, check_tf_config, check_train, checked_run_name
-from polyrl.estimators.opening import check_pretraining_is_first, checked_pretraining, one_run, open_loop, update_schedule
 from polyrl.estimators.params import check_same_params, frozen_params, write_params
 from polyrl.estimators.predictor import Predictor
 from polyrl.estimators.readers import Readers
@@ -107,6 +106,7 @@ class Agent:
         *positional: NoReturn,
         first_update: int = 1_000,
         update_frequency: int = 1,
+        updates_at_once: int = 1,
         steps: int | None = None,
         max_steps: int | None = None,
         episodes: int | None = None,
@@ -126,7 +126,8 @@ class Agent:
             env: a `GymEnvironment` or another `Environment`, an id or `EnvSpec`, or an open gymnasium environment, single
                 or vector. A `CompiledEnvironment` runs in the graph, together with the learning.
             first_update: environment steps before the first update.
-            update_frequency: environment steps for each update after that.
+            update_frequency: environment steps between updates after that.
+            updates_at_once: updates at each of these times; more of them, with a larger `update_frequency`, learn in bursts.
             steps: gradient updates from here on.
             max_steps: gradient updates in all.
             episodes: episodes from here on.
@@ -138,8 +139,8 @@ class Agent:
                 count in `global_step`; a run that was interrupted in them resumes with those that are left.
 
         Raises:
-            ValueError: for budgets that are not positive or contradict each other, a `first_update` below the batch size, or
-                `pretrain_updates` without demonstrations, or more of them than a run has done that is past pre-training.
+            ValueError: for budgets that are not positive or contradict each other, or `pretrain_updates` without
+                demonstrations, or more of them than a run has done that is past pre-training.
             CheckpointMismatchError: if `model_dir` holds a checkpoint that does not fit.
             NonFiniteError: for NaN or infinity in observation, reward or loss.
             BrokenEnvironmentError: if an environment in a process of its own fails. The run was saved before.
@@ -154,15 +155,15 @@ class Agent:
             timesteps=timesteps,
             max_timesteps=max_timesteps,
         )
-        schedule = update_schedule(first_update, update_frequency, self.memory)
-        pretrain_updates = checked_pretraining(pretrain_updates, self.memory)
+        schedule = opening.update_schedule(first_update, update_frequency, updates_at_once)
+        pretrain_updates = opening.checked_pretraining(pretrain_updates, self.memory)
         hooks = checked_hooks("hooks", hooks)
         check_same_params(self.model_dir, self.params.to_dict())
         # An error may have ended the last run with values that only its calls know; they come before those restored.
         self._compiler.write_back()
-        begin = self._timestep(self.checkpoints.latest())
-        opened = open_loop(env, self._learner, self._compiler, schedule, begin, self.config, self._graph_driver)
-        with UsersLines(), one_run(self._training), claimed(self.model_dir), opened as loop:
+        begin = opening.begins_at(self.checkpoints, self._scope)
+        opened = opening.open_loop(env, self._learner, self._compiler, schedule, begin, self.config, self._graph_driver)
+        with UsersLines(), opening.one_run(self._training), claimed(self.model_dir), opened as loop:
             loop.build()
             warn_of_budgets(budgets, begin, 0 if pretrain_updates else first_update)
             now = circumstances(self.config, described(env))
@@ -202,7 +203,7 @@ class Agent:
         """What a call of `train` has done so far, and what its hooks see."""
         counters = (self._scope.global_step, self._scope.global_timestep, self._scope.global_episode)
         step, timestep, episode = (int(counter.numpy()) for counter in counters)
-        check_pretraining_is_first(pretrain_updates, step, timestep, self.model_dir)
+        opening.check_pretraining_is_first(pretrain_updates, step, timestep, self.model_dir)
         own = default_hooks(self.config, self.memory, self._learner.support)
         return TrainingRun(
             saver=saver,
@@ -294,7 +295,3 @@ class Agent:
         if id(env) not in self._drivers:
             self._drivers[id(env)] = (env, GraphDriver(env, self._scope))
         return self._drivers[id(env)][1]
-
-    def _timestep(self, path: Path | None) -> int:
-        """Environment steps of a checkpoint, or without one those done."""
-        return int(self._scope.global_timestep.numpy()) if path is None else int(read_state(path)["global_timestep"])

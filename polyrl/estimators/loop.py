@@ -48,15 +48,17 @@ class Remaining(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class UpdateSchedule:
-    """One update at each multiple of `frequency` environment steps, after the first `first_update` of them."""
+    """`updates_at_once` updates at each multiple of `frequency` environment steps, after the first `first_update` of them."""
 
     first_update: int
     frequency: int
+    updates_at_once: int = 1
 
     def due(self, begin: Any, end: Any) -> Any:
         """Updates for the environment steps from `begin` to `end`; ints or int64 tensors."""
         larger = max if isinstance(begin, int) else tf.maximum
-        return larger(end // self.frequency - larger(begin, self.first_update) // self.frequency, 0)
+        multiples = end // self.frequency - larger(begin, self.first_update) // self.frequency
+        return self.updates_at_once * larger(multiples, 0)
 
     def next_due(self, timestep: int) -> int:
         """The environment steps at which the next update after `timestep` is due."""

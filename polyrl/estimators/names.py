@@ -43,7 +43,8 @@ METHODS = {
 
 TRAIN = {
     **dict.fromkeys(("total_timesteps", "num_timesteps", "train_timesteps", "env_steps", "total_steps"), "Use timesteps."),
-    **dict.fromkeys(("num_steps", "train_steps", "updates", "gradient_steps", "num_updates"), "Use steps, gradient updates."),
+    **dict.fromkeys(("num_steps", "train_steps", "updates", "num_updates"), "Use steps, gradient updates."),
+    **dict.fromkeys(("gradient_steps", "n_updates", "utd", "replay_ratio"), "Use updates_at_once, or the budget steps."),
     **dict.fromkeys(("num_episodes", "n_episodes", "train_episodes"), "Use episodes."),
     **dict.fromkeys(("learning_starts", "warmup_steps", "min_replay_size", "train_start"), "Use first_update."),
     **dict.fromkeys(("train_freq", "update_period", "train_frequency", "update_freq"), "Use update_frequency."),

@@ -12,6 +12,7 @@ from polyrl.envs import EnvDriver, open_env
 from polyrl.envs.checking import check_environment
 from polyrl.envs.compiled import CompiledEnvironment
 from polyrl.envs.gym import EnvLike
+from polyrl.estimators.checkpoints import CheckpointManager, read_state
 from polyrl.estimators.graph_driver import GraphDriver
 from polyrl.estimators.graph_loop import GraphLoop
 from polyrl.estimators.learner import Learner
@@ -19,20 +20,22 @@ from polyrl.estimators.loop import Loop, UpdateSchedule
 from polyrl.estimators.overlap import OverlappedLoop
 from polyrl.estimators.python_loop import PythonLoop
 from polyrl.estimators.run_config import RunConfig
+from polyrl.models.scope import Scope
 from polyrl.replay import Replay
 from polyrl.validation import check_int
 
 
-def update_schedule(first_update: int, update_frequency: int, memory: Replay) -> UpdateSchedule:
-    """The schedule that `Agent.train` is given; a TypeError or ValueError if it is not valid, or begins too early."""
+def update_schedule(first_update: int, update_frequency: int, updates_at_once: int) -> UpdateSchedule:
+    """The schedule that `Agent.train` is given; a TypeError or ValueError if it is not valid."""
     frequency = check_int("update_frequency", update_frequency, minimum=1)
     first = check_int("first_update", first_update, minimum=0)
-    if first < memory.batch_size:
-        raise ValueError(
-            f"first_update={first} must be at least the memory's batch_size={memory.batch_size}: an update needs a batch of "
-            "environment steps."
-        )
-    return UpdateSchedule(first, frequency)
+    return UpdateSchedule(first, frequency, check_int("updates_at_once", updates_at_once, minimum=1))
+
+
+def begins_at(checkpoints: CheckpointManager, scope: Scope) -> int:
+    """The environment steps that a run begins with: those of the newest checkpoint, or without one those done."""
+    path = checkpoints.latest()
+    return int(scope.global_timestep.numpy()) if path is None else int(read_state(path)["global_timestep"])
 
 
 def checked_pretraining(pretrain_updates: int, memory: Replay) -> int:

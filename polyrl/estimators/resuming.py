@@ -24,7 +24,7 @@ COMPARED = {
     "state_spec": ("in another environment, whose states differ", "Use the same one"),
     "first_action": ("in another environment, whose lowest action differs", "Use the same one"),
     "memory": ("with another memory", "Use the same arguments"),
-    "schedule": ("by another schedule of updates", "Use the same first_update and update_frequency"),
+    "schedule": ("by another schedule of updates", "Use the same first_update, update_frequency and updates_at_once"),
     "models": ("with other arguments of the model", "Use the same arguments"),
 }
 """The parts of a run's configuration that must not change, by the key in `state.json`: the words for it, and the remedy."""

@@ -38,7 +38,8 @@ class RLExperiment:
         train_episodes: episodes in all.
         train_timesteps: environment steps in all.
         first_update: environment steps before the first update.
-        update_frequency: environment steps for each update.
+        update_frequency: environment steps between updates.
+        updates_at_once: updates at each of these times.
         pretrain_updates: gradient updates on demonstrations before the first environment step, see `Agent.train`.
         train_hooks: hooks of the training runs.
         eval_env: what to evaluate and to infer on, `env` by default.
@@ -71,6 +72,7 @@ class RLExperiment:
         train_timesteps: int | None = None,
         first_update: int = 1_000,
         update_frequency: int = 1,
+        updates_at_once: int = 1,
         train_hooks: Sequence[Hook] | None = (),
         eval_env: EnvLike | None = None,
         eval_episodes: int = 100,
@@ -92,6 +94,7 @@ class RLExperiment:
             **self._budget,
             "first_update": first_update,
             "update_frequency": update_frequency,
+            "updates_at_once": updates_at_once,
             "pretrain_updates": check_int("pretrain_updates", pretrain_updates, minimum=0),
         }
         self._train_hooks = list(train_hooks or ())

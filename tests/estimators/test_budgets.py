@@ -203,7 +203,7 @@ REFUSED = {
     "bool": ({"episodes": True}, TypeError, "episodes=True"),
     "text": ({"steps": "3"}, TypeError, "steps='3'"),
     "update_frequency_0": ({"update_frequency": 0, "steps": 1}, ValueError, "update_frequency=0"),
-    "first_update_below_batch_size": ({"first_update": BATCH - 1, "steps": 1}, ValueError, "batch_size=4"),
+    "updates_at_once_0": ({"updates_at_once": 0, "steps": 1}, ValueError, "updates_at_once=0"),
     "first_update_negative": ({"first_update": -1, "steps": 1}, ValueError, "first_update=-1"),
     "hooks": ({"hooks": [print], "steps": 1}, TypeError, "must be a Hook"),
     "unknown_env": ({"env": "CartPoll-v1", "steps": 1}, ValueError, "CartPole-v1"),

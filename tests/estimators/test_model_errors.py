@@ -90,8 +90,8 @@ def test_the_filter_can_be_turned_off():
 
 def test_other_errors_keep_their_traceback(agent):
     with pytest.raises(ValueError, match="first_update") as caught:
-        agent().train(schedule(), first_update=1)
-    assert below(caught.value, "train") == ["update_schedule"]
+        agent().train(schedule(), first_update=-1)
+    assert below(caught.value, "train") == ["update_schedule", "check_int"]
     assert is_worded(caught.value)
 
 

@@ -123,7 +123,10 @@ flags.DEFINE_bool(
 # Hyper-parameters. ------------------------------------------------------------------------------------------------------
 flags.DEFINE_integer("num_envs", 8, "Environments that run in parallel while training.", lower_bound=1)
 flags.DEFINE_integer("first_update", 1_000, "Environment steps before the first update.", lower_bound=0)
-flags.DEFINE_integer("update_frequency", 1, "Environment steps for each gradient update.", lower_bound=1)
+flags.DEFINE_integer("update_frequency", 1, "Environment steps between gradient updates.", lower_bound=1)
+flags.DEFINE_integer(
+    "updates_at_once", 1, "Gradient updates at each multiple of --update_frequency environment steps.", lower_bound=1
+)
 flags.DEFINE_integer("memory_size", 50_000, "Capacity of the replay memory, in transitions.", lower_bound=1)
 flags.DEFINE_integer("batch_size", 64, "Transitions in a batch.", lower_bound=1)
 flags.DEFINE_integer(
@@ -206,6 +209,7 @@ HYPER_PARAMETERS = (
     "num_envs",
     "first_update",
     "update_frequency",
+    "updates_at_once",
     "memory_size",
     "batch_size",
     "n_step",

@@ -143,6 +143,7 @@ def rl_experiment(agent: Agent, env: EnvLike, eval_env: EnvLike | None = None) -
         train_timesteps=FLAGS.train_timesteps,
         first_update=agent.params.first_update,
         update_frequency=agent.params.update_frequency,
+        updates_at_once=agent.params.updates_at_once,
         pretrain_updates=agent.params.pretrain_updates,
         eval_episodes=FLAGS.eval_episodes,
         eval_frequency=FLAGS.eval_frequency,

@@ -19,7 +19,17 @@ NEED_NOTHING = {
     *("save_summary_timesteps", "save_checkpoints_timesteps", "save_checkpoints_secs", "max_overhead", "keep_checkpoint_max"),
     "save_replay",
     # Hyper-parameters that mean something by themselves; in every mode they are compared with those of the model_dir.
-    *("num_envs", "first_update", "update_frequency", "memory_size", "batch_size", "n_step", "prioritized", "demos"),
+    *(
+        "num_envs",
+        "first_update",
+        "update_frequency",
+        "updates_at_once",
+        "memory_size",
+        "batch_size",
+        "n_step",
+        "prioritized",
+        "demos",
+    ),
     *("learning_rate", "discount", "target_update_frequency", "target_update_tau", "dueling", "adam_epsilon"),
     *("exploration_start", "exploration_final", "exploration_timesteps", "clip_gradients", "clip_embed_gradients"),
     *("game", "frame_skip", "sticky_actions", "noop_max", "terminal_on_life_loss", "full_action_space"),
