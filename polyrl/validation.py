@@ -121,12 +121,17 @@ def suggestion(wrong: str, known: Any) -> str:
 def explains(hints: Mapping[str, str]) -> Callable[[T], T]:
     """Decorates a class or a function: the error for a keyword argument that it does not have says what to use instead.
 
+    A constructor with `*args` and `**kwargs`, which it hands on, takes the arguments of its base class's as well, as its
+    signature then says.
+
     Args:
         hints: by argument name, as other libraries call what goes by another name here.
     """
 
     def decorate(target: Any) -> Any:
         function = getattr(target, "__init__") if isinstance(target, type) else target  # noqa: B009  mypy refuses the other.
+        if isinstance(target, type):
+            _take_over(target, function)
         known = keyword_names(function)
 
         @functools.wraps(function)
@@ -141,6 +146,17 @@ def explains(hints: Mapping[str, str]) -> Callable[[T], T]:
         return target
 
     return decorate
+
+
+def _take_over(owner: type, constructor: Any) -> None:
+    """Gives a constructor that hands on `*args` and `**kwargs` the signature of the two constructors together."""
+    own = inspect.signature(constructor)
+    kinds = [parameter.kind for parameter in own.parameters.values()]
+    if inspect.Parameter.VAR_POSITIONAL not in kinds or inspect.Parameter.VAR_KEYWORD not in kinds:
+        return
+    given_on = inspect.signature(owner.__mro__[1].__init__).parameters.values()  # type: ignore[misc]
+    further = [parameter for parameter in own.parameters.values() if parameter.kind is parameter.KEYWORD_ONLY]
+    constructor.__signature__ = own.replace(parameters=[*given_on, *further])
 
 
 def explains_missing(hints: Mapping[str, str]) -> Callable[[T], T]:

@@ -21,7 +21,16 @@ from polyrl.validation import check_float, check_increasing, check_int
 
 @dataclasses.dataclass(frozen=True)
 class ExplorationConfig(Config):
-    """How much to explore. Used in training only, never in the modes `'eval'` and `'infer'`."""
+    """How much to explore. Used in training only, never in the modes `'eval'` and `'infer'`.
+
+    In the first `warmup_timesteps` environment steps all actions are uniformly random, whatever `rate` says.
+    """
+
+    warmup_timesteps: int = dataclasses.field(default=0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_int("warmup_timesteps", self.warmup_timesteps, 0)
 
     def rate(self, timestep: tf.Tensor) -> tf.Tensor:
         """Epsilon, or the standard deviation of the noise, at `timestep` (int64 scalar, environment steps): float32 scalar."""
@@ -57,6 +66,10 @@ class RandomExplorationConfig(ExplorationConfig):
     """Exploration only: uniformly random actions, over the whole range if they are continuous."""
 
     IDENTIFIER: ClassVar[str] = "random"
+
+    def _validate(self) -> None:
+        if self.warmup_timesteps > 0:
+            raise ValueError(f"warmup_timesteps={self.warmup_timesteps} has no effect: all actions are random; leave it out.")
 
     def rate(self, timestep: tf.Tensor) -> tf.Tensor:
         return tf.constant(1.0, tf.float32)

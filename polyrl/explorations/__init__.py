@@ -6,6 +6,10 @@ actions. The registries `DISCRETE` and `CONTINUOUS` map a config's class, or its
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import tensorflow as tf
+
 from polyrl.configs import (
     BoltzmannExplorationConfig,
     ConstantExplorationConfig,
@@ -22,6 +26,7 @@ from polyrl.explorations.explorers import (
     Explorer,
     GaussianNoise,
     OrnsteinUhlenbeckNoise,
+    RandomAtFirst,
     UniformActions,
 )
 
@@ -69,6 +74,16 @@ def explorer(config: ExplorationConfig, continuous: bool) -> type[Explorer]:
     raise TypeError(f"exploration_config={config!r} must be an ExplorationConfig.")
 
 
+def random_at_first(
+    made: Explorer, config: ExplorationConfig, continuous: bool, timestep: Callable[[], tf.Tensor]
+) -> Explorer:
+    """An explorer whose actions are uniformly random in the first `warmup_timesteps` of its config, if there are any."""
+    if config.warmup_timesteps == 0:
+        return made
+    kind = (CONTINUOUS if continuous else DISCRETE)[RandomExplorationConfig]
+    return RandomAtFirst(made, kind(config, tf.TensorShape(None)), timestep, config.warmup_timesteps)
+
+
 __all__ = [
     "CONTINUOUS",
     "DISCRETE",
@@ -77,6 +92,8 @@ __all__ = [
     "Explorer",
     "GaussianNoise",
     "OrnsteinUhlenbeckNoise",
+    "RandomAtFirst",
     "UniformActions",
     "explorer",
+    "random_at_first",
 ]

@@ -6,6 +6,7 @@ deviation of 0.1 is a twentieth of the range.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import tensorflow as tf
@@ -53,6 +54,28 @@ class Explorer(tf.Module):
             int32 `[N]`, or float32 `[N, k]` within [-1, 1].
         """
         raise NotImplementedError(f"{type(self).__name__} must define __call__.")
+
+
+class RandomAtFirst(Explorer):
+    """Uniformly random actions as long as `timestep()`, a scalar, is below `warmup`; then those of another explorer."""
+
+    def __init__(self, explorer: Explorer, uniform: Explorer, timestep: Callable[[], tf.Tensor], warmup: int):
+        tf.Module.__init__(self, name="explorer")
+        self._explorer, self._uniform, self._timestep, self._warmup = explorer, uniform, timestep, warmup
+
+    def __call__(
+        self,
+        preferred: tf.Tensor,
+        /,
+        rate: tf.Tensor,
+        seed: tf.Tensor,
+        is_first: tf.Tensor | None,
+        mask: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        known = self._explorer(preferred, rate, seed, is_first, mask)
+        # Only one of the two is used: they may share the seed.
+        random = self._uniform(preferred, tf.ones([]), seed, is_first, mask)
+        return tf.where(self._timestep() < self._warmup, random, known)
 
 
 class EpsilonGreedy(Explorer):

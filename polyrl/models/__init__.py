@@ -1,11 +1,12 @@
 """Mode-aware models: the template, the Q family, and the scope in which their networks live."""
 
 from polyrl.models.base import BaseModel
-from polyrl.models.categorical_dqn import CategoricalDQNModel
+from polyrl.models.categorical_dqn import CategoricalDQNModel, CategoricalHead
 from polyrl.models.ddqn import DDQNModel
 from polyrl.models.dqn import DQNModel
+from polyrl.models.heads import Head, QHead
 from polyrl.models.model_call import ModelCall
-from polyrl.models.naf import NAFModel
+from polyrl.models.naf import NAFHead, NAFModel
 from polyrl.models.q_model import BaseQModel
 from polyrl.models.q_network import QModelSpec, QNetwork
 from polyrl.models.records import Batch, Forward
@@ -16,11 +17,15 @@ __all__ = [
     "BaseQModel",
     "Batch",
     "CategoricalDQNModel",
+    "CategoricalHead",
     "DDQNModel",
     "DQNModel",
     "Forward",
+    "Head",
     "ModelCall",
+    "NAFHead",
     "NAFModel",
+    "QHead",
     "QModelSpec",
     "QNetwork",
     "Scope",

@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import tensorflow as tf
-import tf_keras
 
 from polyrl import ops
-from polyrl.configs import ExplorationConfig, LossConfig, MetricConfig, OptimizerConfig
 from polyrl.engine import projection
-from polyrl.models import features as features_of
 from polyrl.models.arguments import HINTS
-from polyrl.models.base import GraphFn
-from polyrl.models.expert import MARGIN, WEIGHT
-from polyrl.models.networks import combine_heads
+from polyrl.models.heads import QHead
+from polyrl.models.keywords import QModelArguments
 from polyrl.models.policy_network import PolicyNetwork
 from polyrl.models.q_model import BaseQModel
 from polyrl.models.q_network import QModelSpec
 from polyrl.models.records import Batch, Forward
-from polyrl.policies import BasePolicy, CategoricalQPolicy
+from polyrl.policies import BasePolicy, CategoricalQPolicy, TimeStep
+from polyrl.policies.base import Splitter
 from polyrl.summaries import Summaries, SummaryOptions
 from polyrl.validation import check_bool, check_float, check_int, explains
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class CategoricalHead(QHead):
+    """Logits of the atoms of each action's return, softmax-normalised to a distribution; the value is its mean."""
+
+    NEEDED: ClassVar[tuple[str, ...]] = ("q", "logits")
+
+    def __init__(self, num_actions: int, dueling: str | bool | None, num_atoms: int, min_q_value: float, max_q_value: float):
+        super().__init__(num_actions, dueling, num_atoms)
+        self.num_atoms, self._range = num_atoms, (min_q_value, max_q_value)
+
+    def __call__(self, outputs: tf.Tensor) -> QModelSpec:
+        advantage, value, logits = self.streams(outputs)  # [B, A, N], [B, 1, N], [B, A, N]
+        q = ops.expected_value(tf.nn.softmax(logits), ops.support(*self._range, self.num_atoms))  # [B, A]
+        return QModelSpec(outputs, advantage, value, q, logits)
+
+    def policy_output(self, spec: QModelSpec) -> tf.Tensor:
+        return spec.logits
+
+    def policy(
+        self, time_step_spec: TimeStep, network: PolicyNetwork, splitter: Splitter | None, temperature: float
+    ) -> BasePolicy:
+        network.num_atoms = self.num_atoms
+        return CategoricalQPolicy(time_step_spec, self.action_spec, network, *self._range, splitter, temperature)
 
 
 @explains(HINTS)
@@ -38,64 +61,18 @@ class CategoricalDQNModel(BaseQModel):
         double: let the online network choose the next action, as in double Q-learning.
     """
 
-    NEEDED: ClassVar[tuple[str, ...]] = ("q", "logits")
+    OWN_LOSS: ClassVar[str | None] = "C51 is the cross-entropy to the projected target"
 
     def __init__(
         self,
-        mode: str,
-        graph_fn: GraphFn,
-        num_states: int | Sequence[int],
-        num_actions: int,
-        loss_config: LossConfig | None = None,
-        optimizer_config: OptimizerConfig | None = None,
-        eval_metrics_config: Sequence[MetricConfig] | None = None,
-        discount: float = 0.97,
-        exploration_config: ExplorationConfig | None = None,
-        use_target_graph: bool = True,
-        target_update_frequency: int = 5,
-        is_continuous: bool = False,
-        dueling: str | bool | None = "mean",
-        use_expert_demo: bool = False,
-        summaries: str | Iterable[str] | None = "all",
-        clip_gradients: float | None = 0.5,
-        clip_embed_gradients: float | None = 0.1,
-        name: str = "Model",
-        *,
-        temperature: float = 0.0,
-        target_update_tau: float = 1.0,
-        expert_margin: float = MARGIN,
-        expert_weight: float = WEIGHT,
+        *args: Any,
         num_atoms: int = 51,
         min_q_value: float = -10.0,
         max_q_value: float = 10.0,
         double: bool = False,
+        **arguments: Unpack[QModelArguments],
     ):
-        if loss_config is not None:
-            raise ValueError("loss_config must be None: the loss of C51 is the cross-entropy to the projected target.")
-        super().__init__(
-            mode,
-            graph_fn,
-            num_states,
-            num_actions,
-            loss_config,
-            optimizer_config,
-            eval_metrics_config,
-            discount,
-            exploration_config,
-            use_target_graph,
-            target_update_frequency,
-            is_continuous,
-            dueling,
-            use_expert_demo,
-            summaries,
-            clip_gradients,
-            clip_embed_gradients,
-            name,
-            temperature=temperature,
-            target_update_tau=target_update_tau,
-            expert_margin=expert_margin,
-            expert_weight=expert_weight,
-        )
+        super().__init__(*args, **arguments)
         self.num_atoms = check_int("num_atoms", num_atoms, minimum=2)
         self.min_q_value = check_float("min_q_value", min_q_value)
         self.max_q_value = check_float("max_q_value", max_q_value)
@@ -109,16 +86,8 @@ class CategoricalDQNModel(BaseQModel):
         """The atoms, float32 `[N]`."""
         return ops.support(self.min_q_value, self.max_q_value, self.num_atoms)
 
-    def _build_head(self, outputs: tf.Tensor) -> QModelSpec:
-        def head(actions: int, name: str) -> tf.Tensor:
-            flat = tf_keras.layers.Dense(actions * self.num_atoms, name=name, dtype=tf.float32)(outputs)
-            return tf_keras.layers.Reshape([actions, self.num_atoms], dtype=tf.float32)(flat)
-
-        advantage = head(self.num_actions, "advantage")  # [B, A, N]
-        value = None if self.dueling is None else head(1, "value")  # [B, 1, N]
-        logits = combine_heads(advantage, value, self.dueling)  # [B, A, N]
-        q = ops.expected_value(tf.nn.softmax(logits), self.support)  # [B, A]
-        return QModelSpec(outputs, advantage, value, q, logits)
+    def _build_head(self) -> CategoricalHead:
+        return CategoricalHead(self.num_actions, self.dueling, self.num_atoms, self.min_q_value, self.max_q_value)
 
     def _build_td_loss(self, batch: Batch, forward: Forward) -> ops.LossOutput:
         next_q = (forward.next_online if self.double else forward.next_target).q
@@ -133,17 +102,6 @@ class CategoricalDQNModel(BaseQModel):
             batch.discount,
             *next_values,
             project=projection.project_distribution if self._scope.xla else ops.project_distribution,
-        )
-
-    def _build_policy(self) -> BasePolicy:
-        return CategoricalQPolicy(
-            features_of.time_step_spec(self.current_call.features),
-            self.action_spec,
-            PolicyNetwork(self._networks.online, self.mode, lambda spec: spec.logits, self.num_states, self.num_atoms),
-            self.min_q_value,
-            self.max_q_value,
-            observation_and_action_constraint_splitter=features_of.splitter(self.current_call.features),
-            temperature=self.temperature,
         )
 
     def _priorities(self, loss_output: ops.LossOutput) -> tf.Tensor:

@@ -11,15 +11,83 @@ import tf_keras
 
 from polyrl import ops
 from polyrl.configs import ExplorationConfig, LossConfig, MetricConfig, OptimizerConfig
-from polyrl.models import features as features_of
+from polyrl.explorations import Explorer
 from polyrl.models.arguments import HINTS
 from polyrl.models.base import GraphFn
+from polyrl.models.heads import Head
 from polyrl.models.policy_network import PolicyNetwork
 from polyrl.models.q_model import BaseQModel
 from polyrl.models.q_network import QModelSpec
 from polyrl.models.records import Batch, Forward
-from polyrl.policies import BasePolicy, BoundedTensorSpec, NAFPolicy
+from polyrl.policies import BasePolicy, BoundedTensorSpec, NAFPolicy, TimeStep
+from polyrl.policies.base import Splitter
 from polyrl.validation import check_bool, check_float, explains
+
+
+class NAFHead(Head):
+    """The best action `mu(s)`, its value `V(s)`, and how the value falls off around it; in units of half the actions' range.
+
+    Args:
+        low: the lowest action, float32 `[k]`.
+        high: the highest.
+    """
+
+    NEEDED: ClassVar[tuple[str, ...]] = ("q", "a", "scale")
+
+    def __init__(self, low: np.ndarray, high: np.ndarray):
+        self._low, self._high, self._size = low, high, len(low)
+        self.action_spec = BoundedTensorSpec((self._size,), tf.float32, low, high, name="action")
+
+    def __call__(self, outputs: tf.Tensor) -> QModelSpec:
+        # While V is far off, the loss drives the mean away from all actions taken. A tanh at its end has no gradient to come
+        # back by, a softsign has.
+        mean = self._near_zero(self._size, "mean", "softsign")(outputs)  # [B, k], in units of half the range
+        value = tf_keras.layers.Dense(1, name="value", dtype=tf.float32)(outputs)  # [B, 1]
+        scale = self._near_zero(self._size * (self._size + 1) // 2, "scale")(outputs)  # [B, k (k + 1) / 2]
+        return QModelSpec(outputs, mean, value, value[:, 0], scale=scale)
+
+    def greedy_actions(self, spec: QModelSpec, mask: tf.Tensor | None = None) -> tf.Tensor:
+        return self._from_unit(spec.a)
+
+    def exploring_actions(
+        self,
+        explorer: Explorer,
+        spec: QModelSpec,
+        rate: tf.Tensor,
+        seed: tf.Tensor,
+        is_first: tf.Tensor | None,
+        mask: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        return self._from_unit(explorer(spec.a, rate, seed, is_first))
+
+    def evaluate(self, spec: QModelSpec, action: tf.Tensor) -> tf.Tensor:
+        return spec.q + self.advantage(spec, action)
+
+    def advantage(self, spec: QModelSpec, action: tf.Tensor) -> tf.Tensor:
+        """How much worse than the best one an action `[B, k]` is, never positive, `[B]`."""
+        return ops.normalized_advantage(self._to_unit(action), spec.a, ops.scale_tril(spec.scale))
+
+    def policy_output(self, spec: QModelSpec) -> tuple[tf.Tensor, tf.Tensor]:
+        return spec.a, spec.scale
+
+    def policy(
+        self, time_step_spec: TimeStep, network: PolicyNetwork, splitter: Splitter | None, temperature: float
+    ) -> BasePolicy:
+        return NAFPolicy(time_step_spec, self.action_spec, network, temperature=temperature)
+
+    def _near_zero(self, units: int, name: str, activation: str | None = None) -> tf_keras.layers.Layer:
+        """A layer whose output is near 0 at first, as in DDPG (Lillicrap et al. 2016)."""
+        near_zero = tf_keras.initializers.RandomUniform(-3e-3, 3e-3)
+        return tf_keras.layers.Dense(units, activation, kernel_initializer=near_zero, name=name, dtype=tf.float32)
+
+    def _to_unit(self, action: tf.Tensor) -> tf.Tensor:
+        """From the bounds to [-1, 1]."""
+        return (action - self._low) * (2.0 / (self._high - self._low)) - 1.0
+
+    def _from_unit(self, action: tf.Tensor) -> tf.Tensor:
+        """From [-1, 1] to the bounds."""
+        unclipped = self._low + (action + 1.0) * (0.5 * (self._high - self._low))
+        return tf.clip_by_value(unclipped, self._low, self._high)  # Rounding may leave them.
 
 
 @explains(HINTS)
@@ -38,7 +106,6 @@ class NAFModel(BaseQModel):
     """
 
     CONTINUOUS: ClassVar[bool] = True
-    NEEDED: ClassVar[tuple[str, ...]] = ("q", "a", "scale")
 
     def __init__(
         self,
@@ -103,34 +170,11 @@ class NAFModel(BaseQModel):
                 f"action_low={action_low} must be below action_high={action_high}, by no more than float32 holds."
             )
 
-    @property
-    def action_spec(self) -> BoundedTensorSpec:
-        """The spec of one action, float32 `[k]`."""
-        return BoundedTensorSpec((self.num_actions,), tf.float32, self.action_low, self.action_high, name="action")
-
-    def _build_head(self, outputs: tf.Tensor) -> QModelSpec:
-        # While V is far off, the loss drives the mean away from all actions taken. A tanh at its end has no gradient to come
-        # back by, a softsign has.
-        mean = self._head(self.num_actions, "mean", "softsign")(outputs)  # [B, k], in units of half the range
-        value = tf_keras.layers.Dense(1, name="value", dtype=tf.float32)(outputs)  # [B, 1]
-        scale = self._head(self.num_actions * (self.num_actions + 1) // 2, "scale")(outputs)  # [B, k (k + 1) / 2]
-        return QModelSpec(outputs, mean, value, value[:, 0], scale=scale)
-
-    def _best_actions(self, online: QModelSpec) -> tf.Tensor:
-        return self._from_unit(online.a)
-
-    def _exploring_actions(self, online: QModelSpec, rate: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        is_first = features_of.is_first(self.current_call.features)
-        explorer = self._explorer(tf.TensorShape([*online.q.shape, self.num_actions]))
-        return self._from_unit(explorer(online.a, rate, seed, is_first))
-
-    def _build_policy(self) -> BasePolicy:
-        time_step = features_of.time_step_spec(self.current_call.features)
-        network = PolicyNetwork(self._networks.online, self.mode, lambda spec: (spec.a, spec.scale), self.num_states)
-        return NAFPolicy(time_step, self.action_spec, network, temperature=self.temperature)
+    def _build_head(self) -> NAFHead:
+        return NAFHead(self.action_low, self.action_high)
 
     def _build_td_loss(self, batch: Batch, forward: Forward) -> ops.LossOutput:
-        advantage, value = self._advantage(forward.online, batch.action), forward.online.q
+        advantage, value = self._naf.advantage(forward.online, batch.action), forward.online.q
         loss_fn, next_value = self.loss_config.build(), forward.next_target.q
         return ops.normalized_q_learning(advantage, value, batch.reward, batch.discount, next_value, loss_fn)
 
@@ -140,29 +184,17 @@ class NAFModel(BaseQModel):
         `q` and `a` are computed for the labels' action if there is one, else for `results`. With labels, also `td_error`
         `[B]`.
         """
-        online = self._online()
-        advantage = self._advantage(online, results if labels is None else labels["action"])
+        online, head = self._online(), self._naf
+        advantage = head.advantage(online, results if labels is None else labels["action"])
         predictions = super()._build_predictions(results, features, labels)
-        return {**predictions, "mean": self._best_actions(online), "a": advantage, "v": online.q, "q": online.q + advantage}
+        return {**predictions, "mean": head.greedy_actions(online), "a": advantage, "v": online.q, "q": online.q + advantage}
 
     # Parts. -------------------------------------------------------------------------------------------------------------
 
-    def _head(self, units: int, name: str, activation: str | None = None) -> tf_keras.layers.Layer:
-        """A layer whose output is near 0 at first, as in DDPG (Lillicrap et al. 2016)."""
-        near_zero = tf_keras.initializers.RandomUniform(-3e-3, 3e-3)
-        return tf_keras.layers.Dense(units, activation, kernel_initializer=near_zero, name=name, dtype=tf.float32)
-
-    def _advantage(self, online: QModelSpec, action: tf.Tensor) -> tf.Tensor:
-        return ops.normalized_advantage(self._to_unit(action), online.a, ops.scale_tril(online.scale))
-
-    def _to_unit(self, action: tf.Tensor) -> tf.Tensor:
-        """From the bounds to [-1, 1]."""
-        return (action - self.action_low) * (2.0 / (self.action_high - self.action_low)) - 1.0
-
-    def _from_unit(self, action: tf.Tensor) -> tf.Tensor:
-        """From [-1, 1] to the bounds."""
-        unclipped = self.action_low + (action + 1.0) * (0.5 * (self.action_high - self.action_low))
-        return tf.clip_by_value(unclipped, self.action_low, self.action_high)  # Rounding may leave them.
+    @property
+    def _naf(self) -> NAFHead:
+        assert isinstance(self.head, NAFHead)
+        return self.head
 
     def _bound(self, name: str, value: float | Sequence[float]) -> np.ndarray:
         plain = value.tolist() if isinstance(value, np.ndarray) else value

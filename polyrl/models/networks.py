@@ -29,7 +29,7 @@ class Networks:
         name: the model's.
         build_graph_fn: returns the function from `(mode, inputs)` to a `QModelSpec`.
         features: `features()` are some that they will be called on, a tensor `[B, ...]` or a dict.
-        needed: the fields of a `QModelSpec` that the model cannot do without.
+        needed: `needed()` are the fields of a `QModelSpec` that the model cannot do without.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Networks:
         name: str,
         build_graph_fn: Callable[[], QGraphFn],
         features: Callable[[], Any],
-        needed: Sequence[str] = ("q",),
+        needed: Callable[[], Sequence[str]],
     ):
         self._scope, self._name, self._build_graph_fn, self._features, self._needed = (
             scope,
@@ -108,7 +108,7 @@ class Networks:
         seed, _ = stream_seed(self._scope.seed, f"initialisation/{self._name}")
         inputs = features_of.network_inputs(self._features())
         specs = tf.nest.map_structure(lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), inputs)
-        return QNetwork(self._build_graph_fn(), specs, seed, f"{self._name}_{role}", self._needed, lazy=role == "target")
+        return QNetwork(self._build_graph_fn(), specs, seed, f"{self._name}_{role}", self._needed(), lazy=role == "target")
 
 
 def torso_and_heads(graph_fn: Callable[[str, Any], tf.Tensor], head: Callable[[tf.Tensor], QModelSpec]) -> QGraphFn:
@@ -156,8 +156,3 @@ def _check_same(online: tf_keras.Model, target: tf_keras.Model) -> None:
             "graph_fn builds another network at each call, so that the target network would not be the online one's copy, nor "
             f"that of a run that resumes ({difference}). Make what is random once, outside of graph_fn, or from a fixed seed."
         )
-
-
-def combine_heads(advantage: tf.Tensor, value: tf.Tensor | None, dueling: str | bool | None) -> tf.Tensor:
-    """Q (or its logits) `[B, A, ...]` out of the heads for advantage and value, as `dueling` says; see `ops.dueling`."""
-    return advantage if value is None or dueling is True else ops.dueling(advantage, value, str(dueling))

@@ -14,13 +14,17 @@ from polyrl.models.q_network import QModelSpec, QNetwork
 class PolicyNetwork(tf.Module):
     """Gives what a policy asks of its `q_network`; its variables are those of the Q network.
 
+    Attributes:
+        num_atoms: of a distribution over returns; set by its head.
+
     Args:
         network: the Q network.
         mode: of its graph.
         output: what the policy is given of a `QModelSpec`.
         num_states: the shape of one state, or the number of discrete states.
-        num_atoms: of a distribution over returns.
     """
+
+    num_atoms: int
 
     def __init__(
         self,
@@ -28,13 +32,10 @@ class PolicyNetwork(tf.Module):
         mode: str,
         output: Callable[[QModelSpec], Any],
         num_states: tuple[int, ...],
-        num_atoms: int | None = None,
     ):
         super().__init__(name="policy_network")
         self.network = network
         self._mode, self._output, self._num_states = mode, output, num_states
-        if num_atoms is not None:
-            self.num_atoms = num_atoms
 
     def __call__(self, observation: Any, step_type: Any = None, network_state: Any = ()) -> tuple[Any, Any]:
         """The output for an observation `[B, ...]`, and the network's state, of which there is none."""

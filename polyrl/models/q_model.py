@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
@@ -18,20 +19,20 @@ from polyrl.configs import (
     OptimizerConfig,
 )
 from polyrl.engine import functional
-from polyrl.engine.narrow_dense import NarrowDense
-from polyrl.explorations import Explorer, explorer
+from polyrl.explorations import Explorer, explorer, random_at_first
 from polyrl.models import arguments, batches
 from polyrl.models import features as features_of
 from polyrl.models.base import BaseModel, GraphFn
 from polyrl.models.expert import MARGIN, WEIGHT, ExpertLoss
-from polyrl.models.networks import Networks, combine_heads, torso_and_heads
+from polyrl.models.heads import Head, QHead
+from polyrl.models.networks import Networks, torso_and_heads
 from polyrl.models.policy_network import PolicyNetwork
 from polyrl.models.q_network import QModelSpec, checked_values
 from polyrl.models.q_summaries import q_summaries
 from polyrl.models.records import Batch, Forward
 from polyrl.modes import Modes
 from polyrl.ops import LossOutput
-from polyrl.policies import BasePolicy, BoundedTensorSpec, QPolicy, TimeStep
+from polyrl.policies import BasePolicy, BoundedTensorSpec, TimeStep
 from polyrl.summaries import Summaries, SummaryOptions
 from polyrl.validation import check_bool, check_float, check_int, explains
 
@@ -76,8 +77,8 @@ class BaseQModel(BaseModel):
     """
 
     CONTINUOUS: ClassVar[bool] = False
-    NEEDED: ClassVar[tuple[str, ...]] = ("q",)
-    """The fields of a `QModelSpec` that a graph function must give."""
+    OWN_LOSS: ClassVar[str | None] = None
+    """What the loss is, where `loss_config` has no part in it."""
     FURTHER_LABELS: ClassVar[tuple[str, ...]] = ()
     """Labels that a subclass reads in addition; all others that are not known are refused."""
 
@@ -107,11 +108,13 @@ class BaseQModel(BaseModel):
         expert_margin: float = MARGIN,
         expert_weight: float = WEIGHT,
     ):
+        if loss_config is not None and self.OWN_LOSS is not None:
+            raise ValueError(f"loss_config must be None: the loss of {self.OWN_LOSS}.")
         metrics, clips = eval_metrics_config, (clip_gradients, clip_embed_gradients)
         super().__init__(mode, graph_fn, loss_config, optimizer_config, metrics, summaries, *clips, name)
         self.loss_config = self.loss_config or HuberLossConfig()
-        make, features = self._build_graph_fn, lambda: self.current_call.features
-        self._networks = Networks(self._scope, self.name, make, features, self.NEEDED)
+        make, features, needed = self._build_graph_fn, lambda: self.current_call.features, lambda: self.head.NEEDED
+        self._networks = Networks(self._scope, self.name, make, features, needed)
         self.num_states = batches.state_shape(num_states)
         self.num_actions = arguments.check_num_actions(num_actions, self.CONTINUOUS)
         self.discount = check_float("discount", discount, 0.0, 1.0)
@@ -130,11 +133,14 @@ class BaseQModel(BaseModel):
 
     # What a subclass gives. ---------------------------------------------------------------------------------------------
 
-    def _build_head(self, outputs: tf.Tensor) -> QModelSpec:
-        """Adds the heads to the torso's output: one value per action, combined as `dueling` says."""
-        advantage = NarrowDense(self.num_actions, name="advantage", dtype=tf.float32)(outputs)  # [B, A]
-        value = None if self.dueling is None else NarrowDense(1, name="value", dtype=tf.float32)(outputs)  # [B, 1]
-        return QModelSpec(outputs, advantage, value, combine_heads(advantage, value, self.dueling))
+    @functools.cached_property
+    def head(self) -> Head:
+        """The head: what the best action is, and the value of any."""
+        return self._build_head()
+
+    def _build_head(self) -> Head:
+        """Returns the head: by default one value for each action, combined as `dueling` says."""
+        return QHead(self.num_actions, self.dueling)
 
     def _build_td_loss(self, batch: Batch, forward: Forward) -> LossOutput:
         """The TD loss of each transition, with its target and error."""
@@ -142,29 +148,18 @@ class BaseQModel(BaseModel):
 
     def _build_policy(self) -> BasePolicy:
         """The policy that acts in PREDICT mode."""
-        features, online, states = self.current_call.features, self._networks.online, self.num_states
-        time_step, splitter = features_of.time_step_spec(features), features_of.splitter(features)
-        network = PolicyNetwork(online, self.mode, lambda spec: spec.q, states)
-        return QPolicy(time_step, self.action_spec, network, splitter, self.temperature)
+        features, online, head = self.current_call.features, self._networks.online, self.head
+        network = PolicyNetwork(online, self.mode, head.policy_output, self.num_states)
+        return head.policy(features_of.time_step_spec(features), network, features_of.splitter(features), self.temperature)
 
     def _priorities(self, loss_output: LossOutput) -> tf.Tensor:
         """How surprising each transition was, `[B]`, for a prioritized memory."""
         return tf.abs(loss_output.td_error)
 
-    def _best_actions(self, online: QModelSpec) -> tf.Tensor:
-        """The best action for each row, int32 `[B]`."""
-        values = ops.mask_values(online.q, features_of.mask_of(self.current_call.features))
-        return tf.argmax(values, axis=1, output_type=tf.int32)
-
-    def _exploring_actions(self, online: QModelSpec, rate: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """The exploring action for each row, int32 `[B]`."""
-        features, explorer = self.current_call.features, self._explorer(online.q.shape[:1])
-        return explorer(online.q, rate, seed, features_of.is_first(features), features_of.mask_of(features))
-
     @property
     def action_spec(self) -> BoundedTensorSpec:
-        """The spec of one action, int32 `[]`."""
-        return BoundedTensorSpec((), tf.int32, 0, self.num_actions - 1, name="action")
+        """The spec of one action: int32 `[]`, or float32 `[k]`."""
+        return self.head.action_spec
 
     # The steps of the template. -----------------------------------------------------------------------------------------
 
@@ -194,13 +189,16 @@ class BaseQModel(BaseModel):
         if self.mode == Modes.PREDICT:
             step = TimeStep.restart(features_of.observation(call.features), batch_size=tf.shape(online.q)[0])
             return self._build_policy().action(step, seed=self._scope.next_seed("prediction")).action
+        mask = features_of.mask_of(call.features)
         if self.mode == Modes.TRAIN and call.acting:
-            return self._exploring_actions(online, self._build_exploration(), self._scope.random_seed("exploration"))
-        return self._best_actions(online)
+            rate, seed = self._build_exploration(), self._scope.random_seed("exploration")
+            is_first, explorer = features_of.is_first(call.features), self._explorer(online)
+            return self.head.exploring_actions(explorer, online, rate, seed, is_first, mask)
+        return self.head.greedy_actions(online, mask)
 
     def _build_graph_fn(self) -> Callable[[str, Any], QModelSpec]:
         """Returns the function from `(mode, inputs)` to a `QModelSpec`: the user's graph, then the heads."""
-        return torso_and_heads(self.graph_fn, self._build_head)
+        return torso_and_heads(self.graph_fn, self.head)
 
     def _call_graph_fn(self, inputs: Any) -> tf.Tensor:
         """Creates the networks at first, runs the online one on `inputs`, and chooses the actions."""
@@ -281,14 +279,15 @@ class BaseQModel(BaseModel):
         online, call.moved, call.regularisation = results
         return online if self.CONTINUOUS else checked_values(online, self.num_actions)
 
-    def _explorer(self, shape: tf.TensorShape) -> Explorer:
-        """The explorer for actions of this shape, `[B, ...]`."""
-        config = self.exploration_config
-        if not self._explorer_class.STATEFUL:
-            return self._explorer_class(config, shape)
-        # One for each number of environments.
-        name = f"explorer/{tuple(shape)}"
-        return self._part(name, lambda: self._explorer_class(config, shape), saved=False, made_from=config)
+    def _explorer(self, online: QModelSpec) -> Explorer:
+        """The explorer for a batch of actions."""
+        config, shape = self.exploration_config, self.head.batch_of_actions(online)
+        if self._explorer_class.STATEFUL:  # One for each number of environments.
+            name = f"explorer/{tuple(shape)}"
+            made = self._part(name, lambda: self._explorer_class(config, shape), saved=False, made_from=config)
+        else:
+            made = self._explorer_class(config, shape)
+        return random_at_first(made, config, self.CONTINUOUS, self._scope.global_timestep.read_value)
 
     def _trainable_variables(self) -> list[tf.Variable]:
         return self._networks.online.model.trainable_variables

@@ -7,17 +7,17 @@ from polyrl.configs import Config, DecayExplorationConfig
 
 # One of each, no field at its default where that could hide that the field is lost.
 EXAMPLES = [
-    configs.ConstantExplorationConfig(value=0.25),
-    configs.GreedyExplorationConfig(),
+    configs.ConstantExplorationConfig(value=0.25, warmup_timesteps=7),
+    configs.GreedyExplorationConfig(warmup_timesteps=7),
     configs.RandomExplorationConfig(),
     DecayExplorationConfig(0.9, "exponential_decay", 5, 500, 0.7, True, 20, 0.1),
     DecayExplorationConfig(decay_type="piecewise_constant", boundaries=(10, 20), values=(0.9, 0.5, 0.1)),
-    DecayExplorationConfig(power=2.0, cycle=True),
+    DecayExplorationConfig(power=2.0, cycle=True, warmup_timesteps=7),
     configs.RandomDecayExplorationConfig(0.9, "inverse_time_decay", 5, 500, 0.7, True, 20, 0.1),
-    configs.RandomDecayExplorationConfig(power=2.0, cycle=True),
+    configs.RandomDecayExplorationConfig(power=2.0, cycle=True, warmup_timesteps=7),
     configs.RandomDecayExplorationConfig(decay_type="piecewise_constant", boundaries=(10, 20), values=(0.9, 0.5, 0.1)),
-    configs.OrnsteinUhlenbeckExplorationConfig(sigma=0.2, mu=0.1, theta=0.3, dt=0.5),
-    configs.BoltzmannExplorationConfig(temperature=2.0, final_temperature=0.5, decay_steps=100),
+    configs.OrnsteinUhlenbeckExplorationConfig(sigma=0.2, mu=0.1, theta=0.3, dt=0.5, warmup_timesteps=7),
+    configs.BoltzmannExplorationConfig(temperature=2.0, final_temperature=0.5, decay_steps=100, warmup_timesteps=7),
     configs.HuberLossConfig(delta=2.0),
     configs.MeanSquaredErrorConfig(),
     configs.MeanAbsoluteErrorConfig(),

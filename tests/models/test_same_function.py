@@ -241,7 +241,7 @@ class OfWidth(DQNModel):
         self._hidden, self.noise = width, 0.1 if mode == "train" else 0.0
 
     def _build_graph_fn(self):
-        return lambda mode, inputs: self._build_head(layers.Dense(self._hidden)(inputs["state"]))
+        return lambda mode, inputs: self.head(layers.Dense(self._hidden)(inputs["state"]))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,124 @@
+"""Heads: what turns a torso's output into the values of actions, and those into actions. A model is a head and a loss."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any, ClassVar
+
+import tensorflow as tf
+import tf_keras
+
+from polyrl import ops
+from polyrl.engine.narrow_dense import NarrowDense
+from polyrl.explorations import Explorer
+from polyrl.models.policy_network import PolicyNetwork
+from polyrl.models.q_network import QModelSpec
+from polyrl.policies import BasePolicy, BoundedTensorSpec, QPolicy, TimeStep
+from polyrl.policies.base import Splitter
+
+
+class Head(abc.ABC):
+    """The last layers of a network, and what they mean: the best action, an exploring one, the value of any.
+
+    Attributes:
+        NEEDED: the fields of a `QModelSpec` that it reads; a graph function of one's own must give them.
+        action_spec: the spec of one action.
+    """
+
+    NEEDED: ClassVar[tuple[str, ...]] = ("q",)
+    action_spec: BoundedTensorSpec
+
+    @abc.abstractmethod
+    def __call__(self, outputs: tf.Tensor) -> QModelSpec:
+        """Adds its layers to a torso's output, float32 `[B, features]`."""
+
+    @abc.abstractmethod
+    def greedy_actions(self, spec: QModelSpec, mask: tf.Tensor | None = None) -> tf.Tensor:
+        """The best action for each row, `[B, ...]`; `mask` bool `[B, A]` says which are legal, None: all."""
+
+    @abc.abstractmethod
+    def exploring_actions(
+        self,
+        explorer: Explorer,
+        spec: QModelSpec,
+        rate: tf.Tensor,
+        seed: tf.Tensor,
+        is_first: tf.Tensor | None,
+        mask: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """The actions that an explorer takes for each row, `[B, ...]`; see `Explorer` for the arguments."""
+
+    @abc.abstractmethod
+    def evaluate(self, spec: QModelSpec, action: tf.Tensor) -> tf.Tensor:
+        """The value of one action for each row, `[B, ...]` to `[B]`."""
+
+    @abc.abstractmethod
+    def policy(
+        self, time_step_spec: TimeStep, network: PolicyNetwork, splitter: Splitter | None, temperature: float
+    ) -> BasePolicy:
+        """The policy that acts in PREDICT mode; `network` gives it what `policy_output` says."""
+
+    def policy_output(self, spec: QModelSpec) -> Any:
+        """What the policy is given of a network's output."""
+        return spec.q
+
+    def batch_of_actions(self, spec: QModelSpec) -> tf.TensorShape:
+        """The shape of a batch of actions, `[B]` or `[B, k]`."""
+        return tf.TensorShape([*spec.q.shape[:1], *self.action_spec.shape])
+
+
+class QHead(Head):
+    """A value for each of `A` actions; with `width` N, N numbers for each, of which a subclass makes values.
+
+    Args:
+        num_actions: `A`.
+        dueling: how the heads for advantage and value are combined, see `BaseQModel`; None: there is one head.
+        width: None, or `N`.
+    """
+
+    def __init__(self, num_actions: int, dueling: str | bool | None, width: int | None = None):
+        self.num_actions, self._dueling, self._width = num_actions, dueling, width
+        self.action_spec = BoundedTensorSpec((), tf.int32, 0, num_actions - 1, name="action")
+
+    def __call__(self, outputs: tf.Tensor) -> QModelSpec:
+        advantage, value, q = self.streams(outputs)
+        return QModelSpec(outputs, advantage, value, q)
+
+    def streams(self, outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None, tf.Tensor]:
+        """The heads for advantage `[B, A]` and value `[B, 1]`, None without dueling, and both combined, `[B, A]`.
+
+        With `N` numbers for each action: `[B, A, N]`, `[B, 1, N]`, `[B, A, N]`.
+        """
+        advantage = self._stream(outputs, self.num_actions, "advantage")
+        value = None if self._dueling is None else self._stream(outputs, 1, "value")
+        alone = value is None or self._dueling is True
+        return advantage, value, advantage if alone else ops.dueling(advantage, value, str(self._dueling))
+
+    def _stream(self, outputs: tf.Tensor, actions: int, name: str) -> tf.Tensor:
+        # Heads compute in float32, whatever the precision policy of tf-keras has the torso do.
+        if self._width is None:
+            return NarrowDense(actions, name=name, dtype=tf.float32)(outputs)
+        flat = tf_keras.layers.Dense(actions * self._width, name=name, dtype=tf.float32)(outputs)
+        return tf_keras.layers.Reshape([actions, self._width], dtype=tf.float32)(flat)
+
+    def greedy_actions(self, spec: QModelSpec, mask: tf.Tensor | None = None) -> tf.Tensor:
+        return tf.argmax(ops.mask_values(spec.q, mask), axis=1, output_type=tf.int32)
+
+    def exploring_actions(
+        self,
+        explorer: Explorer,
+        spec: QModelSpec,
+        rate: tf.Tensor,
+        seed: tf.Tensor,
+        is_first: tf.Tensor | None,
+        mask: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        return explorer(spec.q, rate, seed, is_first, mask)
+
+    def evaluate(self, spec: QModelSpec, action: tf.Tensor) -> tf.Tensor:
+        return ops.select_values(spec.q, action)
+
+    def policy(
+        self, time_step_spec: TimeStep, network: PolicyNetwork, splitter: Splitter | None, temperature: float
+    ) -> BasePolicy:
+        return QPolicy(time_step_spec, self.action_spec, network, splitter, temperature)
