@@ -20,7 +20,19 @@ if TYPE_CHECKING:
     from polyrl.envs import GymEnvironment
     from polyrl.estimators import Agent, EstimatorSpec, Predictor, RunConfig
     from polyrl.experiments import RLExperiment, run_experiment
-    from polyrl.models import BaseQModel, CategoricalDQNModel, DDQNModel, DQNModel, NAFModel
+    from polyrl.models import (
+        BaseQModel,
+        CategoricalDQNModel,
+        DDQNModel,
+        DQNModel,
+        ExpectedSarsaModel,
+        IQNModel,
+        MunchausenDQNModel,
+        MunchausenIQNModel,
+        NAFModel,
+        QRDQNModel,
+        RainbowModel,
+    )
     from polyrl.modes import Modes
     from polyrl.replay import PrioritizedReplay, UniformReplay
 
@@ -31,12 +43,18 @@ _MODULES = {
     "DDQNModel": "polyrl.models",
     "DQNModel": "polyrl.models",
     "EstimatorSpec": "polyrl.estimators",
+    "ExpectedSarsaModel": "polyrl.models",
     "GymEnvironment": "polyrl.envs",
+    "IQNModel": "polyrl.models",
     "Modes": "polyrl.modes",
+    "MunchausenDQNModel": "polyrl.models",
+    "MunchausenIQNModel": "polyrl.models",
     "NAFModel": "polyrl.models",
     "Predictor": "polyrl.estimators",
     "PrioritizedReplay": "polyrl.replay",
+    "QRDQNModel": "polyrl.models",
     "RLExperiment": "polyrl.experiments",
+    "RainbowModel": "polyrl.models",
     "RunConfig": "polyrl.estimators",
     "UniformReplay": "polyrl.replay",
     "run_experiment": "polyrl.experiments",
@@ -50,12 +68,18 @@ __all__ = [
     "DDQNModel",
     "DQNModel",
     "EstimatorSpec",
+    "ExpectedSarsaModel",
     "GymEnvironment",
+    "IQNModel",
     "Modes",
+    "MunchausenDQNModel",
+    "MunchausenIQNModel",
     "NAFModel",
     "Predictor",
     "PrioritizedReplay",
+    "QRDQNModel",
     "RLExperiment",
+    "RainbowModel",
     "RunConfig",
     "UniformReplay",
     "run_experiment",

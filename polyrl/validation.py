@@ -130,9 +130,8 @@ def explains(hints: Mapping[str, str]) -> Callable[[T], T]:
 
     def decorate(target: Any) -> Any:
         function = getattr(target, "__init__") if isinstance(target, type) else target  # noqa: B009  mypy refuses the other.
-        if isinstance(target, type):
-            _take_over(target, function)
-        known = keyword_names(function)
+        signature = _constructor_signature(target) if isinstance(target, type) else None
+        known = keyword_names(function) if signature is None else _names(signature)
 
         @functools.wraps(function)
         def checked(*args: Any, **kwargs: Any) -> Any:
@@ -142,21 +141,28 @@ def explains(hints: Mapping[str, str]) -> Callable[[T], T]:
 
         if not isinstance(target, type):
             return checked
+        checked.__signature__ = signature  # type: ignore[attr-defined]
         target.__init__ = checked  # type: ignore[misc]
         return target
 
     return decorate
 
 
-def _take_over(owner: type, constructor: Any) -> None:
-    """Gives a constructor that hands on `*args` and `**kwargs` the signature of the two constructors together."""
-    own = inspect.signature(constructor)
-    kinds = [parameter.kind for parameter in own.parameters.values()]
-    if inspect.Parameter.VAR_POSITIONAL not in kinds or inspect.Parameter.VAR_KEYWORD not in kinds:
-        return
-    given_on = inspect.signature(owner.__mro__[1].__init__).parameters.values()  # type: ignore[misc]
-    further = [parameter for parameter in own.parameters.values() if parameter.kind is parameter.KEYWORD_ONLY]
-    constructor.__signature__ = own.replace(parameters=[*given_on, *further])
+def _constructor_signature(owner: type) -> inspect.Signature:
+    """The arguments of a class's constructor, and as long as that hands on `*args` and `**kwargs`, of its parent's."""
+    further: list[inspect.Parameter] = []
+    for each in owner.__mro__:
+        if "__init__" not in vars(each):
+            continue
+        own = inspect.signature(inspect.unwrap(vars(each)["__init__"]))
+        kinds = [parameter.kind for parameter in own.parameters.values()]
+        if inspect.Parameter.VAR_POSITIONAL in kinds and inspect.Parameter.VAR_KEYWORD in kinds:
+            known = {parameter.name for parameter in further}
+            further += [p for p in own.parameters.values() if p.kind is p.KEYWORD_ONLY and p.name not in known]
+            continue
+        known = {parameter.name for parameter in further}
+        return own.replace(parameters=[*(p for p in own.parameters.values() if p.name not in known), *further])
+    raise TypeError(f"{owner.__name__} has no constructor.")
 
 
 def explains_missing(hints: Mapping[str, str]) -> Callable[[T], T]:
@@ -180,12 +186,14 @@ def explains_missing(hints: Mapping[str, str]) -> Callable[[T], T]:
 def keyword_names(function: Callable[..., Any]) -> list[str]:
     """The arguments that a function or method takes by name; none of what does not tell, as builtin types."""
     try:
-        parameters = inspect.signature(function).parameters.values()
+        return _names(inspect.signature(function))
     except (TypeError, ValueError):
         return []
-    return [
-        p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name not in ("self", "cls")
-    ]
+
+
+def _names(signature: inspect.Signature) -> list[str]:
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [p.name for p in signature.parameters.values() if p.kind in named and p.name not in ("self", "cls")]
 
 
 def check_keywords(owner: str, given: Mapping[str, Any], known: Sequence[str], hints: Mapping[str, str]) -> None:

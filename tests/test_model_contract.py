@@ -12,9 +12,35 @@ import pytest
 import tensorflow as tf
 
 from polyrl.configs import AdamConfig, HuberLossConfig
-from polyrl.models import BaseQModel, CategoricalDQNModel, DDQNModel, DQNModel, NAFModel, QModelSpec
+from polyrl.models import (
+    BaseQModel,
+    CategoricalDQNModel,
+    DDQNModel,
+    DQNModel,
+    ExpectedSarsaModel,
+    IQNModel,
+    MunchausenDQNModel,
+    MunchausenIQNModel,
+    NAFModel,
+    QModelSpec,
+    QRDQNModel,
+    RainbowModel,
+)
 from polyrl.networks import mlp
 
+FAMILY = [
+    BaseQModel,
+    DQNModel,
+    DDQNModel,
+    CategoricalDQNModel,
+    QRDQNModel,
+    IQNModel,
+    MunchausenDQNModel,
+    MunchausenIQNModel,
+    RainbowModel,
+    ExpectedSarsaModel,
+    NAFModel,
+]
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "models.md").read_text()
 SIGNATURE = {
@@ -117,6 +143,22 @@ min_q_value | test_c51_refuses_a_support_that_is_none
 max_q_value | test_c51_values_are_the_expectations_of_its_probabilities
 max_q_value | test_c51_refuses_a_support_that_is_none
 double | test_the_double_kinds_choose_by_the_online_network_and_value_by_the_target
+double | test_the_loss_is_the_papers_of_two_different_networks
+double | test_what_has_no_effect_is_refused
+noisy | test_only_training_draws
+noisy | test_each_role_of_an_update_draws_its_own_numbers_and_each_update_others
+head_units | test_each_stream_of_a_head_has_its_hidden_layers
+head_initializer | test_heads_have_the_initializer_of_the_model
+reward_scale | test_rewards_are_scaled_then_clipped_before_anything_is_learned_from_them
+clip_rewards | test_rewards_are_scaled_then_clipped_before_anything_is_learned_from_them
+num_quantiles | test_the_loss_is_the_papers_of_two_different_networks
+kappa | test_the_loss_is_the_papers_of_two_different_networks
+num_samples | test_iqn_draws_as_many_fractions_as_its_arguments_say
+num_policy_samples | test_iqn_draws_as_many_fractions_as_its_arguments_say
+num_cosines | test_iqn_computes_equation_4
+entropy_temperature | test_the_loss_is_the_papers_of_two_different_networks
+munchausen_scale | test_the_loss_is_the_papers_of_two_different_networks
+log_policy_minimum | test_the_loss_is_the_papers_of_two_different_networks
 action_low | test_the_mean_keeps_to_the_bounds_of_each_dimension
 action_low | test_with_labels_the_value_is_that_of_their_action
 action_high | test_the_mean_keeps_to_the_bounds_of_each_dimension
@@ -201,7 +243,7 @@ def methods(model_class: type) -> set[str]:
     return {n for n in dir(model_class) if n.startswith("_build_") or n in ("_call_graph_fn", "_preprocess")} - parts
 
 
-@pytest.mark.parametrize("model_class", [BaseQModel, DQNModel, DDQNModel, CategoricalDQNModel, NAFModel])
+@pytest.mark.parametrize("model_class", FAMILY)
 def test_every_argument_and_method_is_documented_and_has_a_test(model_class):
     names = parameters(model_class) | methods(model_class) | {"current_call"}
     untested = names - set(HELD_BY)
@@ -225,7 +267,7 @@ def test_an_argument_or_a_method_that_is_not_listed_is_found():
 
 def test_the_page_lists_nothing_that_does_not_exist():
     arguments = {name for name in documented() if not name.startswith("_")}
-    assert arguments == parameters(CategoricalDQNModel) | parameters(NAFModel)
+    assert arguments == set().union(*map(parameters, FAMILY))
     assert documented() - arguments == methods(BaseQModel) | {"__call__"}
 
 

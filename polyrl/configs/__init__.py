@@ -11,6 +11,13 @@ from polyrl.configs.explorations import (
     RandomDecayExplorationConfig,
     RandomExplorationConfig,
 )
+from polyrl.configs.initializers import (
+    InitializerConfig,
+    OrthogonalConfig,
+    RandomUniformConfig,
+    TorchInitializerConfig,
+    VarianceScalingConfig,
+)
 from polyrl.configs.losses import (
     HuberLossConfig,
     LogCoshConfig,
@@ -57,6 +64,7 @@ __all__ = [
     "FtrlConfig",
     "GreedyExplorationConfig",
     "HuberLossConfig",
+    "InitializerConfig",
     "InverseTimeDecayConfig",
     "LionConfig",
     "LogCoshConfig",
@@ -67,11 +75,15 @@ __all__ = [
     "NadamConfig",
     "OptimizerConfig",
     "OrnsteinUhlenbeckExplorationConfig",
+    "OrthogonalConfig",
     "PiecewiseConstantDecayConfig",
     "PolynomialDecayConfig",
     "RMSpropConfig",
     "RandomDecayExplorationConfig",
     "RandomExplorationConfig",
+    "RandomUniformConfig",
     "SGDConfig",
     "ScheduleConfig",
+    "TorchInitializerConfig",
+    "VarianceScalingConfig",
 ]

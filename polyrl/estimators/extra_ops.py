@@ -5,6 +5,7 @@ They are read while calls are traced, so that no step pays for it. An entry that
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -113,11 +114,11 @@ def summary_options(spec: EstimatorSpec) -> tuple[str, ...]:
     return SummaryOptions.validate(spec.extra_ops.get("summary_options"), "extra_ops['summary_options']")
 
 
-def support(spec: EstimatorSpec) -> tuple[float, float, float] | None:
-    """The support of a distribution over returns: its lowest and highest value, and the discount.
+def support(spec: EstimatorSpec) -> tuple[float, ...] | None:
+    """The support of a distribution over returns: the arguments of `SupportHook` after the memory.
 
     Raises:
-        TypeError: if it is not three plain numbers.
+        TypeError: if it is not three plain numbers, or five.
         ValueError: if the lowest is not below the highest, or the discount not in [0, 1].
     """
     given = spec.extra_ops.get("support")
@@ -125,12 +126,17 @@ def support(spec: EstimatorSpec) -> tuple[float, float, float] | None:
         return None
     name = "extra_ops['support']"
     flat = isinstance(given, (list, tuple)) or (isinstance(given, np.ndarray) and given.ndim == 1)
-    if not flat or len(given) != 3:
-        raise TypeError(f"{name} must be three numbers, (min_q_value, max_q_value, discount), got {given!r}.")
+    if not flat or len(given) not in (3, 5):
+        raise TypeError(
+            f"{name} must be three numbers, (min_q_value, max_q_value, discount), and two more if rewards are scaled and "
+            f"clipped; got {given!r}."
+        )
     low, high = check_float(f"{name}[0]", given[0]), check_float(f"{name}[1]", given[1])
     if low >= high:
         raise ValueError(f"{name}={given!r} must have its lowest value, the first, below its highest, the second.")
-    return low, high, check_float(f"{name}[2]", given[2], 0.0, 1.0)
+    scale, clip = given[3:] if len(given) == 5 else (1.0, math.inf)
+    clip = math.inf if clip == math.inf else check_float(f"{name}[4]", clip, 0.0)
+    return low, high, check_float(f"{name}[2]", given[2], 0.0, 1.0), check_float(f"{name}[3]", scale, 0.0), clip
 
 
 def _numbers(name: str, value: Any) -> tf.Tensor:

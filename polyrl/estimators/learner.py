@@ -49,7 +49,7 @@ class Learner:
     Attributes:
         hooks: the model's `training_hooks`.
         summary_options: the groups of panels that the model asks for.
-        support: of a distribution over returns: its lowest and highest value, and the discount; None if there is none.
+        support: of a distribution over returns, see `extra_ops.support`; None if there is none.
     """
 
     def __init__(self, model_fn: ModelFn, scope: Scope, memory: Replay):
@@ -57,7 +57,7 @@ class Learner:
         self.memory = memory
         self.hooks: tuple[Any, ...] = ()
         self.summary_options: tuple[str, ...] = ()
-        self.support: tuple[float, float, float] | None = None
+        self.support: tuple[float, ...] | None = None
         self._model_fn = model_fn
         self._action_dtype = tf.int32
         self._actions: ModelActions | None = None

@@ -44,7 +44,7 @@ HINTS = {
     **dict.fromkeys(("v_max", "max_value", "vmax"), "Use max_q_value, of CategoricalDQNModel."),
     **dict.fromkeys(("num_atoms", "min_q_value", "max_q_value"), "It is an argument of CategoricalDQNModel."),
     **dict.fromkeys(("action_low", "action_high"), "It is an argument of NAFModel."),
-    **dict.fromkeys(("double", "double_q", "double_dqn"), "Use DDQNModel, or CategoricalDQNModel(double=True)."),
+    **dict.fromkeys(("double", "double_q", "double_dqn"), "Use double=True; continuous actions have no such choice."),
     **dict.fromkeys(
         ("exploration_fraction", "exploration_final_eps", "exploration_initial_eps", "epsilon_decay", "epsilon_end"),
         "Use exploration_config, as DecayExplorationConfig().",
@@ -234,6 +234,17 @@ def warn_of_misspelt(model: type) -> None:
                 name,
                 near[0],
             )
+
+
+def check_rewards(scale: float, clip: float | None) -> tuple[float, float | None]:
+    """`reward_scale`, above 0, and `clip_rewards`, None or above 0."""
+    scale = check_float("reward_scale", scale, 0.0)
+    if scale == 0.0:
+        raise ValueError(f"reward_scale={scale} must be above 0: there would be no rewards.")
+    clip = None if clip is None else check_float("clip_rewards", clip, 0.0)
+    if clip == 0.0:
+        raise ValueError(f"clip_rewards={clip} must be above 0, or None.")
+    return scale, clip
 
 
 def check_pair(method: str, result: Any, what: str) -> tuple[Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import tensorflow as tf
@@ -9,7 +10,7 @@ import tensorflow as tf
 from polyrl import ops
 from polyrl.engine import projection
 from polyrl.models.arguments import HINTS
-from polyrl.models.heads import QHead
+from polyrl.models.heads import PLAIN, QHead, Streams
 from polyrl.models.keywords import QModelArguments
 from polyrl.models.policy_network import PolicyNetwork
 from polyrl.models.q_model import BaseQModel
@@ -18,7 +19,7 @@ from polyrl.models.records import Batch, Forward
 from polyrl.policies import BasePolicy, CategoricalQPolicy, TimeStep
 from polyrl.policies.base import Splitter
 from polyrl.summaries import Summaries, SummaryOptions
-from polyrl.validation import check_bool, check_float, check_int, explains
+from polyrl.validation import check_float, check_int, explains
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -29,8 +30,16 @@ class CategoricalHead(QHead):
 
     NEEDED: ClassVar[tuple[str, ...]] = ("q", "logits")
 
-    def __init__(self, num_actions: int, dueling: str | bool | None, num_atoms: int, min_q_value: float, max_q_value: float):
-        super().__init__(num_actions, dueling, num_atoms)
+    def __init__(
+        self,
+        num_actions: int,
+        dueling: str | bool | None,
+        num_atoms: int,
+        min_q_value: float,
+        max_q_value: float,
+        make: Streams = PLAIN,
+    ):
+        super().__init__(num_actions, dueling, make, num_atoms)
         self.num_atoms, self._range = num_atoms, (min_q_value, max_q_value)
 
     def __call__(self, outputs: tf.Tensor) -> QModelSpec:
@@ -58,7 +67,6 @@ class CategoricalDQNModel(BaseQModel):
         num_atoms: number of atoms N, at least 2.
         min_q_value: the lowest atom.
         max_q_value: the highest atom.
-        double: let the online network choose the next action, as in double Q-learning.
     """
 
     OWN_LOSS: ClassVar[str | None] = "C51 is the cross-entropy to the projected target"
@@ -69,7 +77,6 @@ class CategoricalDQNModel(BaseQModel):
         num_atoms: int = 51,
         min_q_value: float = -10.0,
         max_q_value: float = 10.0,
-        double: bool = False,
         **arguments: Unpack[QModelArguments],
     ):
         super().__init__(*args, **arguments)
@@ -79,7 +86,6 @@ class CategoricalDQNModel(BaseQModel):
         if self.min_q_value >= self.max_q_value:
             raise ValueError(f"min_q_value={min_q_value} must be below max_q_value={max_q_value}.")
         ops.support(self.min_q_value, self.max_q_value, self.num_atoms)  # Refuses what float32 cannot tell apart.
-        self.double = check_bool("double", double)
 
     @property
     def support(self) -> tf.Tensor:
@@ -87,11 +93,11 @@ class CategoricalDQNModel(BaseQModel):
         return ops.support(self.min_q_value, self.max_q_value, self.num_atoms)
 
     def _build_head(self) -> CategoricalHead:
-        return CategoricalHead(self.num_actions, self.dueling, self.num_atoms, self.min_q_value, self.max_q_value)
+        atoms = self.num_atoms, self.min_q_value, self.max_q_value
+        return CategoricalHead(self.num_actions, self.dueling, *atoms, self._streams)
 
     def _build_td_loss(self, batch: Batch, forward: Forward) -> ops.LossOutput:
-        next_q = (forward.next_online if self.double else forward.next_target).q
-        next_values = forward.next_target.logits, next_q
+        next_values = forward.next_target.logits, forward.selector.q
         clipped = ops.clipped_mass(self.support, batch.reward, batch.discount, *next_values)
         self.current_call.scalars["train/clipped_mass"] = tf.reduce_mean(clipped)
         return ops.categorical_q_learning(
@@ -114,9 +120,10 @@ class CategoricalDQNModel(BaseQModel):
         return {**predictions, "probabilities": tf.nn.softmax(self._online().logits), "support": self.support}
 
     def _build_extra_ops(self, results: tf.Tensor, features: Any, labels: Any) -> dict[str, Any]:
-        """As the parent's, and `support`: `min_q_value`, `max_q_value` and `discount`, for `SupportHook`."""
+        """As the parent's, and `support`: its ends, the discount, how rewards are scaled and clipped, for `SupportHook`."""
         extra = super()._build_extra_ops(results, features, labels)
-        return {**extra, "support": (self.min_q_value, self.max_q_value, self.discount)}
+        rewards = self.reward_scale, math.inf if self.clip_rewards is None else self.clip_rewards
+        return {**extra, "support": (self.min_q_value, self.max_q_value, self.discount, *rewards)}
 
     def _build_summary_op(self, results: tf.Tensor, features: Any, labels: Any) -> Summaries:
         summaries = super()._build_summary_op(results, features, labels)

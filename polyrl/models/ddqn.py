@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from polyrl import ops
-from polyrl.models.q_model import BaseQModel
-from polyrl.models.records import Batch, Forward
+from typing import TYPE_CHECKING, Any
+
+from polyrl.models.arguments import HINTS
+from polyrl.models.dqn import DQNModel
+from polyrl.models.keywords import QModelArguments
+from polyrl.validation import check_bool, explains
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
-class DDQNModel(BaseQModel):
-    """Double DQN: the online network chooses the next action, the target network values it."""
+@explains(HINTS)
+class DDQNModel(DQNModel):
+    """Double DQN: the online network chooses the next action, the target network values it. `DQNModel(double=True)`."""
 
-    def _build_td_loss(self, batch: Batch, forward: Forward) -> ops.LossOutput:
-        return ops.double_q_learning(
-            forward.online.q,
-            batch.action,
-            batch.reward,
-            batch.discount,
-            forward.next_target.q,
-            next_q_selector=forward.next_online.q,
-            loss_fn=self.loss_config.build(),
-        )
+    def __init__(self, *args: Any, **arguments: Unpack[QModelArguments]):
+        if not check_bool("double", arguments.setdefault("double", True)):
+            raise ValueError("double=False: a DDQNModel is double; use DQNModel.")
+        super().__init__(*args, **arguments)

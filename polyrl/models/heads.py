@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import abc
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import tensorflow as tf
 import tf_keras
 
 from polyrl import ops
-from polyrl.engine.narrow_dense import NarrowDense
+from polyrl.configs import InitializerConfig
 from polyrl.explorations import Explorer
 from polyrl.models.policy_network import PolicyNetwork
 from polyrl.models.q_network import QModelSpec
+from polyrl.networks.layers import dense
 from polyrl.policies import BasePolicy, BoundedTensorSpec, QPolicy, TimeStep
 from polyrl.policies.base import Splitter
 
@@ -67,17 +68,44 @@ class Head(abc.ABC):
         return tf.TensorShape([*spec.q.shape[:1], *self.action_spec.shape])
 
 
+class Streams(NamedTuple):
+    """How the layers of a head are made.
+
+    Attributes:
+        units: of the hidden layers that each stream has before its last one, each with a ReLU.
+        noisy: whether all of them have learned noise, see `NoisyDense`.
+        initializer: of their weights; None: tf-keras's.
+    """
+
+    units: tuple[int, ...] = ()
+    noisy: bool = False
+    initializer: InitializerConfig | None = None
+
+    def __call__(self, x: tf.Tensor, units: int, name: str, narrow: bool = False) -> tf.Tensor:
+        """A stream on a torso's output, `[..., n]` to `[..., units]`."""
+        # Heads compute in float32, whatever the precision policy of tf-keras has the torso do.
+        made = {"initializer": self.initializer, "noisy": self.noisy, "dtype": tf.float32}
+        for number, size in enumerate(self.units):
+            x = dense(x, size, "relu", name=f"{name}_hidden_{number}", **made)
+        return dense(x, units, name=name, narrow=narrow, **made)
+
+
+PLAIN = Streams()
+"""One layer of tf-keras's for each stream."""
+
+
 class QHead(Head):
     """A value for each of `A` actions; with `width` N, N numbers for each, of which a subclass makes values.
 
     Args:
         num_actions: `A`.
         dueling: how the heads for advantage and value are combined, see `BaseQModel`; None: there is one head.
+        make: makes the layers.
         width: None, or `N`.
     """
 
-    def __init__(self, num_actions: int, dueling: str | bool | None, width: int | None = None):
-        self.num_actions, self._dueling, self._width = num_actions, dueling, width
+    def __init__(self, num_actions: int, dueling: str | bool | None, make: Streams = PLAIN, width: int | None = None):
+        self.num_actions, self._dueling, self._make, self._width = num_actions, dueling, make, width
         self.action_spec = BoundedTensorSpec((), tf.int32, 0, num_actions - 1, name="action")
 
     def __call__(self, outputs: tf.Tensor) -> QModelSpec:
@@ -95,10 +123,9 @@ class QHead(Head):
         return advantage, value, advantage if alone else ops.dueling(advantage, value, str(self._dueling))
 
     def _stream(self, outputs: tf.Tensor, actions: int, name: str) -> tf.Tensor:
-        # Heads compute in float32, whatever the precision policy of tf-keras has the torso do.
         if self._width is None:
-            return NarrowDense(actions, name=name, dtype=tf.float32)(outputs)
-        flat = tf_keras.layers.Dense(actions * self._width, name=name, dtype=tf.float32)(outputs)
+            return self._make(outputs, actions, name, narrow=True)
+        flat = self._make(outputs, actions * self._width, name)
         return tf_keras.layers.Reshape([actions, self._width], dtype=tf.float32)(flat)
 
     def greedy_actions(self, spec: QModelSpec, mask: tf.Tensor | None = None) -> tf.Tensor:

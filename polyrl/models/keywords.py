@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TypedDict
 
-from polyrl.configs import ExplorationConfig, LossConfig, MetricConfig, OptimizerConfig
+from polyrl.configs import ExplorationConfig, InitializerConfig, LossConfig, MetricConfig, OptimizerConfig
 from polyrl.models.graph_functions import GraphFn
 
 
@@ -34,3 +34,9 @@ class QModelArguments(TypedDict, total=False):
     target_update_tau: float
     expert_margin: float
     expert_weight: float
+    double: bool
+    noisy: bool
+    head_units: Sequence[int]
+    head_initializer: InitializerConfig | None
+    reward_scale: float
+    clip_rewards: float | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from polyrl.models.records import Batch, Forward
 from polyrl.models.scope import Scope, stream_seed
 from polyrl.modes import Modes
 from polyrl.networks import SameInEveryMode
+from polyrl.networks.drawing import drawing
 
 QGraphFn = Callable[[str, Any], QModelSpec]
 
@@ -79,7 +81,8 @@ class Networks:
         """
         averages = self.online.model.non_trainable_variables if learns else []
         before = [variable.read_value() for variable in averages]
-        spec = self.online(inputs, mode, training=learns)
+        with self._drawing("online" if learns else "acting", mode):
+            spec = self.online(inputs, mode, training=learns)
         # Before the next pass: those of activities are of the last one.
         regularisation = list(self.online.model.losses) if learns else []
         moved = [(variable, variable.read_value()) for variable in averages]
@@ -87,7 +90,9 @@ class Networks:
             variable.assign(value)
         return spec, moved, regularisation
 
-    def forward(self, online: QModelSpec, batch: Batch, mode: str, use_target: bool) -> Forward:
+    def forward(
+        self, online: QModelSpec, batch: Batch, mode: str, use_target: bool, double: bool = False, needs_target: bool = False
+    ) -> Forward:
         """What a loss compares; in the next states the `q` of illegal actions is the lowest float32.
 
         Args:
@@ -95,14 +100,36 @@ class Networks:
             batch: the transitions.
             mode: of the graphs.
             use_target: whether there is a target network; the online one stands in for it otherwise.
+            double: whether the online network chooses the next action.
+            needs_target: whether the target network's output on the states themselves is needed, too.
         """
-        next_online = self.online(batch.next_inputs, mode)
-        next_target = self.target(batch.next_inputs, mode) if use_target else next_online
+        with self._drawing("next_online", mode):
+            next_online = self.online(batch.next_inputs, mode)
+        next_target = next_online
+        if use_target:
+            with self._drawing("next_target", mode):
+                next_target = self.target(batch.next_inputs, mode)
         if batch.next_mask is not None:
             features_of.check_legal("labels['next_action_mask']", batch.next_mask, batch.discount > 0.0)
             masked = (spec._replace(q=ops.mask_values(spec.q, batch.next_mask)) for spec in (next_online, next_target))
             next_online, next_target = masked
-        return Forward(online, next_online, next_target)
+        target = None
+        if needs_target:
+            with self._drawing("target", mode):
+                target = (self.target if use_target else self.online)(batch.inputs, mode)
+            target = target._replace(q=ops.mask_values(target.q, batch.mask))
+        return Forward(online, next_online, next_target, double, target)
+
+    def _drawing(self, role: str, mode: str) -> contextlib.AbstractContextManager[None]:
+        """A forward pass; in training, layers with noise draw it, by a stream for each of them and for each role.
+
+        Another one for each update, and for each step of acting.
+        """
+        if mode != Modes.TRAIN:
+            return contextlib.nullcontext()
+        count = self._scope.global_timestep if role == "acting" else self._scope.global_step
+        stream = f"network/{self._name}/{role}"
+        return drawing(lambda number: self._scope.random_seed(f"{stream}/{number}", count.read_value()), role != "acting")
 
     def _new(self, role: str) -> QNetwork:
         seed, _ = stream_seed(self._scope.seed, f"initialisation/{self._name}")

@@ -4,44 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
 from polyrl import ops
-from polyrl.configs import (
-    ConstantExplorationConfig,
-    ExplorationConfig,
-    HuberLossConfig,
-    LossConfig,
-    MetricConfig,
-    OptimizerConfig,
-)
 from polyrl.engine import functional
-from polyrl.explorations import Explorer, explorer, random_at_first
+from polyrl.explorations import Explorer, random_at_first
 from polyrl.models import arguments, batches
 from polyrl.models import features as features_of
-from polyrl.models.base import BaseModel, GraphFn
-from polyrl.models.expert import MARGIN, WEIGHT, ExpertLoss
-from polyrl.models.heads import Head, QHead
+from polyrl.models.heads import Head, QHead, Streams
 from polyrl.models.networks import Networks, torso_and_heads
 from polyrl.models.policy_network import PolicyNetwork
+from polyrl.models.q_arguments import QArguments
 from polyrl.models.q_network import QModelSpec, checked_values
 from polyrl.models.q_summaries import q_summaries
 from polyrl.models.records import Batch, Forward
 from polyrl.modes import Modes
 from polyrl.ops import LossOutput
 from polyrl.policies import BasePolicy, BoundedTensorSpec, TimeStep
-from polyrl.summaries import Summaries, SummaryOptions
-from polyrl.validation import check_bool, check_float, check_int, explains
+from polyrl.summaries import Summaries
 
 
-@explains(arguments.HINTS)
-class BaseQModel(BaseModel):
+class BaseQModel(QArguments):
     """A model of action values `Q(s, a)`, with a target network and exploration.
 
-    The methods here are for discrete actions; `NAFModel` has those for continuous ones.
+    The arguments are those of `QArguments`. A subclass gives a loss, and a head if it needs one of its own.
 
     Called with features (a state batch, or a dict with the key `state`) and labels: `action` int `[B]`, `reward` `[B]`,
     `next_state` `[B, ...]`, `done` `[B]` (terminated; a truncated episode is not done), and optionally `discount` `[B]` (the
@@ -52,86 +41,14 @@ class BaseQModel(BaseModel):
     The features may hold `action_mask` `[B, A]`, bools or integers, nonzero where an action is legal; the labels then hold
     `next_action_mask` `[B, A]`, of the next state. Illegal actions are never chosen, nor bootstrapped from. Other features are
     for the torso; the label `next_<key>` is what the feature `key` is in the next state, by default the same.
-
-    Args:
-        mode, loss_config, optimizer_config, eval_metrics_config, summaries, clip_gradients, clip_embed_gradients, name: see
-            `BaseModel`; the loss is `HuberLossConfig(delta=1)` by default.
-        graph_fn: the torso, `graph_fn(mode, inputs) -> [B, features]`; see `BaseModel`. It gets the same structure that
-            the model is called with: the tensor, or the dict (without `action_mask`).
-        num_states: the shape of one state. An int n: a vector of n numbers; or, where the states are integers `[B]`, the
-            number of discrete states, with indices from 0.
-        num_actions: number of actions.
-        discount: gamma, in [0, 1].
-        exploration_config: how the TRAIN mode acts; `ConstantExplorationConfig()` by default.
-        use_target_graph: bootstrap from a target network, which the loss does not train.
-        target_update_frequency: updates of this model between two updates of the target network.
-        is_continuous: whether actions are continuous; only as the class is, `CONTINUOUS`.
-        dueling: True computes advantage and value heads, and `Q = A`; `'mean'`, `'max'`, `'naive'` combine them to
-            `Q = V + A - mean(A)`, `- max(A)`, `- 0`; None or False leave the value head out.
-        use_expert_demo: adds the large-margin loss on rows that are demonstrations (DQfD, Hester et al. 2018), see
-            `ops.large_margin_loss`; the memory has to hold some, and `Agent.train(pretrain_updates=...)` pre-trains on them.
-        temperature: of the policy that acts in PREDICT mode; 0 is greedy.
-        target_update_tau: how far the target network moves to the online one at each of its updates, in (0, 1]; 1 copies.
-        expert_margin: by how much the expert's action has to be better than all others, in units of the action values.
-        expert_weight: of the large-margin loss, relative to the TD loss.
     """
 
-    CONTINUOUS: ClassVar[bool] = False
-    OWN_LOSS: ClassVar[str | None] = None
-    """What the loss is, where `loss_config` has no part in it."""
-    FURTHER_LABELS: ClassVar[tuple[str, ...]] = ()
-    """Labels that a subclass reads in addition; all others that are not known are refused."""
-
-    def __init__(
-        self,
-        mode: str,
-        graph_fn: GraphFn,
-        num_states: int | Sequence[int],
-        num_actions: int,
-        loss_config: LossConfig | None = None,
-        optimizer_config: OptimizerConfig | None = None,
-        eval_metrics_config: Sequence[MetricConfig] | None = None,
-        discount: float = 0.97,
-        exploration_config: ExplorationConfig | None = None,
-        use_target_graph: bool = True,
-        target_update_frequency: int = 5,
-        is_continuous: bool = False,
-        dueling: str | bool | None = "mean",
-        use_expert_demo: bool = False,
-        summaries: str | Iterable[str] | None = "all",
-        clip_gradients: float | None = 0.5,
-        clip_embed_gradients: float | None = 0.1,
-        name: str = "Model",
-        *,
-        temperature: float = 0.0,
-        target_update_tau: float = 1.0,
-        expert_margin: float = MARGIN,
-        expert_weight: float = WEIGHT,
-    ):
-        if loss_config is not None and self.OWN_LOSS is not None:
-            raise ValueError(f"loss_config must be None: the loss of {self.OWN_LOSS}.")
-        metrics, clips = eval_metrics_config, (clip_gradients, clip_embed_gradients)
-        super().__init__(mode, graph_fn, loss_config, optimizer_config, metrics, summaries, *clips, name)
-        self.loss_config = self.loss_config or HuberLossConfig()
-        make, features, needed = self._build_graph_fn, lambda: self.current_call.features, lambda: self.head.NEEDED
-        self._networks = Networks(self._scope, self.name, make, features, needed)
-        self.num_states = batches.state_shape(num_states)
-        self.num_actions = arguments.check_num_actions(num_actions, self.CONTINUOUS)
-        self.discount = check_float("discount", discount, 0.0, 1.0)
-        exploration_config = arguments.check_type("exploration_config", exploration_config, ExplorationConfig)
-        self.exploration_config = exploration_config or ConstantExplorationConfig()
-        self._explorer_class = explorer(self.exploration_config, self.CONTINUOUS)
-        self.use_target_graph = check_bool("use_target_graph", use_target_graph)
-        self.target_update_frequency = check_int("target_update_frequency", target_update_frequency, minimum=1)
-        self.is_continuous = arguments.check_continuous(is_continuous, type(self).__name__, self.CONTINUOUS)
-        self.dueling = arguments.check_dueling(dueling)
-        self.expert_loss = ExpertLoss.checked(check_bool("use_expert_demo", use_expert_demo), expert_margin, expert_weight)
-        self.temperature = check_float("temperature", temperature, 0.0)
-        self.target_update_tau = arguments.check_tau(target_update_tau, self.use_target_graph)
-        if SummaryOptions.IMAGE_INPUT in self.summaries and len(self.num_states) != 3:
-            raise ValueError(f"summaries: image_input needs states [height, width, channels]; num_states={num_states}.")
-
     # What a subclass gives. ---------------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def _networks(self) -> Networks:
+        make, features, needed = self._build_graph_fn, lambda: self.current_call.features, lambda: self.head.NEEDED
+        return Networks(self._scope, self.name, make, features, needed)
 
     @functools.cached_property
     def head(self) -> Head:
@@ -140,7 +57,12 @@ class BaseQModel(BaseModel):
 
     def _build_head(self) -> Head:
         """Returns the head: by default one value for each action, combined as `dueling` says."""
-        return QHead(self.num_actions, self.dueling)
+        return QHead(self.num_actions, self.dueling, self._streams)
+
+    @property
+    def _streams(self) -> Streams:
+        """How the head's layers are made."""
+        return Streams(self.head_units, self.noisy, self.head_initializer)
 
     def _build_td_loss(self, batch: Batch, forward: Forward) -> LossOutput:
         """The TD loss of each transition, with its target and error."""
@@ -213,8 +135,9 @@ class BaseQModel(BaseModel):
         """The loss of each example (TD, and for demonstrations the large margin), and their weighted mean plus the torso's own
         regularisation losses.
         """
-        batch = batches.as_batch(features, labels, self.discount)
-        forward = self._networks.forward(self._online(), batch, self.mode, self.use_target_graph)
+        batch = self._batch(features, labels)
+        how = self.use_target_graph, self.double, self.NEEDS_TARGET
+        forward = self._networks.forward(self._online(), batch, self.mode, *how)
         loss_output = self.current_call.loss_output = arguments.check_loss(self._build_td_loss(batch, forward), batch.reward)
         losses = loss_output.loss
         if self.expert_loss is not None:
@@ -264,6 +187,13 @@ class BaseQModel(BaseModel):
         return extra
 
     # Parts. -------------------------------------------------------------------------------------------------------------
+
+    def _batch(self, features: Any, labels: Any) -> Batch:
+        """The transitions to learn from, rewards scaled and clipped, windows reduced to single transitions."""
+        reward = self.reward_scale * tf.cast(labels["reward"], tf.float32)
+        if self.clip_rewards is not None:
+            reward = tf.clip_by_value(reward, -self.clip_rewards, self.clip_rewards)
+        return batches.as_batch(features, {**labels, "reward": reward}, self.discount)
 
     def _online(self) -> QModelSpec:
         """The online network's output on the features of this call, computed once."""

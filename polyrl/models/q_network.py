@@ -23,8 +23,9 @@ class QModelSpec(NamedTuple):
     """What a Q network gives for a batch of `B` states and `A` actions.
 
     `graph_outputs`, the torso's output `[B, ...]`; `a`, the advantage head `[B, A]` (`[B, A, N]` with atoms); `v`, the value
-    head `[B, 1]` (`[B, 1, N]`), None without dueling; `q`, action values `[B, A]`; `logits` `[B, A, N]`, None without atoms.
-    What a model does not need may be None: DQN needs `q` alone, C51 also `logits`.
+    head `[B, 1]` (`[B, 1, N]`), None without dueling; `q`, action values `[B, A]`; `logits` `[B, A, N]`, None without atoms;
+    `quantiles` of the return `[B, A, N]`, and which ones, `fractions` `[B, N]`, None without. What a model does not need may
+    be None: DQN needs `q` alone, C51 also `logits`.
 
     For continuous actions with `k` components: `a`, the best action `[B, k]`; `q`, its value `[B]`; `scale`
     `[B, k (k + 1) / 2]`.
@@ -36,6 +37,8 @@ class QModelSpec(NamedTuple):
     q: tf.Tensor
     logits: tf.Tensor | None = None
     scale: tf.Tensor | None = None
+    quantiles: tf.Tensor | None = None
+    fractions: tf.Tensor | None = None
 
 
 class QNetwork(tf.Module):

@@ -32,6 +32,8 @@ class Batch(NamedTuple):
 class Forward(NamedTuple):
     """What the networks give for a batch: the online one for its states, both for its next states.
 
+    `target` is what the target network gives for the states themselves, for models that need it.
+
     Without a target network `next_target` is `next_online`. Where there are masks, the `q` of illegal actions in the next
     states is the lowest float32.
     """
@@ -39,3 +41,10 @@ class Forward(NamedTuple):
     online: QModelSpec
     next_online: QModelSpec
     next_target: QModelSpec
+    double: bool = False
+    target: QModelSpec | None = None
+
+    @property
+    def selector(self) -> QModelSpec:
+        """The output whose `q` chooses the next action: the target network's, or with `double` the online one's."""
+        return self.next_online if self.double else self.next_target

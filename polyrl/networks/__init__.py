@@ -1,6 +1,8 @@
 """Common network torsos: functions that return a `graph_fn`."""
 
 from polyrl.networks.any_mode import SameInEveryMode
+from polyrl.networks.noisy_dense import NoisyDense
+from polyrl.networks.quantile_embedding import QuantileEmbedding
 from polyrl.networks.torsos import embedding_mlp, mlp, nature_cnn
 
-__all__ = ["SameInEveryMode", "embedding_mlp", "mlp", "nature_cnn"]
+__all__ = ["NoisyDense", "QuantileEmbedding", "SameInEveryMode", "embedding_mlp", "mlp", "nature_cnn"]

@@ -8,7 +8,9 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from polyrl.configs import InitializerConfig
 from polyrl.networks.any_mode import SameInEveryMode
+from polyrl.networks.layers import convolution, dense
 from polyrl.validation import check_int
 
 layers = tf_keras.layers
@@ -17,9 +19,24 @@ SMALLEST_IMAGE = 36
 """Height and width of which the three convolutions of `nature_cnn` leave one pixel."""
 
 
-def mlp(units: Sequence[int] = (64, 64), activation: str = "relu") -> SameInEveryMode:
-    """Dense layers with the given numbers of units, `[B, n]` to `[B, units[-1]]`."""
-    sizes = _sizes(units)
+def mlp(
+    units: Sequence[int] = (64, 64),
+    activation: str = "relu",
+    *,
+    initializer: InitializerConfig | None = None,
+    noisy: bool = False,
+) -> SameInEveryMode:
+    """Dense layers with the given numbers of units, `[B, n]` to `[B, units[-1]]`.
+
+    Args:
+        units: of each layer.
+        activation: a name of tf-keras's, or a function.
+        initializer: of the weights, as `TorchInitializerConfig()`; None: tf-keras's, Glorot uniform.
+        noisy: whether the layers have learned noise, see `NoisyDense`; they have initial weights of their own.
+    """
+    if noisy and initializer is not None:
+        raise ValueError(f"initializer={initializer} has no effect with noisy=True; leave one of them out.")
+    layer_sizes = sizes("units", units)
     _check_activation(activation)
 
     def build(inputs: Any) -> tf.Tensor:
@@ -30,8 +47,8 @@ def mlp(units: Sequence[int] = (64, 64), activation: str = "relu") -> SameInEver
                 f"mlp expects vectors [B, n]; got {x.dtype.name} {tuple(x.shape)}. Use {other}, or a graph_fn of your "
                 "own that begins with layers.Flatten()."
             )
-        for size in sizes:
-            x = layers.Dense(size, activation)(x)
+        for size in layer_sizes:
+            x = dense(x, size, activation, initializer=initializer, noisy=noisy)
         return x
 
     return SameInEveryMode(build)
@@ -46,7 +63,7 @@ def embedding_mlp(
     embedding itself, `[B, dimension]`, and the head of action values on top of it makes the model tabular.
     """
     rows, columns = check_int("num_states", num_states, minimum=1), check_int("dimension", dimension, minimum=1)
-    sizes = _sizes(units)
+    layer_sizes = sizes("units", units)
     _check_activation(activation)
 
     def build(inputs: Any) -> tf.Tensor:
@@ -54,15 +71,20 @@ def embedding_mlp(
         if x.shape.rank != 1 or not x.dtype.is_integer:
             raise ValueError(f"embedding_mlp expects state indices, integers [B]; got {x.dtype.name} {tuple(x.shape)}.")
         x = layers.Embedding(rows, columns)(x)
-        for size in sizes:
+        for size in layer_sizes:
             x = layers.Dense(size, activation)(x)
         return x
 
     return SameInEveryMode(build)
 
 
-def nature_cnn() -> SameInEveryMode:
-    """The convolutional torso of Mnih et al. 2015: uint8 images `[B, 84, 84, 4]` to `[B, 512]`. Sides are at least 36."""
+def nature_cnn(*, initializer: InitializerConfig | None = None, noisy: bool = False) -> SameInEveryMode:
+    """The convolutional torso of Mnih et al. 2015: uint8 images `[B, 84, 84, 4]` to `[B, 512]`. Sides are at least 36.
+
+    Args:
+        initializer: of the weights; None: tf-keras's.
+        noisy: whether the dense layer has learned noise, see `NoisyDense`.
+    """
 
     def build(inputs: Any) -> tf.Tensor:
         x = inputs["state"] if isinstance(inputs, Mapping) else inputs
@@ -76,20 +98,20 @@ def nature_cnn() -> SameInEveryMode:
             )
         x = layers.Rescaling(1.0 / 255.0)(x)
         for filters, size, stride in ((32, 8, 4), (64, 4, 2), (64, 3, 1)):
-            x = layers.Conv2D(filters, size, stride, activation="relu")(x)
-        return layers.Dense(512, "relu")(layers.Flatten()(x))
+            x = convolution(x, filters, size, stride, "relu", initializer)
+        return dense(layers.Flatten()(x), 512, "relu", initializer=initializer, noisy=noisy)
 
     return SameInEveryMode(build)
 
 
-def _sizes(units: Sequence[int]) -> list[int]:
+def sizes(name: str, units: Sequence[int]) -> list[int]:
     """Numbers of units, one for each layer, each at least 1."""
     if not isinstance(units, Iterable) or isinstance(units, str):
         raise TypeError(
-            f"units={units!r} must be a sequence with the number of units of each layer, as (64, 64). A torso is what mlp() "
+            f"{name}={units!r} must be a sequence with the number of units of each layer, as (64, 64). A torso is what mlp() "
             "returns, not mlp itself."
         )
-    return [check_int("units", size, minimum=1) for size in units]
+    return [check_int(name, size, minimum=1) for size in units]
 
 
 def _check_activation(activation: Any) -> None:

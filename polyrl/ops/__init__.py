@@ -19,7 +19,15 @@ from polyrl.ops.exploration import (
 )
 from polyrl.ops.masks import mask_values
 from polyrl.ops.naf import normalized_advantage, normalized_q_learning, sample_normalized, scale_tril
+from polyrl.ops.quantile import (
+    quantile_huber_loss,
+    quantile_midpoints,
+    quantile_q_learning,
+    quantile_td_loss,
+    quantile_value_at_risk,
+)
 from polyrl.ops.returns import NStepReturn, n_step_return
+from polyrl.ops.soft import SoftPolicy, epsilon_greedy_value, munchausen_reward, soft_bootstrap, soft_policy
 from polyrl.ops.targets import polyak_average
 from polyrl.ops.value import (
     LossOutput,
@@ -35,6 +43,7 @@ __all__ = [
     "SMALLEST_RISK_LEVEL",
     "LossOutput",
     "NStepReturn",
+    "SoftPolicy",
     "boltzmann",
     "categorical_q_learning",
     "clipped_mass",
@@ -42,9 +51,11 @@ __all__ = [
     "double_q_learning",
     "dueling",
     "epsilon_greedy",
+    "epsilon_greedy_value",
     "expected_value",
     "large_margin_loss",
     "mask_values",
+    "munchausen_reward",
     "n_step_return",
     "normal",
     "normalized_advantage",
@@ -53,10 +64,17 @@ __all__ = [
     "polyak_average",
     "project_distribution",
     "q_learning",
+    "quantile_huber_loss",
+    "quantile_midpoints",
+    "quantile_q_learning",
+    "quantile_td_loss",
+    "quantile_value_at_risk",
     "sample_categorical",
     "sample_normalized",
     "scale_tril",
     "select_values",
+    "soft_bootstrap",
+    "soft_policy",
     "support",
     "td_loss",
     "uniform",

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from polyrl.validation import check_rows, shortened
 
-PREFERENCES = ("q", "logits", "next_q", "next_q_selector", "next_logits")
+PREFERENCES = ("q", "logits", "next_q", "next_q_selector", "next_logits", "target_q")
 """Arguments that must be numbers, or minus infinity where an action is never to be chosen: a maximum would hide NaN.
 
 What is only added and multiplied shows it.
@@ -34,9 +34,10 @@ def check_numbers(given: Mapping[str, Any]) -> None:
         if name in values and values[name].dtype.kind == "f":
             wrong = np.isnan(values[name]) | (values[name] == math.inf)
             check_rows(name, values[name], wrong & _counts(wrong, values), "numbers, or minus infinity")
-    if "discount" in values:
-        discount = values["discount"]
-        check_rows("discount", discount, ~((discount >= 0) & (discount <= 1 + ROUNDING)), "numbers in [0, 1]")
+    for name in ("discount", "fractions"):
+        if name in values:
+            numbers = values[name]
+            check_rows(name, numbers, ~((numbers >= 0) & (numbers <= 1 + ROUNDING)), "numbers in [0, 1]")
 
 
 def is_eager(value: Any) -> bool:

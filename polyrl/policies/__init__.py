@@ -5,6 +5,7 @@ from polyrl.policies.categorical_q_policy import CategoricalQPolicy, ValueDistri
 from polyrl.policies.discrete import DiscretePolicy
 from polyrl.policies.naf_policy import NAFPolicy
 from polyrl.policies.q_policy import QPolicy
+from polyrl.policies.quantile_q_policy import QuantileQPolicy
 from polyrl.policies.specs import (
     BoundedTensorSpec,
     PolicyInfo,
@@ -30,6 +31,7 @@ __all__ = [
     "PolicyInfo",
     "PolicyStep",
     "QPolicy",
+    "QuantileQPolicy",
     "RandomPolicy",
     "StepType",
     "TensorSpec",

@@ -15,7 +15,7 @@ from polyrl.validation import check_float, check_int
 
 
 class ValueDistribution(NamedTuple):
-    """Distributions over returns: `atoms` float32 `[N]`, `probabilities` float32 `[B, A, N]`."""
+    """Distributions over returns: `atoms` float32 `[N]`, or of quantiles `[B, A, N]`; `probabilities` float32 `[B, A, N]`."""
 
     atoms: tf.Tensor
     probabilities: tf.Tensor

@@ -55,6 +55,32 @@ CALLS: dict[str, dict[str, Any]] = {
     "normalized_q_learning": {"advantage": ROW, "value": ROW, "reward": ROW, "discount": DISCOUNT, "next_value": ROW},
     "n_step_return": {"reward": Q, "terminated": ~MASK, "truncated": MASK & False, "gamma": 0.9},
     "polyak_average": {"source": [Q, ROW], "target": [Q, ROW], "tau": 0.5},
+    "quantile_midpoints": {"num_quantiles": 4},
+    "quantile_huber_loss": {"target": P, "quantiles": P, "fractions": P, "kappa": 1.0},
+    "quantile_td_loss": {
+        "quantiles": LOGITS,
+        "fractions": P,
+        "action": ACTION,
+        "reward": ROW,
+        "discount": DISCOUNT,
+        "bootstrap": P,
+        "kappa": 1.0,
+    },
+    "quantile_q_learning": {
+        "quantiles": LOGITS,
+        "fractions": P,
+        "action": ACTION,
+        "reward": ROW,
+        "discount": DISCOUNT,
+        "next_quantiles": LOGITS,
+        "next_q_selector": Q,
+        "kappa": 1.0,
+    },
+    "quantile_value_at_risk": {"quantiles": LOGITS, "level": 0.5},
+    "epsilon_greedy_value": {"q": Q, "epsilon": 0.5, "mask": MASK},
+    "soft_policy": {"q": Q, "temperature": 0.5},
+    "munchausen_reward": {"target_q": Q, "action": ACTION, "temperature": 0.5, "scale": 0.9, "lowest": -1.0},
+    "soft_bootstrap": {"next_q": Q, "temperature": 0.5, "next_quantiles": LOGITS},
     "select_values": {"values": Q, "action": ACTION},
     "td_loss": {"q": Q, "action": ACTION, "reward": ROW, "discount": DISCOUNT, "bootstrap": ROW},
     "q_learning": {"q": Q, "action": ACTION, "reward": ROW, "discount": DISCOUNT, "next_q": Q},
@@ -67,14 +93,22 @@ FREE = [
     ("dueling", "advantage"),
     ("select_values", "values"),
     ("td_loss", "q"),
+    ("quantile_value_at_risk", "quantiles"),
+    ("epsilon_greedy_value", "q"),
+    ("soft_policy", "q"),
+    ("quantile_huber_loss", "target"),
+    ("quantile_td_loss", "bootstrap"),
+    ("quantile_q_learning", "next_quantiles"),
+    ("soft_bootstrap", "next_quantiles"),
+    ("munchausen_reward", "target_q"),
     ("large_margin_loss", "q"),
 ]
 """Arguments whose number of columns nothing else decides."""
 
-RANGED = ("discount", "atoms")
+RANGED = ("discount", "atoms", "fractions")
 """Arguments of which not all numbers are taken."""
 
-INTEGERS, MASKS = ("action", "seed", "shape", "num_atoms"), ("mask", "terminated", "truncated")
+INTEGERS, MASKS = ("action", "seed", "shape", "num_atoms", "num_quantiles"), ("mask", "terminated", "truncated")
 
 
 def called(name: str, given: dict[str, Any]) -> Any:
@@ -93,12 +127,14 @@ def as_numbers(value: Any) -> np.ndarray | None:
 def an_argument_is_taken_or_refused(case: Any) -> None:
     """What is no array of numbers, and a shape that the others do not have, is refused; all else is as for tensors."""
     name, key, value = case
-    sizes = np.ravel(as_numbers(value)) if key in ("shape", "num_atoms") and as_numbers(value) is not None else []
+    sizes = (
+        np.ravel(as_numbers(value)) if key in ("shape", "num_atoms", "num_quantiles") and as_numbers(value) is not None else []
+    )
     if any(1_000 < size < 2**31 for size in sizes):
         return  # Valid, and more than the memory of this computer.
     taken, found = attempt(lambda: called(name, {**CALLS[name], key: value}), *CALLS[name])
     array, usual = as_numbers(value), CALLS[name][key]
-    optional = value is None and key in ("mask", "next_q_selector")
+    optional = value is None and key in ("mask", "next_q_selector", "next_quantiles")
     if isinstance(usual, np.ndarray) and key != "seed":
         if array is None:
             assert not taken or optional, f"{key}={value!r} was taken"
@@ -146,7 +182,11 @@ CASES = PLACES.flatmap(lambda place: st.tuples(st.just(place[0]), st.just(place[
 
 
 def test_every_op_is_here():
-    assert {name for name in ops.__all__ if callable(getattr(ops, name))} - {*CALLS} == {"NStepReturn", "LossOutput"}
+    assert {name for name in ops.__all__ if callable(getattr(ops, name))} - {*CALLS} == {
+        "NStepReturn",
+        "LossOutput",
+        "SoftPolicy",
+    }
 
 
 def test_an_argument_of_an_op_is_taken_or_refused():

@@ -42,6 +42,14 @@ CALLS = {
     "normalized_q_learning": (ROW, ROW, ROW, DISCOUNT, ROW, square),
     "n_step_return": (Q, MASK == 0, MASK * 0, 0.9),
     "polyak_average": ([Q, ROW], [NEXT, ROW], 0.5),
+    "quantile_huber_loss": (P, P, P),
+    "quantile_td_loss": (LOGITS, P, ACTION, ROW, DISCOUNT, P),
+    "quantile_q_learning": (LOGITS, P, ACTION, ROW, DISCOUNT, LOGITS, Q),
+    "quantile_value_at_risk": (LOGITS, 0.5),
+    "epsilon_greedy_value": (Q, 0.5, MASK),
+    "soft_policy": (Q, 0.5),
+    "munchausen_reward": (Q, ACTION),
+    "soft_bootstrap": (Q, 0.5, LOGITS),
     "select_values": (Q, ACTION),
     "td_loss": (Q, ACTION, ROW, DISCOUNT, ROW, square),
     "q_learning": (Q, ACTION, ROW, DISCOUNT, NEXT, square),
@@ -66,8 +74,10 @@ def as_tensors(name: str) -> list:
 def test_every_op_that_takes_tensors_is_here():
     assert {name for name in ops.__all__ if callable(getattr(ops, name))} - {*CALLS} == {
         "support",
+        "quantile_midpoints",
         "NStepReturn",
         "LossOutput",
+        "SoftPolicy",
     }
 
 

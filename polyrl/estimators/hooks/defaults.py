@@ -12,7 +12,7 @@ from polyrl.estimators.run_config import RunConfig
 from polyrl.replay import Replay
 
 
-def default_hooks(config: RunConfig, memory: Replay, support: tuple[float, float, float] | None) -> list[Hook]:
+def default_hooks(config: RunConfig, memory: Replay, support: tuple[float, ...] | None) -> list[Hook]:
     """In the order in which they run; the guard against NaN comes before anything is written.
 
     Args:

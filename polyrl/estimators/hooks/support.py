@@ -40,9 +40,20 @@ class SupportHook(Hook):
         min_q_value: the lowest value of the support.
         max_q_value: the highest.
         discount: per step.
+        scale: what the model multiplies rewards by.
+        clip: the largest size of a reward after that.
     """
 
-    def __init__(self, memory: Replay, min_q_value: float, max_q_value: float, discount: float):
+    def __init__(
+        self,
+        memory: Replay,
+        min_q_value: float,
+        max_q_value: float,
+        discount: float,
+        scale: float = 1.0,
+        clip: float = math.inf,
+    ):
+        self._scale, self._clip = scale, clip
         self._memory, self._support, self._discount = memory, (min_q_value, max_q_value), discount
         self._next, self._warned = FIRST, False
         self._low, self._high = math.inf, -math.inf
@@ -65,6 +76,7 @@ class SupportHook(Hook):
         if run.stored == 0:  # Brings the memory up to date.
             return
         reward, terminated, truncated = (column.numpy() for column in self._memory.newest(STEPS))
+        reward = np.clip(self._scale * reward, -self._clip, self._clip)
         returns, weight = discounted_returns(reward, terminated, truncated, self._discount)
         known = returns[weight < 0.1]
         if known.size:

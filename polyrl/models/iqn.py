@@ -1,0 +1,70 @@
+"""IQN: implicit quantile networks (Dabney et al. 2018b)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import tensorflow as tf
+
+from polyrl.models.arguments import HINTS
+from polyrl.models.heads import PLAIN, QHead, Streams
+from polyrl.models.keywords import QModelArguments
+from polyrl.models.q_network import QModelSpec
+from polyrl.models.qr_dqn import QuantileHead, QuantileModel
+from polyrl.networks import QuantileEmbedding
+from polyrl.validation import check_float, check_int, explains
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class ImplicitQuantileHead(QuantileHead):
+    """The quantile of each action's return at any fraction: random ones in training, even ones elsewhere."""
+
+    def __init__(self, num_actions: int, dueling: str | bool | None, embedding: dict[str, int], make: Streams = PLAIN):
+        QHead.__init__(self, num_actions, dueling, make)
+        self._embedding = embedding
+
+    def __call__(self, outputs: tf.Tensor) -> QModelSpec:
+        embedded, fractions = QuantileEmbedding(**self._embedding, dtype=tf.float32, name="fractions")(outputs)
+        advantage, value, quantiles = self.streams(embedded)  # [B, A, N], [B, 1, N], [B, A, N]
+        q = tf.reduce_mean(quantiles, axis=2)
+        return QModelSpec(outputs, advantage, value, q, quantiles=quantiles, fractions=fractions)
+
+    def _stream(self, outputs: tf.Tensor, actions: int, name: str) -> tf.Tensor:
+        return tf.transpose(self._make(outputs, actions, name), [0, 2, 1])
+
+
+@explains(HINTS)
+class IQNModel(QuantileModel):
+    """IQN: the quantile function of each action's return, learned at random fractions.
+
+    Takes the arguments of `BaseQModel` but `loss_config` (the loss is the quantile Huber loss), and:
+
+    Args:
+        num_samples: fractions for each state in an update, of the online and the target network; N and N' in the paper.
+        num_policy_samples: fractions to act by, K in the paper: random ones in training, even ones in evaluation.
+        num_cosines: of the embedding.
+        kappa: where the Huber loss turns from a square to a line, in units of the action values; 0: it is a line.
+    """
+
+    OWN_LOSS: ClassVar[str | None] = "IQN is the quantile Huber loss"
+
+    def __init__(
+        self,
+        *args: Any,
+        num_samples: int = 64,
+        num_policy_samples: int = 32,
+        num_cosines: int = 64,
+        kappa: float = 1.0,
+        **arguments: Unpack[QModelArguments],
+    ):
+        super().__init__(*args, **arguments)
+        self.num_samples = check_int("num_samples", num_samples, minimum=1)
+        self.num_policy_samples = check_int("num_policy_samples", num_policy_samples, minimum=1)
+        self.num_cosines = check_int("num_cosines", num_cosines, minimum=1)
+        self.kappa = check_float("kappa", kappa, 0.0)
+
+    def _build_head(self) -> ImplicitQuantileHead:
+        embedding = {name: getattr(self, name) for name in ("num_samples", "num_policy_samples", "num_cosines")}
+        return ImplicitQuantileHead(self.num_actions, self.dueling, embedding, self._streams)

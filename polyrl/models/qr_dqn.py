@@ -1,0 +1,94 @@
+"""QR-DQN: quantile regression Q-learning (Dabney et al. 2018a)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import tensorflow as tf
+
+from polyrl import ops
+from polyrl.models.arguments import HINTS
+from polyrl.models.heads import PLAIN, QHead, Streams
+from polyrl.models.keywords import QModelArguments
+from polyrl.models.policy_network import PolicyNetwork
+from polyrl.models.q_model import BaseQModel
+from polyrl.models.q_network import QModelSpec
+from polyrl.models.records import Batch, Forward
+from polyrl.policies import BasePolicy, QuantileQPolicy, TimeStep
+from polyrl.policies.base import Splitter
+from polyrl.validation import check_float, check_int, explains
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class QuantileHead(QHead):
+    """`N` quantiles of each action's return, at the midpoints of `N` equal parts of [0, 1]; the value is their mean."""
+
+    NEEDED: ClassVar[tuple[str, ...]] = ("q", "quantiles", "fractions")
+
+    def __init__(self, num_actions: int, dueling: str | bool | None, num_quantiles: int, make: Streams = PLAIN):
+        super().__init__(num_actions, dueling, make, num_quantiles)
+        self._count = num_quantiles
+
+    def __call__(self, outputs: tf.Tensor) -> QModelSpec:
+        advantage, value, quantiles = self.streams(outputs)  # [B, A, N], [B, 1, N], [B, A, N]
+        fractions = tf.zeros_like(quantiles[:, 0, :]) + ops.quantile_midpoints(self._count)  # [B, N]
+        q = tf.reduce_mean(quantiles, axis=2)
+        return QModelSpec(outputs, advantage, value, q, quantiles=quantiles, fractions=fractions)
+
+    def policy_output(self, spec: QModelSpec) -> tf.Tensor:
+        return spec.quantiles
+
+    def policy(
+        self, time_step_spec: TimeStep, network: PolicyNetwork, splitter: Splitter | None, temperature: float
+    ) -> BasePolicy:
+        return QuantileQPolicy(time_step_spec, self.action_spec, network, splitter, temperature)
+
+
+class QuantileModel(BaseQModel):
+    """What models have in common whose heads give quantiles: the loss, priorities, predictions. `QRDQNModel` is one."""
+
+    kappa: float
+
+    def _build_td_loss(self, batch: Batch, forward: Forward) -> ops.LossOutput:
+        return ops.quantile_q_learning(
+            forward.online.quantiles,
+            forward.online.fractions,
+            batch.action,
+            batch.reward,
+            batch.discount,
+            forward.next_target.quantiles,
+            forward.selector.q,
+            self.kappa,
+        )
+
+    def _priorities(self, loss_output: ops.LossOutput) -> tf.Tensor:
+        """The losses, as of C51: a distribution has no single TD error."""
+        return loss_output.loss
+
+    def _build_predictions(self, results: tf.Tensor, features: Any, labels: Any) -> dict[str, tf.Tensor]:
+        """As the parent's, and `quantiles` `[B, A, N]`."""
+        return {**super()._build_predictions(results, features, labels), "quantiles": self._online().quantiles}
+
+
+@explains(HINTS)
+class QRDQNModel(QuantileModel):
+    """QR-DQN: `num_quantiles` quantiles of the return for each action, with no bounds that have to be known.
+
+    Takes the arguments of `BaseQModel` but `loss_config` (the loss is the quantile Huber loss), and:
+
+    Args:
+        num_quantiles: how many, N; 200 in the paper.
+        kappa: where the Huber loss turns from a square to a line, in units of the action values; 0: it is a line.
+    """
+
+    OWN_LOSS: ClassVar[str | None] = "QR-DQN is the quantile Huber loss"
+
+    def __init__(self, *args: Any, num_quantiles: int = 200, kappa: float = 1.0, **arguments: Unpack[QModelArguments]):
+        super().__init__(*args, **arguments)
+        self.num_quantiles = check_int("num_quantiles", num_quantiles, minimum=1)
+        self.kappa = check_float("kappa", kappa, 0.0)
+
+    def _build_head(self) -> QuantileHead:
+        return QuantileHead(self.num_actions, self.dueling, self.num_quantiles, self._streams)

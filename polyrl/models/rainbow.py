@@ -1,0 +1,28 @@
+"""Rainbow: the parts of C51 and DQN together (Hessel et al. 2018)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from polyrl.configs import GreedyExplorationConfig
+from polyrl.models.arguments import HINTS
+from polyrl.models.categorical_dqn import CategoricalDQNModel
+from polyrl.validation import explains
+
+if TYPE_CHECKING:
+    pass
+
+
+@explains(HINTS)
+class RainbowModel(CategoricalDQNModel):
+    """C51 with double Q-learning, dueling heads and noise in their weights, which explores in place of epsilon.
+
+    The other two parts are the memory's: `PrioritizedReplay(size, batch_size, n_step=3)`. Takes the arguments of
+    `CategoricalDQNModel`; those that make it Rainbow have other defaults, and each can be switched off: `double=False`,
+    `noisy=False` (with an `exploration_config`), `dueling=None`. A torso with noise is `mlp(units, noisy=True)`.
+    """
+
+    def __init__(self, *args: Any, double: bool = True, noisy: bool = True, **arguments: Any):
+        if noisy and len(args) <= 8:
+            arguments.setdefault("exploration_config", GreedyExplorationConfig())
+        super().__init__(*args, double=double, noisy=noisy, **arguments)

@@ -1,0 +1,54 @@
+"""Dense layers and convolutions as torsos and heads have them: with initial weights by config, and with noise."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from polyrl.configs import InitializerConfig
+from polyrl.engine.narrow_dense import NarrowDense
+from polyrl.networks.noisy_dense import NoisyDense
+
+
+def dense(
+    x: tf.Tensor,
+    units: int,
+    activation: Any = None,
+    *,
+    initializer: InitializerConfig | None = None,
+    noisy: bool = False,
+    narrow: bool = False,
+    **arguments: Any,
+) -> tf.Tensor:
+    """A new dense layer on `x`, `[..., n]` to `[..., units]`.
+
+    Args:
+        x: symbolic.
+        units: of the output.
+        activation: a name or a function.
+        initializer: of kernel and bias; None: tf-keras's. A noisy layer has its own.
+        noisy: whether the weights have learned noise, see `NoisyDense`.
+        narrow: whether the layer is `NarrowDense`, which is quicker with few units.
+        **arguments: those of a tf-keras layer, as its name.
+    """
+    if noisy:
+        return NoisyDense(units, activation, **arguments)(x)
+    kind = NarrowDense if narrow else tf_keras.layers.Dense
+    return kind(units, activation, **_initial(initializer, x.shape[-1]), **arguments)(x)
+
+
+def convolution(
+    x: tf.Tensor, filters: int, size: int, stride: int, activation: Any, initializer: InitializerConfig | None = None
+) -> tf.Tensor:
+    """A new convolution on images `x`, `[B, height, width, channels]`."""
+    initial = _initial(initializer, math.prod([size, size, x.shape[-1]]))
+    return tf_keras.layers.Conv2D(filters, size, stride, activation=activation, **initial)(x)
+
+
+def _initial(config: InitializerConfig | None, fan_in: int) -> dict[str, Any]:
+    if config is None:
+        return {}
+    return {"kernel_initializer": config.kernel(fan_in), "bias_initializer": config.bias(fan_in)}
