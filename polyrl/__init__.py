@@ -30,11 +30,12 @@ if TYPE_CHECKING:
         MunchausenDQNModel,
         MunchausenIQNModel,
         NAFModel,
+        PQNModel,
         QRDQNModel,
         RainbowModel,
     )
     from polyrl.modes import Modes
-    from polyrl.replay import PrioritizedReplay, UniformReplay
+    from polyrl.replay import PrioritizedReplay, RolloutMemory, UniformReplay
 
 _MODULES = {
     "Agent": "polyrl.estimators",
@@ -50,11 +51,13 @@ _MODULES = {
     "MunchausenDQNModel": "polyrl.models",
     "MunchausenIQNModel": "polyrl.models",
     "NAFModel": "polyrl.models",
+    "PQNModel": "polyrl.models",
     "Predictor": "polyrl.estimators",
     "PrioritizedReplay": "polyrl.replay",
     "QRDQNModel": "polyrl.models",
     "RLExperiment": "polyrl.experiments",
     "RainbowModel": "polyrl.models",
+    "RolloutMemory": "polyrl.replay",
     "RunConfig": "polyrl.estimators",
     "UniformReplay": "polyrl.replay",
     "run_experiment": "polyrl.experiments",
@@ -75,11 +78,13 @@ __all__ = [
     "MunchausenDQNModel",
     "MunchausenIQNModel",
     "NAFModel",
+    "PQNModel",
     "Predictor",
     "PrioritizedReplay",
     "QRDQNModel",
     "RLExperiment",
     "RainbowModel",
+    "RolloutMemory",
     "RunConfig",
     "UniformReplay",
     "run_experiment",

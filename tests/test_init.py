@@ -59,6 +59,8 @@ def test_the_names_are_those_that_a_user_needs():
         *("Agent", "RunConfig", "Modes", "EstimatorSpec", "GymEnvironment", "RLExperiment", "run_experiment"),
         "Predictor",
         *("BaseQModel", "DQNModel", "DDQNModel", "CategoricalDQNModel", "NAFModel", "UniformReplay", "PrioritizedReplay"),
+        *("QRDQNModel", "IQNModel", "MunchausenDQNModel", "MunchausenIQNModel", "RainbowModel", "ExpectedSarsaModel"),
+        *("PQNModel", "RolloutMemory"),
     }
 
 

@@ -22,6 +22,7 @@ from polyrl.models import (
     MunchausenDQNModel,
     MunchausenIQNModel,
     NAFModel,
+    PQNModel,
     QModelSpec,
     QRDQNModel,
     RainbowModel,
@@ -39,6 +40,7 @@ FAMILY = [
     MunchausenIQNModel,
     RainbowModel,
     ExpectedSarsaModel,
+    PQNModel,
     NAFModel,
 ]
 ROOT = Path(__file__).resolve().parents[1]
@@ -156,6 +158,7 @@ kappa | test_the_loss_is_the_papers_of_two_different_networks
 num_samples | test_iqn_draws_as_many_fractions_as_its_arguments_say
 num_policy_samples | test_iqn_draws_as_many_fractions_as_its_arguments_say
 num_cosines | test_iqn_computes_equation_4
+trace_decay | test_the_loss_is_that_of_the_lambda_returns
 entropy_temperature | test_the_loss_is_the_papers_of_two_different_networks
 munchausen_scale | test_the_loss_is_the_papers_of_two_different_networks
 log_policy_minimum | test_the_loss_is_the_papers_of_two_different_networks

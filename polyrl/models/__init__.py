@@ -10,6 +10,7 @@ from polyrl.models.iqn import ImplicitQuantileHead, IQNModel
 from polyrl.models.model_call import ModelCall
 from polyrl.models.munchausen import MunchausenDQNModel, MunchausenIQNModel
 from polyrl.models.naf import NAFHead, NAFModel
+from polyrl.models.pqn import PQNModel
 from polyrl.models.q_model import BaseQModel
 from polyrl.models.q_network import QModelSpec, QNetwork
 from polyrl.models.qr_dqn import QRDQNModel, QuantileHead
@@ -35,6 +36,7 @@ __all__ = [
     "MunchausenIQNModel",
     "NAFHead",
     "NAFModel",
+    "PQNModel",
     "QHead",
     "QModelSpec",
     "QNetwork",

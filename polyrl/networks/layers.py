@@ -21,6 +21,7 @@ def dense(
     initializer: InitializerConfig | None = None,
     noisy: bool = False,
     narrow: bool = False,
+    layer_norm: bool = False,
     **arguments: Any,
 ) -> tf.Tensor:
     """A new dense layer on `x`, `[..., n]` to `[..., units]`.
@@ -31,9 +32,13 @@ def dense(
         activation: a name or a function.
         initializer: of kernel and bias; None: tf-keras's. A noisy layer has its own.
         noisy: whether the weights have learned noise, see `NoisyDense`.
+        layer_norm: whether what it gives is normalised before the activation.
         narrow: whether the layer is `NarrowDense`, which is quicker with few units.
         **arguments: those of a tf-keras layer, as its name.
     """
+    if layer_norm:
+        x = dense(x, units, initializer=initializer, noisy=noisy, narrow=narrow, **arguments)
+        return tf_keras.layers.Activation(activation)(tf_keras.layers.LayerNormalization()(x))
     if noisy:
         return NoisyDense(units, activation, **arguments)(x)
     kind = NarrowDense if narrow else tf_keras.layers.Dense

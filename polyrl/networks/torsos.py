@@ -25,6 +25,7 @@ def mlp(
     *,
     initializer: InitializerConfig | None = None,
     noisy: bool = False,
+    layer_norm: bool = False,
 ) -> SameInEveryMode:
     """Dense layers with the given numbers of units, `[B, n]` to `[B, units[-1]]`.
 
@@ -33,6 +34,7 @@ def mlp(
         activation: a name of tf-keras's, or a function.
         initializer: of the weights, as `TorchInitializerConfig()`; None: tf-keras's, Glorot uniform.
         noisy: whether the layers have learned noise, see `NoisyDense`; they have initial weights of their own.
+        layer_norm: whether each layer is normalised before its activation (Ba et al. 2016).
     """
     if noisy and initializer is not None:
         raise ValueError(f"initializer={initializer} has no effect with noisy=True; leave one of them out.")
@@ -48,7 +50,7 @@ def mlp(
                 "own that begins with layers.Flatten()."
             )
         for size in layer_sizes:
-            x = dense(x, size, activation, initializer=initializer, noisy=noisy)
+            x = dense(x, size, activation, initializer=initializer, noisy=noisy, layer_norm=layer_norm)
         return x
 
     return SameInEveryMode(build)

@@ -26,7 +26,7 @@ from polyrl.ops.quantile import (
     quantile_td_loss,
     quantile_value_at_risk,
 )
-from polyrl.ops.returns import NStepReturn, n_step_return
+from polyrl.ops.returns import NStepReturn, lambda_return, n_step_return
 from polyrl.ops.soft import SoftPolicy, epsilon_greedy_value, munchausen_reward, soft_bootstrap, soft_policy
 from polyrl.ops.targets import polyak_average
 from polyrl.ops.value import (
@@ -53,6 +53,7 @@ __all__ = [
     "epsilon_greedy",
     "epsilon_greedy_value",
     "expected_value",
+    "lambda_return",
     "large_margin_loss",
     "mask_values",
     "munchausen_reward",

@@ -46,3 +46,35 @@ def n_step_return(reward: tf.Tensor, terminated: tf.Tensor, truncated: tf.Tensor
     # Multiplication alone would not do: rewards after the end may be anything, even NaN.
     counted = tf.where(within > 0.0, powers * reward, tf.zeros_like(reward))
     return NStepReturn(tf.reduce_sum(counted, axis=1), bootstrap, tf.cast(steps, tf.int32))
+
+
+@on_tensors
+def lambda_return(
+    reward: tf.Tensor, discount: tf.Tensor, truncated: tf.Tensor, next_value: tf.Tensor, trace_decay: float
+) -> tf.Tensor:
+    """`G_t = r_t + discount_t ((1 - lambda) next_value_t + lambda G_{t + 1})`, `[B, T]` (Sutton and Barto 2018, eq. 12.2).
+
+    With `next_value` the value of the best next action it is Peng's Q(lambda) (Peng and Williams 1996). The last step, and one
+    that truncates an episode, has `r_t + discount_t next_value_t`. No gradient flows.
+
+    Args:
+        reward: `[B, T]`.
+        discount: `[B, T]`, zero where the episode terminated.
+        truncated: whether step `t` truncated the episode, bool or float `[B, T]`.
+        next_value: the value of the state after step `t`, `[B, T]`.
+        trace_decay: lambda, in [0, 1].
+    """
+    check_shapes(reward=(reward, "BT"), discount=(discount, "BT"), truncated=(truncated, "BT"), next_value=(next_value, "BT"))
+    continues = 1.0 - tf.cast(truncated, reward.dtype)  # [B, T]
+    length = reward.shape[1]
+    last = tf.one_hot(length - 1, length, dtype=reward.dtype)  # [T]
+    carried = tf.constant(trace_decay, reward.dtype) * continues * (1.0 - last)
+    term = reward + discount * (1.0 - carried) * next_value
+    factor = discount * carried
+    ahead = 1
+    while ahead < length:  # Each pass doubles the steps that are looked ahead.
+        zeros = tf.zeros_like(term[:, :ahead])
+        term += factor * tf.concat([term[:, ahead:], zeros], axis=1)
+        factor *= tf.concat([factor[:, ahead:], zeros], axis=1)
+        ahead *= 2
+    return tf.stop_gradient(term)

@@ -2,6 +2,7 @@
 
 from polyrl.replay.base import Replay
 from polyrl.replay.prioritized import PrioritizedReplay
+from polyrl.replay.rollouts import RolloutMemory
 from polyrl.replay.uniform import UniformReplay
 
-__all__ = ["PrioritizedReplay", "Replay", "UniformReplay"]
+__all__ = ["PrioritizedReplay", "Replay", "RolloutMemory", "UniformReplay"]

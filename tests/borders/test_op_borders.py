@@ -81,6 +81,13 @@ CALLS: dict[str, dict[str, Any]] = {
     "soft_policy": {"q": Q, "temperature": 0.5},
     "munchausen_reward": {"target_q": Q, "action": ACTION, "temperature": 0.5, "scale": 0.9, "lowest": -1.0},
     "soft_bootstrap": {"next_q": Q, "temperature": 0.5, "next_quantiles": LOGITS},
+    "lambda_return": {
+        "reward": Q,
+        "discount": np.full([B, A], 0.9, np.float32),
+        "truncated": MASK & False,
+        "next_value": Q,
+        "trace_decay": 0.5,
+    },
     "select_values": {"values": Q, "action": ACTION},
     "td_loss": {"q": Q, "action": ACTION, "reward": ROW, "discount": DISCOUNT, "bootstrap": ROW},
     "q_learning": {"q": Q, "action": ACTION, "reward": ROW, "discount": DISCOUNT, "next_q": Q},

@@ -50,6 +50,7 @@ CALLS = {
     "soft_policy": (Q, 0.5),
     "munchausen_reward": (Q, ACTION),
     "soft_bootstrap": (Q, 0.5, LOGITS),
+    "lambda_return": (Q, np.full([B, A], 0.9), MASK * 0, NEXT, 0.5),
     "select_values": (Q, ACTION),
     "td_loss": (Q, ACTION, ROW, DISCOUNT, ROW, square),
     "q_learning": (Q, ACTION, ROW, DISCOUNT, NEXT, square),
