@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import tensorflow as tf
+from family_testing import ROWS as FAMILY_ROWS
+from family_testing import build as build_of_family
 from model_testing import GAMMA, SIZE, numpy_losses, random_masks
 from naf_models import HIGH, LOW, ROWS, K
 
@@ -241,3 +243,15 @@ def compiled(request):
 @pytest.fixture
 def compilations():
     return COMPILATIONS
+
+
+@pytest.fixture
+def apart(scope, batch, networks):
+    """Builds a model in `scope` whose target network differs from the online one in every weight."""
+
+    def make(name, mode="train", **arguments):
+        build_of_family(name, "train", scope, **arguments)(*batch(size=FAMILY_ROWS))
+        networks.perturb_target()
+        return build_of_family(name, mode, scope, **arguments)
+
+    return make

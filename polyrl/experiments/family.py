@@ -1,0 +1,164 @@
+"""Any model of the family on any environment, by flags: what `experiments/train.py` and the benchmarks are made of.
+
+It defines flags in addition to those of `polyrl.experiments.cli`, for programs that import it. A preset gives flags other
+defaults; what is given on the command line comes before it.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from absl import flags
+
+from polyrl import models, networks, presets
+from polyrl.configs import (
+    AdamConfig,
+    DecayExplorationConfig,
+    InitializerConfig,
+    OrthogonalConfig,
+    PolynomialDecayConfig,
+    TorchInitializerConfig,
+    VarianceScalingConfig,
+)
+from polyrl.envs import GymEnvironment, num_states_and_actions
+from polyrl.envs.gym import EnvLike
+from polyrl.estimators import Agent, EstimatorSpec
+from polyrl.experiments import cli
+from polyrl.experiments.rl_experiment import RLExperiment
+from polyrl.replay import Replay, RolloutMemory
+from polyrl.validation import suggestion
+
+QUANTILE = ("kappa",)
+SOFT = ("entropy_temperature", "munchausen_scale", "log_policy_minimum")
+ATOMS = ("num_atoms", "min_q_value", "max_q_value")
+SAMPLES = ("num_samples", "num_policy_samples")
+MODELS: dict[str, tuple[type[models.BaseQModel], tuple[str, ...]]] = {
+    "dqn": (models.DQNModel, ()),
+    "c51": (models.CategoricalDQNModel, ATOMS),
+    "qr_dqn": (models.QRDQNModel, ("num_quantiles", *QUANTILE)),
+    "iqn": (models.IQNModel, (*SAMPLES, *QUANTILE)),
+    "munchausen_dqn": (models.MunchausenDQNModel, SOFT),
+    "munchausen_iqn": (models.MunchausenIQNModel, (*SOFT, *SAMPLES, *QUANTILE)),
+    "rainbow": (models.RainbowModel, ATOMS),
+    "expected_sarsa": (models.ExpectedSarsaModel, ()),
+    "pqn": (models.PQNModel, ("trace_decay",)),
+}
+"""By the name of `--model`: the class, and the flags that are arguments of it alone."""
+
+INITIALIZERS: dict[str, InitializerConfig | None] = {
+    "keras": None,
+    "torch": TorchInitializerConfig(),
+    "he": VarianceScalingConfig(2.0, "fan_in"),
+    "orthogonal": OrthogonalConfig(),
+}
+
+flags.DEFINE_enum("preset", None, presets.NAMES, "Settings to begin with; any other flag that is given replaces its value.")
+flags.DEFINE_string("env", "CartPole-v1", "Id of the environment.")
+flags.DEFINE_enum("model", "dqn", [*MODELS], "The model, see docs/family.md.")
+flags.DEFINE_list("units", ["64", "64"], "Units of the torso's dense layers.")
+flags.DEFINE_list("head_units", [], "Units of hidden layers in each head.")
+flags.DEFINE_bool("layer_norm", False, "Normalise each layer of the torso before its activation.")
+flags.DEFINE_bool("noisy", False, "Learned noise in the weights of heads and torso, which explores.")
+flags.DEFINE_bool("double", False, "Let the online network choose the next action of the target.")
+flags.DEFINE_enum("initializer", "keras", [*INITIALIZERS], "How the weights of torso and heads begin.")
+flags.DEFINE_float("learning_rate_final", None, "Learning rate at the end of its linear decay; it is constant by default.")
+flags.DEFINE_integer("learning_rate_updates", 100_000, "With --learning_rate_final: updates of the decay.", lower_bound=1)
+flags.DEFINE_float("adam_epsilon", 1e-7, "Epsilon of Adam.", lower_bound=0.0)
+flags.DEFINE_integer("warmup_timesteps", 0, "Environment steps of uniformly random actions at the start.", lower_bound=0)
+flags.DEFINE_float("reward_scale", 1.0, "Rewards are multiplied by it before they are learned from.", lower_bound=0.0)
+flags.DEFINE_float("clip_rewards", None, "And then clipped to plus and minus this number.", lower_bound=0.0)
+flags.DEFINE_integer("num_atoms", 51, "C51: atoms of the return distribution.", lower_bound=2)
+flags.DEFINE_float("min_q_value", -10.0, "C51: the lowest atom.")
+flags.DEFINE_float("max_q_value", 10.0, "C51: the highest atom.")
+flags.DEFINE_integer("num_quantiles", 50, "QR-DQN: quantiles of each return.", lower_bound=1)
+flags.DEFINE_float("kappa", 1.0, "Quantile losses: where the Huber loss turns from a square to a line.", lower_bound=0.0)
+flags.DEFINE_integer("num_samples", 32, "IQN: fractions for each state in an update.", lower_bound=1)
+flags.DEFINE_integer("num_policy_samples", 32, "IQN: fractions to act by.", lower_bound=1)
+flags.DEFINE_float("entropy_temperature", 0.03, "Munchausen: of the softmax policy.", lower_bound=1e-6)
+flags.DEFINE_float("munchausen_scale", 0.9, "Munchausen: share of the policy's logarithm in the reward.", lower_bound=0.0)
+flags.DEFINE_float("log_policy_minimum", -1.0, "Munchausen: where that logarithm is clipped.", upper_bound=0.0)
+flags.DEFINE_float("trace_decay", 0.65, "PQN: lambda of its returns.", lower_bound=0.0, upper_bound=1.0)
+
+PARAMETERS = (
+    *("env", "model", "units", "head_units", "layer_norm", "noisy", "double", "initializer"),
+    *("learning_rate_final", "learning_rate_updates", "adam_epsilon", "warmup_timesteps", "reward_scale", "clip_rewards"),
+    *(*ATOMS, "num_quantiles", *QUANTILE, *SAMPLES, *SOFT, "trace_decay"),
+)
+"""The flags here that are hyper-parameters."""
+
+cli.needs("learning_rate_updates", learning_rate_final=cli.GIVEN)
+for _name in {name for _, names in MODELS.values() for name in names}:
+    cli.needs(_name, model=tuple(model for model, (_, names) in MODELS.items() if _name in names))
+
+
+def use_preset() -> None:
+    """Gives flags the values of `--preset` as their defaults; a ValueError for a preset with a flag that does not exist."""
+    if cli.FLAGS.preset is None:
+        return
+    for name, value in presets.get(cli.FLAGS.preset).items():
+        if name not in cli.FLAGS:
+            raise ValueError(f"--preset={cli.FLAGS.preset} has no flag --{name}.{suggestion(name, list(cli.FLAGS))}")
+        cli.FLAGS.set_default(name, list(map(str, value)) if isinstance(value, tuple) else value)
+
+
+def torso(params: Any) -> networks.SameInEveryMode:
+    """The torso that the hyper-parameters describe."""
+    initializer = None if params.noisy else INITIALIZERS[params.initializer]
+    units = [int(size) for size in params.units]
+    return networks.mlp(units, initializer=initializer, noisy=params.noisy, layer_norm=params.layer_norm)
+
+
+def model_arguments(params: Any) -> dict[str, Any]:
+    """The arguments of the model, but for mode, torso, states and actions."""
+    rate: Any = params.learning_rate
+    if params.learning_rate_final is not None:
+        rate = PolynomialDecayConfig(rate, params.learning_rate_updates, params.learning_rate_final)
+    exploration = DecayExplorationConfig(
+        exploration_rate=params.exploration_start,
+        min_exploration_rate=params.exploration_final,
+        decay_steps=params.exploration_timesteps,
+        warmup_timesteps=params.warmup_timesteps,
+    )
+    given = cli.model_arguments(params)
+    if params.model == "pqn":
+        del given["target_update_frequency"], given["target_update_tau"]
+    own = {name: params[name] for name in ("noisy", "reward_scale", "clip_rewards", *MODELS[params.model][1])}
+    own |= {"double": True} if params.double else {}
+    return {
+        **given,
+        **own,
+        "optimizer_config": AdamConfig(rate, epsilon=params.adam_epsilon),
+        "exploration_config": exploration,
+        "head_units": [int(size) for size in params.head_units],
+        "head_initializer": None if params.noisy else INITIALIZERS[params.initializer],
+    }
+
+
+def model_fn(features: Any, labels: Any, mode: str, params: Any, spaces: Any = None) -> EstimatorSpec:
+    """The model, in each of the three modes; `spaces` are the numbers of states and actions."""
+    model_class, _ = MODELS[params.model]
+    model = model_class(mode, torso(params), *spaces, **model_arguments(params))
+    return model(features, labels)
+
+
+def memory(params: dict[str, Any]) -> Replay:
+    """The memory that the model learns from."""
+    if params["model"] == "pqn":
+        return RolloutMemory(params["update_frequency"], params["batch_size"])
+    return cli.memory(params)
+
+
+def evaluation_environment(params: dict[str, Any]) -> EnvLike:
+    """gymnasium's, whatever the model is trained on."""
+    return GymEnvironment(params["env"])
+
+
+def experiment_fn(output_dir: str) -> RLExperiment:
+    """The agent and what it is trained on."""
+    use_preset()
+    params = cli.read_hyper_parameters(output_dir, *PARAMETERS)
+    env = cli.environment(params["env"], params)
+    spaces = num_states_and_actions(params["env"])
+    agent = Agent(functools.partial(model_fn, spaces=spaces), memory(params), output_dir, cli.run_config(params), params)
+    return cli.rl_experiment(agent, env, evaluation_environment(params))

@@ -1,0 +1,29 @@
+"""Presets: settings that are known to learn, by model and environment, as ml_collections configs.
+
+A preset says what differs from the flags' defaults, by the flags' names: `polyrl.presets.get("cartpole_c51")`, or on the
+command line `python experiments/train.py --preset=cartpole_c51 --n_step=5`.
+"""
+
+import ml_collections
+
+from polyrl.presets.control import PRESETS as _CONTROL
+from polyrl.validation import suggestion
+
+_PRESETS = {**_CONTROL}
+
+NAMES = tuple(sorted(_PRESETS))
+"""The names of all presets."""
+
+
+def get(name: str) -> ml_collections.ConfigDict:
+    """The preset of that name, a copy that may be changed.
+
+    Raises:
+        ValueError: for a name that is not in `NAMES`; with the nearest one.
+    """
+    if name not in _PRESETS:
+        raise ValueError(f"name={name!r} is not a preset; use one of {', '.join(NAMES)}.{suggestion(str(name), NAMES)}")
+    return ml_collections.ConfigDict(dict(_PRESETS[name]))
+
+
+__all__ = ["NAMES", "get"]

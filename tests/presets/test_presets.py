@@ -1,0 +1,77 @@
+"""Presets: each is settings of flags that exist, and a command line may replace any of them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from polyrl import presets
+
+ROOT = Path(__file__).resolve().parents[2]
+# In a process of its own: the flags of this program are also those of other scripts that tests import.
+CHECK = """
+import json, sys
+from polyrl import presets
+from polyrl.experiments import cli, family
+from polyrl.experiments.cli import partners
+found = {}
+for name in presets.NAMES:
+    cli.FLAGS.unparse_flags()
+    cli.FLAGS(["train", f"--preset={name}", "--learning_rate=0.125", "--mode=train"])
+    family.use_preset()
+    values = {key: cli.FLAGS[key].value for key in (*cli.HYPER_PARAMETERS, *family.PARAMETERS)}
+    for key, value in presets.get(name).items():
+        if key != "learning_rate":
+            shown = list(map(str, value)) if isinstance(value, tuple) else value
+            assert cli.FLAGS[key].value == shown, (name, key)
+    assert values["learning_rate"] == 0.125
+    for key in presets.get(name):
+        cli.FLAGS[key].using_default_value = False
+    partners.check_given(values)  # No value without effect.
+    found[name] = values["model"]
+    for key in presets.get(name):
+        cli.FLAGS[key].unparse()
+print(json.dumps(found))
+"""
+
+
+def test_each_preset_is_settings_of_flags_that_exist_and_have_an_effect():
+    done = subprocess.run([sys.executable, "-c", CHECK], capture_output=True, text=True, timeout=200, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert set(json.loads(done.stdout.splitlines()[-1])) == set(presets.NAMES)
+
+
+def test_a_preset_is_a_copy():
+    first = presets.get("cartpole_c51")
+    first.n_step = 7
+    assert presets.get("cartpole_c51").n_step != 7
+
+
+def test_a_name_that_does_not_exist_is_refused_with_the_nearest():
+    with pytest.raises(ValueError, match=r"'cartpole_c15' is not a preset.*cartpole_c51"):
+        presets.get("cartpole_c15")
+
+
+def test_the_program_trains_by_a_preset_and_evaluation_needs_its_directory_only(tmp_path):
+    program = [sys.executable, str(ROOT / "experiments" / "train.py"), f"--model_dir={tmp_path}", "--progress=false"]
+
+    def run(*flags):
+        return subprocess.run([*program, *flags], capture_output=True, text=True, timeout=300, cwd=ROOT)
+
+    short = ("--train_timesteps=1100", "--eval_episodes=1", "--jit=off", "--units=8,8")
+    trained = run("--preset=cartpole_c51", "--n_step=2", "--mode=train", *short)
+    assert trained.returncode == 0, trained.stderr
+    params = json.loads((tmp_path / "params.json").read_text())["params"]
+    assert (params["n_step"], params["model"], params["units"], params["max_q_value"]) == (2, "c51", ["8", "8"], 100.0)
+    evaluated = run("--mode=eval", "--eval_episodes=1")
+    assert evaluated.returncode == 0, evaluated.stderr
+    refused = run("--preset=cartpole_c51", "--n_step=3", "--mode=train", *short)
+    assert refused.returncode == 1
+    assert "n_step" in refused.stderr
+    useless = run("--preset=cartpole_dqn", "--trace_decay=0.5", "--mode=train", "--overwrite", *short)
+    assert useless.returncode == 1
+    assert "--trace_decay=0.5 has no effect with --model=dqn" in useless.stderr
