@@ -6,6 +6,7 @@ import itertools
 import math
 import os
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,29 +74,15 @@ def load_npz(path: str | os.PathLike[str]) -> Demonstrations:
         found = np.load(place, allow_pickle=False)
         if not isinstance(found, np.ndarray):
             with found as file:
-                _check_sizes(file.zip, place.stat().st_size)
-                columns = {column: file[column] for column in file.files}
+                shapes = _checked_shapes(file.zip, place.stat().st_size)
+                lengths = _checked_lengths(name, shapes, file)
+                columns = {column: file[column] for column in COLUMNS}
+    except _UnfitError:
+        raise
     except Exception as error:  # Of a dozen kinds, zipfile's and zlib's among them, for a damaged file.
         raise ValueError(f"{name} cannot be read as an .npz file of plain arrays: {error}") from error
     if isinstance(found, np.ndarray):
         raise ValueError(f"{name} holds a single array, as np.save writes it; np.savez writes an .npz file.")
-    missing = [column for column in COLUMNS if column not in columns]
-    if missing:
-        raise ValueError(f"{name} lacks the arrays {missing}; it has {sorted(columns)}, and needs {list(COLUMNS)}.")
-    lengths = columns["lengths"]
-    # In int64: unsigned ones become floats beside signed ones. Those beyond its range become negative.
-    if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or (lengths.astype(np.int64) < 1).any():
-        raise ValueError(f"{name}: lengths must be integers [E], each at least 1; got {lengths.dtype} {lengths.shape}.")
-    lengths = lengths.astype(np.int64)
-    steps = int(lengths.sum())
-    expected = {"observations": steps + len(lengths), "actions": steps, "rewards": steps}
-    expected |= {"terminated": len(lengths), "truncated": len(lengths)}
-    for column, rows in expected.items():
-        if columns[column].ndim == 0 or len(columns[column]) != rows:
-            raise ValueError(
-                f"{name}: expected {rows} rows of {column} for {len(lengths)} episodes with {steps} steps, got shape "
-                f"{columns[column].shape}."
-            )
     boundaries = np.concatenate([[0], np.cumsum(lengths)])
     episodes = []
     for index, (start, end) in enumerate(itertools.pairwise(boundaries)):
@@ -105,12 +92,44 @@ def load_npz(path: str | os.PathLike[str]) -> Demonstrations:
     return Demonstrations(episodes, name)
 
 
-def _check_sizes(archive: zipfile.ZipFile, size: int) -> None:
-    """Refuses arrays that are larger than the file can hold, before memory is taken for them.
+class _UnfitError(ValueError):
+    """Arrays that can be read, and do not fit together."""
+
+
+def _checked_lengths(name: str, shapes: Mapping[str, tuple[int, ...]], file: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The episodes' lengths, int64 `[E]`; all arrays have as many rows as they need, by their headers.
+
+    Raises:
+        ValueError: if one is missing, or has another number of rows.
+    """
+    missing = [column for column in COLUMNS if column not in shapes]
+    if missing:
+        raise _UnfitError(f"{name} lacks the arrays {missing}; it has {sorted(shapes)}, and needs {list(COLUMNS)}.")
+    lengths = file["lengths"]
+    # In int64: unsigned ones become floats beside signed ones. Those beyond its range become negative.
+    if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or (lengths.astype(np.int64) < 1).any():
+        raise _UnfitError(f"{name}: lengths must be integers [E], each at least 1; got {lengths.dtype} {lengths.shape}.")
+    lengths = lengths.astype(np.int64)
+    steps = int(lengths.sum())
+    expected = {"observations": steps + len(lengths), "actions": steps, "rewards": steps}
+    expected |= {"terminated": len(lengths), "truncated": len(lengths)}
+    for column, rows in expected.items():
+        if not shapes[column] or shapes[column][0] != rows:
+            raise _UnfitError(
+                f"{name}: expected {rows} rows of {column} for {len(lengths)} episodes with {steps} steps, got shape "
+                f"{shapes[column]}."
+            )
+    return lengths
+
+
+def _checked_shapes(archive: zipfile.ZipFile, size: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of the arrays, by their headers; those that are larger than the file can hold are refused, before memory is
+    taken for them.
 
     Raises:
         ValueError: names the array, and what its header says of it.
     """
+    shapes: dict[str, tuple[int, ...]] = {}
     for entry in archive.infolist():
         if entry.file_size > DEFLATED * size:
             raise ValueError(
@@ -126,3 +145,5 @@ def _check_sizes(archive: zipfile.ZipFile, size: int) -> None:
             found = entry.file_size - file.tell()
         if math.prod(shape) * dtype.itemsize != found:
             raise ValueError(f"{entry.filename} claims to be {dtype} {shape}, and has {found} bytes")
+        shapes[entry.filename.removesuffix(".npy")] = shape
+    return shapes

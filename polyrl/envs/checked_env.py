@@ -11,7 +11,7 @@ import gymnasium
 from gymnasium.vector import SyncVectorEnv, VectorEnv
 
 from polyrl.envs.contract import Contract
-from polyrl.envs.states import get_states, set_states
+from polyrl.envs.states import get_states, set_states, unknown_layers
 from polyrl.envs.whole_states import get_whole_state, is_whole, set_whole_state
 
 
@@ -53,6 +53,10 @@ class CheckedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
     def set_layer_states(self, states: Sequence[Mapping[str, Any]]) -> None:
         """Gives it back; `states` are those of all environments."""
         set_states(self.env, states[self._index] if self._index < len(states) else {})
+
+    def unknown_layers(self) -> list[str]:
+        """Wrappers that may keep something which is not known; requested by name from a worker process."""
+        return unknown_layers(self.env)
 
     def layers_are_whole(self) -> bool:
         """Whether the environment can be saved in mid-episode; this and the next two are requested from a worker process."""

@@ -23,7 +23,7 @@ from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from polyrl.envs.contract import VERSION, Contract, missing_arguments, old_reset, short
 from polyrl.envs.gym import GymEnvironment
 from polyrl.envs.observations import MASK, check_observation_space
-from polyrl.envs.states import read_values, write_values
+from polyrl.envs.states import read_values, running_statistics, set_states, write_values
 from polyrl.envs.whole_states import get_whole_state, is_whole, set_whole_state
 
 logger = logging.getLogger("polyrl")
@@ -125,6 +125,7 @@ class _Examined(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._mask: Any = None
         self._observation: Any = None
         self._is_over = False
+        self._kept = copy.deepcopy(running_statistics(env))
         own = env
         while isinstance(own, _PASS_ON):
             own = own.env
@@ -177,6 +178,10 @@ class _Examined(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._mask = other._mask
 
     def _reset(self, **arguments: Any) -> Any:
+        if (
+            arguments.get("seed") is not None
+        ):  # What is kept from episode to episode, as running means, is not repeated by a seed.
+            set_states(self.env, copy.deepcopy(self._kept))
         result = self.env.reset(**arguments)
         self._look_at(result)
         if type(result) is not tuple or len(result) != 2 or not isinstance(result[1], Mapping):

@@ -71,6 +71,13 @@ def get_states(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
     return {name: state for name, state in found.items() if state is not None}
 
 
+def running_statistics(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
+    """Those of gymnasium's wrappers alone, as `set_states` takes them."""
+    own = [(layer, name) for layer, name in layers(env) if not callable(getattr(type(layer), "get_checkpoint_state", None))]
+    found = {name: state_of(layer) for layer, name in own}
+    return {name: state for name, state in found.items() if state is not None}
+
+
 def set_states(env: gymnasium.Env[Any, Any], states: Mapping[str, Any]) -> None:
     """Gives back what `get_states` gave."""
     for layer, name in layers(env):
@@ -121,6 +128,26 @@ def layers(env: gymnasium.Env[Any, Any]) -> Iterator[tuple[Any, str]]:
         if not isinstance(env, gymnasium.Wrapper):
             return
         env, place = env.env, place + 1
+
+
+def may_keep(env: VectorEnv) -> list[str]:
+    """Names of wrappers of which it is not known whether they keep something from episode to episode: a user's own that lack
+    the two methods. gymnasium's are known.
+    """
+    found = {name for names in from_each(env, "unknown_layers", unknown_layers) for name in names}
+    own = (layer for layer, _ in vector_layers(env) if isinstance(layer, VectorWrapper) and _is_unknown(layer))
+    return sorted(found | {type(layer).__name__ for layer in own})
+
+
+def unknown_layers(env: gymnasium.Env[Any, Any]) -> list[str]:
+    """The part of `may_keep` of one environment."""
+    return [type(layer).__name__ for layer, _ in layers(env) if isinstance(layer, gymnasium.Wrapper) and _is_unknown(layer)]
+
+
+def _is_unknown(layer: Any) -> bool:
+    kind = type(layer)
+    ours = kind.__module__.split(".")[0] in ("gymnasium", "polyrl")
+    return not (ours or "KEEPS_NO_STATE" in vars(kind) or callable(getattr(kind, "get_checkpoint_state", None)))
 
 
 def state_of(layer: Any) -> Any:

@@ -163,16 +163,16 @@ class Agent:
         self._compiler.write_back()
         begin = opening.begins_at(self.checkpoints, self._scope)
         opened = opening.open_loop(env, self._learner, self._compiler, schedule, begin, self.config, self._graph_driver)
-        with UsersLines(), opening.one_run(self._training), claimed(self.model_dir), opened as loop:
+        with UsersLines(), opening.one_run(self._training), claimed(self.model_dir) as is_there, opened as loop:
             loop.build()
             warn_of_budgets(budgets, begin, 0 if pretrain_updates else first_update)
             now = circumstances(self.config, described(env))
             warn = self._tell if self.config.progress else logger.warning
             restored = resume(self.checkpoints, self._scope, self.memory, loop, now, self._tell, warn)
-            saver = Saver(self.checkpoints, self._scope, self.memory, loop, now, self._training_events)
+            saver = Saver(self.checkpoints, self._scope, self.memory, loop, now, self._training_events, is_there)
             run = self._run(saver, restored, budgets, hooks, pretrain_updates)
             self._training_events.truncate({} if restored is None else restored["events"])
-            self._tell(promise(self.config, loop.resets_environments))
+            self._tell(promise(self.config, loop.resets_environments, loop.may_keep, self._learner.unsaved_draws()))
             with run.session():
                 write_params(self.model_dir, self.params.to_dict(), dataclasses.asdict(self.config))
                 while run.pretraining:

@@ -36,7 +36,7 @@ def name_of(timestep: int, step: int) -> str:
 
 def found_in(directory: Path) -> list[Path]:
     """Checkpoints by their names, whole or damaged, oldest first."""
-    found = [path for path in directory.glob("ckpt-*") if _NAME.match(path.name) and path.is_dir()]
+    found = [path for path in directory.glob("ckpt-*") if _NAME.match(path.name)]
     return sorted(found, key=lambda path: [int(number or 0) for number in _NAME.findall(path.name)[0]])
 
 
@@ -48,6 +48,8 @@ def read_state(path: Path) -> dict[str, Any]:
         DamagedCheckpointError: if it is not what was written.
     """
     try:
+        if (path / STATE).exists() and not (path / STATE).is_file():  # Reading a pipe would wait for ever.
+            raise OSError("it is not a file")
         state = json.loads((path / STATE).read_bytes())
     except FileNotFoundError:
         raise
@@ -83,6 +85,32 @@ def damage(path: Path, prefix: str = "", thorough: bool = True) -> str | None:
         if found is not None:
             return found
     return None
+
+
+def check_whole(path: Path, prefix: str = "") -> Path:
+    """The path of a checkpoint that is whole, to the last byte; a DamagedCheckpointError otherwise. `prefix`: see `damage`."""
+    found = damage(path, prefix)
+    if found is not None and path.exists():
+        raise DamagedCheckpointError(f"{found}.")
+    return path
+
+
+def version(path: Path) -> tuple[Path, int]:
+    """A checkpoint, and when its state was written; what is written again is another one."""
+    try:
+        return path, (path / STATE).stat().st_mtime_ns
+    except OSError:
+        return path, 0
+
+
+def misplaced(path: Path, is_best: bool) -> str | None:
+    """What is wrong with the place of a whole checkpoint: one with a score holds the models alone, and belongs to the best;
+    None if it is where it belongs.
+    """
+    if ("score" in read_state(path)) is is_best:
+        return None
+    kind = "to resume from" if is_best else "of the best evaluation, with the models alone"
+    return f"{path} is a checkpoint {kind}, and does not belong there"
 
 
 def _file_damage(file: Path, written: Mapping[str, Any], thorough: bool) -> str | None:
@@ -137,7 +165,7 @@ def _complete(staging: Path, state: Mapping[str, Any]) -> None:
 def _put_in_place(staging: Path, final: Path) -> None:
     old = final.with_name(f"{final.name}.old")
     shutil.rmtree(old, ignore_errors=True)
-    if final.exists() and damage(final) is not None:
+    if os.path.lexists(final) and damage(final) is not None:
         set_aside(final)
     elif final.exists():
         os.replace(final, old)

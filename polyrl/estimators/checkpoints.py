@@ -51,6 +51,7 @@ class CheckpointManager:
         self._before: tuple[Path, Mapping[str, Any]] | None = None
         self._told: set[str] = set()
         self._known: dict[tuple[Path, int], str | None] = {}
+        self._lost_score: float | None = None
 
     @property
     def directory(self) -> Path:
@@ -74,10 +75,14 @@ class CheckpointManager:
         """The best checkpoint by evaluation, likewise."""
         return self._newest(self.best_directory)
 
+    def miss_best(self, score: float) -> None:
+        """Notes the score of a best checkpoint that is not there any more: the next one must be as good."""
+        self._lost_score = score
+
     def best_score(self) -> float | None:
         """The score the best checkpoint was kept for, or None."""
         path = self.best()
-        return None if path is None else float(read_state(path)["score"])
+        return self._lost_score if path is None else float(read_state(path)["score"])
 
     def save(self, scope: Scope, memory: Replay, state: Mapping[str, Any], write: Callable[[Path], None]) -> Path:
         """Writes everything; returns the checkpoint's directory. Older ones are pruned afterwards.
@@ -125,7 +130,7 @@ class CheckpointManager:
             CheckpointMismatchError: if the checkpoint holds another architecture, or other parts.
             DamagedCheckpointError: if a file is missing, or not what was written.
         """
-        _check_whole(path)
+        checkpoint_files.check_whole(path)
         state = read_state(path)
         check_architecture(path, state, scope)
         if FILES not in state:
@@ -155,7 +160,7 @@ class CheckpointManager:
             CheckpointMismatchError: if the checkpoint holds another architecture.
             DamagedCheckpointError: if a file is missing, or not what was written.
         """
-        _check_whole(path, _VARIABLES)
+        checkpoint_files.check_whole(path, _VARIABLES)
         state = read_state(path)
         check_architecture(path, state, scope)
         status = tf.train.Checkpoint(scope=scope).read(str(literal(path) / _VARIABLES))
@@ -179,11 +184,14 @@ class CheckpointManager:
                 raise NotTrainedError(f"{found} is not a checkpoint; use 'latest', 'best', or a directory ckpt-<timestep>.")
         if found is None:
             where = f"in model_dir={str(self.model_dir)!r}"
-            if which != "best" or self.latest() is None:
+            latest = self.latest()
+            if which != "best" or latest is None:
                 raise NotTrainedError(f"There is no {'best ' if which == 'best' else ''}checkpoint {where}. Train first.")
+            score = read_state(latest).get("best_score")
+            why = "no evaluation has taken place while it was trained" if score is None else f"that with {score} was removed"
             raise NotTrainedError(
-                f"There is no best checkpoint {where}: no evaluation has taken place while it was trained. Use 'latest', or "
-                "train on with evaluations that are due within the budget."
+                f"There is no best checkpoint {where}: {why}. Use 'latest', or train on with evaluations that are due within "
+                "the budget."
             )
         return found
 
@@ -204,7 +212,7 @@ class CheckpointManager:
             except DamagedCheckpointError as error:
                 if which not in (None, "latest", "best"):
                     raise
-                self._known[_version(path)] = str(error).rstrip(".")
+                self._known[checkpoint_files.version(path)] = str(error).rstrip(".")
             except (OSError, tf.errors.OpError, ValueError):
                 if (path / STATE).is_file():
                     raise
@@ -214,7 +222,7 @@ class CheckpointManager:
 
     def readable(self, which: str | os.PathLike[str] | None) -> Path:
         """The checkpoint that is meant, see `reading`, whose models are what was written, to the last byte."""
-        return self.reading(which, lambda path: _check_whole(path, _VARIABLES))
+        return self.reading(which, lambda path: checkpoint_files.check_whole(path, _VARIABLES))
 
     def clear(self) -> None:
         """Removes what a run that died has left half written. Nobody else may be training in the `model_dir`."""
@@ -252,9 +260,10 @@ class CheckpointManager:
 
     def _damage(self, path: Path) -> str | None:
         """What is wrong with a checkpoint, as far as sizes tell and a reading has found; looked at once."""
-        version = _version(path)
+        version = checkpoint_files.version(path)
         if version not in self._known:
-            self._known[version] = checkpoint_files.damage(path, thorough=False)
+            damage = checkpoint_files.damage(path, thorough=False)
+            self._known[version] = damage or checkpoint_files.misplaced(path, path.parent == self.best_directory)
         return self._known[version]
 
     def _write(
@@ -282,18 +291,3 @@ class CheckpointManager:
 
         checkpoint_files.write(final, fill)
         return final, True
-
-
-def _version(path: Path) -> tuple[Path, int]:
-    """A checkpoint, and when its state was written; what is written again is another one."""
-    try:
-        return path, (path / STATE).stat().st_mtime_ns
-    except OSError:
-        return path, 0
-
-
-def _check_whole(path: Path, prefix: str = "") -> Path:
-    damage = checkpoint_files.damage(path, prefix)
-    if damage is not None and path.exists():
-        raise DamagedCheckpointError(f"{damage}.")
-    return path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 try:
@@ -14,13 +14,29 @@ except ImportError:  # Windows.
 
 from polyrl.errors import ModelDirInUseError
 
+_held: set[int] = set()
+"""Descriptors with a lock. A process that is forked would keep them, and with them the lock of a run that has died."""
+
+
+def _close_held() -> None:
+    for descriptor in _held:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_held)
+
 
 @contextlib.contextmanager
-def claimed(model_dir: Path) -> Iterator[None]:
+def claimed(model_dir: Path) -> Iterator[Callable[[], bool]]:
     """Inside of the `with` block no other run trains in this directory: each would prune and resume the other's checkpoints.
 
     A run that has died holds no claim. Where the system or the file system has no locks, nothing is checked. The directory is
     made if it is missing, and removed again if nothing has been written in it.
+
+    It gives a function that says whether the directory is still the one that was claimed: it may have been moved or removed.
 
     Raises:
         ModelDirInUseError: if another run is in it.
@@ -28,12 +44,14 @@ def claimed(model_dir: Path) -> Iterator[None]:
     missing = not model_dir.exists()
     if fcntl is None:
         model_dir.mkdir(parents=True, exist_ok=True)
-        yield
+        yield lambda: True
         return
     directory = _locked(model_dir)
+    _held.add(directory)
     try:
-        yield
+        yield lambda: _is(directory, model_dir)
     finally:
+        _held.discard(directory)
         if missing:
             with contextlib.suppress(OSError):
                 model_dir.rmdir()
@@ -67,7 +85,14 @@ def _locked(model_dir: Path) -> int:
             ) from error
         except OSError:  # There are no locks here.
             return directory
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(directory), os.stat(model_dir)):
-                return directory
+        if _is(directory, model_dir):
+            return directory
         os.close(directory)
+
+
+def _is(directory: int, model_dir: Path) -> bool:
+    """Whether a descriptor is that of the directory which is at this path now."""
+    try:
+        return os.path.samestat(os.fstat(directory), os.stat(model_dir))
+    except FileNotFoundError:
+        return False

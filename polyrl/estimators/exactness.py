@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from polyrl.estimators.run_config import RunConfig
@@ -39,22 +39,33 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return f" It is not the same run bit for bit: {'; '.join(changed)}." if changed else ""
 
 
-def promise(config: RunConfig, resets_environments: bool) -> str:
+def promise(
+    config: RunConfig, resets_environments: bool, may_keep: Sequence[str] = (), unsaved_draws: Sequence[str] = ()
+) -> str:
     """What a run says at its start of its own resumption.
 
     Args:
         config: of the run.
         resets_environments: whether the environments start new episodes at checkpoints; otherwise they continue.
+        may_keep: wrappers of the environments that may keep something which no checkpoint holds.
+        unsaved_draws: TensorFlow's operations in an update that draw random numbers from a state which no checkpoint holds.
     """
     by_time = config.save_checkpoints_secs is not None
     reasons = [
         *(["exact_resume=False"] if resets_environments and not config.exact_resume else []),
         *(["save_checkpoints_secs, as time is not the same twice"] if resets_environments and by_time else []),
         *(["save_replay=False, as the memory would start empty"] if not config.save_replay else []),
+        *([f"the networks draw by {', '.join(unsaved_draws)}, not by a layer of tf-keras's"] if unsaved_draws else []),
     ]
     if reasons:
         return f"Once resumed, this run would not be the same bit for bit: {', '.join(reasons)}."
     every = config.save_checkpoints_timesteps
     when = "at each checkpoint" if every is None else f"every {every:,} environment steps"
     how = f"environments start new episodes {when}" if resets_environments else "environments continue in mid-episode"
-    return f"Exact resume, on this machine with these versions: {how}."
+    unless = (
+        f" What {', '.join(may_keep)} may keep from episode to episode is not saved: give them get_checkpoint_state and "
+        "set_checkpoint_state if they do."
+        if may_keep
+        else ""
+    )
+    return f"Exact resume, on this machine with these versions: {how}.{unless}"

@@ -33,6 +33,12 @@ CONVOLUTIONS = tuple(
 )
 
 
+STATEFUL_DRAWS = {
+    *("RandomUniform", "RandomUniformInt", "RandomStandardNormal", "TruncatedNormal", "ParameterizedTruncatedNormal"),
+    *("Multinomial", "RandomShuffle", "RandomGamma", "RandomPoissonV2"),
+}
+
+
 class Updates(NamedTuple):
     """What some updates did: how many, int32 scalar; the sum of their losses, float32 scalar; what the first one drew."""
 
@@ -145,8 +151,14 @@ class Learner:
         self.memory.belong_to(self._token)
         self.memory.xla = self.scope.xla
         self.memory.build(Transitions(state, one, scalar, scalar, scalar, state).columns(), num_envs)
-        traced(self.update).get_concrete_function(*self._no_updates())
+        self._one_update = traced(self.update).get_concrete_function(*self._no_updates()).graph
         self._built, self._summaries = (state, num_envs), None
+
+    def unsaved_draws(self) -> list[str]:
+        """TensorFlow's operations in an update that draw random numbers from a state of their own, which cannot be saved."""
+        definition = self._one_update.as_graph_def()
+        nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
+        return sorted({node.op for node in nodes} & STATEFUL_DRAWS)
 
     def probe(self) -> tf.Tensor:
         """One update, to be traced: the compiler finds out by it which variables an update assigns, and how."""

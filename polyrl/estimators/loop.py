@@ -89,6 +89,8 @@ class Loop(abc.ABC):
     environment: dict[str, Any]
     xla_from = NEVER
     resets_environments: bool
+    may_keep: Sequence[str] = ()
+    """Wrappers of the environments that may keep something which no checkpoint holds."""
     modules: Sequence[tf.Module] = ()
     """What holds variables in addition to the scope and the memory."""
     form: Any = None

@@ -13,6 +13,7 @@ from polyrl.engine.compiler import Compiler
 from polyrl.engine.layout import Layout
 from polyrl.envs import EnvDriver, Episode, Transitions
 from polyrl.envs.observations import as_features
+from polyrl.envs.states import may_keep
 from polyrl.estimators.environment_log import EnvironmentLog
 from polyrl.estimators.inputs import describe, spec_of_states
 from polyrl.estimators.learner import Learner
@@ -43,6 +44,7 @@ class PythonLoop(Loop):
         self.num_envs = driver.num_envs
         self._driver, self._log = driver, EnvironmentLog(driver, learner.scope.seed, keeps_actions)
         self.resets_environments = not self._log.are_whole
+        self.may_keep = may_keep(driver.env)
         self._log.reset(timestep)
         self._restored: np.ndarray | None = None
         self._actions = np.zeros(0)

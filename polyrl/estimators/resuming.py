@@ -88,11 +88,11 @@ def resume(
             f"{path} was trained with seed={state['seed']}, this run has seed={scope.seed}; use the same, or another "
             "model_dir."
         )
-    lost = _lost_memory(path, state, memory, loop)
+    lost = _lost_memory(path, state, memory, loop) + (lost_best := _lost_best(checkpoints, state))
     changed = changes(
         {**state.get("circumstances", {}), "num_envs": state["num_envs"]}, {**circumstances, "num_envs": loop.num_envs}
     )
-    show = warn if changed else tell
+    show = warn if changed or lost_best else tell
     show(
         f"Resuming from {path}: environment step {state['global_timestep']}, update {state['global_step']}, episode "
         f"{state['global_episode']}, {int(memory.stored().numpy())} transitions in memory."
@@ -111,6 +111,18 @@ def _lost_memory(path: Path, state: Mapping[str, Any], memory: Replay, loop: Loo
     text = f"starts empty, and updates wait until it holds first_update steps, at environment step {first}."
     logger.warning("%s was written with save_replay=False: the memory %s", path, text)
     return f" The memory was not saved: it {text}"
+
+
+def _lost_best(checkpoints: CheckpointManager, state: Mapping[str, Any]) -> str:
+    """Says so if the best checkpoint that there was is not there any more."""
+    score = state.get("best_score")
+    if score is None or checkpoints.best() is not None:
+        return ""
+    checkpoints.miss_best(score)
+    return (
+        f" The best checkpoint, of an evaluation with {round(score, 3)}, is not in {checkpoints.best_directory} any more; the "
+        "next one that is at least as good takes its place."
+    )
 
 
 def _check_configuration(path: Path, now: Mapping[str, Any]) -> None:

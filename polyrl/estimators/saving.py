@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class Saver:
         loop: the environments.
         circumstances: on what and how the run is computed, see `polyrl.estimators.exactness`.
         events: the TensorBoard files of the training.
+        is_there: whether the `model_dir` is still where it was.
 
     Attributes:
         last: the checkpoint written last, or None.
@@ -42,9 +43,10 @@ class Saver:
         loop: Loop,
         circumstances: Mapping[str, Any],
         events: EventFiles,
+        is_there: Callable[[], bool] = lambda: True,
     ):
         self.checkpoints, self.scope, self.memory, self.loop = checkpoints, scope, memory, loop
-        self.events, self._circumstances = events, circumstances
+        self.events, self._circumstances, self._is_there = events, circumstances, is_there
         self._marked: dict[str, int] | None = None
         self.last: Path | None = None
 
@@ -66,6 +68,7 @@ class Saver:
         # Episodes cannot continue without their rows in the memory.
         new_episodes = new_episodes or not self.checkpoints.save_replay
         try:
+            self._check_place()
             write = as_far_as_possible(self.loop, new_episodes)
             self.last = self.checkpoints.save(self.scope, self.memory, self._state(state), write)
         except CheckpointWriteError as error:
@@ -79,14 +82,24 @@ class Saver:
     def save_best(self, state: Mapping[str, Any], score: float) -> Path | None:
         """Writes the models alone as the best so far; None, with a warning, if the disk does not take it."""
         try:
+            self._check_place()
             return self.checkpoints.save_best(self.scope, self._state(state), score)
         except CheckpointWriteError as error:
             logger.warning("%s The best one before it is as it was.", error)
             return None
 
+    def _check_place(self) -> None:
+        """Raises a CheckpointWriteError if the directory was moved or removed: another run may be where it was."""
+        if not self._is_there():
+            raise CheckpointWriteError(
+                f"{self.checkpoints.model_dir} was moved or removed while this run trains in it, and no checkpoint is written "
+                "there. Move it back, or stop this run and resume from where it is now."
+            )
+
     def _state(self, state: Mapping[str, Any]) -> dict[str, Any]:
         return {
             "seed": self.scope.seed,
+            "best_score": self.checkpoints.best_score(),
             **state,
             "memory": self.memory.described,
             "models": self.scope.learners(),

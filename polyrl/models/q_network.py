@@ -13,7 +13,7 @@ import tf_keras
 
 from polyrl.models import graph_functions
 from polyrl.models.building import build_with_seed, reused_variables
-from polyrl.models.untracked import ASKED, check_precision, described, recorded_model
+from polyrl.models.untracked import ASKED, check_precision, described, is_random_state, recorded_model
 from polyrl.modes import Modes
 from polyrl.networks import SameInEveryMode
 from polyrl.ops import polyak_average
@@ -91,6 +91,11 @@ class QNetwork(tf.Module):
 
         check_precision()
         self.model, created = build_with_seed(seed, lambda: recorded_model(lambda: build(Modes.TRAIN), not lazy))
+
+        # tf-keras leaves the states of random generators, as dropout has one, out of checkpoints. This leads to them, and is
+        # not a module: they are not variables that are trained or copied.
+        drawn = [variable for variable in created if is_random_state(variable)]
+        self._random_states = tf.train.Checkpoint(states=drawn) if drawn else None
 
         def share(mode: str) -> tf_keras.Model:
             return build_with_seed(seed, lambda: reused_variables(build, mode, self.model, created))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -117,3 +118,32 @@ def test_lengths_may_be_integers_of_any_kind(tmp_path, dtype):
     assert error_of(path) is None
     np.savez(path, **{**columns, "lengths": np.array([2**64 - 1], np.uint64)})
     assert "lengths must be integers" in str(error_of(path))
+
+
+def test_arrays_of_other_rows_are_refused_before_memory_is_taken_for_them(tmp_path):
+    """Compressed, many rows are a small file: their number is in the header."""
+    path = tmp_path / "demos.npz"
+    columns = {"lengths": np.array([3]), "actions": np.zeros(3, np.int64), "rewards": np.zeros(3)}
+    columns |= {"terminated": np.array([True]), "truncated": np.array([False])}
+    np.savez_compressed(path, observations=np.zeros([30_000_000, 1], np.uint8), **columns)
+    assert path.stat().st_size < 100_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="expected 4 rows of observations"):
+            load(path)
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_array_that_nobody_reads_takes_no_memory(tmp_path):
+    path = tmp_path / "demos.npz"
+    save_npz(demos(), path)
+    columns = dict(np.load(path))
+    np.savez_compressed(path, more=np.zeros(30_000_000, np.uint8), **columns)
+    tracemalloc.start()
+    try:
+        assert load(path).fingerprint == demos().fingerprint
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()

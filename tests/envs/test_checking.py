@@ -241,3 +241,13 @@ def test_an_environment_without_spaces_is_told_so(env):
 def test_an_observation_space_that_is_not_supported_is_named_first():
     with pytest.raises(TypeError, match=r"neither a Box nor Discrete.*FlattenObservation"):
         check_environment("Blackjack-v1")
+
+
+@pytest.mark.parametrize("kind", ["observations", "rewards", "both"])
+def test_running_statistics_of_gymnasiums_wrappers_are_no_lack_of_determinism(kind):
+    def make():
+        env = gymnasium.make("CartPole-v1")
+        env = gymnasium.wrappers.NormalizeObservation(env) if kind != "rewards" else env
+        return gymnasium.wrappers.NormalizeReward(env) if kind != "observations" else env
+
+    check_environment(GymEnvironment(make))

@@ -16,6 +16,8 @@ TESTS = Path(__file__).resolve().parents[1]
 MATRIX: dict[str, list[str]] = {
     "exact resume: weights, slots, replay, random numbers, counters, TensorBoard": [
         "reliability/test_exact_resume.py",
+        "reliability/test_random_layers.py",
+        "models/test_pqn.py::test_a_run_that_is_resumed_is_the_run_that_was_not_interrupted",
         "phenomena/test_resume.py",
         "estimators/test_events.py",
     ],
@@ -26,6 +28,13 @@ MATRIX: dict[str, list[str]] = {
     "an error at each operation of a save": [
         "reliability/test_full_disk.py::test_whatever_fails_inside_of_a_save_the_one_before_is_whole",
         "estimators/test_damaged_checkpoints.py::test_what_was_about_to_be_replaced_is_put_back",
+    ],
+    "the directory is moved or removed; checkpoints are in the wrong place": ["estimators/test_places.py"],
+    "what is not promised is said at the start": ["estimators/test_promises.py"],
+    "noisy networks: one sample for each forward pass, none in evaluation": [
+        "networks/test_noisy_dense.py",
+        "models/test_family_parts.py::test_only_training_draws",
+        "models/test_family_parts.py::test_each_role_of_an_update_draws_its_own_numbers_and_each_update_others",
     ],
     "the newest checkpoint is damaged, or all are": [
         "estimators/test_damaged_checkpoints.py",
