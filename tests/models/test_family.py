@@ -100,7 +100,7 @@ def test_illegal_actions_change_nothing_whatever_their_values_are(name, apart, m
     assert np.isfinite(spec.predictions["losses"]).all()
 
 
-@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("jit", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_an_update_learns_in_a_compiled_call(name, scope, batch, networks, jit):
     model = build(name, scope=scope)
     features, labels = batch(2, size=ROWS)

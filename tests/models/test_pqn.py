@@ -119,7 +119,7 @@ def agent(path, **config):
     return Agent(model_fn, RolloutMemory(64, 32), path, RunConfig(**settings))
 
 
-@pytest.mark.parametrize("where", ["graph", "python"])
+@pytest.mark.parametrize("where", [pytest.param("graph", marks=pytest.mark.slow), "python"])
 def test_a_run_that_is_resumed_is_the_run_that_was_not_interrupted(tmp_path, where):
     env = CartPole(num_envs=8) if where == "graph" else GymEnvironment("CartPole-v1", 8)
     schedule = {"first_update": 0, "update_frequency": 64, "updates_at_once": 4}

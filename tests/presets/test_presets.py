@@ -56,7 +56,7 @@ def test_a_name_that_does_not_exist_is_refused_with_the_nearest():
         presets.get("cartpole_c15")
 
 
-def test_the_program_trains_by_a_preset_and_evaluation_needs_its_directory_only(tmp_path):
+def test_the_program_trains_by_a_preset_and_refuses_what_has_no_effect(tmp_path):
     program = [sys.executable, str(ROOT / "experiments" / "train.py"), f"--model_dir={tmp_path}", "--progress=false"]
 
     def run(*flags):
@@ -67,11 +67,22 @@ def test_the_program_trains_by_a_preset_and_evaluation_needs_its_directory_only(
     assert trained.returncode == 0, trained.stderr
     params = json.loads((tmp_path / "params.json").read_text())["params"]
     assert (params["n_step"], params["model"], params["units"], params["max_q_value"]) == (2, "c51", ["8", "8"], 100.0)
+    useless = run("--preset=cartpole_dqn", "--trace_decay=0.5", "--mode=train", "--overwrite", *short)
+    assert useless.returncode == 1
+    assert "--trace_decay=0.5 has no effect with --model=dqn" in useless.stderr
+
+
+@pytest.mark.slow
+def test_evaluation_needs_the_directory_only_and_another_value_is_refused(tmp_path):
+    program = [sys.executable, str(ROOT / "experiments" / "train.py"), f"--model_dir={tmp_path}", "--progress=false"]
+
+    def run(*flags):
+        return subprocess.run([*program, *flags], capture_output=True, text=True, timeout=300, cwd=ROOT)
+
+    short = ("--train_timesteps=1100", "--eval_episodes=1", "--jit=off", "--units=8,8")
+    assert run("--preset=cartpole_c51", "--n_step=2", "--mode=train", *short).returncode == 0
     evaluated = run("--mode=eval", "--eval_episodes=1")
     assert evaluated.returncode == 0, evaluated.stderr
     refused = run("--preset=cartpole_c51", "--n_step=3", "--mode=train", *short)
     assert refused.returncode == 1
     assert "n_step" in refused.stderr
-    useless = run("--preset=cartpole_dqn", "--trace_decay=0.5", "--mode=train", "--overwrite", *short)
-    assert useless.returncode == 1
-    assert "--trace_decay=0.5 has no effect with --model=dqn" in useless.stderr
