@@ -114,6 +114,16 @@ class RLExperiment:
         """What is trained on."""
         return self._env
 
+    @property
+    def eval_env(self) -> EnvLike:
+        """What is evaluated on."""
+        return self._eval_env
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """The budget and the schedule of updates, as arguments of `Agent.train`."""
+        return dict(self._training)
+
     def train(self) -> TrainingResult:
         """Trains to the budget, without evaluations."""
         result = self.agent.train(self._env, hooks=self._train_hooks, **self._training)

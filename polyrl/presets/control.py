@@ -1,4 +1,4 @@
-"""Presets for classic control and LunarLander."""
+"""Presets for classic control."""
 
 from __future__ import annotations
 
@@ -11,11 +11,51 @@ CARTPOLE: dict[str, Any] = {
     "train_timesteps": 50_000,
     "exploration_timesteps": 5_000,
     "exploration_final": 0.04,
+    "learning_rate_final": 1e-5,
+    "learning_rate_updates": 49_000,
+}
+
+ACROBOT: dict[str, Any] = {
+    "env": "Acrobot-v1",
+    "env_backend": "compiled",
+    "initializer": "torch",
+    "train_timesteps": 100_000,
+    "exploration_timesteps": 12_000,
+    "exploration_final": 0.05,
+    "learning_rate": 6.3e-4,
+    "learning_rate_final": 1e-5,
+    "learning_rate_updates": 99_000,
+    "batch_size": 128,
+    "units": (256, 256),
+    "update_frequency": 4,
+    "updates_at_once": 4,
+    "target_update_frequency": 250,
+}
+
+MOUNTAIN_CAR: dict[str, Any] = {
+    "env": "MountainCar-v0",
+    "env_backend": "compiled",
+    "initializer": "torch",
+    "train_timesteps": 120_000,
+    "exploration_timesteps": 24_000,
+    "exploration_final": 0.07,
+    "learning_rate": 4e-3,
+    "learning_rate_final": 4e-5,
+    "learning_rate_updates": 60_000,
+    "batch_size": 128,
+    "memory_size": 10_000,
+    "discount": 0.98,
+    "units": (256, 256),
+    "update_frequency": 16,
+    "updates_at_once": 8,
+    "target_update_frequency": 300,
 }
 
 PRESETS: dict[str, dict[str, Any]] = {
     "cartpole_dqn": {**CARTPOLE, "model": "dqn"},
     "cartpole_c51": {**CARTPOLE, "model": "c51", "min_q_value": 0.0, "max_q_value": 100.0, "n_step": 3},
+    "cartpole_qr_dqn": {**CARTPOLE, "model": "qr_dqn", "n_step": 3},
+    "cartpole_munchausen_dqn": {**CARTPOLE, "model": "munchausen_dqn", "n_step": 3},
     "cartpole_pqn": {
         **CARTPOLE,
         "model": "pqn",
@@ -29,7 +69,12 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch_size": 256,
         "train_timesteps": 200_000,
         "exploration_timesteps": 60_000,
-        "learning_rate_final": 1e-5,
         "learning_rate_updates": 3_000,
     },
+    "acrobot_dqn": {**ACROBOT, "model": "dqn"},
+    "acrobot_c51": {**ACROBOT, "model": "c51", "min_q_value": -100.0, "max_q_value": 0.0, "n_step": 3},
+    "acrobot_qr_dqn": {**ACROBOT, "model": "qr_dqn", "n_step": 3},
+    "mountain_car_dqn": {**MOUNTAIN_CAR, "model": "dqn"},
+    "mountain_car_c51": {**MOUNTAIN_CAR, "model": "c51", "min_q_value": -50.0, "max_q_value": 0.0, "n_step": 3},
+    "mountain_car_qr_dqn": {**MOUNTAIN_CAR, "model": "qr_dqn", "n_step": 3},
 }

@@ -35,6 +35,7 @@ from polyrl.policies import (
     GreedyPolicy,
     NAFPolicy,
     QPolicy,
+    QuantileQPolicy,
     RandomPolicy,
 )
 
@@ -66,6 +67,12 @@ CONSTRUCTORS: dict[type, dict[str, tuple[Any, Any]]] = {
         "temperature": (1.0, 0.5),
     },
     QPolicy: {**COMMON, "q_network": (q_model(0), q_model(1)), "temperature": (1.0, 0.5)},
+    QuantileQPolicy: {
+        **COMMON,
+        "q_network": (atoms_model(0), atoms_model(1)),
+        "temperature": (1.0, 0.5),
+        "risk_level": (1.0, 0.1),
+    },
     RandomPolicy: COMMON,
     GreedyPolicy: WRAPPED,
     EpsilonGreedyPolicy: {**WRAPPED, "epsilon": (0.5, 0.1)},
@@ -136,6 +143,9 @@ HELD_BY = {
     "BasePolicy.update.sort_variables_by_name": f"{UPDATING}::test_variables_are_paired_by_position_or_by_name",
     "CategoricalQPolicy.value_distribution.time_step": "test_categorical_q_policy.py::"
     "test_a_distribution_over_returns_is_checked_too",
+    "QuantileQPolicy.value_distribution.time_step": "test_quantile_q_policy.py::test_a_distribution_over_returns_is_checked",
+    "QuantileQPolicy.value_distribution.policy_state": "test_quantile_q_policy.py::"
+    "test_a_distribution_over_returns_is_checked",
     "CategoricalQPolicy.value_distribution.policy_state": f"{STATES}::"
     "test_a_keras_model_with_a_state_remembers_its_own_episode_only",
     "BoundedTensorSpec.__init__.shape": f"{SPECS}::test_shape_and_dtype_of_a_spec_are_converted",

@@ -1,0 +1,120 @@
+"""What presets learn: `python scripts/benchmarks/learning.py cartpole_c51 acrobot_dqn --seeds 1 2 3 4 5`.
+
+Each run is a process of its own, on one core; several run side by side. A run that was interrupted is resumed, one that is
+complete is not repeated. Results are JSON lines in `<directory>/results.jsonl`: the curve of the evaluations while training,
+and the mean return of 100 episodes with the last and with the best weights, in gymnasium's environment. Flags after `--` go to
+`experiments/train.py`, and make another run of it: `learning.py rainbow --label=no_double -- --nodouble`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import json
+import os
+from pathlib import Path
+import statistics
+import subprocess
+import sys
+import time
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKER = "--worker"
+
+
+def run(preset: str, seed: int, label: str, flags: list[str], directory: Path) -> dict[str, Any]:
+    """One run as a process; its result."""
+    model_dir = directory / label / f"seed-{seed}"
+    command = [sys.executable, __file__, WORKER, f"--preset={preset}", f"--seed={seed}", f"--model_dir={model_dir}", *flags]
+    alone = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    started = time.monotonic()
+    done = subprocess.run(command, env={**os.environ, **alone}, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)}\n{done.stderr[-2000:]}")
+    result = json.loads(done.stdout.splitlines()[-1])
+    return {"label": label, "preset": preset, "seed": seed, "flags": flags, "seconds": time.monotonic() - started, **result}
+
+
+def work(arguments: list[str]) -> None:
+    """The run itself: trains, evaluates, and prints its result as one JSON line."""
+    import polyrl  # noqa: F401  Before TensorFlow.
+    from polyrl.estimators.hooks import EvaluationHook, Hook
+    from polyrl.experiments import cli, family
+
+    class Curve(Hook):
+        """Keeps each evaluation, also over a resumption."""
+
+        def __init__(self) -> None:
+            self.points: list[list[float]] = []
+
+        def after_act(self, run: Any) -> None:
+            last = run.last_evaluation
+            if last is not None and (not self.points or self.points[-1][2] != last["global_timestep"]):
+                self.points.append([run.timestep, last["mean_reward"], last["global_timestep"]])
+
+        def get_state(self) -> dict[str, Any]:
+            return {"points": self.points}
+
+        def set_state(self, state: Any) -> None:
+            self.points = [list(point) for point in state["points"]]
+
+    cli.FLAGS([sys.argv[0], "--progress=false", *arguments])
+    experiment = family.experiment_fn(cli.FLAGS.model_dir)
+    agent, curve, episodes = experiment.agent, Curve(), cli.FLAGS.eval_episodes
+    hook = EvaluationHook(experiment.eval_env, cli.FLAGS.eval_frequency, cli.FLAGS.eval_episodes_while_training)
+    agent.train(experiment.env, hooks=[hook, curve], **experiment.training)
+    scores = {which: agent.evaluate(experiment.eval_env, episodes, which)["mean_reward"] for which in ("latest", "best")}
+    points = [point[:2] for point in curve.points]
+    print(json.dumps({"final": scores["latest"], "best": scores["best"], "curve": points}), flush=True)
+
+
+def main() -> None:
+    """Runs what is missing, and shows a table of all."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("presets", nargs="+")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5])
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--directory", type=Path, default=ROOT / "runs" / "learning")
+    parser.add_argument("--label", help="name of the runs, the preset's by default")
+    own, flags = sys.argv[1:], []
+    if "--" in own:
+        own, flags = own[: own.index("--")], own[own.index("--") + 1 :]
+    arguments = parser.parse_args(own)
+    arguments.directory.mkdir(parents=True, exist_ok=True)
+    file = arguments.directory / "results.jsonl"
+    results = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    known = {(result["label"], result["seed"]) for result in results}
+    wanted = [(preset, seed, arguments.label or preset) for preset in arguments.presets for seed in arguments.seeds]
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+        started = {
+            pool.submit(run, preset, seed, label, flags, arguments.directory): (label, seed)
+            for preset, seed, label in wanted
+            if (label, seed) not in known
+        }
+        for future in concurrent.futures.as_completed(started):
+            result = future.result()
+            results.append(result)
+            with file.open("a") as lines:
+                print(json.dumps(result), file=lines)
+            shown = {key: result[key] for key in ("label", "seed", "final", "best")}
+            print(*(f"{key}={value}" for key, value in shown.items()), f"{result['seconds']:.0f} s", flush=True)
+    for label in dict.fromkeys(label for *_, label in wanted):
+        show(label, [result for result in results if result["label"] == label])
+
+
+def show(label: str, results: list[dict[str, Any]]) -> None:
+    """One line for all seeds."""
+    final, best = ([result[key] for result in results] for key in ("final", "best"))
+    seconds = statistics.median(result["seconds"] for result in results)
+    print(
+        f"{label}: {len(results)} seeds, final {statistics.mean(final):.1f} (worst {min(final):.1f}), best "
+        f"{statistics.mean(best):.1f} (worst {min(best):.1f}), {seconds:.0f} s each"
+    )
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1 and sys.argv[1] == WORKER:
+        work(sys.argv[2:])
+    else:
+        main()
