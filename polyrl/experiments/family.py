@@ -59,6 +59,7 @@ flags.DEFINE_enum("model", "dqn", [*MODELS], "The model, see docs/family.md.")
 flags.DEFINE_list("units", ["64", "64"], "Units of the torso's dense layers.")
 flags.DEFINE_list("head_units", [], "Units of hidden layers in each head.")
 flags.DEFINE_bool("layer_norm", False, "Normalise each layer of the torso before its activation.")
+flags.DEFINE_bool("normalize_inputs", False, "Normalise states by their running statistics, which are saved.")
 flags.DEFINE_bool("noisy", False, "Learned noise in the weights of heads and torso, which explores.")
 flags.DEFINE_bool("double", False, "Let the online network choose the next action of the target.")
 flags.DEFINE_enum("initializer", "keras", [*INITIALIZERS], "How the weights of torso and heads begin.")
@@ -81,7 +82,7 @@ flags.DEFINE_float("log_policy_minimum", -1.0, "Munchausen: where that logarithm
 flags.DEFINE_float("trace_decay", 0.65, "PQN: lambda of its returns.", lower_bound=0.0, upper_bound=1.0)
 
 PARAMETERS = (
-    *("env", "model", "units", "head_units", "layer_norm", "noisy", "double", "initializer"),
+    *("env", "model", "units", "head_units", "layer_norm", "normalize_inputs", "noisy", "double", "initializer"),
     *("learning_rate_final", "learning_rate_updates", "adam_epsilon", "warmup_timesteps", "reward_scale", "clip_rewards"),
     *(*ATOMS, "num_quantiles", *QUANTILE, *SAMPLES, *SOFT, "trace_decay"),
 )
@@ -106,7 +107,8 @@ def torso(params: Any) -> networks.SameInEveryMode:
     """The torso that the hyper-parameters describe."""
     initializer = None if params.noisy else INITIALIZERS[params.initializer]
     units = [int(size) for size in params.units]
-    return networks.mlp(units, initializer=initializer, noisy=params.noisy, layer_norm=params.layer_norm)
+    switches = {name: params[name] for name in ("noisy", "layer_norm", "normalize_inputs")}
+    return networks.mlp(units, initializer=initializer, **switches)
 
 
 def model_arguments(params: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import tf_keras
 from polyrl.configs import InitializerConfig
 from polyrl.networks.any_mode import SameInEveryMode
 from polyrl.networks.layers import convolution, dense
+from polyrl.networks.running_normalization import RunningNormalization
 from polyrl.validation import check_int
 
 layers = tf_keras.layers
@@ -26,6 +27,7 @@ def mlp(
     initializer: InitializerConfig | None = None,
     noisy: bool = False,
     layer_norm: bool = False,
+    normalize_inputs: bool = False,
 ) -> SameInEveryMode:
     """Dense layers with the given numbers of units, `[B, n]` to `[B, units[-1]]`.
 
@@ -35,6 +37,7 @@ def mlp(
         initializer: of the weights, as `TorchInitializerConfig()`; None: tf-keras's, Glorot uniform.
         noisy: whether the layers have learned noise, see `NoisyDense`; they have initial weights of their own.
         layer_norm: whether each layer is normalised before its activation (Ba et al. 2016).
+        normalize_inputs: whether states are normalised by their running statistics, see `RunningNormalization`.
     """
     if noisy and initializer is not None:
         raise ValueError(f"initializer={initializer} has no effect with noisy=True; leave one of them out.")
@@ -49,6 +52,7 @@ def mlp(
                 f"mlp expects vectors [B, n]; got {x.dtype.name} {tuple(x.shape)}. Use {other}, or a graph_fn of your "
                 "own that begins with layers.Flatten()."
             )
+        x = RunningNormalization()(x) if normalize_inputs else x
         for size in layer_sizes:
             x = dense(x, size, activation, initializer=initializer, noisy=noisy, layer_norm=layer_norm)
         return x
