@@ -2,7 +2,7 @@
 
 from polyrl.replay.base import Replay
 from polyrl.replay.prioritized import PrioritizedReplay
-from polyrl.replay.rollouts import RolloutMemory
+from polyrl.replay.rollouts import RolloutMemory, SequenceReplay
 from polyrl.replay.uniform import UniformReplay
 
-__all__ = ["PrioritizedReplay", "Replay", "RolloutMemory", "UniformReplay"]
+__all__ = ["PrioritizedReplay", "Replay", "RolloutMemory", "SequenceReplay", "UniformReplay"]

@@ -1,4 +1,4 @@
-"""`RolloutMemory`: the newest steps of all environments, each learned from some times and then forgotten."""
+"""`RolloutMemory` and `SequenceReplay`: batches of sequences, of the newest steps alone, or of all that is kept."""
 
 from __future__ import annotations
 
@@ -9,11 +9,43 @@ import tensorflow as tf
 from polyrl.replay.base import HINTS, Replay
 from polyrl.replay.sequences import SequenceStorage
 from polyrl.replay.storage import Storage
-from polyrl.validation import explains
+from polyrl.validation import check_int, explains
+
+
+class SequenceMemory(Replay):
+    """What the two have in common: a batch has `S` sequences of `T` consecutive steps of one environment each."""
+
+    def draw(self, seed: tf.Tensor, step: tf.Tensor | int = 0) -> dict[str, tf.Tensor]:
+        """The steps of the sequences, one sequence after the other: `index` int32 `[B]`; arguments as of `Replay.draw`."""
+        steps = tf.range(self.sequence_length, dtype=tf.int64) * self.num_envs  # [T]
+        numbers = self._first(seed, tf.cast(step, tf.int64))[:, tf.newaxis] + steps  # [S, T]
+        return {"index": tf.cast(tf.reshape(numbers, [-1]) % self.size, tf.int32)}
+
+    def read(self, drawn: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The sequences: each column `[S, T, ...]`, see `SequenceStorage.gather`."""
+        return super().read({"index": drawn["index"][:: self.sequence_length]})
+
+    @property
+    def in_lockstep(self) -> bool:
+        return True
+
+    @property
+    def sequence_length(self) -> int:
+        """Steps of a sequence, `T`."""
+        raise NotImplementedError(f"{type(self).__name__} must define sequence_length.")
+
+    def _first(self, seed: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        """The first step of each sequence, int64 `[S]`, counted since the run began."""
+        raise NotImplementedError(f"{type(self).__name__} must define _first.")
+
+    @property
+    def _oldest(self) -> tf.Tensor:
+        """The oldest step that is stored, counted since the run began."""
+        return tf.maximum(self.inserted.read_value() - self.size, 0)
 
 
 @explains(HINTS)
-class RolloutMemory(Replay):
+class RolloutMemory(SequenceMemory):
     """Holds one rollout: `size / num_envs` consecutive steps of each environment, for models that learn on-policy.
 
     A batch has whole sequences, those of `batch_size * num_envs / size` environments; in `size / batch_size` consecutive
@@ -31,36 +63,18 @@ class RolloutMemory(Replay):
             raise ValueError(f"batch_size={batch_size} must divide size={size}: a rollout is divided into batches.")
         self._batches = self.size // self.batch_size
 
-    def draw(self, seed: tf.Tensor, step: tf.Tensor | int = 0) -> dict[str, tf.Tensor]:
-        """The steps of the environments of a batch, one environment after the other: `index` int32 `[B]`; see `Replay.draw`.
+    @property
+    def sequence_length(self) -> int:
+        return self.size // self.num_envs
 
-        `step` says which batch of the rollout it is, and so each of them has its turn.
-        """
-        step = tf.cast(step, tf.int64)
+    def _first(self, seed: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         epoch, batch = step // self._batches, tf.cast(step % self._batches, tf.int32)
         # By the epoch, not the step: all batches of an epoch have one order.
         seeds = tf.stack([tf.cast(seed[0], tf.int64), epoch])
         drawn = tf.random.stateless_uniform([self.num_envs], seeds, None, None, tf.int32, alg="philox")
-        order = tf.argsort(drawn)
-        chosen = tf.gather(order, batch * self._sequences + tf.range(self._sequences))  # [S]
-        oldest = tf.maximum(self.inserted.read_value() - self.size, 0)
-        steps = tf.range(self.size // self.num_envs) * self.num_envs  # [T]
-        numbers = oldest + tf.cast(chosen[:, tf.newaxis] + steps, tf.int64)  # [S, T]
-        return {"index": tf.cast(tf.reshape(numbers, [-1]) % self.size, tf.int32)}
-
-    def read(self, drawn: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """The sequences: each column `[S, T, ...]`, see `SequenceStorage.gather`."""
-        first = drawn["index"][:: self.size // self.num_envs]  # [S]
-        return super().read({"index": first})
-
-    @property
-    def in_lockstep(self) -> bool:
-        return True
-
-    @property
-    def _sequences(self) -> int:
-        """Environments in a batch, `S`."""
-        return self.num_envs // self._batches
+        count = self.num_envs // self._batches
+        chosen = tf.gather(tf.argsort(drawn), batch * count + tf.range(count))  # [S]
+        return self._oldest + tf.cast(chosen, tf.int64)
 
     def _build_storage(self, specs: Mapping[str, tf.TensorSpec], num_envs: int) -> Storage:
         if self.size % num_envs or num_envs % self._batches:
@@ -69,3 +83,43 @@ class RolloutMemory(Replay):
                 f"{self._batches}: a batch has the whole rollout of some environments."
             )
         return SequenceStorage(specs, self.size, num_envs, self.size // num_envs)
+
+
+@explains(HINTS)
+class SequenceReplay(SequenceMemory):
+    """Keeps the newest transitions and samples sequences of consecutive steps, each equally likely, with replacement.
+
+    A sequence may reach over the end of an episode: the labels say where.
+
+    Args:
+        size: capacity, in transitions.
+        batch_size: transitions in a batch, a multiple of `sequence_length`.
+        sequence_length: steps of a sequence.
+    """
+
+    FURTHER_ARGUMENTS = ("sequence_length",)
+
+    def __init__(self, size: int = 50_000, batch_size: int = 256, *, sequence_length: int = 16):
+        super().__init__(size, batch_size)
+        self._length = check_int("sequence_length", sequence_length, minimum=1)
+        if self.batch_size % self._length:
+            raise ValueError(f"batch_size={batch_size} must be a multiple of sequence_length={sequence_length}.")
+
+    @property
+    def sequence_length(self) -> int:
+        return self._length
+
+    def _first(self, seed: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        whole = self.stored() - (self._length - 1) * self.num_envs
+        numbers = self.batch_size // self._length
+        # As long as none is whole they begin with the oldest steps.
+        last = tf.where(whole > 0, whole, tf.clip_by_value(self.stored(), 1, self.num_envs))
+        return self._oldest + tf.random.stateless_uniform([numbers], seed, 0, last, tf.int64, alg="philox")
+
+    def _build_storage(self, specs: Mapping[str, tf.TensorSpec], num_envs: int) -> Storage:
+        if self._length * num_envs > self.size:
+            raise ValueError(
+                f"size={self.size} is too small for sequences of sequence_length={self._length} steps in num_envs={num_envs} "
+                f"environments; at least {self._length * num_envs} is needed."
+            )
+        return SequenceStorage(specs, self.size, num_envs, self._length)

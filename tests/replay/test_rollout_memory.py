@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from polyrl.replay import RolloutMemory
+from polyrl.replay import RolloutMemory, SequenceReplay
 
 SPECS = {
     "state": tf.TensorSpec([2], tf.float32),
@@ -112,3 +112,51 @@ def test_a_rollout_that_cannot_be_divided_is_refused(size, batch_size, num_envs)
 def test_a_batch_size_that_does_not_divide_it_is_refused():
     with pytest.raises(ValueError, match="batch_size=5 must divide size=12"):
         RolloutMemory(12, 5)
+
+
+# `SequenceReplay`. ------------------------------------------------------------------------------------------------------
+
+
+def kept(times, size=24, batch_size=8, length=4, ends=()):
+    memory = SequenceReplay(size, batch_size, sequence_length=length)
+    memory.build(SPECS, NUM_ENVS)
+    for t in range(times):
+        memory.add(step(t, ends if t == times - 2 else ()))
+    return memory
+
+
+@pytest.mark.parametrize("times", [4, 5, 6, 9, 13])
+@pytest.mark.parametrize("size", [24, 26])
+def test_each_whole_sequence_that_is_kept_is_drawn_equally_often(times, size):
+    """Also where the capacity is not a multiple of the environments."""
+    memory, number = kept(times, size), 3_000
+    draw = tf.function(lambda count: memory.sample(tf.stack([tf.constant(3, tf.int64), count]))["reward"], autograph=False)
+    first = np.concatenate([draw(tf.constant(count, tf.int64)).numpy() for count in range(number // 2)])
+    assert (np.diff(first, axis=1) == 10).all()
+    oldest = max(times * NUM_ENVS - size, 0)
+    expected = {10 * (n // NUM_ENVS) + n % NUM_ENVS for n in range(oldest, (times - 3) * NUM_ENVS)}
+    values, counts = np.unique(first[:, 0], return_counts=True)
+    assert set(values) == expected
+    assert (abs(counts / number - 1 / len(expected)) < 5 * np.sqrt(1 / len(expected) / number)).all()
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_as_long_as_none_is_whole_the_rest_is_not_valid(times):
+    batch = {k: v.numpy() for k, v in kept(times).sample(tf.constant([1, 2], tf.int64)).items()}
+    valid = np.arange(4) < times
+    np.testing.assert_array_equal(batch["valid"], np.tile(valid.astype(np.float32), [2, 1]))
+    assert (batch["truncated"][:, times - 1] == 1.0).all()
+    np.testing.assert_array_equal(batch["reward"][:, :times] // 10, np.tile(np.arange(times), [2, 1]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"size": 24, "batch_size": 10, "sequence_length": 4}, "batch_size=10 must be a multiple of sequence_length=4"),
+        ({"size": 24, "batch_size": 8, "sequence_length": 0}, "sequence_length=0"),
+        ({"size": 12, "batch_size": 8, "sequence_length": 4}, "at least 16 is needed"),
+    ],
+)
+def test_sequences_that_do_not_fit_are_refused(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        SequenceReplay(**arguments).build(SPECS, NUM_ENVS)

@@ -1,0 +1,41 @@
+"""`scripts/plot.py`: interquartile means and their intervals."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SPEC = importlib.util.spec_from_file_location("plot_script", Path(__file__).resolve().parents[1] / "scripts" / "plot.py")
+plot = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(plot)
+
+
+def test_the_interquartile_mean_leaves_out_a_quarter_on_each_side():
+    assert plot.interquartile_mean(np.array([100.0, 1.0, 2.0, -50.0])) == pytest.approx(1.5)
+    assert plot.interquartile_mean(np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 80.0])) == pytest.approx(4.5)
+    # Of five, the second and the fourth count by three quarters: (0.75 * 2 + 3 + 0.75 * 4) / 2.5.
+    assert plot.interquartile_mean(np.array([1.0, 2.0, 3.0, 4.0, 50.0])) == pytest.approx(3.0)
+    assert plot.interquartile_mean(np.array([1.0, 2.0, 3.0, 7.0, 50.0])) == pytest.approx((1.5 + 3 + 5.25) / 2.5)
+
+
+def test_the_interval_holds_the_mean_and_shrinks_with_the_number_of_seeds():
+    rng = np.random.default_rng(0)
+    widths = []
+    for seeds in (5, 80):
+        scores = rng.normal(size=[3, seeds])
+        low, high = plot.interval(scores)
+        assert ((low <= plot.interquartile_mean(scores)) & (plot.interquartile_mean(scores) <= high)).all()
+        widths.append((high - low).mean())
+    assert widths[1] < 0.5 * widths[0]
+
+
+def test_curves_are_those_of_all_seeds_as_far_as_all_have_come():
+    results = [{"label": "a", "curve": [[10, 1.0], [20, 2.0]]}, {"label": "a", "curve": [[10, 3.0]]}]
+    steps, scores = plot.curves(results, "a")
+    assert steps.tolist() == [10]
+    assert scores.tolist() == [[1.0, 3.0]]
+    with pytest.raises(SystemExit, match="no results of b"):
+        plot.curves(results, "b")
