@@ -4,6 +4,7 @@ from polyrl.envs.compiled.acrobot import Acrobot
 from polyrl.envs.compiled.base import CompiledEnvironment, StepOutput
 from polyrl.envs.compiled.cart_pole import CartPole
 from polyrl.envs.compiled.catch import Catch
+from polyrl.envs.compiled.chains import DiscountingChain, MemoryChain, UmbrellaChain
 from polyrl.envs.compiled.check import check_environment
 from polyrl.envs.compiled.deep_sea import DeepSea
 from polyrl.envs.compiled.grid_world import GridWorld
@@ -18,11 +19,14 @@ __all__ = [
     "Catch",
     "CompiledEnvironment",
     "DeepSea",
+    "DiscountingChain",
     "GridWorld",
+    "MemoryChain",
     "MountainCar",
     "Pendulum",
     "StepOutput",
     "TensorVectorEnv",
+    "UmbrellaChain",
     "check_environment",
     "compiled_environment",
 ]

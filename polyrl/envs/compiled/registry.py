@@ -9,6 +9,7 @@ from polyrl.envs.compiled.acrobot import Acrobot
 from polyrl.envs.compiled.base import CompiledEnvironment
 from polyrl.envs.compiled.cart_pole import CartPole
 from polyrl.envs.compiled.catch import Catch
+from polyrl.envs.compiled.chains import DiscountingChain, MemoryChain, UmbrellaChain
 from polyrl.envs.compiled.deep_sea import DeepSea
 from polyrl.envs.compiled.grid_world import GridWorld
 from polyrl.envs.compiled.mountain_car import MountainCar
@@ -23,6 +24,9 @@ ENVIRONMENTS: dict[str, Callable[..., CompiledEnvironment]] = {
     "Catch": Catch,
     "DeepSea": DeepSea,
     "GridWorld": GridWorld,
+    "MemoryChain": MemoryChain,
+    "DiscountingChain": DiscountingChain,
+    "UmbrellaChain": UmbrellaChain,
 }
 
 
