@@ -65,7 +65,7 @@ class DiscountingState(NamedTuple):
 
 
 class DiscountingChain(CompiledEnvironment):
-    """The first of 100 actions chooses one of five chains, which pays once, after 1, 3, 10, 30 or 100 steps; others do nothing.
+    """The first of 100 actions chooses one of five chains, which pays once, after 1, 3, 10, 30 or 100 steps.
 
     All pay 1, but one of them 1.1: with a discount close to 1 it is the best. Observations are float32 `[2]`: the chain, -1
     before the choice, and the share of the steps that are done. An episode terminates after 100 steps.
@@ -111,7 +111,7 @@ class UmbrellaChain(CompiledEnvironment):
     """The first action takes an umbrella (1) or not (0); whether that was right shows `length` steps later, among chance.
 
     Observations are float32 `[3 + distractors]`: -1 or 1 if it will be needed, -1 or 1 if it was taken (0 before), the share
-    of the steps that are left, and random signs that mean nothing. Each step but the last pays 1 or -1 by chance; the last one 1
+    of the steps that are left, and random signs that mean nothing. Steps but the last pay 1 or -1 by chance; the last one 1
     if the first action was right and -1 if not, times `weight`. It terminates after `length` steps.
 
     Args:
