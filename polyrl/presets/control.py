@@ -35,6 +35,8 @@ ACROBOT: dict[str, Any] = {
 MOUNTAIN_CAR: dict[str, Any] = {
     "env": "MountainCar-v0",
     "env_backend": "compiled",
+    "num_envs": 1,
+    "dueling": "none",
     "initializer": "torch",
     "train_timesteps": 120_000,
     "exploration_timesteps": 24_000,
