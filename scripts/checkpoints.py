@@ -22,16 +22,22 @@ from rich.table import Table
 # isort: split
 
 from polyrl.errors import DamagedCheckpointError
-from polyrl.estimators.checkpoint_files import STATE, damage, found_in, read_state, set_aside
+from polyrl.estimators.checkpoint_files import STATE, damage, found_in, misplaced, read_state, set_aside
 from polyrl.estimators.claims import claimed
 
 USAGE = "Use: checkpoints.py list|verify MODEL_DIR, or checkpoints.py choose MODEL_DIR ckpt-<timestep>."
 DIRECTORIES = ("checkpoints", "best")
 
 
+def wrong_with(path: Path, thorough: bool = True) -> str | None:
+    """What is wrong with a checkpoint, its place included; None if a run would take it."""
+    found = damage(path, thorough=thorough)
+    return misplaced(path, path.parent.name == "best") if found is None else found
+
+
 def described(path: Path, thorough: bool) -> tuple[list[str], bool]:
     """A row of the table, and whether the checkpoint is whole."""
-    wrong = damage(path, thorough=thorough)
+    wrong = wrong_with(path, thorough)
     try:
         state = read_state(path)
         counters = [f"{state[name]:,}" for name in ("global_timestep", "global_step", "global_episode")]
@@ -63,8 +69,14 @@ def choose(model_dir: Path, name: str) -> None:
     paths = found_in(model_dir / "checkpoints")
     names = [path.name for path in paths]
     if name not in names:
-        raise SystemExit(f"There is no {name!r} in {str(model_dir / 'checkpoints')!r}; there are {names}.")
-    wrong = damage(model_dir / "checkpoints" / name)
+        aside = sorted(path.name for path in (model_dir / "checkpoints").glob("ckpt-*.set-aside-*"))
+        hint = (
+            f" Those set aside are taken again under their old names: mv {aside[-1]} {aside[-1].split('.')[0]}."
+            if aside
+            else ""
+        )
+        raise SystemExit(f"There is no {name!r} in {str(model_dir / 'checkpoints')!r}; there are {names}.{hint}")
+    wrong = wrong_with(model_dir / "checkpoints" / name)
     if wrong is not None:
         raise SystemExit(f"{wrong}; choose another one of {names}.")
     with claimed(model_dir):  # Not while a run trains.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +11,8 @@ import pytest
 from absl import app
 from tiny_agents import make_agent, q_model_fn
 from tiny_envs import ScheduleEnv
+
+from polyrl.estimators.hooks import EvaluationHook
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "checkpoints.py"
 
@@ -84,3 +87,25 @@ def test_usage(script, arguments):
 def test_an_empty_directory_is_told(script, tmp_path):
     with pytest.raises(SystemExit, match="There is no checkpoint in"):
         script.main(["", "list", str(tmp_path)])
+
+
+def test_a_checkpoint_in_the_wrong_place_is_not_whole_and_cannot_be_chosen(script, model_dir, capsys):
+    """As a run that is resumed would say."""
+    agent = make_agent(q_model_fn(), model_dir=model_dir, save_checkpoints_timesteps=10)
+    agent.train(ScheduleEnv(), first_update=4, timesteps=10, hooks=[EvaluationHook(ScheduleEnv(), 5, 1)])
+    (best,) = (model_dir / "best").iterdir()
+    shutil.rmtree(model_dir / "checkpoints" / best.name, ignore_errors=True)
+    shutil.copytree(best, model_dir / "checkpoints" / best.name)
+    before = names(model_dir)
+    with pytest.raises(SystemExit, match="1"):
+        script.main(["", "verify", str(model_dir)])
+    assert "does not belong there" in " ".join(capsys.readouterr().out.split())
+    with pytest.raises(SystemExit, match="does not belong there"):
+        script.main(["", "choose", str(model_dir), best.name])
+    assert names(model_dir) == before
+
+
+def test_choose_says_how_one_that_is_set_aside_is_taken_again(script, model_dir):
+    script.main(["", "choose", str(model_dir), "ckpt-000000010"])
+    with pytest.raises(SystemExit, match=r"mv ckpt-000000030\.set-aside-0 ckpt-000000030"):
+        script.main(["", "choose", str(model_dir), "ckpt-000000030"])

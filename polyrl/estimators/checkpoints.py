@@ -51,7 +51,7 @@ class CheckpointManager:
         self._before: tuple[Path, Mapping[str, Any]] | None = None
         self._told: set[str] = set()
         self._known: dict[tuple[Path, int], str | None] = {}
-        self._lost_score: float | None = None
+        self._score: tuple[float | None] | None = None
 
     @property
     def directory(self) -> Path:
@@ -75,14 +75,16 @@ class CheckpointManager:
         """The best checkpoint by evaluation, likewise."""
         return self._newest(self.best_directory)
 
-    def miss_best(self, score: float) -> None:
-        """Notes the score of a best checkpoint that is not there any more: the next one must be as good."""
-        self._lost_score = score
+    def resume_from(self, state: Mapping[str, Any]) -> None:
+        """Makes the best score that of a checkpoint's state, not that of a best checkpoint which was written after it."""
+        self._score = (state["best_score"],) if "best_score" in state else None
 
     def best_score(self) -> float | None:
-        """The score the best checkpoint was kept for, or None."""
+        """The score the best checkpoint was kept for, or None; of a run, as far as it has come."""
+        if self._score is not None:
+            return self._score[0]
         path = self.best()
-        return self._lost_score if path is None else float(read_state(path)["score"])
+        return None if path is None else float(read_state(path)["score"])
 
     def save(self, scope: Scope, memory: Replay, state: Mapping[str, Any], write: Callable[[Path], None]) -> Path:
         """Writes everything; returns the checkpoint's directory. Older ones are pruned afterwards.
@@ -109,9 +111,11 @@ class CheckpointManager:
     def save_best(self, scope: Scope, state: Mapping[str, Any], score: float) -> Path:
         """Writes the models alone as the best so far, in place of the one before."""
         path, _ = self._write(self.best_directory, scope, {**state, "score": score}, lambda staging: {})
+        self._score = (score,)
         for old in checkpoint_files.found_in(self.best_directory):
             if old != path and self._damage(old) is None:
-                checkpoint_files.remove(old)
+                # A later one is of what came after the checkpoint that the run has resumed from.
+                checkpoint_files.remove(old) if old < path else checkpoint_files.set_aside(old, "superseded")
         return path
 
     def reopen(self) -> None:

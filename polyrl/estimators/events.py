@@ -53,6 +53,12 @@ class EventFiles:
             sizes: of the files at the checkpoint; files that were not there then are removed.
         """
         self._close()
+        short = [name for name, size in sizes.items() if not _has(self._model_dir / name, size)]
+        if short:
+            logger.warning(
+                "TensorBoard's files are shorter than when the checkpoint was written, or gone, and points are missing: %s.",
+                ", ".join(short),
+            )
         for file in self._files():
             size = sizes.get(str(file.relative_to(self._model_dir)))
             if size is None:
@@ -99,3 +105,11 @@ class EventFiles:
 def _is_of_another_run(directory: Path) -> bool:
     owned = any((directory / name).exists() for name in ("params.json", "checkpoints", "best"))
     return owned or directory.name.startswith(REPLACED)
+
+
+def _has(file: Path, size: int) -> bool:
+    """Whether a file has at least so many bytes."""
+    try:
+        return file.stat().st_size >= size
+    except OSError:
+        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,11 +17,23 @@ SETTINGS = ("jit", "overlap", "exact_resume", "save_checkpoints_timesteps", "sav
 """Arguments of `RunConfig`: they change the order of computations, or where environments start new episodes."""
 
 
+VARIABLES = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "XLA_FLAGS", "TF_XLA_FLAGS")
+"""Environment variables that choose other code for the same computation. No other variable is noted."""
+
+
 def circumstances(config: RunConfig, environment: str) -> dict[str, Any]:
     """On what, how and in which environment a run is computed; a checkpoint notes it."""
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     settings = {name: getattr(config, name) for name in SETTINGS}
-    return {"environment": environment, "python": platform.python_version(), "processor": processor(), **versions, **settings}
+    variables = {name: os.environ.get(name) for name in VARIABLES}
+    return {
+        **variables,
+        "environment": environment,
+        "python": platform.python_version(),
+        "processor": processor(),
+        **versions,
+        **settings,
+    }
 
 
 def processor() -> str:

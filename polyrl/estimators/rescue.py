@@ -52,14 +52,15 @@ def _may_leave(frames: Iterable[FrameType], environment_only: bool) -> bool:
 
 
 @contextlib.contextmanager
-def rescued(save: Callable[[], Path | None], is_interrupted: Callable[[], bool]) -> Iterator[None]:
+def rescued(save: Callable[[bool], Path | None], is_interrupted: Callable[[], bool]) -> Iterator[None]:
     """Inside of the `with` block, a failing environment or a second signal does not lose what was learned before.
 
     The error is raised again, with a note that says where the run was saved. Nothing is saved for errors of another origin,
     such as a loss that is NaN. `RunInterrupted` is caught here: the run continues to its end.
 
     Args:
-        save: saves the run as of its last whole step, and gives the checkpoint; None if there is nothing new to save.
+        save: saves the run as of its last whole step, and gives the checkpoint; None if there is nothing new to save. It is
+            told whether the environments are in the middle of a step; otherwise a hook was left between two of them.
         is_interrupted: whether a signal has asked for the end.
     """
     try:
@@ -73,13 +74,24 @@ def rescued(save: Callable[[], Path | None], is_interrupted: Callable[[], bool])
         if not (isinstance(error, BrokenEnvironmentError) or _may_leave(_frames(error.__traceback__), not left)):
             raise
         try:
-            path = save()
+            path = save(not _was_in_a_hook(_frames(error.__traceback__)))
         except Exception as failure:
             add_note(error, f"The run could not be saved as of its last whole step: {type(failure).__name__}: {failure}")
         else:
             where = "Nothing was lost: no step is newer than the last checkpoint." if path is None else f"Checkpoint: {path}"
             add_note(error, f"The run is saved as of its last whole step; run it again to resume it from there. {where}")
         raise
+
+
+def _was_in_a_hook(frames: Iterable[FrameType]) -> bool:
+    """Whether a hook was running in the frames of a stack, the inmost first, and not a step of the training's environments."""
+    for frame in frames:
+        function = (frame.f_globals.get("__name__", ""), frame.f_code.co_name)
+        if function in HOOKS:
+            return True
+        if function == ("polyrl.estimators.agent", "train"):
+            return False
+    return False
 
 
 def _frames(trace: TracebackType | None) -> list[FrameType]:

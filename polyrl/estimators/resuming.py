@@ -88,6 +88,7 @@ def resume(
             f"{path} was trained with seed={state['seed']}, this run has seed={scope.seed}; use the same, or another "
             "model_dir."
         )
+    checkpoints.resume_from(state)
     lost = _lost_memory(path, state, memory, loop) + (lost_best := _lost_best(checkpoints, state))
     changed = changes(
         {**state.get("circumstances", {}), "num_envs": state["num_envs"]}, {**circumstances, "num_envs": loop.num_envs}
@@ -118,7 +119,6 @@ def _lost_best(checkpoints: CheckpointManager, state: Mapping[str, Any]) -> str:
     score = state.get("best_score")
     if score is None or checkpoints.best() is not None:
         return ""
-    checkpoints.miss_best(score)
     return (
         f" The best checkpoint, of an evaluation with {round(score, 3)}, is not in {checkpoints.best_directory} any more; the "
         "next one that is at least as good takes its place."

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from polyrl.envs import Episode
 from polyrl.estimators.hooks import Hook
 from polyrl.estimators.hooks.base import hook_states
+
+logger = logging.getLogger("polyrl")
 
 
 class Resumable(Protocol):
@@ -20,6 +23,7 @@ class Resumable(Protocol):
     episode: int
     loss: float
     wants_summaries: bool
+    last_evaluation: dict[str, float] | None
     episodes: collections.deque[Episode]
 
 
@@ -31,6 +35,7 @@ def run_state(run: Resumable, hooks: Iterable[Hook]) -> dict[str, Any]:
         "global_episode": run.episode,
         "loss": run.loss,
         "wants_summaries": run.wants_summaries,
+        "last_evaluation": run.last_evaluation,
         "episodes": [dataclasses.asdict(episode) for episode in run.episodes],
         "hooks": hook_states(named(hooks)),
     }
@@ -40,10 +45,16 @@ def restore_run(run: Resumable, hooks: Iterable[Hook], state: Mapping[str, Any])
     """Gives a run and its hooks back what `run_state` noted; its counters are in the scope."""
     run.loss = float(state.get("loss", 0.0))
     run.wants_summaries = bool(state.get("wants_summaries", False))
+    last = state.get("last_evaluation")
+    run.last_evaluation = None if last is None else dict(last)
     run.episodes.extend(Episode(**episode) for episode in state["episodes"])
-    for name, hook in named(hooks):
+    here = dict(named(hooks))
+    for name, hook in here.items():
         if name in state["hooks"]:
             hook.set_state(state["hooks"][name])
+    lost = [name.partition("/")[0] for name, kept in state["hooks"].items() if kept and name not in here]
+    if lost:
+        logger.warning("The run had hooks that it does not have now, and what they kept is left out: %s.", ", ".join(lost))
 
 
 def named(hooks: Iterable[Hook]) -> Iterator[tuple[str, Hook]]:

@@ -235,11 +235,14 @@ class TrainingRun:
         if self._signal is not None:
             raise RunInterrupted
 
-    def _rescue(self) -> Path | None:
-        """Saves the run as of its last whole step, if that is not saved yet; gives the checkpoint, if it is of this call."""
+    def _rescue(self, in_step: bool) -> Path | None:
+        """Saves the run as of its last whole step, if that is not saved yet; gives the checkpoint, if it is of this call.
+
+        `in_step` says whether the environments are in the middle of a step: then they start new episodes.
+        """
         self._sync()
         self.step = whole_steps(self._scope, self.timestep)
-        self.restarts = True  # The environments are in the middle of a step.
+        self.restarts = self.restarts or in_step
         if self._saved != (self.step, self.timestep):
             self._save(required=True)
         return self._saver.last

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -40,6 +41,20 @@ def build_with_seed(seed: int, build: Callable[[], T]) -> T:
         np.random.set_state(numpy_state)
         if not stateful:
             tf_keras.backend.experimental.disable_tf_random_generator()
+
+
+@contextlib.contextmanager
+def recorded_random_states(states: list[tf.Variable]) -> Iterator[None]:
+    """Inside of the `with` block, the states of random generators that are made are appended to the list."""
+
+    def record(create: Callable[..., tf.Variable], **arguments: Any) -> tf.Variable:
+        variable = create(**arguments)
+        if arguments.get("name") == RANDOM_STATE:
+            states.append(variable)
+        return variable
+
+    with tf.variable_creator_scope(record):
+        yield
 
 
 def reused_variables(

@@ -12,7 +12,7 @@ import tensorflow as tf
 import tf_keras
 
 from polyrl.models import graph_functions
-from polyrl.models.building import build_with_seed, reused_variables
+from polyrl.models.building import build_with_seed, recorded_random_states, reused_variables
 from polyrl.models.untracked import ASKED, check_precision, described, is_random_state, recorded_model
 from polyrl.modes import Modes
 from polyrl.networks import SameInEveryMode
@@ -92,19 +92,23 @@ class QNetwork(tf.Module):
         check_precision()
         self.model, created = build_with_seed(seed, lambda: recorded_model(lambda: build(Modes.TRAIN), not lazy))
 
-        # tf-keras leaves the states of random generators, as dropout has one, out of checkpoints. This leads to them, and is
-        # not a module: they are not variables that are trained or copied.
         drawn = [variable for variable in created if is_random_state(variable)]
-        self._random_states = tf.train.Checkpoint(states=drawn) if drawn else None
 
         def share(mode: str) -> tf_keras.Model:
-            return build_with_seed(seed, lambda: reused_variables(build, mode, self.model, created))
+            def reused() -> tf_keras.Model:
+                with recorded_random_states(drawn):
+                    return reused_variables(build, mode, self.model, created)
+
+            return build_with_seed(seed, reused)
 
         others = (Modes.EVAL, Modes.PREDICT)
         if isinstance(graph, SameInEveryMode):
             shared = dict.fromkeys(others, self.model)
         else:
             shared = {} if lazy else {mode: share(mode) for mode in others}
+        # tf-keras leaves the states of random generators, as dropout has one, out of checkpoints. This leads to those of the
+        # modes that are built by now, and is not a module: they are not variables that are trained or copied.
+        self._random_states = tf.train.Checkpoint(states=list(drawn)) if drawn else None
         # In a plain object, which TensorFlow does not look into: the checkpoint knows the variables by `model` alone.
         self._models = types.SimpleNamespace(by_mode={Modes.TRAIN: self.model, **shared}, share=share)
 

@@ -31,6 +31,7 @@ MATRIX: dict[str, list[str]] = {
     ],
     "the directory is moved or removed; checkpoints are in the wrong place": ["estimators/test_places.py"],
     "what is not promised is said at the start": ["estimators/test_promises.py"],
+    "what came after the checkpoint changes nothing, what is gone is named": ["estimators/test_later_than_the_checkpoint.py"],
     "noisy networks: one sample for each forward pass, none in evaluation": [
         "networks/test_noisy_dense.py",
         "models/test_family_parts.py::test_only_training_draws",
