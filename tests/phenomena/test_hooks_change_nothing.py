@@ -84,7 +84,8 @@ def same_run(first: Agent, second: Agent) -> None:
     assert paths[0].name == paths[1].name
     states = [read_state(path) for path in paths]
     for state in states:
-        for name in ("hooks", "events", "checksum"):  # Of hooks and TensorBoard's files there are more in one of the runs.
+        # Of hooks, evaluations and TensorBoard's files there are more in one of the runs.
+        for name in ("hooks", "events", "checksum", "last_evaluation"):
             state.pop(name)
     assert json.dumps(states[0]) == json.dumps(states[1])
     readers = [tf.train.load_checkpoint(str(path / "variables")) for path in paths]
