@@ -112,10 +112,12 @@ class CheckpointManager:
         """Writes the models alone as the best so far, in place of the one before."""
         path, _ = self._write(self.best_directory, scope, {**state, "score": score}, lambda staging: {})
         self._score = (score,)
-        for old in checkpoint_files.found_in(self.best_directory):
+        found = checkpoint_files.found_in(self.best_directory)
+        for place, old in enumerate(found):
             if old != path and self._damage(old) is None:
                 # A later one is of what came after the checkpoint that the run has resumed from.
-                checkpoint_files.remove(old) if old < path else checkpoint_files.set_aside(old, "superseded")
+                before = place < found.index(path)
+                checkpoint_files.remove(old) if before else checkpoint_files.set_aside(old, "superseded")
         return path
 
     def reopen(self) -> None:

@@ -18,6 +18,7 @@ from polyrl.estimators import checkpoints as checkpoints_module
 from polyrl.estimators.checkpoints import CheckpointManager
 from polyrl.estimators.hooks import EvaluationHook
 from polyrl.estimators.predictor import Predictor
+from polyrl.models import Scope
 
 STATE = np.zeros(4, np.float32)
 
@@ -149,3 +150,11 @@ def test_pruning_takes_all_of_a_checkpoint_at_once(run, monkeypatch, folder):
     assert [path.name for path in (run / "checkpoints").iterdir()] == ["ckpt-000000040"]
     assert len(list((run / folder).iterdir())) == 1
     assert manager.latest() is not None
+
+
+def test_the_best_before_is_the_one_of_fewer_steps_also_where_their_numbers_differ_in_length(run):
+    manager, scope = CheckpointManager(run, 3), Scope()
+    for timestep in (999_999_999, 1_000_000_000):
+        scope.global_timestep.assign(timestep)
+        manager.save_best(scope, {"global_timestep": timestep}, 1.0)
+        assert [path.name for path in (run / "best").iterdir()] == [f"ckpt-{timestep:09d}"]
