@@ -178,9 +178,8 @@ class _Examined(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._mask = other._mask
 
     def _reset(self, **arguments: Any) -> Any:
-        if (
-            arguments.get("seed") is not None
-        ):  # What is kept from episode to episode, as running means, is not repeated by a seed.
+        # What is kept from episode to episode, as running means, is not repeated by a seed.
+        if arguments.get("seed") is not None:
             set_states(self.env, copy.deepcopy(self._kept))
         result = self.env.reset(**arguments)
         self._look_at(result)

@@ -172,7 +172,7 @@ class Agent:
             saver = Saver(self.checkpoints, self._scope, self.memory, loop, now, self._training_events, is_there)
             run = self._run(saver, restored, budgets, hooks, pretrain_updates)
             self._training_events.truncate({} if restored is None else restored["events"])
-            self._tell(promise(self.config, loop.resets_environments, loop.may_keep, self._learner.unsaved_draws()))
+            self._tell(promise(self.config, loop.resets_environments, loop.may_keep, self._learner.unsaved_draws))
             with run.session():
                 write_params(self.model_dir, self.params.to_dict(), dataclasses.asdict(self.config))
                 while run.pretraining:

@@ -32,11 +32,11 @@ CONVOLUTIONS = tuple(
     for name in ("Conv1D", "Conv2D", "Conv3D", "DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D")
 )
 
-
 STATEFUL_DRAWS = {
     *("RandomUniform", "RandomUniformInt", "RandomStandardNormal", "TruncatedNormal", "ParameterizedTruncatedNormal"),
     *("Multinomial", "RandomShuffle", "RandomGamma", "RandomPoissonV2"),
 }
+"""TensorFlow's operations that draw from a state of their own, which no checkpoint holds."""
 
 
 class Updates(NamedTuple):
@@ -56,6 +56,7 @@ class Learner:
         hooks: the model's `training_hooks`.
         summary_options: the groups of panels that the model asks for.
         support: of a distribution over returns, see `extra_ops.support`; None if there is none.
+        unsaved_draws: the `STATEFUL_DRAWS` of an update.
     """
 
     def __init__(self, model_fn: ModelFn, scope: Scope, memory: Replay):
@@ -64,6 +65,7 @@ class Learner:
         self.hooks: tuple[Any, ...] = ()
         self.summary_options: tuple[str, ...] = ()
         self.support: tuple[float, ...] | None = None
+        self.unsaved_draws: tuple[str, ...] = ()
         self._model_fn = model_fn
         self._action_dtype = tf.int32
         self._actions: ModelActions | None = None
@@ -151,14 +153,10 @@ class Learner:
         self.memory.belong_to(self._token)
         self.memory.xla = self.scope.xla
         self.memory.build(Transitions(state, one, scalar, scalar, scalar, state).columns(), num_envs)
-        self._one_update = traced(self.update).get_concrete_function(*self._no_updates()).graph
+        self.unsaved_draws = _stateful_draws(
+            traced(self.update).get_concrete_function(*self._no_updates()).graph.as_graph_def()
+        )
         self._built, self._summaries = (state, num_envs), None
-
-    def unsaved_draws(self) -> list[str]:
-        """TensorFlow's operations in an update that draw random numbers from a state of their own, which cannot be saved."""
-        definition = self._one_update.as_graph_def()
-        nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
-        return sorted({node.op for node in nodes} & STATEFUL_DRAWS)
 
     def probe(self) -> tf.Tensor:
         """One update, to be traced: the compiler finds out by it which variables an update assigns, and how."""
@@ -245,3 +243,9 @@ class Learner:
         """What the summaries read, but the memory."""
         memory = {variable.ref() for variable in self.memory.variables}
         return [variable for variable in self._summaries.variables if variable.ref() not in memory]
+
+
+def _stateful_draws(definition: Any) -> tuple[str, ...]:
+    """The `STATEFUL_DRAWS` in a graph and its functions, sorted."""
+    nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
+    return tuple(sorted({node.op for node in nodes} & STATEFUL_DRAWS))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from polyrl import ops
 from polyrl.models.arguments import HINTS
@@ -10,9 +10,6 @@ from polyrl.models.iqn import IQNModel
 from polyrl.models.q_model import BaseQModel
 from polyrl.models.records import Batch, Forward
 from polyrl.validation import check_float, explains
-
-if TYPE_CHECKING:
-    pass
 
 
 class Munchausen(BaseQModel):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from polyrl.configs import GreedyExplorationConfig
 from polyrl.models.arguments import HINTS
 from polyrl.models.categorical_dqn import CategoricalDQNModel
 from polyrl.validation import explains
-
-if TYPE_CHECKING:
-    pass
 
 
 @explains(HINTS)

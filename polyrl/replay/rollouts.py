@@ -49,7 +49,7 @@ class RolloutMemory(SequenceMemory):
     """Holds one rollout: `size / num_envs` consecutive steps of each environment, for models that learn on-policy.
 
     A batch has whole sequences, those of `batch_size * num_envs / size` environments; in `size / batch_size` consecutive
-    updates each environment occurs once, in an order that is drawn anew each time. So with `update_frequency=size` and
+    updates each environment occurs once, in an order that is drawn again each time. So with `update_frequency=size` and
     `updates_at_once=epochs * size / batch_size` each rollout is gone through `epochs` times (Schulman et al. 2017).
 
     Args:
