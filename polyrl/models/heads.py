@@ -10,7 +10,6 @@ import tf_keras
 
 from polyrl import ops
 from polyrl.configs import InitializerConfig
-from polyrl.explorations import Explorer
 from polyrl.models.policy_network import PolicyNetwork
 from polyrl.models.q_network import QModelSpec
 from polyrl.networks.layers import dense
@@ -38,16 +37,12 @@ class Head(abc.ABC):
         """The best action for each row, `[B, ...]`; `mask` bool `[B, A]` says which are legal, None: all."""
 
     @abc.abstractmethod
-    def exploring_actions(
-        self,
-        explorer: Explorer,
-        spec: QModelSpec,
-        rate: tf.Tensor,
-        seed: tf.Tensor,
-        is_first: tf.Tensor | None,
-        mask: tf.Tensor | None = None,
-    ) -> tf.Tensor:
-        """The actions that an explorer takes for each row, `[B, ...]`; see `Explorer` for the arguments."""
+    def preferred(self, spec: QModelSpec) -> tf.Tensor:
+        """What an explorer is given, see `Explorer`: values `[B, A]`, or continuous actions `[B, k]` in [-1, 1]."""
+
+    def actions(self, chosen: tf.Tensor) -> tf.Tensor:
+        """The actions that an explorer's choice stands for, `[B, ...]`: the choice itself."""
+        return chosen
 
     @abc.abstractmethod
     def evaluate(self, spec: QModelSpec, action: tf.Tensor) -> tf.Tensor:
@@ -131,16 +126,8 @@ class QHead(Head):
     def greedy_actions(self, spec: QModelSpec, mask: tf.Tensor | None = None) -> tf.Tensor:
         return tf.argmax(ops.mask_values(spec.q, mask), axis=1, output_type=tf.int32)
 
-    def exploring_actions(
-        self,
-        explorer: Explorer,
-        spec: QModelSpec,
-        rate: tf.Tensor,
-        seed: tf.Tensor,
-        is_first: tf.Tensor | None,
-        mask: tf.Tensor | None = None,
-    ) -> tf.Tensor:
-        return explorer(spec.q, rate, seed, is_first, mask)
+    def preferred(self, spec: QModelSpec) -> tf.Tensor:
+        return spec.q
 
     def evaluate(self, spec: QModelSpec, action: tf.Tensor) -> tf.Tensor:
         return ops.select_values(spec.q, action)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import tensorflow as tf
 
 from polyrl.models.arguments import HINTS
-from polyrl.models.heads import PLAIN, QHead, Streams
+from polyrl.models.heads import PLAIN, Streams
 from polyrl.models.keywords import QModelArguments
 from polyrl.models.q_network import QModelSpec
 from polyrl.models.qr_dqn import QuantileHead, QuantileModel
@@ -22,7 +22,7 @@ class ImplicitQuantileHead(QuantileHead):
     """The quantile of each action's return at any fraction: random ones in training, even ones elsewhere."""
 
     def __init__(self, num_actions: int, dueling: str | bool | None, embedding: dict[str, int], make: Streams = PLAIN):
-        QHead.__init__(self, num_actions, dueling, make)
+        super().__init__(num_actions, dueling, make)
         self._embedding = embedding
 
     def __call__(self, outputs: tf.Tensor) -> QModelSpec:

@@ -11,7 +11,6 @@ import tf_keras
 
 from polyrl import ops
 from polyrl.configs import ExplorationConfig, LossConfig, MetricConfig, OptimizerConfig
-from polyrl.explorations import Explorer
 from polyrl.models.arguments import HINTS
 from polyrl.models.base import GraphFn
 from polyrl.models.heads import Head
@@ -47,18 +46,15 @@ class NAFHead(Head):
         return QModelSpec(outputs, mean, value, value[:, 0], scale=scale)
 
     def greedy_actions(self, spec: QModelSpec, mask: tf.Tensor | None = None) -> tf.Tensor:
-        return self._from_unit(spec.a)
+        return self.actions(spec.a)
 
-    def exploring_actions(
-        self,
-        explorer: Explorer,
-        spec: QModelSpec,
-        rate: tf.Tensor,
-        seed: tf.Tensor,
-        is_first: tf.Tensor | None,
-        mask: tf.Tensor | None = None,
-    ) -> tf.Tensor:
-        return self._from_unit(explorer(spec.a, rate, seed, is_first))
+    def preferred(self, spec: QModelSpec) -> tf.Tensor:
+        return spec.a
+
+    def actions(self, chosen: tf.Tensor) -> tf.Tensor:
+        """From [-1, 1] to the bounds."""
+        unclipped = self._low + (chosen + 1.0) * (0.5 * (self._high - self._low))
+        return tf.clip_by_value(unclipped, self._low, self._high)  # Rounding may leave them.
 
     def evaluate(self, spec: QModelSpec, action: tf.Tensor) -> tf.Tensor:
         return spec.q + self.advantage(spec, action)
@@ -83,11 +79,6 @@ class NAFHead(Head):
     def _to_unit(self, action: tf.Tensor) -> tf.Tensor:
         """From the bounds to [-1, 1]."""
         return (action - self._low) * (2.0 / (self._high - self._low)) - 1.0
-
-    def _from_unit(self, action: tf.Tensor) -> tf.Tensor:
-        """From [-1, 1] to the bounds."""
-        unclipped = self._low + (action + 1.0) * (0.5 * (self._high - self._low))
-        return tf.clip_by_value(unclipped, self._low, self._high)  # Rounding may leave them.
 
 
 @explains(HINTS)

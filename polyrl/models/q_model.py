@@ -115,7 +115,7 @@ class BaseQModel(QArguments):
         if self.mode == Modes.TRAIN and call.acting:
             rate, seed = self._build_exploration(), self._scope.random_seed("exploration")
             is_first, explorer = features_of.is_first(call.features), self._explorer(online)
-            return self.head.exploring_actions(explorer, online, rate, seed, is_first, mask)
+            return self.head.actions(explorer(self.head.preferred(online), rate, seed, is_first, mask))
         return self.head.greedy_actions(online, mask)
 
     def _build_graph_fn(self) -> Callable[[str, Any], QModelSpec]:

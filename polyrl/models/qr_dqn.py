@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from polyrl import ops
 from polyrl.models.arguments import HINTS
-from polyrl.models.heads import PLAIN, QHead, Streams
+from polyrl.models.heads import QHead
 from polyrl.models.keywords import QModelArguments
 from polyrl.models.policy_network import PolicyNetwork
 from polyrl.models.q_model import BaseQModel
@@ -23,17 +23,13 @@ if TYPE_CHECKING:
 
 
 class QuantileHead(QHead):
-    """`N` quantiles of each action's return, at the midpoints of `N` equal parts of [0, 1]; the value is their mean."""
+    """`width` quantiles of each action's return, at the midpoints of equal parts of [0, 1]; the value is their mean."""
 
     NEEDED: ClassVar[tuple[str, ...]] = ("q", "quantiles", "fractions")
 
-    def __init__(self, num_actions: int, dueling: str | bool | None, num_quantiles: int, make: Streams = PLAIN):
-        super().__init__(num_actions, dueling, make, num_quantiles)
-        self._count = num_quantiles
-
     def __call__(self, outputs: tf.Tensor) -> QModelSpec:
         advantage, value, quantiles = self.streams(outputs)  # [B, A, N], [B, 1, N], [B, A, N]
-        fractions = tf.zeros_like(quantiles[:, 0, :]) + ops.quantile_midpoints(self._count)  # [B, N]
+        fractions = tf.zeros_like(quantiles[:, 0, :]) + ops.quantile_midpoints(quantiles.shape[2])  # [B, N]
         q = tf.reduce_mean(quantiles, axis=2)
         return QModelSpec(outputs, advantage, value, q, quantiles=quantiles, fractions=fractions)
 
@@ -91,4 +87,4 @@ class QRDQNModel(QuantileModel):
         self.kappa = check_float("kappa", kappa, 0.0)
 
     def _build_head(self) -> QuantileHead:
-        return QuantileHead(self.num_actions, self.dueling, self.num_quantiles, self._streams)
+        return QuantileHead(self.num_actions, self.dueling, self._streams, self.num_quantiles)
