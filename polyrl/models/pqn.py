@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import tensorflow as tf
 
 from polyrl import ops
-from polyrl.configs import MeanSquaredErrorConfig
+from polyrl.configs import LossConfig, MeanSquaredErrorConfig
 from polyrl.models.arguments import HINTS
 from polyrl.models.keywords import QModelArguments
 from polyrl.models.q_model import BaseQModel
@@ -42,14 +43,13 @@ class PQNModel(BaseQModel):
         trace_decay: lambda, in [0, 1]: 0 bootstraps after one step, 1 at the end of the sequence.
     """
 
+    LOSS: ClassVar[LossConfig] = MeanSquaredErrorConfig()
     FURTHER_LABELS: ClassVar[tuple[str, ...]] = (VALID,)
     CAN_BE_DOUBLE: ClassVar[bool] = False
 
     def __init__(self, *args: Any, trace_decay: float = 0.65, **arguments: Unpack[QModelArguments]):
-        if len(args) <= 4:
-            arguments.setdefault("loss_config", MeanSquaredErrorConfig())
-        if len(args) <= 9:
-            arguments.setdefault("use_target_graph", False)
+        if "use_target_graph" not in inspect.signature(BaseQModel).bind_partial(*args, **arguments).arguments:
+            arguments["use_target_graph"] = False
         super().__init__(*args, **arguments)
         self.trace_decay = check_float("trace_decay", trace_decay, 0.0, 1.0)
 
@@ -65,8 +65,9 @@ class PQNModel(BaseQModel):
     def _build_td_loss(self, batch: Batch, forward: Forward) -> ops.LossOutput:
         labels = self.current_call.labels
         assert labels is not None
-        valid = labels.get(VALID, tf.ones_like(batch.reward)[:, tf.newaxis])  # [S, T]
-        truncated = labels.get("truncated", tf.zeros_like(batch.reward))
+        valid, truncated = tf.ones_like(batch.reward)[:, tf.newaxis], tf.zeros_like(batch.reward)  # Of one step each.
+        if VALID in labels:
+            valid, truncated = labels[VALID], labels.get("truncated", truncated)  # [S, T], [S * T]
         next_value = tf.reduce_max(forward.next_target.q, axis=1)
         steps = (batch.reward, batch.discount, truncated, next_value)
         reward, discount, truncated, next_value = (tf.reshape(x, valid.shape) for x in steps)

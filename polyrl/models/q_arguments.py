@@ -8,6 +8,7 @@ from typing import ClassVar
 from polyrl.configs import (
     ConstantExplorationConfig,
     ExplorationConfig,
+    GreedyExplorationConfig,
     HuberLossConfig,
     InitializerConfig,
     LossConfig,
@@ -29,14 +30,15 @@ class QArguments(BaseModel):
 
     Args:
         mode, loss_config, optimizer_config, eval_metrics_config, summaries, clip_gradients, clip_embed_gradients, name: see
-            `BaseModel`; the loss is `HuberLossConfig(delta=1)` by default.
+            `BaseModel`; the loss is the class's `LOSS` by default.
         graph_fn: the torso, `graph_fn(mode, inputs) -> [B, features]`; see `BaseModel`. It gets the same structure that
             the model is called with: the tensor, or the dict (without `action_mask`).
         num_states: the shape of one state. An int n: a vector of n numbers; or, where the states are integers `[B]`, the
             number of discrete states, with indices from 0.
         num_actions: number of actions.
         discount: gamma, in [0, 1].
-        exploration_config: how the TRAIN mode acts; `ConstantExplorationConfig()` by default.
+        exploration_config: how the TRAIN mode acts; by default `ConstantExplorationConfig()`, of a noisy model
+            `GreedyExplorationConfig()`.
         use_target_graph: bootstrap from a target network, which the loss does not train.
         target_update_frequency: updates of this model between two updates of the target network.
         is_continuous: whether actions are continuous; only as the class is, `CONTINUOUS`.
@@ -50,7 +52,7 @@ class QArguments(BaseModel):
         expert_weight: of the large-margin loss, relative to the TD loss.
         double: let the online network choose the next action, and the target network value it (van Hasselt et al. 2016).
         noisy: learned noise in the weights of the heads (Fortunato et al. 2018), see `polyrl.networks.NoisyDense`. It
-            explores, so `GreedyExplorationConfig()` goes with it. Torsos have an argument of their own for theirs.
+            explores in place of epsilon. Torsos have an argument of their own for theirs.
         head_units: units of hidden layers that each head has of its own, as `(512,)`; none by default.
         head_initializer: of the weights of heads that have no noise, as `TorchInitializerConfig()`; None: tf-keras's.
         reward_scale: rewards are multiplied by it before anything is learned from them.
@@ -58,6 +60,8 @@ class QArguments(BaseModel):
     """
 
     CONTINUOUS: ClassVar[bool] = False
+    LOSS: ClassVar[LossConfig] = HuberLossConfig()
+    """The default of `loss_config`."""
     OWN_LOSS: ClassVar[str | None] = None
     """What the loss is, where `loss_config` has no part in it."""
     CAN_BE_DOUBLE: ClassVar[bool] = True
@@ -103,12 +107,14 @@ class QArguments(BaseModel):
             raise ValueError(f"loss_config must be None: the loss of {self.OWN_LOSS}.")
         metrics, clips = eval_metrics_config, (clip_gradients, clip_embed_gradients)
         super().__init__(mode, graph_fn, loss_config, optimizer_config, metrics, summaries, *clips, name)
-        self.loss_config = self.loss_config or HuberLossConfig()
+        self.loss_config = self.loss_config or self.LOSS
         self.num_states = batches.state_shape(num_states)
         self.num_actions = arguments.check_num_actions(num_actions, self.CONTINUOUS)
         self.discount = check_float("discount", discount, 0.0, 1.0)
         exploration_config = arguments.check_type("exploration_config", exploration_config, ExplorationConfig)
-        self.exploration_config = exploration_config or ConstantExplorationConfig()
+        self.noisy = check_bool("noisy", noisy)
+        by_default = GreedyExplorationConfig() if self.noisy else ConstantExplorationConfig()
+        self.exploration_config = exploration_config or by_default
         self._explorer_class = explorer(self.exploration_config, self.CONTINUOUS)
         self.use_target_graph = check_bool("use_target_graph", use_target_graph)
         self.target_update_frequency = check_int("target_update_frequency", target_update_frequency, minimum=1)
@@ -120,7 +126,6 @@ class QArguments(BaseModel):
         self.double = check_bool("double", double)
         if self.double and not self.CAN_BE_DOUBLE:
             raise ValueError(f"double=True has no effect: the target of {type(self).__name__} has no single next action.")
-        self.noisy = check_bool("noisy", noisy)
         self.head_units = tuple(sizes("head_units", head_units))
         self.head_initializer = arguments.check_type("head_initializer", head_initializer, InitializerConfig)
         if self.noisy and self.head_initializer is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from polyrl.configs import GreedyExplorationConfig
 from polyrl.models.arguments import HINTS
 from polyrl.models.categorical_dqn import CategoricalDQNModel
 from polyrl.validation import explains
@@ -16,10 +15,8 @@ class RainbowModel(CategoricalDQNModel):
 
     The other two parts are the memory's: `PrioritizedReplay(size, batch_size, n_step=3)`. Takes the arguments of
     `CategoricalDQNModel`; those that make it Rainbow have other defaults, and each can be switched off: `double=False`,
-    `noisy=False` (with an `exploration_config`), `dueling=None`. A torso with noise is `mlp(units, noisy=True)`.
+    `noisy=False`, `dueling=None`. A torso with noise is `mlp(units, noisy=True)`.
     """
 
     def __init__(self, *args: Any, double: bool = True, noisy: bool = True, **arguments: Any):
-        if noisy and len(args) <= 8:
-            arguments.setdefault("exploration_config", GreedyExplorationConfig())
         super().__init__(*args, double=double, noisy=noisy, **arguments)

@@ -7,7 +7,12 @@ import pytest
 import tensorflow as tf
 from family_testing import ACTIONS, FAMILY, ROWS, build, outputs
 
-from polyrl.configs import ConstantExplorationConfig, GreedyExplorationConfig, MeanSquaredErrorConfig
+from polyrl.configs import (
+    BoltzmannExplorationConfig,
+    ConstantExplorationConfig,
+    GreedyExplorationConfig,
+    MeanSquaredErrorConfig,
+)
 from polyrl.models import CategoricalDQNModel, NAFModel
 from polyrl.networks import mlp
 from polyrl.networks.drawing import drawing
@@ -150,6 +155,15 @@ def test_rainbow_is_a_preset_of_parts_each_of_which_can_be_switched_off():
     rainbow = build("rainbow")
     assert (rainbow.double, rainbow.noisy, rainbow.dueling) == (True, True, "mean")
     assert rainbow.exploration_config == GreedyExplorationConfig()
+    assert build("dqn_noisy").exploration_config == GreedyExplorationConfig()
+    assert build("dqn_noisy", exploration_config=ConstantExplorationConfig(0.1)).exploration_config.value == 0.1
     plain = build("rainbow", double=False, noisy=False, dueling=None, exploration_config=ConstantExplorationConfig(0.1))
     assert isinstance(plain, CategoricalDQNModel)
     assert (plain.double, plain.noisy, plain.dueling) == (False, False, None)
+
+
+def test_expected_sarsa_refuses_a_rate_that_is_no_epsilon():
+    with pytest.raises(ValueError, match=r"exploration_config=BoltzmannExplorationConfig.*does not give the epsilon"):
+        build("expected_sarsa", exploration_config=BoltzmannExplorationConfig())
+    with pytest.raises(ValueError, match=r"exploration_config=BoltzmannExplorationConfig.*does not give the epsilon"):
+        build("expected_sarsa", exploration_config=BoltzmannExplorationConfig(0.1, warmup_timesteps=5))

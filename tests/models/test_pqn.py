@@ -91,6 +91,19 @@ def test_a_batch_without_sequences_is_of_one_step(batch):
     np.testing.assert_allclose(spec.predictions["losses"], (target - q) ** 2, rtol=1e-4, atol=1e-6)
 
 
+def test_windows_of_several_steps_bootstrap_after_the_last_one(batch):
+    scope = Scope()
+    model = build(scope)
+    features, labels = batch()
+    reward, nothing = np.arange(18, dtype=np.float32).reshape(6, 3), np.zeros([6, 3], np.float32)
+    spec = model(features, {**labels, "reward": tf.constant(reward), "done": nothing, "truncated": nothing})
+    network = scope.parts["Model/online"]
+    q = network(features).q.numpy()[np.arange(6), labels["action"].numpy()]
+    following = network({"state": labels["next_state"]}).q.numpy().max(axis=1)
+    target = reward @ [1.0, 0.9, 0.81] + 0.729 * following
+    np.testing.assert_allclose(spec.predictions["losses"], (target - q) ** 2, rtol=1e-4)
+
+
 def test_there_is_neither_a_target_network_nor_huber_by_default():
     scope = Scope()
     model = build(scope)
@@ -99,6 +112,10 @@ def test_there_is_neither_a_target_network_nor_huber_by_default():
     assert model.loss_config == MeanSquaredErrorConfig()
     assert build(Scope(), loss_config=HuberLossConfig()).loss_config == HuberLossConfig()
     assert build(Scope(), use_target_graph=True).use_target_graph
+    with Scope().active():
+        by_position = PQNModel("train", mlp([8]), 4, 3, HuberLossConfig(), None, None, 0.9, None, True)
+    assert by_position.use_target_graph
+    assert by_position.loss_config == HuberLossConfig()
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.5, float("nan")])
