@@ -15,6 +15,8 @@ from polyrl import models, networks, presets
 from polyrl.configs import (
     AdamConfig,
     DecayExplorationConfig,
+    ExplorationConfig,
+    GreedyExplorationConfig,
     InitializerConfig,
     OrthogonalConfig,
     PolynomialDecayConfig,
@@ -60,8 +62,8 @@ flags.DEFINE_list("units", ["64", "64"], "Units of the torso's dense layers.")
 flags.DEFINE_list("head_units", [], "Units of hidden layers in each head.")
 flags.DEFINE_bool("layer_norm", False, "Normalise each layer of the torso before its activation.")
 flags.DEFINE_bool("normalize_inputs", False, "Normalise states by their running statistics, which are saved.")
-flags.DEFINE_bool("noisy", False, "Learned noise in the weights of heads and torso, which explores.")
-flags.DEFINE_bool("double", False, "Let the online network choose the next action of the target.")
+flags.DEFINE_bool("noisy", None, "Learned noise in the weights of heads and torso, which explores; of rainbow by default.")
+flags.DEFINE_bool("double", None, "Let the online network choose the next action of the target; of rainbow by default.")
 flags.DEFINE_enum("initializer", "keras", [*INITIALIZERS], "How the weights of torso and heads begin.")
 flags.DEFINE_float("learning_rate_final", None, "Learning rate at the end of its linear decay; it is constant by default.")
 flags.DEFINE_integer("learning_rate_updates", 100_000, "With --learning_rate_final: updates of the decay.", lower_bound=1)
@@ -91,6 +93,13 @@ PARAMETERS = (
 cli.needs("learning_rate_updates", learning_rate_final=cli.GIVEN)
 for _name in {name for _, names in MODELS.values() for name in names}:
     cli.needs(_name, model=tuple(model for model, (_, names) in MODELS.items() if _name in names))
+_REPLAYING = tuple(model for model in MODELS if model != "pqn")
+cli.needs("memory_size", "demos", "target_update_frequency", "target_update_tau", model=_REPLAYING)
+cli.needs("n_step", off=1, model=_REPLAYING)
+cli.needs("prioritized", off=False, model=_REPLAYING)
+
+_NOT_OF_NOISE = ("initializer", "exploration_start", "exploration_final", "exploration_timesteps")
+"""Flags that say how weights without noise begin, and how a model without noise explores."""
 
 
 def use_preset() -> None:
@@ -103,12 +112,16 @@ def use_preset() -> None:
         cli.FLAGS.set_default(name, list(map(str, value)) if isinstance(value, tuple) else value)
 
 
+def is_noisy(params: Any) -> bool:
+    """Whether heads and torso have noise: as `--noisy` says; without it, of Rainbow."""
+    return params["model"] == "rainbow" if params["noisy"] is None else params["noisy"]
+
+
 def torso(params: Any) -> networks.SameInEveryMode:
     """The torso that the hyper-parameters describe."""
-    initializer = None if params.noisy else INITIALIZERS[params.initializer]
     units = [int(size) for size in params.units]
-    switches = {name: params[name] for name in ("noisy", "layer_norm", "normalize_inputs")}
-    return networks.mlp(units, initializer=initializer, **switches)
+    switches = {name: params[name] for name in ("layer_norm", "normalize_inputs")}
+    return networks.mlp(units, initializer=_initializer(params), noisy=is_noisy(params), **switches)
 
 
 def model_arguments(params: Any) -> dict[str, Any]:
@@ -116,25 +129,31 @@ def model_arguments(params: Any) -> dict[str, Any]:
     rate: Any = params.learning_rate
     if params.learning_rate_final is not None:
         rate = PolynomialDecayConfig(rate, params.learning_rate_updates, params.learning_rate_final)
-    exploration = DecayExplorationConfig(
+    exploration: ExplorationConfig = DecayExplorationConfig(
         exploration_rate=params.exploration_start,
         min_exploration_rate=params.exploration_final,
         decay_steps=params.exploration_timesteps,
         warmup_timesteps=params.warmup_timesteps,
     )
+    if is_noisy(params):
+        exploration = GreedyExplorationConfig(warmup_timesteps=params.warmup_timesteps)
     given = cli.model_arguments(params)
     if params.model == "pqn":
         del given["target_update_frequency"], given["target_update_tau"]
-    own = {name: params[name] for name in ("noisy", "reward_scale", "clip_rewards", *MODELS[params.model][1])}
-    own |= {"double": True} if params.double else {}
+    own = {name: params[name] for name in ("reward_scale", "clip_rewards", *MODELS[params.model][1])}
+    own |= {name: params[name] for name in ("noisy", "double") if params[name] is not None}
     return {
         **given,
         **own,
         "optimizer_config": AdamConfig(rate, epsilon=params.adam_epsilon),
         "exploration_config": exploration,
         "head_units": [int(size) for size in params.head_units],
-        "head_initializer": None if params.noisy else INITIALIZERS[params.initializer],
+        "head_initializer": _initializer(params),
     }
+
+
+def _initializer(params: Any) -> InitializerConfig | None:
+    return None if is_noisy(params) else INITIALIZERS[params.initializer]
 
 
 def model_fn(features: Any, labels: Any, mode: str, params: Any, spaces: Any = None) -> EstimatorSpec:
@@ -147,7 +166,13 @@ def model_fn(features: Any, labels: Any, mode: str, params: Any, spaces: Any = N
 def memory(params: dict[str, Any]) -> Replay:
     """The memory that the model learns from."""
     if params["model"] == "pqn":
-        return RolloutMemory(params["update_frequency"], params["batch_size"])
+        size, batch_size = params["update_frequency"], params["batch_size"]
+        if size % batch_size:
+            raise ValueError(
+                f"--update_frequency={size} is the size of a rollout with --model=pqn: give a multiple of "
+                f"--batch_size={batch_size} environment steps, or begin with --preset=cartpole_pqn."
+            )
+        return RolloutMemory(size, batch_size)
     return cli.memory(params)
 
 
@@ -160,6 +185,9 @@ def experiment_fn(output_dir: str) -> RLExperiment:
     """The agent and what it is trained on."""
     use_preset()
     params = cli.read_hyper_parameters(output_dir, *PARAMETERS)
+    useless = [name for name in _NOT_OF_NOISE if cli.FLAGS[name].present and is_noisy(params)]
+    if useless:
+        raise ValueError(f"--{' and --'.join(useless)}: no effect on a noisy model. Leave them out, or say --nonoisy.")
     env = cli.environment(params["env"], params)
     spaces = num_states_and_actions(params["env"])
     agent = Agent(functools.partial(model_fn, spaces=spaces), memory(params), output_dir, cli.run_config(params), params)

@@ -38,11 +38,72 @@ for name in presets.NAMES:
 print(json.dumps(found))
 """
 
+MODEL = """
+import json, sys
+from ml_collections import ConfigDict
+from polyrl.experiments import cli, family
+from polyrl.models import Scope
+cli.FLAGS(["train", *sys.argv[2:], "--mode=train"])
+params = ConfigDict(family.experiment_fn(sys.argv[1]).agent.params)
+with Scope().active():
+    model_class, _ = family.MODELS[params.model]
+    torso = family.torso(params)
+    model = model_class("train", torso, 4, 2, **family.model_arguments(params))
+    model({"state": [[0.0] * 4]})
+online = model._networks.online
+print(json.dumps({
+    "noisy": model.noisy,
+    "double": model.double,
+    "exploration": type(model.exploration_config).__name__,
+    "warmup": model.exploration_config.warmup_timesteps,
+    "sigmas": sum("sigma" in variable.name for variable in online.variables),
+}))
+"""
+"""The model that flags make."""
+
 
 def test_each_preset_is_settings_of_flags_that_exist_and_have_an_effect():
     done = subprocess.run([sys.executable, "-c", CHECK], capture_output=True, text=True, timeout=200, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert set(json.loads(done.stdout.splitlines()[-1])) == set(presets.NAMES)
+
+
+@pytest.mark.parametrize(
+    ("flags", "noise", "double"),
+    [
+        (("--model=rainbow", "--warmup_timesteps=7"), True, True),
+        (("--model=rainbow", "--nodouble", "--nonoisy", "--warmup_timesteps=7"), False, False),
+        (("--model=c51", "--noisy", "--double", "--warmup_timesteps=7"), True, True),
+        (("--model=dqn", "--warmup_timesteps=7"), False, False),
+    ],
+)
+def test_flags_make_the_model_they_name(tmp_path, flags, noise, double):
+    """Rainbow has its parts without flags; noise is in heads and torso, and explores alone."""
+    command = [sys.executable, "-c", MODEL, str(tmp_path), *flags]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    exploration = "GreedyExplorationConfig" if noise else "DecayExplorationConfig"
+    sigmas = 2 * 4 if noise else 0  # Two layers of the torso, value and advantage: kernel and bias.
+    expected = {"noisy": noise, "double": double, "exploration": exploration, "warmup": 7, "sigmas": sigmas}
+    assert json.loads(done.stdout.splitlines()[-1]) == expected
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--model=pqn", "--prioritized"), "--prioritized has no effect with --model=pqn"),
+        (("--model=pqn", "--n_step=3"), "--n_step=3 has no effect with --model=pqn"),
+        (("--model=pqn", "--target_update_tau=0.1"), "--target_update_tau=0.1 has no effect with --model=pqn"),
+        (("--model=pqn",), "--update_frequency=1 is the size of a rollout"),
+        (("--model=rainbow", "--initializer=torch"), "--initializer: no effect on a noisy model"),
+        (("--noisy", "--exploration_final=0.1"), "--exploration_final: no effect on a noisy model"),
+    ],
+)
+def test_a_flag_that_the_model_does_not_read_is_refused(tmp_path, flags, message):
+    command = [sys.executable, "-c", MODEL, str(tmp_path), *flags]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=ROOT)
+    assert done.returncode == 1
+    assert message in done.stderr
 
 
 def test_a_preset_is_a_copy():
