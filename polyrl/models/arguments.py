@@ -44,6 +44,16 @@ HINTS = {
     **dict.fromkeys(("v_max", "max_value", "vmax"), "Use max_q_value, of CategoricalDQNModel."),
     **dict.fromkeys(("num_atoms", "min_q_value", "max_q_value"), "It is an argument of CategoricalDQNModel."),
     **dict.fromkeys(("action_low", "action_high"), "It is an argument of NAFModel."),
+    **dict.fromkeys(("n_quantiles", "quantiles"), "Use num_quantiles, of QRDQNModel."),
+    "num_quantiles": "It is an argument of QRDQNModel.",
+    "kappa": "It is an argument of QRDQNModel and IQNModel.",
+    **dict.fromkeys(("num_samples", "num_policy_samples", "num_cosines"), "It is an argument of IQNModel."),
+    **dict.fromkeys(
+        ("entropy_temperature", "munchausen_scale", "log_policy_minimum"),
+        "It is an argument of MunchausenDQNModel and MunchausenIQNModel.",
+    ),
+    **dict.fromkeys(("lambda_", "lam", "gae_lambda", "td_lambda"), "Use trace_decay, of PQNModel."),
+    "trace_decay": "It is an argument of PQNModel.",
     **dict.fromkeys(("double", "double_q", "double_dqn"), "Use double=True; continuous actions have no such choice."),
     **dict.fromkeys(
         ("exploration_fraction", "exploration_final_eps", "exploration_initial_eps", "epsilon_decay", "epsilon_end"),

@@ -61,6 +61,9 @@ REFUSED = [
     (lambda **a: DQNModel("train", mlp([8]), 4, 3, **a), "num_atoms", "an argument of CategoricalDQNModel"),
     (lambda **a: CategoricalDQNModel("train", mlp([8]), 4, 3, **a), "v_min", "Use min_q_value"),
     (lambda **a: DDQNModel("train", mlp([8]), 4, 3, **a), "action_low", "an argument of NAFModel"),
+    (lambda **a: DDQNModel("train", mlp([8]), 4, 3, **a), "num_quantiles", "an argument of QRDQNModel"),
+    (lambda **a: DDQNModel("train", mlp([8]), 4, 3, **a), "lam", "Use trace_decay, of PQNModel"),
+    (lambda **a: DDQNModel("train", mlp([8]), 4, 3, **a), "munchausen_scale", "an argument of MunchausenDQNModel"),
 ]
 
 
