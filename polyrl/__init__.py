@@ -32,10 +32,11 @@ if TYPE_CHECKING:
         NAFModel,
         PQNModel,
         QRDQNModel,
+        R2D2Model,
         RainbowModel,
     )
     from polyrl.modes import Modes
-    from polyrl.replay import PrioritizedReplay, RolloutMemory, UniformReplay
+    from polyrl.replay import PrioritizedReplay, PrioritizedSequenceReplay, RolloutMemory, SequenceReplay, UniformReplay
 
 _MODULES = {
     "Agent": "polyrl.estimators",
@@ -54,11 +55,14 @@ _MODULES = {
     "PQNModel": "polyrl.models",
     "Predictor": "polyrl.estimators",
     "PrioritizedReplay": "polyrl.replay",
+    "PrioritizedSequenceReplay": "polyrl.replay",
     "QRDQNModel": "polyrl.models",
+    "R2D2Model": "polyrl.models",
     "RLExperiment": "polyrl.experiments",
     "RainbowModel": "polyrl.models",
     "RolloutMemory": "polyrl.replay",
     "RunConfig": "polyrl.estimators",
+    "SequenceReplay": "polyrl.replay",
     "UniformReplay": "polyrl.replay",
     "run_experiment": "polyrl.experiments",
 }
@@ -81,11 +85,14 @@ __all__ = [
     "PQNModel",
     "Predictor",
     "PrioritizedReplay",
+    "PrioritizedSequenceReplay",
     "QRDQNModel",
+    "R2D2Model",
     "RLExperiment",
     "RainbowModel",
     "RolloutMemory",
     "RunConfig",
+    "SequenceReplay",
     "UniformReplay",
     "run_experiment",
 ]

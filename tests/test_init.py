@@ -60,7 +60,7 @@ def test_the_names_are_those_that_a_user_needs():
         "Predictor",
         *("BaseQModel", "DQNModel", "DDQNModel", "CategoricalDQNModel", "NAFModel", "UniformReplay", "PrioritizedReplay"),
         *("QRDQNModel", "IQNModel", "MunchausenDQNModel", "MunchausenIQNModel", "RainbowModel", "ExpectedSarsaModel"),
-        *("PQNModel", "RolloutMemory"),
+        *("PQNModel", "RolloutMemory", "R2D2Model", "SequenceReplay", "PrioritizedSequenceReplay"),
     }
 
 

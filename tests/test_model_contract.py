@@ -26,6 +26,7 @@ from polyrl.models import (
     PQNModel,
     QModelSpec,
     QRDQNModel,
+    R2D2Model,
     RainbowModel,
 )
 from polyrl.networks import mlp
@@ -42,6 +43,7 @@ FAMILY = [
     RainbowModel,
     ExpectedSarsaModel,
     PQNModel,
+    R2D2Model,
     NAFModel,
 ]
 ROOT = Path(__file__).resolve().parents[1]

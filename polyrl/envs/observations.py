@@ -10,7 +10,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Sp
 
 MASK = "action_mask"
 NEXT = "next_"
-TAKEN = ("action", "reward", "done", "truncated", "discount", "weights", "index", "step_type")
+TAKEN = ("action", "reward", "done", "truncated", "discount", "weights", "index", "step_type", "valid", "network_state")
 """Keys that an observation cannot have, as a transition uses them for something else."""
 
 
@@ -25,8 +25,11 @@ def next_labels(next_state: Any) -> dict[str, Any]:
 
 
 def split_columns(columns: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Splits the columns of transitions into features and labels; features are those with a `next_` column."""
-    features = {key: value for key, value in columns.items() if f"{NEXT}{key}" in columns}
+    """Splits the columns of transitions into features and labels.
+
+    Features are those with a `next_` column, and what a recurrent network remembers.
+    """
+    features = {key: value for key, value in columns.items() if f"{NEXT}{key}" in columns or key == "network_state"}
     return features, {key: value for key, value in columns.items() if key not in features}
 
 

@@ -73,8 +73,8 @@ class GraphLoop(Loop):
             self._goes_on = True
 
     def _checkpoint(self) -> tf.train.Checkpoint:
-        """The environments, and temporally correlated noise."""
-        return tf.train.Checkpoint(driver=self._driver, noises=self._noises())
+        """The environments, and what goes on with their episodes."""
+        return tf.train.Checkpoint(driver=self._driver, noises=self._carried())
 
     def advance(self, timestep: int, remaining: Remaining, watch: bool = False) -> IterationResult:
         # To the next multiple of the chunk, so that whatever is due by environment steps is due at an advance's end.

@@ -20,6 +20,7 @@ from polyrl.envs.observations import as_features, split_columns
 from polyrl.errors import gist
 from polyrl.estimators import extra_ops
 from polyrl.estimators.model_fn import ModelActions, ModelFn, acting_predictions, checked
+from polyrl.estimators.recurrence import NETWORK_STATE, Recurrence
 from polyrl.models.scope import Scope
 from polyrl.modes import Modes
 from polyrl.policies import BoundedTensorSpec, StepType
@@ -57,6 +58,7 @@ class Learner:
         summary_options: the groups of panels that the model asks for.
         support: of a distribution over returns, see `extra_ops.support`; None if there is none.
         unsaved_draws: the `STATEFUL_DRAWS` of an update.
+        recurrence: what the model's network remembers of the present episodes; None for one that remembers nothing.
     """
 
     def __init__(self, model_fn: ModelFn, scope: Scope, memory: Replay):
@@ -66,6 +68,7 @@ class Learner:
         self.summary_options: tuple[str, ...] = ()
         self.support: tuple[float, ...] | None = None
         self.unsaved_draws: tuple[str, ...] = ()
+        self.recurrence: Recurrence | None = None
         self._model_fn = model_fn
         self._action_dtype = tf.int32
         self._actions: ModelActions | None = None
@@ -85,16 +88,23 @@ class Learner:
         """
         features = as_features(state)
         count = features["state"].shape[0]
-        step_type = tf.fill([count], StepType.FIRST) if is_first is None else tf.where(is_first, StepType.FIRST, StepType.MID)
+        is_first = tf.ones([count], tf.bool) if is_first is None else is_first
+        features["step_type"] = tf.where(is_first, StepType.FIRST, StepType.MID)
+        if self.recurrence is not None:
+            features[NETWORK_STATE] = self.recurrence.after.read_value()
         with self.scope.active():
-            spec = self._model_fn(features={**features, "step_type": step_type}, labels=None, mode=Modes.TRAIN)
+            spec = self._model_fn(features=features, labels=None, mode=Modes.TRAIN)
         predictions = acting_predictions(spec, Modes.TRAIN, count)
+        self._remember(predictions.get(NETWORK_STATE), is_first)
         self._actions = ModelActions.of(spec)
         return tf.cast(predictions["results"], self._action_dtype), extra_ops.exploration_rate(spec)
 
     def store(self, transitions: Transitions) -> None:
         """Stores one step of `N` environments."""
-        self.memory.add(transitions.columns())
+        columns = transitions.columns()
+        if self.recurrence is not None:
+            columns[NETWORK_STATE] = self.recurrence.before.read_value()
+        self.memory.add(columns)
 
     def count(self, timesteps: int, episodes: tf.Tensor) -> None:
         """Counts environment steps and finished episodes."""
@@ -137,6 +147,7 @@ class Learner:
         if self._built != (state, num_envs):
             states = tf.nest.map_structure(lambda spec: tf.TensorSpec([num_envs, *spec.shape], spec.dtype), state)
             self._action_dtype = action.dtype
+            self.recurrence = None
             # A new function: it may create variables when it is traced for the first time only.
             self._first_act = traced(self.act)
             self._first_act.get_concrete_function(states)
@@ -152,7 +163,15 @@ class Learner:
         scalar, one = tf.TensorSpec([], tf.float32), tf.TensorSpec(action.shape, action.dtype)
         self.memory.belong_to(self._token)
         self.memory.xla = self.scope.xla
-        self.memory.build(Transitions(state, one, scalar, scalar, scalar, state).columns(), num_envs)
+        columns = Transitions(state, one, scalar, scalar, scalar, state).columns()
+        if self.recurrence is not None:
+            if not self.memory.SEQUENCES:
+                raise ValueError(
+                    f"The model's network is recurrent, and a {type(self.memory).__name__} gives single transitions; use "
+                    "SequenceReplay(size, batch_size, sequence_length=...)."
+                )
+            columns[NETWORK_STATE] = tf.TensorSpec(self.recurrence.before.shape[1:], tf.float32)
+        self.memory.build(columns, num_envs)
         self.unsaved_draws = _stateful_draws(
             traced(self.update).get_concrete_function(*self._no_updates()).graph.as_graph_def()
         )
@@ -165,6 +184,11 @@ class Learner:
     def first_actions(self, state: Any) -> np.ndarray:
         """The exploring actions `[N, ...]` for the first states of episodes; the variables must be up to date."""
         return self._first_act(tf.nest.map_structure(tf.constant, state))[0].numpy()
+
+    @property
+    def modules(self) -> list[tf.Module]:
+        """What holds variables in addition to the scope and the memory."""
+        return [] if self.recurrence is None else [self.recurrence]
 
     def has_convolution(self) -> bool:
         """Whether a network convolves."""
@@ -217,6 +241,15 @@ class Learner:
         finally:
             for variable, value in before:
                 variable.assign(value)
+
+    def _remember(self, network_state: tf.Tensor | None, is_first: tf.Tensor) -> None:
+        """Keeps what a recurrent network remembers after acting, `[N, H]`, None of another network; `is_first` bool `[N]`."""
+        if network_state is None:
+            return
+        if self.recurrence is None:
+            with tf.init_scope():
+                self.recurrence = Recurrence(network_state.shape)
+        self.recurrence.move_on(is_first, network_state)
 
     def _build_summaries(self, drawn: dict[str, tf.Tensor]) -> Summaries:
         features, labels = split_columns(self.memory.read(drawn))

@@ -169,7 +169,7 @@ class Loop(abc.ABC):
         xla = jit == "on" or (jit == "auto" and updates >= self.xla_from)
         if xla is not self._prepared:
             self._prepared = self.xla = xla
-            roots = [self._learner.scope, self._learner.memory, *self.modules]
+            roots = [self._learner.scope, self._learner.memory, *self._learner.modules, *self.modules]
             self._compiler.start(roots, self._learner.probe, xla, self.form)
 
     def sync(self) -> tuple[int, float]:
@@ -192,10 +192,11 @@ class Loop(abc.ABC):
         many = compiler.call("updates", lambda: (lambda count: [learner.updates(count).loss], specs))
         return float(many(tf.constant(updates))[0].numpy()) / updates
 
-    def _noises(self) -> list[tf.Variable]:
-        """Temporally correlated noise: it is not part of the models' state."""
+    def _carried(self) -> list[tf.Variable]:
+        """What goes on from step to step and is not part of the models' state: temporally correlated noise, and what recurrent
+        networks remember."""
         parts = [part for part in self._learner.scope.unsaved_modules() if isinstance(part, Explorer) and part.STATEFUL]
-        return [variable for part in parts for variable in part.variables]
+        return [variable for part in (*parts, *self._learner.modules) for variable in part.variables]
 
     def _snapshot(self) -> list[tf.Tensor]:
         """What `_summarized` needs of the time before an update."""

@@ -22,6 +22,14 @@ class OverlappedLoop(PythonLoop):
     same one for the same seed.
     """
 
+    def build(self) -> None:
+        super().build()
+        if self._learner.recurrence is not None:
+            raise ValueError(
+                "overlap=True stores a step when the next one has been acted in, and a recurrent network no longer knows what "
+                "it remembered before; use overlap=False."
+            )
+
     _pending: tuple[Transitions, int] | None = None
 
     @functools.cached_property

@@ -148,9 +148,16 @@ class Predictor:
         A model that was trained on dicts takes dicts with the same keys, `action_mask` included if there were masks.
 
         Raises:
-            TypeError: for what is not a state, such as the tuple that `env.reset()` returns.
+            TypeError: for what is not a state, such as the tuple that `env.reset()` returns; for a recurrent model, which
+                has to be told what it remembers.
             ValueError: for another shape, or values that no state of the training's environment has.
         """
+        if self._calls.recurrent:
+            raise TypeError(
+                "act: the model remembers earlier states, and what it remembers has to be handed on: step = "
+                "predictor.policy.action(time_step, policy_state), beginning with policy.get_initial_state(batch_size); then "
+                "step.action and step.state."
+            )
         states, single = batch_of_states("state", state, self._state_spec)
         actions = self._calls.act(states).numpy()
         actions = actions + self._first_action if self._first_action else actions

@@ -83,7 +83,7 @@ class PythonLoop(Loop):
         return self._actions
 
     def write_environment(self, directory: Path, new_episodes: bool) -> None:
-        noises = [variable.numpy() for variable in self._noises()]
+        noises = [variable.numpy() for variable in self._carried()]
         new_episodes = new_episodes or self._actions.size == 0  # As in pre-training.
         self._log.write(directory, None if new_episodes else {"actions": self._actions, "noises": noises})
 
@@ -93,7 +93,7 @@ class PythonLoop(Loop):
         more = self._log.read(directory)
         if more is not None:
             self._restored = more["actions"]
-            for variable, value in zip(self._noises(), more["noises"], strict=True):
+            for variable, value in zip(self._carried(), more["noises"], strict=True):
                 variable.assign(value)
 
     def advance(self, timestep: int, remaining: Remaining, watch: bool = False) -> IterationResult:

@@ -10,6 +10,7 @@ import numpy as np
 from polyrl.demos import DemoEpisode
 from polyrl.envs import EnvDriver
 from polyrl.envs.observations import as_features
+from polyrl.estimators.recurrence import NETWORK_STATE
 from polyrl.estimators.rollout_calls import RolloutCalls
 
 OWN = ("index", "reward", "done", "truncated", "episode", "env", "timestep")
@@ -29,12 +30,14 @@ def evaluate(calls: RolloutCalls, driver: EnvDriver, episodes: int, check: Calla
     rewards, lengths, losses = [], [], []
     for metric in calls.metrics.values():
         metric.reset_state()
-    actions = calls.greedy(driver.state).numpy()
+    before = calls.first(driver.num_envs)
+    actions, network_state = calls.greedy(driver.state, before)
     while quota.any():
         check()
-        transitions, finished = driver.step(actions)
-        loss, next_actions = calls.measure(transitions, driver.state)
-        actions = next_actions.numpy()
+        transitions, finished = driver.step(actions.numpy())
+        present = calls.following(network_state, transitions.ended)
+        loss, actions, network_state = calls.measure(transitions, before, driver.state, present)
+        before = present
         losses.append(float(loss))
         for episode in finished:
             if quota[episode.env] > 0:
@@ -88,8 +91,11 @@ def record(calls: RolloutCalls, driver: EnvDriver, episodes: int) -> list[DemoEp
     recorded: list[DemoEpisode] = []
     running: list[list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = [[] for _ in range(driver.num_envs)]
     firsts = [driver.state[env] for env in range(driver.num_envs)]
+    remembered = calls.first(driver.num_envs)
     while quota.any():
-        transitions, _ = driver.step(calls.greedy(driver.state).numpy())
+        actions, network_state = calls.greedy(driver.state, remembered)
+        transitions, _ = driver.step(actions.numpy())
+        remembered = calls.following(network_state, transitions.ended)
         for env in np.flatnonzero(quota):
             running[env].append((transitions.next_state[env], transitions.action[env], transitions.reward[env]))
             terminated, truncated = transitions.done[env] > 0.0, transitions.truncated[env] > 0.0
@@ -125,9 +131,11 @@ def predict(calls: RolloutCalls, driver: EnvDriver, episodes: int | None, steps:
     timestep = [0] * driver.num_envs
     started, ended, taken = driver.num_envs, 0, 0
     discrete, first = not driver.action_spec.shape, driver.first_action
+    remembered = calls.first(driver.num_envs)
     while True:
-        predictions = {name: value.numpy() for name, value in calls.predict(driver.state).items()}
+        predictions = {name: value.numpy() for name, value in calls.predict(driver.state, remembered).items()}
         transitions, finished = driver.step(predictions["results"])
+        remembered = calls.following(predictions.pop(NETWORK_STATE, None), transitions.ended)
         last = {episode.env: episode for episode in finished}
         for env in range(driver.num_envs):
             row = {name: value[env] if name in batched else value for name, value in predictions.items()}

@@ -14,6 +14,7 @@ from polyrl.models.pqn import PQNModel
 from polyrl.models.q_model import BaseQModel
 from polyrl.models.q_network import QModelSpec, QNetwork
 from polyrl.models.qr_dqn import QRDQNModel, QuantileHead
+from polyrl.models.r2d2 import R2D2Model
 from polyrl.models.rainbow import RainbowModel
 from polyrl.models.records import Batch, Forward
 from polyrl.models.scope import Scope, current_scope
@@ -42,6 +43,7 @@ __all__ = [
     "QNetwork",
     "QRDQNModel",
     "QuantileHead",
+    "R2D2Model",
     "RainbowModel",
     "Scope",
     "current_scope",

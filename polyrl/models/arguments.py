@@ -54,6 +54,9 @@ HINTS = {
     ),
     **dict.fromkeys(("lambda_", "lam", "gae_lambda", "td_lambda"), "Use trace_decay, of PQNModel."),
     "trace_decay": "It is an argument of PQNModel.",
+    "rescaling_slope": "It is an argument of R2D2Model.",
+    **dict.fromkeys(("sequence_length", "stored_state"), "It belongs to the memory: SequenceReplay(sequence_length=16)."),
+    **dict.fromkeys(("lstm", "lstm_size", "use_lstm", "recurrent"), "Use graph_fn, as recurrent(mlp([64]), units=64)."),
     **dict.fromkeys(("double", "double_q", "double_dqn"), "Use double=True; continuous actions have no such choice."),
     **dict.fromkeys(
         ("exploration_fraction", "exploration_final_eps", "exploration_initial_eps", "epsilon_decay", "epsilon_end"),

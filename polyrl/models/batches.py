@@ -12,6 +12,7 @@ from polyrl import ops
 from polyrl.models import features as features_of
 from polyrl.models.label_values import check_finite, check_index, check_values, is_index
 from polyrl.models.records import Batch
+from polyrl.models.sequences import Steps
 from polyrl.ops.inputs import as_numbers
 from polyrl.policies import BoundedTensorSpec
 from polyrl.validation import check_int, suggestion
@@ -20,7 +21,7 @@ LABELS = ("action", "reward", "done", "next_state")
 WINDOWED = ("reward", "done", "truncated")
 NEXT_MASK = f"next_{features_of.MASK}"
 OPTIONAL = ("truncated", "discount", "weights", "expert", "index", NEXT_MASK)
-"""Labels that may be there; `index` is the rows' positions in a prioritized memory."""
+"""Labels that may be there, as may that of sequences; `index` is the rows' positions in a prioritized memory."""
 
 
 def state_shape(num_states: int | Sequence[int]) -> tuple[int, ...]:
@@ -145,7 +146,7 @@ def is_window(labels: Mapping[str, tf.Tensor]) -> bool:
     return labels["reward"].shape.rank == 2 and labels["done"].shape.rank == 2
 
 
-def as_batch(features: Any, labels: Mapping[str, tf.Tensor], gamma: float) -> Batch:
+def as_batch(features: Any, labels: Mapping[str, tf.Tensor], gamma: float, steps: Steps | None = None) -> Batch:
     """Features and labels as the transitions that they are.
 
     Windows of `n` steps become single transitions: see `ops.n_step_return` for which step is the last that counts.
@@ -155,6 +156,7 @@ def as_batch(features: Any, labels: Mapping[str, tf.Tensor], gamma: float) -> Ba
         features: a state batch, or a dict.
         labels: `reward` and `done` `[B]`, or `[B, n]` with `truncated` `[B, n]` (zeros without it).
         gamma: the discount of one step.
+        steps: how the rows follow each other; None for single transitions.
 
     Raises:
         ValueError: for windows with a `discount` of their own.
@@ -166,8 +168,9 @@ def as_batch(features: Any, labels: Mapping[str, tf.Tensor], gamma: float) -> Ba
         truncated = tf.cast(labels.get("truncated", tf.zeros_like(done)), tf.float32)
         window = ops.n_step_return(reward, done, truncated, gamma)
         last = tf.gather(done, window.steps - 1, axis=1, batch_dims=1)  # [B]
-        reward, discount = window.reward, window.discount * (1.0 - last)
+        reward, discount, covered = window.reward, window.discount * (1.0 - last), window.steps
     else:
+        covered = None
         discount = labels.get("discount", gamma) * (1.0 - done)
     return Batch(
         inputs=features_of.network_inputs(features),
@@ -177,9 +180,19 @@ def as_batch(features: Any, labels: Mapping[str, tf.Tensor], gamma: float) -> Ba
         next_inputs=_without_ends(features_of.network_inputs(next_features(features, labels)), discount),
         mask=features_of.mask_of(features),
         next_mask=tf.cast(labels[NEXT_MASK], tf.bool) if NEXT_MASK in labels else None,
-        weights=labels.get("weights"),
+        weights=_weights(labels.get("weights"), steps),
         expert=labels.get("expert"),
+        steps=steps,
+        covered=covered,
     )
+
+
+def _weights(weights: tf.Tensor | None, steps: Steps | None) -> tf.Tensor | None:
+    """The weights of the rows, `[B]`: those of the labels, times those of the steps; None: all count alike."""
+    if steps is None:
+        return weights
+    of_steps = tf.reshape(steps.weights, [-1])
+    return of_steps if weights is None else weights * of_steps
 
 
 def _without_ends(inputs: Any, discount: tf.Tensor) -> Any:
@@ -206,7 +219,8 @@ def _check_keys(name: str, given: Mapping[Any, Any]) -> None:
 def _check_rows_alike(features: Mapping[str, tf.Tensor]) -> None:
     rows = features["state"].shape[:1]
     for key, value in features.items():
-        if key != features_of.MASK and not value.shape[:1].is_compatible_with(rows):
+        checked_elsewhere = key in (features_of.MASK, features_of.NETWORK_STATE)  # There is one of these for a sequence.
+        if not checked_elsewhere and not value.shape[:1].is_compatible_with(rows):
             raise ValueError(f"features[{key!r}] has shape {tuple(value.shape)}; expected a row for each of {rows[0]} states.")
 
 

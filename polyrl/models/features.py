@@ -14,12 +14,15 @@ from polyrl.policies import time_step_spec as time_step_spec_of
 MASK = "action_mask"
 
 STEP_TYPE = "step_type"
-"""The key of `StepType` int32 `[B]` of the states; temporally correlated exploration needs it."""
+"""The key of `StepType` int32 `[B]` of the states; temporally correlated exploration and recurrent layers need it."""
+
+NETWORK_STATE = "network_state"
+"""The key of what recurrent layers remember before the states, float32 `[B, H]`, or before the first ones of sequences."""
 
 
 def observation(features: Any) -> Any:
-    """The part of the features that a policy observes: all but `step_type`."""
-    return _without(STEP_TYPE, features)
+    """The part of the features that a policy observes: all but `step_type` and `network_state`."""
+    return _without(NETWORK_STATE, _without(STEP_TYPE, features))
 
 
 def time_step_spec(features: Any) -> TimeStep:
@@ -48,8 +51,20 @@ def is_first(features: Any) -> tf.Tensor | None:
 
 
 def network_inputs(features: Any) -> Any:
-    """The part of the features that the networks are given: all but `action_mask` and `step_type`."""
-    return _without(MASK, _without(STEP_TYPE, features))
+    """The part of the features that the networks are given: what a policy observes, but for `action_mask`."""
+    return _without(MASK, observation(features))
+
+
+def network_state(features: Any) -> tf.Tensor | None:
+    """What recurrent layers remember; None if the features do not say."""
+    return features.get(NETWORK_STATE) if isinstance(features, Mapping) else None
+
+
+def time_step(features: Any, rows: tf.Tensor) -> TimeStep:
+    """The time step that such features are to a policy, `[B, ...]`: the first of an episode if they do not say."""
+    step = TimeStep.restart(observation(features), batch_size=rows)
+    known = isinstance(features, Mapping) and STEP_TYPE in features
+    return step._replace(step_type=tf.cast(features[STEP_TYPE], step.step_type.dtype)) if known else step
 
 
 def splitter(features: Any) -> Callable[[Any], tuple[Any, Any]] | None:

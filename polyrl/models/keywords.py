@@ -40,3 +40,4 @@ class QModelArguments(TypedDict, total=False):
     head_initializer: InitializerConfig | None
     reward_scale: float
     clip_rewards: float | None
+    burn_in: int

@@ -28,6 +28,7 @@ class ModelCall:
         labels: the labels, as `_preprocess` returned them; None to act.
         tape: in an update, recorded the forward pass and the loss: `tape.gradient(loss, variables)`. None elsewhere.
         online: the online network's output on `features`.
+        states: what the online network's recurrent layers remember after each row, `[B, H]`; None without such layers.
         loss_output: the TD loss with its targets and errors, all `[B]`.
         gradients: in the order of the trainable variables, with their norms.
         regularisation: the losses of the torso's own regularisers in an update, scalars.
@@ -39,6 +40,7 @@ class ModelCall:
     labels: Mapping[str, tf.Tensor] | None = None
     tape: functional.GradientTape | None = None
     online: QModelSpec | None = None
+    states: tf.Tensor | None = None
     loss_output: LossOutput | None = None
     gradients: ClippedGradients | None = None
     regularisation: list[tf.Tensor] = dataclasses.field(default_factory=list)

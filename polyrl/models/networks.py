@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 import tf_keras
@@ -16,11 +16,30 @@ from polyrl.models.layer_configs import differences, lambda_difference, layer_co
 from polyrl.models.q_network import QModelSpec, QNetwork
 from polyrl.models.records import Batch, Forward
 from polyrl.models.scope import Scope, stream_seed
+from polyrl.models.sequences import after_last_steps
 from polyrl.modes import Modes
 from polyrl.networks import SameInEveryMode
 from polyrl.networks.drawing import drawing
+from polyrl.networks.unrolling import Unroll, unrolling
 
 QGraphFn = Callable[[str, Any], QModelSpec]
+
+ALONE = Unroll()
+"""Each row is the first step of an episode."""
+
+
+class OnlinePass(NamedTuple):
+    """What a pass of the online network gives.
+
+    `spec`; `states`, what recurrent layers remember after each row, `[B, H]`, None without such layers; in an update also
+    `moved`, non-trainable variables with the values that the pass would leave in them, and the losses of `regularisation`,
+    scalars.
+    """
+
+    spec: QModelSpec
+    states: tf.Tensor | None
+    moved: list[tuple[Any, tf.Tensor]]
+    regularisation: list[tf.Tensor]
 
 
 class Networks:
@@ -68,57 +87,74 @@ class Networks:
 
         return self._scope.get(f"{self._name}/target", build)
 
-    def run(self, inputs: Any, mode: str, learns: bool) -> tuple[QModelSpec, list[tuple[Any, tf.Tensor]], list[tf.Tensor]]:
-        """The online network's output; the non-trainable variables with the values that this pass would leave in them; and the
-        regularisation losses, scalars. The latter two are empty unless `learns`.
-
-        The pass itself leaves them alone: averages of batch normalisation move when an update is applied.
+    def run(self, inputs: Any, mode: str, learns: bool, unroll: Unroll) -> OnlinePass:
+        """Runs the online network. The pass leaves all variables alone: averages of batch normalisation move when an update is
+        applied.
 
         Args:
             inputs: `[B, ...]`.
             mode: of the graph.
             learns: whether layers such as dropout are told that they train.
+            unroll: how the rows follow each other, and what recurrent layers remember.
         """
         averages = self.online.model.non_trainable_variables if learns else []
         before = [variable.read_value() for variable in averages]
-        with self._drawing("online" if learns else "acting", mode):
+        with self._drawing("online" if learns else "acting", mode), unrolling(unroll) as forward:
             spec = self.online(inputs, mode, training=learns)
         # Before the next pass: those of activities are of the last one.
         regularisation = list(self.online.model.losses) if learns else []
         moved = [(variable, variable.read_value()) for variable in averages]
         for variable, value in zip(averages, before, strict=True):
             variable.assign(value)
-        return spec, moved, regularisation
+        return OnlinePass(spec, forward.states, moved, regularisation)
 
     def forward(
-        self, online: QModelSpec, batch: Batch, mode: str, use_target: bool, double: bool = False, needs_target: bool = False
+        self,
+        online: QModelSpec,
+        states: tf.Tensor | None,
+        batch: Batch,
+        mode: str,
+        use_target: bool,
+        double: bool = False,
+        needs_target: bool = False,
+        unroll: Unroll = ALONE,
     ) -> Forward:
         """What a loss compares; in the next states the `q` of illegal actions is the lowest float32.
 
+        In the next states recurrent layers remember what they did after the last step, of their own network.
+
         Args:
             online: the online network's output on the batch's states.
+            states: what its recurrent layers remember after them, `[B, H]`; None without such layers.
             batch: the transitions.
             mode: of the graphs.
             use_target: whether there is a target network; the online one stands in for it otherwise.
             double: whether the online network chooses the next action.
             needs_target: whether the target network's output on the states themselves is needed, too.
+            unroll: as of the online network's pass.
         """
-        with self._drawing("next_online", mode):
-            next_online = self.online(batch.next_inputs, mode)
-        next_target = next_online
+        next_online, _ = self._pass("next_online", batch.next_inputs, mode, _following(states, batch))
+        next_target, target = next_online, None
+        role = "target" if use_target else "online"
+        if needs_target or (use_target and states is not None):
+            target, states = self._pass("target", batch.inputs, mode, unroll, role)
+            target = target._replace(q=ops.mask_values(target.q, batch.mask))
         if use_target:
-            with self._drawing("next_target", mode):
-                next_target = self.target(batch.next_inputs, mode)
+            next_target, _ = self._pass("next_target", batch.next_inputs, mode, _following(states, batch), role)
         if batch.next_mask is not None:
             features_of.check_legal("labels['next_action_mask']", batch.next_mask, batch.discount > 0.0)
             masked = (spec._replace(q=ops.mask_values(spec.q, batch.next_mask)) for spec in (next_online, next_target))
             next_online, next_target = masked
-        target = None
-        if needs_target:
-            with self._drawing("target", mode):
-                target = (self.target if use_target else self.online)(batch.inputs, mode)
-            target = target._replace(q=ops.mask_values(target.q, batch.mask))
         return Forward(online, next_online, next_target, double, target)
+
+    def _pass(
+        self, stream: str, inputs: Any, mode: str, unroll: Unroll, role: str = "online"
+    ) -> tuple[QModelSpec, tf.Tensor | None]:
+        """What a network gives, as in acting; and what its recurrent layers remember afterwards."""
+        network = self.target if role == "target" else self.online
+        with self._drawing(stream, mode), unrolling(unroll) as forward:
+            spec = network(inputs, mode)
+        return spec, forward.states
 
     def _drawing(self, role: str, mode: str) -> contextlib.AbstractContextManager[None]:
         """A forward pass; in training, layers with noise draw it, by a stream for each of them and for each role.
@@ -136,6 +172,11 @@ class Networks:
         inputs = features_of.network_inputs(self._features())
         specs = tf.nest.map_structure(lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), inputs)
         return QNetwork(self._build_graph_fn(), specs, seed, f"{self._name}_{role}", self._needed(), lazy=role == "target")
+
+
+def _following(states: tf.Tensor | None, batch: Batch) -> Unroll:
+    """The next states, each by itself, where recurrent layers remember what they did at the end of the transition."""
+    return ALONE if states is None else Unroll(after_last_steps(states, batch.covered))
 
 
 def torso_and_heads(graph_fn: Callable[[str, Any], tf.Tensor], head: Callable[[tf.Tensor], QModelSpec]) -> QGraphFn:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import tensorflow as tf
@@ -18,15 +17,6 @@ from polyrl.validation import check_float, explains
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-VALID = "valid"
-"""The label of sequences, float32 `[S, T]`: 0 for steps that hold nothing."""
-
-
-def _flat(values: Any) -> tf.Tensor:
-    """`[S, T, ...]` as `[S * T, ...]`."""
-    tensor = tf.convert_to_tensor(values)
-    return tf.reshape(tensor, [-1, *tensor.shape[2:]])
 
 
 @explains(HINTS)
@@ -44,7 +34,6 @@ class PQNModel(BaseQModel):
     """
 
     LOSS: ClassVar[LossConfig] = MeanSquaredErrorConfig()
-    FURTHER_LABELS: ClassVar[tuple[str, ...]] = (VALID,)
     CAN_BE_DOUBLE: ClassVar[bool] = False
 
     def __init__(self, *args: Any, trace_decay: float = 0.65, **arguments: Unpack[QModelArguments]):
@@ -53,26 +42,15 @@ class PQNModel(BaseQModel):
         super().__init__(*args, **arguments)
         self.trace_decay = check_float("trace_decay", trace_decay, 0.0, 1.0)
 
-    def _preprocess(self, features: Any, labels: Any) -> tuple[Any, Any]:
-        """As the parent's, of sequences step by step: `[S, T, ...]` becomes `[S * T, ...]`."""
-        if isinstance(labels, Mapping) and VALID in labels:
-            valid = tf.convert_to_tensor(labels[VALID])
-            steps = {key: value for key, value in labels.items() if key != VALID}
-            features, steps = tf.nest.map_structure(_flat, (features, steps))
-            labels = {**steps, VALID: valid}
-        return super()._preprocess(features, labels)
-
     def _build_td_loss(self, batch: Batch, forward: Forward) -> ops.LossOutput:
-        labels = self.current_call.labels
-        assert labels is not None
-        valid, truncated = tf.ones_like(batch.reward)[:, tf.newaxis], tf.zeros_like(batch.reward)  # Of one step each.
-        if VALID in labels:
-            valid, truncated = labels[VALID], labels.get("truncated", truncated)  # [S, T], [S * T]
+        if batch.steps is None:  # Of one step each.
+            truncated = tf.zeros_like(batch.reward[:, tf.newaxis])
+        elif batch.covered is not None:
+            raise ValueError("PQN's returns are of single steps, and n_step of the memory must be 1; trace_decay mixes them.")
+        else:
+            truncated = batch.steps.truncated  # [S, T]
         next_value = tf.reduce_max(forward.next_target.q, axis=1)
-        steps = (batch.reward, batch.discount, truncated, next_value)
-        reward, discount, truncated, next_value = (tf.reshape(x, valid.shape) for x in steps)
+        reward, discount, next_value = (tf.reshape(x, tf.shape(truncated)) for x in (batch.reward, batch.discount, next_value))
         returns = tf.reshape(ops.lambda_return(reward, discount, truncated, next_value, self.trace_decay), [-1])
         nothing = tf.zeros_like(returns)
-        loss = ops.td_loss(forward.online.q, batch.action, returns, nothing, nothing, self.loss_config.build())
-        share = tf.reshape(valid / tf.maximum(tf.reduce_mean(valid), 1e-6), [-1])
-        return loss._replace(loss=loss.loss * share)
+        return ops.td_loss(forward.online.q, batch.action, returns, nothing, nothing, self.loss_config.build())

@@ -57,6 +57,8 @@ class QArguments(BaseModel):
         head_initializer: of the weights of heads that have no noise, as `TorchInitializerConfig()`; None: tf-keras's.
         reward_scale: rewards are multiplied by it before anything is learned from them.
         clip_rewards: and then clipped to plus and minus this number; None: they are not.
+        burn_in: steps at the beginning of each sequence that bring what recurrent layers remember up to date, and are not
+            learned from (Kapturowski et al. 2019).
     """
 
     CONTINUOUS: ClassVar[bool] = False
@@ -102,6 +104,7 @@ class QArguments(BaseModel):
         head_initializer: InitializerConfig | None = None,
         reward_scale: float = 1.0,
         clip_rewards: float | None = None,
+        burn_in: int = 0,
     ):
         if loss_config is not None and self.OWN_LOSS is not None:
             raise ValueError(f"loss_config must be None: the loss of {self.OWN_LOSS}.")
@@ -131,5 +134,6 @@ class QArguments(BaseModel):
         if self.noisy and self.head_initializer is not None:
             raise ValueError(f"head_initializer={head_initializer} has no effect with noisy=True; leave one of them out.")
         self.reward_scale, self.clip_rewards = arguments.check_rewards(reward_scale, clip_rewards)
+        self.burn_in = check_int("burn_in", burn_in, minimum=0)
         if SummaryOptions.IMAGE_INPUT in self.summaries and len(self.num_states) != 3:
             raise ValueError(f"summaries: image_input needs states [height, width, channels]; num_states={num_states}.")

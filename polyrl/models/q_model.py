@@ -12,7 +12,7 @@ import tensorflow as tf
 from polyrl import ops
 from polyrl.engine import functional
 from polyrl.explorations import Explorer, random_at_first
-from polyrl.models import arguments, batches
+from polyrl.models import arguments, batches, sequences
 from polyrl.models import features as features_of
 from polyrl.models.heads import Head, QHead, Streams
 from polyrl.models.networks import Networks, torso_and_heads
@@ -22,8 +22,9 @@ from polyrl.models.q_network import QModelSpec, checked_values
 from polyrl.models.q_summaries import q_summaries
 from polyrl.models.records import Batch, Forward
 from polyrl.modes import Modes
+from polyrl.networks.unrolling import Unroll, unrolling
 from polyrl.ops import LossOutput
-from polyrl.policies import BasePolicy, BoundedTensorSpec, TimeStep
+from polyrl.policies import BasePolicy, BoundedTensorSpec
 from polyrl.summaries import Summaries
 
 
@@ -92,10 +93,11 @@ class BaseQModel(QArguments):
             KeyError: for a missing `state`, `action`, `reward`, `done` or `next_state`; with `use_expert_demo` also `expert`.
             TypeError, ValueError: for what does not fit, see `check_features` and `check_labels` of `polyrl.models.batches`.
         """
+        features, labels = sequences.flat(features, labels)
         features = batches.check_features(features, self.num_states, self.num_actions)
         if labels is None:
             return features, None
-        further = (*self.FURTHER_LABELS, *arguments.label_names(self.eval_metrics_config))
+        further = (sequences.VALID, *self.FURTHER_LABELS, *arguments.label_names(self.eval_metrics_config))
         labels = batches.check_labels(labels, features, self.num_states, self.action_spec, further)
         if self.expert_loss is not None and self.mode == Modes.TRAIN:
             self.expert_loss.check_labels(labels)
@@ -109,8 +111,10 @@ class BaseQModel(QArguments):
         """The action for each row, `[B, ...]`: exploring in TRAIN, greedy in EVAL, the policy's choice in PREDICT."""
         call, online = self.current_call, self._online()
         if self.mode == Modes.PREDICT:
-            step = TimeStep.restart(features_of.observation(call.features), batch_size=tf.shape(online.q)[0])
-            return self._build_policy().action(step, seed=self._scope.next_seed("prediction")).action
+            step = features_of.time_step(call.features, tf.shape(online.q)[0])
+            state = features_of.network_state(call.features)
+            seed = self._scope.next_seed("prediction")
+            return self._build_policy().action(step, () if state is None else state, seed=seed).action
         mask = features_of.mask_of(call.features)
         if self.mode == Modes.TRAIN and call.acting:
             rate, seed = self._build_exploration(), self._scope.random_seed("exploration")
@@ -136,8 +140,8 @@ class BaseQModel(QArguments):
         regularisation losses.
         """
         batch = self._batch(features, labels)
-        how = self.use_target_graph, self.double, self.NEEDS_TARGET
-        forward = self._networks.forward(self._online(), batch, self.mode, *how)
+        how = self.use_target_graph, self.double, self.NEEDS_TARGET, self._unroll()
+        forward = self._networks.forward(self._online(), self.current_call.states, batch, self.mode, *how)
         loss_output = self.current_call.loss_output = arguments.check_loss(self._build_td_loss(batch, forward), batch.reward)
         losses = loss_output.loss
         if self.expert_loss is not None:
@@ -160,16 +164,21 @@ class BaseQModel(QArguments):
 
     def _build_summary_op(self, results: tf.Tensor, features: Any, labels: Any) -> Summaries:
         self._online()  # An override may have chosen the actions without it.
-        return q_summaries(self.summaries, self.current_call, self._networks.online, self._learning_rate(), self.expert_loss)
+        network, call = self._networks.online, self.current_call
+        with unrolling(self._unroll()):  # Activations take another pass.
+            return q_summaries(self.summaries, call, network, self._learning_rate(), self.expert_loss)
 
     def _build_predictions(self, results: tf.Tensor, features: Any, labels: Any) -> dict[str, tf.Tensor]:
         """`results` (the action) `[B]`, `q`, `a`, `v` where there is one, `graph_results`; with labels, `td_error` `[B]`.
 
-        `q` has the values of illegal actions, too.
+        `q` has the values of illegal actions, too. Without labels, a recurrent network gives `network_state` `[B, H]`, the
+        feature of that name in the next step.
         """
         spec, loss_output = self._online(), self.current_call.loss_output
         values = {"graph_results": spec.graph_outputs, "a": spec.a, "q": spec.q, "v": spec.v}
         predictions = {"results": results, **{name: value for name, value in values.items() if value is not None}}
+        if self.current_call.acting and self.current_call.states is not None:
+            predictions[features_of.NETWORK_STATE] = self.current_call.states
         if loss_output is not None:
             predictions["td_error"] = loss_output.td_error
         return predictions
@@ -183,7 +192,9 @@ class BaseQModel(QArguments):
         elif self.mode == Modes.TRAIN and call.acting:
             extra["exploration_rate"] = self._build_exploration()
         elif self.mode == Modes.TRAIN and call.loss_output is not None:
-            extra["priorities"] = self._priorities(call.loss_output)
+            priorities, steps = self._priorities(call.loss_output), self._steps()
+            # Of what is not learned from, nothing is known.
+            extra["priorities"] = priorities if steps is None else tf.where(_rows(steps.weights) > 0.0, priorities, 0.0)
         return extra
 
     # Parts. -------------------------------------------------------------------------------------------------------------
@@ -193,7 +204,7 @@ class BaseQModel(QArguments):
         reward = self.reward_scale * tf.cast(labels["reward"], tf.float32)
         if self.clip_rewards is not None:
             reward = tf.clip_by_value(reward, -self.clip_rewards, self.clip_rewards)
-        return batches.as_batch(features, {**labels, "reward": reward}, self.discount)
+        return batches.as_batch(features, {**labels, "reward": reward}, self.discount, self._steps())
 
     def _online(self) -> QModelSpec:
         """The online network's output on the features of this call, computed once."""
@@ -205,9 +216,18 @@ class BaseQModel(QArguments):
     def _run_online(self, inputs: Any) -> QModelSpec:
         """The online network's output on `inputs`, in training mode only inside an update."""
         call = self.current_call
-        results = self._networks.run(features_of.network_inputs(inputs), self.mode, call.tape is not None)
-        online, call.moved, call.regularisation = results
+        learns, features = call.tape is not None, features_of.network_inputs(inputs)
+        online, call.states, call.moved, call.regularisation = self._networks.run(features, self.mode, learns, self._unroll())
         return online if self.CONTINUOUS else checked_values(online, self.num_actions)
+
+    def _steps(self) -> sequences.Steps | None:
+        """How the rows of this call follow each other; None for single ones."""
+        labels = self.current_call.labels
+        return None if labels is None else sequences.Steps.of(labels, self.burn_in)
+
+    def _unroll(self) -> Unroll:
+        """That, for recurrent layers, and what they remember at first."""
+        return sequences.unroll(self.current_call.features, self._steps(), self.burn_in)
 
     def _explorer(self, online: QModelSpec) -> Explorer:
         """The explorer for a batch of actions."""
@@ -227,3 +247,8 @@ class BaseQModel(QArguments):
 
     def _embedding_indices(self) -> set[int]:
         return self._networks.online.embedding_indices()
+
+
+def _rows(steps: tf.Tensor) -> tf.Tensor:
+    """Of steps `[S, T]` one number for each row, `[S T]`."""
+    return tf.reshape(steps, [-1])

@@ -15,7 +15,7 @@ from polyrl.models import graph_functions
 from polyrl.models.building import build_with_seed, recorded_random_states, reused_variables
 from polyrl.models.untracked import ASKED, check_precision, described, is_random_state, recorded_model
 from polyrl.modes import Modes
-from polyrl.networks import SameInEveryMode
+from polyrl.networks import Recurrent, SameInEveryMode
 from polyrl.ops import polyak_average
 
 
@@ -166,6 +166,11 @@ class QNetwork(tf.Module):
         """The trainable variables on the way from the inputs to `graph_outputs`; empty if the graph does not give them."""
         outputs = self.model.output.get("graph_outputs")
         return [] if outputs is None else tf_keras.Model(self.model.inputs, outputs).trainable_variables
+
+    @property
+    def state_size(self) -> int:
+        """How many numbers its recurrent layers remember for each row; 0 without such layers."""
+        return sum(layer.state_size for layer in self.model.submodules if isinstance(layer, Recurrent))
 
     def embedding_indices(self) -> set[int]:
         """Which trainable variables belong to an embedding layer."""

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from polyrl.models.q_network import QModelSpec
+from polyrl.models.sequences import Steps
 
 
 class Batch(NamedTuple):
@@ -15,7 +16,9 @@ class Batch(NamedTuple):
     `inputs` and `next_inputs` are what the networks are given of the states, `[B, ...]` or dicts; `action` int32 `[B]`, or
     float32 `[B, k]`; `reward` float32 `[B]`, of all steps that the transition covers; `discount` float32 `[B]`, the factor on
     the value of the next state, 0 where the episode terminated. These may be None: `mask` and `next_mask` bool `[B, A]`, the
-    legal actions; `weights` float32 `[B]`, importance weights; `expert` float32 `[B]`, 1 for demonstrations.
+    legal actions; `weights` float32 `[B]`, of the rows in the mean loss; `expert` float32 `[B]`, 1 for demonstrations;
+    `steps`, how the rows follow each other, if they are of sequences; `covered` int32 `[B]`, the steps that each transition
+    covers, if that may be more than one.
     """
 
     inputs: Any
@@ -27,6 +30,8 @@ class Batch(NamedTuple):
     next_mask: tf.Tensor | None = None
     weights: tf.Tensor | None = None
     expert: tf.Tensor | None = None
+    steps: Steps | None = None
+    covered: tf.Tensor | None = None
 
 
 class Forward(NamedTuple):

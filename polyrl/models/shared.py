@@ -30,6 +30,7 @@ OWN = (
     "double",
     "reward_scale",
     "clip_rewards",
+    "burn_in",
     "kappa",
     "entropy_temperature",
     "munchausen_scale",

@@ -3,7 +3,18 @@
 from polyrl.networks.any_mode import SameInEveryMode
 from polyrl.networks.noisy_dense import NoisyDense
 from polyrl.networks.quantile_embedding import QuantileEmbedding
+from polyrl.networks.recurrent import Recurrent, recurrent
 from polyrl.networks.running_normalization import RunningNormalization
 from polyrl.networks.torsos import embedding_mlp, mlp, nature_cnn
 
-__all__ = ["NoisyDense", "QuantileEmbedding", "RunningNormalization", "SameInEveryMode", "embedding_mlp", "mlp", "nature_cnn"]
+__all__ = [
+    "NoisyDense",
+    "QuantileEmbedding",
+    "Recurrent",
+    "RunningNormalization",
+    "SameInEveryMode",
+    "embedding_mlp",
+    "mlp",
+    "nature_cnn",
+    "recurrent",
+]

@@ -26,6 +26,7 @@ from polyrl.ops.quantile import (
     quantile_td_loss,
     quantile_value_at_risk,
 )
+from polyrl.ops.rescaling import signed_hyperbolic, signed_parabolic
 from polyrl.ops.returns import NStepReturn, lambda_return, n_step_return
 from polyrl.ops.soft import SoftPolicy, epsilon_greedy_value, munchausen_reward, soft_bootstrap, soft_policy
 from polyrl.ops.targets import polyak_average
@@ -74,6 +75,8 @@ __all__ = [
     "sample_normalized",
     "scale_tril",
     "select_values",
+    "signed_hyperbolic",
+    "signed_parabolic",
     "soft_bootstrap",
     "soft_policy",
     "support",

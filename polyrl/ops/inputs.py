@@ -22,7 +22,7 @@ WHOLE = ("action", "number", "seed", "terminated", "truncated")
 """Arguments that may be integers or bools; all others are real numbers, and `mask` is bool."""
 
 RANGES = dict.fromkeys(("epsilon", "gamma", "trace_decay"), (0.0, 1.0)) | dict.fromkeys(
-    ("temperature", "sigma", "margin", "dt", "kappa"), (0.0, math.inf)
+    ("temperature", "sigma", "margin", "dt", "kappa", "slope"), (0.0, math.inf)
 )
 """The range of single numbers, by the argument's name; checked where their value is known."""
 

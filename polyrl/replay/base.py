@@ -26,6 +26,7 @@ HINTS = {
     **dict.fromkeys(("n_steps", "num_steps"), "Use n_step."),
     **dict.fromkeys(("n_stack", "num_frames", "stack"), "Use frame_stack."),
     **dict.fromkeys(("demos", "expert_data"), "Use demonstrations."),
+    **dict.fromkeys(("sequence_length", "stride"), "It is an argument of SequenceReplay and PrioritizedSequenceReplay."),
     **dict.fromkeys(("alpha", "beta", "beta_steps", "epsilon", "demo_epsilon"), "It is an argument of PrioritizedReplay."),
     "demo_share": "It is an argument of UniformReplay.",
     "seed": "Use RunConfig(seed=...).",
@@ -52,10 +53,12 @@ class Replay(tf.Module):
 
     Attributes:
         PRIORITIZED: whether `update_priorities` has an effect.
+        SEQUENCES: whether batches are sequences of consecutive steps.
         xla: whether XLA may be used for the operations that it runs much faster than TensorFlow; set it before `build`.
     """
 
     PRIORITIZED: ClassVar[bool] = False
+    SEQUENCES: ClassVar[bool] = False
     FURTHER_ARGUMENTS: ClassVar[tuple[str, ...]] = ()
     """Attributes that hold the arguments of a subclass, for checkpoints."""
 

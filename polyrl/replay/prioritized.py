@@ -82,8 +82,13 @@ class PrioritizedReplay(Replay):
                     self._tree.update(positions, tf.ones(positions.shape))
 
     def draw(self, seed: tf.Tensor, step: tf.Tensor | int = 0) -> dict[str, tf.Tensor]:
+        return self._drawn(seed, self.batch_size, step)
+
+    def _drawn(self, seed: tf.Tensor, count: int, step: tf.Tensor | int) -> dict[str, tf.Tensor]:
+        """Positions `index` int32 `[count]` by their priorities, and their `weights`; other arguments as of `draw`."""
         assert self.storage.capacity  # An error before `build`.
-        index, value = self._tree.sample(seed, self.batch_size)
+        index, value = self._tree.sample(seed, count)
+        value = tf.where(value > 0.0, value, 1.0)  # In an empty tree they are all 0.
         # (N P(i))^-beta, divided by the largest in the batch; N and the sum of all values cancel out.
         weights = tf.pow(tf.reduce_min(value) / value, self.beta_at(step))
         return {"index": index, "weights": weights}

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
 from polyrl.replay.base import HINTS, Replay
-from polyrl.replay.sequences import SequenceStorage
+from polyrl.replay.sequences import NETWORK_STATE, SequenceStorage
 from polyrl.replay.storage import Storage
-from polyrl.validation import check_int, explains
+from polyrl.validation import check_bool, check_int, explains
 
 
 class SequenceMemory(Replay):
     """What the two have in common: a batch has `S` sequences of `T` consecutive steps of one environment each."""
+
+    SEQUENCES: ClassVar[bool] = True
 
     def draw(self, seed: tf.Tensor, step: tf.Tensor | int = 0) -> dict[str, tf.Tensor]:
         """The steps of the sequences, one sequence after the other: `index` int32 `[B]`; arguments as of `Replay.draw`."""
@@ -89,25 +92,49 @@ class RolloutMemory(SequenceMemory):
 class SequenceReplay(SequenceMemory):
     """Keeps the newest transitions and samples sequences of consecutive steps, each equally likely, with replacement.
 
-    A sequence may reach over the end of an episode: the labels say where.
+    A sequence may reach over the end of an episode: the labels say where. With a recurrent network a batch has the column
+    `network_state` `[S, H]`: what was remembered before the first steps when they were taken (Kapturowski et al. 2019).
 
     Args:
         size: capacity, in transitions.
         batch_size: transitions in a batch, a multiple of `sequence_length`.
         sequence_length: steps of a sequence.
+        n_step: number of steps in an n-step transition, see `Replay`; it ends at the latest with its sequence.
+        stored_state: whether what a recurrent network remembers is stored; without, sequences begin with nothing remembered
+            (Hausknecht & Stone 2015).
     """
 
-    FURTHER_ARGUMENTS = ("sequence_length",)
+    FURTHER_ARGUMENTS = ("sequence_length", "stored_state")
 
-    def __init__(self, size: int = 50_000, batch_size: int = 256, *, sequence_length: int = 16):
-        super().__init__(size, batch_size)
+    def __init__(
+        self,
+        size: int = 50_000,
+        batch_size: int = 256,
+        *,
+        sequence_length: int = 16,
+        n_step: int = 1,
+        stored_state: bool = True,
+    ):
+        super().__init__(size, batch_size, n_step=n_step)
         self._length = check_int("sequence_length", sequence_length, minimum=1)
-        if self.batch_size % self._length:
-            raise ValueError(f"batch_size={batch_size} must be a multiple of sequence_length={sequence_length}.")
+        check_sequences(self.batch_size, self._length)
+        self.stored_state = check_bool("stored_state", stored_state)
 
     @property
     def sequence_length(self) -> int:
         return self._length
+
+    def build(self, specs: Mapping[str, tf.TensorSpec], num_envs: int = 1) -> None:
+        super().build(self._kept(specs), num_envs)
+
+    def add(self, rows: Mapping[str, tf.Tensor]) -> None:
+        super().add(self._kept(rows))
+
+    def _kept(self, columns: Any) -> Any:
+        """The columns that are stored."""
+        if self.stored_state or not isinstance(columns, Mapping):
+            return columns
+        return {name: column for name, column in columns.items() if name != NETWORK_STATE}
 
     def _first(self, seed: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         whole = self.stored() - (self._length - 1) * self.num_envs
@@ -117,9 +144,10 @@ class SequenceReplay(SequenceMemory):
         return self._oldest + tf.random.stateless_uniform([numbers], seed, 0, last, tf.int64, alg="philox")
 
     def _build_storage(self, specs: Mapping[str, tf.TensorSpec], num_envs: int) -> Storage:
-        if self._length * num_envs > self.size:
-            raise ValueError(
-                f"size={self.size} is too small for sequences of sequence_length={self._length} steps in num_envs={num_envs} "
-                f"environments; at least {self._length * num_envs} is needed."
-            )
-        return SequenceStorage(specs, self.size, num_envs, self._length)
+        return SequenceStorage(specs, self.size, num_envs, self._length, self.n_step)
+
+
+def check_sequences(batch_size: int, sequence_length: int) -> None:
+    """A ValueError unless a batch has whole sequences."""
+    if batch_size % sequence_length:
+        raise ValueError(f"batch_size={batch_size} must be a multiple of sequence_length={sequence_length}.")

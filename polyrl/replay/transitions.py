@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import tensorflow as tf
 
@@ -25,6 +26,9 @@ class TransitionStorage(tf.Module):
         n_step: length of the windows.
     """
 
+    APART: ClassVar[tuple[str, ...]] = ()
+    """Columns that are kept by themselves, however small they are."""
+
     def __init__(self, specs: Mapping[str, tf.TensorSpec], capacity: int, num_envs: int, n_step: int):
         super().__init__(name="transitions")
         self._specs, self.capacity, self._num_envs, self._n_step = dict(specs), capacity, num_envs, n_step
@@ -41,7 +45,8 @@ class TransitionStorage(tf.Module):
             # Its shape records in the checkpoint how many environments the rows come from, because windows depend on it.
             self.environments = tf.Variable(tf.range(num_envs), trainable=False, name="environments")
         self.inserted = tf.Variable(0, dtype=tf.int64, trainable=False, name="inserted")
-        packed = {name: spec for name, spec in self._specs.items() if fits(spec)}
+        packed = {name: spec for name, spec in self._specs.items() if fits(spec) and name not in self.APART}
+        large = {name: spec for name, spec in self._specs.items() if name not in packed}
         # A window reads several steps of these three columns, but only one of all the others.
         windowed = {name: packed.pop(name) for name in WINDOWED} if n_step > 1 else {}
         self._packing, self._window = RowPacking(packed), RowPacking(windowed)
@@ -50,8 +55,7 @@ class TransitionStorage(tf.Module):
             self.steps = tf.Variable(tf.zeros([capacity, self._window.width]), trainable=False, name="steps")
         self.large = {
             name: tf.Variable(tf.zeros([capacity, *spec.shape], spec.dtype), trainable=False, name=name)
-            for name, spec in self._specs.items()
-            if not fits(spec)
+            for name, spec in large.items()
         }
 
     def add(self, rows: Mapping[str, tf.Tensor]) -> Written:
@@ -123,6 +127,7 @@ class TransitionStorage(tf.Module):
         return {**self._packing.unpack(tf.convert_to_tensor(self.packed)), **window, **self.large}
 
     def _rows(self, positions: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The rows at `positions` `[B]`, without the columns that are read as windows."""
+        """The rows at `positions` `[B]`, without the columns that are read as windows, or kept `APART`."""
         packed = self._packing.unpack(tf.gather(self.packed, positions))
-        return {**packed, **{name: tf.gather(column, positions) for name, column in self.large.items()}}
+        large = {name: column for name, column in self.large.items() if name not in self.APART}
+        return {**packed, **{name: tf.gather(column, positions) for name, column in large.items()}}

@@ -88,6 +88,8 @@ CALLS: dict[str, dict[str, Any]] = {
         "next_value": Q,
         "trace_decay": 0.5,
     },
+    "signed_hyperbolic": {"x": Q, "slope": 0.01},
+    "signed_parabolic": {"x": Q, "slope": 0.01},
     "select_values": {"values": Q, "action": ACTION},
     "td_loss": {"q": Q, "action": ACTION, "reward": ROW, "discount": DISCOUNT, "bootstrap": ROW},
     "q_learning": {"q": Q, "action": ACTION, "reward": ROW, "discount": DISCOUNT, "next_q": Q},
@@ -109,6 +111,8 @@ FREE = [
     ("soft_bootstrap", "next_quantiles"),
     ("munchausen_reward", "target_q"),
     ("large_margin_loss", "q"),
+    ("signed_hyperbolic", "x"),
+    ("signed_parabolic", "x"),
 ]
 """Arguments whose number of columns nothing else decides."""
 

@@ -51,6 +51,8 @@ CALLS = {
     "munchausen_reward": (Q, ACTION),
     "soft_bootstrap": (Q, 0.5, LOGITS),
     "lambda_return": (Q, np.full([B, A], 0.9), MASK * 0, NEXT, 0.5),
+    "signed_hyperbolic": (Q, 0.01),
+    "signed_parabolic": (Q, 0.01),
     "select_values": (Q, ACTION),
     "td_loss": (Q, ACTION, ROW, DISCOUNT, ROW, square),
     "q_learning": (Q, ACTION, ROW, DISCOUNT, NEXT, square),

@@ -1,0 +1,28 @@
+"""`Recurrence`: what a recurrent network remembers of the episodes that a training run is in."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+NETWORK_STATE = "network_state"
+"""The name of what recurrent layers remember: a prediction of a model that acts, and its feature at the next step."""
+
+
+class Recurrence(tf.Module):
+    """Of `N` environments, float32 `[N, H]` each. A checkpoint holds it where environments continue in mid-episode.
+
+    Attributes:
+        before: before the state that was acted in last; 0 where it was the first of an episode.
+        after: after it.
+    """
+
+    def __init__(self, shape: tf.TensorShape):
+        super().__init__(name="recurrence")
+        self.before = tf.Variable(tf.zeros(shape), trainable=False, name="before")
+        self.after = tf.Variable(tf.zeros(shape), trainable=False, name="after")
+
+    def move_on(self, is_first: tf.Tensor, network_state: tf.Tensor) -> None:
+        """Notes what the network remembers after another state; `is_first` bool `[N]`."""
+        before = self.after.read_value()
+        self.before.assign(tf.where(is_first[:, tf.newaxis], tf.zeros_like(before), before))
+        self.after.assign(network_state)

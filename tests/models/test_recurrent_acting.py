@@ -1,0 +1,72 @@
+"""Recurrent models act with what they remember; sequences that are none are refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from recurrent_testing import S, T, build, sequences, walk
+
+from polyrl.models import CategoricalDQNModel, DQNModel, Scope
+from polyrl.networks import mlp
+
+
+def test_acting_hands_on_what_is_remembered_and_forgets_at_the_start_of_episodes():
+    scope = Scope()
+    features, labels = sequences(5, ends=0.0)
+    models = {mode: build(scope, mode=mode) for mode in ("train", "eval", "infer")}
+    models["train"](features, labels)
+    _, _, after = walk(scope.parts["Model/online"], features, labels)
+    for model in models.values():
+        state = features["network_state"]
+        for t in range(T):
+            step = {"state": features["state"][:, t], "step_type": tf.ones([S], tf.int32), "network_state": state}
+            state = model(step).predictions["network_state"]
+            np.testing.assert_allclose(state, after[:, t], rtol=1e-4, atol=1e-6)
+        first = {**step, "step_type": tf.constant([0, 1, 0, 1])}
+        fresh = model({"state": step["state"]}).predictions["network_state"].numpy()
+        carried = model(step).predictions["network_state"].numpy()
+        expected = np.where([[True], [False], [True], [False]], fresh, carried)
+        np.testing.assert_allclose(model(first).predictions["network_state"], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_model_without_recurrent_layers_learns_from_sequences_as_from_their_steps():
+    features, labels = sequences(6)
+    scope = Scope()
+    with scope.active():
+        model = DQNModel("train", mlp([8]), 4, 3, summaries=[])
+    loss = model({"state": features["state"]}, labels).loss
+    flat = {name: tf.reshape(value, [S * T, *value.shape[2:]]) for name, value in labels.items() if name != "valid"}
+    np.testing.assert_allclose(loss, model({"state": tf.reshape(features["state"], [S * T, 4])}, flat).loss, rtol=1e-6)
+    assert "network_state" not in model({"state": features["state"][:, 0]}).predictions
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f, labels: (f, {**labels, "valid": tf.ones([S])}), r"labels\['valid'\] has shape \(4,\)"),
+        (lambda f, labels: (f, {**labels, "reward": tf.ones([S])}), "sequences, steps"),
+        (lambda f, labels: ({**f, "network_state": tf.zeros([S, 3])}, labels), r"network_state has shape \(4, 3\)"),
+    ],
+)
+def test_what_is_not_a_sequence_is_refused(change, message):
+    model = build(Scope())
+    with pytest.raises(ValueError, match=message):
+        model(*change(*sequences()))
+
+
+def test_a_burn_in_that_leaves_nothing_is_refused():
+    with pytest.raises(ValueError, match="burn_in=6 must be below the 6 steps"):
+        build(Scope(), burn_in=T)(*sequences())
+    with pytest.raises(ValueError, match="burn_in=-1"):
+        build(Scope(), burn_in=-1)
+
+
+def test_c51_with_windows_and_double_is_finite_and_trains():
+    scope = Scope()
+    model = build(scope, CategoricalDQNModel, double=True, num_atoms=5, min_q_value=-2.0, max_q_value=2.0)
+    features, labels = sequences()
+    before = float(model(features, labels).loss)
+    for _ in range(30):
+        model(features, labels).train_op()
+    assert float(model(features, labels).loss) < before
