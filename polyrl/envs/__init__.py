@@ -8,7 +8,7 @@ from polyrl.envs.environment import Environment
 from polyrl.envs.frame_stack import FrameStack
 from polyrl.envs.gym import EnvLike, GymEnvironment, open_env
 from polyrl.envs.in_use import check_free
-from polyrl.envs.spaces import num_states_and_actions
+from polyrl.envs.spaces import action_bounds, num_states_and_actions
 
 __all__ = [
     "AtariEnvironment",
@@ -21,6 +21,7 @@ __all__ = [
     "FrameStack",
     "GymEnvironment",
     "Transitions",
+    "action_bounds",
     "check_free",
     "compiled_environment",
     "num_states_and_actions",

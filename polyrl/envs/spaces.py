@@ -1,12 +1,16 @@
-"""`num_states_and_actions`: what a model has to know of an environment."""
+"""`num_states_and_actions`, `action_bounds`: what a model has to know of an environment."""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from typing import Any
 
+import gymnasium
+import numpy as np
 from gymnasium.spaces import Dict, Discrete
 
+from polyrl.envs.actions import action_spec
 from polyrl.envs.gym import EnvLike, as_vector, check_vector
 
 
@@ -22,10 +26,34 @@ def num_states_and_actions(env: EnvLike) -> tuple[Any, int]:
     Raises:
         TypeError: for spaces that are not supported.
     """
-    vector, is_new = as_vector(env, num_envs=1)
-    with contextlib.closing(vector) if is_new else contextlib.nullcontext():
-        check_vector(vector)
-        space, actions = vector.single_observation_space, vector.single_action_space
+    with _spaces(env) as (space, actions):
         space = space["state"] if isinstance(space, Dict) else space
         states = int(space.n) if isinstance(space, Discrete) else tuple(space.shape or ())
         return states, int(getattr(actions, "n", 0))
+
+
+def action_bounds(env: EnvLike) -> tuple[np.ndarray, np.ndarray]:
+    """The `action_low` and `action_high` of a model for an environment with continuous actions, float32 `[k]` each.
+
+    `k` is the model's `num_actions`.
+
+    Args:
+        env: as for `num_states_and_actions`.
+
+    Raises:
+        TypeError: for discrete actions, and for spaces that are not supported.
+    """
+    with _spaces(env) as (_, actions):
+        if isinstance(actions, Discrete):
+            raise TypeError(f"The action space {actions} is discrete and has no bounds; use num_states_and_actions.")
+        spec = action_spec(actions)
+        return np.array(spec.minimum, np.float32), np.array(spec.maximum, np.float32)
+
+
+@contextlib.contextmanager
+def _spaces(env: EnvLike) -> Iterator[tuple[gymnasium.Space, gymnasium.Space]]:
+    """Those of one environment, of observations and of actions; what was opened for it is closed again."""
+    vector, is_new = as_vector(env, num_envs=1)
+    with contextlib.closing(vector) if is_new else contextlib.nullcontext():
+        check_vector(vector)
+        yield vector.single_observation_space, vector.single_action_space

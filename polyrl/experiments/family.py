@@ -18,12 +18,13 @@ from polyrl.configs import (
     ExplorationConfig,
     GreedyExplorationConfig,
     InitializerConfig,
+    MeanSquaredErrorConfig,
     OrthogonalConfig,
     PolynomialDecayConfig,
     TorchInitializerConfig,
     VarianceScalingConfig,
 )
-from polyrl.envs import GymEnvironment, num_states_and_actions
+from polyrl.envs import GymEnvironment, action_bounds, num_states_and_actions
 from polyrl.envs.gym import EnvLike
 from polyrl.estimators import Agent, EstimatorSpec
 from polyrl.experiments import cli
@@ -45,6 +46,7 @@ MODELS: dict[str, tuple[type[models.BaseQModel], tuple[str, ...]]] = {
     "rainbow": (models.RainbowModel, ATOMS),
     "expected_sarsa": (models.ExpectedSarsaModel, ()),
     "pqn": (models.PQNModel, ("trace_decay",)),
+    "naf": (models.NAFModel, ()),
 }
 """By the name of `--model`: the class, and the flags that are arguments of it alone."""
 
@@ -94,9 +96,12 @@ cli.needs("learning_rate_updates", learning_rate_final=cli.GIVEN)
 for _name in {name for _, names in MODELS.values() for name in names}:
     cli.needs(_name, model=tuple(model for model, (_, names) in MODELS.items() if _name in names))
 _REPLAYING = tuple(model for model in MODELS if model != "pqn")
-cli.needs("memory_size", "demos", "target_update_frequency", "target_update_tau", model=_REPLAYING)
+cli.needs("memory_size", "target_update_frequency", "target_update_tau", model=_REPLAYING)
 cli.needs("n_step", off=1, model=_REPLAYING)
 cli.needs("prioritized", off=False, model=_REPLAYING)
+_DISCRETE = tuple(model for model, (model_class, _) in MODELS.items() if not model_class.CONTINUOUS)
+cli.needs("dueling", "head_units", "noisy", "double", "reward_scale", "clip_rewards", model=_DISCRETE)
+cli.needs("demos", model=tuple(model for model in _REPLAYING if model in _DISCRETE))
 
 _NOT_OF_NOISE = ("initializer", "exploration_start", "exploration_final", "exploration_timesteps")
 """Flags that say how weights without noise begin, and how a model without noise explores."""
@@ -140,13 +145,16 @@ def model_arguments(params: Any) -> dict[str, Any]:
     given = cli.model_arguments(params)
     if params.model == "pqn":
         del given["target_update_frequency"], given["target_update_tau"]
+    trained = {"optimizer_config": AdamConfig(rate, epsilon=params.adam_epsilon), "exploration_config": exploration}
+    if params.model == "naf":
+        del given["dueling"]
+        return {**given, **trained, "loss_config": MeanSquaredErrorConfig()}
     own = {name: params[name] for name in ("reward_scale", "clip_rewards", *MODELS[params.model][1])}
     own |= {name: params[name] for name in ("noisy", "double") if params[name] is not None}
     return {
         **given,
+        **trained,
         **own,
-        "optimizer_config": AdamConfig(rate, epsilon=params.adam_epsilon),
-        "exploration_config": exploration,
         "head_units": [int(size) for size in params.head_units],
         "head_initializer": _initializer(params),
     }
@@ -157,9 +165,9 @@ def _initializer(params: Any) -> InitializerConfig | None:
 
 
 def model_fn(features: Any, labels: Any, mode: str, params: Any, spaces: Any = None) -> EstimatorSpec:
-    """The model, in each of the three modes; `spaces` are the numbers of states and actions."""
+    """The model, in each of the three modes; `spaces` are its arguments that the environment decides."""
     model_class, _ = MODELS[params.model]
-    model = model_class(mode, torso(params), *spaces, **model_arguments(params))
+    model = model_class(mode, torso(params), **spaces, **model_arguments(params))
     return model(features, labels)
 
 
@@ -181,6 +189,15 @@ def evaluation_environment(params: dict[str, Any]) -> EnvLike:
     return GymEnvironment(params["env"])
 
 
+def spaces_of(env_id: str, model: str) -> dict[str, Any]:
+    """The arguments of a model that the environment decides: numbers of states and actions, and the bounds of the latter."""
+    num_states, num_actions = num_states_and_actions(env_id)
+    if not MODELS[model][0].CONTINUOUS:
+        return {"num_states": num_states, "num_actions": num_actions}
+    low, high = action_bounds(env_id)
+    return {"num_states": num_states, "num_actions": len(low), "action_low": low, "action_high": high}
+
+
 def experiment_fn(output_dir: str) -> RLExperiment:
     """The agent and what it is trained on."""
     use_preset()
@@ -189,6 +206,6 @@ def experiment_fn(output_dir: str) -> RLExperiment:
     if useless:
         raise ValueError(f"--{' and --'.join(useless)}: no effect on a noisy model. Leave them out, or say --nonoisy.")
     env = cli.environment(params["env"], params)
-    spaces = num_states_and_actions(params["env"])
+    spaces = spaces_of(params["env"], params["model"])
     agent = Agent(functools.partial(model_fn, spaces=spaces), memory(params), output_dir, cli.run_config(params), params)
     return cli.rl_experiment(agent, env, evaluation_environment(params))

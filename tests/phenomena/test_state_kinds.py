@@ -12,7 +12,7 @@ from tiny_agents import make_agent
 from tiny_envs import ScheduleEnv, vector
 
 from polyrl.configs import AdamConfig, ConstantExplorationConfig
-from polyrl.envs import EnvDriver, GymEnvironment, num_states_and_actions, open_env
+from polyrl.envs import EnvDriver, GymEnvironment, action_bounds, num_states_and_actions, open_env
 from polyrl.envs.compiled import compiled_environment
 from polyrl.models import DQNModel
 from polyrl.networks import embedding_mlp, mlp
@@ -103,6 +103,18 @@ def test_the_sizes_of_a_model_follow_from_the_spaces(env, expected):
     assert num_states_and_actions(env) == expected
     if isinstance(env, gymnasium.Env):
         env.reset()  # Still open.
+
+
+@pytest.mark.parametrize("env", ["Pendulum-v1", compiled_environment("Pendulum-v1", 3)], ids=["gymnasium", "compiled"])
+def test_the_bounds_of_actions_follow_from_their_space(env):
+    assert num_states_and_actions(env) == ((3,), 0)
+    low, high = action_bounds(env)
+    assert (low.tolist(), high.tolist(), low.dtype) == ([-2.0], [2.0], np.float32)
+
+
+def test_discrete_actions_have_no_bounds():
+    with pytest.raises(TypeError, match=r"Discrete\(2\) is discrete and has no bounds"):
+        action_bounds("CartPole-v1")
 
 
 def batch(state):

@@ -94,6 +94,9 @@ def test_flags_make_the_model_they_name(tmp_path, flags, noise, double):
         (("--model=pqn", "--prioritized"), "--prioritized has no effect with --model=pqn"),
         (("--model=pqn", "--n_step=3"), "--n_step=3 has no effect with --model=pqn"),
         (("--model=pqn", "--target_update_tau=0.1"), "--target_update_tau=0.1 has no effect with --model=pqn"),
+        (("--model=naf", "--noisy"), "--noisy has no effect with --model=naf"),
+        (("--model=naf", "--dueling=max"), "--dueling=max has no effect with --model=naf"),
+        (("--model=naf", "--reward_scale=0.1"), "--reward_scale=0.1 has no effect with --model=naf"),
         (("--model=pqn",), "--update_frequency=1 is the size of a rollout"),
         (("--model=rainbow", "--initializer=torch"), "--initializer: no effect on a noisy model"),
         (("--noisy", "--exploration_final=0.1"), "--exploration_final: no effect on a noisy model"),
@@ -104,6 +107,44 @@ def test_a_flag_that_the_model_does_not_read_is_refused(tmp_path, flags, message
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=ROOT)
     assert done.returncode == 1
     assert message in done.stderr
+
+
+NAF = """
+import json, sys
+from ml_collections import ConfigDict
+from polyrl.experiments import cli, family
+from polyrl.models import Scope
+exploration = ["--exploration_final=0.25", "--exploration_timesteps=1"]
+cli.FLAGS(["train", "--env=Pendulum-v1", "--model=naf", *exploration, "--mode=train"])
+agent = family.experiment_fn(sys.argv[1]).agent
+params = ConfigDict(agent.params)
+with Scope().active():
+    spaces = family.spaces_of(params.env, params.model)
+    model = family.MODELS[params.model][0]("train", family.torso(params), **spaces, **family.model_arguments(params))
+    model({"state": [[0.0] * 3]})
+print(json.dumps({
+    "low": model.action_low.tolist(),
+    "high": model.action_high.tolist(),
+    "noise": float(model.exploration_config.rate(5)),
+    "loss": type(model.loss_config).__name__,
+}))
+"""
+"""NAF by flags: its bounds are those of the environment, its noise that of the exploration flags."""
+
+
+def test_naf_has_the_bounds_of_the_environment_and_the_noise_of_the_flags(tmp_path):
+    done = subprocess.run([sys.executable, "-c", NAF, str(tmp_path)], capture_output=True, text=True, timeout=200, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    expected = {"low": [-2.0], "high": [2.0], "noise": 0.25, "loss": "MeanSquaredErrorConfig"}
+    assert json.loads(done.stdout.splitlines()[-1]) == expected
+
+
+def test_naf_of_an_environment_with_discrete_actions_is_refused(tmp_path):
+    program = [sys.executable, str(ROOT / "experiments" / "train.py"), f"--model_dir={tmp_path}", "--model=naf"]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=200, cwd=ROOT)
+    assert done.returncode == 1
+    assert "Discrete(2) is discrete and has no bounds" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_preset_is_a_copy():
