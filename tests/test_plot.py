@@ -39,3 +39,15 @@ def test_curves_are_those_of_all_seeds_as_far_as_all_have_come():
     assert scores.tolist() == [[1.0, 3.0]]
     with pytest.raises(SystemExit, match="no results of b"):
         plot.curves(results, "b")
+
+
+def test_a_table_has_the_mean_and_the_interval_of_each_score():
+    results = [
+        {"label": "a", "final": 4.0 * seed, "best": 10.0, "curve": [[10, 1.0], [20, 2.0 * seed]]} for seed in range(1, 5)
+    ]
+    (row,) = plot.table(results, ["a"]).splitlines()[2:]
+    name, seeds, final, best, way = [cell.strip() for cell in row.strip("|").split("|")]
+    assert (name, seeds, best) == ("a", "4", "10.0 (10.0..10.0)")
+    low, high = plot.interval(np.array([[4.0, 8.0, 12.0, 16.0]]))
+    assert final == f"10.0 ({low[0]:.1f}..{high[0]:.1f})"
+    assert way.startswith("3.0 (")  # (1 + 2 * seed) / 2 of the seeds 2 and 3.

@@ -56,6 +56,17 @@ MOUNTAIN_CAR: dict[str, Any] = {
 PRESETS: dict[str, dict[str, Any]] = {
     "cartpole_dqn": {**CARTPOLE, "model": "dqn"},
     "cartpole_c51": {**CARTPOLE, "model": "c51", "min_q_value": 0.0, "max_q_value": 100.0, "n_step": 3},
+    "cartpole_rainbow": {
+        **CARTPOLE,
+        "model": "rainbow",
+        "min_q_value": 0.0,
+        "max_q_value": 100.0,
+        "n_step": 3,
+        "prioritized": True,
+        "importance_steps": 20_000,
+        "train_timesteps": 20_000,
+        "learning_rate_updates": 19_000,
+    },
     "cartpole_qr_dqn": {**CARTPOLE, "model": "qr_dqn", "n_step": 3},
     "cartpole_munchausen_dqn": {**CARTPOLE, "model": "munchausen_dqn", "n_step": 3},
     "cartpole_pqn": {

@@ -36,6 +36,24 @@ def run(preset: str, seed: int, label: str, flags: list[str], directory: Path) -
     return {"label": label, "preset": preset, "seed": seed, "flags": flags, "seconds": time.monotonic() - started, **result}
 
 
+def complete(wanted: list[tuple[str, int, str, list[str]]], directory: Path, jobs: int) -> list[dict[str, Any]]:
+    """Runs what the directory does not have yet of `(preset, seed, label, flags)`; the results of all that it has then."""
+    directory.mkdir(parents=True, exist_ok=True)
+    file = directory / "results.jsonl"
+    results = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    known = {(result["label"], result["seed"]) for result in results}
+    missing = [each for each in wanted if (each[2], each[1]) not in known]
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        for future in concurrent.futures.as_completed([pool.submit(run, *each, directory) for each in missing]):
+            result = future.result()
+            results.append(result)
+            with file.open("a") as lines:
+                print(json.dumps(result), file=lines)
+            shown = {key: result[key] for key in ("label", "seed", "final", "best")}
+            print(*(f"{key}={value}" for key, value in shown.items()), f"{result['seconds']:.0f} s", flush=True)
+    return results
+
+
 def work(arguments: list[str]) -> None:
     """The run itself: trains, evaluates, and prints its result as one JSON line."""
     import polyrl  # noqa: F401  Before TensorFlow.
@@ -81,25 +99,9 @@ def main() -> None:
     if "--" in own:
         own, flags = own[: own.index("--")], own[own.index("--") + 1 :]
     arguments = parser.parse_args(own)
-    arguments.directory.mkdir(parents=True, exist_ok=True)
-    file = arguments.directory / "results.jsonl"
-    results = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-    known = {(result["label"], result["seed"]) for result in results}
-    wanted = [(preset, seed, arguments.label or preset) for preset in arguments.presets for seed in arguments.seeds]
-    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-        started = {
-            pool.submit(run, preset, seed, label, flags, arguments.directory): (label, seed)
-            for preset, seed, label in wanted
-            if (label, seed) not in known
-        }
-        for future in concurrent.futures.as_completed(started):
-            result = future.result()
-            results.append(result)
-            with file.open("a") as lines:
-                print(json.dumps(result), file=lines)
-            shown = {key: result[key] for key in ("label", "seed", "final", "best")}
-            print(*(f"{key}={value}" for key, value in shown.items()), f"{result['seconds']:.0f} s", flush=True)
-    for label in dict.fromkeys(label for *_, label in wanted):
+    wanted = [(preset, seed, arguments.label or preset, flags) for preset in arguments.presets for seed in arguments.seeds]
+    results = complete(wanted, arguments.directory, arguments.jobs)
+    for label in dict.fromkeys(label for _, _, label, _ in wanted):
         show(label, [result for result in results if result["label"] == label])
 
 

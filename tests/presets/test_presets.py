@@ -109,6 +109,40 @@ def test_a_flag_that_the_model_does_not_read_is_refused(tmp_path, flags, message
     assert message in done.stderr
 
 
+ABLATION = """
+import json, sys, tempfile
+sys.path.insert(0, "scripts/benchmarks")
+import ablation
+from ml_collections import ConfigDict
+from polyrl.experiments import cli, family
+from polyrl.models import Scope
+found = {}
+for part, flags in ablation.PARTS.items():
+    for name in cli.FLAGS:
+        cli.FLAGS[name].unparse()
+    cli.FLAGS(["train", f"--preset={sys.argv[1]}", "--mode=train", *flags])
+    agent = family.experiment_fn(tempfile.mkdtemp()).agent
+    params = ConfigDict(agent.params)
+    with Scope().active():
+        model_class, _ = family.MODELS[params.model]
+        model = model_class("train", family.torso(params), 4, 2, **family.model_arguments(params))
+    parts = {"double": model.double, "dueling": model.dueling is not None, "noise": model.noisy, "n-step": params.n_step > 1}
+    parts |= {"priorities": params.prioritized, "distribution": "min_q_value" in family.MODELS[params.model][1]}
+    found[part] = [name for name, has in parts.items() if not has]
+print(json.dumps(found))
+"""
+"""The parts that each variant of the ablation lacks."""
+
+
+@pytest.mark.parametrize("preset", [name for name in presets.NAMES if name.endswith("rainbow")])
+def test_each_variant_of_the_ablation_lacks_the_part_it_names_and_no_other(preset):
+    done = subprocess.run([sys.executable, "-c", ABLATION, preset], capture_output=True, text=True, timeout=200, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    parts = ("double", "dueling", "noise", "n-step", "priorities", "distribution")
+    expected = {"all parts": [], **{f"without {part}": [part] for part in parts}}
+    assert json.loads(done.stdout.splitlines()[-1]) == expected
+
+
 NAF = """
 import json, sys
 from ml_collections import ConfigDict
