@@ -5,7 +5,7 @@ from polyrl.networks.noisy_dense import NoisyDense
 from polyrl.networks.quantile_embedding import QuantileEmbedding
 from polyrl.networks.recurrent import Recurrent, recurrent
 from polyrl.networks.running_normalization import RunningNormalization
-from polyrl.networks.torsos import embedding_mlp, mlp, nature_cnn
+from polyrl.networks.torsos import cnn, embedding_mlp, mlp, nature_cnn
 
 __all__ = [
     "NoisyDense",
@@ -13,6 +13,7 @@ __all__ = [
     "Recurrent",
     "RunningNormalization",
     "SameInEveryMode",
+    "cnn",
     "embedding_mlp",
     "mlp",
     "nature_cnn",

@@ -46,9 +46,21 @@ def dense(
 
 
 def convolution(
-    x: tf.Tensor, filters: int, size: int, stride: int, activation: Any, initializer: InitializerConfig | None = None
+    x: tf.Tensor,
+    filters: int,
+    size: int,
+    stride: int,
+    activation: Any,
+    initializer: InitializerConfig | None = None,
+    layer_norm: bool = False,
 ) -> tf.Tensor:
-    """A new convolution on images `x`, `[B, height, width, channels]`."""
+    """A new convolution on images `x`, `[B, height, width, channels]`.
+
+    With `layer_norm` the channels of each place are normalised before the activation.
+    """
+    if layer_norm:
+        x = convolution(x, filters, size, stride, None, initializer)
+        return tf_keras.layers.Activation(activation)(tf_keras.layers.LayerNormalization()(x))
     initial = _initial(initializer, math.prod([size, size, x.shape[-1]]))
     return tf_keras.layers.Conv2D(filters, size, stride, activation=activation, **initial)(x)
 

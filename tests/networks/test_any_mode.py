@@ -13,7 +13,7 @@ from polyrl.models import QModelSpec, QNetwork
 from polyrl.models.graph_functions import as_graph_fn
 from polyrl.models.networks import torso_and_heads
 from polyrl.models.same_function import function_difference
-from polyrl.networks import SameInEveryMode, embedding_mlp, mlp, nature_cnn
+from polyrl.networks import SameInEveryMode, cnn, embedding_mlp, mlp, nature_cnn
 
 layers = tf_keras.layers
 MODES = ("train", "eval", "infer")
@@ -57,7 +57,7 @@ def test_other_functions_are_built_in_each_mode():
     assert modes == list(MODES)
 
 
-@pytest.mark.parametrize("torso", [mlp(), embedding_mlp(5), nature_cnn()])
+@pytest.mark.parametrize("torso", [mlp(), embedding_mlp(5), nature_cnn(), cnn()])
 def test_the_ready_made_torsos_are_not_told(torso):
     assert isinstance(torso, SameInEveryMode)
 
