@@ -15,6 +15,10 @@ ENVPOOL = ["envpool>=1.2; python_version >= '3.11'"]
 # 0.5.4 is the first that can keep images as they are, and does not support Python 3.10, where demonstrations are .npz files.
 # It imports pillow without requiring it.
 DEMOS = ["minari[hdf5]>=0.5.4; python_version >= '3.11'", "pillow>=10"]
+# The first with gymnasium; what it draws pictures with (pandas, scipy, seaborn) is required by it.
+MINATAR = ["minatar>=1.0.15"]
+# The first for gymnasium 1. Pip takes an older one for Python 3.10.
+MINIGRID = ["minigrid>=3.0"]
 
 setup(
     name="polyrl",
@@ -43,11 +47,15 @@ setup(
         "mujoco": ["gymnasium[mujoco]"],
         "envpool": ENVPOOL,
         "demos": DEMOS,
+        "minatar": MINATAR,
+        "minigrid": MINIGRID,
         "video": ["gymnasium[other]"],
         "dev": [
             *ATARI,
             *ENVPOOL,
             *DEMOS,
+            *MINATAR,
+            *MINIGRID,
             "pytest>=8",
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.5",

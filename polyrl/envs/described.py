@@ -11,6 +11,7 @@ from gymnasium.vector import VectorEnv
 
 from polyrl.envs.factory import registered
 from polyrl.envs.gym import EnvLike, GymEnvironment
+from polyrl.envs.wrapping import name_of
 
 LEFT_OUT = ("num_envs", "render_mode", "vector_kwargs", "vectorization_mode")
 """Arguments that change nothing of what an environment does."""
@@ -22,13 +23,14 @@ def described(env: EnvLike) -> str:
     Arguments that are not plain are given by their types; what an open environment was made with is known of those with an id.
     """
     if isinstance(env, GymEnvironment):
+        wrappers = "".join(f", {name_of(wrap)}" for wrap in env.wrappers)
         if isinstance(env.env_id, (str, EnvSpec)):
-            return _of_spec(registered(env.env_id), **env.kwargs)
+            return _of_spec(registered(env.env_id), **env.kwargs) + wrappers
         make: Any = env.env_id
         kwargs = env.kwargs
         while isinstance(make, functools.partial):
             make, kwargs = make.func, {**make.keywords, **kwargs}
-        return _call(_name(make), kwargs)
+        return _call(_name(make), kwargs) + wrappers
     if isinstance(env, (str, EnvSpec)):
         return _of_spec(registered(env))
     if isinstance(env, VectorEnv):

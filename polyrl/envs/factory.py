@@ -17,6 +17,7 @@ from gymnasium.vector.utils import CloudpickleWrapper
 
 from polyrl.envs.checked_env import CheckedEnv
 from polyrl.envs.contract import check_has_spaces
+from polyrl.envs.packages import import_for
 from polyrl.envs.processes import ProcessVectorEnv
 from polyrl.validation import suggestion
 
@@ -117,10 +118,11 @@ class EnvMaker:
 
 def registered(env_id: str | EnvSpec) -> EnvSpec:
     """The spec of what `gymnasium.make` takes: an id, with a module to import before it (`'module:Id-v0'`) or without a
-    version (the newest one), or a spec.
+    version (the newest one), or a spec. Ids of MinAtar and MiniGrid need no module before them.
 
     Raises:
-        ValueError: if there is none; the message names the nearest known one.
+        ValueError: if there is none; the message names the nearest known one. Also if it is of an optional package that is not
+            installed.
     """
     if isinstance(env_id, EnvSpec):
         return env_id
@@ -128,6 +130,8 @@ def registered(env_id: str | EnvSpec) -> EnvSpec:
     try:
         if module:
             importlib.import_module(module)
+        elif (spec := import_for(name)) is not None:
+            return spec
         namespace, base, version = parse_env_id(name)
         newest = find_highest_version(namespace, base)
         if newest is not None and (version is None or version < newest):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import gymnasium
@@ -19,6 +19,7 @@ from polyrl.envs.factory import EnvMaker, registered
 from polyrl.envs.in_use import UNNAMED, check_free, in_use
 from polyrl.envs.lockstep import LockstepVectorEnv
 from polyrl.envs.observations import check_observation_space
+from polyrl.envs.wrapping import Wrap, Wrapped, found
 from polyrl.validation import check_float, check_int, keyword_names
 
 EnvLike = Environment | CompiledEnvironment | gymnasium.Env | VectorEnv | str | EnvSpec
@@ -28,6 +29,7 @@ EnvLike = Environment | CompiledEnvironment | gymnasium.Env | VectorEnv | str | 
 HINTS = {
     **dict.fromkeys(("n_envs", "num_env", "n_env", "num_environments", "number_of_envs"), "Use num_envs."),
     **dict.fromkeys(("asynchronous", "vec_env_cls"), "Use vectorization_mode, 'sync' or 'async'."),
+    **dict.fromkeys(("wrapper", "wrapper_class", "wrapper_kwargs"), "Use wrappers, with functools.partial for arguments."),
     "render": "Use render_mode='human'.",
 }
 """What arguments of other libraries, which no environment takes, are called here."""
@@ -46,13 +48,15 @@ class GymEnvironment(Environment):
         timeout: with `'async'`, seconds that a step or a reset of them may take; None: for ever.
         restarts: with `'async'`, how often in all an environment that fails in a step is made again. Its episode is truncated
             at the state before the step, with a reward of 0.
+        wrappers: what each environment is wrapped in, the innermost first: classes or functions that are given the environment
+            alone, or their names, as `'minigrid.wrappers:ImgObsWrapper'`.
         **kwargs: passed to the environment, or to the callable.
 
     Raises:
-        TypeError: if `env_id` is neither an id nor a callable; from `open`, if the callable returns something that is not a
-            `gymnasium.Env`.
-        ValueError: for an unknown id; the message names the nearest known one. From `open`, if the callable returns the same
-            instance again, or environments with different spaces, or cannot be pickled for the processes of `'async'`.
+        TypeError: if `env_id` is neither an id nor a callable; from `open`, if the callable or a wrapper returns something
+            that is not a `gymnasium.Env`.
+        ValueError: for an unknown id or wrapper; the message names the nearest known one. From `open`, if the callable returns
+            the same instance again, or environments with different spaces, or cannot be pickled for `'async'`.
         BrokenEnvironmentError: from `open` and what it returns, for an environment of `'async'` that raises an error, or whose
             process exits, is killed, or exceeds the timeout.
     """
@@ -64,6 +68,7 @@ class GymEnvironment(Environment):
         vectorization_mode: str = "sync",
         timeout: float | None = None,
         restarts: int = 0,
+        wrappers: Sequence[Wrap | str] = (),
         **kwargs: Any,
     ):
         self.env_id = env_id
@@ -91,6 +96,7 @@ class GymEnvironment(Environment):
                 f"env_id={env_id!r} must be a registered id, or a class or function that makes one gymnasium.Env. An instance "
                 "that is open already is passed as it is, without GymEnvironment."
             )
+        self.wrappers = found(wrappers)  # Last: of an id whose package is missing more can be said.
 
     def open(self, num_envs: int | None = None) -> VectorEnv:
         """Opens `num_envs` new instances (by default the number given to the constructor)."""
@@ -113,7 +119,9 @@ class GymEnvironment(Environment):
         if isinstance(make, (str, EnvSpec)):
             # Its spec: a worker process may not have registered the id.
             make, always_new = functools.partial(gymnasium.make, registered(make)), True
-        return EnvMaker(f"env_id={self.env_id!r}", functools.partial(make, **self.kwargs), always_new)
+        made: Callable[[], gymnasium.Env] = functools.partial(make, **self.kwargs)
+        made = Wrapped(made, self.wrappers) if self.wrappers else made
+        return EnvMaker(f"env_id={self.env_id!r}", made, always_new)
 
 
 @contextlib.contextmanager

@@ -48,6 +48,12 @@ def check_observation_space(space: Space[Any], num_actions: int) -> None:
             f"The observation space {space} is neither a Box nor Discrete(n); wrap the environment with "
             "gymnasium.wrappers.FlattenObservation."
         )
+    if "state" not in space and {"image", "mission"} <= set(space):
+        raise TypeError(
+            f"The observation space {space} has no key 'state'. It is MiniGrid's: to learn from the image alone, wrap the "
+            "environment, GymEnvironment(env_id, wrappers=['minigrid.wrappers:ImgObsWrapper']), on the command line "
+            "--wrappers=minigrid.wrappers:ImgObsWrapper."
+        )
     if not isinstance(space.get("state"), (Box, Discrete)):
         raise TypeError(
             f"The observation space {space} has neither a Box nor a Discrete(n) under the key 'state'; rename the key of its "

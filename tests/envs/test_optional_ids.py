@@ -1,0 +1,49 @@
+"""Ids of packages that may be missing: the message names the extra that installs them. And MiniGrid's."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from polyrl.envs import GymEnvironment, num_states_and_actions, open_env
+from polyrl.envs.checking import check_environment
+
+WRAPPER = "minigrid.wrappers:ImgObsWrapper"
+
+
+@pytest.mark.parametrize(
+    ("env_id", "package"),
+    [("MinAtar/Breakout-v1", "minatar"), ("MiniGrid-Empty-5x5-v0", "minigrid"), ("BabyAI-GoToObj-v0", "minigrid")],
+)
+def test_a_missing_package_is_named_with_its_extra(monkeypatch, env_id, package):
+    monkeypatch.setitem(sys.modules, package, None)  # As if it were not installed.
+    wrappers = [WRAPPER] if package == "minigrid" else []
+    words = rf"env_id='{env_id}' needs the Python package '{package}'.*pip install 'polyrl\[{package}\]'"
+    with pytest.raises(ValueError, match=words):
+        GymEnvironment(env_id, wrappers=wrappers)
+
+
+@pytest.fixture
+def minigrid():
+    return pytest.importorskip("minigrid", reason="minigrid is not installed: pip install 'polyrl[minigrid]'")
+
+
+def test_an_image_of_minigrid_is_the_state(minigrid):
+    environment = GymEnvironment("MiniGrid-Empty-5x5-v0", 3, wrappers=[WRAPPER])
+    check_environment(environment)
+    assert num_states_and_actions(environment) == ((7, 7, 3), 7)
+    with open_env(environment) as env:
+        first, _ = env.reset(seed=[4, 4, 5])
+        np.testing.assert_array_equal(first[0], first[1])
+        for step in range(200):
+            observation, *_ = env.step(np.full(3, step % 3))
+            assert observation.dtype == np.uint8
+            assert observation.max() <= 10  # Kinds of objects; colours and states are fewer.
+
+
+@pytest.mark.parametrize("env_id", ["MiniGrid-Empty-5x5-v0", "minigrid:MiniGrid-Empty-5x5-v0"])
+def test_without_the_wrapper_the_message_names_it(minigrid, env_id):
+    with pytest.raises(TypeError, match=rf"It is MiniGrid's.*wrappers=\['{WRAPPER}'\].*--wrappers={WRAPPER}\."):
+        num_states_and_actions(env_id)
