@@ -24,10 +24,10 @@ from polyrl.configs import (
     TorchInitializerConfig,
     VarianceScalingConfig,
 )
-from polyrl.envs import GymEnvironment, action_bounds, num_states_and_actions
+from polyrl.envs import action_bounds, num_states_and_actions
 from polyrl.envs.gym import EnvLike
 from polyrl.estimators import Agent, EstimatorSpec
-from polyrl.experiments import cli
+from polyrl.experiments import cli, torsos, worlds
 from polyrl.experiments.rl_experiment import RLExperiment
 from polyrl.replay import Replay, RolloutMemory
 from polyrl.validation import suggestion
@@ -58,12 +58,8 @@ INITIALIZERS: dict[str, InitializerConfig | None] = {
 }
 
 flags.DEFINE_enum("preset", None, presets.NAMES, "Settings to begin with; any other flag that is given replaces its value.")
-flags.DEFINE_string("env", "CartPole-v1", "Id of the environment.")
 flags.DEFINE_enum("model", "dqn", [*MODELS], "The model, see docs/family.md.")
-flags.DEFINE_list("units", ["64", "64"], "Units of the torso's dense layers.")
 flags.DEFINE_list("head_units", [], "Units of hidden layers in each head.")
-flags.DEFINE_bool("layer_norm", False, "Normalise each layer of the torso before its activation.")
-flags.DEFINE_bool("normalize_inputs", False, "Normalise states by their running statistics, which are saved.")
 flags.DEFINE_bool("noisy", None, "Learned noise in the weights of heads and torso, which explores; of rainbow by default.")
 flags.DEFINE_bool("double", None, "Let the online network choose the next action of the target; of rainbow by default.")
 flags.DEFINE_enum("initializer", "keras", [*INITIALIZERS], "How the weights of torso and heads begin.")
@@ -86,11 +82,11 @@ flags.DEFINE_float("log_policy_minimum", -1.0, "Munchausen: where that logarithm
 flags.DEFINE_float("trace_decay", 0.65, "PQN: lambda of its returns.", lower_bound=0.0, upper_bound=1.0)
 
 PARAMETERS = (
-    *("env", "model", "units", "head_units", "layer_norm", "normalize_inputs", "noisy", "double", "initializer"),
+    *(*worlds.PARAMETERS, *torsos.PARAMETERS, "model", "head_units", "noisy", "double", "initializer"),
     *("learning_rate_final", "learning_rate_updates", "adam_epsilon", "warmup_timesteps", "reward_scale", "clip_rewards"),
     *(*ATOMS, "num_quantiles", *QUANTILE, *SAMPLES, *SOFT, "trace_decay"),
 )
-"""The flags here that are hyper-parameters."""
+"""The flags here, of environments and of torsos that are hyper-parameters."""
 
 cli.needs("learning_rate_updates", learning_rate_final=cli.GIVEN)
 for _name in {name for _, names in MODELS.values() for name in names}:
@@ -122,11 +118,9 @@ def is_noisy(params: Any) -> bool:
     return params["model"] == "rainbow" if params["noisy"] is None else params["noisy"]
 
 
-def torso(params: Any) -> networks.SameInEveryMode:
-    """The torso that the hyper-parameters describe."""
-    units = [int(size) for size in params.units]
-    switches = {name: params[name] for name in ("layer_norm", "normalize_inputs")}
-    return networks.mlp(units, initializer=_initializer(params), noisy=is_noisy(params), **switches)
+def torso(params: Any, num_states: Any) -> networks.SameInEveryMode:
+    """The torso that the hyper-parameters describe, for a number of discrete states or the shape of a state."""
+    return torsos.torso(params, num_states, is_noisy(params), _initializer(params))
 
 
 def model_arguments(params: Any) -> dict[str, Any]:
@@ -167,7 +161,7 @@ def _initializer(params: Any) -> InitializerConfig | None:
 def model_fn(features: Any, labels: Any, mode: str, params: Any, spaces: Any = None) -> EstimatorSpec:
     """The model, in each of the three modes; `spaces` are its arguments that the environment decides."""
     model_class, _ = MODELS[params.model]
-    model = model_class(mode, torso(params), **spaces, **model_arguments(params))
+    model = model_class(mode, torso(params, spaces["num_states"]), **spaces, **model_arguments(params))
     return model(features, labels)
 
 
@@ -181,20 +175,15 @@ def memory(params: dict[str, Any]) -> Replay:
                 f"--batch_size={batch_size} environment steps, or begin with --preset=cartpole_pqn."
             )
         return RolloutMemory(size, batch_size)
-    return cli.memory(params)
+    return worlds.memory(params)
 
 
-def evaluation_environment(params: dict[str, Any]) -> EnvLike:
-    """gymnasium's, whatever the model is trained on."""
-    return GymEnvironment(params["env"])
-
-
-def spaces_of(env_id: str, model: str) -> dict[str, Any]:
+def spaces_of(env: EnvLike, model: str) -> dict[str, Any]:
     """The arguments of a model that the environment decides: numbers of states and actions, and the bounds of the latter."""
-    num_states, num_actions = num_states_and_actions(env_id)
+    num_states, num_actions = num_states_and_actions(env)
     if not MODELS[model][0].CONTINUOUS:
         return {"num_states": num_states, "num_actions": num_actions}
-    low, high = action_bounds(env_id)
+    low, high = action_bounds(env)
     return {"num_states": num_states, "num_actions": len(low), "action_low": low, "action_high": high}
 
 
@@ -205,7 +194,10 @@ def experiment_fn(output_dir: str) -> RLExperiment:
     useless = [name for name in _NOT_OF_NOISE if cli.FLAGS[name].present and is_noisy(params)]
     if useless:
         raise ValueError(f"--{' and --'.join(useless)}: no effect on a noisy model. Leave them out, or say --nonoisy.")
-    env = cli.environment(params["env"], params)
-    spaces = spaces_of(params["env"], params["model"])
+    env, evaluated = worlds.environments(params)
+    spaces = spaces_of(evaluated, params["model"])
+    for refusal in (worlds.useless_flags(params), torsos.useless_flags(params, spaces["num_states"])):
+        if refusal is not None:
+            raise ValueError(refusal)
     agent = Agent(functools.partial(model_fn, spaces=spaces), memory(params), output_dir, cli.run_config(params), params)
-    return cli.rl_experiment(agent, env, evaluation_environment(params))
+    return cli.rl_experiment(agent, env, evaluated)

@@ -7,9 +7,10 @@ command line `python experiments/train.py --preset=cartpole_c51 --n_step=5`.
 import ml_collections
 
 from polyrl.presets.control import PRESETS as _CONTROL
+from polyrl.presets.images import PRESETS as _IMAGES
 from polyrl.validation import suggestion
 
-_PRESETS = {**_CONTROL}
+_PRESETS = {**_CONTROL, **_IMAGES}
 
 NAMES = tuple(sorted(_PRESETS))
 """The names of all presets."""

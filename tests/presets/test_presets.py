@@ -47,7 +47,7 @@ cli.FLAGS(["train", *sys.argv[2:], "--mode=train"])
 params = ConfigDict(family.experiment_fn(sys.argv[1]).agent.params)
 with Scope().active():
     model_class, _ = family.MODELS[params.model]
-    torso = family.torso(params)
+    torso = family.torso(params, (4,))
     model = model_class("train", torso, 4, 2, **family.model_arguments(params))
     model({"state": [[0.0] * 4]})
 online = model._networks.online

@@ -68,7 +68,7 @@ def trained(tmp_path):
 
 def test_every_flag_either_needs_others_or_is_known_to_need_none():
     by_module = cli.FLAGS.flags_by_module_dict()
-    names = {flag.name for module in ("cli.flags", "atari") for flag in by_module[f"polyrl.experiments.{module}"]}
+    names = {flag.name for module in ("cli.flags", "atari", "games") for flag in by_module[f"polyrl.experiments.{module}"]}
     assert atari.HYPER_PARAMETERS[0] in names
     assert {name for name in partners._NEEDS if name in names} == names - NEED_NOTHING
     assert names >= NEED_NOTHING

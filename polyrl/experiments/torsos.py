@@ -1,0 +1,76 @@
+"""The torso of a model of the family: by the flag `--torso`, or by the shape of the states."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from absl import flags
+
+from polyrl import networks
+from polyrl.configs import InitializerConfig
+from polyrl.experiments import cli
+from polyrl.networks.torsos import SMALLEST_IMAGE
+
+READS: dict[str, tuple[str, ...]] = {
+    "mlp": ("units", "layer_norm", "normalize_inputs"),
+    "embedding": ("units", "layer_norm"),
+    "cnn": ("filters", "categories", "units", "layer_norm"),
+    "nature_cnn": (),
+}
+"""By the name of `--torso`: the flags that it reads."""
+
+flags.DEFINE_enum(
+    "torso",
+    "auto",
+    ["auto", *READS],
+    "The network below the heads. auto: by the states; discrete ones: embedding; images with sides of at least "
+    f"{SMALLEST_IMAGE}: nature_cnn; smaller ones: cnn; vectors, and boards without channels: mlp.",
+)
+flags.DEFINE_list("units", ["64", "64"], "Units of the torso's dense layers.")
+flags.DEFINE_list("filters", ["16"], "cnn: filters of each convolution, 3 by 3 without padding.")
+flags.DEFINE_integer(
+    "categories", None, "cnn: numbers in an image are categories, fewer than this, as with MiniGrid 11.", lower_bound=2
+)
+flags.DEFINE_bool("layer_norm", False, "Normalise each layer of the torso before its activation.")
+flags.DEFINE_bool("normalize_inputs", False, "Normalise states by their running statistics, which are saved.")
+
+PARAMETERS = ("torso", "units", "filters", "categories", "layer_norm", "normalize_inputs")
+"""The flags here; they are hyper-parameters."""
+
+
+def kind(params: Any, num_states: Any) -> str:
+    """The name of the torso: as `--torso` says, or by the number of discrete states or the shape of a state."""
+    if params["torso"] != "auto":
+        return params["torso"]
+    if isinstance(num_states, int):
+        return "embedding"
+    if len(num_states) != 3:
+        return "mlp"
+    return "nature_cnn" if min(num_states[:2]) >= SMALLEST_IMAGE else "cnn"
+
+
+def useless_flags(params: Any, num_states: Any) -> str | None:
+    """What is given on the command line and not read by the torso, as an error says it; None if nothing is."""
+    name = kind(params, num_states)
+    given = " and ".join(f"--{flag}" for flag in PARAMETERS if flag not in ("torso", *READS[name]) and cli.FLAGS[flag].present)
+    states = f"{num_states} discrete states" if isinstance(num_states, int) else f"states of the shape {num_states}"
+    chosen = "" if params["torso"] == name else f", which is chosen for {states}"
+    return f"{given}: no effect with --torso={name}{chosen}. Leave it out." if given else None
+
+
+def torso(params: Any, num_states: Any, noisy: bool, initializer: InitializerConfig | None) -> networks.SameInEveryMode:
+    """The torso that the hyper-parameters describe, for a number of discrete states or the shape of a state."""
+    units = [int(size) for size in params["units"]]
+    shared: dict[str, Any] = {"noisy": noisy, "initializer": initializer}
+    name = kind(params, num_states)
+    if name == "nature_cnn":
+        return networks.nature_cnn(**shared)
+    shared["layer_norm"] = params["layer_norm"]
+    if name == "cnn":
+        filters = [int(number) for number in params["filters"]]
+        return networks.cnn(filters, units, categories=params["categories"], **shared)
+    if name == "embedding":
+        if not isinstance(num_states, int):
+            raise ValueError(f"--torso=embedding is for discrete states; here states have the shape {num_states}.")
+        return networks.embedding_mlp(num_states, units=units, **shared)
+    return networks.mlp(units, normalize_inputs=params["normalize_inputs"], flatten=True, **shared)

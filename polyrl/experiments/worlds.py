@@ -1,0 +1,66 @@
+"""The environment that `--env` names: gymnasium's, an Atari game with its preprocessing, or one that is in the graph only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from absl import flags
+
+from polyrl.envs import GymEnvironment
+from polyrl.envs.compiled import compiled_environment
+from polyrl.envs.compiled.registry import ENVIRONMENTS
+from polyrl.envs.gym import EnvLike
+from polyrl.experiments import cli, games
+from polyrl.replay import Replay
+
+ATARI = "ALE/"
+VERSION = "-v5"
+
+flags.DEFINE_string("env", "CartPole-v1", "Id of the environment; of an Atari game as in ALE/MsPacman-v5.")
+flags.DEFINE_list("wrappers", [], "What the environment is wrapped in, the innermost first: minigrid.wrappers:ImgObsWrapper.")
+
+PARAMETERS = ("env", "wrappers", *games.PARAMETERS)
+"""The flags here, and of games, that are hyper-parameters."""
+
+
+def is_game(params: Any) -> bool:
+    """Whether the environment is an Atari game."""
+    return params["env"].startswith(ATARI)
+
+
+def useless_flags(params: Any) -> str | None:
+    """What is given on the command line and not read for this environment, as an error says it; None if nothing is."""
+    names, other = (("wrappers",), "an Atari game") if is_game(params) else (games.PARAMETERS, "no Atari game")
+    given = " and ".join(f"--{name}" for name in names if cli.FLAGS[name].present)
+    return f"{given}: no effect with --env={params['env']}, which is {other}. Leave it out." if given else None
+
+
+def environments(params: dict[str, Any]) -> tuple[EnvLike, EnvLike]:
+    """What to train on, run by `--env_backend`, and what to evaluate on: gymnasium's, whatever is trained on, where it has it.
+
+    Raises:
+        ValueError: if the backend does not have the environment, or its package is not installed.
+    """
+    env_id, wrappers = params["env"], list(params["wrappers"])
+    if is_game(params):
+        # Rewards are clipped by the model, as those of all environments.
+        return games.environments(env_id.removeprefix(ATARI).removesuffix(VERSION), params, clip_rewards=False)
+    given: dict[str, Any] = {"wrappers": wrappers} if wrappers else {}
+    if is_in_graph_only(env_id):
+        if cli.FLAGS.env_backend != "compiled":
+            raise ValueError(f"--env={env_id} is in the graph only: it needs --env_backend=compiled.")
+        return cli.environment(env_id, params, **given), compiled_environment(env_id)
+    return cli.environment(env_id, params, **given), GymEnvironment(env_id, **given)
+
+
+def is_in_graph_only(env_id: str) -> bool:
+    """Whether gymnasium has no such environment: the names of those that it has end with a version."""
+    return env_id in ENVIRONMENTS and "-v" not in env_id
+
+
+def memory(params: dict[str, Any]) -> Replay:
+    """The replay memory that the hyper-parameters describe; of a game it stores each frame once."""
+    if not is_game(params):
+        return cli.memory(params)
+    games.use_system_allocator()
+    return cli.memory(params, games.FRAME_STACK)

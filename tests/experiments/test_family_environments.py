@@ -1,0 +1,199 @@
+"""What `experiments/train.py` makes of `--env`, `--wrappers` and `--torso`: the environment and the network for its states."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TRAIN = ROOT / "experiments" / "train.py"
+SHORT = ("--jit=off", "--mode=train")
+PACKAGES = {"minatar": "minatar", "minigrid": "minigrid", "atari": "ale_py"}
+"""By extra, which is how its presets begin."""
+
+
+def run(*flags: str, status: int = 0) -> str:
+    command = [sys.executable, str(TRAIN), "--progress=false", *flags]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=250, cwd=ROOT)
+    assert done.returncode == status, done.stdout
+    assert "Traceback" not in done.stdout
+    return done.stdout
+
+
+# In a process of its own: the flags of this program are also those of other scripts that tests import.
+LOOK = """
+import json, sys
+from ml_collections import ConfigDict
+from polyrl.envs import num_states_and_actions
+from polyrl.envs.described import described
+from polyrl.experiments import cli, family, worlds, torsos
+from polyrl.models import Scope
+import tf_keras
+
+defaults = {name: cli.FLAGS[name].default for name in cli.FLAGS}
+for arguments in json.loads(sys.argv[1]):
+    cli.FLAGS.unparse_flags()
+    for name, value in defaults.items():  # Of the case before.
+        cli.FLAGS[name].unparse()
+        cli.FLAGS.set_default(name, value)
+    cli.FLAGS(["train", "--mode=train", *arguments])
+    family.use_preset()
+    params = {name: cli.FLAGS[name].value for name in (*cli.HYPER_PARAMETERS, *family.PARAMETERS)}
+    try:
+        env, evaluated = worlds.environments(params)
+        states, actions = num_states_and_actions(evaluated)
+        refusal = worlds.useless_flags(params) or torsos.useless_flags(params, states)
+        if refusal:
+            raise ValueError(refusal)
+        dtype = "bool" if "MinAtar" in params["env"] else "uint8"
+        shape, dtype = ((), "int32") if isinstance(states, int) else (states, dtype)
+        state = tf_keras.Input(shape, dtype=dtype)
+        torso = family.torso(ConfigDict(params), states)
+        model = tf_keras.Model(state, torso("train", state))
+        kinds = [type(layer).__name__ for layer in model.layers if layer.weights]
+        found = [torsos.kind(params, states), kinds, list(model.output.shape[1:]), described(env), described(evaluated)]
+    except (ValueError, TypeError) as error:
+        found = str(error)
+    print(json.dumps(found))
+"""
+
+MINATAR, MINIGRID = "--preset=minatar_breakout_dqn", "--preset=minigrid_empty_dqn"
+CHOSEN = {
+    ("--env=CartPole-v1",): ("mlp", ["Dense", "Dense"], [64]),
+    ("--env=FrozenLake-v1", "--units=8"): ("embedding", ["Embedding", "Dense"], [8]),
+    ("--env=FrozenLake-v1", "--noisy", "--units=8"): ("embedding", ["Embedding", "NoisyDense"], [8]),
+    ("--env=Catch", "--env_backend=compiled"): ("mlp", ["Dense", "Dense"], [64]),
+    ("--env=CartPole-v1", "--layer_norm", "--units=3"): ("mlp", ["Dense", "LayerNormalization"], [3]),
+    ("--preset=atari_pong_dqn",): ("nature_cnn", ["Conv2D", "Conv2D", "Conv2D", "Dense"], [512]),
+    (MINIGRID,): ("cnn", ["Conv2D", "Dense"], [64]),
+    (MINATAR,): ("cnn", ["Conv2D", "Dense"], [128]),
+    (MINATAR, "--filters=4,8", "--units=9"): ("cnn", ["Conv2D", "Conv2D", "Dense"], [9]),
+    (MINATAR, "--torso=mlp"): ("mlp", ["Dense"], [128]),
+    (MINATAR, "--model=rainbow"): ("cnn", ["Conv2D", "NoisyDense"], [128]),
+}
+PONG = ("--preset=atari_pong_dqn", "--sticky_actions=0", "--terminal_on_life_loss")
+DESCRIBED = ((MINIGRID, "--env=MiniGrid-Empty-6x6-v0"), (MINIGRID, "--wrappers="), PONG, ("--preset=catch_dqn",))
+REFUSED = {
+    ("--env=Catch",): "--env=Catch is in the graph only: it needs --env_backend=compiled.",
+    ("--env=CartPole-v1", "--sticky_actions=0.1", "--noop_max=3"): (
+        "--sticky_actions and --noop_max: no effect with --env=CartPole-v1, which is no Atari game. Leave it out."
+    ),
+    ("--env=CartPole-v1", "--filters=3"): (
+        "--filters: no effect with --torso=mlp, which is chosen for states of the shape (4,). Leave it out."
+    ),
+    ("--env=FrozenLake-v1", "--normalize_inputs"): (
+        "--normalize_inputs: no effect with --torso=embedding, which is chosen for 16 discrete states. Leave it out."
+    ),
+    ("--env=CartPole-v1", "--torso=mlp", "--categories=3"): "--categories: no effect with --torso=mlp. Leave it out.",
+    ("--env=CartPole-v1", "--torso=embedding"): "--torso=embedding is for discrete states; here states have the shape",
+    ("--env=CartPole-v1", "--env_backend=compiled", "--wrappers=gymnasium.wrappers:FlattenObservation"): (
+        "--env_backend=compiled does not take ['wrappers'] of CartPole-v1; use gymnasium or async."
+    ),
+    ("--env=CartPole-v1", "--wrappers=gymnasium.wrappers:NoSuchWrapper"): "has no 'NoSuchWrapper'",
+}
+
+
+@pytest.fixture(scope="module")
+def seen() -> dict:
+    """What each command line gives, from one process: the torso, its layers, its output, both environments; or the error."""
+    cases = [*CHOSEN, *DESCRIBED, *REFUSED]
+    command = [sys.executable, "-c", LOOK, json.dumps(cases)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return dict(zip(cases, map(json.loads, done.stdout.splitlines()), strict=True))
+
+
+def package_of(flags) -> None:
+    """Skips a test whose package is missing."""
+    for extra, module in PACKAGES.items():
+        if any(f"={extra}_" in flag for flag in flags):
+            pytest.importorskip(module, reason=f"{module} is not installed: pip install 'polyrl[{extra}]'")
+
+
+@pytest.mark.parametrize("flags", CHOSEN, ids=" ".join)
+def test_the_torso_is_chosen_by_the_states_unless_one_is_asked_for(seen, flags):
+    package_of(flags)
+    assert isinstance(seen[flags], list), seen[flags]
+    assert seen[flags][:3] == list(CHOSEN[flags])
+
+
+def test_environments_are_those_that_the_flags_describe(seen):
+    package_of((MINATAR, MINIGRID, *PONG))
+    assert seen[MINATAR,][3:] == ["MinAtar/Breakout-v1(game='breakout', use_minimal_action_set=True)"] * 2
+    other, bare, pong, catch = (seen[flags] for flags in DESCRIBED)
+    assert other[3] == other[4] == seen[MINIGRID,][3].replace("5x5", "6x6").replace("size=5", "size=6")
+    assert other[3].endswith(", ImgObsWrapper")
+    assert "--wrappers=minigrid.wrappers:ImgObsWrapper" in bare
+    for described in pong[3:]:
+        for words in ("game='Pong'", "sticky_actions=0.0", "clip_rewards=False"):
+            assert words in described
+    assert ["terminal_on_life_loss=True" in described for described in pong[3:]] == [True, False]
+    assert catch[3:] == ["Catch(columns=5, rows=10)"] * 2
+
+
+@pytest.mark.parametrize("flags", REFUSED, ids=" ".join)
+def test_what_has_no_effect_is_refused_with_the_reason(seen, flags):
+    assert isinstance(seen[flags], str), seen[flags]
+    assert REFUSED[flags] in seen[flags]
+
+
+# Runs. ------------------------------------------------------------------------------------------------------------------
+
+TINY = {
+    "minatar_breakout_dqn": ("--first_update=64", "--memory_size=500", "--units=8", "--filters=4"),
+    "minigrid_empty_dqn": ("--first_update=64", "--units=8"),
+    "catch_dqn": ("--first_update=64", "--units=8"),
+    "atari_pong_dqn": ("--first_update=64", "--memory_size=300", "--max_episode_frames=120", "--num_envs=2"),
+}
+
+
+@pytest.mark.parametrize(
+    "preset", ["minatar_breakout_dqn", *(pytest.param(name, marks=pytest.mark.slow) for name in TINY if "minatar" not in name)]
+)
+def test_the_program_trains_by_the_preset_resumes_and_evaluates(tmp_path, preset):
+    package_of([f"--preset={preset}"])
+    where = f"--model_dir={tmp_path / 'run'}"
+    flags = (f"--preset={preset}", where, *SHORT, *TINY[preset])
+    assert "budget of timesteps reached: 160 of 160" in run(*flags, "--train_timesteps=160")
+    output = run(where, *SHORT, "--train_timesteps=240")
+    assert "Resuming from" in output
+    assert "budget of timesteps reached: 240 of 240" in output
+    if preset != "minatar_breakout_dqn":
+        assert "mean_reward" in run(where, "--mode=eval", "--eval_episodes=2")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["minatar_breakout_dqn", "minigrid_empty_dqn"])
+def test_a_resumed_run_is_the_run_that_was_not_interrupted(tmp_path, preset):
+    package_of([f"--preset={preset}"])
+
+    def train(name: str, *budgets: int) -> dict:
+        for budget in budgets:
+            flags = (f"--preset={preset}", f"--model_dir={tmp_path / name}", *SHORT, *TINY[preset], "--max_overhead=1")
+            run(*flags, f"--train_timesteps={budget}", "--save_checkpoints_timesteps=160")
+        (newest,) = (tmp_path / name / "checkpoints").glob(f"ckpt-*{budgets[-1]}")
+        state = json.loads((newest / "state.json").read_text())
+        kept = {key: state[key] for key in ("global_step", "global_timestep", "global_episode", "episodes", "loss")}
+        files = ("variables.data-00000-of-00001", "environment.npz")
+        return {**kept, **{file: (newest / file).read_bytes() for file in files}}
+
+    whole, parts = train("whole", 320), train("parts", 160, 320)
+    assert whole == parts
+    assert whole["global_timestep"] == 320
+
+
+@pytest.mark.slow
+def test_minigrid_is_learned_to_the_shortest_way(tmp_path):
+    """Five steps of a hundred from one corner to the other give 1 - 0.9 * 5 / 100."""
+    package_of([MINIGRID])
+    where = f"--model_dir={tmp_path / 'run'}"
+    run("--preset=minigrid_empty_dqn", where, *SHORT, "--seed=1")
+    output = run(where, "--mode=infer", "--infer_episodes=1", f"--output={tmp_path / 'steps.jsonl'}")
+    assert "mean_reward" in output
+    steps = [json.loads(line) for line in (tmp_path / "steps.jsonl").read_text().splitlines()]
+    assert len(steps) == 5
+    assert steps[-1]["reward"] == pytest.approx(0.955)
