@@ -27,9 +27,8 @@ from polyrl.configs import (
 from polyrl.envs import action_bounds, num_states_and_actions
 from polyrl.envs.gym import EnvLike
 from polyrl.estimators import Agent, EstimatorSpec
-from polyrl.experiments import cli, torsos, worlds
+from polyrl.experiments import cli, memories, torsos, worlds
 from polyrl.experiments.rl_experiment import RLExperiment
-from polyrl.replay import Replay, RolloutMemory
 from polyrl.validation import suggestion
 
 QUANTILE = ("kappa",)
@@ -46,6 +45,7 @@ MODELS: dict[str, tuple[type[models.BaseQModel], tuple[str, ...]]] = {
     "rainbow": (models.RainbowModel, ATOMS),
     "expected_sarsa": (models.ExpectedSarsaModel, ()),
     "pqn": (models.PQNModel, ("trace_decay",)),
+    "r2d2": (models.R2D2Model, ("rescaling_slope",)),
     "naf": (models.NAFModel, ()),
 }
 """By the name of `--model`: the class, and the flags that are arguments of it alone."""
@@ -79,12 +79,13 @@ flags.DEFINE_integer("num_policy_samples", 32, "IQN: fractions to act by.", lowe
 flags.DEFINE_float("entropy_temperature", 0.03, "Munchausen: of the softmax policy.", lower_bound=1e-6)
 flags.DEFINE_float("munchausen_scale", 0.9, "Munchausen: share of the policy's logarithm in the reward.", lower_bound=0.0)
 flags.DEFINE_float("log_policy_minimum", -1.0, "Munchausen: where that logarithm is clipped.", upper_bound=0.0)
+flags.DEFINE_float("rescaling_slope", 1e-3, "R2D2: epsilon of the rescaling of values.", lower_bound=0.0)
 flags.DEFINE_float("trace_decay", 0.65, "PQN: lambda of its returns.", lower_bound=0.0, upper_bound=1.0)
 
 PARAMETERS = (
-    *(*worlds.PARAMETERS, *torsos.PARAMETERS, "model", "head_units", "noisy", "double", "initializer"),
+    *(*worlds.PARAMETERS, *torsos.PARAMETERS, *memories.PARAMETERS, "model", "head_units", "noisy", "double", "initializer"),
     *("learning_rate_final", "learning_rate_updates", "adam_epsilon", "warmup_timesteps", "reward_scale", "clip_rewards"),
-    *(*ATOMS, "num_quantiles", *QUANTILE, *SAMPLES, *SOFT, "trace_decay"),
+    *(*ATOMS, "num_quantiles", *QUANTILE, *SAMPLES, *SOFT, "trace_decay", "rescaling_slope"),
 )
 """The flags here, of environments and of torsos that are hyper-parameters."""
 
@@ -96,7 +97,7 @@ cli.needs("memory_size", "target_update_frequency", "target_update_tau", model=_
 cli.needs("n_step", off=1, model=_REPLAYING)
 cli.needs("prioritized", off=False, model=_REPLAYING)
 _DISCRETE = tuple(model for model, (model_class, _) in MODELS.items() if not model_class.CONTINUOUS)
-cli.needs("dueling", "head_units", "noisy", "double", "reward_scale", "clip_rewards", model=_DISCRETE)
+cli.needs("dueling", "head_units", "noisy", "double", "reward_scale", "clip_rewards", "burn_in", model=_DISCRETE)
 cli.needs("demos", model=tuple(model for model in _REPLAYING if model in _DISCRETE))
 
 _NOT_OF_NOISE = ("initializer", "exploration_start", "exploration_final", "exploration_timesteps")
@@ -120,7 +121,7 @@ def is_noisy(params: Any) -> bool:
 
 def torso(params: Any, num_states: Any) -> networks.SameInEveryMode:
     """The torso that the hyper-parameters describe, for a number of discrete states or the shape of a state."""
-    return torsos.torso(params, num_states, is_noisy(params), _initializer(params))
+    return memories.torso(params, torsos.torso(params, num_states, is_noisy(params), _initializer(params)))
 
 
 def model_arguments(params: Any) -> dict[str, Any]:
@@ -143,7 +144,7 @@ def model_arguments(params: Any) -> dict[str, Any]:
     if params.model == "naf":
         del given["dueling"]
         return {**given, **trained, "loss_config": MeanSquaredErrorConfig()}
-    own = {name: params[name] for name in ("reward_scale", "clip_rewards", *MODELS[params.model][1])}
+    own = {name: params[name] for name in ("reward_scale", "clip_rewards", "burn_in", *MODELS[params.model][1])}
     own |= {name: params[name] for name in ("noisy", "double") if params[name] is not None}
     return {
         **given,
@@ -165,19 +166,6 @@ def model_fn(features: Any, labels: Any, mode: str, params: Any, spaces: Any = N
     return model(features, labels)
 
 
-def memory(params: dict[str, Any]) -> Replay:
-    """The memory that the model learns from."""
-    if params["model"] == "pqn":
-        size, batch_size = params["update_frequency"], params["batch_size"]
-        if size % batch_size:
-            raise ValueError(
-                f"--update_frequency={size} is the size of a rollout with --model=pqn: give a multiple of "
-                f"--batch_size={batch_size} environment steps, or begin with --preset=cartpole_pqn."
-            )
-        return RolloutMemory(size, batch_size)
-    return worlds.memory(params)
-
-
 def spaces_of(env: EnvLike, model: str) -> dict[str, Any]:
     """The arguments of a model that the environment decides: numbers of states and actions, and the bounds of the latter."""
     num_states, num_actions = num_states_and_actions(env)
@@ -196,8 +184,13 @@ def experiment_fn(output_dir: str) -> RLExperiment:
         raise ValueError(f"--{' and --'.join(useless)}: no effect on a noisy model. Leave them out, or say --nonoisy.")
     env, evaluated = worlds.environments(params)
     spaces = spaces_of(evaluated, params["model"])
-    for refusal in (worlds.useless_flags(params), torsos.useless_flags(params, spaces["num_states"])):
+    for refusal in (
+        worlds.useless_flags(params),
+        torsos.useless_flags(params, spaces["num_states"]),
+        memories.useless_flags(params),
+    ):
         if refusal is not None:
             raise ValueError(refusal)
-    agent = Agent(functools.partial(model_fn, spaces=spaces), memory(params), output_dir, cli.run_config(params), params)
+    function, memory = functools.partial(model_fn, spaces=spaces), memories.memory(params)
+    agent = Agent(function, memory, output_dir, cli.run_config(params), params)
     return cli.rl_experiment(agent, env, evaluated)

@@ -16,6 +16,7 @@ from polyrl.models.building import build_with_seed, recorded_random_states, reus
 from polyrl.models.untracked import ASKED, check_precision, described, is_random_state, recorded_model
 from polyrl.modes import Modes
 from polyrl.networks import Recurrent, SameInEveryMode
+from polyrl.networks.unrolling import Unroll, unrolling
 from polyrl.ops import polyak_average
 
 
@@ -90,7 +91,8 @@ class QNetwork(tf.Module):
             return tf_keras.Model(symbolic, outputs, name=self.name)
 
         check_precision()
-        self.model, created = build_with_seed(seed, lambda: recorded_model(lambda: build(Modes.TRAIN), not lazy))
+        with unrolling(Unroll()):  # It may be built in the middle of a forward pass, which must remember nothing of it.
+            self.model, created = build_with_seed(seed, lambda: recorded_model(lambda: build(Modes.TRAIN), not lazy))
 
         drawn = [variable for variable in created if is_random_state(variable)]
 
@@ -99,7 +101,8 @@ class QNetwork(tf.Module):
                 with recorded_random_states(drawn):
                     return reused_variables(build, mode, self.model, created)
 
-            return build_with_seed(seed, reused)
+            with unrolling(Unroll()):
+                return build_with_seed(seed, reused)
 
         others = (Modes.EVAL, Modes.PREDICT)
         if isinstance(graph, SameInEveryMode):

@@ -7,10 +7,11 @@ command line `python experiments/train.py --preset=cartpole_c51 --n_step=5`.
 import ml_collections
 
 from polyrl.presets.control import PRESETS as _CONTROL
+from polyrl.presets.diagnostics import PRESETS as _DIAGNOSTICS
 from polyrl.presets.images import PRESETS as _IMAGES
 from polyrl.validation import suggestion
 
-_PRESETS = {**_CONTROL, **_IMAGES}
+_PRESETS = {**_CONTROL, **_DIAGNOSTICS, **_IMAGES}
 
 NAMES = tuple(sorted(_PRESETS))
 """The names of all presets."""

@@ -41,6 +41,20 @@ def test_a_model_without_recurrent_layers_learns_from_sequences_as_from_their_st
     assert "network_state" not in model({"state": features["state"][:, 0]}).predictions
 
 
+@pytest.mark.parametrize("use_target_graph", [False, True])
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_networks_may_be_built_by_the_first_batch(mode, use_target_graph):
+    """In the middle of the passes that need them, which remember nothing of it."""
+    scope = Scope()
+    features, labels = sequences()
+    batch = features, labels
+    if mode == "eval":  # Single transitions.
+        rows = {"state": features["state"][:, 0], "network_state": features["network_state"]}
+        batch = rows, {name: value[:, 0] for name, value in labels.items() if name != "valid"}
+    first = build(scope, mode=mode, use_target_graph=use_target_graph)(*batch).loss
+    np.testing.assert_allclose(first, build(scope, mode=mode, use_target_graph=use_target_graph)(*batch).loss, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -125,7 +125,7 @@ for part, flags in ablation.PARTS.items():
     params = ConfigDict(agent.params)
     with Scope().active():
         model_class, _ = family.MODELS[params.model]
-        model = model_class("train", family.torso(params), 4, 2, **family.model_arguments(params))
+        model = model_class("train", family.torso(params, (4,)), 4, 2, **family.model_arguments(params))
     parts = {"double": model.double, "dueling": model.dueling is not None, "noise": model.noisy, "n-step": params.n_step > 1}
     parts |= {"priorities": params.prioritized, "distribution": "min_q_value" in family.MODELS[params.model][1]}
     found[part] = [name for name, has in parts.items() if not has]
@@ -154,7 +154,8 @@ agent = family.experiment_fn(sys.argv[1]).agent
 params = ConfigDict(agent.params)
 with Scope().active():
     spaces = family.spaces_of(params.env, params.model)
-    model = family.MODELS[params.model][0]("train", family.torso(params), **spaces, **family.model_arguments(params))
+    torso = family.torso(params, spaces["num_states"])
+    model = family.MODELS[params.model][0]("train", torso, **spaces, **family.model_arguments(params))
     model({"state": [[0.0] * 3]})
 print(json.dumps({
     "low": model.action_low.tolist(),
