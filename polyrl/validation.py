@@ -121,8 +121,8 @@ def suggestion(wrong: str, known: Any) -> str:
 def explains(hints: Mapping[str, str]) -> Callable[[T], T]:
     """Decorates a class or a function: the error for a keyword argument that it does not have says what to use instead.
 
-    A constructor with `*args` and `**kwargs`, which it hands on, takes the arguments of its base class's as well, as its
-    signature then says.
+    A constructor with `**kwargs`, which it hands on, takes the arguments of its base class's as well, as its signature then
+    says.
 
     Args:
         hints: by argument name, as other libraries call what goes by another name here.
@@ -132,11 +132,16 @@ def explains(hints: Mapping[str, str]) -> Callable[[T], T]:
         function = getattr(target, "__init__") if isinstance(target, type) else target  # noqa: B009  mypy refuses the other.
         signature = _constructor_signature(target) if isinstance(target, type) else None
         known = keyword_names(function) if signature is None else _names(signature)
+        if signature is None and isinstance(target, type):  # What it takes is not known.
+            return target
 
         @functools.wraps(function)
         def checked(*args: Any, **kwargs: Any) -> Any:
-            owner = type(args[0]).__name__ if isinstance(target, type) else target.__qualname__
-            check_keywords(owner, kwargs, known, hints)
+            if not isinstance(target, type):
+                check_keywords(target.__qualname__, kwargs, known, hints)
+            elif not _is_checked(type(args[0]).__init__) or type(args[0]).__init__ is checked:
+                # Otherwise by the constructor of a subclass, which may hand on more than this one names.
+                check_keywords(type(args[0]).__name__, kwargs, known, hints)
             return function(*args, **kwargs)
 
         if not isinstance(target, type):
@@ -148,21 +153,39 @@ def explains(hints: Mapping[str, str]) -> Callable[[T], T]:
     return decorate
 
 
-def _constructor_signature(owner: type) -> inspect.Signature:
-    """The arguments of a class's constructor, and as long as that hands on `*args` and `**kwargs`, of its parent's."""
-    further: list[inspect.Parameter] = []
+def _is_checked(constructor: Any) -> bool:
+    """Whether `explains` has decorated its class."""
+    return hasattr(constructor, "__wrapped__") and hasattr(constructor, "__signature__")
+
+
+def _constructor_signature(owner: type) -> inspect.Signature | None:
+    """The arguments of a class's constructor, and as long as that hands on `**kwargs`, of its parents'.
+
+    Those of a parent may be given by position where `*args` is handed on, too. None if they have no order, as where one
+    without a default would follow one with a default, or if a constructor that is not Python's takes the rest.
+    """
+    found: dict[str, inspect.Parameter] = {}
+    by_position = True
     for each in owner.__mro__:
         if "__init__" not in vars(each):
             continue
-        own = inspect.signature(inspect.unwrap(vars(each)["__init__"]))
-        kinds = [parameter.kind for parameter in own.parameters.values()]
-        if inspect.Parameter.VAR_POSITIONAL in kinds and inspect.Parameter.VAR_KEYWORD in kinds:
-            known = {parameter.name for parameter in further}
-            further += [p for p in own.parameters.values() if p.kind is p.KEYWORD_ONLY and p.name not in known]
-            continue
-        known = {parameter.name for parameter in further}
-        return own.replace(parameters=[*(p for p in own.parameters.values() if p.name not in known), *further])
-    raise TypeError(f"{owner.__name__} has no constructor.")
+        try:
+            own = list(inspect.signature(inspect.unwrap(vars(each)["__init__"])).parameters.values())
+        except (TypeError, ValueError):
+            return None
+        kinds = {parameter.kind for parameter in own}
+        variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        for parameter in own:
+            if parameter.kind not in variable:
+                kept = parameter if by_position else parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+                found.setdefault(parameter.name, kept)
+        if inspect.Parameter.VAR_KEYWORD not in kinds or each is object:
+            break
+        by_position = by_position and inspect.Parameter.VAR_POSITIONAL in kinds
+    try:
+        return inspect.Signature(sorted(found.values(), key=lambda parameter: parameter.kind))
+    except ValueError:
+        return None
 
 
 def explains_missing(hints: Mapping[str, str]) -> Callable[[T], T]:

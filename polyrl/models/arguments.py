@@ -17,7 +17,7 @@ import tf_keras
 from polyrl.configs import MetricConfig, OptimizerConfig
 from polyrl.configs.base import known_configs
 from polyrl.ops import LossOutput
-from polyrl.validation import KERAS3_REMEDY, check_bool, check_float, check_int, is_keras3
+from polyrl.validation import KERAS3_REMEDY, check_bool, check_float, check_int, explains, is_keras3
 
 logger = logging.getLogger("polyrl")
 
@@ -234,7 +234,14 @@ def check_loss(loss: Any, rows: tf.Tensor) -> LossOutput:
     return loss
 
 
-def warn_of_misspelt(model: type) -> None:
+def check_subclass(model: type) -> None:
+    """Has errors of a new model class's constructor say what to use instead, and warns of misspelt methods."""
+    if "__init__" in vars(model) or len(model.__bases__) > 1:  # Its arguments are then others than those of its parent.
+        explains(HINTS)(model)
+    _warn_of_misspelt(model)
+
+
+def _warn_of_misspelt(model: type) -> None:
     """Warns of a method whose name is almost that of an inherited one: it would never be called."""
     inherited = {name for base in model.__mro__[1:] for name in vars(base) if name.startswith("_") and name[1] != "_"}
     for name in vars(model):

@@ -18,8 +18,8 @@ from polyrl.models.arguments import (
     check_metrics,
     check_name,
     check_pair,
+    check_subclass,
     check_type,
-    warn_of_misspelt,
 )
 from polyrl.models.gradients import check_gradients, check_torso, clip_gradients
 from polyrl.models.graph_functions import GraphFn, as_graph_fn
@@ -72,7 +72,7 @@ class BaseModel(KeepsArguments):
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
-        warn_of_misspelt(cls)
+        check_subclass(cls)
 
     def __init__(
         self,

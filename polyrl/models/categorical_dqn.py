@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from polyrl import ops
 from polyrl.engine import projection
-from polyrl.models.arguments import HINTS
 from polyrl.models.heads import PLAIN, QHead, Streams
 from polyrl.models.keywords import QModelArguments
 from polyrl.models.policy_network import PolicyNetwork
@@ -19,7 +18,7 @@ from polyrl.models.records import Batch, Forward
 from polyrl.policies import BasePolicy, CategoricalQPolicy, TimeStep
 from polyrl.policies.base import Splitter
 from polyrl.summaries import Summaries, SummaryOptions
-from polyrl.validation import check_float, check_int, explains
+from polyrl.validation import check_float, check_int
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -57,7 +56,6 @@ class CategoricalHead(QHead):
         return CategoricalQPolicy(time_step_spec, self.action_spec, network, *self._range, splitter, temperature)
 
 
-@explains(HINTS)
 class CategoricalDQNModel(BaseQModel):
     """C51: a distribution over returns for each action, on `num_atoms` values from `min_q_value` to `max_q_value`.
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from polyrl.models.arguments import HINTS
 from polyrl.models.dqn import DQNModel
 from polyrl.models.keywords import QModelArguments
-from polyrl.validation import check_bool, explains
+from polyrl.validation import check_bool
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-@explains(HINTS)
 class DDQNModel(DQNModel):
     """Double DQN: the online network chooses the next action, the target network values it. `DQNModel(double=True)`."""
 

@@ -6,13 +6,10 @@ from typing import Any, ClassVar
 
 from polyrl import ops
 from polyrl.explorations import EpsilonGreedy
-from polyrl.models.arguments import HINTS
 from polyrl.models.q_model import BaseQModel
 from polyrl.models.records import Batch, Forward
-from polyrl.validation import explains
 
 
-@explains(HINTS)
 class ExpectedSarsaModel(BaseQModel):
     """Bootstraps from what the exploring policy would get, not from the best action.
 

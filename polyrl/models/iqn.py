@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import tensorflow as tf
 
-from polyrl.models.arguments import HINTS
 from polyrl.models.heads import PLAIN, Streams
 from polyrl.models.keywords import QModelArguments
 from polyrl.models.q_network import QModelSpec
 from polyrl.models.qr_dqn import QuantileHead, QuantileModel
 from polyrl.networks import QuantileEmbedding
-from polyrl.validation import check_float, check_int, explains
+from polyrl.validation import check_float, check_int
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -35,7 +34,6 @@ class ImplicitQuantileHead(QuantileHead):
         return tf.transpose(self._make(outputs, actions, name), [0, 2, 1])
 
 
-@explains(HINTS)
 class IQNModel(QuantileModel):
     """IQN: the quantile function of each action's return, learned at random fractions.
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from polyrl import ops
-from polyrl.models.arguments import HINTS
 from polyrl.models.iqn import IQNModel
 from polyrl.models.q_model import BaseQModel
 from polyrl.models.records import Batch, Forward
-from polyrl.validation import check_float, explains
+from polyrl.validation import check_float
 
 
 class Munchausen(BaseQModel):
-    """What the two models here share: their arguments, and the reward.
+    """What the two Munchausen models share: their arguments, and the reward.
 
     Args:
         entropy_temperature: of the softmax policy, in units of the action values; tau in the paper.
@@ -41,12 +40,10 @@ class Munchausen(BaseQModel):
 
     def _reward(self, batch: Batch, forward: Forward) -> Any:
         """The reward with what the policy adds to it, `[B]`."""
-        assert forward.target is not None
         how = self.entropy_temperature, self.munchausen_scale, self.log_policy_minimum
         return batch.reward + ops.munchausen_reward(forward.target.q, batch.action, *how)
 
 
-@explains(HINTS)
 class MunchausenDQNModel(Munchausen):
     """M-DQN: DQN with a softmax policy in the target, whose scaled logarithm is added to the reward.
 
@@ -59,7 +56,6 @@ class MunchausenDQNModel(Munchausen):
         return ops.td_loss(forward.online.q, batch.action, reward, batch.discount, bootstrap, loss_fn)
 
 
-@explains(HINTS)
 class MunchausenIQNModel(Munchausen, IQNModel):
     """M-IQN: the same with the quantiles of `IQNModel`.
 

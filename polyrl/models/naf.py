@@ -11,7 +11,6 @@ import tf_keras
 
 from polyrl import ops
 from polyrl.configs import ExplorationConfig, LossConfig, MetricConfig, OptimizerConfig
-from polyrl.models.arguments import HINTS
 from polyrl.models.base import GraphFn
 from polyrl.models.heads import Head
 from polyrl.models.policy_network import PolicyNetwork
@@ -20,7 +19,7 @@ from polyrl.models.q_network import QModelSpec
 from polyrl.models.records import Batch, Forward
 from polyrl.policies import BasePolicy, BoundedTensorSpec, NAFPolicy, TimeStep
 from polyrl.policies.base import Splitter
-from polyrl.validation import check_bool, check_float, explains
+from polyrl.validation import check_bool, check_float
 
 
 class NAFHead(Head):
@@ -81,7 +80,6 @@ class NAFHead(Head):
         return (action - self._low) * (2.0 / (self._high - self._low)) - 1.0
 
 
-@explains(HINTS)
 class NAFModel(BaseQModel):
     """`Q(s, a) = V(s) - 1/2 (a - mu(s))^T P(s) (a - mu(s))`, whose largest value is `V(s)`, at `a = mu(s)`.
 

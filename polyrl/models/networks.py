@@ -145,7 +145,7 @@ class Networks:
             features_of.check_legal("labels['next_action_mask']", batch.next_mask, batch.discount > 0.0)
             masked = (spec._replace(q=ops.mask_values(spec.q, batch.next_mask)) for spec in (next_online, next_target))
             next_online, next_target = masked
-        return Forward(online, next_online, next_target, double, target)
+        return Forward(online, next_online, next_target, double, target if needs_target else None)
 
     def _pass(
         self, stream: str, inputs: Any, mode: str, unroll: Unroll, role: str = "online"

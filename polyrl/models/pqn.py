@@ -9,17 +9,15 @@ import tensorflow as tf
 
 from polyrl import ops
 from polyrl.configs import LossConfig, MeanSquaredErrorConfig
-from polyrl.models.arguments import HINTS
 from polyrl.models.keywords import QModelArguments
 from polyrl.models.q_model import BaseQModel
 from polyrl.models.records import Batch, Forward
-from polyrl.validation import check_float, explains
+from polyrl.validation import check_float
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-@explains(HINTS)
 class PQNModel(BaseQModel):
     """PQN: the online network alone, on lambda-returns of the newest steps of many environments.
 

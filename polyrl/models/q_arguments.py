@@ -21,10 +21,9 @@ from polyrl.models.base import BaseModel, GraphFn
 from polyrl.models.expert import MARGIN, WEIGHT, ExpertLoss
 from polyrl.networks.torsos import sizes
 from polyrl.summaries import SummaryOptions
-from polyrl.validation import check_bool, check_float, check_int, explains
+from polyrl.validation import check_bool, check_float, check_int
 
 
-@explains(arguments.HINTS)
 class QArguments(BaseModel):
     """The base class of `BaseQModel`, which is to be used.
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import tensorflow as tf
 
 from polyrl import ops
-from polyrl.models.arguments import HINTS
 from polyrl.models.heads import QHead
 from polyrl.models.keywords import QModelArguments
 from polyrl.models.policy_network import PolicyNetwork
@@ -16,7 +15,7 @@ from polyrl.models.q_network import QModelSpec
 from polyrl.models.records import Batch, Forward
 from polyrl.policies import BasePolicy, QuantileQPolicy, TimeStep
 from polyrl.policies.base import Splitter
-from polyrl.validation import check_float, check_int, explains
+from polyrl.validation import check_float, check_int
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -68,7 +67,6 @@ class QuantileModel(BaseQModel):
         return {**super()._build_predictions(results, features, labels), "quantiles": self._online().quantiles}
 
 
-@explains(HINTS)
 class QRDQNModel(QuantileModel):
     """QR-DQN: `num_quantiles` quantiles of the return for each action, with no bounds that have to be known.
 

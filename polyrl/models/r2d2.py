@@ -8,13 +8,11 @@ import tensorflow as tf
 
 from polyrl import ops
 from polyrl.configs import LossConfig, MeanSquaredErrorConfig
-from polyrl.models.arguments import HINTS
 from polyrl.models.dqn import DQNModel
 from polyrl.models.records import Batch, Forward
-from polyrl.validation import check_float, explains
+from polyrl.validation import check_float
 
 
-@explains(HINTS)
 class R2D2Model(DQNModel):
     """DQN on rescaled values: `h(r + gamma h^-1(Q_target(s', argmax Q(s'))))`, see `ops.signed_hyperbolic`.
 

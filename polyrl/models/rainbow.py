@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from polyrl.models.arguments import HINTS
 from polyrl.models.categorical_dqn import CategoricalDQNModel
-from polyrl.validation import explains
 
 
-@explains(HINTS)
 class RainbowModel(CategoricalDQNModel):
     """C51 with double Q-learning, dueling heads and noise in their weights, which explores in place of epsilon.
 

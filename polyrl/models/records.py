@@ -37,7 +37,8 @@ class Batch(NamedTuple):
 class Forward(NamedTuple):
     """What the networks give for a batch: the online one for its states, both for its next states.
 
-    `target` is what the target network gives for the states themselves, for models that need it.
+    `of_target` is what the target network gives for the states themselves, for models with `NEEDS_TARGET`; they read it as
+    `target`. Where there are masks, the `q` of illegal actions is the lowest float32 in it, too.
 
     Without a target network `next_target` is `next_online`. Where there are masks, the `q` of illegal actions in the next
     states is the lowest float32.
@@ -47,7 +48,17 @@ class Forward(NamedTuple):
     next_online: QModelSpec
     next_target: QModelSpec
     double: bool = False
-    target: QModelSpec | None = None
+    of_target: QModelSpec | None = None
+
+    @property
+    def target(self) -> QModelSpec:
+        """What the target network gives for the states themselves; an AttributeError for models without `NEEDS_TARGET`."""
+        if self.of_target is None:
+            raise AttributeError(
+                "Forward.target: what the target network gives for the states themselves is computed for models that say so; "
+                "set NEEDS_TARGET = True in the class."
+            )
+        return self.of_target
 
     @property
     def selector(self) -> QModelSpec:

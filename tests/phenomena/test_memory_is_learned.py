@@ -17,7 +17,7 @@ KINDS = {
     "dqn": (DQNModel, "lstm", {}),
     "dqn_zero_state": (DQNModel, "gru", {}),
     "r2d2": (R2D2Model, "lstm", {"burn_in": 2}),
-    "c51": (CategoricalDQNModel, "gru", ATOMS),
+    "c51": (CategoricalDQNModel, "lstm", ATOMS),
     "qr_dqn": (QRDQNModel, "lstm", {"num_quantiles": 11}),
     "iqn": (IQNModel, "gru", {"num_samples": 8, "num_policy_samples": 16, "num_cosines": 16}),
     "munchausen_dqn": (MunchausenDQNModel, "gru", {"entropy_temperature": 0.02}),
@@ -52,7 +52,7 @@ def score(path, name, seed, torso, jit="off", timesteps=8_000):
 
 @pytest.mark.parametrize(("name", "seed"), RUNS)
 def test_what_was_shown_is_remembered(tmp_path, name, seed):
-    timesteps = 24_000 if name == "pqn" else 8_000
+    timesteps = {"pqn": 48_000, "c51": 16_000}.get(name, 8_000)
     assert score(tmp_path, name, seed, recurrent(mlp([16]), 16, KINDS[name][1]), timesteps=timesteps) == 1.0
 
 
