@@ -16,6 +16,7 @@ READS: dict[str, tuple[str, ...]] = {
     "embedding": ("units", "layer_norm"),
     "cnn": ("filters", "categories", "units", "layer_norm"),
     "nature_cnn": (),
+    "impala_cnn": ("width",),
 }
 """By the name of `--torso`: the flags that it reads."""
 
@@ -31,10 +32,11 @@ flags.DEFINE_list("filters", ["16"], "cnn: filters of each convolution, 3 by 3 w
 flags.DEFINE_integer(
     "categories", None, "cnn: numbers in an image are categories, fewer than this, as with MiniGrid 11.", lower_bound=2
 )
+flags.DEFINE_integer("width", 1, "impala_cnn: multiplies the filters of all convolutions.", lower_bound=1)
 flags.DEFINE_bool("layer_norm", False, "Normalise each layer of the torso before its activation.")
 flags.DEFINE_bool("normalize_inputs", False, "Normalise states by their running statistics, which are saved.")
 
-PARAMETERS = ("torso", "units", "filters", "categories", "layer_norm", "normalize_inputs")
+PARAMETERS = ("torso", "units", "filters", "categories", "width", "layer_norm", "normalize_inputs")
 """The flags here; they are hyper-parameters."""
 
 
@@ -65,6 +67,8 @@ def torso(params: Any, num_states: Any, noisy: bool, initializer: InitializerCon
     name = kind(params, num_states)
     if name == "nature_cnn":
         return networks.nature_cnn(**shared)
+    if name == "impala_cnn":
+        return networks.impala_cnn(width=params["width"], **shared)
     shared["layer_norm"] = params["layer_norm"]
     if name == "cnn":
         filters = [int(number) for number in params["filters"]]

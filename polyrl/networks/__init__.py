@@ -1,6 +1,7 @@
 """Common network torsos: functions that return a `graph_fn`."""
 
 from polyrl.networks.any_mode import SameInEveryMode
+from polyrl.networks.impala import impala_cnn
 from polyrl.networks.noisy_dense import NoisyDense
 from polyrl.networks.quantile_embedding import QuantileEmbedding
 from polyrl.networks.recurrent import Recurrent, recurrent
@@ -15,6 +16,7 @@ __all__ = [
     "SameInEveryMode",
     "cnn",
     "embedding_mlp",
+    "impala_cnn",
     "mlp",
     "nature_cnn",
     "recurrent",

@@ -8,10 +8,11 @@ import ml_collections
 
 from polyrl.presets.control import PRESETS as _CONTROL
 from polyrl.presets.diagnostics import PRESETS as _DIAGNOSTICS
+from polyrl.presets.family import PRESETS as _FAMILY
 from polyrl.presets.images import PRESETS as _IMAGES
 from polyrl.validation import suggestion
 
-_PRESETS = {**_CONTROL, **_DIAGNOSTICS, **_IMAGES}
+_PRESETS = {**_CONTROL, **_DIAGNOSTICS, **_FAMILY, **_IMAGES}
 
 NAMES = tuple(sorted(_PRESETS))
 """The names of all presets."""

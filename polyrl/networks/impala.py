@@ -1,0 +1,60 @@
+"""The residual torso of IMPALA (Espeholt et al. 2018), wider, as value-based agents have it today."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from polyrl.configs import InitializerConfig
+from polyrl.networks.any_mode import SameInEveryMode
+from polyrl.networks.layers import dense
+from polyrl.networks.torsos import SMALLEST_IMAGE, sizes
+from polyrl.validation import check_int
+
+layers = tf_keras.layers
+
+
+def impala_cnn(
+    filters: Sequence[int] = (16, 32, 32),
+    units: int = 512,
+    *,
+    width: int = 1,
+    initializer: InitializerConfig | None = None,
+    noisy: bool = False,
+) -> SameInEveryMode:
+    """Three blocks of a convolution, a pooling and two residual parts; then a pooling to a grid and a dense layer.
+
+    Images `[B, height, width, channels]` with sides of at least 36 to `[B, units]`. Of images `[84, 84, 4]` the last pooling
+    leaves 6 by 6 places, as in Clark et al. 2024.
+
+    Args:
+        filters: of each block.
+        units: of the dense layer.
+        width: multiplies the filters; 2 in Clark et al. 2024.
+        initializer: of the dense layer's weights; None: tf-keras's.
+        noisy: whether the dense layer has learned noise, see `NoisyDense`.
+    """
+    factor, size = check_int("width", width, minimum=1), check_int("units", units, minimum=1)
+    maps = [factor * number for number in sizes("filters", filters)]
+
+    def build(inputs: Any) -> tf.Tensor:
+        x = inputs["state"] if isinstance(inputs, Mapping) else inputs
+        if x.shape.rank != 4 or min(x.shape[1], x.shape[2]) < SMALLEST_IMAGE:
+            raise ValueError(
+                f"impala_cnn expects images [B, height, width, channels] with sides of at least {SMALLEST_IMAGE}; got "
+                f"{tuple(x.shape)}. Use cnn() for smaller ones."
+            )
+        x = layers.Rescaling(1.0 / 255.0)(x)
+        for number in maps:
+            x = layers.MaxPool2D(3, 2, "same")(layers.Conv2D(number, 3, padding="same")(x))
+            for _ in range(2):
+                y = layers.Conv2D(number, 3, padding="same")(layers.ReLU()(x))
+                y = layers.Conv2D(number, 3, padding="same")(layers.ReLU()(y))
+                x = layers.Add()([x, y])
+        x = layers.Flatten()(layers.MaxPool2D(2, 2, "same")(layers.ReLU()(x)))
+        return dense(x, size, "relu", initializer=initializer, noisy=noisy)
+
+    return SameInEveryMode(build)
