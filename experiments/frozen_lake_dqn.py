@@ -10,20 +10,11 @@ from polyrl import Agent, DQNModel, EstimatorSpec, RLExperiment, run_experiment
 from polyrl.envs import num_states_and_actions
 from polyrl.experiments import cli
 from polyrl.networks import embedding_mlp
+from polyrl.presets.discrete import FROZEN_LAKE
 
 flags.DEFINE_bool("slippery", True, "Slippery ice: two of three steps go to a side of the chosen direction.")
 # On slippery ice the best policy reaches the goal in 0.744 of the episodes, within the 100 steps that an episode has.
-cli.set_defaults(
-    model_dir="runs/frozen_lake_dqn",
-    train_timesteps=60_000,
-    update_frequency=2,
-    exploration_timesteps=20_000,
-    exploration_final=0.1,
-    eval_frequency=5_000,
-    eval_episodes_while_training=200,
-    stop_at_reward=0.72,
-    eval_episodes=1_000,
-)
+cli.set_defaults(**FROZEN_LAKE, model_dir="runs/frozen_lake_dqn")
 
 
 def experiment_fn(output_dir: str) -> RLExperiment:

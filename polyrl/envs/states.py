@@ -27,6 +27,15 @@ STATISTICS = ("obs_rms", "return_rms")
 SUMS = ("discounted_reward", "accumulated_reward")
 """Attributes of gymnasium's wrappers: arrays kept from step to step."""
 
+STATELESS = frozenset(
+    f"minigrid.wrappers.{name}"
+    for name in (
+        *("ImgObsWrapper", "FullyObsWrapper", "OneHotPartialObsWrapper", "RGBImgObsWrapper", "RGBImgPartialObsWrapper"),
+        *("SymbolicObsWrapper", "ViewSizeWrapper"),
+    )
+)
+"""Wrappers of packages that keep nothing: each observation follows from the environment as it is."""
+
 _ARRAY = "__array__"
 
 
@@ -146,8 +155,8 @@ def unknown_layers(env: gymnasium.Env[Any, Any]) -> list[str]:
 
 def _is_unknown(layer: Any) -> bool:
     kind = type(layer)
-    ours = kind.__module__.split(".")[0] in ("gymnasium", "polyrl")
-    return not (ours or "KEEPS_NO_STATE" in vars(kind) or callable(getattr(kind, "get_checkpoint_state", None)))
+    known = kind.__module__.split(".")[0] in ("gymnasium", "polyrl") or f"{kind.__module__}.{kind.__qualname__}" in STATELESS
+    return not (known or "KEEPS_NO_STATE" in vars(kind) or callable(getattr(kind, "get_checkpoint_state", None)))
 
 
 def state_of(layer: Any) -> Any:

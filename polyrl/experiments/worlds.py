@@ -47,9 +47,11 @@ def environments(params: dict[str, Any]) -> tuple[EnvLike, EnvLike]:
         return games.environments(env_id.removeprefix(ATARI).removesuffix(VERSION), params, clip_rewards=False)
     given: dict[str, Any] = {"wrappers": wrappers} if wrappers else {}
     if is_in_graph_only(env_id):
-        if cli.FLAGS.env_backend != "compiled":
-            raise ValueError(f"--env={env_id} is in the graph only: it needs --env_backend=compiled.")
-        return cli.environment(env_id, params, **given), compiled_environment(env_id)
+        backend = cli.FLAGS["env_backend"]
+        if given or (backend.present and backend.value != "compiled"):
+            flag = "--wrappers" if given else f"--env_backend={backend.value}"
+            raise ValueError(f"{flag}: no effect with --env={env_id}, which is in the graph only. Leave it out.")
+        return compiled_environment(env_id, params["num_envs"]), compiled_environment(env_id)
     return cli.environment(env_id, params, **given), GymEnvironment(env_id, **given)
 
 

@@ -8,11 +8,12 @@ import ml_collections
 
 from polyrl.presets.control import PRESETS as _CONTROL
 from polyrl.presets.diagnostics import PRESETS as _DIAGNOSTICS
+from polyrl.presets.discrete import PRESETS as _DISCRETE
 from polyrl.presets.family import PRESETS as _FAMILY
 from polyrl.presets.images import PRESETS as _IMAGES
 from polyrl.validation import suggestion
 
-_PRESETS = {**_CONTROL, **_DIAGNOSTICS, **_FAMILY, **_IMAGES}
+_PRESETS = {**_CONTROL, **_DIAGNOSTICS, **_DISCRETE, **_FAMILY, **_IMAGES}
 
 NAMES = tuple(sorted(_PRESETS))
 """The names of all presets."""

@@ -9,6 +9,7 @@ import pytest
 
 from polyrl.envs import GymEnvironment, num_states_and_actions, open_env
 from polyrl.envs.checking import check_environment
+from polyrl.envs.states import STATELESS, unknown_layers
 
 WRAPPER = "minigrid.wrappers:ImgObsWrapper"
 
@@ -41,6 +42,20 @@ def test_an_image_of_minigrid_is_the_state(minigrid):
             observation, *_ = env.step(np.full(3, step % 3))
             assert observation.dtype == np.uint8
             assert observation.max() <= 10  # Kinds of objects; colours and states are fewer.
+
+
+def test_nobody_is_told_to_save_what_its_wrappers_do_not_keep(minigrid):
+    for name in (name.rpartition(".")[2] for name in STATELESS):
+        env = GymEnvironment("MiniGrid-Empty-5x5-v0", wrappers=[f"minigrid.wrappers:{name}"]).make()
+        assert unknown_layers(env) == []
+        env.reset(seed=0)
+        before = {key: repr(value) for key, value in vars(env).items() if key != "env"}
+        env.step(2)
+        env.reset()
+        assert {key: repr(value) for key, value in vars(env).items() if key != "env"} == before, name
+        env.close()
+    counting = GymEnvironment("MiniGrid-Empty-5x5-v0", wrappers=["minigrid.wrappers:PositionBonus"]).make()
+    assert unknown_layers(counting) == ["PositionBonus"]
 
 
 @pytest.mark.parametrize("env_id", ["MiniGrid-Empty-5x5-v0", "minigrid:MiniGrid-Empty-5x5-v0"])
