@@ -16,9 +16,9 @@ PACKAGES = {"minatar": "minatar", "minigrid": "minigrid", "atari": "ale_py"}
 """By extra, which is how its presets begin."""
 
 
-def run(*flags: str, status: int = 0) -> str:
+def run(*flags: str, status: int = 0, timeout: float = 250) -> str:
     command = [sys.executable, str(TRAIN), "--progress=false", *flags]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=250, cwd=ROOT)
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout, cwd=ROOT)
     assert done.returncode == status, done.stdout
     assert "Traceback" not in done.stdout
     return done.stdout
@@ -195,11 +195,12 @@ def test_a_resumed_run_is_the_run_that_was_not_interrupted(tmp_path, preset):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_minigrid_is_learned_to_the_shortest_way(tmp_path):
     """Five steps of a hundred from one corner to the other give 1 - 0.9 * 5 / 100."""
     package_of([MINIGRID])
     where = f"--model_dir={tmp_path / 'run'}"
-    run("--preset=minigrid_empty_dqn", where, *SHORT, "--seed=1")
+    run("--preset=minigrid_empty_dqn", where, *SHORT, "--seed=1", timeout=600)
     output = run(where, "--mode=infer", "--infer_episodes=1", f"--output={tmp_path / 'steps.jsonl'}")
     assert "mean_reward" in output
     steps = [json.loads(line) for line in (tmp_path / "steps.jsonl").read_text().splitlines()]
