@@ -53,6 +53,27 @@ MOUNTAIN_CAR: dict[str, Any] = {
     "target_update_frequency": 300,
 }
 
+LUNAR_LANDER: dict[str, Any] = {
+    "env": "LunarLander-v3",
+    "num_envs": 1,
+    "dueling": "none",
+    "double": True,
+    "n_step": 3,
+    "initializer": "torch",
+    "train_timesteps": 100_000,
+    "exploration_timesteps": 20_000,
+    "exploration_final": 0.02,
+    "learning_rate": 6.3e-4,
+    "learning_rate_final": 1e-5,
+    "learning_rate_updates": 99_000,
+    "batch_size": 128,
+    "memory_size": 100_000,
+    "units": (256, 256),
+    "update_frequency": 4,
+    "updates_at_once": 4,
+    "target_update_frequency": 250,
+}
+
 PRESETS: dict[str, dict[str, Any]] = {
     "cartpole_dqn": {**CARTPOLE, "model": "dqn"},
     "cartpole_c51": {**CARTPOLE, "model": "c51", "min_q_value": 0.0, "max_q_value": 100.0, "n_step": 3},
@@ -95,6 +116,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "acrobot_c51": {**ACROBOT, "model": "c51", "min_q_value": -100.0, "max_q_value": 0.0, "n_step": 3},
     "acrobot_qr_dqn": {**ACROBOT, "model": "qr_dqn", "n_step": 3},
+    "lunar_lander_qr_dqn": {**LUNAR_LANDER, "model": "qr_dqn"},
     "mountain_car_dqn": {**MOUNTAIN_CAR, "model": "dqn"},
     "mountain_car_c51": {**MOUNTAIN_CAR, "model": "c51", "min_q_value": -50.0, "max_q_value": 0.0, "n_step": 3},
     "mountain_car_qr_dqn": {**MOUNTAIN_CAR, "model": "qr_dqn", "n_step": 3},
