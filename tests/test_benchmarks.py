@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -161,3 +163,21 @@ def test_the_parts_of_the_engine_are_timed_against_plain_code(monkeypatch, capsy
     assert parts == {"carried", "fused_step", "rows", "layout", "direct_call", "narrow_dense", "projection", "xla"}
     assert all(float(figure.rstrip("x")) > 0.0 for line in lines[1:] for figure in line.split()[-3:-1])
     sys.modules.pop("engine", None)
+
+
+@pytest.mark.slow
+def test_a_learning_run_that_a_signal_ends_has_no_result(tmp_path):
+    """It is resumed by the next call; its weights so far are not those of the budget."""
+    endless = ("--train_timesteps=1000000000", "--eval_frequency=1000000000", "--units=8", "--jit=off")
+    command = [sys.executable, str(BENCHMARKS / "learning.py"), "--worker", "--preset=cartpole_dqn", *endless]
+    command += [f"--model_dir={tmp_path}", "--save_checkpoints_timesteps=1000", "--max_overhead=1", "--save_replay=false"]
+    done = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        limit = time.monotonic() + 200
+        while not list((tmp_path / "checkpoints").glob("ckpt-*")) and time.monotonic() < limit:
+            time.sleep(0.2)
+        done.send_signal(signal.SIGTERM)
+        output, _ = done.communicate(timeout=90)
+    finally:
+        done.kill()
+    assert (done.returncode, output) == (128 + signal.SIGTERM, "")

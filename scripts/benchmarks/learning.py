@@ -81,7 +81,9 @@ def work(arguments: list[str]) -> None:
     experiment = family.experiment_fn(cli.FLAGS.model_dir)
     agent, curve, episodes = experiment.agent, Curve(), cli.FLAGS.eval_episodes
     hook = EvaluationHook(experiment.eval_env, cli.FLAGS.eval_frequency, cli.FLAGS.eval_episodes_while_training)
-    agent.train(experiment.env, hooks=[hook, curve], **experiment.training)
+    trained = agent.train(experiment.env, hooks=[hook, curve], **experiment.training)
+    if trained.signal is not None:  # Not a result: to be resumed.
+        sys.exit(128 + trained.signal)
     scores = {which: agent.evaluate(experiment.eval_env, episodes, which)["mean_reward"] for which in ("latest", "best")}
     points = [point[:2] for point in curve.points]
     print(json.dumps({"final": scores["latest"], "best": scores["best"], "curve": points}), flush=True)
