@@ -74,6 +74,24 @@ LUNAR_LANDER: dict[str, Any] = {
     "target_update_frequency": 250,
 }
 
+PENDULUM: dict[str, Any] = {
+    "env": "Pendulum-v1",
+    "env_backend": "compiled",
+    "num_envs": 1,
+    "initializer": "torch",
+    "train_timesteps": 50_000,
+    "exploration_timesteps": 25_000,
+    "exploration_final": 0.05,
+    "learning_rate_final": 1e-5,
+    "learning_rate_updates": 49_000,
+    "batch_size": 128,
+    "memory_size": 100_000,
+    "discount": 0.98,
+    "units": (256, 256),
+    "target_update_frequency": 1,
+    "target_update_tau": 0.01,
+}
+
 PRESETS: dict[str, dict[str, Any]] = {
     "cartpole_dqn": {**CARTPOLE, "model": "dqn"},
     "cartpole_c51": {**CARTPOLE, "model": "c51", "min_q_value": 0.0, "max_q_value": 100.0, "n_step": 3},
@@ -116,6 +134,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "acrobot_c51": {**ACROBOT, "model": "c51", "min_q_value": -100.0, "max_q_value": 0.0, "n_step": 3},
     "acrobot_qr_dqn": {**ACROBOT, "model": "qr_dqn", "n_step": 3},
+    "pendulum_naf": {**PENDULUM, "model": "naf"},
     "lunar_lander_qr_dqn": {**LUNAR_LANDER, "model": "qr_dqn"},
     "mountain_car_dqn": {**MOUNTAIN_CAR, "model": "dqn"},
     "mountain_car_c51": {**MOUNTAIN_CAR, "model": "c51", "min_q_value": -50.0, "max_q_value": 0.0, "n_step": 3},
