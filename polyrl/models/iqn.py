@@ -11,6 +11,7 @@ from polyrl.models.keywords import QModelArguments
 from polyrl.models.q_network import QModelSpec
 from polyrl.models.qr_dqn import QuantileHead, QuantileModel
 from polyrl.networks import QuantileEmbedding
+from polyrl.networks.layers import product_dense
 from polyrl.validation import check_float, check_int
 
 if TYPE_CHECKING:
@@ -25,12 +26,21 @@ class ImplicitQuantileHead(QuantileHead):
         self._embedding = embedding
 
     def __call__(self, outputs: tf.Tensor) -> QModelSpec:
-        embedded, fractions = QuantileEmbedding(**self._embedding, dtype=tf.float32, name="fractions")(outputs)
-        advantage, value, quantiles = self.streams(embedded)  # [B, A, N], [B, 1, N], [B, A, N]
+        embedding = QuantileEmbedding(**self._embedding, product=not self._on_products, dtype=tf.float32, name="fractions")
+        embedded, fractions = embedding(outputs)
+        inputs = (outputs, embedded) if self._on_products else embedded
+        advantage, value, quantiles = self.streams(inputs)  # [B, A, N], [B, 1, N], [B, A, N]
         q = tf.reduce_mean(quantiles, axis=2)
         return QModelSpec(outputs, advantage, value, q, quantiles=quantiles, fractions=fractions)
 
-    def _stream(self, outputs: tf.Tensor, actions: int, name: str) -> tf.Tensor:
+    @property
+    def _on_products(self) -> bool:
+        """Whether each stream is one layer that multiplies by the torso's output itself."""
+        return not (self._make.units or self._make.noisy)
+
+    def _stream(self, outputs: Any, actions: int, name: str) -> tf.Tensor:
+        if self._on_products:
+            return product_dense(*outputs, actions, initializer=self._make.initializer, name=name, dtype=tf.float32)
         return tf.transpose(self._make(outputs, actions, name), [0, 2, 1])
 
 

@@ -11,6 +11,7 @@ import tf_keras
 from polyrl.configs import InitializerConfig
 from polyrl.engine.narrow_dense import NarrowDense
 from polyrl.networks.noisy_dense import NoisyDense
+from polyrl.networks.product_dense import ProductDense
 
 
 def dense(
@@ -43,6 +44,13 @@ def dense(
         return NoisyDense(units, activation, **arguments)(x)
     kind = NarrowDense if narrow else tf_keras.layers.Dense
     return kind(units, activation, **_initial(initializer, x.shape[-1]), **arguments)(x)
+
+
+def product_dense(
+    x: tf.Tensor, embeddings: tf.Tensor, units: int, *, initializer: InitializerConfig | None = None, **arguments: Any
+) -> tf.Tensor:
+    """A new dense layer on the products `x * embeddings[:, n]`: `[B, d]` and `[B, N, d]` to `[B, units, N]`."""
+    return ProductDense(units, **_initial(initializer, x.shape[-1]), **arguments)([x, embeddings])
 
 
 def convolution(

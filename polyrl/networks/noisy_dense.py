@@ -8,8 +8,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from polyrl import ops
 from polyrl.networks.drawing import forward_pass
+from polyrl.networks.random_numbers import hashed_normal
 from polyrl.validation import check_float, check_int
 
 
@@ -49,15 +49,29 @@ class NoisyDense(tf_keras.layers.Layer):
         kernel, bias, drawn = tf.convert_to_tensor(self.kernel), tf.convert_to_tensor(self.bias), forward_pass()
         if drawn is not None:
             size = kernel.shape[0]
-            noise = ops.normal([size + self.units], drawn.next_seed())
-            noise = tf.cast(tf.sign(noise) * tf.sqrt(tf.abs(noise)), kernel.dtype)
+            noise = tf.cast(_signed_root(hashed_normal(size + self.units, drawn.next_seed())), kernel.dtype)
             before, after = noise[:size], noise[size:]
             kernel += self.kernel_sigma * before[:, tf.newaxis] * after[tf.newaxis, :]
             bias += self.bias_sigma * after
-        outputs = tf.nn.bias_add(tf.matmul(tf.cast(inputs, kernel.dtype), kernel), bias)
-        return self.activation(outputs)
+        inputs = tf.cast(inputs, kernel.dtype)
+        if inputs.shape.rank == 2:
+            return self.activation(tf.nn.bias_add(tf.matmul(inputs, kernel), bias))
+        flat = tf.reshape(inputs, [-1, kernel.shape[0]])  # One product, not one for each row.
+        shape = tf.concat([tf.shape(inputs)[:-1], [self.units]], axis=0)
+        outputs = tf.reshape(tf.nn.bias_add(tf.matmul(flat, kernel), bias), shape)
+        return self.activation(tf.ensure_shape(outputs, [*inputs.shape[:-1], self.units]))
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, for copies and checkpoints."""
         activation = tf_keras.activations.serialize(self.activation)
         return {**super().get_config(), "units": self.units, "activation": activation, "sigma": self.sigma}
+
+
+def _signed_root(x: tf.Tensor) -> tf.Tensor:
+    """`sign(x) sqrt(|x|)`, as a quotient.
+
+    XLA computes cheap elementwise code again for each element of what uses it: here a number for each row of the kernel, with
+    its logarithm and cosine. It does not do so with a quotient. This form is four times as quick, and no other that was tried;
+    without the maximum XLA makes a product of it.
+    """
+    return x / tf.maximum(tf.sqrt(tf.abs(x)), 1e-15)
