@@ -40,7 +40,8 @@ class ImplicitQuantileHead(QuantileHead):
 
     def _stream(self, outputs: Any, actions: int, name: str) -> tf.Tensor:
         if self._on_products:
-            return product_dense(*outputs, actions, initializer=self._make.initializer, name=name, dtype=tf.float32)
+            torso, embedded = outputs
+            return product_dense(torso, embedded, actions, initializer=self._make.initializer, name=name, dtype=tf.float32)
         return tf.transpose(self._make(outputs, actions, name), [0, 2, 1])
 
 

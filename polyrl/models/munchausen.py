@@ -67,4 +67,4 @@ class MunchausenIQNModel(Munchausen, IQNModel):
         bootstrap = ops.soft_bootstrap(following.q, self.entropy_temperature, following.quantiles)
         online, reward = forward.online, self._reward(batch, forward)
         transitions = batch.action, reward, batch.discount, bootstrap
-        return ops.quantile_td_loss(online.quantiles, online.fractions, *transitions, self.kappa)
+        return ops.quantile_td_loss(online.quantiles, online.fractions, *transitions, self.kappa, self._compare)

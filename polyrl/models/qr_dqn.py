@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import tensorflow as tf
 
 from polyrl import ops
+from polyrl.engine import pairwise
 from polyrl.models.heads import QHead
 from polyrl.models.keywords import QModelArguments
 from polyrl.models.policy_network import PolicyNetwork
@@ -56,7 +58,13 @@ class QuantileModel(BaseQModel):
             forward.next_target.quantiles,
             forward.selector.q,
             self.kappa,
+            self._compare,
         )
+
+    @property
+    def _compare(self) -> Callable[..., tf.Tensor]:
+        """The quantile Huber loss, as a loop if XLA may compile it."""
+        return pairwise.quantile_huber_loss if self._scope.xla else ops.quantile_huber_loss
 
     def _priorities(self, loss_output: ops.LossOutput) -> tf.Tensor:
         """The losses, as of C51: a distribution has no single TD error."""

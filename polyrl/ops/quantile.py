@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from polyrl.ops.categorical import SMALLEST_RISK_LEVEL
@@ -53,6 +55,7 @@ def quantile_td_loss(
     discount: tf.Tensor,
     bootstrap: tf.Tensor,
     kappa: float = 1.0,
+    compare: Callable[..., tf.Tensor] = quantile_huber_loss,
 ) -> LossOutput:
     """The quantile loss of `quantiles[action]` against `reward + discount * bootstrap`.
 
@@ -64,6 +67,7 @@ def quantile_td_loss(
         discount: `[B]`, zero where the episode terminated.
         bootstrap: samples of the next state's return, `[B, M]`.
         kappa: see `quantile_huber_loss`.
+        compare: `quantile_huber_loss`, or another implementation of the same formula.
 
     Returns:
         `target`, `td_error` and `prediction` refer to the means.
@@ -78,7 +82,7 @@ def quantile_td_loss(
     )
     chosen = select_values(quantiles, action)  # [B, N]
     target = tf.stop_gradient(reward[:, tf.newaxis] + discount[:, tf.newaxis] * bootstrap)  # [B, M]
-    loss = quantile_huber_loss(target, chosen, tf.stop_gradient(fractions), kappa)
+    loss = compare(target, chosen, tf.stop_gradient(fractions), kappa)
     target_value, prediction = tf.reduce_mean(target, axis=1), tf.reduce_mean(chosen, axis=1)
     return LossOutput(loss, target_value, target_value - prediction, prediction)
 
@@ -93,6 +97,7 @@ def quantile_q_learning(
     next_quantiles: tf.Tensor,
     next_q_selector: tf.Tensor,
     kappa: float = 1.0,
+    compare: Callable[..., tf.Tensor] = quantile_huber_loss,
 ) -> LossOutput:
     """Quantile Q-learning: the target has the quantiles of the best next action (2018a, algorithm 1; 2018b, eq. 3).
 
@@ -106,11 +111,12 @@ def quantile_q_learning(
         next_q_selector: action values `[B, A]` that select the next action: the target network's, for double Q-learning the
             online network's.
         kappa: see `quantile_huber_loss`.
+        compare: `quantile_huber_loss`, or another implementation of the same formula.
     """
     check_shapes(quantiles=(quantiles, "BAN"), next_quantiles=(next_quantiles, "BAM"), next_q_selector=(next_q_selector, "BA"))
     next_action = tf.argmax(next_q_selector, axis=1, output_type=tf.int32)  # [B]
     bootstrap = select_values(next_quantiles, next_action)  # [B, M]
-    return quantile_td_loss(quantiles, fractions, action, reward, discount, bootstrap, kappa)
+    return quantile_td_loss(quantiles, fractions, action, reward, discount, bootstrap, kappa, compare)
 
 
 @on_tensors

@@ -28,25 +28,25 @@ from measuring import ONE_THREAD
 
 WARM_UP = 3_000  # environment steps
 REFERENCE = "c51"
-FRACTIONS = {"num_samples": 64, "num_policy_samples": 32}
-"""The defaults of the classes; those of the flags of `polyrl.experiments.family` are 32 and 32."""
+DEFAULT_FLAGS = {"num_samples": 32, "num_policy_samples": 32}
+"""Those of `polyrl.experiments.family`; the class has 64 samples."""
 
-FEWER = {"num_samples": 32, "num_policy_samples": 32}
 RAINBOW = {"noisy": True, "prioritized": True, "n_step": 3}
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "c51": ("CategoricalDQNModel", {"num_atoms": 51}),
     "dqn": ("DQNModel", {}),
-    "ddqn": ("DDQNModel", {}),
     "noisy_dqn": ("DQNModel", {"noisy": True}),
     "expected_sarsa": ("ExpectedSarsaModel", {}),
     "munchausen_dqn": ("MunchausenDQNModel", {}),
     "qr_dqn": ("QRDQNModel", {"num_quantiles": 50}),
     "qr_dqn_200": ("QRDQNModel", {"num_quantiles": 200}),
     "rainbow": ("RainbowModel", {"num_atoms": 51, **RAINBOW}),
-    "iqn": ("IQNModel", FEWER),
-    "iqn_64": ("IQNModel", FRACTIONS),
-    "munchausen_iqn": ("MunchausenIQNModel", FEWER),
-    "munchausen_iqn_64": ("MunchausenIQNModel", FRACTIONS),
+    "iqn_8": ("IQNModel", {**DEFAULT_FLAGS, "num_samples": 8}),
+    "iqn_16": ("IQNModel", {**DEFAULT_FLAGS, "num_samples": 16}),
+    "iqn": ("IQNModel", DEFAULT_FLAGS),
+    "iqn_64": ("IQNModel", {**DEFAULT_FLAGS, "num_samples": 64}),
+    "munchausen_iqn_8": ("MunchausenIQNModel", {**DEFAULT_FLAGS, "num_samples": 8}),
+    "munchausen_iqn": ("MunchausenIQNModel", DEFAULT_FLAGS),
 }
 """By name the class, and what is not as the others have it. Those with noise have it in the torso, too."""
 
@@ -106,6 +106,7 @@ class Process:
     """Trains one model, when it is asked to."""
 
     def __init__(self, name: str, core: int, seconds: float):
+        self._name = name
         pinned = ["taskset", "-c", str(core)] if core >= 0 and shutil.which("taskset") else []
         command = [*pinned, sys.executable, __file__, "--train", name, "--seconds", str(seconds)]
         pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
@@ -114,12 +115,13 @@ class Process:
 
     def turn(self) -> float:
         """Trains for a while; the steps per second."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         print(file=self._process.stdin, flush=True)
         for line in self._process.stdout:
             if line.startswith("turn "):
                 return float(line.split()[1])
-        raise RuntimeError(f"{self._process.args} failed.")
+        raise RuntimeError(f"the process of {self._name} failed.")
 
     def close(self) -> None:
         """Ends it."""
@@ -148,6 +150,10 @@ def measure(names: list[str], rounds: int, core: int, seconds: float) -> Iterato
             yield name, speeds[name], ratios[name]
 
 
+def _spread(values: list[float], form: str) -> str:
+    return f"{statistics.median(values):{form}} ({min(values):{form}}..{max(values):{form}})"
+
+
 def main() -> None:
     """Measures, and prints a line for each model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -165,9 +171,7 @@ def main() -> None:
         parser.error(f"unknown models {sorted(unknown)}; there are {sorted(MODELS)}.")
     print("| model | steps/s: median (min..max) | of C51's |\n|---|---|---|")
     for name, speeds, ratios in measure(names, arguments.rounds, arguments.core, arguments.seconds):
-        speed, ratio = (
-            f"{statistics.median(v):{form}} ({min(v):{form}}..{max(v):{form}})" for v, form in ((speeds, ",.0f"), (ratios, ".2f"))
-        )
+        speed, ratio = (_spread(values, form) for values, form in ((speeds, ",.0f"), (ratios, ".2f")))
         print(f"| `{name}` | {speed} | {ratio} |", flush=True)
 
 
