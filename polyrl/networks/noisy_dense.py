@@ -71,7 +71,7 @@ def _signed_root(x: tf.Tensor) -> tf.Tensor:
     """`sign(x) sqrt(|x|)`, as a quotient.
 
     XLA computes cheap elementwise code again for each element of what uses it: here a number for each row of the kernel, with
-    its logarithm and cosine. It does not do so with a quotient. This form is four times as quick, and no other that was tried;
+    its logarithm and cosine. It does not do so with a quotient. Of the forms that were tried, this one alone is quick;
     without the maximum XLA makes a product of it.
     """
     return x / tf.maximum(tf.sqrt(tf.abs(x)), 1e-15)

@@ -13,8 +13,7 @@ class ProductDense(tf_keras.layers.Dense):
     """`tf_keras.layers.Dense` on `x * e_n` for N embeddings: `[B, d]` and `[B, N, d]` to `[B, units, N]`.
 
     The kernel is multiplied by `x`, in place of the embeddings, which are many more: `sum_j (x_j e_nj) k_ja = sum_j e_nj (x_j
-    k_ja)`. It also leaves out a product with a matrix of few columns, which XLA is slow at, see `NarrowDense`. With 32
-    embeddings of 64 rows, forwards and backwards take half the time.
+    k_ja)`. It also leaves out a product with a matrix of few columns, which XLA is slow at, see `NarrowDense`.
     """
 
     def __init__(self, units: int, activation: Any = None, **arguments: Any):

@@ -80,7 +80,7 @@ def cosine_waves(x: tf.Tensor, count: int) -> tf.Tensor:
     """`cos(pi i x)` for i from 0 to `count` - 1: `[n]` to `[n, count]`.
 
     From `cos(a) = 1 - 2 sin(a / 2)^2` and the sine's series, whose products and sums a processor does for many numbers at
-    once. XLA calls a function for each cosine, which takes ten times as long.
+    once. XLA's own cosine took a third of IQN's time.
     """
     turns = x[:, tf.newaxis] * (0.5 * tf.range(count, dtype=x.dtype))  # Of the circle.
     turns -= tf.round(turns)  # In [-1/2, 1/2].
