@@ -4,12 +4,10 @@ With it QR-DQN of 50 quantiles trains as fast as C51 of 51 atoms, with the plain
 (docs/performance.md).
 
 The plain formula, in `polyrl.ops`, has tensors `[B, N, M]` in memory, and so has its gradient. The loop sums up the loss and
-its slope, which is all that a gradient needs. It is always compiled by XLA, so that with `jit="off"` it is not called.
+its slope, which is all that a gradient needs. Without XLA a loop is slow, so that with `jit="off"` it is not called.
 """
 
 from __future__ import annotations
-
-import functools
 
 import tensorflow as tf
 
@@ -28,24 +26,26 @@ def quantile_huber_loss(target: tf.Tensor, quantiles: tf.Tensor, fractions: tf.T
     return tf.ensure_shape(loss, [quantiles.shape[0]]) + tf.reduce_sum(slope * (quantiles - known), axis=1)
 
 
-@tf.function(autograph=False, jit_compile=True, reduce_retracing=True)
 def _summed_up(target: tf.Tensor, quantiles: tf.Tensor, fractions: tf.Tensor, kappa: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """The loss of each row `[B]`, and its derivative by each quantile `[B, N]`."""
     samples = tf.transpose(target)  # [M, B]
-    count, above, huber = tf.shape(samples)[0], 1.0 - fractions, kappa > 0.0
+    count, above, huber = int(samples.shape[0]), 1.0 - fractions, kappa > 0.0
 
-    def add(number: int, j: tf.Tensor, loss: tf.Tensor, slope: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        for index in range(number):
-            error = samples[j + index][:, tf.newaxis] - quantiles  # [B, N]
-            # Huber's loss is c (error - c / 2), and its derivative c, where c is the error clipped to plus and minus kappa.
-            clipped = tf.where(huber, tf.clip_by_value(error, -kappa, kappa), tf.sign(error))
-            weighted = tf.where(error < 0.0, above, fractions) * clipped
-            loss += weighted * (error - tf.where(huber, 0.5 * clipped, 0.0))
-            slope += weighted
-        return j + number, loss, slope
+    def add(j: tf.Tensor | int, loss: tf.Tensor, slope: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        error = samples[j][:, tf.newaxis] - quantiles  # [B, N]
+        # Huber's loss is c (error - c / 2), and its derivative c, where c is the error clipped to plus and minus kappa.
+        clipped = tf.where(huber, tf.clip_by_value(error, -kappa, kappa), tf.sign(error))
+        weighted = tf.where(error < 0.0, above, fractions) * clipped
+        return loss + weighted * (error - tf.where(huber, 0.5 * clipped, 0.0)), slope + weighted
 
-    sums = (tf.constant(0), tf.zeros_like(quantiles), tf.zeros_like(quantiles))
-    sums = tf.while_loop(lambda j, *_: j < count - count % BLOCK, functools.partial(add, BLOCK), sums)
-    _, loss, slope = tf.while_loop(lambda j, *_: j < count, functools.partial(add, 1), sums)
-    scale = tf.where(huber, kappa, 1.0) * tf.cast(count, kappa.dtype)
+    def block(number: tf.Tensor, loss: tf.Tensor, slope: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        for index in range(BLOCK):
+            loss, slope = add(BLOCK * number + index, loss, slope)
+        return number + 1, loss, slope
+
+    start, blocks = (tf.constant(0), tf.zeros_like(quantiles), tf.zeros_like(quantiles)), count // BLOCK
+    _, loss, slope = tf.while_loop(lambda number, *_: number < blocks, block, start, maximum_iterations=blocks)
+    for j in range(blocks * BLOCK, count):
+        loss, slope = add(j, loss, slope)
+    scale = tf.where(huber, kappa, 1.0) * count
     return tf.reduce_sum(loss, axis=1) / scale, -slope / scale
