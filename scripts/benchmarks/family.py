@@ -47,8 +47,12 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "iqn_64": ("IQNModel", {**DEFAULT_FLAGS, "num_samples": 64}),
     "munchausen_iqn_8": ("MunchausenIQNModel", {**DEFAULT_FLAGS, "num_samples": 8}),
     "munchausen_iqn": ("MunchausenIQNModel", DEFAULT_FLAGS),
+    "drqn": ("DQNModel", {"sequence_length": 8}),
+    "r2d2": ("R2D2Model", {"sequence_length": 8, "prioritized": True, "n_step": 3, "burn_in": 2}),
 }
-"""By name the class, and what is not as the others have it. Those with noise have it in the torso, too."""
+"""By name the class, and what is not as the others have it. Those with noise have it in the torso, too; those with sequences
+have an LSTM of 64 in place of the second layer, and as many transitions in a batch.
+"""
 
 
 def train(name: str, seconds: float) -> None:
@@ -58,7 +62,7 @@ def train(name: str, seconds: float) -> None:
     from polyrl.envs.compiled import CartPole
     from polyrl.estimators import Agent, RunConfig
     from polyrl.estimators.hooks import Hook
-    from polyrl.replay import PrioritizedReplay, UniformReplay
+    from polyrl.replay import PrioritizedReplay, PrioritizedSequenceReplay, SequenceReplay, UniformReplay
 
     class Turns(Hook):
         """A turn, when it is this process's."""
@@ -78,13 +82,14 @@ def train(name: str, seconds: float) -> None:
 
     model_class, given = MODELS[name]
     own = dict(given)
-    prioritized, n_step = own.pop("prioritized", False), own.pop("n_step", 1)
-    noisy = own.get("noisy", False)
+    prioritized, how = own.pop("prioritized", False), {"n_step": own.pop("n_step", 1)}
+    noisy, length = own.get("noisy", False), own.pop("sequence_length", 0)
+    torso = networks.recurrent(networks.mlp([64]), 64) if length else networks.mlp([64, 64], noisy=noisy)
 
     def model_fn(features: Any, labels: Any, mode: str) -> Any:
         model = getattr(models, model_class)(
             mode,
-            networks.mlp([64, 64], noisy=noisy),
+            torso,
             num_states=4,
             num_actions=2,
             optimizer_config=AdamConfig(2.5e-4),
@@ -96,7 +101,10 @@ def train(name: str, seconds: float) -> None:
         )
         return model(features, labels)
 
-    memory = (PrioritizedReplay if prioritized else UniformReplay)(50_000, 64, n_step=n_step)
+    kind: Any = PrioritizedReplay if prioritized else UniformReplay
+    if length:
+        kind, how["sequence_length"] = PrioritizedSequenceReplay if prioritized else SequenceReplay, length
+    memory = kind(50_000, 64, **how)
     with tempfile.TemporaryDirectory() as directory:
         config = RunConfig(progress=False, save_summary_timesteps=None, save_checkpoints_timesteps=None)
         Agent(model_fn, memory, directory, config).train(CartPole(1), first_update=1_000, hooks=[Turns()])
