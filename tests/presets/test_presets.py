@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from flags_testing import ablation_parts, look
 
 from polyrl import presets
 
@@ -38,29 +39,6 @@ for name in presets.NAMES:
 print(json.dumps(found))
 """
 
-MODEL = """
-import json, sys
-from ml_collections import ConfigDict
-from polyrl.experiments import cli, family
-from polyrl.models import Scope
-cli.FLAGS(["train", *sys.argv[2:], "--mode=train"])
-params = ConfigDict(family.experiment_fn(sys.argv[1]).agent.params)
-with Scope().active():
-    model_class, _ = family.MODELS[params.model]
-    torso = family.torso(params, (4,))
-    model = model_class("train", torso, 4, 2, **family.model_arguments(params))
-    model({"state": [[0.0] * 4]})
-online = model._networks.online
-print(json.dumps({
-    "noisy": model.noisy,
-    "double": model.double,
-    "exploration": type(model.exploration_config).__name__,
-    "warmup": model.exploration_config.warmup_timesteps,
-    "sigmas": sum("sigma" in variable.name for variable in online.variables),
-}))
-"""
-"""The model that flags make."""
-
 
 def test_each_preset_is_settings_of_flags_that_exist_and_have_an_effect():
     done = subprocess.run([sys.executable, "-c", CHECK], capture_output=True, text=True, timeout=200, cwd=ROOT)
@@ -68,118 +46,66 @@ def test_each_preset_is_settings_of_flags_that_exist_and_have_an_effect():
     assert set(json.loads(done.stdout.splitlines()[-1])) == set(presets.NAMES)
 
 
-@pytest.mark.parametrize(
-    ("flags", "noise", "double"),
-    [
-        (("--model=rainbow", "--warmup_timesteps=7"), True, True),
-        (("--model=rainbow", "--nodouble", "--nonoisy", "--warmup_timesteps=7"), False, False),
-        (("--model=c51", "--noisy", "--double", "--warmup_timesteps=7"), True, True),
-        (("--model=dqn", "--warmup_timesteps=7"), False, False),
-    ],
-)
-def test_flags_make_the_model_they_name(tmp_path, flags, noise, double):
+PARTS = ("double", "dueling", "noise", "n-step", "priorities", "distribution")
+MADE = {
+    ("--model=rainbow", "--warmup_timesteps=7"): (True, True),
+    ("--model=rainbow", "--nodouble", "--nonoisy", "--warmup_timesteps=7"): (False, False),
+    ("--model=c51", "--noisy", "--double", "--warmup_timesteps=7"): (True, True),
+    ("--model=dqn", "--warmup_timesteps=7"): (False, False),
+}
+"""By flags, whether there is noise, and whether double."""
+REFUSED = {
+    ("--model=pqn", "--prioritized"): "--prioritized has no effect with --model=pqn",
+    ("--model=pqn", "--n_step=3"): "--n_step=3 has no effect with --model=pqn",
+    ("--model=pqn", "--target_update_tau=0.1"): "--target_update_tau=0.1 has no effect with --model=pqn",
+    ("--env=Pendulum-v1", "--model=naf", "--noisy"): "--noisy has no effect with --model=naf",
+    ("--env=Pendulum-v1", "--model=naf", "--dueling=max"): "--dueling=max has no effect with --model=naf",
+    ("--env=Pendulum-v1", "--model=naf", "--reward_scale=0.1"): "--reward_scale=0.1 has no effect with --model=naf",
+    ("--model=pqn",): "--update_frequency=1 is the size of a rollout",
+    ("--model=rainbow", "--initializer=torch"): "--initializer: no effect on a noisy model",
+    ("--noisy", "--exploration_final=0.1"): "--exploration_final: no effect on a noisy model",
+    ("--model=naf",): "Discrete(2) is discrete and has no bounds",
+}
+NAF = ("--env=Pendulum-v1", "--model=naf", "--exploration_final=0.25", "--exploration_timesteps=1")
+VARIANTS = {
+    (f"--preset={preset}", *flags): part
+    for preset in presets.NAMES
+    if preset.endswith("rainbow")
+    for part, flags in ablation_parts().items()
+}
+
+
+@pytest.fixture(scope="module")
+def found():
+    return look([*MADE, *REFUSED, NAF, *VARIANTS])
+
+
+@pytest.mark.parametrize("flags", MADE)
+def test_flags_make_the_model_they_name(found, flags):
     """Rainbow has its parts without flags; noise is in heads and torso, and explores alone."""
-    command = [sys.executable, "-c", MODEL, str(tmp_path), *flags]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
+    noise, double = MADE[flags]
     exploration = "GreedyExplorationConfig" if noise else "DecayExplorationConfig"
     sigmas = 2 * 4 if noise else 0  # Two layers of the torso, value and advantage: kernel and bias.
     expected = {"noisy": noise, "double": double, "exploration": exploration, "warmup": 7, "sigmas": sigmas}
-    assert json.loads(done.stdout.splitlines()[-1]) == expected
+    assert {name: found[flags][name] for name in expected} == expected
 
 
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (("--model=pqn", "--prioritized"), "--prioritized has no effect with --model=pqn"),
-        (("--model=pqn", "--n_step=3"), "--n_step=3 has no effect with --model=pqn"),
-        (("--model=pqn", "--target_update_tau=0.1"), "--target_update_tau=0.1 has no effect with --model=pqn"),
-        (("--model=naf", "--noisy"), "--noisy has no effect with --model=naf"),
-        (("--model=naf", "--dueling=max"), "--dueling=max has no effect with --model=naf"),
-        (("--model=naf", "--reward_scale=0.1"), "--reward_scale=0.1 has no effect with --model=naf"),
-        (("--model=pqn",), "--update_frequency=1 is the size of a rollout"),
-        (("--model=rainbow", "--initializer=torch"), "--initializer: no effect on a noisy model"),
-        (("--noisy", "--exploration_final=0.1"), "--exploration_final: no effect on a noisy model"),
-    ],
-)
-def test_a_flag_that_the_model_does_not_read_is_refused(tmp_path, flags, message):
-    command = [sys.executable, "-c", MODEL, str(tmp_path), *flags]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=ROOT)
-    assert done.returncode == 1
-    assert message in done.stderr
+@pytest.mark.parametrize("flags", REFUSED)
+def test_a_flag_that_the_model_does_not_read_is_refused(found, flags):
+    assert REFUSED[flags] in found[flags]
 
 
-ABLATION = """
-import json, sys, tempfile
-sys.path.insert(0, "scripts/benchmarks")
-import ablation
-from ml_collections import ConfigDict
-from polyrl.experiments import cli, family
-from polyrl.models import Scope
-found = {}
-for part, flags in ablation.PARTS.items():
-    for name in cli.FLAGS:
-        cli.FLAGS[name].unparse()
-    cli.FLAGS(["train", f"--preset={sys.argv[1]}", "--mode=train", *flags])
-    agent = family.experiment_fn(tempfile.mkdtemp()).agent
-    params = ConfigDict(agent.params)
-    with Scope().active():
-        model_class, _ = family.MODELS[params.model]
-        model = model_class("train", family.torso(params, (4,)), 4, 2, **family.model_arguments(params))
-    parts = {"double": model.double, "dueling": model.dueling is not None, "noise": model.noisy, "n-step": params.n_step > 1}
-    parts |= {"priorities": params.prioritized, "distribution": "min_q_value" in family.MODELS[params.model][1]}
-    found[part] = [name for name, has in parts.items() if not has]
-print(json.dumps(found))
-"""
-"""The parts that each variant of the ablation lacks."""
+@pytest.mark.parametrize("flags", VARIANTS)
+def test_each_variant_of_the_ablation_lacks_the_part_it_names_and_no_other(found, flags):
+    made, part = found[flags], VARIANTS[flags]
+    has = {"noise": made["noisy"], "n-step": made["n_step"] > 1, "priorities": made["prioritized"]}
+    has |= {name: made[name] for name in ("double", "dueling", "distribution")}
+    assert [name for name in PARTS if not has[name]] == ([] if part == "all parts" else [part.removeprefix("without ")])
 
 
-@pytest.mark.parametrize("preset", [name for name in presets.NAMES if name.endswith("rainbow")])
-def test_each_variant_of_the_ablation_lacks_the_part_it_names_and_no_other(preset):
-    done = subprocess.run([sys.executable, "-c", ABLATION, preset], capture_output=True, text=True, timeout=200, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    parts = ("double", "dueling", "noise", "n-step", "priorities", "distribution")
-    expected = {"all parts": [], **{f"without {part}": [part] for part in parts}}
-    assert json.loads(done.stdout.splitlines()[-1]) == expected
-
-
-NAF = """
-import json, sys
-from ml_collections import ConfigDict
-from polyrl.experiments import cli, family
-from polyrl.models import Scope
-exploration = ["--exploration_final=0.25", "--exploration_timesteps=1"]
-cli.FLAGS(["train", "--env=Pendulum-v1", "--model=naf", *exploration, "--mode=train"])
-agent = family.experiment_fn(sys.argv[1]).agent
-params = ConfigDict(agent.params)
-with Scope().active():
-    spaces = family.spaces_of(params.env, params.model)
-    torso = family.torso(params, spaces["num_states"])
-    model = family.MODELS[params.model][0]("train", torso, **spaces, **family.model_arguments(params))
-    model({"state": [[0.0] * 3]})
-print(json.dumps({
-    "low": model.action_low.tolist(),
-    "high": model.action_high.tolist(),
-    "noise": float(model.exploration_config.rate(5)),
-    "loss": type(model.loss_config).__name__,
-}))
-"""
-"""NAF by flags: its bounds are those of the environment, its noise that of the exploration flags."""
-
-
-def test_naf_has_the_bounds_of_the_environment_and_the_noise_of_the_flags(tmp_path):
-    done = subprocess.run([sys.executable, "-c", NAF, str(tmp_path)], capture_output=True, text=True, timeout=200, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    expected = {"low": [-2.0], "high": [2.0], "noise": 0.25, "loss": "MeanSquaredErrorConfig"}
-    assert json.loads(done.stdout.splitlines()[-1]) == expected
-
-
-def test_naf_of_an_environment_with_discrete_actions_is_refused(tmp_path):
-    program = [sys.executable, str(ROOT / "experiments" / "train.py"), f"--model_dir={tmp_path}", "--model=naf"]
-    done = subprocess.run(program, capture_output=True, text=True, timeout=200, cwd=ROOT)
-    assert done.returncode == 1
-    assert "Discrete(2) is discrete and has no bounds" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_naf_has_the_bounds_of_the_environment_and_the_noise_of_the_flags(found):
+    expected = {"action_low": [-2.0], "action_high": [2.0], "rate": 0.25, "loss": "MeanSquaredErrorConfig"}
+    assert {name: found[NAF][name] for name in expected} == expected
 
 
 def test_a_preset_is_a_copy():

@@ -2,46 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from flags_testing import look
 
 ROOT = Path(__file__).resolve().parents[2]
-# In a process of its own: the flags of this program are also those of other scripts that tests import.
-LOOK = """
-import json, sys, tempfile
-from ml_collections import ConfigDict
-from polyrl.experiments import cli, family, memories
-from polyrl.models import Scope
-defaults = {name: cli.FLAGS[name].default for name in cli.FLAGS}
-for flags in json.loads(sys.argv[1]):
-    cli.FLAGS.unparse_flags()
-    for name, value in defaults.items():  # Of the case before.
-        cli.FLAGS[name].unparse()
-        cli.FLAGS.set_default(name, value)
-    cli.FLAGS(["train", *flags, "--mode=train"])
-    try:
-        agent = family.experiment_fn(tempfile.mkdtemp()).agent
-    except ValueError as error:
-        print(json.dumps(str(error)))
-        continue
-    params = ConfigDict(agent.params)
-    with Scope().active():
-        model_class, _ = family.MODELS[params.model]
-        model = model_class("train", family.torso(params, (4,)), 4, 2, **family.model_arguments(params))
-        model({"state": [[0.0] * 4]})
-    memory = agent.memory.described
-    names = ("n_step", "sequence_length", "alpha", "beta")
-    print(json.dumps({
-        "state_size": model._networks.online.state_size,
-        "burn_in": model.burn_in,
-        "memory": type(agent.memory).__name__,
-        **{name: memory[name] for name in names if name in memory},
-    }))
-"""
 MADE = {
     ("--model=dqn",): {"state_size": 0, "burn_in": 0, "memory": "UniformReplay", "n_step": 1},
     ("--model=c51", "--recurrent=gru", "--recurrent_units=7", "--batch_size=64", "--burn_in=3"): {
@@ -74,17 +42,12 @@ REFUSED = {
 
 @pytest.fixture(scope="module")
 def found():
-    cases = [list(flags) for flags in (*MADE, *REFUSED)]
-    command = [sys.executable, "-c", LOOK, json.dumps(cases)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=250, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
-    return dict(zip((*MADE, *REFUSED), lines, strict=True))
+    return look([*MADE, *REFUSED])
 
 
 @pytest.mark.parametrize("flags", MADE)
 def test_flags_make_the_torso_and_the_memory_they_name(found, flags):
-    assert found[flags] == MADE[flags]
+    assert {name: found[flags][name] for name in MADE[flags]} == MADE[flags]
 
 
 @pytest.mark.parametrize("flags", REFUSED)
