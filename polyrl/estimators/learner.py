@@ -20,7 +20,7 @@ from polyrl.envs.observations import as_features, split_columns
 from polyrl.errors import gist
 from polyrl.estimators import extra_ops
 from polyrl.estimators.model_fn import ModelActions, ModelFn, acting_predictions, checked
-from polyrl.estimators.recurrence import NETWORK_STATE, Recurrence
+from polyrl.estimators.recurrence import NETWORK_STATE, Recurrence, check_memory, check_no_recurrent_layers
 from polyrl.models.scope import Scope
 from polyrl.modes import Modes
 from polyrl.policies import BoundedTensorSpec, StepType
@@ -144,6 +144,14 @@ class Learner:
         `state` is the spec of one state, or a dict of specs; `action` that of one action. The model comes first: what it
         refuses leaves the memory alone.
         """
+        recurrence = self.recurrence
+        try:
+            self._build(state, num_envs, action)
+        except BaseException:
+            self.recurrence = recurrence  # An environment that was refused changes nothing for the one before.
+            raise
+
+    def _build(self, state: Any, num_envs: int, action: BoundedTensorSpec) -> None:
         if self._built != (state, num_envs):
             states = tf.nest.map_structure(lambda spec: tf.TensorSpec([num_envs, *spec.shape], spec.dtype), state)
             self._action_dtype = action.dtype
@@ -165,16 +173,14 @@ class Learner:
         self.memory.xla = self.scope.xla
         columns = Transitions(state, one, scalar, scalar, scalar, state).columns()
         if self.recurrence is not None:
-            if not self.memory.SEQUENCES:
-                raise ValueError(
-                    f"The model's network is recurrent, and a {type(self.memory).__name__} gives single transitions; use "
-                    "SequenceReplay(size, batch_size, sequence_length=...)."
-                )
+            check_memory(self.memory)
             columns[NETWORK_STATE] = tf.TensorSpec(self.recurrence.before.shape[1:], tf.float32)
         self.memory.build(columns, num_envs)
         self.unsaved_draws = _stateful_draws(
             traced(self.update).get_concrete_function(*self._no_updates()).graph.as_graph_def()
         )
+        if self.recurrence is None:
+            check_no_recurrent_layers(self.scope)
         self._built, self._summaries = (state, num_envs), None
 
     def probe(self) -> tf.Tensor:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from polyrl.models.scope import Scope
+from polyrl.networks import Recurrent
+from polyrl.replay import Replay
+
 NETWORK_STATE = "network_state"
 """The name of what recurrent layers remember: a prediction of a model that acts, and its feature at the next step."""
 
@@ -26,3 +30,21 @@ class Recurrence(tf.Module):
         before = self.after.read_value()
         self.before.assign(tf.where(is_first[:, tf.newaxis], tf.zeros_like(before), before))
         self.after.assign(network_state)
+
+
+def check_memory(memory: Replay) -> None:
+    """A ValueError for a memory that a recurrent model cannot learn from."""
+    if not memory.SEQUENCES:
+        raise ValueError(
+            f"The model's network is recurrent, and a {type(memory).__name__} gives single transitions; use "
+            "SequenceReplay(size, batch_size, sequence_length=...)."
+        )
+
+
+def check_no_recurrent_layers(scope: Scope) -> None:
+    """A ValueError if a network remembers something that acting does not hand on: it would begin anew with each state."""
+    if any(isinstance(module, Recurrent) for module in scope.submodules):
+        raise ValueError(
+            f"A network of model_fn is recurrent, and predictions in mode 'train' without labels have no {NETWORK_STATE!r}: "
+            "nothing would be remembered. Return what the model gives there."
+        )

@@ -170,7 +170,9 @@ def _check_num_envs(path: Path, memory: Replay) -> None:
     if before is None or before == memory.num_envs or not memory.in_lockstep:
         return
     reason = f"n_step={memory.n_step}" if memory.frame_stack is None else f"frame_stack={memory.frame_stack}"
+    reason = "sequences" if memory.SEQUENCES else reason
     raise CheckpointMismatchError(
         f"{path} was trained with num_envs={before}, this run has num_envs={memory.num_envs}: with {reason} the memory's rows "
-        "depend on it. Use the same number, or another model_dir. (It may differ with n_step=1 and without frame_stack.)"
+        "depend on it. Use the same number, or another model_dir. (It may differ with n_step=1, and without frame_stack or "
+        "sequences.)"
     )

@@ -20,7 +20,7 @@ from polyrl.models.sequences import after_last_steps
 from polyrl.modes import Modes
 from polyrl.networks import SameInEveryMode
 from polyrl.networks.drawing import drawing
-from polyrl.networks.unrolling import Unroll, unrolling
+from polyrl.networks.unrolling import ForwardPass, Unroll, unrolling
 
 QGraphFn = Callable[[str, Any], QModelSpec]
 
@@ -101,6 +101,7 @@ class Networks:
         before = [variable.read_value() for variable in averages]
         with self._drawing("online" if learns else "acting", mode), unrolling(unroll) as forward:
             spec = self.online(inputs, mode, training=learns)
+        _check_once(forward, self.online)
         # Before the next pass: those of activities are of the last one.
         regularisation = list(self.online.model.losses) if learns else []
         moved = [(variable, variable.read_value()) for variable in averages]
@@ -172,6 +173,15 @@ class Networks:
         inputs = features_of.network_inputs(self._features())
         specs = tf.nest.map_structure(lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), inputs)
         return QNetwork(self._build_graph_fn(), specs, seed, f"{self._name}_{role}", self._needed(), lazy=role == "target")
+
+
+def _check_once(forward: ForwardPass, network: QNetwork) -> None:
+    """A ValueError if a recurrent layer was run more than once: its state would be that of two."""
+    if forward.taken != network.state_size:
+        raise ValueError(
+            f"graph_fn: its recurrent layers remember {network.state_size} numbers, and {forward.taken} were asked for in a "
+            "pass. Each layer Recurrent must be called once; make another one for another call."
+        )
 
 
 def _following(states: tf.Tensor | None, batch: Batch) -> Unroll:

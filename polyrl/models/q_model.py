@@ -148,7 +148,7 @@ class BaseQModel(QArguments):
             losses += self.expert_loss(ops.mask_values(forward.online.q, batch.mask), batch)
         regularisation = [tf.cast(loss, tf.float32) for loss in self.current_call.regularisation]
         # The one place where losses are weighted and averaged.
-        weighted = losses if batch.weights is None else losses * batch.weights
+        weighted = losses if batch.weights is None else tf.where(batch.weights > 0.0, losses * batch.weights, 0.0)
         return losses, tf.add_n([tf.reduce_mean(weighted), *regularisation])
 
     def _build_update_target_graph(self) -> None:
@@ -227,6 +227,8 @@ class BaseQModel(QArguments):
 
     def _unroll(self) -> Unroll:
         """That, for recurrent layers, and what they remember at first."""
+        if self.burn_in > 0 and self._networks.online.state_size == 0:
+            raise ValueError(f"burn_in={self.burn_in} has no effect: the network remembers nothing. Use recurrent(torso).")
         return sequences.unroll(self.current_call.features, self._steps(), self.burn_in)
 
     def _explorer(self, online: QModelSpec) -> Explorer:

@@ -32,7 +32,10 @@ class R2D2Model(DQNModel):
 
     def _build_td_loss(self, batch: Batch, forward: Forward) -> ops.LossOutput:
         next_action = tf.argmax(forward.selector.q, axis=1, output_type=tf.int32)
-        next_value = ops.signed_parabolic(ops.select_values(forward.next_target.q, next_action), self.rescaling_slope)
+        chosen = ops.select_values(forward.next_target.q, next_action)
+        # After a terminal state there may be no legal action, whose lowest value has no finite inverse.
+        chosen = tf.where(batch.discount > 0.0, chosen, tf.zeros_like(chosen))
+        next_value = ops.signed_parabolic(chosen, self.rescaling_slope)
         target = ops.signed_hyperbolic(batch.reward + batch.discount * next_value, self.rescaling_slope)
         nothing = tf.zeros_like(target)
         return ops.td_loss(forward.online.q, batch.action, target, nothing, nothing, self.loss_config.build())

@@ -42,7 +42,9 @@ class Recurrent(tf_keras.layers.Layer):
         return int(sum(tf.nest.flatten(self.cell.state_size)))
 
     def build(self, input_shape: Any) -> None:
-        """Creates the cell's weights."""
+        """Creates the cell's weights; a ValueError for other inputs than `[B, n]`."""
+        if len(input_shape) != 2:
+            raise ValueError(f"Recurrent takes one row of numbers for each state, [B, n]; got {tuple(input_shape)}.")
         with tf.name_scope(self.cell.name):
             self.cell.build(input_shape)
         super().build(input_shape)

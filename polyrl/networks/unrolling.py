@@ -38,25 +38,36 @@ class ForwardPass:
 
     Attributes:
         unroll: how the rows follow each other.
+        taken: numbers of the state that layers have asked for so far.
     """
 
     def __init__(self, unroll: Unroll):
         self.unroll = unroll
-        self._taken = 0
+        self.taken = 0
         self._left: list[tf.Tensor] = []
 
     def take(self, size: int) -> tf.Tensor | None:
         """What the layer that asks remembers before the first step, `[S, size]`; None: nothing."""
-        begin, self._taken = self._taken, self._taken + size
+        begin, self.taken = self.taken, self.taken + size
         state = self.unroll.state
         if state is None:
             return None
-        if not state.shape[1:].is_compatible_with([None]) or (state.shape[1] or self._taken) < self._taken:
-            raise ValueError(
-                f"network_state has shape {tuple(state.shape)}, and the recurrent layers of the network remember at least "
-                f"{self._taken} numbers for each row."
-            )
-        return state[:, begin : self._taken]
+        if not state.shape[1:].is_compatible_with([None]) or (state.shape[1] or self.taken) < self.taken:
+            raise self._other("at least ")
+        return state[:, begin : self.taken]
+
+    def check_end(self) -> None:
+        """A ValueError if there was more in the state than the layers have asked for: it is another network's."""
+        state = self.unroll.state
+        if state is not None and 0 < self.taken < (state.shape[1] or 0):
+            raise self._other("")
+
+    def _other(self, least: str) -> ValueError:
+        assert self.unroll.state is not None
+        return ValueError(
+            f"network_state has shape {tuple(self.unroll.state.shape)}, and the recurrent layers of the network remember "
+            f"{least}{self.taken} numbers for each row."
+        )
 
     def leave(self, states: tf.Tensor) -> None:
         """Notes what that layer remembers after each step, `[S T, size]`."""
@@ -78,6 +89,7 @@ def unrolling(unroll: Unroll) -> Iterator[ForwardPass]:
     token = _present.set(forward)
     try:
         yield forward
+        forward.check_end()
     finally:
         _present.reset(token)
 

@@ -102,4 +102,11 @@ class PrioritizedSequenceReplay(PrioritizedReplay):
         self._tree.update(tf.concat([first, written.new], axis=0), tf.concat([values, tf.zeros_like(values)], axis=0))
 
     def _build_storage(self, specs: Mapping[str, tf.TensorSpec], num_envs: int) -> Storage:
-        return SequenceStorage(specs, self.size, num_envs, self.sequence_length, self.n_step)
+        most = self.size // num_envs - self.sequence_length + 1
+        storage = SequenceStorage(specs, self.size, num_envs, self.sequence_length, self.n_step)
+        if self.stride > most:
+            raise ValueError(
+                f"stride={self.stride} must be at most {most}, so that of size={self.size} transitions in num_envs={num_envs} "
+                "environments there is always a sequence to sample."
+            )
+        return storage

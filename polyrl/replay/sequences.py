@@ -42,17 +42,18 @@ class SequenceStorage(TransitionStorage):
     def gather(self, positions: tf.Tensor) -> dict[str, tf.Tensor]:
         """The sequences that begin at `positions` `[S]`: each column `[S, T, ...]`, and `valid` float32 `[S, T]`.
 
-        `valid` is 0 for steps beyond the newest stored one, which hold something else. `truncated` is 1 where an episode was
+        `valid` is 0 for steps beyond the newest stored one, which repeat it. `truncated` is 1 where an episode was
         truncated, and at the newest step. `network_state` is that of the first steps, `[S, H]`. With windows of several
         steps `reward`, `done` and `truncated` are `[S, T, n]`, and what belongs to a next state is that at the window's end;
         a window ends with its sequence.
         """
         steps = tf.range(self._length, dtype=tf.int64)  # [T]
-        places = (positions[:, tf.newaxis] + steps * self._num_envs) % self.capacity  # [S, T]
+        newer = ((self.inserted - 1 - positions) % self.capacity // self._num_envs)[:, tf.newaxis]  # [S, 1]
+        # Beyond the newest step it is repeated: a layer that normalises, or a mask, shall meet nothing that did not happen.
+        places = (positions[:, tf.newaxis] + tf.minimum(steps, newer) * self._num_envs) % self.capacity  # [S, T]
         flat = self._rows(tf.reshape(places, [-1]))
         shape = [*positions.shape, self._length]
         batch = {name: tf.reshape(column, [*shape, *column.shape[1:]]) for name, column in flat.items()}
-        newer = ((self.inserted - 1 - positions) % self.capacity // self._num_envs)[:, tf.newaxis]  # [S, 1]
         batch["truncated"] = tf.maximum(batch["truncated"], tf.cast(steps >= newer, tf.float32))
         if self._steps_of_window > 1:
             batch |= self._windows(batch)

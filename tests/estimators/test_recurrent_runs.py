@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import gymnasium
+import masked_envs  # noqa: F401  Registers them.
 import numpy as np
 import pytest
 import tensorflow as tf
+from gymnasium.spaces import Box, Discrete
 from tiny_agents import weights
 
 from polyrl.configs import DecayExplorationConfig
-from polyrl.envs import GymEnvironment
+from polyrl.envs import GymEnvironment, num_states_and_actions
 from polyrl.envs.compiled import CartPole, MemoryChain
 from polyrl.estimators import Agent, Predictor, RunConfig
 from polyrl.models import DQNModel, R2D2Model, Scope
-from polyrl.networks import mlp, recurrent
+from polyrl.networks import RunningNormalization, mlp, recurrent
 from polyrl.networks.unrolling import Unroll, unrolling
 from polyrl.policies import TimeStep
 from polyrl.replay import PrioritizedSequenceReplay, SequenceReplay, UniformReplay
@@ -155,6 +160,71 @@ def test_single_transitions_are_refused_before_anything_is_stored(tmp_path):
     memory = UniformReplay(100, 10)
     with pytest.raises(ValueError, match="use SequenceReplay"):
         agent(tmp_path, memory).train(environment("python"), timesteps=100)
+
+
+def no_memory(features, labels, mode):
+    """Leaves out what has to be handed on."""
+    spec = model_fn(features, labels, mode, burn_in=0)
+    kept = {name: value for name, value in spec.predictions.items() if name in ("results", "q")}
+    return dataclasses.replace(spec, predictions=kept) if labels is None else spec
+
+
+def another_learns(features, labels, mode):
+    """One without memory acts, and a recurrent one learns."""
+    if labels is not None and mode == "train":
+        return model_fn(features, labels, mode, burn_in=0, name="Other")
+    return DQNModel(mode, mlp([8]), 4, 2, name="Model")(features, labels)
+
+
+@pytest.mark.parametrize("function", [no_memory, another_learns])
+def test_a_network_whose_memory_is_not_handed_on_is_refused(tmp_path, function):
+    with pytest.raises(ValueError, match="have no 'network_state': nothing would be remembered"):
+        agent(tmp_path, UniformReplay(100, 10), function).train(environment("python"), timesteps=100)
+
+
+@pytest.mark.parametrize("where", ["graph", "python"])
+def test_an_environment_that_is_refused_changes_nothing_for_the_one_before(tmp_path, where):
+    learner = agent(tmp_path)
+    learner.train(environment(where), **SCHEDULE, timesteps=200)
+    other = CartPole(num_envs=2) if where == "graph" else GymEnvironment("CartPole-v1", 2)
+    with pytest.raises(ValueError, match="num_envs is now 2, was 4"):
+        learner.train(other, timesteps=100)
+    learner.train(environment(where), **SCHEDULE, timesteps=100)
+    assert learner.predictor().counters["global_timestep"] == 300
+
+
+def test_sequences_that_are_not_whole_yet_hold_nothing_that_did_not_happen(tmp_path):
+    """A layer that normalises meets the states there are."""
+
+    class Constant(gymnasium.Env):
+        observation_space, action_space = Box(0.0, 9.0, (2,), np.float32), Discrete(2)
+
+        def reset(self, *, seed=None, options=None):
+            return np.full(2, 5.0, np.float32), {}
+
+        def step(self, action):
+            return np.full(2, 5.0, np.float32), 1.0, False, False, {}
+
+    def function(features, labels, mode):
+        torso = recurrent(mlp([4], normalize_inputs=True), 3)
+        return DQNModel(mode, torso, 2, 2, summaries=[])(features, labels)
+
+    learner = agent(tmp_path, SequenceReplay(4_000, 64, sequence_length=32), function, check_env=False)
+    learner.train(GymEnvironment(Constant, 4), first_update=32, update_frequency=8, timesteps=100)
+    (layer,) = [m for m in learner._scope.parts["Model/online"].model.submodules if isinstance(m, RunningNormalization)]
+    np.testing.assert_allclose(layer.mean, [5.0, 5.0], rtol=1e-6)
+    np.testing.assert_allclose(layer.variance, 0.0, atol=1e-9)
+
+
+def test_masks_may_be_learned_from_before_a_sequence_is_whole(tmp_path):
+    def function(features, labels, mode):
+        return DQNModel(mode, recurrent(mlp([8]), 4), *spaces, summaries=[])(features, labels)
+
+    env = GymEnvironment("polyrl/TinyTempting-v0", 4)
+    spaces = num_states_and_actions(env)
+    learner = agent(tmp_path, SequenceReplay(4_000, 64, sequence_length=32), function)
+    learner.train(env, first_update=16, update_frequency=8, timesteps=100)
+    assert learner.predictor().counters["global_step"] > 5
 
 
 def test_overlap_is_refused(tmp_path):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 from recurrent_testing import S, T, build, sequences, walk
 
-from polyrl.models import CategoricalDQNModel, DQNModel, Scope
-from polyrl.networks import mlp
+from polyrl.models import CategoricalDQNModel, DQNModel, R2D2Model, Scope
+from polyrl.networks import Recurrent, mlp
 
 
 def test_acting_hands_on_what_is_remembered_and_forgets_at_the_start_of_episodes():
@@ -67,6 +68,44 @@ def test_what_is_not_a_sequence_is_refused(change, message):
     model = build(Scope())
     with pytest.raises(ValueError, match=message):
         model(*change(*sequences()))
+
+
+def test_another_networks_state_is_refused():
+    features, labels = sequences()
+    longer = tf.concat([features["network_state"]] * 2, axis=1)
+    with pytest.raises(ValueError, match=r"network_state has shape \(4, 20\), and .* remember 10 numbers"):
+        build(Scope())({**features, "network_state": longer}, labels)
+
+
+def test_a_layer_that_is_called_twice_is_refused():
+    def twice(mode, inputs):
+        layer, dense = Recurrent(4), tf_keras.layers.Dense
+        return layer(dense(4)(layer(dense(4)(inputs["state"]))))
+
+    with Scope().active():
+        model = DQNModel("train", twice, 4, 3, summaries=[])
+        with pytest.raises(ValueError, match="remember 8 numbers, and 16 were asked for"):
+            model({"state": tf.zeros([2, 4])})
+
+
+def test_a_burn_in_without_memory_is_refused():
+    with Scope().active(), pytest.raises(ValueError, match="burn_in=2 has no effect: the network remembers nothing"):
+        DQNModel("train", mlp([4]), 4, 3, burn_in=2)({"state": tf.zeros([2, 4])})
+
+
+@pytest.mark.parametrize("model_class", [DQNModel, R2D2Model])
+def test_a_terminal_state_without_legal_actions_changes_nothing(model_class):
+    features, labels = sequences(ends=0.8)
+    mask = np.ones([S, T, 3], bool)
+    losses = []
+    for legal in (True, False):
+        mask[labels["done"].numpy() > 0] = legal
+        model = build(Scope(), model_class)
+        given = {**features, "action_mask": tf.ones([S, T, 3], tf.bool)}
+        losses.append(model(given, {**labels, "next_action_mask": tf.constant(mask)}).loss)
+    assert (labels["done"].numpy() > 0).any()
+    assert np.isfinite(losses).all()
+    np.testing.assert_allclose(*losses, rtol=1e-6)
 
 
 def test_a_burn_in_that_leaves_nothing_is_refused():

@@ -132,6 +132,12 @@ def test_a_state_that_is_too_small_is_refused():
         model(DATA[:S])
 
 
+@pytest.mark.parametrize("shape", [[5, 3], [24, 3], []])
+def test_anything_but_rows_of_numbers_is_refused(shape):
+    with pytest.raises(ValueError, match=r"Recurrent takes one row of numbers for each state, \[B, n\]"):
+        Recurrent(6)(tf_keras.Input(shape))
+
+
 def test_a_copy_by_its_config_is_the_same_layer():
     layer = Recurrent(5, "gru", name="memory")
     copy = Recurrent.from_config(layer.get_config())

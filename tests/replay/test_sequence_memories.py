@@ -49,7 +49,7 @@ def sampled(memory, number, step=0):
     return {name: values.numpy() for name, values in batch.items()}
 
 
-@pytest.mark.parametrize("count", [4, 9, 31])
+@pytest.mark.parametrize("count", [2, 4, 9, 31])
 @pytest.mark.parametrize("n_step", [1, 3])
 def test_a_sequence_is_what_happened(count, n_step):
     memory = SequenceReplay(30, 5 * LENGTH, sequence_length=LENGTH, n_step=n_step)
@@ -62,7 +62,9 @@ def test_a_sequence_is_what_happened(count, n_step):
             np.testing.assert_array_equal(batch["network_state"][s], every["network_state"][first, env])
             for t in range(LENGTH):
                 assert batch["valid"][s, t] == (first + t < count)
-                if first + t >= count:
+                if first + t >= count:  # Beyond the newest step it is repeated.
+                    for name in ("state", "action", "next_state"):
+                        np.testing.assert_array_equal(batch[name][s, t], batch[name][s, count - 1 - first])
                     continue
                 np.testing.assert_array_equal(batch["state"][s, t], [first + t, env])
                 check_window(batch, every, s, t, first, env, n_step, count)
@@ -166,6 +168,13 @@ def test_before_any_sequence_is_whole_the_steps_there_are_can_be_drawn():
 def test_a_wrong_argument_is_refused_by_name(arguments, message):
     with pytest.raises(ValueError, match=message):
         prioritized(**arguments)
+
+
+def test_a_stride_that_leaves_nothing_to_sample_is_refused():
+    memory = prioritized(stride=8)
+    with pytest.raises(ValueError, match="stride=8 must be at most 7"):
+        memory.build(SPECS, ENVS)
+    prioritized(stride=7).build(SPECS, ENVS)
 
 
 def test_a_memory_too_small_for_a_sequence_of_each_environment_is_refused():
