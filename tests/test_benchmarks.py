@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import gymnasium
+import numpy as np
 import pytest
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "scripts" / "benchmarks"
@@ -181,3 +183,24 @@ def test_a_learning_run_that_a_signal_ends_has_no_result(tmp_path):
     finally:
         done.kill()
     assert (done.returncode, output) == (128 + signal.SIGTERM, "")
+
+
+def test_the_optimum_of_the_pendulum_moves_as_gymnasium_does(monkeypatch):
+    """Upright at rest, no torque is needed, and none is paid for."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import pendulum_optimum
+
+    found, velocity = pendulum_optimum.values(61, 51, 5)
+    assert found[30, 25] == pytest.approx(0.0, abs=1e-6)
+    assert velocity[25] == pytest.approx(0.0)
+    starts = found[:-1, np.abs(velocity) <= 1.0]
+    assert -155.0 < starts.mean() < -137.0  # A coarse grid loses some of the -138.
+    env = gymnasium.make("Pendulum-v1").unwrapped
+    env.reset(seed=0)
+    for angle, speed, torque in [(0.5, -1.0, 1.5), (-2.0, 3.0, -2.0)]:
+        env.state = np.array([angle, speed])
+        _, reward, *_ = env.step(np.array([torque]))
+        expected, faster, turned = pendulum_optimum.step(np.array(angle), np.array(speed), torque)
+        assert reward == pytest.approx(expected, rel=1e-6)
+        assert env.state == pytest.approx([turned, faster], rel=1e-6)
+    sys.modules.pop("pendulum_optimum", None)
