@@ -64,7 +64,7 @@ LUNAR_LANDER: dict[str, Any] = {
     "exploration_timesteps": 12_000,
     # Not less: greedier agents hover until the time limit, and seldom see a landing.
     "exploration_final": 0.1,
-    # Errors below 1, where the Huber loss is a square: its mean counts the crashes that a median leaves out.
+    # For errors below 1, where the Huber loss is a square: it estimates means; beyond it comes near to medians.
     "reward_scale": 0.02,
     "learning_rate": 5e-4,
     "learning_rate_final": 1e-5,
