@@ -6,7 +6,8 @@ the loops: they trace these methods into their calls.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -144,44 +145,38 @@ class Learner:
         `state` is the spec of one state, or a dict of specs; `action` that of one action. The model comes first: what it
         refuses leaves the memory alone.
         """
-        recurrence = self.recurrence
-        try:
-            self._build(state, num_envs, action)
-        except BaseException:
-            self.recurrence = recurrence  # An environment that was refused changes nothing for the one before.
-            raise
-
-    def _build(self, state: Any, num_envs: int, action: BoundedTensorSpec) -> None:
-        if self._built != (state, num_envs):
-            states = tf.nest.map_structure(lambda spec: tf.TensorSpec([num_envs, *spec.shape], spec.dtype), state)
-            self._action_dtype = action.dtype
-            self.recurrence = None
-            # A new function: it may create variables when it is traced for the first time only.
-            self._first_act = traced(self.act)
-            self._first_act.get_concrete_function(states)
-        assert self._actions is not None
-        self._actions.check(action)
-        if self._built == (state, num_envs):
-            return
-        self._try_last_states(state, num_envs)
-        if self.memory.demonstrations is not None:
-            if not action.dtype.is_integer:
-                raise ValueError("Demonstrations teach discrete actions; those of the environment are continuous.")
-            self.memory.demonstrations.check(state, int(action.maximum) + 1)
-        scalar, one = tf.TensorSpec([], tf.float32), tf.TensorSpec(action.shape, action.dtype)
-        self.memory.belong_to(self._token)
-        self.memory.xla = self.scope.xla
-        columns = Transitions(state, one, scalar, scalar, scalar, state).columns()
-        if self.recurrence is not None:
-            check_memory(self.memory)
-            columns[NETWORK_STATE] = tf.TensorSpec(self.recurrence.before.shape[1:], tf.float32)
-        self.memory.build(columns, num_envs)
-        self.unsaved_draws = _stateful_draws(
-            traced(self.update).get_concrete_function(*self._no_updates()).graph.as_graph_def()
-        )
-        if self.recurrence is None:
-            check_no_recurrent_layers(self.scope)
-        self._built, self._summaries = (state, num_envs), None
+        # What is refused changes nothing for the environment before.
+        with self._kept_if_refused():
+            if self._built != (state, num_envs):
+                states = tf.nest.map_structure(lambda spec: tf.TensorSpec([num_envs, *spec.shape], spec.dtype), state)
+                self._action_dtype = action.dtype
+                self.recurrence = None
+                # A new function: it may create variables when it is traced for the first time only.
+                self._first_act = traced(self.act)
+                self._first_act.get_concrete_function(states)
+            assert self._actions is not None
+            self._actions.check(action)
+            if self._built == (state, num_envs):
+                return
+            self._try_last_states(state, num_envs)
+            if self.memory.demonstrations is not None:
+                if not action.dtype.is_integer:
+                    raise ValueError("Demonstrations teach discrete actions; those of the environment are continuous.")
+                self.memory.demonstrations.check(state, int(action.maximum) + 1)
+            scalar, one = tf.TensorSpec([], tf.float32), tf.TensorSpec(action.shape, action.dtype)
+            self.memory.belong_to(self._token)
+            self.memory.xla = self.scope.xla
+            columns = Transitions(state, one, scalar, scalar, scalar, state).columns()
+            if self.recurrence is not None:
+                check_memory(self.memory)
+                columns[NETWORK_STATE] = tf.TensorSpec(self.recurrence.before.shape[1:], tf.float32)
+            self.memory.build(columns, num_envs)
+            self.unsaved_draws = _stateful_draws(
+                traced(self.update).get_concrete_function(*self._no_updates()).graph.as_graph_def()
+            )
+            if self.recurrence is None:
+                check_no_recurrent_layers(self.scope)
+            self._built, self._summaries = (state, num_envs), None
 
     def probe(self) -> tf.Tensor:
         """One update, to be traced: the compiler finds out by it which variables an update assigns, and how."""
@@ -247,6 +242,16 @@ class Learner:
         finally:
             for variable, value in before:
                 variable.assign(value)
+
+    @contextlib.contextmanager
+    def _kept_if_refused(self) -> Iterator[None]:
+        """What is remembered stays what it was if the `with` block raises."""
+        recurrence = self.recurrence
+        try:
+            yield
+        except BaseException:
+            self.recurrence = recurrence
+            raise
 
     def _remember(self, network_state: tf.Tensor | None, is_first: tf.Tensor) -> None:
         """Keeps what a recurrent network remembers after acting, `[N, H]`, None of another network; `is_first` bool `[N]`."""
