@@ -2,8 +2,7 @@
 
 TensorFlow's own gradient of a loop keeps what each step computed in lists, which XLA refuses there; without a loop XLA takes
 half a minute to compile forty steps. Here the backward pass knows all states, so that the products of matrices for all steps
-are one each, and only what depends on the step after it is computed in a loop. An LSTM of 64 units, 32 sequences of 40 steps:
-see `scripts/benchmarks/engine.py`.
+are one each, and only what depends on the step after it is computed in a loop.
 """
 
 from __future__ import annotations

@@ -113,7 +113,8 @@ def _bound(constructor: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> d
     """
     signature = inspect.signature(constructor)
     try:
-        bound = signature.bind(None, *args, **kwargs)
+        # Partial: a constructor that hands on the rest may give its parent's required ones itself.
+        bound = signature.bind_partial(None, *args, **kwargs)
     except TypeError:  # The constructor itself says so better.
         return {}
     bound.apply_defaults()

@@ -45,7 +45,7 @@ def environment(where):
 SCHEDULE = {"first_update": 100, "update_frequency": 8}
 
 
-@pytest.mark.parametrize("where", ["graph", "python"])
+@pytest.mark.parametrize("where", ["graph", pytest.param("python", marks=SLOW)])
 def test_what_is_stored_is_what_the_network_remembered_before_each_step(tmp_path, where):
     """Without an update in between, walking through the stored states again comes to the same."""
     memory = SequenceReplay(400, 40, sequence_length=10)
@@ -73,7 +73,7 @@ MEMORIES = {
     ("where", "jit", "memory", "model_class"),
     [
         ("graph", "off", "prioritized", R2D2Model),
-        ("python", "off", "uniform", DQNModel),
+        pytest.param("python", "off", "uniform", DQNModel, marks=SLOW),
         pytest.param("graph", "on", "prioritized", R2D2Model, marks=SLOW),
         pytest.param("python", "on", "prioritized", R2D2Model, marks=SLOW),
         pytest.param("python", "on", "uniform", DQNModel, marks=SLOW),
@@ -84,15 +84,15 @@ def test_a_run_that_is_resumed_is_the_run_that_was_not_interrupted(tmp_path, whe
         return model_fn(features, labels, mode, model_class)
 
     whole = agent(tmp_path / "whole", MEMORIES[memory](), function, jit=jit)
-    whole.train(environment(where), **SCHEDULE, max_timesteps=1_200)
-    for timesteps in (400, 800, 1_200):
+    whole.train(environment(where), **SCHEDULE, max_timesteps=800)
+    for timesteps in (400, 800):
         parts = agent(tmp_path / "parts", MEMORIES[memory](), function, jit=jit)
         parts.train(environment(where), **SCHEDULE, max_timesteps=timesteps)
     for name, values in weights(whole).items():
         np.testing.assert_array_equal(weights(parts)[name], values, err_msg=name)
     stored, of_parts = whole.memory.columns, parts.memory.columns
     for name, values in stored.items():  # Of what has been stored.
-        np.testing.assert_array_equal(np.asarray(of_parts[name])[:1_200], np.asarray(values)[:1_200], err_msg=name)
+        np.testing.assert_array_equal(np.asarray(of_parts[name])[:800], np.asarray(values)[:800], err_msg=name)
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +143,7 @@ def test_an_export_hands_on_what_is_remembered(trained, tmp_path):
         np.testing.assert_allclose(served["policy_state"], own, rtol=1e-5)
 
 
+@SLOW
 def test_a_predictor_of_the_directory_does_the_same(trained):
     learner, function = trained
     env = MemoryChain(num_envs=1)
@@ -182,7 +183,7 @@ def test_a_network_whose_memory_is_not_handed_on_is_refused(tmp_path, function):
         agent(tmp_path, UniformReplay(100, 10), function).train(environment("python"), timesteps=100)
 
 
-@pytest.mark.parametrize("where", ["graph", "python"])
+@pytest.mark.parametrize("where", [pytest.param("graph", marks=SLOW), "python"])
 def test_an_environment_that_is_refused_changes_nothing_for_the_one_before(tmp_path, where):
     learner = agent(tmp_path)
     learner.train(environment(where), **SCHEDULE, timesteps=200)

@@ -70,6 +70,19 @@ class SendingEnv(ScheduleEnv):
 ENDINGS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
+@pytest.fixture
+def as_in_a_terminal():
+    """Signals that whoever started the tests has ignored, as `nohup` does, are not."""
+    before = {number: signal.getsignal(number) for number in ENDINGS}
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("as_in_a_terminal")
 @pytest.mark.parametrize("number", ENDINGS)
 def test_a_signal_ends_the_run_with_a_checkpoint_and_its_name(agent, number):
     before = {one: signal.getsignal(one) for one in ENDINGS}

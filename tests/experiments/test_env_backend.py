@@ -48,7 +48,7 @@ def test_a_backend_without_the_environment_says_which_have_it(backend):
     for name in ("async", "compiled"):
         backend(name)
         with pytest.raises(ValueError, match=f"--env_backend={name} has no Atari games; use one of gymnasium, ale, envpool"):
-            atari.environments({})
+            atari.environments({"game": "Pong", "clip_rewards": True})
 
 
 def test_what_is_for_training_only_is_not_in_what_is_evaluated(backend):

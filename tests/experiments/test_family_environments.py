@@ -156,9 +156,7 @@ TINY = {
 }
 
 
-@pytest.mark.parametrize(
-    "preset", ["minatar_breakout_dqn", *(pytest.param(name, marks=pytest.mark.slow) for name in TINY if "minatar" not in name)]
-)
+@pytest.mark.parametrize("preset", [pytest.param(name, marks=pytest.mark.slow) for name in TINY])
 def test_the_program_trains_by_the_preset_resumes_and_evaluates(tmp_path, preset):
     package_of([f"--preset={preset}"])
     where = f"--model_dir={tmp_path / 'run'}"
