@@ -53,7 +53,8 @@ def test_the_penalty_is_that_of_the_paper(names):
     np.testing.assert_allclose(found, losses + 0.5 * np.array(penalty), rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["SoftmaxSarsaModel", pytest.param("ConservativeC51Model", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SoftmaxSarsaModel", "ConservativeC51Model"])
 def test_the_models_learn(names, tmp_path, name):
     own = {"min_q_value": -1.0, "max_q_value": 1.0, "num_atoms": 21} if "C51" in name else {}
 

@@ -14,7 +14,7 @@
 | `carried.py` | a run's state as tensors in compiled calls | an update in a call: 58, with XLA on variables 62 |
 | `narrow_dense.py` | the gradient of heads with few units, without matrix products of two columns | two units: 3, plain 7 |
 | `projection.py` | C51's projection without a tensor `[B, N, N]` | 64 x 51 atoms: 12, plain 34 |
-| `pairwise.py` | the quantile Huber loss without a tensor `[B, N, N]` | an update of QR-DQN with 50 quantiles: 123, plain 215 |
+| `pairwise.py` | the quantile loss without a tensor `[B, N, N]` | an update of QR-DQN with 50 quantiles: 123, plain 215 |
 | `recurrence.py` | a recurrent layer's steps with a gradient that XLA compiles in a loop | an update with XLA at all |
 
 Figures are of `scripts/benchmarks/engine.py`, that of `pairwise.py` of `scripts/benchmarks/family.py`: times of the processor
