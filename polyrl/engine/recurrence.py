@@ -7,10 +7,13 @@ are one each, and only what depends on the step after it is computed in a loop.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
+
+from polyrl.engine.tracing import traced
 
 Step = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 """`step(from_input [S, G], from_output [S, G], state [S, H])` gives the next state, `[S, H]`."""
@@ -22,13 +25,35 @@ def unrolled(
     """The states after each step, `[T, S, H]`: `s_t = step(inputs_t, s[:, :U] kernel + bias, s)`, `s = kept_t s_{t - 1}`.
 
     Args:
-        step: one step, without variables of its own.
+        step: one step, without variables of its own: a function of a module.
         inputs: what the inputs add in each step, `[T, S, G]`.
         kept: 0 where nothing is remembered from the step before, else 1, `[T, S, 1]`. No gradient reaches it.
         kernel: of the output, the first `U` numbers of a state, `[U, G]`.
         bias: `[G]`.
         state: before the first step, `[S, H]`.
     """
+    if inputs.shape[0] == 1:
+        state *= kept[0]
+        return step(inputs[0], tf.matmul(state[:, : kernel.shape[0]], kernel) + bias, state)[tf.newaxis]
+    arguments = inputs, kept, kernel, bias, state
+    program = _program(step, *((tuple(each.shape), each.dtype) for each in arguments))
+    return program(*arguments)
+
+
+@functools.cache
+def _program(step: Step, *arguments: tuple[tuple[int | None, ...], tf.DType]) -> Any:
+    """The function for arguments of these shapes and dtypes, traced once in a process.
+
+    TensorFlow never releases a graph in which a custom gradient was traced
+    (https://github.com/tensorflow/tensorflow/issues/97697), so that of the caller, with all of a model, must not be the one.
+    """
+    specs = [tf.TensorSpec(shape, dtype) for shape, dtype in arguments]
+    return traced(functools.partial(_all_steps, step)).get_concrete_function(*specs)
+
+
+def _all_steps(
+    step: Step, inputs: tf.Tensor, kept: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, state: tf.Tensor
+) -> tf.Tensor:
     length, units = int(inputs.shape[0]), int(kernel.shape[0])
 
     @tf.custom_gradient

@@ -17,32 +17,41 @@ from polyrl.engine.compiler import Compiler
 from polyrl.envs.compiled import CartPole, TensorVectorEnv
 from polyrl.estimators import Agent, RunConfig
 from polyrl.models import DQNModel, QNetwork, Scope
-from polyrl.networks import mlp
-from polyrl.replay import PrioritizedReplay, UniformReplay
+from polyrl.networks import mlp, recurrent
+from polyrl.replay import PrioritizedReplay, SequenceReplay, UniformReplay
 
 ONES = (Compiler, CarriedState, Scope, QNetwork, tf_keras.Model, tf_keras.optimizers.Optimizer, Agent)
 """What an agent makes one of."""
+PLAIN = mlp([8])
 
 
-def use(jit, env, num_actions, memory, **config):
-    """Trains, evaluates, predicts and acts."""
+def use(jit, env, num_actions, memory, torso=PLAIN, **config):
+    """Trains, evaluates, predicts and, but for one that remembers, acts."""
 
     def model_fn(features, labels, mode):
-        return DQNModel(mode, mlp([8]), 4, num_actions)(features, labels)
+        return DQNModel(mode, torso, 4, num_actions)(features, labels)
 
     settings = {"progress": False, "save_summary_timesteps": 8, **config}
     agent = Agent(model_fn, memory(100, 4), None, RunConfig(jit=jit, **settings))
     agent.train(env(), max_timesteps=24, first_update=4)
     agent.evaluate(env(), episodes=1)
     next(agent.predict(env(), steps=1))
-    agent.act(np.zeros(4, np.float32))
+    if torso is PLAIN:
+        agent.act(np.zeros(4, np.float32))
 
 
+def sequences(size, batch_size):
+    return SequenceReplay(size, batch_size, sequence_length=4)
+
+
+MEMORY = {"torso": recurrent(mlp([8]), 4)}
 KINDS = {
     "function": ("off", ScheduleEnv, 3, UniformReplay, {}),
     "xla": ("on", ScheduleEnv, 3, PrioritizedReplay, {}),
     "overlap": ("off", ScheduleEnv, 3, UniformReplay, {"overlap": True}),
     "graph": ("off", CartPole, 2, UniformReplay, {}),
+    "recurrent": ("off", CartPole, 2, sequences, MEMORY),
+    "recurrent-xla": ("on", CartPole, 2, sequences, MEMORY),
 }
 
 
