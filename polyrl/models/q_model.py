@@ -148,7 +148,7 @@ class BaseQModel(QArguments):
             losses += self.expert_loss(ops.mask_values(forward.online.q, batch.mask), batch)
         regularisation = [tf.cast(loss, tf.float32) for loss in self.current_call.regularisation]
         # The one place where losses are weighted and averaged.
-        weighted = losses if batch.weights is None else tf.where(batch.weights > 0.0, losses * batch.weights, 0.0)
+        weighted = losses if batch.weights is None else losses * batch.weights
         return losses, tf.add_n([tf.reduce_mean(weighted), *regularisation])
 
     def _build_update_target_graph(self) -> None:

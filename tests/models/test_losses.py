@@ -118,6 +118,15 @@ def test_rows_of_weight_zero_do_not_train(head_kind, batch, networks_of):
         np.testing.assert_allclose(first, second, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_a_weight_that_is_not_finite_shows_in_the_loss_where_numbers_are_not_checked(head_kind, batch, wrong):
+    features, labels = batch()
+    model = head_kind("train", Scope())
+    weights = tf.constant([1.0, wrong, 1.0, 1.0, 1.0, 1.0])
+    loss = tf.function(lambda weights: model(features, {**labels, "weights": weights}).loss, autograph=False)(weights)
+    assert not np.isfinite(loss)
+
+
 def test_a_discount_for_each_row_overrides_gamma(kind, differing, batch, expected_losses):
     features, labels = batch(5)
     labels["discount"] = tf.constant([0.0, 0.5, 0.99, 1.0, 0.2, 0.7])
