@@ -20,32 +20,25 @@ def quantile_huber_loss(target: tf.Tensor, quantiles: tf.Tensor, fractions: tf.T
 
     It can be differentiated once.
     """
-    known = tf.stop_gradient(quantiles)
-    loss, slope = _summed_up(tf.stop_gradient(target), known, tf.stop_gradient(fractions), tf.cast(kappa, known.dtype))
-    # Adds nothing but the gradient. Not a `tf.custom_gradient`, see `narrow_dense.py`.
-    return tf.ensure_shape(loss, [quantiles.shape[0]]) + tf.reduce_sum(slope * (quantiles - known), axis=1)
-
-
-def _summed_up(target: tf.Tensor, quantiles: tf.Tensor, fractions: tf.Tensor, kappa: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The loss of each row `[B]`, and its derivative by each quantile `[B, N]`."""
-    samples = tf.transpose(target)  # [M, B]
-    count, above, huber = int(samples.shape[0]), 1.0 - fractions, kappa > 0.0
+    known, samples = tf.stop_gradient(quantiles), tf.stop_gradient(tf.transpose(target))  # [B, N], [M, B]
+    count, fractions = int(samples.shape[0]), tf.stop_gradient(fractions)
 
     def add(j: tf.Tensor | int, loss: tf.Tensor, slope: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        error = samples[j][:, tf.newaxis] - quantiles  # [B, N]
+        error = samples[j][:, tf.newaxis] - known  # [B, N]
         # Huber's loss is c (error - c / 2), and its derivative c, where c is the error clipped to plus and minus kappa.
-        clipped = tf.where(huber, tf.clip_by_value(error, -kappa, kappa), tf.sign(error))
-        weighted = tf.where(error < 0.0, above, fractions) * clipped
-        return loss + weighted * (error - tf.where(huber, 0.5 * clipped, 0.0)), slope + weighted
+        clipped = tf.clip_by_value(error, -kappa, kappa) if kappa > 0.0 else tf.sign(error)
+        weighted = tf.where(error < 0.0, 1.0 - fractions, fractions) * clipped
+        return loss + weighted * (error - 0.5 * clipped if kappa > 0.0 else error), slope + weighted
 
     def block(number: tf.Tensor, loss: tf.Tensor, slope: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         for index in range(BLOCK):
             loss, slope = add(BLOCK * number + index, loss, slope)
         return number + 1, loss, slope
 
-    start, blocks = (tf.constant(0), tf.zeros_like(quantiles), tf.zeros_like(quantiles)), count // BLOCK
+    start, blocks = (tf.constant(0), tf.zeros_like(known), tf.zeros_like(known)), count // BLOCK
     _, loss, slope = tf.while_loop(lambda number, *_: number < blocks, block, start, maximum_iterations=blocks)
     for j in range(blocks * BLOCK, count):
         loss, slope = add(j, loss, slope)
-    scale = tf.where(huber, kappa, 1.0) * count
-    return tf.reduce_sum(loss, axis=1) / scale, -slope / scale
+    scale = (kappa if kappa > 0.0 else 1.0) * count
+    # Adds nothing but the gradient. Not a `tf.custom_gradient`, see `narrow_dense.py`.
+    return (tf.reduce_sum(loss, axis=1) - tf.reduce_sum(slope * (quantiles - known), axis=1)) / scale

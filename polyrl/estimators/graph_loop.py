@@ -73,7 +73,7 @@ class GraphLoop(Loop):
             self._goes_on = True
 
     def _checkpoint(self) -> tf.train.Checkpoint:
-        """The environments, and what goes on with their episodes."""
+        """The environments, and what is carried from step to step."""
         return tf.train.Checkpoint(driver=self._driver, noises=self._carried())
 
     def advance(self, timestep: int, remaining: Remaining, watch: bool = False) -> IterationResult:

@@ -21,7 +21,8 @@ from polyrl.envs.observations import as_features, split_columns
 from polyrl.errors import gist
 from polyrl.estimators import extra_ops
 from polyrl.estimators.model_fn import ModelActions, ModelFn, acting_predictions, checked
-from polyrl.estimators.recurrence import NETWORK_STATE, Recurrence, check_memory, check_no_recurrent_layers
+from polyrl.estimators.recurrence import Recurrence, check_memory, check_no_recurrent_layers
+from polyrl.models.features import NETWORK_STATE
 from polyrl.models.scope import Scope
 from polyrl.modes import Modes
 from polyrl.policies import BoundedTensorSpec, StepType

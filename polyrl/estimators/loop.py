@@ -193,8 +193,8 @@ class Loop(abc.ABC):
         return float(many(tf.constant(updates))[0].numpy()) / updates
 
     def _carried(self) -> list[tf.Variable]:
-        """What goes on from step to step and is not part of the models' state: temporally correlated noise, and what recurrent
-        networks remember."""
+        """What is carried from step to step and is not part of the models' state: temporally correlated noise, and what
+        recurrent networks remember."""
         parts = [part for part in self._learner.scope.unsaved_modules() if isinstance(part, Explorer) and part.STATEFUL]
         return [variable for part in (*parts, *self._learner.modules) for variable in part.variables]
 

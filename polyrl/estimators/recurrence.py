@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from polyrl.models.features import NETWORK_STATE
 from polyrl.models.scope import Scope
 from polyrl.networks import Recurrent
 from polyrl.replay import Replay
-
-NETWORK_STATE = "network_state"
-"""The name of what recurrent layers remember: a prediction of a model that acts, and its feature at the next step."""
 
 
 class Recurrence(tf.Module):
@@ -42,7 +40,7 @@ def check_memory(memory: Replay) -> None:
 
 
 def check_no_recurrent_layers(scope: Scope) -> None:
-    """A ValueError if a network remembers something that acting does not hand on: it would begin anew with each state."""
+    """A ValueError if a network remembers something that acting does not hand on: it would know nothing of earlier states."""
     if any(isinstance(module, Recurrent) for module in scope.submodules):
         raise ValueError(
             f"A network of model_fn is recurrent, and predictions in mode 'train' without labels have no {NETWORK_STATE!r}: "

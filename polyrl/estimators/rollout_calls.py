@@ -13,12 +13,10 @@ from polyrl.envs import Transitions
 from polyrl.envs.observations import as_features, split_columns
 from polyrl.estimators import extra_ops
 from polyrl.estimators.model_fn import ModelActions, ModelFn, acting_predictions, checked
-from polyrl.estimators.recurrence import NETWORK_STATE
+from polyrl.models.features import NETWORK_STATE, STEP_TYPE
 from polyrl.models.scope import Scope
 from polyrl.modes import Modes
 from polyrl.policies import BasePolicy, BoundedTensorSpec, StepType
-
-STEP_TYPE = "step_type"
 
 
 class RolloutCalls:

@@ -10,8 +10,8 @@ import numpy as np
 from polyrl.demos import DemoEpisode
 from polyrl.envs import EnvDriver
 from polyrl.envs.observations import as_features
-from polyrl.estimators.recurrence import NETWORK_STATE
 from polyrl.estimators.rollout_calls import RolloutCalls
+from polyrl.models.features import NETWORK_STATE
 
 OWN = ("index", "reward", "done", "truncated", "episode", "env", "timestep")
 """What a row of `predict` has in addition to the predictions and the state."""

@@ -189,10 +189,9 @@ def as_batch(features: Any, labels: Mapping[str, tf.Tensor], gamma: float, steps
 
 def _weights(weights: tf.Tensor | None, steps: Steps | None) -> tf.Tensor | None:
     """The weights of the rows, `[B]`: those of the labels, times those of the steps; None: all count alike."""
-    if steps is None:
-        return weights
-    of_steps = tf.reshape(steps.weights, [-1])
-    return of_steps if weights is None else weights * of_steps
+    if steps is None or weights is None:
+        return weights if steps is None else steps.of_rows
+    return weights * steps.of_rows
 
 
 def _without_ends(inputs: Any, discount: tf.Tensor) -> Any:

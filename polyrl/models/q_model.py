@@ -194,7 +194,7 @@ class BaseQModel(QArguments):
         elif self.mode == Modes.TRAIN and call.loss_output is not None:
             priorities, steps = self._priorities(call.loss_output), self._steps()
             # Of what is not learned from, nothing is known.
-            extra["priorities"] = priorities if steps is None else tf.where(_rows(steps.weights) > 0.0, priorities, 0.0)
+            extra["priorities"] = priorities if steps is None else tf.where(steps.of_rows > 0.0, priorities, 0.0)
         return extra
 
     # Parts. -------------------------------------------------------------------------------------------------------------
@@ -249,8 +249,3 @@ class BaseQModel(QArguments):
 
     def _embedding_indices(self) -> set[int]:
         return self._networks.online.embedding_indices()
-
-
-def _rows(steps: tf.Tensor) -> tf.Tensor:
-    """Of steps `[S, T]` one number for each row, `[S T]`."""
-    return tf.reshape(steps, [-1])

@@ -59,6 +59,7 @@ class QNetwork(tf.Module):
 
     Attributes:
         model: the tf-keras model of mode `'train'`; it owns the variables.
+        state_size: how many numbers its recurrent layers remember for each row; 0 without such layers.
 
     Raises:
         TypeError: if `graph` is not a function, or returns something other than a `QModelSpec`.
@@ -94,6 +95,7 @@ class QNetwork(tf.Module):
         with unrolling(Unroll()):  # It may be built in the middle of a forward pass, which must remember nothing of it.
             self.model, created = build_with_seed(seed, lambda: recorded_model(lambda: build(Modes.TRAIN), not lazy))
 
+        self.state_size = sum(layer.state_size for layer in self.model.submodules if isinstance(layer, Recurrent))
         drawn = [variable for variable in created if is_random_state(variable)]
 
         def share(mode: str) -> tf_keras.Model:
@@ -169,11 +171,6 @@ class QNetwork(tf.Module):
         """The trainable variables on the way from the inputs to `graph_outputs`; empty if the graph does not give them."""
         outputs = self.model.output.get("graph_outputs")
         return [] if outputs is None else tf_keras.Model(self.model.inputs, outputs).trainable_variables
-
-    @property
-    def state_size(self) -> int:
-        """How many numbers its recurrent layers remember for each row; 0 without such layers."""
-        return sum(layer.state_size for layer in self.model.submodules if isinstance(layer, Recurrent))
 
     def embedding_indices(self) -> set[int]:
         """Which trainable variables belong to an embedding layer."""

@@ -26,6 +26,11 @@ class Steps(NamedTuple):
     ended: tf.Tensor
     weights: tf.Tensor
 
+    @property
+    def of_rows(self) -> tf.Tensor:
+        """The weights row by row, `[S T]`."""
+        return tf.reshape(self.weights, [-1])
+
     @classmethod
     def of(cls, labels: Mapping[str, tf.Tensor], burn_in: int) -> Steps | None:
         """What labels say that have been through `flat`; None for single transitions.
