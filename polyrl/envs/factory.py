@@ -39,6 +39,7 @@ class EnvMaker:
 
     Raises:
         TypeError: if `make` returns something that is not a `gymnasium.Env`.
+        ValueError: if the environment needs a package that cannot be imported.
         SameInstanceError: if `make` returns an instance that an `EnvMaker` has given before. It is not closed.
     """
 
@@ -47,7 +48,10 @@ class EnvMaker:
     always_new: bool
 
     def __call__(self) -> gymnasium.Env:
-        env = self.make()
+        try:
+            env = self.make()
+        except (ImportError, gymnasium.error.DependencyNotInstalled) as error:
+            raise ValueError(f"{self.name} needs a Python package that cannot be imported: {error}{_extra(str(error))}") from error
         if not isinstance(env, gymnasium.Env):
             raise TypeError(f"{self.name} returned {env!r}; expected one new gymnasium.Env.")
         attributes = vars(env.unwrapped)
@@ -154,6 +158,12 @@ def _tell_version(env_id: str, name: str, newest: str) -> None:
     else:
         return
     warnings.warn(f"env_id={env_id!r} {text}. Results of different versions cannot be compared.", stacklevel=1)
+
+
+def _extra(message: str) -> str:
+    """The extra of polyrl that installs what gymnasium misses, if it has one of the same name."""
+    named = re.search(r"gymnasium\[(box2d|mujoco)\]", message)
+    return f" `pip install 'polyrl[{named[1]}]'` does the same." if named else ""
 
 
 def _in_worker(make: EnvMaker, index: int) -> gymnasium.Env:

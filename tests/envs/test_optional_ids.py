@@ -26,6 +26,24 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch, env_id, package)
         GymEnvironment(env_id, wrappers=wrappers)
 
 
+@pytest.mark.parametrize(
+    ("env_id", "package", "extra"),
+    [
+        ("LunarLander-v3", "Box2D", "box2d"),
+        ("CarRacing-v3", "Box2D", "box2d"),
+        ("HalfCheetah-v5", "mujoco", "mujoco"),
+        ("phys2d/CartPole-v1", "jax", None),
+    ],
+)
+def test_what_gymnasium_misses_is_named_when_it_is_made(monkeypatch, env_id, package, extra):
+    monkeypatch.setitem(sys.modules, package, None)
+    for name in [name for name in sys.modules if name.startswith(("gymnasium.envs.box2d", "gymnasium.envs.mujoco"))]:
+        monkeypatch.delitem(sys.modules, name)
+    hint = rf".*pip install 'polyrl\[{extra}\]'" if extra else ".*jax"
+    with pytest.raises(ValueError, match=rf"^env_id='{env_id}' needs a Python package that cannot be imported: {hint}"):
+        num_states_and_actions(env_id)
+
+
 @pytest.fixture
 def minigrid():
     return pytest.importorskip("minigrid", reason="minigrid is not installed: pip install 'polyrl[minigrid]'")
