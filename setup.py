@@ -41,6 +41,7 @@ setup(
         "ml-collections>=1.0",
         "rich>=13.7",
     ],
+    entry_points={"console_scripts": ["polyrl = polyrl.__main__:main"]},
     extras_require={
         "atari": ATARI,
         "box2d": ["gymnasium[box2d]"],

@@ -1,17 +1,16 @@
 """polyrl: an Estimator-style experiment framework for value-based reinforcement learning on TensorFlow and tf-keras.
 
 The names that most programs need are here: `from polyrl import Agent, DQNModel, RunConfig`. Each is imported at its first use.
-`import polyrl` itself imports TensorFlow, quietly, and no other module of polyrl.
+`import polyrl` itself imports neither TensorFlow nor any other module of polyrl.
 """
 
 import importlib
 import pkgutil
 from typing import TYPE_CHECKING, Any
 
-from polyrl._quiet import compute_alike, import_tensorflow, leave_out_cast_warnings
+from polyrl._quiet import leave_out_cast_warnings, prepare_tensorflow
 
-import_tensorflow()
-compute_alike()
+prepare_tensorflow()
 leave_out_cast_warnings()
 
 __version__ = "0.1.0"

@@ -1,4 +1,7 @@
-"""Imports TensorFlow without its start-up messages, and has it compute the same in each process.
+"""Has TensorFlow be imported without its start-up messages, and compute the same in each process.
+
+`import polyrl` does not import TensorFlow, which takes seconds. Whoever needs it does, a module of polyrl or the user's
+program; an import hook is there for that first time.
 
 TensorFlow's C++ prints lines on the absence of a GPU before any log level applies to it. They are kept out at the file
 descriptor; whatever else is printed meanwhile, errors above all, is passed on. The descriptor is left alone where
@@ -8,12 +11,17 @@ descriptor; whatever else is printed meanwhile, errors above all, is passed on. 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import re
 import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from types import ModuleType
+from typing import Any
 
 _NOISE = re.compile(rb"^(I\d{4} |WARNING: All log messages before absl|.*(cuda_|cudart|cuInit))")
 
@@ -21,14 +29,40 @@ _NOISE = re.compile(rb"^(I\d{4} |WARNING: All log messages before absl|.*(cuda_|
 _SETTINGS = {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_USE_LEGACY_KERAS": "1"}
 
 
-def import_tensorflow() -> None:
-    """Imports TensorFlow and looks for its devices, quietly unless the user chose a log level."""
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ or "tensorflow" in sys.modules:
-        return
-    with _environment(), _filtered_stderr() if _has_descriptor() else contextlib.nullcontext():
-        import tensorflow as tf
+def prepare_tensorflow() -> None:
+    """Has TensorFlow's import, which may be later, be quiet, and TensorFlow compute alike."""
+    if "tensorflow" in sys.modules:
+        compute_alike()
+    elif not any(isinstance(finder, _TensorFlowFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _TensorFlowFinder())
 
-        tf.config.list_physical_devices()
+
+class _TensorFlowFinder(MetaPathFinder):
+    """Finds TensorFlow, once, as it is found without this class, and has `_TensorFlowLoader` load it."""
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if fullname != "tensorflow":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(fullname)
+        if spec is not None and isinstance(spec.loader, SourceFileLoader):
+            spec.loader = _TensorFlowLoader(spec.loader.name, spec.loader.path)
+        return spec
+
+
+class _TensorFlowLoader(SourceFileLoader):
+    """Loads TensorFlow and looks for its devices, quietly unless the user chose a log level."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        quiet = "TF_CPP_MIN_LOG_LEVEL" not in os.environ
+        with contextlib.ExitStack() as stack:
+            if quiet:
+                stack.enter_context(_environment())
+                stack.enter_context(_filtered_stderr() if _has_descriptor() else contextlib.nullcontext())
+            super().exec_module(module)
+            if quiet:
+                module.config.list_physical_devices()
+        compute_alike()
 
 
 def compute_alike() -> None:

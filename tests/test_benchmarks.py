@@ -171,7 +171,7 @@ def test_the_parts_of_the_engine_are_timed_against_plain_code(monkeypatch, capsy
 def test_a_learning_run_that_a_signal_ends_has_no_result(tmp_path):
     """It is resumed by the next call; its weights so far are not those of the budget."""
     endless = ("--train_timesteps=1000000000", "--eval_frequency=1000000000", "--units=8", "--jit=off")
-    command = [sys.executable, str(BENCHMARKS / "learning.py"), "--worker", "--preset=cartpole_dqn", *endless]
+    command = [sys.executable, str(BENCHMARKS / "learning.py"), "--worker", "--config=cartpole_dqn", *endless]
     command += [f"--model_dir={tmp_path}", "--save_checkpoints_timesteps=1000", "--max_overhead=1", "--save_replay=false"]
     done = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:

@@ -51,7 +51,8 @@ class EnvMaker:
         try:
             env = self.make()
         except (ImportError, gymnasium.error.DependencyNotInstalled) as error:
-            raise ValueError(f"{self.name} needs a Python package that cannot be imported: {error}{_extra(str(error))}") from error
+            message = f"{self.name} needs a Python package that cannot be imported: {error}{_extra(str(error))}"
+            raise ValueError(message) from error
         if not isinstance(env, gymnasium.Env):
             raise TypeError(f"{self.name} returned {env!r}; expected one new gymnasium.Env.")
         attributes = vars(env.unwrapped)

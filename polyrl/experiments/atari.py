@@ -1,24 +1,19 @@
-"""What the Atari scripts share: flags of the game, defaults with their sources, and what is made of them."""
+"""What the Atari scripts share: defaults with their sources, and what is made of them."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from absl import flags
-
 from polyrl.configs import AdamConfig
 from polyrl.envs import AtariEnvironment
 from polyrl.experiments import cli, games
 from polyrl.experiments.games import FRAME_STACK, use_system_allocator
+from polyrl.flags.atari import PARAMETERS as GAME
+from polyrl.flags.games import PARAMETERS as PREPROCESSING
 from polyrl.presets.images import ATARI as DEFAULTS
 from polyrl.replay import Replay
 
-# The game. --------------------------------------------------------------------------------------------------------------
-flags.DEFINE_string("game", "Pong", "The game, named as in ALE/MsPacman-v5: MsPacman.")
-flags.DEFINE_bool("clip_rewards", True, "Clip rewards to [-1, 1]; in training only, and not those that are reported.")
-flags.DEFINE_float("adam_epsilon", 1.5e-4, "Adam's epsilon.", lower_bound=0.0)
-
-HYPER_PARAMETERS = ("game", *games.PARAMETERS, "clip_rewards", "adam_epsilon")
+HYPER_PARAMETERS = (*GAME, *PREPROCESSING)
 
 
 def environments(params: dict[str, Any]) -> tuple[AtariEnvironment, AtariEnvironment]:

@@ -1,42 +1,16 @@
-"""What programs for Atari games share: the flags of a game, and what is made of them."""
+"""What programs for Atari games share: what is made of the flags of a game."""
 
 from __future__ import annotations
 
 import os
 from typing import Any
 
-from absl import flags
-
 from polyrl.envs import AtariEnvironment
 from polyrl.envs.atari import BACKENDS
 from polyrl.experiments import cli
+from polyrl.flags import games as _  # noqa: F401  It defines the flags.
 
 FRAME_STACK = 4
-
-flags.DEFINE_integer("frame_skip", 4, "Atari: frames of an environment step.", lower_bound=1)
-flags.DEFINE_float(
-    "sticky_actions",
-    0.25,
-    "Atari: probability that a frame repeats the action before it.",
-    lower_bound=0.0,
-    upper_bound=1.0,
-)
-flags.DEFINE_integer("noop_max", 30, "Atari: largest number of frames without an action at a game's start.", lower_bound=0)
-flags.DEFINE_bool("terminal_on_life_loss", False, "Atari: end an episode when a life is lost; in training only.")
-flags.DEFINE_bool("full_action_space", False, "Atari: use all 18 actions instead of those that have an effect in the game.")
-flags.DEFINE_integer(
-    "max_episode_frames", 108_000, "Atari: frames after which a game is truncated; 60 are a second.", lower_bound=1
-)
-
-PARAMETERS = (
-    "frame_skip",
-    "sticky_actions",
-    "noop_max",
-    "terminal_on_life_loss",
-    "full_action_space",
-    "max_episode_frames",
-)
-"""The flags of a game; they are hyper-parameters."""
 
 
 def environments(game: str, params: Any, clip_rewards: bool) -> tuple[AtariEnvironment, AtariEnvironment]:

@@ -4,28 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from absl import flags
-
 from polyrl import networks
 from polyrl.experiments import cli, worlds
-from polyrl.networks.recurrent import CELLS
+from polyrl.flags.memory import NONE
 from polyrl.replay import PrioritizedSequenceReplay, Replay, RolloutMemory, SequenceReplay
 
-NONE = "none"
-
-flags.DEFINE_enum(
-    "recurrent",
-    None,
-    [NONE, *CELLS],
-    "A layer that remembers earlier states ends the torso; the memory then samples sequences. lstm by default of r2d2.",
-)
-flags.DEFINE_integer("recurrent_units", 64, "With --recurrent: units of that layer.", lower_bound=1)
-flags.DEFINE_integer("sequence_length", 16, "With --recurrent: steps of a sequence.", lower_bound=1)
-flags.DEFINE_integer("burn_in", 0, "With --recurrent: first steps of a sequence that are not learned from.", lower_bound=0)
-
 RECURRENT = ("recurrent_units", "sequence_length", "burn_in")
-PARAMETERS = ("recurrent", *RECURRENT)
-"""The flags here; they are hyper-parameters."""
+"""The flags that have an effect on recurrent models only."""
 
 
 def cell(params: Any) -> str | None:
@@ -73,6 +58,6 @@ def _rollouts(size: int, batch_size: int) -> RolloutMemory:
     if size % batch_size:
         raise ValueError(
             f"--update_frequency={size} is the size of a rollout with --model=pqn: give a multiple of "
-            f"--batch_size={batch_size} environment steps, or begin with --preset=cartpole_pqn."
+            f"--batch_size={batch_size} environment steps, or begin with --config=cartpole_pqn."
         )
     return RolloutMemory(size, batch_size)

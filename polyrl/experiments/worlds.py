@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from absl import flags
-
 from polyrl.envs import GymEnvironment
 from polyrl.envs.compiled import compiled_environment
 from polyrl.envs.compiled.registry import ENVIRONMENTS
 from polyrl.envs.gym import EnvLike
 from polyrl.experiments import cli, games
+from polyrl.flags.games import PARAMETERS as GAME
 from polyrl.replay import Replay
 
 ATARI = "ALE/"
 VERSION = "-v5"
-
-flags.DEFINE_string("env", "CartPole-v1", "Id of the environment; of an Atari game as in ALE/MsPacman-v5.")
-flags.DEFINE_list("wrappers", [], "What the environment is wrapped in, the innermost first: minigrid.wrappers:ImgObsWrapper.")
-
-PARAMETERS = ("env", "wrappers", *games.PARAMETERS)
-"""The flags here, and of games, that are hyper-parameters."""
 
 
 def is_game(params: Any) -> bool:
@@ -30,7 +23,7 @@ def is_game(params: Any) -> bool:
 
 def useless_flags(params: Any) -> str | None:
     """What is given on the command line and not read for this environment, as an error says it; None if nothing is."""
-    names, other = (("wrappers",), "an Atari game") if is_game(params) else (games.PARAMETERS, "no Atari game")
+    names, other = (("wrappers",), "an Atari game") if is_game(params) else (GAME, "no Atari game")
     given = " and ".join(f"--{name}" for name in names if cli.FLAGS[name].present)
     return f"{given}: no effect with --env={params['env']}, which is {other}. Leave it out." if given else None
 

@@ -1,7 +1,7 @@
 """Presets: settings that are known to learn, by model and environment, as ml_collections configs.
 
 A preset says what differs from the flags' defaults, by the flags' names: `polyrl.presets.get("cartpole_c51")`, or on the
-command line `python experiments/train.py --preset=cartpole_c51 --n_step=5`.
+command line `polyrl --config=cartpole_c51 --n_step=5`.
 """
 
 import ml_collections
@@ -30,4 +30,14 @@ def get(name: str) -> ml_collections.ConfigDict:
     return ml_collections.ConfigDict(dict(_PRESETS[name]))
 
 
-__all__ = ["NAMES", "get"]
+def find(env: str, model: str) -> str | None:
+    """The name of the preset of an environment and a model, as `--env` and `--model` name them; None if there is none.
+
+    Of several it is the one that is named after the model, or the first.
+    """
+    names = [name for name in NAMES if (_PRESETS[name]["env"], _PRESETS[name]["model"]) == (env, model)]
+    named = [name for name in names if name.endswith(f"_{model}")]
+    return next(iter([*named, *names]), None)
+
+
+__all__ = ["NAMES", "find", "get"]

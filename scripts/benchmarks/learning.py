@@ -26,7 +26,7 @@ WORKER = "--worker"
 def run(preset: str, seed: int, label: str, flags: list[str], directory: Path) -> dict[str, Any]:
     """One run as a process; its result."""
     model_dir = directory / label / f"seed-{seed}"
-    command = [sys.executable, __file__, WORKER, f"--preset={preset}", f"--seed={seed}", f"--model_dir={model_dir}", *flags]
+    command = [sys.executable, __file__, WORKER, f"--config={preset}", f"--seed={seed}", f"--model_dir={model_dir}", *flags]
     alone = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     started = time.monotonic()
     done = subprocess.run(command, env={**os.environ, **alone}, capture_output=True, text=True)
@@ -59,6 +59,7 @@ def work(arguments: list[str]) -> None:
     import polyrl  # noqa: F401  Before TensorFlow.
     from polyrl.estimators.hooks import EvaluationHook, Hook
     from polyrl.experiments import cli, family
+    from polyrl.flags import command
 
     class Curve(Hook):
         """Keeps each evaluation, also over a resumption."""
@@ -78,6 +79,7 @@ def work(arguments: list[str]) -> None:
             self.points = [list(point) for point in state["points"]]
 
     cli.FLAGS([sys.argv[0], "--progress=false", *arguments])
+    command.settle()
     experiment = family.experiment_fn(cli.FLAGS.model_dir)
     agent, curve, episodes = experiment.agent, Curve(), cli.FLAGS.eval_episodes
     hook = EvaluationHook(experiment.eval_env, cli.FLAGS.eval_frequency, cli.FLAGS.eval_episodes_while_training)

@@ -1,4 +1,4 @@
-"""What `experiments/train.py` makes of `--env`, `--wrappers` and `--torso`: the environment and the network for its states."""
+"""What the command `polyrl` makes of `--env`, `--wrappers` and `--torso`: the environment and the network for its states."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-TRAIN = ROOT / "experiments" / "train.py"
 SHORT = ("--jit=off", "--mode=train")
 PACKAGES = {"minatar": "minatar", "minigrid": "minigrid", "atari": "ale_py"}
 """By extra, which is how its presets begin."""
 
 
 def run(*flags: str, status: int = 0, timeout: float = 250) -> str:
-    command = [sys.executable, str(TRAIN), "--progress=false", *flags]
+    command = [sys.executable, "-m", "polyrl", "--progress=false", *flags]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout, cwd=ROOT)
     assert done.returncode == status, done.stdout
     assert "Traceback" not in done.stdout
@@ -31,6 +30,7 @@ from ml_collections import ConfigDict
 from polyrl.envs import num_states_and_actions
 from polyrl.envs.described import described
 from polyrl.experiments import cli, family, worlds, torsos
+from polyrl.flags import command
 from polyrl.models import Scope
 import tf_keras
 
@@ -41,8 +41,8 @@ for arguments in json.loads(sys.argv[1]):
         cli.FLAGS[name].unparse()
         cli.FLAGS.set_default(name, value)
     cli.FLAGS(["train", "--mode=train", *arguments])
-    family.use_preset()
-    params = {name: cli.FLAGS[name].value for name in (*cli.HYPER_PARAMETERS, *family.PARAMETERS)}
+    command.settle()
+    params = {name: cli.FLAGS[name].value for name in (*cli.HYPER_PARAMETERS, *command.PARAMETERS)}
     try:
         env, evaluated = worlds.environments(params)
         states, actions = num_states_and_actions(evaluated)
@@ -61,24 +61,24 @@ for arguments in json.loads(sys.argv[1]):
     print(json.dumps(found))
 """
 
-MINATAR, MINIGRID = "--preset=minatar_breakout_dqn", "--preset=minigrid_empty_dqn"
+MINATAR, MINIGRID = "--config=minatar_breakout_dqn", "--config=minigrid_empty_dqn"
 CHOSEN = {
     ("--env=CartPole-v1",): ("mlp", ["Dense", "Dense"], [64]),
     ("--env=FrozenLake-v1", "--units=8"): ("embedding", ["Embedding", "Dense"], [8]),
-    ("--preset=frozen_lake_dqn",): ("embedding", ["Embedding", "Dense"], [64]),
+    ("--config=frozen_lake_dqn",): ("embedding", ["Embedding", "Dense"], [64]),
     ("--env=FrozenLake-v1", "--noisy", "--units=8"): ("embedding", ["Embedding", "NoisyDense"], [8]),
     ("--env=Catch", "--env_backend=compiled"): ("mlp", ["Dense", "Dense"], [64]),
     ("--env=DeepSea",): ("mlp", ["Dense", "Dense"], [64]),
     ("--env=CartPole-v1", "--layer_norm", "--units=3"): ("mlp", ["Dense", "LayerNormalization"], [3]),
-    ("--preset=atari_pong_dqn",): ("nature_cnn", ["Conv2D", "Conv2D", "Conv2D", "Dense"], [512]),
+    ("--config=atari_pong_dqn",): ("nature_cnn", ["Conv2D", "Conv2D", "Conv2D", "Dense"], [512]),
     (MINIGRID,): ("cnn", ["Conv2D", "Dense"], [64]),
     (MINATAR,): ("cnn", ["Conv2D", "Dense"], [128]),
     (MINATAR, "--filters=4,8", "--units=9"): ("cnn", ["Conv2D", "Conv2D", "Dense"], [9]),
     (MINATAR, "--torso=mlp"): ("mlp", ["Dense"], [128]),
     (MINATAR, "--model=rainbow"): ("cnn", ["Conv2D", "NoisyDense"], [128]),
 }
-PONG = ("--preset=atari_pong_dqn", "--sticky_actions=0", "--terminal_on_life_loss")
-DESCRIBED = ((MINIGRID, "--env=MiniGrid-Empty-6x6-v0"), (MINIGRID, "--wrappers="), PONG, ("--preset=catch_dqn",))
+PONG = ("--config=atari_pong_dqn", "--sticky_actions=0", "--terminal_on_life_loss")
+DESCRIBED = ((MINIGRID, "--env=MiniGrid-Empty-6x6-v0"), (MINIGRID, "--wrappers="), PONG, ("--config=catch_dqn",))
 REFUSED = {
     ("--env=Catch", "--env_backend=async"): (
         "--env_backend=async: no effect with --env=Catch, which is in the graph only. Leave it out."
@@ -158,9 +158,9 @@ TINY = {
 
 @pytest.mark.parametrize("preset", [pytest.param(name, marks=pytest.mark.slow) for name in TINY])
 def test_the_program_trains_by_the_preset_resumes_and_evaluates(tmp_path, preset):
-    package_of([f"--preset={preset}"])
+    package_of([f"--config={preset}"])
     where = f"--model_dir={tmp_path / 'run'}"
-    flags = (f"--preset={preset}", where, *SHORT, *TINY[preset])
+    flags = (f"--config={preset}", where, *SHORT, *TINY[preset])
     assert "budget of timesteps reached: 160 of 160" in run(*flags, "--train_timesteps=160")
     output = run(where, *SHORT, "--train_timesteps=240")
     assert "Resuming from" in output
@@ -172,11 +172,11 @@ def test_the_program_trains_by_the_preset_resumes_and_evaluates(tmp_path, preset
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", ["minatar_breakout_dqn", "minigrid_empty_dqn"])
 def test_a_resumed_run_is_the_run_that_was_not_interrupted(tmp_path, preset):
-    package_of([f"--preset={preset}"])
+    package_of([f"--config={preset}"])
 
     def train(name: str, *budgets: int) -> dict:
         for budget in budgets:
-            flags = (f"--preset={preset}", f"--model_dir={tmp_path / name}", *SHORT, *TINY[preset], "--max_overhead=1")
+            flags = (f"--config={preset}", f"--model_dir={tmp_path / name}", *SHORT, *TINY[preset], "--max_overhead=1")
             run(*flags, f"--train_timesteps={budget}", "--save_checkpoints_timesteps=160")
         (newest,) = (tmp_path / name / "checkpoints").glob(f"ckpt-*{budgets[-1]}")
         state = json.loads((newest / "state.json").read_text())
@@ -201,7 +201,7 @@ def test_minigrid_is_learned(tmp_path):
     """
     package_of([MINIGRID])
     where, evaluations = f"--model_dir={tmp_path / 'run'}", ("--eval_episodes_while_training=1", "--eval_episodes=1")
-    run("--preset=minigrid_empty_dqn", where, "--jit=off", "--seed=1", *evaluations, timeout=600)
+    run("--config=minigrid_empty_dqn", where, "--jit=off", "--seed=1", *evaluations, timeout=600)
     run(where, "--mode=infer", "--infer_episodes=1", f"--output={tmp_path / 'steps.jsonl'}")
     steps = [json.loads(line) for line in (tmp_path / "steps.jsonl").read_text().splitlines()]
     assert 5 <= len(steps) <= 7

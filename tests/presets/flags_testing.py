@@ -14,6 +14,7 @@ LOOK = """
 import json, sys, tempfile
 from ml_collections import ConfigDict
 from polyrl.experiments import cli, family, worlds
+from polyrl.flags import command
 from polyrl.models import Scope
 
 defaults = {name: cli.FLAGS[name].default for name in cli.FLAGS}
@@ -26,13 +27,14 @@ def look(flags):
         cli.FLAGS.set_default(name, value)
     cli.FLAGS(["train", "--mode=train", *flags])
     try:
+        command.settle()
         agent = family.experiment_fn(tempfile.mkdtemp()).agent
     except (ValueError, TypeError) as error:
         return str(error)
     params = ConfigDict(agent.params)
     spaces = family.spaces_of(worlds.environments(agent.params)[1], params.model)
     with Scope().active():
-        model_class, own = family.MODELS[params.model]
+        model_class, own = family.class_of(params.model), family.MODELS[params.model].own
         torso = family.torso(params, spaces["num_states"])
         model = model_class("train", torso, **spaces, **family.model_arguments(params))
         model({"state": [[0.0] * spaces["num_states"][0]]})

@@ -17,14 +17,14 @@ ROOT = Path(__file__).resolve().parents[2]
 CHECK = """
 import json, sys
 from polyrl import presets
-from polyrl.experiments import cli, family
-from polyrl.experiments.cli import partners
+from polyrl.experiments import cli
+from polyrl.flags import check_given, command
 found = {}
 for name in presets.NAMES:
     cli.FLAGS.unparse_flags()
-    cli.FLAGS(["train", f"--preset={name}", "--learning_rate=0.125", "--mode=train"])
-    family.use_preset()
-    values = {key: cli.FLAGS[key].value for key in (*cli.HYPER_PARAMETERS, *family.PARAMETERS)}
+    cli.FLAGS(["train", f"--config={name}", "--learning_rate=0.125", "--mode=train"])
+    command.settle()
+    values = {key: cli.FLAGS[key].value for key in (*cli.HYPER_PARAMETERS, *command.PARAMETERS)}
     for key, value in presets.get(name).items():
         if key != "learning_rate":
             shown = list(map(str, value)) if isinstance(value, tuple) else value
@@ -32,7 +32,7 @@ for name in presets.NAMES:
     assert values["learning_rate"] == 0.125
     for key in presets.get(name):
         cli.FLAGS[key].using_default_value = False
-    partners.check_given(values)  # No value without effect.
+    check_given(values)  # No value without effect.
     found[name] = values["model"]
     for key in presets.get(name):
         cli.FLAGS[key].unparse()
@@ -61,15 +61,15 @@ REFUSED = {
     ("--env=Pendulum-v1", "--model=naf", "--noisy"): "--noisy has no effect with --model=naf",
     ("--env=Pendulum-v1", "--model=naf", "--dueling=max"): "--dueling=max has no effect with --model=naf",
     ("--env=Pendulum-v1", "--model=naf", "--reward_scale=0.1"): "--reward_scale=0.1 has no effect with --model=naf",
-    ("--preset=cartpole_dqn", "--trace_decay=0.5"): "--trace_decay=0.5 has no effect with --model=dqn",
-    ("--model=pqn",): "--update_frequency=1 is the size of a rollout",
+    ("--config=cartpole_dqn", "--trace_decay=0.5"): "--trace_decay=0.5 has no effect with --model=dqn",
+    ("--env=Acrobot-v1", "--model=pqn"): "--update_frequency=1 is the size of a rollout",
     ("--model=rainbow", "--initializer=torch"): "--initializer: no effect on a noisy model",
     ("--noisy", "--exploration_final=0.1"): "--exploration_final: no effect on a noisy model",
     ("--model=naf",): "Discrete(2) is discrete and has no bounds",
 }
 NAF = ("--env=Pendulum-v1", "--model=naf", "--exploration_final=0.25", "--exploration_timesteps=1")
 VARIANTS = {
-    (f"--preset={preset}", *flags): part
+    (f"--config={preset}", *flags): part
     for preset in presets.NAMES
     if preset.endswith("rainbow")
     for part, flags in ablation_parts().items()
@@ -121,13 +121,13 @@ def test_a_name_that_does_not_exist_is_refused_with_the_nearest():
 
 
 def test_the_program_trains_by_a_preset(tmp_path):
-    program = [sys.executable, str(ROOT / "experiments" / "train.py"), f"--model_dir={tmp_path}", "--progress=false"]
+    program = [sys.executable, "-m", "polyrl", f"--model_dir={tmp_path}", "--progress=false"]
 
     def run(*flags):
         return subprocess.run([*program, *flags], capture_output=True, text=True, timeout=300, cwd=ROOT)
 
     short = ("--train_timesteps=1100", "--eval_episodes=1", "--jit=off", "--units=8,8")
-    trained = run("--preset=cartpole_c51", "--n_step=2", "--mode=train", *short)
+    trained = run("--config=cartpole_c51", "--n_step=2", "--mode=train", *short)
     assert trained.returncode == 0, trained.stderr
     params = json.loads((tmp_path / "params.json").read_text())["params"]
     assert (params["n_step"], params["model"], params["units"], params["max_q_value"]) == (2, "c51", ["8", "8"], 100.0)
@@ -135,15 +135,15 @@ def test_the_program_trains_by_a_preset(tmp_path):
 
 @pytest.mark.slow
 def test_evaluation_needs_the_directory_only_and_another_value_is_refused(tmp_path):
-    program = [sys.executable, str(ROOT / "experiments" / "train.py"), f"--model_dir={tmp_path}", "--progress=false"]
+    program = [sys.executable, "-m", "polyrl", f"--model_dir={tmp_path}", "--progress=false"]
 
     def run(*flags):
         return subprocess.run([*program, *flags], capture_output=True, text=True, timeout=300, cwd=ROOT)
 
     short = ("--train_timesteps=1100", "--eval_episodes=1", "--jit=off", "--units=8,8")
-    assert run("--preset=cartpole_c51", "--n_step=2", "--mode=train", *short).returncode == 0
+    assert run("--config=cartpole_c51", "--n_step=2", "--mode=train", *short).returncode == 0
     evaluated = run("--mode=eval", "--eval_episodes=1")
     assert evaluated.returncode == 0, evaluated.stderr
-    refused = run("--preset=cartpole_c51", "--n_step=3", "--mode=train", *short)
+    refused = run("--config=cartpole_c51", "--n_step=3", "--mode=train", *short)
     assert refused.returncode == 1
     assert "n_step" in refused.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Collection
 from typing import Any
 
 from polyrl.configs import AdamConfig, DecayExplorationConfig, ExplorationConfig, OptimizerConfig
@@ -13,21 +14,22 @@ from polyrl.envs.gym import EnvLike
 from polyrl.estimators import Agent, RunConfig
 from polyrl.estimators.overwriting import set_aside_run
 from polyrl.estimators.params import check_same_params, read_params
-from polyrl.experiments.cli.flags import FLAGS, HYPER_PARAMETERS, TRAINING_MODES
-from polyrl.experiments.cli.partners import check_given
+from polyrl.experiments.config_file import ConfigFileHook
 from polyrl.experiments.rl_experiment import RLExperiment
+from polyrl.flags import FLAGS, HYPER_PARAMETERS, TRAINING_MODES, check_given, config
 from polyrl.paths import resolved
 from polyrl.replay import PrioritizedReplay, Replay, UniformReplay
 
 logger = logging.getLogger("polyrl")
 
 
-def read_hyper_parameters(model_dir: str | os.PathLike[str], *extra: str) -> dict[str, Any]:
+def read_hyper_parameters(model_dir: str | os.PathLike[str], *extra: str, fixed: Collection[str] = ()) -> dict[str, Any]:
     """The hyper-parameters by flag name: as given, else as in a trained `model_dir`, else the defaults.
 
     Args:
         model_dir: the run's directory.
         extra: names of the script's own flags that are hyper-parameters too.
+        fixed: names of flags that count as given though they are not on the command line.
 
     Raises:
         CheckpointMismatchError: if one is given that differs from what `model_dir` was trained with; it shows both.
@@ -37,7 +39,7 @@ def read_hyper_parameters(model_dir: str | os.PathLike[str], *extra: str) -> dic
     saved = None if FLAGS.overwrite else read_params(directory)
     saved = {} if saved is None else saved
     values = {name: FLAGS[name].value for name in (*HYPER_PARAMETERS, *extra)}
-    values |= {name: saved[name] for name in values if name in saved and not FLAGS[name].present}
+    values |= {name: saved[name] for name in values if name in saved and not (FLAGS[name].present or name in fixed)}
     check_given(values)
     if FLAGS.overwrite and (aside := set_aside_run(directory)) is not None:
         logger.info("--overwrite: what %s held is in %s now.", directory, aside)
@@ -138,6 +140,7 @@ def rl_experiment(agent: Agent, env: EnvLike, eval_env: EnvLike | None = None) -
         agent,
         env,
         eval_env=eval_env,
+        train_hooks=[ConfigFileHook(config.written())],
         train_steps=FLAGS.train_steps,
         train_episodes=FLAGS.train_episodes,
         train_timesteps=FLAGS.train_timesteps,

@@ -17,7 +17,8 @@ from rich.logging import RichHandler
 from polyrl.errors import BrokenEnvironmentError, ModelDirInUseError, NonFiniteError
 from polyrl.estimators import TrainingResult
 from polyrl.estimators.model_errors import is_worded
-from polyrl.experiments.cli.flags import FLAGS
+from polyrl.flags import FLAGS
+from polyrl.flags.help_text import help_text, is_asked_for
 
 logger = logging.getLogger("polyrl")
 
@@ -41,12 +42,11 @@ def run(main: Callable[[Sequence[str]], Any]) -> None:
     Those from inside of a library keep their traceback, and so do all with `--debug`.
 
     The exit status is 0, 1 after an error, or 128 plus the number of the signal that ended a training run; 130 after a second
-    one, which does not wait for the environments.
+    one, which does not wait for the environments. With `--help` it shows all flags instead.
     """
-    for module, defined in FLAGS.flags_by_module_dict().items():
-        if module.startswith("polyrl."):
-            for flag in defined:
-                FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+    if is_asked_for(sys.argv[1:]):
+        print(help_text(sys.modules["__main__"].__doc__ or ""), end="")
+        return
 
     def guarded(argv: Sequence[str]) -> None:
         _log_to_console()
@@ -54,6 +54,11 @@ def run(main: Callable[[Sequence[str]], Any]) -> None:
             raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
         if FLAGS.debug:
             tf.debugging.disable_traceback_filtering()
+        if FLAGS.mode == "list":
+            from polyrl.experiments.listing import print_lists  # It defines flags, which other programs may define too.
+
+            print_lists()
+            return
         try:
             result = main(argv)
         except KeyboardInterrupt as error:

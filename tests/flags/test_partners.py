@@ -8,7 +8,7 @@ import pytest
 from absl.testing import flagsaver
 
 from polyrl.experiments import atari, cli
-from polyrl.experiments.cli import partners
+from polyrl.flags import SHARED, partners
 
 NEED_NOTHING = {
     # They say what is done, or how, in every mode.
@@ -68,7 +68,8 @@ def trained(tmp_path):
 
 def test_every_flag_either_needs_others_or_is_known_to_need_none():
     by_module = cli.FLAGS.flags_by_module_dict()
-    names = {flag.name for module in ("cli.flags", "atari", "games") for flag in by_module[f"polyrl.experiments.{module}"]}
+    modules = [*(module.__name__ for module in SHARED), "polyrl.flags.atari", "polyrl.flags.games"]
+    names = {flag.name for module in modules for flag in by_module[module]}
     assert atari.HYPER_PARAMETERS[0] in names
     assert {name for name in partners._NEEDS if name in names} == names - NEED_NOTHING
     assert names >= NEED_NOTHING

@@ -11,8 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from polyrl.experiments.cli.flags import FLAGS
+from absl import flags
+
 from polyrl.validation import suggestion
+
+FLAGS = flags.FLAGS
 
 GIVEN: Final = object()
 """In place of a partner's value: any, as long as there is one."""
@@ -33,7 +36,7 @@ _NEEDS: dict[str, Need] = {}
 def needs(*names: str, off: Any = None, **partners: Any) -> None:
     """Declares that flags have an effect only together with others; replaces what was declared for them before.
 
-        cli.needs("exploration_start", "exploration_timesteps", noise="gaussian")
+        needs("exploration_start", "exploration_timesteps", noise="gaussian")
 
     Args:
         names: the flags, all of them defined before this call.
@@ -118,28 +121,3 @@ def _check_defined(*names: str) -> None:
     for name in names:
         if name not in FLAGS:
             raise ValueError(f"There is no flag --{name}; define it before it is declared.{suggestion(name, list(FLAGS))}")
-
-
-# Modes. -----------------------------------------------------------------------------------------------------------------
-needs("stop_at_reward", mode=("train_and_eval", "continuous_train_and_eval"))
-needs("checkpoint", mode=("eval", "infer", "train_and_eval"))
-needs("infer_episodes", "output", mode="infer")
-needs("temperature", mode="infer", off=0.0)
-needs("overwrite", mode=("train", "train_and_eval", "continuous_train_and_eval"), off=False)
-needs("check_env", env_backend=("gymnasium", "async"), off=True)
-# Only a process of its own can be ended, and made again.
-needs("env_timeout", env_backend="async")
-needs("env_restarts", env_backend="async", off=0)
-# Environments in the graph continue in mid-episode.
-needs("exact_resume", env_backend=("gymnasium", "async", "ale", "envpool"), off=True)
-# An environment in the graph steps with the learner, not while it runs.
-needs("overlap", env_backend=("gymnasium", "async", "ale", "envpool"), off=False)
-
-# Prioritized replay. ----------------------------------------------------------------------------------------------------
-needs("priority_exponent", "importance_exponent", "importance_steps", prioritized=True)
-
-# Demonstrations. --------------------------------------------------------------------------------------------------------
-needs("expert_margin", "expert_weight", demos=GIVEN)
-needs("pretrain_updates", demos=GIVEN, off=0)
-needs("demo_share", demos=GIVEN, prioritized=False)
-needs("demo_priority", demos=GIVEN, prioritized=True)

@@ -1,0 +1,26 @@
+"""The command `polyrl`, which is also `python -m polyrl`: any model on any environment, with a preset or by flags.
+
+`polyrl --env=LunarLander-v3 --model=c51` trains with evaluations, keeps the best weights, and evaluates those. The same
+command again resumes the run. `--mode=list` shows what there is; `--mode=eval --model_dir=runs/mine` evaluates a run.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Runs the command line; `--help` without TensorFlow, which takes seconds to import."""
+    from polyrl.flags import command  # noqa: F401  It defines the flags.
+    from polyrl.flags.help_text import help_text, is_asked_for
+
+    if is_asked_for(sys.argv[1:]):
+        print(help_text(__doc__), end="")
+        return
+    from polyrl.experiments import cli, family
+
+    cli.run(lambda argv: family.run())
+
+
+if __name__ == "__main__":
+    main()

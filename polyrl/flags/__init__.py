@@ -1,0 +1,40 @@
+"""What can be given on a command line: names, defaults, units and bounds; without TensorFlow, so that `--help` is quick.
+
+`import polyrl.flags` defines the flags that all programs share. The modules `environment`, `games`, `torso`, `model`, `memory`
+and `config` define those of the command `polyrl`, and `atari` those of the Atari scripts, for programs that import them.
+Each module is a group of `--help`, and its first line the title. What is made of the flags is in `polyrl.experiments.cli`.
+"""
+
+from typing import Any
+
+from absl.flags import FLAGS
+
+from polyrl.flags import budget, demonstrations, evaluation, learning, run, writing
+from polyrl.flags.partners import GIVEN, check_given, needs, unused
+from polyrl.flags.run import MODES, TRAINING_MODES
+
+HYPER_PARAMETERS = ("seed", *learning.PARAMETERS, *demonstrations.PARAMETERS)
+"""The shared flags whose other value would be another run."""
+
+SHARED = (run, budget, evaluation, writing, learning, demonstrations)
+"""The modules of the shared flags."""
+
+
+def set_defaults(**defaults: Any) -> None:
+    """A program's own defaults for flags that are defined here."""
+    for name, value in defaults.items():
+        FLAGS.set_default(name, value)
+
+
+__all__ = [
+    "FLAGS",
+    "GIVEN",
+    "HYPER_PARAMETERS",
+    "MODES",
+    "SHARED",
+    "TRAINING_MODES",
+    "check_given",
+    "needs",
+    "set_defaults",
+    "unused",
+]

@@ -1,0 +1,127 @@
+"""Whole configurations."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ml_collections
+from absl import flags
+
+from polyrl import presets
+from polyrl.flags.choice import defined_in
+from polyrl.validation import suggestion
+
+FLAGS = flags.FLAGS
+FILE = "config.json"
+"""The file of a run's directory that holds its whole configuration."""
+
+NOT_CONFIGURED = ("config", "set", "model_dir", "mode", "overwrite", "debug", "progress", "checkpoint", "output")
+"""Flags that say what is done with a run now, not what the run is."""
+
+flags.DEFINE_string(
+    "config",
+    None,
+    "Settings to begin with; any flag that is given replaces its value. A preset (--mode=list shows them), a run's "
+    "config.json, or a Python file whose get_config() returns a ConfigDict.",
+)
+flags.DEFINE_multi_string(
+    "set",
+    [],
+    "NAME=VALUE, may be repeated. A field of a part of the model: optimizer=rmsprop, optimizer.beta_1=0.95, loss.delta=2, "
+    "exploration=boltzmann. Or any flag by its name.",
+)
+
+PARAMETERS = defined_in(__name__)[1:]
+"""The flag here that is a hyper-parameter: what `--set` says of the parts of the model."""
+
+
+def load(source: str) -> dict[str, Any]:
+    """The settings that `--config` names, by flag.
+
+    Raises:
+        ValueError: if it is neither a preset nor a file, or if the file holds something else; says what.
+    """
+    path = Path(source).expanduser()
+    if source in presets.NAMES:
+        return dict(presets.get(source))
+    if path.suffix not in (".json", ".py"):
+        raise ValueError(
+            f"--config={source} is neither a preset nor a file that ends in .json or .py.{suggestion(source, presets.NAMES)}"
+        )
+    if not path.is_file():
+        raise ValueError(f"--config={source}: there is no such file.")
+    settings = _of_python(path) if path.suffix == ".py" else _of_json(path)
+    for name in settings:
+        if name in NOT_CONFIGURED and name != "set":
+            raise ValueError(f"--config={source} has {name!r}, which is no setting of a run; give it on the command line.")
+        if name not in FLAGS:
+            raise ValueError(f"--config={source} has {name!r}, which is no flag.{suggestion(str(name), [*FLAGS])}")
+    return settings
+
+
+def use(settings: Mapping[str, Any], source: str) -> None:
+    """Gives flags these values as their defaults.
+
+    Raises:
+        ValueError: for a flag that does not exist, or a value that it does not take; `source` says where it is from.
+    """
+    for name, value in settings.items():
+        if name not in FLAGS:
+            raise ValueError(f"{source} has no flag --{name}.{suggestion(name, [*FLAGS])}")
+        try:
+            FLAGS.set_default(name, list(map(str, value)) if isinstance(value, (tuple, list)) else value)
+        except flags.IllegalFlagValueError as error:
+            raise ValueError(f"{source}: {error}") from None
+
+
+def use_set() -> None:
+    """Sets the flags that `--set` names, as if they had been given; leaves what it says of parts of the model.
+
+    Raises:
+        ValueError: for an entry without `=`, or a value that the flag does not take.
+    """
+    parts = []
+    for entry in FLAGS.set:
+        name, equals, value = entry.partition("=")
+        if not equals:
+            raise ValueError(f"--set={entry} must be NAME=VALUE.")
+        if name in NOT_CONFIGURED or name not in FLAGS:
+            parts.append(entry)
+            continue
+        try:
+            FLAGS[name].parse(value)
+        except flags.IllegalFlagValueError as error:
+            raise ValueError(f"--set={entry}: {error}") from None
+        FLAGS[name].using_default_value = False
+    FLAGS["set"].value = parts
+
+
+def written() -> dict[str, Any]:
+    """The whole configuration: each flag of polyrl that says what the run is, as JSON can hold it."""
+    modules = FLAGS.flags_by_module_dict()
+    names = [flag.name for module, defined in modules.items() if module.startswith("polyrl.") for flag in defined]
+    return {name: FLAGS[name].value for name in names if name not in NOT_CONFIGURED or name == "set"}
+
+
+def _of_python(path: Path) -> dict[str, Any]:
+    made = runpy.run_path(str(path)).get("get_config")
+    if not callable(made):
+        raise ValueError(f"--config={path} must define get_config(), which returns a ConfigDict.")
+    settings = made()
+    if not isinstance(settings, (ml_collections.ConfigDict, Mapping)):
+        raise ValueError(f"--config={path}: get_config() returned {settings!r}; expected a ConfigDict.")
+    return dict(settings)
+
+
+def _of_json(path: Path) -> dict[str, Any]:
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"--config={path} is not JSON: {error}.") from None
+    if not isinstance(settings, dict):
+        raise ValueError(f"--config={path} holds {settings!r}; expected an object with a value for each flag.")
+    return settings

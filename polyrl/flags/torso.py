@@ -1,0 +1,35 @@
+"""The network below the heads."""
+
+from __future__ import annotations
+
+from absl import flags
+
+from polyrl.flags.choice import define_choice, defined_in
+
+READS: dict[str, tuple[str, ...]] = {
+    "mlp": ("units", "layer_norm", "normalize_inputs"),
+    "embedding": ("units", "layer_norm"),
+    "cnn": ("filters", "categories", "units", "layer_norm"),
+    "nature_cnn": (),
+    "impala_cnn": ("width",),
+}
+"""By the name of `--torso`: the flags that it reads."""
+
+define_choice(
+    "torso",
+    "auto",
+    ["auto", *READS],
+    "The network below the heads. auto: by the states; discrete ones: embedding; images with sides of at least 36: "
+    "nature_cnn; smaller ones: cnn; vectors, and boards without channels: mlp.",
+)
+flags.DEFINE_list("units", ["64", "64"], "Units of the torso's dense layers.")
+flags.DEFINE_list("filters", ["16"], "cnn: filters of each convolution, 3 by 3 without padding.")
+flags.DEFINE_integer(
+    "categories", None, "cnn: numbers in an image are categories, fewer than this, as with MiniGrid 11.", lower_bound=2
+)
+flags.DEFINE_integer("width", 1, "impala_cnn: multiplies the filters of all convolutions.", lower_bound=1)
+flags.DEFINE_bool("layer_norm", False, "Normalise each layer of the torso before its activation.")
+flags.DEFINE_bool("normalize_inputs", False, "Normalise states by their running statistics, which are saved.")
+
+PARAMETERS = defined_in(__name__)
+"""The flags here: all are hyper-parameters."""

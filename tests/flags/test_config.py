@@ -1,0 +1,169 @@
+"""`--config`, `--set`, and where settings are from that nobody gave."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LOOK = """
+import json, sys
+from absl import flags
+from polyrl.flags import FLAGS, command, config
+
+defaults = {name: FLAGS[name].default for name in FLAGS}
+for arguments in json.loads(sys.argv[1]):
+    FLAGS.unparse_flags()
+    for name, value in defaults.items():  # Of the case before.
+        FLAGS[name].unparse()
+        FLAGS.set_default(name, value)
+    try:
+        FLAGS(["polyrl", *arguments])
+        fixed = command.settle()
+        found = {**config.written(), "model_dir": FLAGS.model_dir, "fixed": sorted(fixed)}
+    except (ValueError, flags.Error) as error:
+        found = str(error)
+    print(json.dumps(found))
+print("tensorflow" in sys.modules)
+"""
+PYTHON = "import ml_collections\ndef get_config():\n    return ml_collections.ConfigDict({'n_step': 4, 'units': (8, 8)})\n"
+FILES = {
+    "mine.py": PYTHON,
+    "mine.json": json.dumps({"env": "Acrobot-v1", "n_step": 2}),
+    "wrong.json": json.dumps({"n_stepp": 2}),
+    "mode.json": json.dumps({"mode": "eval"}),
+    "list.json": "[1]",
+    "broken.json": "{",
+    "value.json": json.dumps({"n_step": "many"}),
+    "none.py": "x = 1\n",
+    "number.py": "def get_config():\n    return 3\n",
+    "run/config.json": json.dumps({"env": "Pendulum-v1", "model": "naf", "train_timesteps": 7}),
+}
+GIVEN = {
+    (): {"env": "CartPole-v1", "model": "dqn", "env_backend": "compiled", "model_dir": "runs/CartPole-v1_dqn", "fixed": []},
+    ("--env=CartPole-v1", "--model=c51"): {"n_step": 3, "max_q_value": 100.0, "model_dir": "runs/CartPole-v1_c51"},
+    ("--env=CartPole-v1", "--model=c51", "--n_step=5"): {"n_step": 5, "max_q_value": 100.0},
+    ("--env=CartPole-v1", "--model=c51", "--wrappers=a:B"): {"n_step": 1, "env_backend": "gymnasium"},
+    ("--env=ALE/Pong-v5", "--model=c51"): {"num_envs": 8, "model_dir": "runs/ALE_Pong-v5_c51"},
+    ("--env=Taxi-v3",): {"num_envs": 8, "n_step": 1, "model_dir": "runs/Taxi-v3_dqn"},
+    ("--config=acrobot_c51",): {"env": "Acrobot-v1", "model": "c51", "model_dir": "runs/Acrobot-v1_c51"},
+    ("--config=acrobot_c51", "--model=dqn"): {"env": "Acrobot-v1", "model": "dqn", "n_step": 3},
+    ("--config=mine.py",): {"n_step": 4, "units": ["8", "8"], "env_backend": "gymnasium", "fixed": ["n_step", "units"]},
+    ("--config=mine.json",): {"n_step": 2, "env": "Acrobot-v1", "fixed": ["env", "n_step"]},
+    ("--model_dir=run",): {"env": "Pendulum-v1", "model": "naf", "train_timesteps": 7, "fixed": []},
+    ("--model_dir=run", "--overwrite"): {"env": "CartPole-v1", "model": "dqn"},
+    ("--model_dir=run", "--train_timesteps=9"): {"env": "Pendulum-v1", "train_timesteps": 9},
+    ("--set=n_step=5", "--set=learning_rate=1e-4"): {"n_step": 5, "learning_rate": 1e-4, "set": []},
+    ("--set=n_step=5", "--set=optimizer.beta_1=0.5"): {"n_step": 5, "set": ["optimizer.beta_1=0.5"]},
+    ("--config=cartpole_c51", "--set=n_step=7"): {"n_step": 7},
+}
+REFUSED = {
+    ("--config=cartpole_c15",): "--config=cartpole_c15 is neither a preset nor a file that ends in .json or .py. Did you mean "
+    "'cartpole_c51'?",
+    ("--config=no.json",): "--config=no.json: there is no such file.",
+    ("--config=wrong.json",): "--config=wrong.json has 'n_stepp', which is no flag. Did you mean 'n_step'?",
+    ("--config=mode.json",): "--config=mode.json has 'mode', which is no setting of a run; give it on the command line.",
+    ("--config=list.json",): "--config=list.json holds [1]; expected an object",
+    ("--config=broken.json",): "--config=broken.json is not JSON: ",
+    ("--config=value.json",): "--config=value.json: flag --n_step=many",
+    ("--config=none.py",): "--config=none.py must define get_config()",
+    ("--config=number.py",): "--config=number.py: get_config() returned 3; expected a ConfigDict.",
+    ("--set=n_step",): "--set=n_step must be NAME=VALUE.",
+    ("--set=n_step=many",): "--set=n_step=many: flag --n_step=many",
+    ("--model=rainbw",): "Did you mean 'rainbow'?",
+    ("--modle=c51",): "Unknown command line flag 'modle'. Did you mean: mode, model, model_dir ?",
+    ("--mode=evl",): "Did you mean 'eval'?",
+}
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("configs")
+    for name, text in FILES.items():
+        (directory / name).parent.mkdir(exist_ok=True)
+        (directory / name).write_text(text)
+    cases = [*GIVEN, *REFUSED]
+    command = [sys.executable, "-c", LOOK, json.dumps(cases)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=directory)
+    assert done.returncode == 0, done.stderr
+    *lines, tensorflow = done.stdout.splitlines()
+    assert tensorflow == "False"  # So --help is quick.
+    return dict(zip(cases, map(json.loads, lines), strict=True))
+
+
+@pytest.mark.parametrize("flags", GIVEN, ids=" ".join)
+def test_settings_are_those_given_then_of_the_config_then_of_the_run_or_the_preset(found, flags):
+    assert {name: found[flags][name] for name in GIVEN[flags]} == GIVEN[flags]
+
+
+@pytest.mark.parametrize("flags", REFUSED, ids=" ".join)
+def test_what_cannot_be_read_is_refused_with_the_reason(found, flags):
+    assert REFUSED[flags] in found[flags]
+
+
+def run(*flags: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "polyrl", *flags], capture_output=True, text=True, timeout=280, cwd=cwd)
+
+
+def test_a_run_writes_its_configuration_and_another_begins_with_it(tmp_path):
+    short = ("--mode=train", "--train_timesteps=40", "--num_envs=1", "--first_update=8", "--batch_size=8", "--jit=off")
+    first = run("--model=c51", "--set=optimizer=rmsprop", "--set=optimizer.rho=0.8", "--model_dir=first", *short, cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert "Settings of the preset cartpole_c51" in first.stderr
+    written = json.loads((tmp_path / "first" / "config.json").read_text())
+    assert (written["env"], written["n_step"], written["train_timesteps"]) == ("CartPole-v1", 3, 40)
+    second = run("--config=first/config.json", "--mode=train", "--model_dir=second", "--seed=2", cwd=tmp_path)
+    assert second.returncode == 0, second.stderr
+    assert json.loads((tmp_path / "second" / "config.json").read_text()) == {**written, "seed": 2}
+    other = run("--config=acrobot_c51", "--mode=train", "--model_dir=first", cwd=tmp_path)
+    assert other.returncode == 1
+    assert "was trained" in other.stderr
+    assert "CartPole-v1" in other.stderr
+    assert "Acrobot-v1" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (
+            "optimiser.beta_1=0.5",
+            "there is no 'optimiser' here; use the name of a flag, or one of ['optimizer', 'exploration']",
+        ),
+        ("optimizer.bata_1=0.5", "AdamConfig has no field 'bata_1'"),
+        ("optimizer=adm", "identifier='adm' is not a OptimizerConfig"),
+        ("optimizer.beta_1=2", "--set=optimizer.beta_1=2: beta_1=2.0 must lie in"),
+        ("loss.delta=2", "there is no 'loss' here"),  # C51 has a loss of its own.
+    ],
+)
+def test_a_part_that_does_not_exist_is_refused(entry, message):
+    from polyrl.configs import AdamConfig, GreedyExplorationConfig
+    from polyrl.experiments.settings import applied
+
+    parts = {"optimizer": AdamConfig(), "exploration": GreedyExplorationConfig(), "loss": None}
+    with pytest.raises(ValueError, match=re.escape(message)):
+        applied([entry], parts)
+
+
+def test_parts_have_the_fields_and_kinds_that_are_set():
+    from polyrl.configs import (
+        AdamConfig,
+        BoltzmannExplorationConfig,
+        DecayExplorationConfig,
+        HuberLossConfig,
+        PolynomialDecayConfig,
+        RMSpropConfig,
+    )
+    from polyrl.experiments.settings import applied
+
+    rate = PolynomialDecayConfig(1e-3, 100, 1e-5)
+    parts = {"optimizer": AdamConfig(rate), "exploration": DecayExplorationConfig(), "loss": HuberLossConfig()}
+    entries = ["optimizer=rmsprop", "optimizer.rho=0.8", "optimizer.learning_rate.decay_steps=50", "loss.delta=2"]
+    made = applied([*entries, "exploration=boltzmann"], parts)
+    assert made["optimizer"] == RMSpropConfig(PolynomialDecayConfig(1e-3, 50, 1e-5), rho=0.8)
+    assert made["loss"] == HuberLossConfig(2.0)
+    assert made["exploration"] == BoltzmannExplorationConfig()
+    assert parts["loss"] == HuberLossConfig()
