@@ -40,7 +40,6 @@ from polyrl.models.scope import Scope
 from polyrl.paths import resolved_directory
 from polyrl.replay import Replay
 from polyrl.spec import EstimatorSpec
-from polyrl.summaries import write_evaluation
 from polyrl.validation import explains, explains_missing, keyword_names
 
 logger = logging.getLogger("polyrl")
@@ -204,7 +203,7 @@ class Agent:
         counters = (self._scope.global_step, self._scope.global_timestep, self._scope.global_episode)
         step, timestep, episode = (int(counter.numpy()) for counter in counters)
         opening.check_pretraining_is_first(pretrain_updates, step, timestep, self.model_dir)
-        own = default_hooks(self.config, self.memory, self._learner.support)
+        own = default_hooks(self.config, self.memory, self._learner.support, self.params, self._learner.acting_graph)
         return TrainingRun(
             saver=saver,
             restart_every=self.config.save_checkpoints_timesteps if self.config.exact_resume else 0,
@@ -254,8 +253,7 @@ class Agent:
         """
         run = "eval" if name is None else f"eval_{checked_run_name(name)}"
         result = self._readers.get(checkpoint).evaluate(env, episodes, run)
-        with self._events.tolerating_a_full_disk():
-            write_evaluation(self._events.writer(run), result)
+        self._events.write_evaluation(run, result)
         return result
 
     @public(READ)
@@ -286,8 +284,7 @@ class Agent:
         """Evaluates the weights of training as they are, and writes the result to TensorBoard."""
         run = "evaluation" if name is None else f"eval_{name}"
         result = self._live.evaluate_while(env, episodes, run, check)
-        with self._training_events.tolerating_a_full_disk():
-            write_evaluation(self._training_events.writer("" if name is None else run), result)
+        self._training_events.write_evaluation("" if name is None else run, result)
         return result
 
     def _graph_driver(self, env: CompiledEnvironment) -> GraphDriver:

@@ -1,9 +1,11 @@
-"""The TensorBoard files of a model_dir, one for each run in it, and how a resumed run supersedes what came after."""
+"""What a run shows of itself: TensorBoard's files and their like as text, and how a resumed run supersedes what came after."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -13,11 +15,16 @@ import tensorflow as tf
 
 from polyrl.errors import gist
 from polyrl.estimators.overwriting import REPLACED
+from polyrl.summaries import write_evaluation, write_scalars
 
 logger = logging.getLogger("polyrl")
 
 SUFFIX = ".training"
 """Ends the names of the files that training writes: a resumed run truncates these alone."""
+
+
+METRICS, EVALUATIONS = "metrics.jsonl", "evaluations.csv"
+"""What is in TensorBoard, for other programs: a line of JSON for each write of scalars, a row for each evaluation."""
 
 
 class EventFiles:
@@ -38,6 +45,35 @@ class EventFiles:
             suffix = f".v2{SUFFIX}" if self._training else None
             self._writers[run] = tf.summary.create_file_writer(str(self._model_dir / run), filename_suffix=suffix)
         return self._writers[run]
+
+    def write_scalars(self, values: Mapping[str, float], timestep: int, step: int) -> None:
+        """Writes numbers of a training run by their tags, and a line of `metrics.jsonl`; before the first step at `step`."""
+        write_scalars(self.writer(""), timestep or step, values)
+        shown = {tag: value if math.isfinite(value) else str(value) for tag, value in values.items()}
+        self._append(METRICS, json.dumps({"global_timestep": timestep, "global_step": step, **shown}) + "\n")
+
+    def write_evaluation(self, run: str, result: Mapping[str, float]) -> None:
+        """Writes the result of an evaluation to a TensorBoard run, and a line of `evaluations.csv` in its directory."""
+        with self.tolerating_a_full_disk():
+            write_evaluation(self.writer(run), result)
+        if self._training and run:  # The file there is that of evaluations of its checkpoints.
+            return
+        file = self._model_dir / run / EVALUATIONS
+        names, head = sorted(result, key=lambda name: not name.startswith("global_")), ""
+        if file.exists():
+            names = file.read_text(encoding="utf-8").partition("\n")[0].split(",")
+        else:
+            head = ",".join(names) + "\n"
+        row = ",".join(str(result.get(name, "")) for name in names) + "\n"
+        self._append(str(file.relative_to(self._model_dir)), head + row)
+
+    def _append(self, name: str, text: str) -> None:
+        """Appends to a text file below `model_dir`; what the disk does not take is left out, with a warning."""
+        try:
+            with open(self._model_dir / name, "a", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            logger.warning("%s cannot be written: %s. The run continues.", self._model_dir / name, error)
 
     def sizes(self) -> dict[str, int]:
         """The bytes of each file that training has written so far, by its path below `model_dir`."""
@@ -99,7 +135,8 @@ class EventFiles:
         for place, directories, files in os.walk(self._model_dir):
             directories[:] = [name for name in directories if not _is_of_another_run(Path(place, name))]
             found += [Path(place, name) for name in files if name.startswith("events.out.tfevents.") and name.endswith(SUFFIX)]
-        return sorted(found)
+        texts = [self._model_dir / name for name in (METRICS, EVALUATIONS)]
+        return sorted([*found, *(file for file in texts if file.exists())])
 
 
 def _is_of_another_run(directory: Path) -> bool:

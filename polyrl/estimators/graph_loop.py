@@ -33,9 +33,7 @@ class GraphLoop(Loop):
 
     resets_environments = False
 
-    def __init__(
-        self, driver: GraphDriver, learner: Learner, compiler: Compiler, schedule: UpdateSchedule, chunk: int = 1_000
-    ):
+    def __init__(self, driver: GraphDriver, learner: Learner, compiler: Compiler, schedule: UpdateSchedule, chunk: int = 500):
         super().__init__(learner, compiler, schedule)
         self.modules = [driver]
         self._goes_on = False

@@ -60,6 +60,7 @@ class Learner:
         summary_options: the groups of panels that the model asks for.
         support: of a distribution over returns, see `extra_ops.support`; None if there is none.
         unsaved_draws: the `STATEFUL_DRAWS` of an update.
+        acting_graph: in which the model acts, after `build`.
         recurrence: what the model's network remembers of the present episodes; None for one that remembers nothing.
     """
 
@@ -76,6 +77,7 @@ class Learner:
         self._actions: ModelActions | None = None
         self._built: tuple[Any, int] | None = None
         self._first_act: Any = None
+        self.acting_graph = tf.Graph()
         self._token = object()  # The memory does not keep the learner alive.
         self._summaries: Any = None
 
@@ -154,7 +156,7 @@ class Learner:
                 self.recurrence = None
                 # A new function: it may create variables when it is traced for the first time only.
                 self._first_act = traced(self.act)
-                self._first_act.get_concrete_function(states)
+                self.acting_graph = self._first_act.get_concrete_function(states).graph
             assert self._actions is not None
             self._actions.check(action)
             if self._built == (state, num_envs):
@@ -199,7 +201,7 @@ class Learner:
     def snapshot(self) -> list[tf.Tensor]:
         """The values that a loss is computed from, weights and random generators, for `summaries`."""
         if self._summaries is None:
-            # Once in a thousand steps: not worth the seconds that XLA takes to compile it.
+            # Once in five hundred steps: not worth the seconds that XLA takes to compile it.
             self._summaries = traced(self._build_summaries).get_concrete_function(dict(self.memory.drawn_specs))
         return [variable.read_value() for variable in self._watched()]
 

@@ -67,8 +67,7 @@ class TrainingRun:
         self._saver, self._scope, self._memory, self._loop = saver, saver.scope, saver.memory, saver.loop
         self.model_dir = saver.checkpoints.model_dir
         self.budget = budget
-        ends = (budget.timestep, budget.step, budget.episode)
-        self._ends = tuple(_UNLIMITED if end is None else end for end in ends)
+        self._ends = tuple(_UNLIMITED if end is None else end for end in (budget.timestep, budget.step, budget.episode))
         self.step = int(self._scope.global_step.numpy())
         self.timestep = int(self._scope.global_timestep.numpy())
         self.episode = int(self._scope.global_episode.numpy())
@@ -102,6 +101,9 @@ class TrainingRun:
     @property
     def writer(self) -> tf.summary.SummaryWriter:
         return self._saver.events.writer("")
+
+    def write_scalars(self, values: Mapping[str, float]) -> None:
+        self._saver.events.write_scalars(values, self.timestep, self.step)
 
     @property
     def stored(self) -> int:

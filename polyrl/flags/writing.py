@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from absl import flags
 
-flags.DEFINE_integer("save_summary_timesteps", 1_000, "Environment steps between TensorBoard writes.", lower_bound=1)
+flags.DEFINE_integer("save_summary_timesteps", 500, "Environment steps between TensorBoard writes.", lower_bound=1)
 flags.DEFINE_integer("save_checkpoints_timesteps", 10_000, "Environment steps between checkpoints.", lower_bound=1)
 flags.DEFINE_float(
     "save_checkpoints_secs", None, "Seconds between checkpoints, in addition to those by steps.", lower_bound=0.0

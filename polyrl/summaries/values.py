@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import numpy as np
 import tensorflow as tf
+
+from polyrl.summaries.descriptions import description
+from polyrl.summaries.writing import write_histograms, write_scalars
 
 
 class Summaries(NamedTuple):
@@ -24,27 +26,25 @@ class Summaries(NamedTuple):
         """The same values, with the prefix `<name>/` on each tag."""
         return Summaries(*({f"{name}/{tag}": value for tag, value in group.items()} for group in self))
 
+    def numbers(self) -> dict[str, float]:
+        """The scalars as numbers of Python's."""
+        return {tag: float(value) for tag, value in self.scalars.items()}
+
     def write(self, writer: tf.summary.SummaryWriter, step: int) -> None:
         """Writes everything at `step` (`global_timestep`, environment steps)."""
+        write_scalars(writer, step, self.numbers())
+        self.write_large(writer, step)
+
+    def write_large(self, writer: tf.summary.SummaryWriter, step: int) -> None:
+        """Writes all but the scalars."""
+        write_histograms(writer, step, self.histograms)
         with writer.as_default(step=step):
-            for tag, value in self.scalars.items():
-                tf.summary.scalar(tag, value)
-            for tag, value in self.histograms.items():
-                tf.summary.histogram(tag, value)
             for tag, value in self.images.items():
-                tf.summary.image(tag, value)
-
-
-def write_scalar(tag: str, value: float) -> None:
-    """Writes a number of Python's to the default writer; one beyond float32, as a sum of great rewards may be, as infinity."""
-    with np.errstate(over="ignore"):
-        tf.summary.scalar(tag, np.float32(value))
+                tf.summary.image(tag, value, description=description(tag))
 
 
 def write_evaluation(writer: tf.summary.SummaryWriter, result: Mapping[str, float]) -> None:
     """Writes the result of an evaluation under `eval/`, at its `global_timestep`; the counters are not written."""
-    with writer.as_default(step=int(result["global_timestep"])):
-        for name, value in result.items():
-            if not name.startswith("global_"):
-                write_scalar(f"eval/{name}", value)
+    values = {f"eval/{name}": value for name, value in result.items() if not name.startswith("global_")}
+    write_scalars(writer, int(result["global_timestep"]), values)
     writer.flush()

@@ -104,7 +104,7 @@ MATRIX: dict[str, list[str]] = {
     "the tests notice mistakes in the mathematics": ["reliability/test_mutations.py"],
     "the command line, its flags and tags": [
         "experiments/test_cli.py",
-        "experiments/cli/test_flags.py",
+        "flags/test_flags.py",
         "test_tensorboard_tags.py",
     ],
     "the package by itself": ["test_packaging.py"],

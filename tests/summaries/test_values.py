@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from polyrl.summaries import write_evaluation, write_scalar
+from polyrl.summaries import write_evaluation, write_scalars
 
 
 def written(folder, tag):
@@ -22,8 +22,9 @@ def written(folder, tag):
     ("value", "expected"), [(1.5, 1.5), (3e38, 3e38), (5e38, math.inf), (-1e300, -math.inf), (10**300, math.inf)]
 )
 def test_a_number_beyond_float32_is_infinity(value, expected, tmp_path):
-    with tf.summary.create_file_writer(str(tmp_path)).as_default(step=3):
-        write_scalar("a/b", value)
+    writer = tf.summary.create_file_writer(str(tmp_path))
+    write_scalars(writer, 3, {"a/b": value})
+    writer.close()
     assert written(tmp_path, "a/b") == (3, pytest.approx(expected, rel=1e-6))
 
 

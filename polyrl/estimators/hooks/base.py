@@ -36,7 +36,7 @@ class Hook:
     are chosen. Then `after_update` (if there was one), `after_episode` (once for each that ended) and `after_act` run, for
     each phase all hooks in their order. A checkpoint that a hook requests is written after them all.
 
-    With environments in the graph an iteration is 1,000 environment steps, or 100 of each environment if that is more.
+    With environments in the graph an iteration is 500 environment steps, or 100 of each environment if that is more.
     """
 
     def begin(self, run: RunContext) -> None:
@@ -85,6 +85,7 @@ class Cadence:
         max_share: the largest share of the run's time that what is done may take, as told to `took`: it is put off as long as
             it would take more. None: it is never put off.
         at_multiples: what is put off is left out until the next multiple of `every_timesteps`.
+        free: so many of the first ones put nothing off, however long they take.
     """
 
     def __init__(
@@ -93,11 +94,13 @@ class Cadence:
         every_secs: float | None = None,
         max_share: float | None = None,
         at_multiples: bool = False,
+        free: int = 0,
     ):
         self._every_timesteps = every_timesteps
         self._every_secs = every_secs
         self._max_share = max_share
         self._at_multiples = at_multiples
+        self._free = free
         self._timestep = 0
         self._time = self._not_before = time.monotonic()
 
@@ -119,7 +122,8 @@ class Cadence:
 
     def took(self, seconds: float) -> None:
         """Notes what was done, and how long it took."""
-        if self._max_share is not None:
+        self._free -= 1
+        if self._max_share is not None and self._free < 0:
             self._not_before = time.monotonic() + seconds / self._max_share
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -61,6 +62,10 @@ class RunContext(Protocol):
     @property
     def best_score(self) -> float | None:
         """The score that the best checkpoint was kept for, or None."""
+
+    def write_scalars(self, values: Mapping[str, float]) -> None:
+        """Writes numbers by their tags, to TensorBoard and as a line of `metrics.jsonl`, at the present environment step; in
+        pre-training at the present update."""
 
     def request_stop(self, reason: str) -> None:
         """Ends the run after this iteration; the first reason given is the one reported."""

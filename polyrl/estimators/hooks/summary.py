@@ -10,7 +10,10 @@ import numpy as np
 
 from polyrl.estimators.hooks.base import Cadence, Hook
 from polyrl.estimators.hooks.context import RunContext
-from polyrl.summaries import Summaries, SummaryOptions, write_scalar
+from polyrl.summaries import Summaries, SummaryOptions
+
+FREE = 100
+"""So many writes of scalars come at their cadence whatever they cost, so that a short run has its panels too."""
 
 
 class SummaryHook(Hook):
@@ -22,38 +25,40 @@ class SummaryHook(Hook):
     """
 
     def __init__(self, every_timesteps: int | None, every_secs: float | None, max_share: float | None = None):
-        self._cadence = Cadence(every_timesteps, every_secs, max_share)
+        self._scalars = Cadence(every_timesteps, every_secs, max_share, free=FREE)
+        self._large = Cadence(every_timesteps, every_secs, max_share)
         self._loss_sum, self._losses = 0.0, 0
-        self._traced = False
         self._written = -1
 
     def begin(self, run: RunContext) -> None:
-        self._cadence.start(run.timestep)
+        self._scalars.start(run.timestep)
+        self._large.start(run.timestep)
         self._started = time.monotonic()
         self._mark(run)
 
     def after_pretraining(self, run: RunContext) -> None:
         if SummaryOptions.LOSS in run.summary_options:
-            with run.writer.as_default(step=run.step):
-                write_scalar("pretrain/loss", run.loss)
+            run.write_scalars({"pretrain/loss": run.loss})
         self._loss_sum, self._losses = 0.0, 0
         self._mark(run)
 
     def after_act(self, run: RunContext) -> None:
-        if self._cadence.due(run.timestep):
+        if self._scalars.due(run.timestep):
             started = time.monotonic()
             self._write_run(run)
             self._loss_sum, self._losses, self._written = 0.0, 0, run.timestep
             self._mark(run)
-            self._cadence.took(time.monotonic() - started)
+            self._scalars.took(time.monotonic() - started)
             run.request_summaries()
 
     def after_summaries(self, run: RunContext, summaries: Summaries) -> None:
         started = time.monotonic()
-        summaries.write(run.writer, run.timestep)
-        # The first takes longer, as it is traced: it does not count.
-        self._cadence.took(run.summary_seconds + time.monotonic() - started if self._traced else 0.0)
-        self._traced = True
+        run.write_scalars(summaries.numbers())
+        self._scalars.took(run.summary_seconds + time.monotonic() - started)
+        if (summaries.histograms or summaries.images) and self._large.due(run.timestep):
+            started = time.monotonic()
+            summaries.write_large(run.writer, run.timestep)
+            self._large.took(time.monotonic() - started)
 
     def after_update(self, run: RunContext) -> None:
         self._loss_sum += run.loss
@@ -75,9 +80,11 @@ class SummaryHook(Hook):
 
     def _write_run(self, run: RunContext) -> None:
         seconds = max(time.monotonic() - self._time, 1e-9)
-        values = {
-            "time/fps": (run.timestep - self._timestep) / seconds,
-            "time/updates_per_sec": (run.step - self._step) / seconds,
+        values: dict[str, float] = {}
+        if run.timestep > self._timestep:
+            values["time/fps"] = (run.timestep - self._timestep) / seconds
+            values["time/updates_per_sec"] = (run.step - self._step) / seconds
+        values |= {
             "time/episodes": run.episode,
             "time/time_elapsed": time.monotonic() - self._started,
             "train/n_updates": run.step,
@@ -93,7 +100,5 @@ class SummaryHook(Hook):
             values["rollout/ep_len_mean"] = float(np.mean([episode.length for episode in run.episodes]))
         if SummaryOptions.EXPLORATION in run.summary_options and np.isfinite(run.exploration_rate):
             values["rollout/exploration_rate"] = run.exploration_rate
-        with run.writer.as_default(step=run.timestep):
-            for tag, value in values.items():
-                write_scalar(tag, value)
+        run.write_scalars(values)
         run.writer.flush()

@@ -9,8 +9,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tensorflow as tf
 from rich.console import Console
 from tiny_envs import ScheduleEnv
 
@@ -21,6 +23,10 @@ from polyrl.replay import UniformReplay
 
 BATCH = 4
 LINE = re.compile(r"step (\d+), update (\d+), episode (\d+), .*loss \S+, \d+ steps/s")
+
+
+NOTHING: tuple[Any, ...] = (UniformReplay(), None, {}, tf.Graph())
+"""The other arguments of `default_hooks`."""
 
 
 class Terminal(io.StringIO):
@@ -36,8 +42,8 @@ class Terminal(io.StringIO):
 def test_a_run_shows_its_progress_unless_told_otherwise():
     shown = {LoggingHook, ProgressHook}
     assert RunConfig().progress is True
-    assert len([hook for hook in default_hooks(RunConfig(), UniformReplay(), None) if type(hook) in shown]) == 1
-    assert not [hook for hook in default_hooks(RunConfig(progress=False), UniformReplay(), None) if type(hook) in shown]
+    assert len([hook for hook in default_hooks(RunConfig(), *NOTHING) if type(hook) in shown]) == 1
+    assert not [hook for hook in default_hooks(RunConfig(progress=False), *NOTHING) if type(hook) in shown]
 
 
 @pytest.mark.parametrize(
