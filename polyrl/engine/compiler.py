@@ -32,10 +32,14 @@ class Compiler:
 
     Args:
         tell: shows a line: compiling takes some seconds.
+
+    Attributes:
+        seconds: how long XLA has taken to compile so far.
     """
 
     def __init__(self, tell: Callable[[str], None] = logger.info) -> None:
         self._tell = tell
+        self.seconds = 0.0
         self._state: CarriedState | None = None
         self._started: tuple[bool, list[tf.Module], Any] | None = None
         self._calls: dict[Hashable, Call] = {}
@@ -123,6 +127,7 @@ class Compiler:
             except XLA_ERRORS as error:
                 self._leave_xla(error)
                 return self._once_with_copies(name, function, specs)(*inputs)
+            self.seconds += time.monotonic() - started
             self._tell(f"Compiled in {time.monotonic() - started:.1f} s.")
             self._calls[name] = compiled
             return outputs

@@ -107,6 +107,11 @@ class Loop(abc.ABC):
         """What a checkpoint says of the loop: the environment's states and actions, and the schedule of updates."""
         return {**self.environment, "schedule": dataclasses.asdict(self._given_schedule)}
 
+    @property
+    def compile_seconds(self) -> float:
+        """How long XLA has taken to compile so far."""
+        return self._compiler.seconds
+
     @abc.abstractmethod
     def build(self) -> None:
         """Creates all variables."""

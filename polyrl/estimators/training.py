@@ -34,8 +34,6 @@ WINDOW = 100
 PRETRAIN_CHUNK = 100
 """Updates of one call in pre-training: hooks and signals are waited for that long."""
 
-_UNLIMITED = 2**62
-
 
 class TrainingRun:
     """What a run has done so far, and what its hooks see of it: the attributes of `RunContext`.
@@ -67,17 +65,16 @@ class TrainingRun:
         self._saver, self._scope, self._memory, self._loop = saver, saver.scope, saver.memory, saver.loop
         self.model_dir = saver.checkpoints.model_dir
         self.budget = budget
-        self._ends = tuple(_UNLIMITED if end is None else end for end in (budget.timestep, budget.step, budget.episode))
+        self._ends = tuple(2**62 if end is None else end for end in (budget.timestep, budget.step, budget.episode))
         self.step = int(self._scope.global_step.numpy())
         self.timestep = int(self._scope.global_timestep.numpy())
         self.episode = int(self._scope.global_episode.numpy())
-        self.loss = 0.0
+        self.loss, self.exploration_rate = 0.0, float("nan")
         self.actions = np.zeros(0, np.int32)
-        self.exploration_rate = float("nan")
         self.episodes: collections.deque[Episode] = collections.deque(maxlen=WINDOW)
         self.last_evaluation: dict[str, float] | None = None
         self.pretrain_updates = pretrain_updates
-        self.checkpoint_seconds = self.summary_seconds = 0.0
+        self.checkpoint_seconds = self.summary_seconds = self.evaluation_seconds = 0.0
         self.summary_options = summary_options
         self.wants_summaries = False
         self._wants_checkpoint = self._counted = False
@@ -126,8 +123,14 @@ class TrainingRun:
 
     def evaluate(self, env: EnvLike, episodes: int, name: str | None = None) -> dict[str, float]:
         self._sync()
+        started = time.monotonic()
         self.last_evaluation = self._evaluate(env, episodes, name, self._check_uninterrupted)
+        self.evaluation_seconds += time.monotonic() - started
         return self.last_evaluation
+
+    @property
+    def compile_seconds(self) -> float:
+        return self._loop.compile_seconds
 
     def save_best(self, score: float) -> Path | None:
         # Without one to resume from, the best one would be all that a run leaves that dies now.
@@ -159,8 +162,7 @@ class TrainingRun:
 
     def next_pretraining_updates(self) -> int:
         """How many updates the next call of pre-training does: to a multiple of 100, wherever an interruption was."""
-        left = (self.pretrain_updates - self.step, self.remaining.updates)
-        return min(PRETRAIN_CHUNK - self.step % PRETRAIN_CHUNK, *left)
+        return min(PRETRAIN_CHUNK - self.step % PRETRAIN_CHUNK, self.pretrain_updates - self.step, self.remaining.updates)
 
     @contextlib.contextmanager
     def session(self) -> Iterator[None]:
@@ -190,8 +192,7 @@ class TrainingRun:
 
     def record(self, result: IterationResult) -> None:
         """Notes what an iteration did, and calls the hooks for it."""
-        self.actions = result.actions
-        self.exploration_rate = result.exploration_rate
+        self.actions, self.exploration_rate = result.actions, result.exploration_rate
         before, self.timestep = self.timestep, self.timestep + result.timesteps
         # Whether or not a checkpoint is written there: that depends on the time, and the run must not.
         every = self._restart_every
@@ -207,8 +208,7 @@ class TrainingRun:
             self._call("after_episode", episode)
         self._call("after_act")
         if result.summaries is not None:
-            self.wants_summaries = False
-            self.summary_seconds = result.summary_seconds
+            self.wants_summaries, self.summary_seconds = False, result.summary_seconds
             self._call("after_summaries", result.summaries)
         if self._wants_checkpoint:
             self._save()

@@ -31,6 +31,7 @@ class RunContext(Protocol):
         pretrain_updates: gradient updates before the first environment step.
         checkpoint_seconds: how long the last checkpoint took to write.
         summary_seconds: how long the last summaries took to compute.
+        evaluation_seconds: how long all evaluations took so far.
     """
 
     model_dir: Path
@@ -46,6 +47,7 @@ class RunContext(Protocol):
     pretrain_updates: int
     checkpoint_seconds: float
     summary_seconds: float
+    evaluation_seconds: float
 
     @property
     def summary_options(self) -> tuple[str, ...]:
@@ -58,6 +60,10 @@ class RunContext(Protocol):
     @property
     def stored(self) -> int:
         """Transitions in the memory."""
+
+    @property
+    def compile_seconds(self) -> float:
+        """How long XLA has taken to compile so far."""
 
     @property
     def best_score(self) -> float | None:

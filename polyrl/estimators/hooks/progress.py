@@ -8,7 +8,8 @@ import time
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Column
 
 from polyrl.estimators.hooks.base import Cadence, Hook
@@ -19,7 +20,8 @@ logger = logging.getLogger("polyrl")
 
 def progress_hook() -> Hook:
     """A progress bar if stderr is a terminal that can redraw a line, else plain lines."""
-    console = Console(stderr=True)
+    # Messages that a console of the logger's writes appear above the bar if it is the same one.
+    console = next((handler.console for handler in logger.handlers if isinstance(handler, RichHandler)), Console(stderr=True))
     # Variables such as FORCE_COLOR make Rich take a file for a terminal.
     is_terminal = console.is_terminal and sys.stderr is not None and sys.stderr.isatty()
     return ProgressHook(console) if is_terminal and not console.is_dumb_terminal else LoggingHook()
@@ -63,26 +65,46 @@ def describe_pretraining(run: RunContext) -> str:
     return f"pre-training: update {run.step} of {run.pretrain_updates}, loss {run.loss:.3g}"
 
 
+def clock(seconds: float) -> str:
+    """`01:05`, or `2:01:05` from an hour on."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes:02d}:{rest:02d}"
+
+
 class _Speed:
-    """Environment steps a second since the last look, without the first iteration of a run, in which calls are compiled."""
+    """Environment steps a second, without the first iteration of a run, in which calls are traced.
+
+    Compilations do not count, nor do evaluations for the speed; for what is left they do, as there will be more of them.
+    """
 
     def __init__(self) -> None:
         self._mark: tuple[float, int] | None = None
+        self._first: tuple[float, int] | None = None
 
-    def restart(self, timestep: int) -> None:
-        self._mark = (time.monotonic(), timestep)
+    def after_act(self, run: RunContext) -> None:
+        if self._first is None:
+            self._mark, self._first = self._stepping(run), (self._seconds(run), run.timestep)
 
-    def after_act(self, timestep: int) -> None:
-        if self._mark is None:
-            self.restart(timestep)
-
-    def since_last(self, timestep: int) -> float | None:
-        """None if there has been no step since."""
-        before, now = self._mark, time.monotonic()
-        self.restart(timestep)
-        if before is None or timestep == before[1]:
+    def since_last(self, run: RunContext) -> float | None:
+        """Since the last look; None if there has been no step since."""
+        before, self._mark = self._mark, self._stepping(run)
+        if before is None or run.timestep == before[1]:
             return None
-        return (timestep - before[1]) / max(now - before[0], 1e-9)
+        return (run.timestep - before[1]) / max(self._mark[0] - before[0], 1e-9)
+
+    def seconds_left(self, run: RunContext) -> float | None:
+        """Until the budget of environment steps is spent, at the pace since the first look; None if it cannot be known."""
+        if self._first is None or run.budget.timestep is None or run.timestep == self._first[1]:
+            return None
+        seconds, steps = self._seconds(run) - self._first[0], run.timestep - self._first[1]
+        return max(run.budget.timestep - run.timestep, 0) * seconds / steps
+
+    def _seconds(self, run: RunContext) -> float:
+        return time.monotonic() - run.compile_seconds
+
+    def _stepping(self, run: RunContext) -> tuple[float, int]:
+        return self._seconds(run) - run.evaluation_seconds, run.timestep
 
 
 class LoggingHook(Hook):
@@ -105,7 +127,7 @@ class LoggingHook(Hook):
             write_line(describe_pretraining(run))
 
     def after_act(self, run: RunContext) -> None:
-        self._speed.after_act(run.timestep)
+        self._speed.after_act(run)
         if self._cadence.due(run.timestep):
             self._write(run)
 
@@ -114,7 +136,7 @@ class LoggingHook(Hook):
             self._write(run)
 
     def _write(self, run: RunContext) -> None:
-        speed, self._written = self._speed.since_last(run.timestep), run.timestep
+        speed, self._written = self._speed.since_last(run), run.timestep
         line = f"step {run.timestep}, update {run.step}, {describe(run)}"
         write_line(line if speed is None else f"{line}, {speed:.0f} steps/s")
 
@@ -129,7 +151,7 @@ class ProgressHook(Hook):
             BarColumn(bar_width=20),
             MofNCompleteColumn(table_column=Column(no_wrap=True)),
             TextColumn("{task.fields[speed]}", table_column=Column(no_wrap=True)),
-            TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
+            TextColumn("{task.fields[left]}", table_column=Column(no_wrap=True)),
             TextColumn("{task.fields[text]}", table_column=Column(no_wrap=True)),
             console=console,
             auto_refresh=False,
@@ -139,7 +161,7 @@ class ProgressHook(Hook):
     def begin(self, run: RunContext) -> None:
         limit = run.budget.timestep
         total = None if limit is None else max(limit, run.timestep)  # A run may be past a lower budget.
-        self._task = self._progress.add_task("", total=total, completed=run.timestep, text="", speed="")
+        self._task = self._progress.add_task("", total=total, completed=run.timestep, text="", speed="", left="")
         self._speed = _Speed()
         self._progress.start()
 
@@ -150,7 +172,7 @@ class ProgressHook(Hook):
             self._progress.refresh()
 
     def after_act(self, run: RunContext) -> None:
-        self._speed.after_act(run.timestep)
+        self._speed.after_act(run)
         if self._cadence.due(run.timestep):
             self._show(run)
 
@@ -161,8 +183,10 @@ class ProgressHook(Hook):
         self._progress.stop()
 
     def _show(self, run: RunContext) -> None:
-        speed = self._speed.since_last(run.timestep)
+        speed = self._speed.since_last(run)
         assert self._task is not None
-        text = "" if speed is None else f"{speed:.0f}/s"
-        self._progress.update(self._task, completed=run.timestep, text=describe_rewards(run), speed=text)
+        left = self._speed.seconds_left(run)
+        pace = "" if speed is None else f"{speed:.0f}/s"
+        rest = "--:--" if left is None else clock(left)
+        self._progress.update(self._task, completed=run.timestep, text=describe_rewards(run), speed=pace, left=rest)
         self._progress.refresh()

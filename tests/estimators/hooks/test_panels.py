@@ -68,9 +68,7 @@ def test_scalars_come_at_their_cadence_whatever_the_rest_costs(trained):
         assert steps[tag] == [step for step in range(2, 41, 2) if step > 2 or "rollout/ep" not in tag], tag
     for tag in ("train/q_mean", "train/td_error", "train/grad_norm"):
         assert steps[tag] == [*range(5, 41, 2)], tag  # Of the update after each.
-    assert (
-        0 < len(steps["variables/dense/kernel"]) < len(steps["train/q_mean"])
-    )  # The others would take more than their share.
+    assert 0 < len(steps["variables/dense/kernel"]) < len(steps["train/q_mean"])  # The rest is put off.
 
 
 def test_no_point_is_there_twice_and_no_speed_is_zero(trained):
