@@ -5,6 +5,16 @@ from polyrl.estimators.checkpoints import CheckpointManager
 from polyrl.estimators.predictor import Predictor
 from polyrl.estimators.run_config import RunConfig
 from polyrl.estimators.training import TrainingResult, TrainingRun
+from polyrl.estimators.variables import WarmStartSettings
 from polyrl.spec import EstimatorSpec
 
-__all__ = ["Agent", "CheckpointManager", "EstimatorSpec", "Predictor", "RunConfig", "TrainingResult", "TrainingRun"]
+__all__ = [
+    "Agent",
+    "CheckpointManager",
+    "EstimatorSpec",
+    "Predictor",
+    "RunConfig",
+    "TrainingResult",
+    "TrainingRun",
+    "WarmStartSettings",
+]

@@ -7,10 +7,9 @@ import logging
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from polyrl.demos import Demonstrations
 from polyrl.engine.compiler import Compiler
 from polyrl.envs.compiled import CompiledEnvironment
 from polyrl.envs.described import described
@@ -25,17 +24,19 @@ from polyrl.estimators.graph_driver import GraphDriver
 from polyrl.estimators.hooks import Hook, checked_hooks, default_hooks
 from polyrl.estimators.hooks.progress import write_line
 from polyrl.estimators.learner import Learner
-from polyrl.estimators.model_errors import UsersLines, public
+from polyrl.estimators.model_errors import UsersLines
 from polyrl.estimators.model_fn import bind
-from polyrl.estimators.names import AGENT, METHODS, READ, check_tf_config, check_train, checked_run_name
+from polyrl.estimators.names import AGENT, METHODS, check_tf_config, check_train
 from polyrl.estimators.params import check_same_params, frozen_params, write_params
 from polyrl.estimators.predictor import Predictor
 from polyrl.estimators.readers import Readers
+from polyrl.estimators.reading import Reading
 from polyrl.estimators.resuming import resume
 from polyrl.estimators.run_config import RunConfig
 from polyrl.estimators.saving import Saver
 from polyrl.estimators.training import TrainingRun
 from polyrl.estimators.training_result import TrainingResult
+from polyrl.estimators.variables import WarmStartSettings, warm_start, warm_start_settings
 from polyrl.models.scope import Scope
 from polyrl.paths import resolved_directory
 from polyrl.replay import Replay
@@ -47,7 +48,7 @@ logger = logging.getLogger("polyrl")
 
 @explains_missing(METHODS)
 @explains(AGENT)
-class Agent:
+class Agent(Reading):
     """Acts, stores, learns; evaluates and predicts.
 
     Args:
@@ -59,6 +60,8 @@ class Agent:
         config: seed and housekeeping, `RunConfig()` by default.
         params: a dict of hyper-parameters for `model_fn`; it gets them as a frozen ConfigDict (`params.learning_rate`):
             numbers, strings, bools and None, and lists (as tuples) and dicts of these. NumPy's values become Python's.
+        warm_start_from: a checkpoint whose weights a new run begins with: its path, the `model_dir` of its run, or a
+            `WarmStartSettings` that says which weights. A run that is resumed goes on with its own.
 
     Raises:
         TypeError: for an argument of another type; of `params`, the message names the key.
@@ -73,6 +76,7 @@ class Agent:
         model_dir: str | os.PathLike[str] | None = None,
         config: RunConfig | None = None,
         params: Mapping[str, Any] | None = None,
+        warm_start_from: str | os.PathLike[str] | WarmStartSettings | None = None,
     ):
         check_tf_config()
         if not isinstance(memory, Replay):
@@ -85,6 +89,7 @@ class Agent:
         self.model_dir = resolved_directory("model_dir", where)
         self.memory = memory
         self.checkpoints = CheckpointManager(self.model_dir, self.config.keep_checkpoint_max, self.config.save_replay)
+        self._warm_start = warm_start_settings(warm_start_from)
         self._model_fn = bind(model_fn, self.params, self.config)
         self._scope = Scope(self.config.seed, xla=self.config.jit != "off")
         self._learner = Learner(self._model_fn, self._scope, memory)
@@ -168,6 +173,8 @@ class Agent:
             now = circumstances(self.config, described(env))
             warn = self._tell if self.config.progress else logger.warning
             restored = resume(self.checkpoints, self._scope, self.memory, loop, now, self._tell, warn)
+            if restored is None and self._warm_start is not None:
+                self._tell(warm_start(self._scope, self._warm_start))
             saver = Saver(self.checkpoints, self._scope, self.memory, loop, now, self._training_events, is_there)
             run = self._run(saver, restored, budgets, hooks, pretrain_updates)
             self._training_events.truncate({} if restored is None else restored["events"])
@@ -215,67 +222,7 @@ class Agent:
             pretrain_updates=pretrain_updates,
         )
 
-    # Evaluation and prediction. -----------------------------------------------------------------------------------------
-
-    @public(READ)
-    def predictor(self, checkpoint: str | os.PathLike[str] | None = None) -> Predictor:
-        """The model of a checkpoint, apart from training: with weights and random numbers of its own.
-
-        Args:
-            checkpoint: `'latest'` (the default), `'best'`, or a checkpoint's path.
-
-        Raises:
-            NotTrainedError: if there is no such checkpoint.
-        """
-        return self._readers.new(checkpoint)
-
-    @public(READ)
-    def evaluate(
-        self,
-        env: EnvLike,
-        episodes: int = 100,
-        checkpoint: str | os.PathLike[str] | None = None,
-        name: str | None = None,
-    ) -> dict[str, float]:
-        """Runs greedy episodes with a checkpoint's weights, and writes the result to the TensorBoard run `eval`.
-
-        Args:
-            env: as for `train`; up to 20 instances of a `GymEnvironment` run side by side.
-            episodes: how many episodes.
-            checkpoint: `'latest'` (the default), `'best'`, or a checkpoint's path.
-            name: writes to `eval_<name>` instead, to keep several evaluations apart.
-
-        Returns:
-            What `Predictor.evaluate` returns.
-
-        Raises:
-            NotTrainedError: if there is no such checkpoint.
-        """
-        run = "eval" if name is None else f"eval_{checked_run_name(name)}"
-        result = self._readers.get(checkpoint).evaluate(env, episodes, run)
-        self._events.write_evaluation(run, result)
-        return result
-
-    @public(READ)
-    def predict(
-        self,
-        env: EnvLike,
-        episodes: int | None = None,
-        steps: int | None = None,
-        checkpoint: str | os.PathLike[str] | None = None,
-    ) -> Iterator[dict[str, Any]]:
-        """Acts by the policy of PREDICT mode: `Predictor.predict` with a checkpoint's weights."""
-        return self._readers.get(checkpoint).predict(env, episodes, steps)
-
-    @public(READ)
-    def record(self, env: EnvLike, episodes: int, checkpoint: str | os.PathLike[str] | None = None) -> Demonstrations:
-        """Plays greedy episodes and gives them as demonstrations: `Predictor.record` with a checkpoint's weights."""
-        return self._readers.get(checkpoint).record(env, episodes)
-
-    @public(READ)
-    def act(self, state: Any, checkpoint: str | os.PathLike[str] | None = None) -> Any:
-        """The action for one state or a batch of states: `Predictor.act` with a checkpoint's weights."""
-        return self._readers.get(checkpoint).act(state)
+    # Parts. -------------------------------------------------------------------------------------------------------------
 
     def _new_predictor(self) -> Predictor:
         return Predictor(self._model_fn, Scope(self.config.seed, self._scope.xla), self._scope.xla)

@@ -14,7 +14,6 @@ from polyrl.validation import check_keywords
 logger = logging.getLogger("polyrl")
 
 AGENT = {
-    "warm_start_from": "Copy the run's directory: an agent resumes from the checkpoint in its model_dir.",
     "seed": "Use config=RunConfig(seed=...).",
     "env": "Give it to the calls: Agent.train(env), Agent.evaluate(env).",
     "replay": "Use memory.",
@@ -26,7 +25,7 @@ AGENT = {
 
 METHODS = {
     **dict.fromkeys(("learn", "fit"), "Use train(env, timesteps=...)."),
-    **dict.fromkeys(("train_and_evaluate", "train_and_eval"), "Use train(env, hooks=[EvaluationHook(...)])."),
+    **dict.fromkeys(("train_and_evaluate", "train_and_eval"), "Use polyrl.train_and_evaluate(agent, train_spec, eval_spec)."),
     **dict.fromkeys(("save", "save_model", "save_weights"), "A run saves itself in its model_dir; see RunConfig."),
     **dict.fromkeys(
         ("load", "load_model", "load_weights", "restore", "from_pretrained"),
@@ -35,8 +34,7 @@ METHODS = {
     **dict.fromkeys(("test", "eval", "evaluate_policy"), "Use evaluate(env, episodes=...)."),
     **dict.fromkeys(("export", "export_savedmodel", "export_saved_model"), "Use predictor().export(path)."),
     "policy": "Use predictor().policy.",
-    **dict.fromkeys(("latest_checkpoint", "best_checkpoint"), "Use checkpoints.latest() or checkpoints.best()."),
-    **dict.fromkeys(("get_variable_names", "get_variable_value"), "Use tf.train.list_variables(f'{checkpoint}/variables')."),
+    "best_checkpoint": "Use checkpoints.best().",
     **dict.fromkeys(("close", "stop"), "There is nothing to close; a hook ends a run by run.request_stop(reason)."),
 }
 """What others call the methods of `Agent`, and what to use here."""

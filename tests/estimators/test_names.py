@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 import pytest
 from checkpoint_testing import BATCH, schedule
-from tiny_agents import counting_model_fn, make_agent, q_model_fn
+from tiny_agents import make_agent, q_model_fn
 
 from polyrl.configs import AdamConfig
 from polyrl.envs import GymEnvironment
@@ -35,7 +35,6 @@ REFUSED = [
     (lambda **a: EstimatorSpec("infer", **a), "training_chief_hooks", "Use training_hooks"),
     (lambda **a: EstimatorSpec("infer", **a), "prediction_hooks", "Agent.predict"),
     (lambda **a: EstimatorSpec("infer", **a), "predictons", "Did you mean 'predictions'"),
-    (lambda **a: Agent(counting_model_fn, UniformReplay(9, 4), **a), "warm_start_from", "resumes from the checkpoint"),
     (lambda **a: UniformReplay(**a), "capacity", r"Use size\."),
     (lambda **a: UniformReplay(**a), "buffer_size", r"Use size\."),
     (lambda **a: UniformReplay(**a), "alpha", "an argument of PrioritizedReplay"),

@@ -1,0 +1,160 @@
+"""A checkpoint's variables by name, without its model; and weights of another run to begin with."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
+
+from polyrl.errors import CheckpointMismatchError
+from polyrl.estimators.checkpoint_files import STATE, read_state
+from polyrl.estimators.checkpoints import CheckpointManager
+from polyrl.models.q_network import QNetwork
+from polyrl.models.scope import Scope
+from polyrl.paths import literal, resolved
+from polyrl.validation import suggestion
+
+COUNTERS = ("global_step", "global_timestep", "global_episode")
+_PARTS, _VALUE = "scope/parts/", "/.ATTRIBUTES/VARIABLE_VALUE"
+
+
+class CheckpointVariables:
+    """The variables of a checkpoint's networks by `<model>/<network>/<label>`, as `DQN/online/dense/kernel`, and the counters.
+
+    Args:
+        checkpoint: its directory.
+
+    Raises:
+        ValueError: if TensorFlow's file and the names that polyrl has noted of it do not agree.
+    """
+
+    def __init__(self, checkpoint: Path):
+        self.checkpoint = checkpoint
+        self.shapes: dict[str, tuple[int, ...]] = {
+            **{name: () for name in COUNTERS},
+            **{name: tuple(shape) for name, shape in read_state(checkpoint)["variables"].items()},
+        }
+        self._reader = tf.train.load_checkpoint(str(literal(checkpoint) / "variables"))
+        graph = TrackableObjectGraph.FromString(self._reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
+        saved = [(held.full_name, held.checkpoint_key) for node in graph.nodes for held in node.attributes]
+        self._keys = {name: f"scope/{name}{_VALUE}" for name in COUNTERS}
+        for part in dict.fromkeys("/".join(name.split("/")[:2]) for name in self.shapes if name not in COUNTERS):
+            prefix = f"{_PARTS}{part.replace('/', '.S')}/"
+            labels = _labels([name for name, key in saved if key.startswith(prefix)])
+            keys = [key for _, key in saved if key.startswith(prefix)]
+            self._keys |= {f"{part}/{label}": key for label, key in zip(labels, keys, strict=True)}
+        shapes = self._reader.get_variable_to_shape_map()
+        if {name: tuple(shapes.get(key, ())) for name, key in self._keys.items()} != self.shapes:
+            raise ValueError(f"The variables of {checkpoint} cannot be told apart by their names; read it with its model.")
+
+    def value(self, name: str) -> np.ndarray:
+        """The value of one; a ValueError with the nearest name if there is none."""
+        if name not in self._keys:
+            raise ValueError(f"{self.checkpoint} has no variable {name!r}.{suggestion(name, self._keys)}")
+        return self._reader.get_tensor(self._keys[name])
+
+
+@dataclasses.dataclass(frozen=True)
+class WarmStartSettings:
+    """Which weights of another run's checkpoint a new run begins with.
+
+    Args:
+        ckpt_to_initialize_from: the checkpoint's directory, or the run's: of its checkpoints the best, or the newest.
+        vars_to_warm_start: a regular expression that a variable's name has to match, from the beginning: the names are
+            `<model>/<label>`, as `DQN/dense/kernel` or `DQN/advantage/bias`.
+        var_name_to_prev_var_name: what a variable is called in the checkpoint, if its name there is another one.
+    """
+
+    ckpt_to_initialize_from: str | os.PathLike[str]
+    vars_to_warm_start: str = ".*"
+    var_name_to_prev_var_name: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def warm_start_settings(given: str | os.PathLike[str] | WarmStartSettings | None) -> WarmStartSettings | None:
+    """Settings of a path alone; a TypeError for what is neither a path nor settings."""
+    if given is None or isinstance(given, WarmStartSettings):
+        return given
+    return WarmStartSettings(resolved("warm_start_from", given))
+
+
+def warm_start(scope: Scope, settings: WarmStartSettings) -> str:
+    """Gives the online networks a checkpoint's values, and the target networks those of the online ones.
+
+    Returns:
+        A line that says what was done.
+
+    Raises:
+        ValueError: if no variable matches, or the checkpoint lacks one.
+        CheckpointMismatchError: if one has another shape there. Then nothing has been changed.
+    """
+    variables = CheckpointVariables(_checkpoint(resolved("ckpt_to_initialize_from", settings.ckpt_to_initialize_from)))
+    found: dict[str, tuple[tf.Variable, np.ndarray]] = {}
+    networks = {part.removesuffix("/online"): each for part, each in scope.parts.items() if _is_online(part, each)}
+    known = [f"{model}/{label}" for model, each in networks.items() for label in each.labelled_variables()]
+    unknown = [name for name in settings.var_name_to_prev_var_name if name not in known]
+    if unknown:
+        raise ValueError(f"var_name_to_prev_var_name: there is no variable {unknown[0]!r}.{suggestion(unknown[0], known)}")
+    for model, network in networks.items():
+        for label, variable in network.labelled_variables().items():
+            name = f"{model}/{label}"
+            if not re.match(settings.vars_to_warm_start, name):
+                continue
+            before = settings.var_name_to_prev_var_name.get(name, name)
+            value = variables.value("{}/online/{}".format(*before.split("/", 1)))
+            if value.shape != tuple(variable.shape):
+                raise CheckpointMismatchError(
+                    f"{variables.checkpoint}: {before!r} has the shape {value.shape} there, {name!r} {tuple(variable.shape)} "
+                    "now. Leave it out by vars_to_warm_start."
+                )
+            found[name] = (variable, value)
+    if not found:
+        raise ValueError(f"vars_to_warm_start={settings.vars_to_warm_start!r} matches none of {', '.join(known)}.")
+    for variable, value in found.values():
+        variable.assign(value)
+    for model, network in networks.items():
+        target: Any = scope.parts.get(f"{model}/target")
+        if isinstance(target, QNetwork):
+            for variable, value in zip(target.model.variables, network.model.variables, strict=True):
+                variable.assign(value)
+    return f"Warm start from {variables.checkpoint}: {', '.join(found)}."
+
+
+def _checkpoint(path: Path) -> Path:
+    """The checkpoint itself, or that of a run's directory: the best, or the newest."""
+    if (path / STATE).exists():
+        return path
+    checkpoints = CheckpointManager(path, keep_max=1)
+    return checkpoints.readable("latest" if checkpoints.best() is None else "best")
+
+
+def _is_online(part: str, thing: Any) -> bool:
+    return part.endswith("/online") and isinstance(thing, QNetwork)
+
+
+def _labels(full_names: list[str]) -> list[str]:
+    """Labels as `QNetwork.labelled_variables` has them, of the variables of one network, in their order.
+
+    tf-keras's own numbers of layers continue across the models of a process.
+    """
+    layers: dict[str, str] = {}
+    labels: list[str] = []
+    for full_name in full_names:
+        layer, *path = full_name.split("/")
+        if layer not in layers:
+            layers[layer] = _unique(re.sub(r"_\d+$", "", layer), layers.values())
+        label = "/".join(re.sub(r"_\d+$", "", part) for part in path) or "variable"
+        labels.append(_unique(f"{layers[layer]}/{label}", labels))
+    return labels
+
+
+def _unique(label: str, taken: Any) -> str:
+    numbered = itertools.chain([label], (f"{label}_{number}" for number in itertools.count(1)))
+    return next(candidate for candidate in numbered if candidate not in taken)

@@ -1,0 +1,131 @@
+"""Variables of a checkpoint by name, and runs that begin with the weights of another one."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+import tf_keras
+from tiny_envs import ScheduleEnv
+
+from polyrl.errors import CheckpointMismatchError, NotTrainedError
+from polyrl.estimators import Agent, EstimatorSpec, RunConfig, WarmStartSettings
+from polyrl.models import CategoricalDQNModel, DQNModel
+from polyrl.networks import mlp
+from polyrl.replay import UniformReplay
+
+SIZES = {"num_states": 4, "num_actions": 3}
+
+
+def agent(model_dir: Any, model: Any = DQNModel, units: tuple[int, ...] = (5, 5), seed: int = 0, **arguments: Any) -> Agent:
+    def model_fn(features: Any, labels: Any, mode: str) -> EstimatorSpec:
+        return model(mode, mlp(units), name="DQN", target_update_frequency=1_000, **SIZES)(features, labels)
+
+    return Agent(model_fn, UniformReplay(50, 4), model_dir, RunConfig(seed, progress=False, jit="off"), **arguments)
+
+
+def train(agent: Agent, timesteps: int = 20, first_update: int = 4) -> Agent:
+    agent.train(ScheduleEnv(lengths=(3,)), max_timesteps=timesteps, first_update=first_update)
+    return agent
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    tf_keras.layers.Dense(3).build([1, 2])  # tf-keras's numbers do not begin at 0 then.
+    return train(agent(tmp_path_factory.mktemp("first")))
+
+
+def weights(agent: Agent, name: str = "online") -> dict[str, np.ndarray]:
+    network = agent._scope.parts[f"DQN/{name}"]
+    return {label: variable.numpy() for label, variable in network.labelled_variables().items()}
+
+
+def test_values_of_variables_by_name(trained):
+    names = trained.get_variable_names()
+    assert names[:3] == ["global_step", "global_timestep", "global_episode"]
+    for network in ("online", "target"):
+        found = {name.split("/", 2)[2]: trained.get_variable_value(name) for name in names if f"DQN/{network}/" in name}
+        expected = weights(trained, network)
+        assert [*found] == [*expected] == [*(f"{layer}/{part}" for layer in LAYERS for part in ("kernel", "bias"))]
+        for label, value in expected.items():
+            np.testing.assert_array_equal(found[label], value)
+    assert trained.get_variable_value("global_timestep") == 20
+    assert trained.latest_checkpoint() == str(trained.checkpoints.latest())
+
+
+LAYERS = ("dense", "dense_1", "advantage", "value")
+
+
+def test_a_name_that_does_not_exist_is_told_the_nearest(trained):
+    with pytest.raises(ValueError, match=r"has no variable 'DQN/online/dens/kernel'. Did you mean 'DQN/online/dense/kernel'"):
+        trained.get_variable_value("DQN/online/dens/kernel")
+
+
+def test_without_a_checkpoint_there_are_no_variables(tmp_path):
+    new = agent(tmp_path)
+    assert new.latest_checkpoint() is None
+    with pytest.raises(NotTrainedError):
+        new.get_variable_names()
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "model_dir", "settings"])
+def test_a_new_run_begins_with_the_weights(trained, tmp_path, kind):
+    path = {"checkpoint": trained.checkpoints.latest(), "model_dir": trained.model_dir}.get(kind, trained.model_dir)
+    given = WarmStartSettings(path) if kind == "settings" else path
+    # No update is done: what is there is what it began with.
+    started = train(agent(tmp_path, seed=1, warm_start_from=given), 3, first_update=30)
+    for network in ("online", "target"):
+        for label, value in weights(started, network).items():
+            np.testing.assert_array_equal(value, weights(trained)[label])
+    assert int(started._scope.global_timestep) == 3  # Counters are its own.
+
+
+def test_some_weights_go_to_another_model(trained, tmp_path):
+    settings = WarmStartSettings(trained.model_dir, "DQN/dense")
+    other = train(agent(tmp_path / "c51", CategoricalDQNModel, seed=1, warm_start_from=settings), 3, first_update=30)
+    plain = train(agent(tmp_path / "plain", CategoricalDQNModel, seed=1), 3, first_update=30)
+    for label, value in weights(other).items():
+        np.testing.assert_array_equal(value, weights(trained if label.startswith("dense") else plain)[label])
+        np.testing.assert_array_equal(value, weights(other, "target")[label])
+
+
+def test_a_variable_may_have_had_another_name(trained, tmp_path):
+    names = {"DQN/dense_1/bias": "DQN/dense/bias"}
+    settings = WarmStartSettings(trained.model_dir, "DQN/dense_1/bias", names)
+    other = train(agent(tmp_path, seed=1, warm_start_from=settings), 3, first_update=30)
+    np.testing.assert_array_equal(weights(other)["dense_1/bias"], weights(trained)["dense/bias"])
+    assert np.any(weights(other)["dense/kernel"] != weights(trained)["dense/kernel"])
+
+
+def test_a_resumed_run_goes_on_with_its_own_weights(trained, tmp_path):
+    for name in ("with", "without"):
+        train(agent(tmp_path / name, seed=1), 10)
+    resumed = train(agent(tmp_path / "with", seed=1, warm_start_from=trained.model_dir), 20)
+    expected = train(agent(tmp_path / "without", seed=1), 20)
+    for label, value in weights(resumed).items():
+        np.testing.assert_array_equal(value, weights(expected)[label])
+
+
+@pytest.mark.parametrize(
+    ("settings", "units", "error", "message"),
+    [
+        ({"vars_to_warm_start": "DQN/dens_"}, (5, 5), ValueError, "vars_to_warm_start='DQN/dens_' matches none of DQN/dense/"),
+        ({}, (6, 5), CheckpointMismatchError, "'DQN/dense/kernel' has the shape (4, 5) there, 'DQN/dense/kernel' (4, 6) now"),
+        ({}, (5, 5, 3), ValueError, "has no variable 'DQN/online/dense_2/kernel'"),
+        ({"var_name_to_prev_var_name": {"DQN/dens/bias": "a/b"}}, (5, 5), ValueError, "there is no variable 'DQN/dens/bias'"),
+    ],
+)
+def test_what_does_not_fit_is_refused(trained, tmp_path, settings, units, error, message):
+    given = WarmStartSettings(trained.model_dir, **settings)
+    with pytest.raises(error, match=re.escape(message)):
+        train(agent(tmp_path, units=units, warm_start_from=given))
+    assert not (tmp_path / "checkpoints").exists() or not [*(tmp_path / "checkpoints").iterdir()]
+
+
+def test_a_directory_without_a_run_is_refused(tmp_path):
+    with pytest.raises(NotTrainedError):
+        train(agent(tmp_path / "new", warm_start_from=tmp_path / "nothing"))
+    with pytest.raises(TypeError, match="warm_start_from=3"):
+        agent(tmp_path / "new", warm_start_from=3)
