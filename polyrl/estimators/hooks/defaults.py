@@ -3,38 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import tensorflow as tf
 
 from polyrl.estimators.hooks.base import Hook
 from polyrl.estimators.hooks.checkpoint import CheckpointHook
 from polyrl.estimators.hooks.guards import NanHook, StopHook
+from polyrl.estimators.hooks.hints import HintsHook
 from polyrl.estimators.hooks.panels import PanelsHook
 from polyrl.estimators.hooks.progress import progress_hook
 from polyrl.estimators.hooks.summary import SummaryHook
 from polyrl.estimators.hooks.support import SupportHook
 from polyrl.estimators.run_config import RunConfig
+from polyrl.models.scope import Scope
 from polyrl.replay import Replay
 
 
-def default_hooks(
-    config: RunConfig, memory: Replay, support: tuple[float, ...] | None, params: Mapping[str, Any], graph: tf.Graph
-) -> list[Hook]:
+class Learns(Protocol):
+    """What hooks want to know of a learner: its support, its graph, and the models in its scope."""
+
+    support: tuple[float, ...] | None
+    acting_graph: tf.Graph
+    scope: Scope
+
+
+def default_hooks(config: RunConfig, memory: Replay, learner: Learns, params: Mapping[str, Any]) -> list[Hook]:
     """In the order in which they run; the guard against NaN comes before anything is written.
 
     Args:
         config: cadences and display.
         memory: the replay memory.
-        support: of the model's distribution over returns, with the discount, or None; see `SupportHook`.
+        learner: has been built.
         params: hyper-parameters, to be shown.
-        graph: of the acting model, to be shown.
     """
-    hooks: list[Hook] = [NanHook(), StopHook()]
-    if support is not None:
-        hooks.append(SupportHook(memory, *support))
+    hooks: list[Hook] = [NanHook(), StopHook(), HintsHook(learner.scope.learners())]
+    if learner.support is not None:
+        hooks.append(SupportHook(memory, *learner.support))
     if config.save_summary_timesteps is not None or config.save_summary_secs is not None:
-        hooks.append(PanelsHook(params, graph))
+        hooks.append(PanelsHook(params, learner.acting_graph))
         hooks.append(SummaryHook(config.save_summary_timesteps, config.save_summary_secs, config.max_overhead))
     if config.save_checkpoints_timesteps is not None or config.save_checkpoints_secs is not None:
         cadence = config.save_checkpoints_timesteps, config.save_checkpoints_secs, config.max_overhead

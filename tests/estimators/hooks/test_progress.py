@@ -12,20 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tensorflow as tf
 from rich.console import Console
+from tiny_agents import counting_model_fn
 from tiny_envs import ScheduleEnv
 
 from polyrl.estimators import RunConfig
 from polyrl.estimators.hooks import Hook, LoggingHook, ProgressHook, default_hooks, progress
 from polyrl.estimators.hooks.progress import progress_hook, write_line
+from polyrl.estimators.learner import Learner
+from polyrl.models import Scope
 from polyrl.replay import UniformReplay
 
 BATCH = 4
 LINE = re.compile(r"step (\d+), update (\d+), episode (\d+), .*loss \S+, \d+ steps/s")
 
 
-NOTHING: tuple[Any, ...] = (UniformReplay(), None, {}, tf.Graph())
+NOTHING: tuple[Any, ...] = (UniformReplay(), Learner(counting_model_fn, Scope(), UniformReplay()), {})
 """The other arguments of `default_hooks`."""
 
 

@@ -1,0 +1,147 @@
+"""`HintsHook`: says once what people look for when a run does not learn."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from polyrl.envs import Episode
+from polyrl.estimators.hooks.base import Hook
+from polyrl.estimators.hooks.context import RunContext
+from polyrl.summaries import Summaries
+
+logger = logging.getLogger("polyrl")
+
+HIGHEST_RATE = {"adam": 0.05, "adamw": 0.05, "adamax": 0.05, "nadam": 0.05, "rmsprop": 0.05, "lion": 0.01, "sgd": 10.0}
+"""By the optimizer's identifier: learning rates above it are hardly ever meant."""
+
+LOWEST_RATE = 1e-8
+
+DEAD, DEAD_LOOKS = 0.99, 3
+"""A layer of which so much is zero, in so many looks one after the other, passes nothing on."""
+
+SAME_EPISODES, SAME_TIMESTEPS = 100, 10_000
+"""So many episodes and environment steps, all with one return, are enough to see that there is nothing to learn from."""
+
+LARGE_REWARD, SMALL_RETURN = 100.0, 0.01
+"""The mean size of a reward above which gradients are always clipped; the size of all returns below which they vanish."""
+
+PAGE = "See docs/when_it_does_not_learn.md."
+
+
+class HintsHook(Hook):
+    """Looks at settings when a run begins, at the model's panels while it trains, and at the episodes; each hint comes once.
+
+    Args:
+        models: the arguments of the models that learn, by their names, as plain values.
+    """
+
+    def __init__(self, models: Mapping[str, Mapping[str, Any]]):
+        self._models = models
+        self._told: set[str] = set()
+        self._dead: dict[str, int] = {}
+        self._returns = (math.inf, -math.inf)
+        self._episodes = 0
+
+    def begin(self, run: RunContext) -> None:
+        for name, arguments in self._models.items():
+            self._look_at_rate(name, arguments)
+            self._look_at_period(run.budget.step, name, arguments)
+
+    def end(self, run: RunContext) -> None:
+        for name, arguments in self._models.items():
+            self._look_at_period(run.step, name, arguments)
+
+    def after_episode(self, run: RunContext, episode: Episode) -> None:
+        low, high = self._returns
+        self._returns = (min(low, episode.reward), max(high, episode.reward))
+        self._episodes += 1
+
+    def after_summaries(self, run: RunContext, summaries: Summaries) -> None:
+        self._look_at_episodes(run)
+        for tag, value in summaries.numbers().items():
+            if tag.endswith("/zero_fraction"):
+                self._look_at_layer(tag.split("/", 1)[1].removesuffix("/zero_fraction"), value)
+            elif tag.endswith("train/q_max"):
+                self._look_at_values(run, value)
+
+    def get_state(self) -> dict[str, Any]:
+        known = [value if math.isfinite(value) else None for value in self._returns]
+        return {"told": sorted(self._told), "returns": known, "episodes": self._episodes}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        low, high = state["returns"]
+        self._told, self._episodes = set(state["told"]), int(state["episodes"])
+        self._returns = (math.inf if low is None else low, -math.inf if high is None else high)
+
+    # Looks. -------------------------------------------------------------------------------------------------------------
+
+    def _look_at_rate(self, name: str, arguments: Mapping[str, Any]) -> None:
+        optimizer = arguments.get("optimizer_config") or {}
+        rate = optimizer.get("learning_rate")
+        rate = rate.get("initial_learning_rate") if isinstance(rate, Mapping) else rate
+        highest = HIGHEST_RATE.get(optimizer.get("identifier", ""), math.inf)
+        if isinstance(rate, (int, float)) and not LOWEST_RATE <= rate <= highest:
+            side = f"above {highest:g}" if rate > highest else f"below {LOWEST_RATE:g}"
+            self._tell(
+                f"rate of {name}",
+                f"learning_rate={rate:g} of {name} is {side}, where {optimizer['identifier']} hardly ever learns. "
+                "Try 1e-4 to 1e-3.",
+            )
+
+    def _look_at_period(self, updates: int | None, name: str, arguments: Mapping[str, Any]) -> None:
+        period = arguments.get("target_update_frequency")
+        if period is not None and updates is not None and 0 < updates < period:
+            self._tell(
+                f"period of {name}",
+                f"target_update_frequency={period} of {name} is longer than the run of {updates} updates: its target network "
+                "stays as it began. Give a shorter one, or train for longer.",
+            )
+
+    def _look_at_episodes(self, run: RunContext) -> None:
+        low, high = self._returns
+        if low == high and self._episodes >= SAME_EPISODES and run.timestep >= SAME_TIMESTEPS:
+            self._tell(
+                "same return",
+                f"All of the {self._episodes} episodes so far had the same return, {low:g}: no action has made a difference. "
+                "Explore more or longer (exploration_config, warmup_timesteps), or check the environment's rewards.",
+            )
+        if run.episodes and not any(_is_scaled(arguments) for arguments in self._models.values()):
+            steps = sum(episode.length for episode in run.episodes)
+            mean = sum(abs(episode.reward) for episode in run.episodes) / max(steps, 1)
+            size = max(abs(low), abs(high))
+            if mean > LARGE_REWARD:
+                self._tell("scale", f"Rewards are large, {mean:.3g} a step: give the model reward_scale={1 / mean:.1g}.")
+            elif 0 < size < SMALL_RETURN and self._episodes >= SAME_EPISODES:
+                self._tell("scale", f"Returns are small, {size:.3g} at most: give the model reward_scale={1 / size:.1g}.")
+
+    def _look_at_layer(self, layer: str, zeros: float) -> None:
+        self._dead[layer] = self._dead.get(layer, 0) + 1 if zeros >= DEAD else 0
+        if self._dead[layer] >= DEAD_LOOKS:
+            self._tell(
+                f"dead {layer}",
+                f"{zeros:.1%} of the outputs of the layer {layer!r} are zero: its units are dead and learn no more. A smaller "
+                "learning rate, layer normalisation, or scaled inputs keep them alive.",
+            )
+
+    def _look_at_values(self, run: RunContext, largest: float) -> None:
+        bound = 10.0 * max(map(abs, self._returns), default=0.0)
+        if run.episodes and np.isfinite(bound) and largest > max(bound, 100.0):
+            self._tell(
+                "values",
+                f"The largest action value, {largest:.3g}, is far beyond every return so far: values diverge. A smaller "
+                "learning rate, double Q-learning, or a longer target_update_frequency keep them in bounds.",
+            )
+
+    def _tell(self, hint: str, text: str) -> None:
+        if hint not in self._told:
+            self._told.add(hint)
+            logger.warning("%s %s", text, PAGE)
+
+
+def _is_scaled(arguments: Mapping[str, Any]) -> bool:
+    return arguments.get("reward_scale", 1.0) != 1.0 or arguments.get("clip_rewards") is not None

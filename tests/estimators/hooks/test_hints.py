@@ -1,0 +1,147 @@
+"""What is said of runs that do not learn, once each; and what is not said of runs that do."""
+
+from __future__ import annotations
+
+import logging
+import types
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import tensorflow as tf
+from gymnasium.spaces import Box, Discrete
+
+from polyrl.envs import Episode
+from polyrl.estimators import Agent, EstimatorSpec, RunConfig
+from polyrl.estimators.hooks.hints import HintsHook
+from polyrl.models import DQNModel
+from polyrl.networks import mlp
+from polyrl.replay import UniformReplay
+from polyrl.summaries import Summaries
+
+
+class Rewards(gymnasium.Env):
+    """Three steps with the same reward each."""
+
+    observation_space = Box(-1, 1, (2,), np.float32)
+    action_space = Discrete(2)
+
+    def __init__(self, reward: float = 1.0):
+        self._reward, self._t = reward, 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self._t = 0
+        return np.ones(2, np.float32), {}
+
+    def step(self, action):
+        self._t += 1
+        return np.ones(2, np.float32), self._reward, self._t == 3, False, {}
+
+
+def hints(caplog, reward: float = 1.0, timesteps: int = 60, model_dir: Any = None, **arguments: Any) -> list[str]:
+    def model_fn(features: Any, labels: Any, mode: str) -> EstimatorSpec:
+        model = DQNModel(mode, mlp([4]), num_states=2, num_actions=2, name="DQN", **arguments)
+        return model(features, labels)
+
+    config = RunConfig(progress=False, jit="off", save_summary_timesteps=5, max_overhead=None)
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "polyrl"):
+        Agent(model_fn, UniformReplay(100, 4), model_dir, config).train(
+            Rewards(reward), first_update=4, max_timesteps=timesteps
+        )
+    return [text for text in caplog.messages if "when_it_does_not_learn" in text]
+
+
+def test_a_run_that_learns_is_left_alone(caplog):
+    assert hints(caplog) == []
+
+
+@pytest.mark.parametrize("rate", [1e6, 0.1, 1e-12])
+def test_a_learning_rate_far_off_is_told_at_the_start(caplog, rate):
+    from polyrl.configs import AdamConfig
+
+    told = hints(caplog, timesteps=3, optimizer_config=AdamConfig(rate))
+    assert (
+        [text for text in told if f"learning_rate={rate:g} of DQN is" in text and "adam hardly ever learns" in text]
+        == told
+        != []
+    )
+
+
+@pytest.mark.parametrize(("reward", "scale"), [(1e4, "0.0001"), (-500.0, "0.002"), (1e-3, None)])
+def test_the_scale_of_rewards(caplog, reward, scale):
+    told = [text for text in hints(caplog, reward) if "reward_scale" in text]
+    if scale is None:
+        assert told == []  # There are too few episodes to know.
+    else:
+        assert len(told) == 1
+        assert f"{abs(reward):.3g} a step: give the model reward_scale={scale}" in told[0]
+    assert not [text for text in hints(caplog, reward, reward_scale=1e-4) if "reward_scale" in text]
+
+
+def test_a_target_period_longer_than_the_run(caplog):
+    assert any("target_update_frequency=900 of DQN is longer" in text for text in hints(caplog, target_update_frequency=900))
+
+
+class Run(types.SimpleNamespace):
+    """As much of a run as the hook looks at."""
+
+
+def looked_at(caplog, hook: HintsHook, scalars: dict[str, float], timestep: int = 20_000, times: int = 1) -> list[str]:
+    run = Run(timestep=timestep, step=5, episodes=[Episode(reward=1.0, length=1, env=0, truncated=False)])
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "polyrl"):
+        for _ in range(times):
+            values = {name: tf.constant(value) for name, value in scalars.items()}
+            hook.after_summaries(run, Summaries(values, {}, {}))
+    return caplog.messages
+
+
+def seen(returns: list[float]) -> HintsHook:
+    hook = HintsHook({})
+    for reward in returns:
+        hook.after_episode(Run(), Episode(reward=reward, length=1, env=0, truncated=False))
+    return hook
+
+
+@pytest.mark.parametrize(
+    ("returns", "timestep", "told"),
+    [
+        ([-200.0] * 100, 20_000, True),
+        ([-200.0] * 99, 20_000, False),
+        ([-200.0] * 100, 9_000, False),
+        ([*[-200.0] * 100, -150.0], 20_000, False),
+        ([20.0, *[500.0] * 500], 20_000, False),  # As of an agent that has learned all there is.
+    ],
+)
+def test_episodes_that_all_end_alike(caplog, returns, timestep, told):
+    hook = seen(returns)
+    found = [text for text in looked_at(caplog, hook, {}, timestep, times=3) if "had the same return" in text]
+    assert len(found) == told
+    again = HintsHook({})
+    again.set_state(hook.get_state())
+    assert looked_at(caplog, again, {}, timestep) == []  # Once, also over a resumption.
+
+
+def test_small_returns(caplog):
+    (text,) = looked_at(caplog, seen([0.0, *[1e-4] * 100]), {})
+    assert "Returns are small, 0.0001 at most: give the model reward_scale=1e+04." in text
+
+
+def test_a_layer_is_dead_when_it_has_been_for_some_looks(caplog):
+    hook = HintsHook({})
+    tag = "activations/dense_1/zero_fraction"
+    assert looked_at(caplog, hook, {tag: 0.995}, times=2) == []
+    assert looked_at(caplog, hook, {tag: 0.5}) == []
+    assert looked_at(caplog, hook, {tag: 1.0}, times=2) == []
+    (text,) = looked_at(caplog, hook, {tag: 1.0}, times=5)
+    assert "100.0% of the outputs of the layer 'dense_1' are zero" in text
+
+
+@pytest.mark.parametrize(("largest", "told"), [(1e4, True), (1_999.0, False), (float("nan"), False)])
+def test_action_values_beyond_every_return(caplog, largest, told):
+    found = looked_at(caplog, seen([10.0, -200.0]), {"train/q_max": largest}, times=2)
+    assert len(found) == told
+    assert all("values diverge" in text for text in found)
