@@ -19,6 +19,11 @@ DEMOS = ["minari[hdf5]>=0.5.4; python_version >= '3.11'", "pillow>=10"]
 MINATAR = ["minatar>=1.0.15"]
 # The first for gymnasium 1. Pip takes an older one for Python 3.10.
 MINIGRID = ["minigrid>=3.0"]
+# Renders gymnasium's small environments, writes mp4, writes GIFs. Not by gymnasium's own extras: some versions ask for
+# pygame-ce there, which lies in the same directory as the pygame that minigrid asks for.
+VIDEO = ["pygame>=2.1.3", "moviepy>=2.0", "pillow>=10"]
+# Searches hyper-parameters, and keeps the trials in a file of SQLite.
+TUNE = ["optuna>=4.0"]
 
 setup(
     name="polyrl",
@@ -50,13 +55,16 @@ setup(
         "demos": DEMOS,
         "minatar": MINATAR,
         "minigrid": MINIGRID,
-        "video": ["gymnasium[other]"],
+        "video": VIDEO,
+        "tune": TUNE,
         "dev": [
             *ATARI,
             *ENVPOOL,
             *DEMOS,
             *MINATAR,
             *MINIGRID,
+            *VIDEO,
+            *TUNE,
             "pytest>=8",
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.5",

@@ -15,6 +15,7 @@ from polyrl.configs import MetricConfig
 from polyrl.demos import DemoEpisode, Demonstrations
 from polyrl.envs import GymEnvironment
 from polyrl.estimators import Agent, RunConfig
+from polyrl.estimators.hooks import VideoHook
 from polyrl.models import CategoricalDQNModel, DQNModel
 from polyrl.networks import mlp
 from polyrl.replay import UniformReplay
@@ -72,14 +73,14 @@ def written(directory: Path) -> set[str]:
     return tags
 
 
-def train(model_dir: Path, model, env, demonstrations=None) -> Agent:
+def train(model_dir: Path, model, env, demonstrations=None, hooks=()) -> Agent:
     agent = Agent(
         lambda features, labels, mode: model(mode)(features, labels),
         UniformReplay(100, 4, demonstrations=demonstrations),
         model_dir,
         RunConfig(save_summary_timesteps=10, jit="off", max_overhead=None),
     )
-    agent.train(env, first_update=4, timesteps=40, pretrain_updates=0 if demonstrations is None else 10)
+    agent.train(env, first_update=4, timesteps=40, pretrain_updates=0 if demonstrations is None else 10, hooks=hooks)
     return agent
 
 
@@ -105,7 +106,7 @@ def picture_model(mode: str) -> DQNModel:
 
 def test_tags_written_are_the_tags_documented(tmp_path: Path) -> None:
     env = GymEnvironment("CartPole-v1")
-    agent = train(tmp_path / "c51", c51("all"), env, demonstrations())
+    agent = train(tmp_path / "c51", c51("all"), env, demonstrations(), [VideoHook(env, 30, file_format="gif")])
     agent.evaluate(env, episodes=2)
     train(tmp_path / "image", picture_model, ImageEnv())
     tags = written(tmp_path / "c51") | written(tmp_path / "c51" / "eval") | written(tmp_path / "image")

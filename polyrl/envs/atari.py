@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
@@ -97,9 +98,21 @@ class AtariEnvironment(Environment):
         frames = {"gymnasium": self._gymnasium, "ale": self._ale, "envpool": self._envpool}[self.backend](number)
         return FrameStack(_Games(frames, self.terminal_on_life_loss, self.clip_rewards), self.frame_stack)
 
+    def open_rendered(self, wrap: Callable[[gymnasium.Env], gymnasium.Env]) -> VectorEnv:
+        """One new instance of gymnasium's backend that is rendered in colour, whatever `backend` is.
+
+        Args:
+            wrap: what the game is wrapped in, within the stack of frames; it sees one step as one, and the game's rewards.
+
+        Raises:
+            ValueError: if a package is missing.
+        """
+        import_package("cv2", "What renders an Atari game", "atari", "another environment")
+        return FrameStack(_Games(self._gymnasium(1, wrap), self.terminal_on_life_loss, self.clip_rewards), self.frame_stack)
+
     # The backends: single frames, rewards and episodes of the game itself, reset in the same step. -------------------------
 
-    def _gymnasium(self, num_envs: int) -> VectorEnv:
+    def _gymnasium(self, num_envs: int, wrap: Callable[[gymnasium.Env], gymnasium.Env] | None = None) -> VectorEnv:
         def one() -> gymnasium.Env:
             env = gymnasium.make(
                 f"ALE/{self.game}-v5",
@@ -108,9 +121,11 @@ class AtariEnvironment(Environment):
                 full_action_space=self.full_action_space,
                 max_num_frames_per_episode=UNLIMITED,
                 disable_env_checker=True,
+                render_mode=None if wrap is None else "rgb_array",
             )
             env = AtariPreprocessing(env, noop_max=self.noop_max, frame_skip=self.frame_skip)
-            return TimeLimit(env, self.max_steps)
+            env = TimeLimit(env, self.max_steps)
+            return env if wrap is None else wrap(env)
 
         return SyncVectorEnv([one] * num_envs, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
 

@@ -218,6 +218,7 @@ class Agent(Reading):
             hooks=[*own, *checked_hooks("training_hooks", self._learner.hooks), *hooks],
             restored=restored,
             evaluate=self._evaluate_present,
+            play=self._live.evaluate_while,
             summary_options=self._learner.summary_options,
             pretrain_updates=pretrain_updates,
         )

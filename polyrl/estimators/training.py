@@ -46,6 +46,7 @@ class TrainingRun:
         hooks: in their order.
         restored: the state of the checkpoint that the run resumes from, or None.
         evaluate: evaluates the present weights: `evaluate(env, episodes, name, check)`, with `check()` before each step.
+        play: the same for `play(env, episodes, stream, check)`, which writes nothing.
         summary_options: the groups of panels that the model asks for.
         pretrain_updates: gradient updates before the first environment step.
     """
@@ -59,30 +60,26 @@ class TrainingRun:
         hooks: Sequence[Hook],
         restored: Mapping[str, Any] | None,
         evaluate: Callable[[EnvLike, int, str | None, Callable[[], None]], dict[str, float]],
+        play: Callable[[EnvLike, int, str, Callable[[], None]], dict[str, float]],
         summary_options: tuple[str, ...],
         pretrain_updates: int = 0,
     ):
         self._saver, self._scope, self._memory, self._loop = saver, saver.scope, saver.memory, saver.loop
-        self.model_dir = saver.checkpoints.model_dir
-        self.budget = budget
+        self.model_dir, self.budget = saver.checkpoints.model_dir, budget
         self._ends = tuple(2**62 if end is None else end for end in (budget.timestep, budget.step, budget.episode))
-        self.step = int(self._scope.global_step.numpy())
-        self.timestep = int(self._scope.global_timestep.numpy())
-        self.episode = int(self._scope.global_episode.numpy())
+        counters = (self._scope.global_step, self._scope.global_timestep, self._scope.global_episode)
+        self.step, self.timestep, self.episode = (int(counter.numpy()) for counter in counters)
         self.loss, self.exploration_rate = 0.0, float("nan")
         self.actions = np.zeros(0, np.int32)
         self.episodes: collections.deque[Episode] = collections.deque(maxlen=WINDOW)
         self.last_evaluation: dict[str, float] | None = None
-        self.pretrain_updates = pretrain_updates
+        self.pretrain_updates, self.summary_options = pretrain_updates, summary_options
         self.checkpoint_seconds = self.summary_seconds = self.evaluation_seconds = 0.0
-        self.summary_options = summary_options
-        self.wants_summaries = False
-        self._wants_checkpoint = self._counted = False
+        self.restarts = self.wants_summaries = self._wants_checkpoint = self._counted = False
         self._stop_reason: str | None = None
         self._signal: int | None = None
-        self._evaluate = evaluate
+        self._evaluate, self._play = evaluate, play
         self._restart_every = restart_every if self._loop.resets_environments else 0
-        self.restarts = False
         self._hooks = list(hooks)
         # A hook takes part in the phases it overrides, in no others.
         self._phases = {
@@ -131,6 +128,10 @@ class TrainingRun:
     @property
     def compile_seconds(self) -> float:
         return self._loop.compile_seconds
+
+    def play(self, env: EnvLike, stream: str) -> None:
+        self._sync()
+        self._play(env, 1, stream, self._check_uninterrupted)
 
     def save_best(self, score: float) -> Path | None:
         # Without one to resume from, the best one would be all that a run leaves that dies now.

@@ -40,6 +40,14 @@ def print_evaluation(result: Mapping[str, float], evaluated: Path | str, episode
     _show(title, table)
 
 
+def print_videos(videos: Mapping[Path, Mapping[str, float]], recorded: Path | None) -> None:
+    """A line for each file, with what happened in it; `recorded` is the checkpoint that played."""
+    table = Table("video", "return", "steps")
+    for path, values in videos.items():
+        table.add_row(str(path), f"{values['return']:g}", f"{values['steps']:,}")
+    _show(f"recorded with {recorded}", table)
+
+
 def write_predictions(
     steps: Iterable[Mapping[str, Any]], output: str | os.PathLike[str] | None, checkpoint: Path
 ) -> dict[str, float]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from polyrl.envs import film, film_files
 from polyrl.envs.gym import EnvLike
 from polyrl.errors import NotTrainedError
 from polyrl.estimators import Agent, TrainingResult
@@ -49,7 +50,9 @@ class RLExperiment:
         stop_at_reward: training ends when one of those has at least this mean reward; None: never.
         infer_episodes: episodes of `infer`.
         infer_output: `infer` writes one JSON line for each step to this file; None: none.
-        checkpoint: what `evaluate` and `infer` read: `'best'`, `'latest'` or a path. By default the best if there is one.
+        checkpoint: what `evaluate`, `infer` and `record` read: `'best'`, `'latest'` or a path; the best if there is one.
+        record_episodes: episodes of `record`.
+        record_format: of its files, `'mp4'` or `'gif'`.
         throttle_secs: `continuous_eval` looks for a new checkpoint that often.
     """
 
@@ -57,6 +60,7 @@ class RLExperiment:
         "train",
         "evaluate",
         "infer",
+        "record",
         "train_and_evaluate",
         "continuous_eval",
         "continuous_train_and_eval",
@@ -84,6 +88,8 @@ class RLExperiment:
         checkpoint: str | os.PathLike[str] | None = None,
         throttle_secs: float = 5.0,
         pretrain_updates: int = 0,
+        record_episodes: int = 1,
+        record_format: str = "mp4",
     ):
         if not isinstance(agent, Agent):
             raise TypeError(f"agent={agent!r} must be an Agent.")
@@ -105,6 +111,8 @@ class RLExperiment:
         self._stop_at_reward = None if stop_at_reward is None else check_float("stop_at_reward", stop_at_reward)
         self._infer_episodes = check_int("infer_episodes", infer_episodes, minimum=1)
         self._infer_output = None if infer_output is None else resolved("infer_output", infer_output)
+        self._record_episodes = check_int("record_episodes", record_episodes, minimum=1)
+        self._record_format = record_format
         named = checkpoint is None or checkpoint in ("best", "latest")
         self._checkpoint = checkpoint if named else resolved("checkpoint", checkpoint)
         self._throttle_secs = check_float("throttle_secs", throttle_secs, minimum=0.0)
@@ -142,6 +150,23 @@ class RLExperiment:
         path = self._find()
         steps = self.agent.predict(self._eval_env, episodes=self._infer_episodes, checkpoint=path)
         return report.write_predictions(steps, self._infer_output, path)
+
+    def record(self) -> list[Path]:
+        """Plays greedy episodes with the checkpoint, and writes each as a video into `<model_dir>/videos`; their paths.
+
+        Raises:
+            ValueError: if the environment cannot be rendered, or a package is missing; before anything is played.
+        """
+        film_files.check_format(self._record_format, f"record_format={self._record_format!r}")
+        predictor = self.agent.predictor(self._find())
+        step, directory = predictor.counters["global_timestep"], self.agent.model_dir / "videos"
+        recorded = {}
+        played = film.clips(self._eval_env, self._record_episodes, lambda env, stream: predictor.evaluate(env, 1, stream))
+        for index, clip in enumerate(played):
+            path = film_files.write(clip, directory, step, index, self._record_format)
+            recorded[path] = {"return": clip.reward, "steps": clip.length}
+        report.print_videos(recorded, predictor.checkpoint)
+        return list(recorded)
 
     def train_and_evaluate(self) -> tuple[TrainingResult, dict[str, float] | None]:
         """Trains with evaluations at every `eval_frequency`, keeping the best, then evaluates that one.

@@ -35,6 +35,6 @@ flags.DEFINE_float(
 )
 
 needs("stop_at_reward", mode=("train_and_eval", "continuous_train_and_eval"))
-needs("checkpoint", mode=("eval", "infer", "train_and_eval"))
+needs("checkpoint", mode=("eval", "infer", "record", "train_and_eval"))
 needs("infer_episodes", "output", mode="infer")
 needs("temperature", mode="infer", off=0.0)

@@ -43,6 +43,7 @@ DESCRIPTIONS: Final = {
     "eval/mean_ep_length": "their mean length, in environment steps",
     "eval/loss": "mean loss of the model over the steps of the evaluation",
     "eval/<metric>": "each metric of the model's `eval_metrics_config`",
+    "eval/video": "with `--record_frequency` or a `VideoHook`: a greedy episode, animated",
 }
 """By tag; `<...>` stands for a name."""
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import tensorflow as tf
+from tensorboard.plugins.image.metadata import create_summary_metadata
 
 from polyrl.summaries.descriptions import description
 from polyrl.summaries.writing import write_histograms, write_scalars
@@ -47,4 +48,12 @@ def write_evaluation(writer: tf.summary.SummaryWriter, result: Mapping[str, floa
     """Writes the result of an evaluation under `eval/`, at its `global_timestep`; the counters are not written."""
     values = {f"eval/{name}": value for name, value in result.items() if not name.startswith("global_")}
     write_scalars(writer, int(result["global_timestep"]), values)
+    writer.flush()
+
+
+def write_animation(writer: tf.summary.SummaryWriter, tag: str, gif: bytes, width: int, height: int, step: int) -> None:
+    """Writes an animated GIF as an image of TensorBoard, which shows the bytes as they are."""
+    with writer.as_default(step=step):
+        content = tf.constant([str(width).encode(), str(height).encode(), gif])
+        tf.summary.write(tag, content, metadata=create_summary_metadata(display_name=None, description=description(tag)))
     writer.flush()

@@ -17,7 +17,7 @@ NEED_NOTHING = {
     *("train_timesteps", "train_steps", "train_episodes"),
     *("eval_episodes", "eval_frequency", "eval_episodes_while_training"),
     *("save_summary_timesteps", "save_checkpoints_timesteps", "save_checkpoints_secs", "max_overhead", "keep_checkpoint_max"),
-    "save_replay",
+    *("save_replay", "record_frequency"),
     # Hyper-parameters that mean something by themselves; in every mode they are compared with those of the model_dir.
     *(
         "num_envs",
@@ -133,7 +133,8 @@ def test_with_its_partner_or_switched_off_it_is_taken(read, arguments):
 
 USED = {
     "stop_at_reward": {"train_and_eval", "continuous_train_and_eval"},
-    "checkpoint": {"eval", "infer", "train_and_eval"},
+    "checkpoint": {"eval", "infer", "record", "train_and_eval"},
+    "record_episodes": {"record"},
     "infer_episodes": {"infer"},
     "output": {"infer"},
     "temperature": {"infer"},
@@ -157,10 +158,19 @@ def test_the_command_of_a_run_may_change_its_mode(read, mode):
     read(
         *("--train_timesteps=300", "--train_steps=20", "--train_episodes=5", "--noprogress", "--jit=off", "--overlap"),
         *("--save_summary_timesteps=9", "--save_checkpoints_secs=3", "--keep_checkpoint_max=2", "--max_overhead=0.5"),
-        "--nosave_replay",
+        *("--nosave_replay", "--record_frequency=50"),
         *("--eval_frequency=50", "--eval_episodes=3", "--eval_episodes_while_training=2"),
         *("--learning_rate=0.5", "--demos=d.npz", "--pretrain_updates=8", f"--mode={mode}"),
     )
+
+
+@pytest.mark.parametrize("mode", cli.MODES)
+def test_the_format_of_videos_is_for_modes_that_may_write_some(read, mode):
+    if mode in ("record", *cli.TRAINING_MODES):
+        read(f"--mode={mode}", "--record_format=gif")
+        return
+    with pytest.raises(ValueError, match=f"--record_format=gif has no effect with --mode={mode}: it needs --mode=record or"):
+        read(f"--mode={mode}", "--record_format=gif")
 
 
 def test_all_of_them_are_told_at_once(read):

@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from painted_env import BlackOut, NeedsPackage, PaintedEnv
 from tiny_agents import assert_equal, counters, make_agent, q_model_fn, rows, weights
 from tiny_envs import ScheduleEnv, TargetEnv, vector
 
 from polyrl.configs import AdamConfig, OrnsteinUhlenbeckExplorationConfig
+from polyrl.envs import GymEnvironment
 from polyrl.envs.compiled import CartPole, Pendulum
 from polyrl.estimators import Agent
 from polyrl.estimators.checkpoints import read_state
-from polyrl.estimators.hooks import EvaluationHook, Hook
+from polyrl.estimators.hooks import EvaluationHook, Hook, VideoHook
 from polyrl.models import NAFModel
 from polyrl.networks import mlp
 from polyrl.replay import PrioritizedReplay
@@ -164,6 +166,19 @@ def test_training_with_evaluations_is_the_training_without_them(tmp_path):
         agent.train(env, first_update=4, update_frequency=2, timesteps=60, hooks=hooks)
         agents.append(agent)
     assert agents[0].checkpoints.best() is not None
+    same_run(*agents)
+
+
+@pytest.mark.parametrize("kind", [PaintedEnv, pytest.param(NeedsPackage, marks=SLOW), BlackOut])
+def test_training_with_videos_is_the_training_without_them_also_if_recording_fails(tmp_path, kind):
+    agents = []
+    for name in ("with", "without"):
+        agent = make_agent(MODELS["dqn"], model_dir=tmp_path / name)
+        hook = VideoHook(GymEnvironment(kind, lengths=(4,)), 10, 2, "gif")
+        env = vector(environment("dqn"), environment("dqn"))
+        agent.train(env, first_update=4, update_frequency=2, timesteps=60, hooks=[hook] if name == "with" else [])
+        agents.append(agent)
+    assert (tmp_path / "with" / "videos").exists() is (kind is PaintedEnv)
     same_run(*agents)
 
 

@@ -8,6 +8,7 @@ from polyrl.estimators.hooks.evaluation import EvaluationHook, WholeEvaluationHo
 from polyrl.estimators.hooks.guards import NanHook, StopHook
 from polyrl.estimators.hooks.progress import LoggingHook, ProgressHook
 from polyrl.estimators.hooks.summary import SummaryHook
+from polyrl.estimators.hooks.video import VideoHook
 
 __all__ = [
     "Cadence",
@@ -20,6 +21,7 @@ __all__ = [
     "RunContext",
     "StopHook",
     "SummaryHook",
+    "VideoHook",
     "WholeEvaluationHook",
     "checked_hooks",
     "default_hooks",

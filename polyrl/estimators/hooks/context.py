@@ -85,5 +85,9 @@ class RunContext(Protocol):
     def evaluate(self, env: EnvLike, episodes: int, name: str | None = None) -> dict[str, float]:
         """Evaluates the present weights on environments of their own, and writes the result to TensorBoard."""
 
+    def play(self, env: EnvLike, stream: str) -> None:
+        """Plays a greedy episode with the present weights, and writes nothing; `stream` names the random stream of its
+        seed."""
+
     def save_best(self, score: float) -> Path:
         """Keeps the present weights as the best so far."""

@@ -12,6 +12,7 @@ from polyrl.demos import load
 from polyrl.envs import EnvpoolEnvironment, GymEnvironment
 from polyrl.envs.gym import EnvLike
 from polyrl.estimators import Agent, RunConfig
+from polyrl.estimators.hooks import Hook, VideoHook
 from polyrl.estimators.overwriting import set_aside_run
 from polyrl.estimators.params import check_same_params, read_params
 from polyrl.experiments.config_file import ConfigFileHook
@@ -136,11 +137,14 @@ def environment(env_id: str, params: dict[str, Any], **kwargs: Any) -> EnvLike:
 
 def rl_experiment(agent: Agent, env: EnvLike, eval_env: EnvLike | None = None) -> RLExperiment:
     """The `RLExperiment` that the flags describe; `eval_env` is what it is evaluated on, `env` by default."""
+    hooks: list[Hook] = [ConfigFileHook(config.written())]
+    if FLAGS.record_frequency is not None:
+        hooks.append(VideoHook(env if eval_env is None else eval_env, FLAGS.record_frequency, 1, FLAGS.record_format))
     return RLExperiment(
         agent,
         env,
         eval_env=eval_env,
-        train_hooks=[ConfigFileHook(config.written())],
+        train_hooks=hooks,
         train_steps=FLAGS.train_steps,
         train_episodes=FLAGS.train_episodes,
         train_timesteps=FLAGS.train_timesteps,
@@ -155,4 +159,6 @@ def rl_experiment(agent: Agent, env: EnvLike, eval_env: EnvLike | None = None) -
         infer_episodes=FLAGS.infer_episodes,
         infer_output=FLAGS.output,
         checkpoint=FLAGS.checkpoint,
+        record_episodes=FLAGS.record_episodes,
+        record_format=FLAGS.record_format,
     )

@@ -1,0 +1,94 @@
+"""Clips as files: mp4 through gymnasium and moviepy, GIF through pillow."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+from polyrl.envs.backends import import_package
+from polyrl.envs.film import Clip
+
+FORMATS = ("mp4", "gif")
+SMALLEST = 160
+"""Narrower pictures are enlarged, each pixel to a square: those of grids of ten pixels."""
+
+FASTEST = 50.0
+"""Pictures in a second of a GIF; browsers show one with more in slow motion."""
+
+
+def check_format(file_format: str, needed_by: str) -> None:
+    """Checks that the packages that write the format are installed.
+
+    Raises:
+        ValueError: for an unknown format; if a package is missing, with what installs it.
+    """
+    if file_format not in FORMATS:
+        raise ValueError(f"{needed_by}: the format {file_format!r} is unknown; use one of {FORMATS}.")
+    if file_format == "mp4":
+        import_package("moviepy", needed_by, "video", "the format gif, which needs pillow alone")
+    else:
+        import_package("PIL", needed_by, "video", "the format mp4, which needs moviepy")
+
+
+def write(clip: Clip, directory: Path, step: int, index: int, file_format: str) -> Path:
+    """Writes `step-<environment steps>-return-<return>-episode-<index>.<format>`; a GIF has at most 320 pixels in width.
+
+    Args:
+        clip: the episode.
+        directory: is made if it does not exist.
+        step: environment steps that its weights were trained for.
+        index: tells episodes with the same weights apart.
+        file_format: `'mp4'` or `'gif'`.
+    """
+    prefix = f"step-{step}-return-{clip.reward:.6g}"
+    path = directory / f"{prefix}-episode-{index}.{file_format}"
+    directory.mkdir(parents=True, exist_ok=True)
+    if file_format == "gif":
+        path.write_bytes(gif(clip, 320, 400)[0])
+        return path
+    from gymnasium.utils.save_video import save_video  # It imports moviepy.
+
+    height, width = clip.frames[0].shape[:2]
+    times = _times(width)
+    # Players refuse videos with odd heights or widths.
+    frames = [_enlarged(frame, times)[: height * times // 2 * 2, : width * times // 2 * 2] for frame in clip.frames]
+    save_video(frames, str(directory), lambda _: True, name_prefix=prefix, episode_index=index, fps=clip.fps)
+    return path
+
+
+def gif(clip: Clip, width: int, most: int) -> tuple[bytes, int, int]:
+    """An animated GIF that repeats for ever, in real time, and its width and height.
+
+    Args:
+        clip: the episode.
+        width: wider pictures are made smaller.
+        most: the largest number of pictures; of more, every second, third, ... is shown.
+    """
+    image = import_package("PIL.Image", "A GIF", "video", "the format mp4")
+    every = max(-(-len(clip.frames) // most), int(np.ceil(clip.fps / FASTEST)))
+    frames = clip.frames[::every]
+    height, own = frames[0].shape[:2]
+    times = _times(own)
+    size = (own * times, height * times) if own * times <= width else (width, max(1, round(height * width / own)))
+    pictures = [image.fromarray(_enlarged(frame, times)).resize(size) for frame in frames]
+    # One table of colours for all, of a few pictures side by side: with one for each, a still background flickers.
+    sample = pictures[:: -(-len(pictures) // 8)]
+    board = image.new("RGB", (size[0], size[1] * len(sample)))
+    for place, picture in enumerate(sample):
+        board.paste(picture, (0, place * size[1]))
+    colours = board.quantize(64)
+    first, *others = [picture.quantize(palette=colours, dither=image.Dither.NONE) for picture in pictures]
+    file = io.BytesIO()
+    duration = round(1_000 * every / clip.fps)
+    first.save(file, "GIF", save_all=True, append_images=others, duration=duration, loop=0, optimize=True)
+    return file.getvalue(), *size
+
+
+def _times(width: int) -> int:
+    return max(1, SMALLEST // width)
+
+
+def _enlarged(frame: np.ndarray, times: int) -> np.ndarray:
+    return frame if times == 1 else frame.repeat(times, axis=0).repeat(times, axis=1)
