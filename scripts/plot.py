@@ -13,26 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-REPETITIONS = 2_000
-
-
-def interquartile_mean(scores: np.ndarray) -> np.ndarray:
-    """The mean of the middle half, over the last axis: `[..., S]` to `[...]`; scores at the quarters count in part."""
-    ordered = np.sort(scores, axis=-1)
-    size = scores.shape[-1]
-    # How much of each score lies between the first and the third quarter.
-    edges = np.arange(size + 1) / size
-    weights = np.clip(edges[1:], 0.25, 0.75) - np.clip(edges[:-1], 0.25, 0.75)
-    return (ordered * weights).sum(axis=-1) / weights.sum()
-
-
-def interval(scores: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """The bounds of the 95% interval of the interquartile mean of scores `[T, S]`, by drawing seeds again: `[T]` each."""
-    draws = np.random.default_rng(seed).integers(scores.shape[1], size=[REPETITIONS, scores.shape[1]])
-    means = interquartile_mean(scores[:, draws])  # [T, repetitions]
-    low, high = np.percentile(means, [2.5, 97.5], axis=1)
-    return low, high
+from polyrl.statistics import interquartile_mean, interval
 
 
 def curves(results: list[dict[str, Any]], label: str) -> tuple[np.ndarray, np.ndarray]:

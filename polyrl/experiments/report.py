@@ -48,6 +48,17 @@ def print_videos(videos: Mapping[Path, Mapping[str, float]], recorded: Path | No
     _show(f"recorded with {recorded}", table)
 
 
+def print_seeds(results: Mapping[int, Mapping[str, float]], mean: str, interval: str, model_dir: Path) -> None:
+    """The last evaluation of each seed, their mean, and its interval."""
+    table = Table("seed", "environment steps", "mean_reward")
+    for seed, result in results.items():
+        table.add_row(str(seed), f"{int(result['global_timestep']):,}", f"{result['mean_reward']:.3f}")
+    table.add_section()
+    table.add_row("mean", "", mean)
+    table.add_row("95 % interval", "", interval)
+    _show(f"{len(results)} seeds in {model_dir}", table)
+
+
 def write_predictions(
     steps: Iterable[Mapping[str, Any]], output: str | os.PathLike[str] | None, checkpoint: Path
 ) -> dict[str, float]:

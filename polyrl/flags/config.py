@@ -19,7 +19,19 @@ FLAGS = flags.FLAGS
 FILE = "config.json"
 """The file of a run's directory that holds its whole configuration."""
 
-NOT_CONFIGURED = ("config", "set", "model_dir", "mode", "overwrite", "debug", "progress", "checkpoint", "output")
+NOT_CONFIGURED = (
+    "config",
+    "set",
+    "model_dir",
+    "mode",
+    "overwrite",
+    "debug",
+    "progress",
+    "checkpoint",
+    "output",
+    "seeds",
+    "jobs",
+)
 """Flags that say what is done with a run now, not what the run is."""
 
 flags.DEFINE_string(

@@ -10,7 +10,7 @@ from typing import Any
 from absl import flags
 
 WIDTH = 100
-ORDER = ("run", "config", "environment", "games", "atari", "model", "torso", "memory", "learning", "demonstrations")
+ORDER = ("run", "seeds", "config", "environment", "games", "atari", "model", "torso", "memory", "learning", "demonstrations")
 """The modules whose flags come first; the others follow."""
 
 HELP = ("--help", "-help", "-h", "--helpshort", "--helpfull")

@@ -18,7 +18,7 @@ C51 = ROOT / "experiments" / "cartpole_c51.py"
 NOT_LEARNED = {
     # How the run is done, and for how long.
     *("mode", "model_dir", "progress", "jit", "env_backend", "env_timeout", "env_restarts", "overlap", "check_env", "debug"),
-    *("exact_resume", "overwrite"),
+    *("exact_resume", "overwrite", "seeds", "jobs"),
     *("train_timesteps", "train_steps", "train_episodes"),
     # What is done with a trained model.
     *("eval_episodes", "eval_frequency", "eval_episodes_while_training", "stop_at_reward"),

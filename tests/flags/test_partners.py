@@ -13,6 +13,7 @@ from polyrl.flags import SHARED, partners
 NEED_NOTHING = {
     # They say what is done, or how, in every mode.
     *("mode", "model_dir", "seed", "progress", "jit", "env_backend", "debug"),
+    "seeds",  # Checked before anything is started, see polyrl.experiments.seeds.
     # Budgets, cadences and evaluations: without effect in some modes, but part of the command of the run.
     *("train_timesteps", "train_steps", "train_episodes"),
     *("eval_episodes", "eval_frequency", "eval_episodes_while_training"),
@@ -101,6 +102,7 @@ def test_every_flag_either_needs_others_or_is_known_to_need_none():
             "--demo_priority=2.0 has no effect without --demos and without --prioritized: it needs --demos and --prioritized.",
         ),
         (["--overlap", "--env_backend=compiled"], "--overlap has no effect with --env_backend=compiled"),
+        (["--jobs=2"], "--jobs=2 has no effect without --seeds: it needs --seeds."),
         (["--env_timeout=5"], "--env_timeout=5.0 has no effect with --env_backend=gymnasium: it needs --env_backend=async"),
         (["--env_restarts=2", "--env_backend=ale"], "--env_restarts=2 has no effect with --env_backend=ale"),
     ],

@@ -17,8 +17,10 @@ from rich.logging import RichHandler
 from polyrl.errors import BrokenEnvironmentError, ModelDirInUseError, NonFiniteError
 from polyrl.estimators import TrainingResult
 from polyrl.estimators.model_errors import is_worded
+from polyrl.experiments import seeds
 from polyrl.flags import FLAGS
 from polyrl.flags.help_text import help_text, is_asked_for
+from polyrl.paths import resolved
 
 logger = logging.getLogger("polyrl")
 
@@ -34,6 +36,16 @@ def _log_to_console() -> None:
     logger.setLevel(logging.INFO)
     logger.propagate = False
     logger.handlers = [handler]
+
+
+def _run_seeds() -> None:
+    """What `--seeds` asks for, by starting this program again for each of them."""
+    numbers = seeds.checked(FLAGS.seeds, FLAGS.mode, FLAGS["seed"].present)
+    if FLAGS.model_dir is None:
+        from polyrl.flags import command  # It defines flags, which other programs may define too.
+
+        command.settle()  # Only the command polyrl has no directory of its own.
+    seeds.run([sys.executable, *sys.orig_argv[1:]], numbers, resolved("--model_dir", FLAGS.model_dir), FLAGS.jobs)
 
 
 def run(main: Callable[[Sequence[str]], Any]) -> None:
@@ -60,6 +72,9 @@ def run(main: Callable[[Sequence[str]], Any]) -> None:
             print_lists()
             return
         try:
+            if FLAGS.seeds:
+                _run_seeds()
+                return
             result = main(argv)
         except KeyboardInterrupt as error:
             if FLAGS.debug:

@@ -1,0 +1,60 @@
+"""Runs as processes, several side by side: for runs with several seeds, and for sweeps."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import os
+import signal
+import subprocess
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+ONE_CORE = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
+"""Several processes with as many threads as cores each would stand in each other's way."""
+
+
+def start(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    """Starts a run on one core, unless the environment says how many; what it shows is appended to the file `log`."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "ab") as file:
+        return subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env={**ONE_CORE, **os.environ})
+
+
+@contextlib.contextmanager
+def ended_with_this(running: Collection[subprocess.Popen[bytes]]) -> Iterator[None]:
+    """At the end of the `with` block, also by Ctrl-C, SIGTERM or SIGHUP, what is still running is ended with a checkpoint."""
+
+    def leave(number: int, frame: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.signal(number, leave) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for process in running:
+            process.terminate()  # After Ctrl-C, which they had too, polyrl takes it for the same signal.
+        for process in running:
+            process.wait()
+
+
+def last_words(log: Path) -> str:
+    """What a run said at its end, in one line: its error, if it had one."""
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
+    said = [line for line in lines if line and not line.startswith("(--debug")]
+    return said[-1] if said else "nothing"
+
+
+def evaluations(file: Path) -> list[dict[str, float]]:
+    """The rows of an `evaluations.csv` as far as they are whole: the run may be writing it, or not have begun."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    whole = text[: text.rfind("\n") + 1]
+    return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(whole.splitlines())]

@@ -1,0 +1,129 @@
+"""`--seeds`: a process for each, and what they come to together."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from polyrl.experiments import processes, seeds
+
+PROGRAM = """
+import os, pathlib, sys, time
+flags = dict(argument.lstrip("-").split("=", 1) for argument in sys.argv[1:])
+seed, model_dir = int(flags["seed"]), pathlib.Path(flags["model_dir"])
+model_dir.mkdir(parents=True)
+(model_dir / "flags").write_text(repr(sys.argv[1:]) + os.environ["TF_NUM_INTRAOP_THREADS"])
+(model_dir / "began").write_text(str(time.time()))
+time.sleep(float(flags["sleep"]))
+(model_dir / "ended").write_text(str(time.time()))
+print("what it shows")
+if flags.get("fails") == flags["seed"]:
+    sys.exit("ValueError: of this seed")
+(model_dir / "eval").mkdir()
+rows = f"global_step,global_timestep,mean_reward\\n9,10,0.0\\n99,100,{10.0 * seed}\\n"
+(model_dir / "eval" / "evaluations.csv").write_text(rows)
+"""
+
+
+def command(*flags: str, sleep: float = 0.0) -> list[str]:
+    return [sys.executable, "-c", PROGRAM, f"--sleep={sleep}", *flags]
+
+
+def times(model_dir: Path, seed: int) -> tuple[float, float]:
+    began, ended = (float((model_dir / f"seed-{seed}" / name).read_text()) for name in ("began", "ended"))
+    return began, ended
+
+
+def test_each_seed_is_a_run_and_the_table_has_the_mean_and_its_interval(tmp_path, capsys):
+    seeds.run(command("--seeds=1,2,3,4"), [1, 2, 3, 4], tmp_path, 4)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "mean │ │ 25.000" in shown
+    # The bootstrap of four scores 10, 20, 30, 40: every mean of four draws, enumerated.
+    means = np.array(np.meshgrid(*4 * [[10.0, 20.0, 30.0, 40.0]])).reshape(4, -1).mean(axis=0)
+    low, high = (float(bound) for bound in shown.split("95 % interval │ │ ")[1].split(" │")[0].split(" to "))
+    assert (low, high) == pytest.approx(tuple(np.percentile(means, [2.5, 97.5])), abs=1.3)
+    with open(tmp_path / "seeds.csv") as file:
+        rows = list(csv.reader(file))
+    assert rows == [
+        ["seed", "global_timestep", "mean_reward"],
+        *([str(n), "100", str(10.0 * n)] for n in (1, 2, 3, 4)),
+    ]
+    assert "what it shows" in (tmp_path / "seed-2.log").read_text()
+    flags = (tmp_path / "seed-2" / "flags").read_text()
+    assert flags.endswith(f"'--seeds=', '--seed=2', '--model_dir={tmp_path}/seed-2']1")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_so_many_run_side_by_side(tmp_path, jobs):
+    seeds.run(command(sleep=0.5), [5, 6], tmp_path, jobs)
+    (began_first, ended_first), (began_second, ended_second) = (times(tmp_path, seed) for seed in (5, 6))
+    overlap = min(ended_first, ended_second) - max(began_first, began_second)
+    assert (overlap > 0.0) is (jobs == 2)
+
+
+def test_one_that_fails_is_told_and_the_others_count(tmp_path, capsys, caplog):
+    with pytest.raises(SystemExit) as error:
+        seeds.run(command("--fails=2"), [1, 2, 3], tmp_path, 1)
+    assert error.value.code == 1
+    assert "Seed 2 ended with exit status 1: ValueError: of this seed" in caplog.text
+    assert "2 seeds in" in capsys.readouterr().out
+    assert (tmp_path / "seeds.csv").read_text().count("\n") == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "mode", "seed", "message"),
+    [
+        (["1", "x"], "train_and_eval", False, "--seeds=1,x must be integers"),
+        (["-1"], "eval", False, "must be integers of at least 0"),
+        (["1", "1"], "eval", False, "has a seed twice"),
+        (["1"], "train", False, "no effect with --mode=train: it needs --mode=train_and_eval or --mode=eval"),
+        (["1"], "eval", True, "--seed has no effect with --seeds=1"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(given, mode, seed, message):
+    with pytest.raises(ValueError, match=message):
+        seeds.checked(given, mode, seed)
+    assert seeds.checked(["3", " 12"], "eval", False) == [3, 12]
+
+
+def test_half_a_row_is_not_read(tmp_path):
+    file = tmp_path / "evaluations.csv"
+    assert processes.evaluations(file) == []
+    file.write_text("global_timestep,mean_reward,metric\n10,1.5,\n20,2.")
+    assert processes.evaluations(file) == [{"global_timestep": 10.0, "mean_reward": 1.5}]
+
+
+@pytest.mark.slow
+def test_a_signal_ends_the_runs_and_then_this(tmp_path):
+    code = (
+        f"from polyrl.experiments import seeds; seeds.run({command(sleep=60.0)!r}, [1, 2], pathlib.Path({str(tmp_path)!r}), 2)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", f"import pathlib; {code}"])
+    while not all((tmp_path / f"seed-{seed}" / "began").exists() for seed in (1, 2)):
+        time.sleep(0.1)
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=20) == 128 + signal.SIGTERM
+    assert not any((tmp_path / f"seed-{seed}" / "ended").exists() for seed in (1, 2))
+
+
+@pytest.mark.slow
+def test_the_programs_take_it(tmp_path):
+    script = Path(__file__).resolve().parents[2] / "experiments" / "cartpole_dqn.py"
+    tiny = ("--jit=off", "--train_timesteps=300", "--first_update=128", "--eval_episodes=3", "--eval_frequency=200")
+    arguments = (f"--model_dir={tmp_path}", "--seeds=1,2", "--jobs=2", *tiny)
+    done = subprocess.run([sys.executable, str(script), *arguments], capture_output=True, text=True, env={**os.environ})
+    assert done.returncode == 0, done.stderr
+    assert "2 seeds in" in done.stdout
+    first, second = ((tmp_path / f"seed-{seed}" / "eval" / "evaluations.csv").read_text() for seed in (1, 2))
+    assert first != second
+    again = subprocess.run([sys.executable, str(script), f"--model_dir={tmp_path}/seed-1", "--jobs=2"], capture_output=True)
+    assert b"--jobs=2 has no effect without --seeds" in again.stderr
