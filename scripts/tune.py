@@ -1,0 +1,77 @@
+"""Searches hyper-parameters: `python scripts/tune.py --config=cartpole_dqn --search learning_rate=1e-4..1e-2:log`.
+
+Each trial is a run of the command `polyrl` as a process of its own. Its evaluations are told to optuna as they come, and a run
+that is worse than half of those before it at that time is ended (the median rule of Golovin et al. 2017). The same command
+again continues the search, with the runs that were interrupted first.
+
+After `--search` stands what is searched: any flag of the command, or a field of a part of the model as `--set` takes it.
+`learning_rate=1e-4..1e-2:log` is a range of numbers on a logarithmic scale, `batch_size=16..256` one of integers,
+`n_step=1,3,5` a choice, `optimizer.beta_1=0.8..0.99` a field. Flags after `--` are those of all runs:
+`tune.py --config=cartpole_dqn --search n_step=1,3 -- --train_timesteps=20000`.
+
+The directory holds `study.db`, `results.csv`, and of each trial `trial-0000/run`, its model_dir, with `log.txt` beside it;
+`tensorboard --logdir` on it shows the trials under HParams.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from pathlib import Path
+import sys
+from typing import Any
+
+from polyrl.experiments.sweep import Sweep
+from polyrl.paths import resolved
+from rich.console import Console
+from rich.table import Table
+
+
+def show(rows: list[dict[str, Any]], directory: Path) -> None:
+    """Writes `results.csv`, and prints the same as a table."""
+    with open(directory / "results.csv", "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    shown = [name for name in rows[0] if name != "error" or any(row["error"] for row in rows)]
+    table = Table(*shown)
+    for row in rows:
+        cells = (row[name] for name in shown)
+        table.add_row(*("" if cell is None else f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in cells))
+    (Console() if sys.stdout.isatty() else Console(width=200)).print(table)
+    print(f"{directory / 'results.csv'}; tensorboard --logdir {directory}")
+
+
+def main() -> None:
+    """Searches, and shows what was found."""
+    own, flags = sys.argv[1:], []
+    if "--" in own:
+        own, flags = own[: own.index("--")], own[own.index("--") + 1 :]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", help="where all runs begin, as polyrl takes it")
+    parser.add_argument("--search", nargs="+", required=True, metavar="NAME=VALUES", help="what is searched")
+    parser.add_argument("--trials", type=int, default=20, help="in all, over all calls (20)")
+    parser.add_argument("--jobs", type=int, default=1, help="runs side by side, each on one core (1)")
+    parser.add_argument("--directory", help="of the sweep; runs/tune/<config> by default")
+    parser.add_argument("--score", choices=["final", "mean"], default="final", help="of a trial: the evaluation of its best "
+                        "checkpoint, or the mean of all its evaluations, which says how fast it learned (final)")  # fmt: skip
+    parser.add_argument("--startup", type=int, default=5, help="trials that are never pruned, the first ones (5)")
+    parser.add_argument("--seed", type=int, default=0, help="of the search, not of the runs (0)")
+    arguments = parser.parse_args(own)
+    try:
+        sweep(arguments, flags)
+    except (ValueError, RuntimeError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+
+
+def sweep(arguments: argparse.Namespace, flags: list[str]) -> None:
+    """The sweep that the arguments describe; what is wrong in them is a ValueError before anything is started."""
+    flags = [] if arguments.config is None else [f"--config={arguments.config}", *flags]
+    directory = resolved("--directory", arguments.directory or f"runs/tune/{Path(arguments.config or 'polyrl').stem}")
+    search = Sweep(directory, arguments.search, flags, arguments.score, arguments.startup, arguments.seed)
+    search.run(arguments.trials, arguments.jobs)
+    show(search.results(), directory)
+
+
+if __name__ == "__main__":
+    main()
