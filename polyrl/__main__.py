@@ -17,6 +17,7 @@ def main() -> None:
     if is_asked_for(sys.argv[1:]):
         print(help_text(__doc__), end="")
         return
+    sys.path.insert(0, "")  # As with `python -m`: an environment of one's own lies in the working directory.
     from polyrl.experiments import cli, family
 
     cli.run(lambda argv: family.run())

@@ -121,6 +121,11 @@ def expected_steps(
         episode += 1
 
 
+def make_schedule_env(**arguments: Any) -> ScheduleEnv:
+    """A function that makes one, to be named."""
+    return ScheduleEnv(**arguments)
+
+
 class BanditEnv(gymnasium.Env):
     """Shows one of `arms` as a one-hot vector; reward 1 for that action, else 0; every episode has one step."""
 

@@ -8,8 +8,10 @@ import importlib
 import multiprocessing
 import pickle
 import re
+import sys
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec, find_highest_version, get_env_id, parse_env_id
@@ -121,6 +123,18 @@ class EnvMaker:
                 )
 
 
+def named(env_id: Any) -> Any:
+    """The class or function that `'module:function'` names, if its module has it; anything else as it is."""
+    if not isinstance(env_id, str):
+        return env_id
+    module, _, name = env_id.rpartition(":")
+    try:
+        made = getattr(importlib.import_module(module), name, None) if module else None
+    except ImportError:
+        return env_id  # `registered` says so.
+    return made if callable(made) else env_id
+
+
 def registered(env_id: str | EnvSpec) -> EnvSpec:
     """The spec of what `gymnasium.make` takes: an id, with a module to import before it (`'module:Id-v0'`) or without a
     version (the newest one), or a spec. Ids of MinAtar and MiniGrid need no module before them.
@@ -146,8 +160,10 @@ def registered(env_id: str | EnvSpec) -> EnvSpec:
     except ImportError as error:
         raise ValueError(f"env_id={env_id!r}: the module {module!r} cannot be imported: {error}.") from error
     except gymnasium.error.Error as error:
-        hint = suggestion(name, gymnasium.registry)
-        raise ValueError(f"env_id={env_id!r} is unknown to gymnasium: {error}{hint}") from error
+        own = [] if not module else [key for key, value in vars(sys.modules[module]).items() if callable(value)]
+        hint = suggestion(name, [*own, *gymnasium.registry])
+        also = f" The module {module!r} has no class or function {name!r} either." if module else ""
+        raise ValueError(f"env_id={env_id!r} is unknown to gymnasium: {error}{also}{hint}") from error
 
 
 def _tell_version(env_id: str, name: str, newest: str) -> None:

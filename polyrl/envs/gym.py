@@ -15,7 +15,7 @@ from polyrl.envs.actions import action_spec
 from polyrl.envs.checked_env import checked
 from polyrl.envs.compiled import CompiledEnvironment, TensorVectorEnv
 from polyrl.envs.environment import Environment
-from polyrl.envs.factory import EnvMaker, registered
+from polyrl.envs.factory import EnvMaker, named, registered
 from polyrl.envs.in_use import UNNAMED, check_free, in_use
 from polyrl.envs.lockstep import LockstepVectorEnv
 from polyrl.envs.observations import check_observation_space
@@ -41,8 +41,8 @@ class GymEnvironment(Environment):
     Args:
         env_id: what `gymnasium.make` takes: a registered id, as `'CartPole-v1'`, `'CartPole'` (the newest version) or
             `'my_package:MyEnv-v0'` (a module to import first), or an `EnvSpec`; or a callable (a class, a function, a
-            `functools.partial`) that makes one new `gymnasium.Env` with each call. What a callable returns is used as it is:
-            no time limit is added.
+            `functools.partial`) that makes one new `gymnasium.Env` with each call, or its name, as `'my_package:make_env'`.
+            What a callable returns is used as it is: no time limit is added.
         num_envs: how many run in parallel while training.
         vectorization_mode: `'sync'` steps them one after the other, `'async'` in processes of their own.
         timeout: with `'async'`, seconds that a step or a reset of them may take; None: for ever.
@@ -71,6 +71,7 @@ class GymEnvironment(Environment):
         wrappers: Sequence[Wrap | str] = (),
         **kwargs: Any,
     ):
+        env_id = named(env_id)
         self.env_id = env_id
         known = () if isinstance(env_id, (str, EnvSpec)) or not callable(env_id) else keyword_names(env_id)
         for name in kwargs:

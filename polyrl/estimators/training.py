@@ -109,8 +109,7 @@ class TrainingRun:
         return self._saver.checkpoints.best_score()
 
     def request_stop(self, reason: str) -> None:
-        if self._stop_reason is None:
-            self._stop_reason = reason
+        self._stop_reason = reason if self._stop_reason is None else self._stop_reason
 
     def request_checkpoint(self) -> None:
         self._wants_checkpoint = True

@@ -10,6 +10,7 @@ from typing import Any
 from absl import flags
 
 WIDTH = 100
+_ABSL = ";\nrepeat this option to specify a list of values"
 ORDER = ("run", "seeds", "config", "environment", "games", "atari", "model", "torso", "memory", "learning", "demonstrations")
 """The modules whose flags come first; the others follow."""
 
@@ -49,7 +50,7 @@ def _paragraph(flag: Any) -> str:
     kind = "|".join(values) if values else _kind(flag)
     head = f"  --[no]{flag.name}" if flag.boolean else f"  --{flag.name}={kind}"
     default = "" if flag.default is None else f"  (default: {flag.default_as_str.strip(chr(39)) or 'none'})"
-    text = flag.help.split(">: ", 1)[1] if values else flag.help
+    text = (flag.help.split(">: ", 1)[1] if values else flag.help).removesuffix(_ABSL)
     head = textwrap.fill(head + default, WIDTH, subsequent_indent=" " * 8, break_on_hyphens=False)
     bounds = _bounds(flag.parser)
     return f"{head}\n" + textwrap.fill(text + bounds, WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8)

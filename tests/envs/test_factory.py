@@ -17,7 +17,7 @@ from gymnasium.wrappers import TimeLimit
 from tiny_agents import make_agent
 from tiny_envs import ConstantEnv, ScheduleEnv, vector
 
-from polyrl.envs import EnvDriver, GymEnvironment, num_states_and_actions
+from polyrl.envs import EnvDriver, GymEnvironment, num_states_and_actions, open_env
 from polyrl.errors import BrokenEnvironmentError
 
 MODES = ("sync", "async")
@@ -218,3 +218,21 @@ def test_an_error_that_only_a_process_of_its_own_meets_is_named_with_its_traceba
     for words in ("Environment 0 (env_id=<function", "while it was made, raised OSError: port 7 is taken.", "in make\n"):
         assert words in str(error.value)
     assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_class_or_function_may_be_named(mode):
+    for name in ("tiny_envs:ScheduleEnv", "tiny_envs:make_schedule_env"):
+        environment = GymEnvironment(name, 2, mode, lengths=(2,))
+        assert num_states_and_actions(environment) == ((4,), 3)
+        with open_env(environment) as env:
+            env.reset(seed=[0, 1])
+
+
+def test_a_name_that_is_neither_an_id_nor_a_function_is_told_the_nearest():
+    with pytest.raises(
+        ValueError, match=r"The module 'tiny_envs' has no class or function 'ScheduleEnvs' either.*'ScheduleEnv'"
+    ):
+        GymEnvironment("tiny_envs:ScheduleEnvs")
+    with pytest.raises(ValueError, match=r"the module 'no_such_module' cannot be imported"):
+        GymEnvironment("no_such_module:make")
