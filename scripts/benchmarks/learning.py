@@ -3,7 +3,7 @@
 Each run is a process of its own, on one core; several run side by side. A run that was interrupted is resumed, one that is
 complete is not repeated. Results are JSON lines in `<directory>/results.jsonl`: the curve of the evaluations while training,
 and the mean return of 100 episodes with the last and with the best weights, in gymnasium's environment. Flags after `--` go to
-`experiments/train.py`, and make another run of it: `learning.py cartpole_c51 --label=double -- --double`.
+The command `polyrl`, and make another run of it: `learning.py cartpole_c51 --label=double -- --double`.
 """
 
 from __future__ import annotations
