@@ -57,6 +57,7 @@ setup(
         "minigrid": MINIGRID,
         "video": VIDEO,
         "tune": TUNE,
+        "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"],
         "dev": [
             *ATARI,
             *ENVPOOL,

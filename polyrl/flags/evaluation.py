@@ -34,6 +34,9 @@ flags.DEFINE_float(
     lower_bound=0.0,
 )
 
+flags.DEFINE_list("runs", ["runs"], "Directories whose runs --mode=compare shows, those of several seeds together.")
+
+needs("runs", mode="compare")
 needs("stop_at_reward", mode=("train_and_eval", "continuous_train_and_eval"))
 needs("checkpoint", mode=("eval", "infer", "record", "train_and_eval"))
 needs("infer_episodes", "output", mode="infer")

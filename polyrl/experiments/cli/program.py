@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import signal
 import sys
@@ -18,6 +19,7 @@ from polyrl.errors import BrokenEnvironmentError, ModelDirInUseError, NonFiniteE
 from polyrl.estimators import TrainingResult
 from polyrl.estimators.model_errors import is_worded
 from polyrl.experiments import seeds
+from polyrl.experiments.comparing import print_comparison
 from polyrl.flags import FLAGS
 from polyrl.flags.help_text import help_text, is_asked_for
 from polyrl.paths import resolved
@@ -36,6 +38,17 @@ def _log_to_console() -> None:
     logger.setLevel(logging.INFO)
     logger.propagate = False
     logger.handlers = [handler]
+
+
+def _without_an_experiment() -> Callable[[], None] | None:
+    """What the flags ask for that is not the program's own experiment; None if nothing is."""
+    if FLAGS.mode == "list":
+        from polyrl.experiments.listing import print_lists  # It defines flags, which other programs may define too.
+
+        return print_lists
+    if FLAGS.mode == "compare":
+        return functools.partial(print_comparison, FLAGS.runs)
+    return _run_seeds if FLAGS.seeds else None
 
 
 def _run_seeds() -> None:
@@ -66,16 +79,9 @@ def run(main: Callable[[Sequence[str]], Any]) -> None:
             raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
         if FLAGS.debug:
             tf.debugging.disable_traceback_filtering()
-        if FLAGS.mode == "list":
-            from polyrl.experiments.listing import print_lists  # It defines flags, which other programs may define too.
-
-            print_lists()
-            return
         try:
-            if FLAGS.seeds:
-                _run_seeds()
-                return
-            result = main(argv)
+            instead = _without_an_experiment()
+            result = main(argv) if instead is None else instead()
         except KeyboardInterrupt as error:
             if FLAGS.debug:
                 raise

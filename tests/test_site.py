@@ -1,0 +1,60 @@
+"""The site: each page is in its contents, each public room has a page of reference, and it builds without warnings."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+CONTENTS = yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]
+NOT_FOR_USERS = {"engine", "flags"}
+"""Rooms whose names programs do not import."""
+
+
+def pages(entry: Any) -> list[str]:
+    if isinstance(entry, str):
+        return [entry]
+    return [page for part in (entry.values() if isinstance(entry, dict) else entry) for page in pages(part)]
+
+
+def test_each_page_is_in_the_contents_once():
+    listed = pages(CONTENTS)
+    assert len(listed) == len(set(listed))
+    assert set(listed) == {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")}
+
+
+def test_each_public_room_has_a_page_of_reference():
+    rooms = {path.parent.name for path in (ROOT / "polyrl").glob("*/__init__.py")} - NOT_FOR_USERS
+    found = {}
+    for page in (DOCS / "api").glob("*.md"):
+        (found[page.stem],) = re.findall(r"^::: ([\w.]+)$", page.read_text(), flags=re.MULTILINE)
+    assert rooms <= {name.split(".")[1] for name in found.values()}
+    for name in found.values():
+        importlib.import_module(name)
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "api").glob("*.md")), ids=lambda page: page.stem)
+def test_what_a_room_offers_is_documented(page):
+    (name,) = re.findall(r"^::: ([\w.]+)$", page.read_text(), flags=re.MULTILINE)
+    module = importlib.import_module(name)
+    for public in getattr(module, "__all__", []):
+        thing = getattr(module, public)
+        if callable(thing) or isinstance(thing, type):
+            assert thing.__doc__, f"{name}.{public}"
+
+
+@pytest.mark.slow
+def test_the_site_builds(tmp_path):
+    pytest.importorskip("mkdocstrings", reason="mkdocs is not installed: pip install 'polyrl[docs]'")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "api" / "models" / "index.html").read_text().count("CategoricalDQNModel") > 1
