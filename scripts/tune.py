@@ -22,6 +22,7 @@ import sys
 from typing import Any
 
 from polyrl.experiments.sweep import Sweep
+from polyrl.flags import command  # noqa: F401  It defines the flags that can be searched.
 from polyrl.paths import resolved
 from rich.console import Console
 from rich.table import Table

@@ -9,7 +9,6 @@ from typing import Any
 from polyrl.envs.backends import import_package
 from polyrl.experiments.settings import PARTS
 from polyrl.flags import FLAGS
-from polyrl.flags import command as _  # noqa: F401  It defines the flags.
 from polyrl.flags.config import NOT_CONFIGURED
 from polyrl.validation import suggestion
 
@@ -17,7 +16,7 @@ RANGE = re.compile(r"(?P<low>[^:]+?)\.\.(?P<high>[^:]+?)(?P<log>:log)?")
 
 
 def search_space(entries: list[str]) -> dict[str, Any]:
-    """optuna's distributions by the names that are searched.
+    """optuna's distributions by the names that are searched: flags that the program has defined, and fields of parts.
 
     Raises:
         ValueError: for an entry that cannot be read, a name that is no flag, or a value that the flag does not take.
