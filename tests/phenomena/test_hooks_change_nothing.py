@@ -182,6 +182,21 @@ def test_training_with_videos_is_the_training_without_them_also_if_recording_fai
     same_run(*agents)
 
 
+@SLOW
+@pytest.mark.parametrize("loop", ["python", "overlap", "graph"])
+@pytest.mark.parametrize("jit", ["off", "on"])
+def test_so_it_is_in_each_loop_with_xla_too(tmp_path, loop, jit):
+    agents = []
+    for name in ("with", "without"):
+        model_fn, env = IN_GRAPH["dqn"][0], CartPole(num_envs=4) if loop == "graph" else GymEnvironment("CartPole-v1", 4)
+        agent = make_agent(model_fn, model_dir=tmp_path / name, jit=jit, overlap=loop == "overlap")
+        hook = VideoHook(env, 700, file_format="gif")
+        agent.train(env, first_update=16, update_frequency=4, max_timesteps=2_000, hooks=[hook] if name == "with" else [])
+        agents.append(agent)
+    assert len(list((tmp_path / "with" / "videos").iterdir())) == 2
+    same_run(*agents)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("checkpoint", [pytest.param("latest", marks=SLOW), "older"])
 def test_calls_between_two_runs_of_training_change_nothing_in_the_second(tmp_path, checkpoint):
