@@ -87,15 +87,16 @@ class Film(gymnasium.Wrapper):
             picture = self.env.render()
         except (ImportError, gymnasium.error.DependencyNotInstalled) as error:
             raise ValueError(
-                f"To render {self.env} a Python package is needed that cannot be imported: {error}. "
+                f"To render {_name(self.env)} a Python package is needed that cannot be imported: {error}. "
                 "`pip install 'polyrl[video]'` installs what most of gymnasium's environments need."
             ) from error
         except Exception as error:  # Whatever a graphics library raises, as where it finds no display.
-            raise ValueError(f"{self.env} cannot be rendered: {type(error).__name__}: {error}") from error
+            raise ValueError(f"{_name(self.env)} cannot be rendered: {type(error).__name__}: {error}") from error
         array = np.asarray(picture)
+        found = f"{type(picture).__name__} {array.dtype} {array.shape}"
         if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] != 3 or not array.size:
             raise ValueError(
-                f"{self.env} gives no pictures: its render() returned {type(picture).__name__} {array.dtype} {array.shape}; "
+                f"{_name(self.env)} gives no pictures: its render() returned {found}; "
                 f"expected an array uint8 [h, w, 3], as with render_mode={MODE!r}."
             )
         return array.copy()  # Environments may draw the next one into the same array.
@@ -159,7 +160,7 @@ def _opened(env: EnvLike) -> tuple[gymnasium.Env | VectorEnv, Film]:
         if made is not env:
             made.close()
         how = f"make it with render_mode={MODE!r}" if made is env else f"its render_mode is {made.render_mode!r}"
-        raise ValueError(f"{made} cannot be recorded: {how}; what is recorded has pictures, render_mode={MODE!r}.")
+        raise ValueError(f"{_name(made)} cannot be recorded: {how}; what is recorded has pictures, render_mode={MODE!r}.")
     film = Film(made)
     return film, film
 
@@ -181,6 +182,10 @@ def _rendering(env: EnvLike) -> GymEnvironment:
     if isinstance(env.env_id, (str, EnvSpec)) or _takes_mode(env.env_id):
         kwargs["render_mode"] = MODE
     return GymEnvironment(env.env_id, wrappers=env.wrappers, **kwargs)
+
+
+def _name(env: gymnasium.Env) -> str:
+    return str(env) if env.spec is None else env.spec.id
 
 
 def _takes_mode(make: Any) -> bool:

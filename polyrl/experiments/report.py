@@ -56,7 +56,7 @@ def print_seeds(results: Mapping[int, Mapping[str, float]], mean: str, interval:
     table.add_section()
     table.add_row("mean", "", mean)
     table.add_row("95 % interval", "", interval)
-    _show(f"{len(results)} seeds in {model_dir}", table)
+    _show(f"{len(results)} seed{'s' if len(results) > 1 else ''} in {model_dir}", table)
 
 
 def write_predictions(

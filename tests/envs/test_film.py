@@ -111,6 +111,12 @@ def test_what_has_no_pictures_is_told(env, message):
         recorded(env)
 
 
+def test_an_environment_of_an_id_is_called_by_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pygame", None)
+    with pytest.raises(ValueError, match="To render CartPole-v1 a Python package is needed"):
+        recorded("CartPole-v1")
+
+
 def test_what_is_missing_is_told_before_anything_is_played():
     with pytest.raises(ValueError, match="pygame is not installed"):
         list(film.clips(GymEnvironment(NeedsPackage), 1, lambda env, stream: pytest.fail("played")))
