@@ -71,6 +71,8 @@ setup(
             "pytest-xdist>=3.5",
             "hypothesis>=6.100",
             "pyyaml>=6",
+            "nbclient>=0.8",
+            "ipykernel>=6",
             "trfl>=1.2",
             "ruff>=0.8",
             "mypy>=1.13",

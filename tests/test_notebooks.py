@@ -1,0 +1,30 @@
+"""The notebooks run as they stand, and hold no results: those are of whoever runs them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_holds_no_results(path):
+    cells = json.loads(path.read_text())["cells"]
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs(path, tmp_path):
+    nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed: pip install 'polyrl[dev]'")
+    nbformat = pytest.importorskip("nbformat")
+    notebook = nbformat.read(path, as_version=4)
+    nbclient.NotebookClient(notebook, timeout=280, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    shown = [output["data"]["text/plain"] for output in outputs if output["output_type"] == "execute_result"]
+    assert shown[0].startswith("'budget of timesteps reached: 8000 of 8000")
+    assert float(shown[-2]) > 50
+    assert shown[-1] == "array([1, 0], dtype=int32)"
