@@ -19,6 +19,15 @@ CALLED = tuple(f"tests/{folder}/" for folder in ("engine", "models", "ops", "phe
 """Where tests have a parameter `eager`, `function` or `xla`."""
 
 FEWER = {
+    "test_in_python_updates_are_those_of_a_naive_loop": 6,
+    "test_in_the_graph_updates_are_those_of_a_naive_loop": 4,
+    "test_the_first_update_may_come_with_the_first_step": 3,
+    "test_agrees_with_the_plain_formula": 12,
+    "test_an_update_learns_in_a_compiled_call": 6,
+    "test_continuous_actions_are_uniform_over_the_range_until_its_end": 3,
+    "test_a_torso_that_no_gradient_reaches_is_refused": 5,
+    "test_each_whole_sequence_that_is_kept_is_drawn_equally_often": 5,
+    "test_whatever_fails_inside_of_a_save_the_one_before_is_whole": 1,
     "test_a_boltzmann_policy_multiplies_the_temperatures": 2,
     "test_a_budget_of_environment_steps_ends_exactly": 3,
     "test_a_budget_of_episodes_ends_in_mid_chunk_with_the_iteration_that_reaches_it": 3,

@@ -16,6 +16,11 @@ flags.DEFINE_float(
     lower_bound=0.001,
     upper_bound=1.0,
 )
+flags.DEFINE_list(
+    "profile_steps",
+    None,
+    "Gradient updates between which TensorFlow profiles, as 2000,2500; tensorboard-plugin-profile shows it.",
+)
 flags.DEFINE_integer("keep_checkpoint_max", 3, "Newest checkpoints that are kept, in addition to the best.", lower_bound=1)
 flags.DEFINE_bool(
     "save_replay", True, "Write the replay memory into checkpoints. Without it a resumed run starts with an empty memory."

@@ -27,6 +27,7 @@ NOT_LEARNED = {
     # What is written.
     *("save_summary_timesteps", "save_checkpoints_timesteps", "save_checkpoints_secs", "max_overhead", "keep_checkpoint_max"),
     "save_replay",
+    "profile_steps",
 }
 """The flags that `params.json` does not keep: another value of them continues the same run."""
 

@@ -18,7 +18,7 @@ NEED_NOTHING = {
     *("train_timesteps", "train_steps", "train_episodes"),
     *("eval_episodes", "eval_frequency", "eval_episodes_while_training"),
     *("save_summary_timesteps", "save_checkpoints_timesteps", "save_checkpoints_secs", "max_overhead", "keep_checkpoint_max"),
-    *("save_replay", "record_frequency"),
+    *("save_replay", "record_frequency", "profile_steps"),
     # Hyper-parameters that mean something by themselves; in every mode they are compared with those of the model_dir.
     *(
         "num_envs",

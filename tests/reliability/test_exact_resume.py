@@ -23,6 +23,9 @@ QUICK = [
     Case("ddqn", "uniform", 1, 1, "gymnasium", "auto"),
 ]
 
+QUICKEST = QUICK[:3] + QUICK[4:5] + QUICK[7:]
+"""Those in the default run have each value, if not each pair."""
+
 MODELS = ("dqn", "ddqn", "c51", "c51_double", "naf")
 EVERY = [
     Case(*values)
@@ -65,7 +68,9 @@ def test_quick_cases_cover_each_pair_of_values():
     for (first, ones), (second, others) in itertools.combinations(values.items(), 2):
         found = {(getattr(case, first), getattr(case, second)) for case in QUICK}
         assert found >= {*itertools.product(ones, others)}
-    assert {case.model for case in QUICK} == {*MODELS}
+    assert {case.model for case in QUICK} == {case.model for case in QUICKEST} == {*MODELS}
+    for name, each in values.items():
+        assert {getattr(case, name) for case in QUICKEST} == {*each}
 
 
 def test_the_script_for_slow_tests_runs_each_case_once():
@@ -82,7 +87,12 @@ def _selects(expression: str, name: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    "case", [*QUICK, *(pytest.param(case, marks=SLOW) for case in [*EVERY, *OTHERS] if case not in QUICK)], ids=str
+    "case",
+    [
+        *QUICKEST,
+        *(pytest.param(case, marks=SLOW) for case in dict.fromkeys([*QUICK, *EVERY, *OTHERS]) if case not in QUICKEST),
+    ],
+    ids=str,
 )
 def test_a_run_that_died_is_resumed_as_the_run_that_did_not(tmp_path, case):
     timesteps, dies_at = (120, 70) if case in QUICK else (200, 110)

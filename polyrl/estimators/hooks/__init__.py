@@ -6,6 +6,7 @@ from polyrl.estimators.hooks.context import RunContext
 from polyrl.estimators.hooks.defaults import default_hooks
 from polyrl.estimators.hooks.evaluation import EvaluationHook, WholeEvaluationHook
 from polyrl.estimators.hooks.guards import NanHook, StopHook
+from polyrl.estimators.hooks.profiler import ProfilerHook
 from polyrl.estimators.hooks.progress import LoggingHook, ProgressHook
 from polyrl.estimators.hooks.summary import SummaryHook
 from polyrl.estimators.hooks.video import VideoHook
@@ -17,6 +18,7 @@ __all__ = [
     "Hook",
     "LoggingHook",
     "NanHook",
+    "ProfilerHook",
     "ProgressHook",
     "RunContext",
     "StopHook",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from polyrl.configs import AdamConfig, DecayExplorationConfig, ExplorationConfig, OptimizerConfig
@@ -12,7 +12,7 @@ from polyrl.demos import load
 from polyrl.envs import EnvpoolEnvironment, GymEnvironment
 from polyrl.envs.gym import EnvLike
 from polyrl.estimators import Agent, RunConfig
-from polyrl.estimators.hooks import Hook, VideoHook
+from polyrl.estimators.hooks import Hook, ProfilerHook, VideoHook
 from polyrl.estimators.overwriting import set_aside_run
 from polyrl.estimators.params import check_same_params, read_params
 from polyrl.experiments.config_file import ConfigFileHook
@@ -140,6 +140,8 @@ def rl_experiment(agent: Agent, env: EnvLike, eval_env: EnvLike | None = None) -
     hooks: list[Hook] = [ConfigFileHook(config.written())]
     if FLAGS.record_frequency is not None:
         hooks.append(VideoHook(env if eval_env is None else eval_env, FLAGS.record_frequency, 1, FLAGS.record_format))
+    if FLAGS.profile_steps is not None:
+        hooks.append(ProfilerHook(*_range("profile_steps", FLAGS.profile_steps)))
     return RLExperiment(
         agent,
         env,
@@ -162,3 +164,10 @@ def rl_experiment(agent: Agent, env: EnvLike, eval_env: EnvLike | None = None) -
         record_episodes=FLAGS.record_episodes,
         record_format=FLAGS.record_format,
     )
+
+
+def _range(name: str, values: Sequence[str]) -> tuple[int, int]:
+    """A flag's two numbers, the second one larger; a ValueError otherwise."""
+    if len(values) != 2 or not all(value.strip().isdecimal() for value in values) or int(values[0]) >= int(values[1]):
+        raise ValueError(f"--{name}={','.join(values)} must be two gradient updates, the smaller one first, as 2000,2500.")
+    return int(values[0]), int(values[1])
