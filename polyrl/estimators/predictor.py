@@ -10,15 +10,16 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from polyrl.demos import Demonstrations
 from polyrl.envs import EnvDriver, open_env
 from polyrl.envs.gym import EnvLike
 from polyrl.errors import NotTrainedError
-from polyrl.estimators import rollouts
+from polyrl.estimators import rollouts, saved_model
 from polyrl.estimators.checkpoints import CheckpointManager
-from polyrl.estimators.inputs import batch_of_states, check_described, discrete_states, specs_of
+from polyrl.estimators.inputs import batch_of_states, check_described, specs_of
 from polyrl.estimators.model_errors import public
 from polyrl.estimators.model_fn import ModelFn, bind
 from polyrl.estimators.names import READ
@@ -26,9 +27,8 @@ from polyrl.estimators.params import with_trained
 from polyrl.estimators.rollout_calls import RolloutCalls
 from polyrl.estimators.run_config import RunConfig
 from polyrl.models.scope import Scope, stream_seed
-from polyrl.paths import PATTERN, resolved, resolved_directory
+from polyrl.paths import resolved
 from polyrl.policies import BasePolicy, BoundedTensorSpec
-from polyrl.policies.export import in_the_environments_terms
 from polyrl.spec import EstimatorSpec
 from polyrl.validation import check_int
 
@@ -165,6 +165,17 @@ class Predictor:
             return actions
         return int(actions[0]) if actions.ndim == 1 else actions[0]
 
+    def predictions(self, states: Any) -> dict[str, np.ndarray]:
+        """All that PREDICT mode predicts for a batch of states, `q` included; states are as for `act`, actions count from 0.
+
+        A recurrent model remembers nothing, as at the start of an episode.
+        """
+        return {name: np.asarray(value) for name, value in self._calls.predict(self.batch(states), {}).items()}
+
+    def batch(self, states: Any) -> Any:
+        """States as the environment returns them, as the model takes them, `[B, ...]`; errors are those of `act`."""
+        return batch_of_states("states", states, self._state_spec)[0]
+
     @public(READ)
     def predict(self, env: EnvLike, episodes: int | None = None, steps: int | None = None) -> Iterator[dict[str, Any]]:
         """Acts by the policy of PREDICT mode, and yields one dict for each environment step.
@@ -223,25 +234,25 @@ class Predictor:
     def export(self, path: str | os.PathLike[str]) -> None:
         """Writes the policy as a SavedModel, which TensorFlow alone can load and serve.
 
-        It has the signatures of `policy.signatures()`; see docs/policies.md for how they are called. As `act` they take states
-        as the environment returns them, and give actions as it takes them; for NaN or infinity they raise.
+        It has the signatures of `policy.signatures()`, and `serving_default`, which servers call; see docs/policies.md and
+        docs/serving.md. As `act` they take states as the environment returns them, and give actions as it takes them; for NaN
+        or infinity they raise.
 
         Raises:
             TypeError: if the model gives no policy.
             ValueError: for a path with `[`, `]` or a backslash, which TensorFlow could not load it from.
         """
-        directory = resolved_directory("path", path)
-        unreadable = sorted(PATTERN - set("*?") & set(str(directory)))
-        if unreadable:
-            raise ValueError(
-                f"path={str(directory)!r} has {' '.join(unreadable)}, and tf.saved_model.load takes that for a pattern; "
-                "export to another directory."
-            )
-        states = {f"observation_{key}": found for key, found in discrete_states(self._state_spec).items()}
-        policy = self.policy
-        directory.mkdir(parents=True, exist_ok=True)  # If it cannot be made, the error is the system's, with the path.
-        signatures = in_the_environments_terms(policy.signatures(), states, self._first_action)
-        tf.saved_model.save(policy, str(directory), signatures=signatures)
+        saved_model.save(self.policy, path, self._state_spec, self._first_action)
+
+    @property
+    def state_spec(self) -> Mapping[str, Any]:
+        """The states of the training's environment, as `polyrl.estimators.inputs.describe_state` describes them."""
+        return self._state_spec
+
+    @property
+    def first_action(self) -> int:
+        """The lowest action of the training's environment; the model counts it as 0."""
+        return self._first_action
 
     def _predict(self, env: EnvLike, episodes: int | None, steps: int | None) -> Generator[dict[str, Any]]:
         with open_env(env, num_envs=1, purpose="prediction") as vector:

@@ -62,8 +62,8 @@ class NAFHead(Head):
         """How much worse than the best one an action `[B, k]` is, never positive, `[B]`."""
         return ops.normalized_advantage(self._to_unit(action), spec.a, ops.scale_tril(spec.scale))
 
-    def policy_output(self, spec: QModelSpec) -> tuple[tf.Tensor, tf.Tensor]:
-        return spec.a, spec.scale
+    def policy_output(self, spec: QModelSpec) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        return spec.a, spec.scale, spec.q
 
     def policy(
         self, time_step_spec: TimeStep, network: PolicyNetwork, splitter: Splitter | None, temperature: float

@@ -237,6 +237,11 @@ class BasePolicy(tf.Module):
             f"{type(self).__name__} must define _distribution, or be a subclass of DiscretePolicy and define _logits."
         )
 
+    def _served(self, time_step: TimeStep, policy_state: Any) -> tuple[dict[str, tf.Tensor], Any]:
+        """What a server answers, see `serving_default`: `action`, and more; and the next policy state; inputs are checked."""
+        distribution, policy_state = self._distribution(time_step, policy_state)
+        return {"action": distribution.tempered(0.0).sample(stateless_seed(0))}, policy_state
+
     def _check_action_spec(self, action_spec: BoundedTensorSpec) -> None:
         """Raises a ValueError for actions that the policy does not support."""
 

@@ -105,9 +105,19 @@ class CategoricalQPolicy(ValuePolicy):
 
     def _values(self, observation: Any, step_type: Any, policy_state: Any) -> tuple[tf.Tensor, Any]:
         probabilities, policy_state = self._probabilities(observation, step_type, policy_state)
+        return self._valued(probabilities), policy_state
+
+    def _value_outputs(self, observation: Any, step_type: Any, policy_state: Any) -> tuple[dict[str, tf.Tensor], Any]:
+        """Also `probabilities` `[B, A, N]` of the returns in `support` `[B, N]`, the same in each row."""
+        probabilities, policy_state = self._probabilities(observation, step_type, policy_state)
+        support = tf.zeros_like(probabilities[:, 0, :]) + self.support
+        return {"q": self._valued(probabilities), "probabilities": probabilities, "support": support}, policy_state
+
+    def _valued(self, probabilities: tf.Tensor) -> tf.Tensor:
+        """The value of each distribution, `[B, A, N]` to `[B, A]`."""
         if self._risk_level == 1.0:
-            return ops.expected_value(probabilities, self.support), policy_state
-        return ops.conditional_value_at_risk(probabilities, self.support, self._risk_level), policy_state
+            return ops.expected_value(probabilities, self.support)
+        return ops.conditional_value_at_risk(probabilities, self.support, self._risk_level)
 
     def _probabilities(self, observation: Any, step_type: Any, policy_state: Any) -> tuple[tf.Tensor, Any]:
         """The atoms' probabilities, float32 `[B, A, N]`, and the next policy state."""

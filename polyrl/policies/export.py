@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from polyrl.engine.tracing import traced
 from polyrl.policies.nests import is_empty, leaves, to_tensors
-from polyrl.policies.specs import TensorSpec, TimeStep
+from polyrl.policies.specs import StepType, TensorSpec, TimeStep
 
 Outputs = dict[str, tf.Tensor]
 
@@ -54,14 +54,37 @@ def signatures(policy: Any) -> dict[str, Any]:
     return functions
 
 
-def _concrete(policy: Any, function: Callable[..., Outputs], more: Sequence[tf.TensorSpec]) -> Any:
-    """A concrete function whose inputs are the leaves that the policy reads, each by its name, and `more`."""
+def serving_default(policy: Any) -> Any:
+    """The function that a server calls if no signature is named: without chance, and without a seed.
+
+    Its inputs are the leaves of the observation by their own names (`state` of `{"state": states}`; `observation` if there is
+    but one, without a name), and, for a recurrent policy, those of its state, which are zeros at the start of an episode. All
+    outputs have a row for each row of the inputs, as TensorFlow Serving's row format asks: `action` `[B, ...]`, the most
+    probable one, and what else the policy tells of its choice, see `BasePolicy._served`; the leaves of the next state.
+
+    Raises:
+        ValueError: if two inputs would have the same name.
+    """
+
+    def serve(time_step: TimeStep, policy_state: Any) -> Outputs:
+        outputs, policy_state = policy._served(*policy._checked(time_step, policy_state))
+        return {**outputs, **_named(policy_state)}
+
+    return _concrete(policy, serve, [], for_server=True)
+
+
+def _concrete(policy: Any, function: Callable[..., Outputs], more: Sequence[tf.TensorSpec], for_server: bool = False) -> Any:
+    """A concrete function whose inputs are the leaves that the policy reads, each by its name, and `more`.
+
+    For a server they are named as in `serving_default`, and a recurrent policy's state is taken as it is given.
+    """
     observation, state = policy.time_step_spec.observation, policy.policy_state_spec
     named = {"observation": observation}
     if not is_empty(state):
-        named |= {"step_type": TensorSpec([], tf.int32), "policy_state": state}
+        named |= {} if for_server else {"step_type": TensorSpec([], tf.int32)}
+        named |= {"policy_state": state}
     inputs = [
-        TensorSpec([None, *spec.shape], spec.dtype, _identifier(path))
+        TensorSpec([None, *spec.shape], spec.dtype, _short(_identifier(path)) if for_server else _identifier(path))
         for name, nest in named.items()
         for path, spec in leaves(nest, name)
     ]
@@ -76,7 +99,9 @@ def _concrete(policy: Any, function: Callable[..., Outputs], more: Sequence[tf.T
             tensors = (_if_all(tf.equal(rows, rows[0]), message, tf.stack(rows), tensors[0]), *tensors[1:])
         parts = dict(zip(named, tf.nest.pack_sequence_as(tuple(named.values()), tensors[: len(inputs)]), strict=True))
         time_step = TimeStep.restart(parts["observation"], tf.shape(tensors[0])[0])
-        if "step_type" in parts:
+        if for_server:
+            time_step = time_step._replace(step_type=tf.fill(tf.shape(tensors[0])[:1], StepType.MID))
+        elif "step_type" in parts:
             time_step = time_step._replace(step_type=parts["step_type"])
         return function(time_step, parts.get("policy_state", ()), *tensors[len(inputs) :])
 
@@ -92,6 +117,11 @@ def _identifier(path: str) -> str:
     return "_".join("".join(c if c.isalnum() or c == "_" else " " for c in path).split())
 
 
+def _short(name: str) -> str:
+    """`state` of `observation_state`."""
+    return name.removeprefix("observation_")
+
+
 def in_the_environments_terms(
     functions: dict[str, Any], states: Mapping[str, tuple[int, int]], first_action: int
 ) -> dict[str, Any]:
@@ -99,7 +129,7 @@ def in_the_environments_terms(
     and infinity in any observation.
 
     Args:
-        functions: what `signatures` returned.
+        functions: what `signatures` returned, or `serving_default`, by name.
         states: of each input that holds discrete states, the first of them, which the policy counts as 0, and how many.
         first_action: the action that the policy counts as 0.
     """
@@ -111,7 +141,7 @@ def in_the_environments_terms(
             for name, values in inputs.items():
                 if name in states:
                     inputs[name] = _counted_from_0(name, values, *states[name])
-                elif name.startswith("observation") and values.dtype.is_floating:
+                elif not name.startswith("policy_state") and values.dtype.is_floating:
                     inputs[name] = _finite(name, values)
             outputs = dict(function(*(inputs[name] for name in specs)))
             if "action" in outputs:

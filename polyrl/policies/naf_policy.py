@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from polyrl import ops
 from polyrl.policies import network
+from polyrl.policies.arguments import stateless_seed
 from polyrl.policies.base import BasePolicy, Splitter
 from polyrl.policies.distributions import NormalActions
 from polyrl.policies.masks import SMALLEST_TEMPERATURE
@@ -25,8 +26,8 @@ class NAFPolicy(BasePolicy):
         time_step_spec: a `TimeStep` of specs.
         action_spec: a float32 `BoundedTensorSpec` `[k]` with finite bounds.
         q_network: gives `(mean, scale)`: the best action `[B, k]` in units of half the range (-1 is the lowest action, 1 the
-            highest), and the numbers `[B, k (k + 1) / 2]` that `polyrl.ops.scale_tril` makes `L` of, where `P = L L^T`. See
-            `ValuePolicy` for how it is called.
+            highest), and the numbers `[B, k (k + 1) / 2]` that `polyrl.ops.scale_tril` makes `L` of, where `P = L L^T`; it may
+            give a third, the value of the best action `[B]`, for servers. See `ValuePolicy` for how it is called.
         observation_and_action_constraint_splitter: must be None: masks are for discrete actions.
         temperature: at least 0, in units of the action values; at or close to 0 the action is the mean.
         emit_log_probability: see `BasePolicy`. It is the log-density of `distribution` at the returned action, and so at the
@@ -89,10 +90,21 @@ class NAFPolicy(BasePolicy):
 
     def _distribution(self, time_step: TimeStep, policy_state: Any) -> tuple[NormalActions, Any]:
         output, policy_state = network.call(self._q_network, time_step.observation, time_step.step_type, policy_state)
-        if not isinstance(output, tuple | list) or len(output) != 2:
+        return self._actions(output), policy_state
+
+    def _served(self, time_step: TimeStep, policy_state: Any) -> tuple[dict[str, tf.Tensor], Any]:
+        """`q` `[B]` is the best action's value, where the network gives it."""
+        output, policy_state = network.call(self._q_network, time_step.observation, time_step.step_type, policy_state)
+        action = self._actions(output).tempered(0.0).sample(stateless_seed(0))
+        values = {"q": self._numbers("values", tf.cast(output[2], tf.float32))} if len(output) > 2 else {}
+        return {"action": action, **values}, policy_state
+
+    def _actions(self, output: Any) -> NormalActions:
+        """The distribution that the network's output describes."""
+        if not isinstance(output, tuple | list) or len(output) not in (2, 3):
             raise ValueError(f"q_network must give (mean, scale), got {output!r}.")
         size = len(self._low)
-        mean, scale = (tf.cast(part, tf.float32) for part in output)
+        mean, scale = (tf.cast(part, tf.float32) for part in output[:2])
         for name, part, width in (("mean", mean, size), ("scale", scale, size * (size + 1) // 2)):
             if not part.shape.is_compatible_with([None, width]):
                 raise ValueError(
@@ -103,7 +115,7 @@ class NAFPolicy(BasePolicy):
             scale = self._numbers("scales", scale)
         # At temperature 0 the scale has no effect.
         triangle = ops.scale_tril(scale) if self._draws else None
-        return NormalActions(mean, triangle, self._temperature, self._low, self._high), policy_state
+        return NormalActions(mean, triangle, self._temperature, self._low, self._high)
 
     def _check_action_spec(self, action_spec: BoundedTensorSpec) -> None:
         if action_spec.dtype != tf.float32 or len(action_spec.shape) != 1 or action_spec.shape[0] in (0, None):

@@ -78,9 +78,18 @@ class QuantileQPolicy(ValuePolicy):
 
     def _values(self, observation: Any, step_type: Any, policy_state: Any) -> tuple[tf.Tensor, Any]:
         quantiles, policy_state = self._quantiles(observation, step_type, policy_state)
+        return self._valued(quantiles), policy_state
+
+    def _value_outputs(self, observation: Any, step_type: Any, policy_state: Any) -> tuple[dict[str, tf.Tensor], Any]:
+        """Also `quantiles` of the returns, all as likely, in order, `[B, A, N]`."""
+        quantiles, policy_state = self._quantiles(observation, step_type, policy_state)
+        return {"q": self._valued(quantiles), "quantiles": tf.sort(quantiles, axis=-1)}, policy_state
+
+    def _valued(self, quantiles: tf.Tensor) -> tf.Tensor:
+        """The value of each distribution, `[B, A, N]` to `[B, A]`."""
         if self._risk_level == 1.0:
-            return tf.reduce_mean(quantiles, axis=-1), policy_state
-        return ops.quantile_value_at_risk(quantiles, self._risk_level), policy_state
+            return tf.reduce_mean(quantiles, axis=-1)
+        return ops.quantile_value_at_risk(quantiles, self._risk_level)
 
     def _quantiles(self, observation: Any, step_type: Any, policy_state: Any) -> tuple[tf.Tensor, Any]:
         """The quantiles, float32 `[B, A, N]`, and the next policy state."""

@@ -79,15 +79,30 @@ class ValuePolicy(DiscretePolicy):
         """The value of each action, `[B, A]`, and the next policy state."""
         raise NotImplementedError(f"{type(self).__name__} must define _values; QPolicy and CategoricalQPolicy do.")
 
+    def _value_outputs(self, observation: Any, step_type: Any, policy_state: Any) -> tuple[dict[str, tf.Tensor], Any]:
+        """What a server is told: `q`, the values, and what they were computed from; and the next policy state."""
+        values, policy_state = self._values(observation, step_type, policy_state)
+        return {"q": values}, policy_state
+
     # Parts. -------------------------------------------------------------------------------------------------------------
 
     def _logits(self, time_step: TimeStep, policy_state: Any) -> tuple[tf.Tensor, Any]:
         observation, legal = self._split(time_step.observation)
         values, policy_state = self._values(observation, time_step.step_type, policy_state)
+        return tempered(self._checked_values(values, legal), legal, self._temperature), policy_state
+
+    def _served(self, time_step: TimeStep, policy_state: Any) -> tuple[dict[str, tf.Tensor], Any]:
+        observation, legal = self._split(time_step.observation)
+        outputs, policy_state = self._value_outputs(observation, time_step.step_type, policy_state)
+        values = self._checked_values(outputs["q"], legal)
+        action = tf.cast(tf.argmax(tempered(values, legal, 1.0), axis=1), self.action_spec.dtype)
+        return {"action": action, **outputs, "q": values}, policy_state
+
+    def _checked_values(self, values: tf.Tensor, legal: tf.Tensor | None) -> tf.Tensor:
+        """The values as float32 `[B, A]`."""
         if not values.shape.is_compatible_with([None, self.num_actions]):
             raise ValueError(
                 f"q_network gives values of shape {tuple(values.shape)}, expected [B, {self.num_actions}] by action_spec."
             )
         # In float32, also if the network computes in another precision: a temperature may be too small for float16.
-        values = self._numbers("action values", tf.cast(values, tf.float32), legal, lowest=True)
-        return tempered(values, legal, self._temperature), policy_state
+        return self._numbers("action values", tf.cast(values, tf.float32), legal, lowest=True)
