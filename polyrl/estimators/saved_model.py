@@ -12,9 +12,7 @@ from polyrl.estimators.inputs import discrete_states
 from polyrl.paths import PATTERN, resolved_directory
 from polyrl.policies import BasePolicy
 from polyrl.policies.export import in_the_environments_terms, serving_default
-
-SERVING = "serving_default"
-"""The signature that servers call."""
+from polyrl.serving.formats import SERVING
 
 
 def save(policy: BasePolicy, path: str | os.PathLike[str], state_spec: Mapping[str, Any], first_action: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import time
@@ -14,9 +15,13 @@ from polyrl.envs.gym import EnvLike
 from polyrl.errors import NotTrainedError
 from polyrl.estimators import Agent, TrainingResult
 from polyrl.estimators.checkpoints import read_state
-from polyrl.estimators.hooks import EvaluationHook, Hook, WholeEvaluationHook
+from polyrl.estimators.exporters import Exporter
+from polyrl.estimators.hooks import EvaluationHook, ExportHook, Hook, WholeEvaluationHook
+from polyrl.estimators.hooks.export import checked_exporters
 from polyrl.experiments import report
+from polyrl.experiments.serving import Serving, export, serve
 from polyrl.paths import resolved
+from polyrl.serving.versions import newest
 from polyrl.validation import check_float, check_int, suggestion
 
 logger = logging.getLogger("polyrl")
@@ -50,10 +55,13 @@ class RLExperiment:
         stop_at_reward: training ends when one of those has at least this mean reward; None: never.
         infer_episodes: episodes of `infer`.
         infer_output: `infer` writes one JSON line for each step to this file; None: none.
-        checkpoint: what `evaluate`, `infer` and `record` read: `'best'`, `'latest'` or a path; the best if there is one.
+        checkpoint: what `evaluate`, `infer`, `record`, `export` and `serve` read: `'best'`, `'latest'` or a path; the best if there
+            is one.
         record_episodes: episodes of `record`.
         record_format: of its files, `'mp4'` or `'gif'`.
         throttle_secs: `continuous_eval` looks for a new checkpoint that often.
+        exporters: export what `train_and_evaluate` evaluates, to `model_dir/export`; see `polyrl.estimators.exporters`.
+        serving: what `export` writes, and where `serve` listens.
     """
 
     SCHEDULES: Final = (
@@ -64,6 +72,8 @@ class RLExperiment:
         "train_and_evaluate",
         "continuous_eval",
         "continuous_train_and_eval",
+        "export",
+        "serve",
     )
 
     def __init__(
@@ -90,6 +100,8 @@ class RLExperiment:
         pretrain_updates: int = 0,
         record_episodes: int = 1,
         record_format: str = "mp4",
+        exporters: Sequence[Exporter] = (),
+        serving: Serving | None = None,
     ):
         if not isinstance(agent, Agent):
             raise TypeError(f"agent={agent!r} must be an Agent.")
@@ -116,6 +128,8 @@ class RLExperiment:
         named = checkpoint is None or checkpoint in ("best", "latest")
         self._checkpoint = checkpoint if named else resolved("checkpoint", checkpoint)
         self._throttle_secs = check_float("throttle_secs", throttle_secs, minimum=0.0)
+        self._exporters = checked_exporters(exporters)
+        self._serving = Serving() if serving is None else serving
 
     @property
     def env(self) -> EnvLike:
@@ -174,9 +188,24 @@ class RLExperiment:
         A run that a signal interrupted ends without the last evaluation.
         """
         hook = EvaluationHook(self._eval_env, self._eval_frequency, self._eval_while, self._stop_at_reward)
-        result = self.agent.train(self._env, hooks=[*self._train_hooks, hook], **self._training)
+        exports = [ExportHook(self.agent, self._exporters)] if self._exporters else []
+        result = self.agent.train(self._env, hooks=[*self._train_hooks, hook, *exports], **self._training)
         report.print_training(result)
-        return result, None if result.signal is not None else self.evaluate()
+        if result.signal is not None:
+            return result, None
+        for each in exports:
+            each.export_final(result.checkpoint)
+        return result, self.evaluate()
+
+    def export(self) -> Path:
+        """Exports the checkpoint to `model_dir/export`, if it has not been exported yet; returns the version's directory."""
+        return self._export(self._serving)
+
+    def serve(self) -> None:
+        """Serves the newest export over HTTP until SIGINT or SIGTERM; without one, or with a `checkpoint`, it exports first."""
+        serving = dataclasses.replace(self._serving, export_format="saved_model")
+        version = newest(serving.directory(self.agent.model_dir)) if self._checkpoint is None else None
+        serve(self._export(serving) if version is None else version, serving)
 
     def continuous_eval(self, predicate_fn: Callable[[dict[str, float]], bool] | None = None) -> dict[str, float]:
         """Evaluates each new checkpoint, as another process writes them, until the run has ended or its budget is reached.
@@ -250,6 +279,9 @@ class RLExperiment:
             return state.get("ended") is not None or (not waits and state.get("spent", False))
         except FileNotFoundError:  # Pruned: the run has continued.
             return False
+
+    def _export(self, serving: Serving) -> Path:
+        return export(self.agent.predictor(self._find()), self._eval_env, self.agent.model_dir, serving)
 
     def _find(self) -> Path:
         checkpoints = self.agent.checkpoints

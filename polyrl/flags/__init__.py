@@ -9,14 +9,14 @@ from typing import Any
 
 from absl.flags import FLAGS
 
-from polyrl.flags import budget, demonstrations, evaluation, learning, run, seeds, video, writing
+from polyrl.flags import budget, demonstrations, evaluation, learning, run, seeds, serving, video, writing
 from polyrl.flags.partners import GIVEN, check_given, needs, unused
 from polyrl.flags.run import MODES, TRAINING_MODES
 
 HYPER_PARAMETERS = ("seed", *learning.PARAMETERS, *demonstrations.PARAMETERS)
 """The shared flags whose other value would be another run."""
 
-SHARED = (run, seeds, budget, evaluation, video, writing, learning, demonstrations)
+SHARED = (run, seeds, budget, evaluation, video, serving, writing, learning, demonstrations)
 """The modules of the shared flags."""
 
 

@@ -21,7 +21,9 @@ flags.DEFINE_float(
     "stop_at_reward", None, "Stop when an evaluation during training has at least this mean reward per episode."
 )
 flags.DEFINE_string(
-    "checkpoint", None, "Checkpoint to evaluate or to act with: best, latest or a path. Default: best if there is one."
+    "checkpoint",
+    None,
+    "Checkpoint to evaluate, to act with or to export: best, latest or a path. Default: best if there is one.",
 )
 flags.DEFINE_integer("infer_episodes", 5, "Episodes that --mode=infer plays.", lower_bound=1)
 flags.DEFINE_string(
@@ -30,7 +32,8 @@ flags.DEFINE_string(
 flags.DEFINE_float(
     "temperature",
     0.0,
-    "Temperature of the policy of --mode=infer, in units of the action values: 0 is greedy, larger is more random.",
+    "Temperature of the policy of --mode=infer, and of the exported signature action, in units of the action values: 0 is "
+    "greedy, larger is more random.",
     lower_bound=0.0,
 )
 
@@ -38,6 +41,6 @@ flags.DEFINE_list("runs", ["runs"], "Directories whose runs --mode=compare shows
 
 needs("runs", mode="compare")
 needs("stop_at_reward", mode=("train_and_eval", "continuous_train_and_eval"))
-needs("checkpoint", mode=("eval", "infer", "record", "train_and_eval"))
+needs("checkpoint", mode=("eval", "infer", "record", "train_and_eval", "export", "serve"))
 needs("infer_episodes", "output", mode="infer")
-needs("temperature", mode="infer", off=0.0)
+needs("temperature", mode=("infer", "export", "serve"), off=0.0)

@@ -47,7 +47,7 @@ def masked_c51(temperature: float = 1.0) -> CategoricalQPolicy:
 
 def served(policy: Any, *given: Any, **named: Any) -> dict[str, np.ndarray]:
     """The outputs by name; an observation that has no name is given as such."""
-    named |= {"observation": each for each in given}
+    named |= dict(zip(["observation"], given, strict=False))
     function = serving_default(policy)
     names = [spec.name for spec in function.structured_input_signature[0]]
     assert sorted(names) == sorted(named)

@@ -5,6 +5,7 @@ from polyrl.estimators.hooks.checkpoint import CheckpointHook
 from polyrl.estimators.hooks.context import RunContext
 from polyrl.estimators.hooks.defaults import default_hooks
 from polyrl.estimators.hooks.evaluation import EvaluationHook, WholeEvaluationHook
+from polyrl.estimators.hooks.export import ExportHook
 from polyrl.estimators.hooks.guards import NanHook, StopHook
 from polyrl.estimators.hooks.profiler import ProfilerHook
 from polyrl.estimators.hooks.progress import LoggingHook, ProgressHook
@@ -15,6 +16,7 @@ __all__ = [
     "Cadence",
     "CheckpointHook",
     "EvaluationHook",
+    "ExportHook",
     "Hook",
     "LoggingHook",
     "NanHook",

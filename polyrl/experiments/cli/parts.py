@@ -17,6 +17,7 @@ from polyrl.estimators.overwriting import set_aside_run
 from polyrl.estimators.params import check_same_params, read_params
 from polyrl.experiments.config_file import ConfigFileHook
 from polyrl.experiments.rl_experiment import RLExperiment
+from polyrl.experiments.serving import Serving
 from polyrl.flags import FLAGS, HYPER_PARAMETERS, TRAINING_MODES, check_given, config
 from polyrl.paths import resolved
 from polyrl.replay import PrioritizedReplay, Replay, UniformReplay
@@ -163,6 +164,7 @@ def rl_experiment(agent: Agent, env: EnvLike, eval_env: EnvLike | None = None) -
         checkpoint=FLAGS.checkpoint,
         record_episodes=FLAGS.record_episodes,
         record_format=FLAGS.record_format,
+        serving=Serving(FLAGS.model_name, FLAGS.export_format, FLAGS.host, FLAGS.port),
     )
 
 

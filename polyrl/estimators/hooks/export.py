@@ -1,0 +1,93 @@
+"""The hook that has exporters export what is evaluated while training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from polyrl.estimators.exporters import Exporter
+from polyrl.estimators.exports import DIRECTORY
+from polyrl.estimators.hooks.base import Hook
+from polyrl.estimators.hooks.context import RunContext
+
+
+class ExportHook(Hook):
+    """After each evaluation: has a checkpoint written, and offers it to the exporters, which write to `model_dir/export`.
+
+    Give it after the hook that evaluates. A run that is interrupted will go on, so whoever calls `Agent.train` decides by
+    its result whether to call `export_final`.
+
+    Args:
+        agent: the agent that trains.
+        exporters: in their order.
+    """
+
+    def __init__(self, agent: Any, exporters: Sequence[Exporter]):
+        self._agent, self._exporters = agent, checked_exporters(exporters)
+        self._seen: int | None = None  # The environment step of the last evaluation that was offered.
+        self._result: dict[str, float] | None = None
+
+    def begin(self, run: RunContext) -> None:
+        if self._is_due(run):  # It was owed by the run before; the weights are still those of the checkpoint.
+            self._export(run, self._agent.checkpoints.latest())
+
+    def after_act(self, run: RunContext) -> None:
+        if self._is_due(run):
+            run.request_checkpoint()
+
+    def after_checkpoint(self, run: RunContext, path: Path) -> None:
+        if self._is_due(run):
+            self._export(run, path)
+
+    def export_final(self, checkpoint: Path) -> None:
+        """Offers the last checkpoint of a run that has ended, with the result of its last evaluation, as the final export."""
+        model_dir = self._agent.model_dir
+        export_all(self._agent, self._exporters, model_dir, checkpoint, self._result, is_final=True)
+
+    def get_state(self) -> dict[str, Any]:
+        return {"seen": self._seen, "result": self._result}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        self._seen, self._result = state["seen"], state["result"]
+
+    def _is_due(self, run: RunContext) -> bool:
+        """Whether the present weights were evaluated, and have not been offered yet."""
+        evaluated = None if run.last_evaluation is None else int(run.last_evaluation["global_timestep"])
+        return evaluated == run.timestep and evaluated != self._seen
+
+    def _export(self, run: RunContext, checkpoint: Path | None) -> None:
+        self._seen, self._result = run.timestep, run.last_evaluation
+        if checkpoint is not None:
+            export_all(self._agent, self._exporters, run.model_dir, checkpoint, run.last_evaluation)
+
+
+def checked_exporters(exporters: Any) -> list[Exporter]:
+    """The exporters as a list; None means none.
+
+    Raises:
+        TypeError: for what is not an exporter.
+        ValueError: for two of one name, which would write to one directory.
+    """
+    if exporters is not None and (isinstance(exporters, str | Exporter) or not isinstance(exporters, Sequence)):
+        raise TypeError(f"exporters={exporters!r} must be a list or tuple of exporters.")
+    for exporter in exporters or ():
+        if not isinstance(exporter, Exporter):
+            raise TypeError(f"exporters: {exporter!r} must be an Exporter.")
+    names = [exporter.name for exporter in exporters or ()]
+    if len(set(names)) < len(names):
+        raise ValueError(f"exporters: the names {names} must differ, as each has a directory of its name.")
+    return list(exporters or ())
+
+
+def export_all(
+    agent: Any,
+    exporters: Sequence[Exporter],
+    model_dir: Path,
+    checkpoint: Path,
+    result: Mapping[str, Any] | None,
+    is_final: bool = False,
+) -> list[Path | None]:
+    """What each exporter gives back for a checkpoint, see `Exporter.export`."""
+    directory = model_dir / DIRECTORY
+    return [each.export(agent, directory / each.name, checkpoint, result, is_final) for each in exporters]
