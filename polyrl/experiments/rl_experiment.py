@@ -202,7 +202,7 @@ class RLExperiment:
         return self._export(self._serving)
 
     def serve(self) -> None:
-        """Serves the newest export over HTTP until SIGINT or SIGTERM; without one, or with a `checkpoint`, it exports first."""
+        """Serves the newest export over HTTP until SIGINT or SIGTERM; without one, or with a `checkpoint`, exports first."""
         serving = dataclasses.replace(self._serving, export_format="saved_model")
         version = newest(serving.directory(self.agent.model_dir)) if self._checkpoint is None else None
         serve(self._export(serving) if version is None else version, serving)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ class ServedModel:
         try:
             outputs = function(**{key: tf.constant(value) for key, value in given.items()})
         except tf.errors.InvalidArgumentError as error:
-            raise RequestError(gist(error)) from None
+            raise RequestError(_reason(error)) from None
         answered = requests.answer(request, {key: outputs[key].numpy() for key in sorted(outputs)})
         return json.dumps(answered).encode()
 
@@ -72,3 +73,9 @@ class ServedModel:
             asked = name if version is None else f"{name}, version {version}"
             served = f"{self.name}, version {self.version}"
             raise RequestError(f"There is no model {asked}; this server has {served}.", HTTPStatus.NOT_FOUND)
+
+
+def _reason(error: tf.errors.InvalidArgumentError) -> str:
+    """Why a model refuses its inputs: what `tf.debugging.Assert` was told to say, `[text] [values]`, or TensorFlow says."""
+    found = re.search(r"assertion failed: (\[.*\])", str(error))
+    return gist(error) if found is None else found[1][1:-1].replace("] [", " ")

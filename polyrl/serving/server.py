@@ -126,6 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
     # Head and body leave together: apart, the second would wait for the client's acknowledgement of the first.
     wbufsize = 2**16
     disable_nagle_algorithm = True
+    _has_read = False
 
     def do_GET(self) -> None:
         self._answer("GET", lambda verb: {None: self._status, "/metadata": self._metadata}.get(verb))
@@ -195,18 +196,19 @@ class _Handler(BaseHTTPRequestHandler):
         return self.rfile.read(int(length))
 
     def _refuse(self, error: RequestError) -> None:
-        # What was not read of a body would be taken for the next request.
-        unread = not getattr(self, "_has_read", False) and getattr(self, "command", "GET") != "GET"
-        self._send(error.status, json.dumps({"error": str(error)}).encode(), close=unread)
+        self._send(error.status, json.dumps({"error": str(error)}).encode())
 
-    def _send(self, status: int, body: bytes, close: bool = False) -> None:
-        self._has_read = False
+    def _send(self, status: int, body: bytes) -> None:
+        # What was not read of a body would be taken for the next request.
+        headers = getattr(self, "headers", {})
+        has_body = headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in headers
+        unread, self._has_read = has_body and not self._has_read, False
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         if status == HTTPStatus.METHOD_NOT_ALLOWED:
             self.send_header("Allow", "GET, POST")
-        if close:
+        if unread:
             self.send_header("Connection", "close")
         self.end_headers()
         if self.command != "HEAD":

@@ -22,7 +22,7 @@ NOT_LEARNED = {
     *("train_timesteps", "train_steps", "train_episodes"),
     # What is done with a trained model.
     *("eval_episodes", "eval_frequency", "eval_episodes_while_training", "stop_at_reward"),
-    *("runs", "checkpoint", "infer_episodes", "output", "temperature"),
+    *("runs", "checkpoint", "infer_episodes", "output", "temperature", "export_format", "model_name", "host", "port"),
     *("record_episodes", "record_format", "record_frequency"),
     # What is written.
     *("save_summary_timesteps", "save_checkpoints_timesteps", "save_checkpoints_secs", "max_overhead", "keep_checkpoint_max"),

@@ -104,6 +104,10 @@ def test_every_flag_either_needs_others_or_is_known_to_need_none():
         (["--overlap", "--env_backend=compiled"], "--overlap has no effect with --env_backend=compiled"),
         (["--jobs=2"], "--jobs=2 has no effect without --seeds: it needs --seeds."),
         (["--env_timeout=5"], "--env_timeout=5.0 has no effect with --env_backend=gymnasium: it needs --env_backend=async"),
+        (
+            ["--export_format=onnx", "--mode=serve"],
+            "--export_format=onnx has no effect with --mode=serve: it needs --mode=export",
+        ),
         (["--env_restarts=2", "--env_backend=ale"], "--env_restarts=2 has no effect with --env_backend=ale"),
     ],
 )
@@ -135,11 +139,14 @@ def test_with_its_partner_or_switched_off_it_is_taken(read, arguments):
 
 USED = {
     "stop_at_reward": {"train_and_eval", "continuous_train_and_eval"},
-    "checkpoint": {"eval", "infer", "record", "train_and_eval"},
+    "checkpoint": {"eval", "infer", "record", "train_and_eval", "export", "serve"},
     "record_episodes": {"record"},
     "infer_episodes": {"infer"},
     "output": {"infer"},
-    "temperature": {"infer"},
+    "temperature": {"infer", "export", "serve"},
+    "model_name": {"export", "serve"},
+    "host": {"serve"},
+    "port": {"serve"},
 }
 
 
