@@ -17,7 +17,16 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from polyrl.envs import GymEnvironment
-    from polyrl.estimators import Agent, EstimatorSpec, Predictor, RunConfig
+    from polyrl.estimators import (
+        Agent,
+        EstimatorSpec,
+        EvalSpec,
+        Predictor,
+        RunConfig,
+        TrainSpec,
+        WarmStartSettings,
+        train_and_evaluate,
+    )
     from polyrl.experiments import RLExperiment, run_experiment
     from polyrl.models import (
         BaseQModel,
@@ -44,6 +53,7 @@ _MODULES = {
     "DDQNModel": "polyrl.models",
     "DQNModel": "polyrl.models",
     "EstimatorSpec": "polyrl.estimators",
+    "EvalSpec": "polyrl.estimators",
     "ExpectedSarsaModel": "polyrl.models",
     "GymEnvironment": "polyrl.envs",
     "IQNModel": "polyrl.models",
@@ -62,8 +72,11 @@ _MODULES = {
     "RolloutMemory": "polyrl.replay",
     "RunConfig": "polyrl.estimators",
     "SequenceReplay": "polyrl.replay",
+    "TrainSpec": "polyrl.estimators",
     "UniformReplay": "polyrl.replay",
+    "WarmStartSettings": "polyrl.estimators",
     "run_experiment": "polyrl.experiments",
+    "train_and_evaluate": "polyrl.estimators",
 }
 """Where each name is defined."""
 
@@ -74,6 +87,7 @@ __all__ = [
     "DDQNModel",
     "DQNModel",
     "EstimatorSpec",
+    "EvalSpec",
     "ExpectedSarsaModel",
     "GymEnvironment",
     "IQNModel",
@@ -92,8 +106,11 @@ __all__ = [
     "RolloutMemory",
     "RunConfig",
     "SequenceReplay",
+    "TrainSpec",
     "UniformReplay",
+    "WarmStartSettings",
     "run_experiment",
+    "train_and_evaluate",
 ]
 
 

@@ -57,7 +57,7 @@ def test_it_can_be_imported_whatever_stderr_is(before):
 def test_the_names_are_those_that_a_user_needs():
     assert set(NAMES) == {
         *("Agent", "RunConfig", "Modes", "EstimatorSpec", "GymEnvironment", "RLExperiment", "run_experiment"),
-        "Predictor",
+        *("Predictor", "TrainSpec", "EvalSpec", "train_and_evaluate", "WarmStartSettings"),
         *("BaseQModel", "DQNModel", "DDQNModel", "CategoricalDQNModel", "NAFModel", "UniformReplay", "PrioritizedReplay"),
         *("QRDQNModel", "IQNModel", "MunchausenDQNModel", "MunchausenIQNModel", "RainbowModel", "ExpectedSarsaModel"),
         *("PQNModel", "RolloutMemory", "R2D2Model", "SequenceReplay", "PrioritizedSequenceReplay"),

@@ -5,6 +5,7 @@ from polyrl.estimators.checkpoints import CheckpointManager
 from polyrl.estimators.predictor import Predictor
 from polyrl.estimators.run_config import RunConfig
 from polyrl.estimators.training import TrainingResult, TrainingRun
+from polyrl.estimators.training_specs import EvalSpec, TrainSpec, train_and_evaluate
 from polyrl.estimators.variables import WarmStartSettings
 from polyrl.spec import EstimatorSpec
 
@@ -12,9 +13,12 @@ __all__ = [
     "Agent",
     "CheckpointManager",
     "EstimatorSpec",
+    "EvalSpec",
     "Predictor",
     "RunConfig",
+    "TrainSpec",
     "TrainingResult",
     "TrainingRun",
     "WarmStartSettings",
+    "train_and_evaluate",
 ]

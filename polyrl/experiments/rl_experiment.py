@@ -14,11 +14,11 @@ from polyrl.envs import film, film_files
 from polyrl.envs.gym import EnvLike
 from polyrl.errors import NotTrainedError
 from polyrl.estimators import Agent, TrainingResult
-from polyrl.estimators.checkpoints import read_state
 from polyrl.estimators.exporters import Exporter
 from polyrl.estimators.hooks import EvaluationHook, ExportHook, Hook, WholeEvaluationHook
 from polyrl.estimators.hooks.export import checked_exporters
 from polyrl.experiments import report
+from polyrl.experiments.ending import ended, finished
 from polyrl.experiments.serving import Serving, export, serve
 from polyrl.paths import resolved
 from polyrl.serving.versions import newest
@@ -55,8 +55,7 @@ class RLExperiment:
         stop_at_reward: training ends when one of those has at least this mean reward; None: never.
         infer_episodes: episodes of `infer`.
         infer_output: `infer` writes one JSON line for each step to this file; None: none.
-        checkpoint: what `evaluate`, `infer`, `record`, `export` and `serve` read: `'best'`, `'latest'` or a path; the best if there
-            is one.
+        checkpoint: what is evaluated, played or exported: `'best'`, `'latest'` or a path; the best if there is one.
         record_episodes: episodes of `record`.
         record_format: of its files, `'mp4'` or `'gif'`.
         throttle_secs: `continuous_eval` looks for a new checkpoint that often.
@@ -199,13 +198,15 @@ class RLExperiment:
 
     def export(self) -> Path:
         """Exports the checkpoint to `model_dir/export`, if it has not been exported yet; returns the version's directory."""
-        return self._export(self._serving)
+        return export(self.agent.predictor(self._find()), self._eval_env, self.agent.model_dir, self._serving)
 
     def serve(self) -> None:
         """Serves the newest export over HTTP until SIGINT or SIGTERM; without one, or with a `checkpoint`, exports first."""
         serving = dataclasses.replace(self._serving, export_format="saved_model")
         version = newest(serving.directory(self.agent.model_dir)) if self._checkpoint is None else None
-        serve(self._export(serving) if version is None else version, serving)
+        if version is None:
+            version = export(self.agent.predictor(self._find()), self._eval_env, self.agent.model_dir, serving)
+        serve(version, serving)
 
     def continuous_eval(self, predicate_fn: Callable[[dict[str, float]], bool] | None = None) -> dict[str, float]:
         """Evaluates each new checkpoint, as another process writes them, until the run has ended or its budget is reached.
@@ -216,7 +217,7 @@ class RLExperiment:
         seen: Path | None = None
         result: dict[str, float] = {}
         waiting = time.monotonic()
-        while seen is None or not (self._finished(result) or self._ended(seen)):
+        while seen is None or not (finished(self._budget, result) or ended(self._budget, seen)):
             path = self.agent.checkpoints.latest()
             if path is None or path == seen:
                 if time.monotonic() - waiting > 600:
@@ -263,25 +264,6 @@ class RLExperiment:
             result = self.agent.evaluate(self._eval_env, self._eval_episodes, "latest", name="continuous")
             continues(result)
         return training, result
-
-    def _finished(self, counters: dict[str, Any]) -> bool:
-        """Whether the checkpoint with these counters is at the end of the budget."""
-        units = {"max_steps": "global_step", "max_episodes": "global_episode", "max_timesteps": "global_timestep"}
-        return any(limit is not None and counters[units[name]] >= limit for name, limit in self._budget.items())
-
-    def _ended(self, checkpoint: Path) -> bool:
-        """Whether the run ended with this checkpoint: a hook ended it (such as: it was solved); or, if there is no budget here
-        to wait for, that of the trainer was reached.
-        """
-        try:
-            state = read_state(checkpoint)
-            waits = any(limit is not None for limit in self._budget.values())
-            return state.get("ended") is not None or (not waits and state.get("spent", False))
-        except FileNotFoundError:  # Pruned: the run has continued.
-            return False
-
-    def _export(self, serving: Serving) -> Path:
-        return export(self.agent.predictor(self._find()), self._eval_env, self.agent.model_dir, serving)
 
     def _find(self) -> Path:
         checkpoints = self.agent.checkpoints

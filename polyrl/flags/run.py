@@ -29,8 +29,8 @@ define_choice(
     "What to do. train: train only. eval: evaluate a checkpoint. infer: act by the prediction-mode policy. record: write "
     "videos of greedy episodes. train_and_eval: train with evaluations, keep the best checkpoint, evaluate it. "
     "continuous_eval: evaluate each checkpoint that another process writes. continuous_train_and_eval: alternate training and "
-    "whole evaluations. export: write a checkpoint for servers. serve: answer over HTTP as TensorFlow Serving does. list: show "
-    "the names of models, presets, environments and parts. compare: a table of the runs below --runs.",
+    "whole evaluations. export: write a checkpoint for servers. serve: answer over HTTP as TensorFlow Serving does. list: "
+    "show the names of models, presets, environments and parts. compare: a table of the runs below --runs.",
 )
 flags.DEFINE_string(
     "model_dir", None, "Directory of the run: checkpoints, summaries, parameters. A run that it holds is resumed."

@@ -75,7 +75,7 @@ REFUSED = {
     ("--set=n_step",): "--set=n_step must be NAME=VALUE.",
     ("--set=n_step=many",): "--set=n_step=many: flag --n_step=many",
     ("--model=rainbw",): "Did you mean 'rainbow'?",
-    ("--modle=c51",): "Unknown command line flag 'modle'. Did you mean: mode, model, model_dir ?",
+    ("--modle=c51",): "Unknown command line flag 'modle'. Did you mean: mode, model, model_dir",
     ("--mode=evl",): "Did you mean 'eval'?",
 }
 

@@ -40,10 +40,15 @@ class ExportHook(Hook):
         if self._is_due(run):
             self._export(run, path)
 
-    def export_final(self, checkpoint: Path) -> None:
-        """Offers the last checkpoint of a run that has ended, with the result of its last evaluation, as the final export."""
+    def export_final(self, checkpoint: Path) -> list[Path]:
+        """Offers the last checkpoint of a run that has ended, with the result of its last evaluation, as the final export.
+
+        Returns:
+            What was exported.
+        """
         model_dir = self._agent.model_dir
-        export_all(self._agent, self._exporters, model_dir, checkpoint, self._result, is_final=True)
+        exported = export_all(self._agent, self._exporters, model_dir, checkpoint, self._result, is_final=True)
+        return [path for path in exported if path is not None]
 
     def get_state(self) -> dict[str, Any]:
         return {"seen": self._seen, "result": self._result}

@@ -1,0 +1,100 @@
+"""`train_and_evaluate`, with a `TrainSpec` and an `EvalSpec`, as tf.estimator has it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from polyrl.envs.gym import EnvLike
+from polyrl.estimators.agent import Agent
+from polyrl.estimators.exporters import Exporter
+from polyrl.estimators.hooks import EvaluationHook, ExportHook, Hook
+from polyrl.estimators.training_result import TrainingResult
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainSpec:
+    """What to train on, and how long in all; see `Agent.train`, which refuses what does not fit.
+
+    Args:
+        env: the environment.
+        max_steps: gradient updates in all, over all calls.
+        max_timesteps: environment steps in all.
+        max_episodes: episodes in all.
+        hooks: of the training.
+        first_update, update_frequency, updates_at_once, pretrain_updates: when it learns, as of `Agent.train`.
+    """
+
+    env: EnvLike
+    max_steps: int | None = None
+    max_timesteps: int | None = None
+    max_episodes: int | None = None
+    hooks: Sequence[Hook] = ()
+    first_update: int = 1_000
+    update_frequency: int = 1
+    updates_at_once: int = 1
+    pretrain_updates: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalSpec:
+    """What to evaluate on, how often, and what is exported then.
+
+    Args:
+        env: the environment; not the instance that is trained on.
+        episodes: of each evaluation while training.
+        every_timesteps: environment steps between them.
+        final_episodes: of the evaluation at the end, by default as many.
+        name: of the TensorBoard run of the evaluation at the end, `eval_<name>`; None: `eval`.
+        exporters: see `polyrl.estimators.exporters`.
+        stop_at_reward: training ends when an evaluation has at least this mean reward; None: never.
+    """
+
+    env: EnvLike
+    episodes: int = 20
+    every_timesteps: int = 10_000
+    final_episodes: int | None = None
+    name: str | None = None
+    exporters: Sequence[Exporter] = ()
+    stop_at_reward: float | None = None
+
+
+class Trained(NamedTuple):
+    """What `train_and_evaluate` came to.
+
+    `evaluation` and `exports`, the final exports, are None and empty for a run that a signal interrupted.
+    """
+
+    training: TrainingResult
+    evaluation: dict[str, float] | None
+    exports: list[Path]
+
+
+def train_and_evaluate(agent: Agent, train_spec: TrainSpec, eval_spec: EvalSpec) -> Trained:
+    """Trains to the budget with evaluations on the way, keeps the best, and evaluates the weights of the end.
+
+    The exporters are offered each evaluated checkpoint, and the last one as the final one. A run whose budget is used up is
+    evaluated, and not trained; nothing is exported twice.
+
+    Raises:
+        TypeError: if an argument is of another type.
+    """
+    for name, value, kind in (
+        ("agent", agent, Agent),
+        ("train_spec", train_spec, TrainSpec),
+        ("eval_spec", eval_spec, EvalSpec),
+    ):
+        if not isinstance(value, kind):
+            raise TypeError(f"{name}={value!r} must be {'an' if kind.__name__[0] in 'AE' else 'a'} {kind.__name__}.")
+    evaluating = EvaluationHook(eval_spec.env, eval_spec.every_timesteps, eval_spec.episodes, eval_spec.stop_at_reward)
+    exporting = ExportHook(agent, eval_spec.exporters)
+    given: dict[str, Any] = {field.name: getattr(train_spec, field.name) for field in dataclasses.fields(train_spec)}
+    hooks = [*given.pop("hooks"), evaluating, exporting]
+    training = agent.train(given.pop("env"), hooks=hooks, **given)
+    if training.signal is not None:
+        return Trained(training, None, [])
+    episodes = eval_spec.episodes if eval_spec.final_episodes is None else eval_spec.final_episodes
+    evaluation = agent.evaluate(eval_spec.env, episodes, "latest", eval_spec.name)
+    return Trained(training, evaluation, exporting.export_final(training.checkpoint))

@@ -1,0 +1,92 @@
+"""`train_and_evaluate` does what tf.estimator's does: trains, evaluates, exports, and nothing twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import tensorflow as tf
+from tiny_envs import ScheduleEnv
+
+from polyrl import Agent, EstimatorSpec, EvalSpec, RunConfig, TrainSpec, UniformReplay, train_and_evaluate
+from polyrl.envs import GymEnvironment
+from polyrl.estimators.exporters import BestExporter, FinalExporter, LatestExporter
+from polyrl.estimators.hooks import Hook
+from polyrl.models import DQNModel
+from polyrl.networks import mlp
+
+ENV = GymEnvironment(ScheduleEnv, 1, lengths=(3,))
+
+
+def make(model_dir: Any) -> Agent:
+    def model_fn(features: Any, labels: Any, mode: str) -> EstimatorSpec:
+        return DQNModel(mode, mlp([4]), num_states=4, num_actions=3)(features, labels)
+
+    return Agent(model_fn, UniformReplay(100, 4), model_dir, RunConfig(progress=False, jit="off", check_env=False))
+
+
+def specs(timesteps: int = 40, hooks: Any = (), **arguments: Any) -> tuple[TrainSpec, EvalSpec]:
+    given = {"episodes": 2, "every_timesteps": 10, **arguments}
+    return TrainSpec(ENV, max_timesteps=timesteps, first_update=4, hooks=hooks), EvalSpec(ENV, **given)
+
+
+def versions(model_dir: Any, name: str) -> list[int]:
+    directory = model_dir / "export" / name
+    return sorted(int(path.name) for path in directory.iterdir()) if directory.exists() else []
+
+
+def test_it_trains_evaluates_and_exports(tmp_path):
+    exporters = [LatestExporter("latest", exports_to_keep=2), BestExporter("best"), FinalExporter("final")]
+    result = train_and_evaluate(make(tmp_path), *specs(exporters=exporters, name="end", final_episodes=3))
+    assert result.training.global_timestep == 40
+    assert result.evaluation["mean_reward"] == 6.0
+    assert result.evaluation["global_timestep"] == 40
+    assert len((tmp_path / "evaluations.csv").read_text().splitlines()) == 1 + 4
+    assert (tmp_path / "eval_end" / "evaluations.csv").exists()
+    assert len(versions(tmp_path, "latest")) == 2  # Of four.
+    (final,) = versions(tmp_path, "final")
+    assert versions(tmp_path, "best")
+    assert tmp_path / "export" / "final" / str(final) in result.exports
+    assert "serving_default" in tf.saved_model.load(str(tmp_path / "export" / "final" / str(final))).signatures
+
+
+def test_a_run_at_its_budget_is_evaluated_and_not_trained_and_nothing_is_exported_twice(tmp_path):
+    def exporters():
+        return [LatestExporter("latest"), FinalExporter("final")]
+
+    train_and_evaluate(make(tmp_path), *specs(exporters=exporters()))
+    before = {name: versions(tmp_path, name) for name in ("latest", "final")}
+    again = train_and_evaluate(make(tmp_path), *specs(exporters=exporters()))
+    assert (again.training.global_timestep, again.evaluation["global_timestep"]) == (40, 40)
+    assert {name: versions(tmp_path, name) for name in before} == before
+    longer = train_and_evaluate(make(tmp_path), *specs(60, exporters=exporters()))
+    assert longer.training.global_timestep == 60
+    assert len(before["latest"]) == 4
+    assert versions(tmp_path, "latest")[:3] == before["latest"][1:]  # Two more, of which five are kept.
+    assert len(versions(tmp_path, "latest")) == 5
+
+
+def test_hooks_run_and_a_good_evaluation_ends_it(tmp_path):
+    class Counts(Hook):
+        steps = 0
+
+        def after_act(self, run):
+            self.steps += 1
+
+    counts = Counts()
+    result = train_and_evaluate(make(tmp_path), *specs(hooks=[counts], stop_at_reward=5.0))
+    assert result.training.global_timestep == counts.steps == 10
+    assert result.exports == []
+
+
+@pytest.mark.parametrize("position", range(3))
+def test_other_types_are_refused(tmp_path, position):
+    arguments: list[Any] = [make(tmp_path), *specs()]
+    arguments[position] = "CartPole-v1"
+    expected = (
+        "agent='CartPole-v1' must be an Agent",
+        "train_spec=.* must be a TrainSpec",
+        "eval_spec=.* must be an EvalSpec",
+    )
+    with pytest.raises(TypeError, match=expected[position]):
+        train_and_evaluate(*arguments)
