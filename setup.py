@@ -24,6 +24,8 @@ MINIGRID = ["minigrid>=3.0"]
 VIDEO = ["pygame>=2.1.3", "moviepy>=2.0", "pillow>=10"]
 # Searches hyper-parameters, and keeps the trials in a file of SQLite.
 TUNE = ["optuna>=4.0"]
+# tf2onnx 1.17 is the first that runs with NumPy 2 and today's protobuf.
+ONNX = ["tf2onnx>=1.17", "onnxruntime>=1.20"]
 
 setup(
     name="polyrl",
@@ -57,6 +59,7 @@ setup(
         "minigrid": MINIGRID,
         "video": VIDEO,
         "tune": TUNE,
+        "onnx": ONNX,
         "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"],
         "dev": [
             *ATARI,
@@ -66,6 +69,7 @@ setup(
             *MINIGRID,
             *VIDEO,
             *TUNE,
+            *ONNX,
             "pytest>=8",
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.5",
