@@ -233,6 +233,8 @@ class Agent(Reading):
         run = "evaluation" if name is None else f"eval_{name}"
         result = self._live.evaluate_while(env, episodes, run, check)
         self._training_events.write_evaluation("" if name is None else run, result)
+        if self._learner.support is not None and (found := self._live.begun_distributions()) is not None:
+            self._training_events.write_distributions("" if name is None else run, *found, step=result["global_timestep"])
         return result
 
     def _graph_driver(self, env: CompiledEnvironment) -> GraphDriver:

@@ -11,11 +11,14 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from polyrl.errors import gist
 from polyrl.estimators.overwriting import REPLACED
 from polyrl.summaries import write_evaluation, write_scalars
+from polyrl.summaries.descriptions import description
+from polyrl.summaries.pictures import distributions
 
 logger = logging.getLogger("polyrl")
 
@@ -66,6 +69,12 @@ class EventFiles:
             head = ",".join(names) + "\n"
         row = ",".join(str(result.get(name, "")) for name in names) + "\n"
         self._append(str(file.relative_to(self._model_dir)), head + row)
+
+    def write_distributions(self, run: str, probabilities: np.ndarray, support: np.ndarray, step: float) -> None:
+        """Writes return distributions `[B, N]` over a support `[N]` as pictures, at an environment step."""
+        with self.tolerating_a_full_disk(), self.writer(run).as_default(step=int(step)):
+            tag = "eval/return_distribution"
+            tf.summary.image(tag, distributions(probabilities, support), max_outputs=4, description=description(tag))
 
     def _append(self, name: str, text: str) -> None:
         """Appends to a text file below `model_dir`; what the disk does not take is left out, with a warning."""

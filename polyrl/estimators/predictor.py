@@ -244,6 +244,10 @@ class Predictor:
         """
         saved_model.save(self.policy, path, self._state_spec, self._first_action)
 
+    def begun_distributions(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """See `RolloutCalls.begun_distributions`."""
+        return self._calls.begun_distributions()
+
     @property
     def state_spec(self) -> Mapping[str, Any]:
         """The states of the training's environment, as `polyrl.estimators.inputs.describe_state` describes them."""

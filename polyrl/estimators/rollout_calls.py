@@ -31,6 +31,7 @@ class RolloutCalls:
         greedy: EVAL mode's actions for such states and what is remembered; and what a recurrent network remembers then.
         measure: the loss on transitions, with the metrics updated, and what `greedy` gives for the next states.
         metrics: the model's metrics by name.
+        begun: the states `[N, ...]` in which the last evaluation began, or None.
         policy: the policy that PREDICT mode acts by; None if the model gives none.
     """
 
@@ -42,6 +43,7 @@ class RolloutCalls:
         self.greedy = XlaCall(self._greedy, xla)
         self.measure = XlaCall(self._measure, xla)
         self.metrics: dict[str, Any] = {}
+        self.begun: Any = None
         self.policy: BasePolicy | None = None
         self._actions: ModelActions | None = None
         self._state_size = 0
@@ -97,6 +99,19 @@ class RolloutCalls:
         """Refuses an environment that takes other actions than the model gives; `spec` is that of one."""
         assert self._actions is not None
         self._actions.check(spec)
+
+    def begun_distributions(self, rows: int = 4) -> tuple[np.ndarray, np.ndarray] | None:
+        """The return distributions of the greedy actions in the first states of the last evaluation: `[rows, N]`, and their
+        support `[N]`; None if the model predicts none. Nothing is traced for it: it takes some hundredths of a second.
+        """
+        if self.begun is None:
+            return None
+        states = tf.nest.map_structure(lambda values: tf.convert_to_tensor(values[:rows]), self.begun)
+        predictions = self._predict(states, self.first(min(rows, len(tf.nest.flatten(self.begun)[0]))))
+        if "probabilities" not in predictions or "support" not in predictions:
+            return None
+        chosen = tf.cast(predictions["results"], tf.int32)
+        return tf.gather(predictions["probabilities"], chosen, batch_dims=1).numpy(), np.asarray(predictions["support"])
 
     def _predict(self, state: Any, remembered: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         features = {**as_features(state), **remembered}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from polyrl.demos import DemoEpisode
 from polyrl.envs import EnvDriver
@@ -31,6 +32,7 @@ def evaluate(calls: RolloutCalls, driver: EnvDriver, episodes: int, check: Calla
     for metric in calls.metrics.values():
         metric.reset_state()
     before = calls.first(driver.num_envs)
+    calls.begun = tf.nest.map_structure(np.copy, driver.state)
     actions, network_state = calls.greedy(driver.state, before)
     while quota.any():
         check()

@@ -42,6 +42,8 @@ DESCRIPTIONS: Final = {
     "eval/max_reward": "the largest",
     "eval/mean_ep_length": "their mean length, in environment steps",
     "eval/loss": "mean loss of the model over the steps of the evaluation",
+    "eval/return_distribution": "C51: the return distributions of the best actions in the first states of an evaluation, over "
+    "the support; the red line is the mean",
     "eval/<metric>": "each metric of the model's `eval_metrics_config`",
     "eval/video": "with `--record_frequency` or a `VideoHook`: a greedy episode, animated",
 }
