@@ -170,7 +170,9 @@ class Predictor:
 
         A recurrent model remembers nothing, as at the start of an episode.
         """
-        return {name: np.asarray(value) for name, value in self._calls.predict(self.batch(states), {}).items()}
+        batch = self.batch(states)
+        remembered = self._calls.first(len(tf.nest.flatten(batch)[0]))
+        return {name: np.asarray(value) for name, value in self._calls.predict(batch, remembered).items()}
 
     def batch(self, states: Any) -> Any:
         """States as the environment returns them, as the model takes them, `[B, ...]`; errors are those of `act`."""

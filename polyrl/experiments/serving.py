@@ -52,11 +52,16 @@ def export(predictor: Predictor, env: EnvLike, model_dir: Path, serving: Serving
         serving: format and name.
 
     Raises:
-        ValueError: if the format needs a package that is not installed.
+        ValueError: if the format needs a package that is not installed; for ONNX of a recurrent model.
         RuntimeError: if it cannot be converted, or answers something else.
     """
     format, directory = serving.export_format, serving.directory(model_dir)
     formats.check_installed(format)
+    if format == "onnx" and predictor.policy.policy_state_spec != ():
+        raise ValueError(
+            "export_format='onnx': tf2onnx does not convert polyrl's recurrent models. Use saved_model or tflite, which take "
+            "and give what the model remembers."
+        )
 
     def compare(version: Path) -> None:
         with open_env(env, num_envs=1, purpose="export") as vector:

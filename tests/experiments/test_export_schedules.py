@@ -22,9 +22,12 @@ from tiny_agents import q_model_fn
 from tiny_envs import ScheduleEnv
 
 from polyrl.errors import NotTrainedError
-from polyrl.estimators import export_checks, exporters
+from polyrl.estimators import Agent, RunConfig, export_checks, exporters
 from polyrl.estimators.exporters import BestExporter, Exporter, FinalExporter, LatestExporter
-from polyrl.experiments.serving import Serving
+from polyrl.experiments.serving import Serving, export
+from polyrl.models import R2D2Model
+from polyrl.networks import mlp, recurrent
+from polyrl.replay import SequenceReplay
 from polyrl.serving import formats, versions
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,6 +102,29 @@ def test_other_formats_answer_the_same(trained, format):
     assert found.keys() == expected.keys()
     np.testing.assert_array_equal(found["action"], expected["action"])
     np.testing.assert_allclose(found["q"], expected["q"], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_recurrent_model_is_exported_with_what_it_remembers_but_not_as_onnx(tmp_path, cell):
+    def model_fn(features, labels, mode):
+        return R2D2Model(mode, recurrent(mlp([8]), 6, cell), 4, 2, burn_in=2, summaries=[])(features, labels)
+
+    config = RunConfig(progress=False, jit="off", save_summary_timesteps=None)
+    agent = Agent(model_fn, SequenceReplay(400, 4, sequence_length=4), tmp_path / "run", config)
+    agent.train("CartPole-v1", first_update=20, max_timesteps=30)
+    answers = []
+    for format in ("saved_model", "tflite"):
+        path = export(agent.predictor(), "CartPole-v1", tmp_path, Serving(export_format=format))
+        rng = np.random.default_rng(0)
+        size = 12 if cell == "lstm" else 6
+        inputs = {"state": rng.normal(size=[50, 4]), "policy_state": rng.normal(size=[50, size])}
+        answers.append(formats.caller(format, path)({name: value.astype(np.float32) for name, value in inputs.items()}))
+    assert answers[0].keys() == answers[1].keys() == {"action", "q", "policy_state"}
+    for name, value in answers[0].items():
+        np.testing.assert_allclose(answers[1][name], value, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="tf2onnx does not convert polyrl's recurrent models"):
+        export(agent.predictor(), "CartPole-v1", tmp_path, Serving(export_format="onnx"))
 
 
 def test_states_to_ask_are_of_the_space_and_masks_leave_an_action():
