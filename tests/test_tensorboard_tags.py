@@ -15,7 +15,7 @@ from polyrl.configs import MetricConfig
 from polyrl.demos import DemoEpisode, Demonstrations
 from polyrl.envs import GymEnvironment
 from polyrl.estimators import Agent, RunConfig
-from polyrl.estimators.hooks import VideoHook
+from polyrl.estimators.hooks import EvaluationHook, VideoHook
 from polyrl.models import CategoricalDQNModel, DQNModel
 from polyrl.networks import mlp
 from polyrl.replay import UniformReplay
@@ -106,7 +106,8 @@ def picture_model(mode: str) -> DQNModel:
 
 def test_tags_written_are_the_tags_documented(tmp_path: Path) -> None:
     env = GymEnvironment("CartPole-v1")
-    agent = train(tmp_path / "c51", c51("all"), env, demonstrations(), [VideoHook(env, 30, file_format="gif")])
+    hooks = [EvaluationHook(env, 30, 2), VideoHook(env, 30, file_format="gif")]
+    agent = train(tmp_path / "c51", c51("all"), env, demonstrations(), hooks)
     agent.evaluate(env, episodes=2)
     train(tmp_path / "image", picture_model, ImageEnv())
     tags = written(tmp_path / "c51") | written(tmp_path / "c51" / "eval") | written(tmp_path / "image")
