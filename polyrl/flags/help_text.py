@@ -10,7 +10,8 @@ from typing import Any
 from absl import flags
 
 WIDTH = 100
-_ABSL = ";\nrepeat this option to specify a list of values"
+_ABSL = "repeat this option to specify a list of values"
+"""What absl adds to flags that may be repeated; their own text says it."""
 ORDER = ("run", "seeds", "config", "environment", "games", "atari", "model", "torso", "memory", "learning", "demonstrations")
 """The modules whose flags come first; the others follow."""
 
@@ -48,9 +49,11 @@ def _paragraph(flag: Any) -> str:
     """`--name=<kind> (default)` and the text below it."""
     values = getattr(flag.parser, "enum_values", None)
     kind = "|".join(values) if values else _kind(flag)
+    if len(kind) > WIDTH - 30:
+        kind = kind.replace("|", " | ")
     head = f"  --[no]{flag.name}" if flag.boolean else f"  --{flag.name}={kind}"
     default = "" if flag.default is None else f"  (default: {flag.default_as_str.strip(chr(39)) or 'none'})"
-    text = (flag.help.split(">: ", 1)[1] if values else flag.help).removesuffix(_ABSL)
+    text = (flag.help.split(">: ", 1)[1] if values else flag.help).removesuffix(_ABSL).rstrip("; \n")
     head = textwrap.fill(head + default, WIDTH, subsequent_indent=" " * 8, break_on_hyphens=False)
     bounds = _bounds(flag.parser)
     return f"{head}\n" + textwrap.fill(text + bounds, WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8)
