@@ -19,6 +19,21 @@ CALLED = tuple(f"tests/{folder}/" for folder in ("engine", "models", "ops", "phe
 """Where tests have a parameter `eager`, `function` or `xla`."""
 
 FEWER = {
+    "test_the_scale_of_rewards": 1,
+    "test_the_written_environment_by_itself": 1,
+    "test_a_network_is_given_the_dtype_of_the_states_in_training_and_as_exported": 3,
+    "test_an_environment_with_another_number_of_actions_is_refused": 2,
+    "test_the_newest_one_that_is_whole_is_taken_and_nothing_is_removed": 5,
+    "test_a_write_changes_its_tensor_and_nothing_else": 2,
+    "test_every_shape_of_every_dtype_goes_through_a_compiled_call": 2,
+    "test_continuous_train_and_eval_takes_turns_until_the_budget_is_reached": 2,
+    "test_continuous_eval_ends_after_a_run_that_a_hook_ended": 1,
+    "test_a_learning_rate_far_off_is_told_at_the_start": 1,
+    "test_a_new_run_begins_with_the_weights": 1,
+    "test_an_open_environment_does_not_serve_training_and_evaluation_at_once": 1,
+    "test_loss_config_decides_the_loss": 4,
+    "test_a_loss_of_another_shape_is_refused": 2,
+    "test_neighbours_in_place_and_seed_are_independent": 2,
     "test_in_python_updates_are_those_of_a_naive_loop": 6,
     "test_in_the_graph_updates_are_those_of_a_naive_loop": 4,
     "test_the_first_update_may_come_with_the_first_step": 3,

@@ -50,6 +50,7 @@ def test_it_trains_evaluates_and_exports(tmp_path):
     assert "serving_default" in tf.saved_model.load(str(tmp_path / "export" / "final" / str(final))).signatures
 
 
+@pytest.mark.slow
 def test_a_run_at_its_budget_is_evaluated_and_not_trained_and_nothing_is_exported_twice(tmp_path):
     def exporters():
         return [LatestExporter("latest"), FinalExporter("final")]

@@ -99,6 +99,7 @@ def test_a_variable_may_have_had_another_name(trained, tmp_path):
     assert np.any(weights(other)["dense/kernel"] != weights(trained)["dense/kernel"])
 
 
+@pytest.mark.slow
 def test_a_resumed_run_goes_on_with_its_own_weights(trained, tmp_path):
     for name in ("with", "without"):
         train(agent(tmp_path / name, seed=1), 10)

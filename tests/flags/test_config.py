@@ -109,6 +109,7 @@ def run(*flags: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-m", "polyrl", *flags], capture_output=True, text=True, timeout=280, cwd=cwd)
 
 
+@pytest.mark.slow
 def test_a_run_writes_its_configuration_and_another_begins_with_it(tmp_path):
     short = ("--mode=train", "--train_timesteps=40", "--num_envs=1", "--first_update=8", "--batch_size=8", "--jit=off")
     first = run("--model=c51", "--set=optimizer=rmsprop", "--set=optimizer.rho=0.8", "--model_dir=first", *short, cwd=tmp_path)

@@ -131,6 +131,9 @@ def test_the_program_trains_by_a_preset(tmp_path):
     assert trained.returncode == 0, trained.stderr
     params = json.loads((tmp_path / "params.json").read_text())["params"]
     assert (params["n_step"], params["model"], params["units"], params["max_q_value"]) == (2, "c51", ["8", "8"], 100.0)
+    written = json.loads((tmp_path / "config.json").read_text())
+    assert (written["n_step"], written["train_timesteps"], written["units"]) == (2, 1_100, ["8", "8"])
+    assert not {"model_dir", "mode", "config"} & set(written)
 
 
 @pytest.mark.slow
