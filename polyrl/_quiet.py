@@ -5,7 +5,7 @@ program; an import hook is there for that first time.
 
 TensorFlow's C++ prints lines on the absence of a GPU before any log level applies to it. They are kept out at the file
 descriptor; whatever else is printed meanwhile, errors above all, is passed on. The descriptor is left alone where
-`sys.stderr` is closed, or does not write to it (notebooks, IDLE, pytest's capture). Set TF_CPP_MIN_LOG_LEVEL to see all.
+`sys.stderr` is closed, or does not write to it (notebooks, IDLE, pytest's capture). TF_CPP_MIN_LOG_LEVEL=0 shows all.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from typing import Any
 _NOISE = re.compile(rb"^(I\d{4} |WARNING: All log messages before absl|.*(cuda_|cudart|cuInit))")
 
 # TensorFlow would import Keras 3 at once, 0.6 seconds, which polyrl has no use for; `tf.keras` stays what it is.
-_SETTINGS = {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_USE_LEGACY_KERAS": "1"}
+_SETTINGS = {"TF_USE_LEGACY_KERAS": "1"}
+_LEVEL, _QUIET = "TF_CPP_MIN_LOG_LEVEL", "2"
+"""TensorFlow's log level: 0 shows all, 1 leaves out what is for information, 2 also warnings, 3 also errors."""
 
 
 def prepare_tensorflow() -> None:
@@ -51,10 +53,10 @@ class _TensorFlowFinder(MetaPathFinder):
 
 
 class _TensorFlowLoader(SourceFileLoader):
-    """Loads TensorFlow and looks for its devices, quietly unless the user chose a log level."""
+    """Loads TensorFlow and looks for its devices, quietly unless the user chose a log level that shows them."""
 
     def exec_module(self, module: ModuleType) -> None:
-        quiet = "TF_CPP_MIN_LOG_LEVEL" not in os.environ
+        quiet = os.environ.get(_LEVEL, _QUIET) >= _QUIET
         with contextlib.ExitStack() as stack:
             if quiet:
                 stack.enter_context(_environment())
@@ -94,8 +96,9 @@ def _has_descriptor() -> bool:
 @contextlib.contextmanager
 def _environment() -> Iterator[None]:
     """The settings of the import; the user's own processes start with the environment as it was."""
-    before = {name: os.environ.get(name) for name in _SETTINGS}
-    os.environ.update(_SETTINGS)
+    settings = {_LEVEL: os.environ.get(_LEVEL, _QUIET), **_SETTINGS}
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
     try:
         yield
     finally:

@@ -8,7 +8,7 @@ from polyrl.envs.environment import Environment
 from polyrl.envs.frame_stack import FrameStack
 from polyrl.envs.gym import EnvLike, GymEnvironment, open_env
 from polyrl.envs.in_use import check_free
-from polyrl.envs.spaces import action_bounds, num_states_and_actions
+from polyrl.envs.spaces import action_bounds, num_states_and_actions, other_keys
 
 __all__ = [
     "AtariEnvironment",
@@ -26,4 +26,5 @@ __all__ = [
     "compiled_environment",
     "num_states_and_actions",
     "open_env",
+    "other_keys",
 ]

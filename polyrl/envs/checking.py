@@ -124,7 +124,7 @@ class _Examined(gymnasium.Wrapper[Any, Any, Any, Any]):
         super().__init__(env)
         self._mask: Any = None
         self._observation: Any = None
-        self._is_over = False
+        self._is_over = self._is_stuck = False
         self._kept = copy.deepcopy(running_statistics(env))
         own = env
         while isinstance(own, _PASS_ON):
@@ -151,6 +151,11 @@ class _Examined(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def step(self, action: Any) -> Any:
         mask = self._mask
+        if self._is_stuck and not self._is_over:
+            raise ValueError(
+                f"The {MASK} of {self}'s newest observation leaves no legal action. A state without a legal action must be "
+                "terminal."
+            )
         if mask is not None and not mask[int(action) - int(self.action_space.start)]:  # type: ignore[attr-defined]
             action = action - action + np.flatnonzero(mask)[0] + int(self.action_space.start)  # type: ignore[attr-defined]
         result = self.env.step(action)
@@ -182,6 +187,7 @@ class _Examined(gymnasium.Wrapper[Any, Any, Any, Any]):
         if arguments.get("seed") is not None:
             set_states(self.env, copy.deepcopy(self._kept))
         result = self.env.reset(**arguments)
+        self._is_over = False
         self._look_at(result)
         if type(result) is not tuple or len(result) != 2 or not isinstance(result[1], Mapping):
             return result
@@ -190,6 +196,7 @@ class _Examined(gymnasium.Wrapper[Any, Any, Any, Any]):
     def _look_at(self, result: Any) -> None:
         """Keeps the observation, and the mask in it or in the info, if there is a sound one."""
         self._mask = self._observation = None
+        self._is_stuck = False
         if not isinstance(result, tuple) or not result:
             return
         self._observation = result[0]
@@ -199,8 +206,9 @@ class _Examined(gymnasium.Wrapper[Any, Any, Any, Any]):
                     mask = np.asarray(part[MASK])
                 except ValueError:  # Rows of different lengths, of which training tells.
                     continue
-                if mask.shape == (self.action_space.n,) and mask.any():  # type: ignore[attr-defined]
-                    self._mask = mask
+                if mask.shape == (self.action_space.n,):  # type: ignore[attr-defined]
+                    self._is_stuck = not mask.any()
+                    self._mask = mask if mask.any() else None
 
 
 def _gist(error: Exception) -> str:

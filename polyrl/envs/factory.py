@@ -24,6 +24,7 @@ from polyrl.envs.processes import ProcessVectorEnv
 from polyrl.validation import suggestion
 
 _MADE = "_polyrl_made"
+_OWN = " One of your own is 'module:Id-v0', or 'module:name' of a class or function that makes it."
 
 
 class SameInstanceError(ValueError):
@@ -162,8 +163,9 @@ def registered(env_id: str | EnvSpec) -> EnvSpec:
     except gymnasium.error.Error as error:
         own = [] if not module else [key for key, value in vars(sys.modules[module]).items() if callable(value)]
         hint = suggestion(name, [*own, *gymnasium.registry])
-        also = f" The module {module!r} has no class or function {name!r} either." if module else ""
-        raise ValueError(f"env_id={env_id!r} is unknown to gymnasium: {error}{also}{hint}") from error
+        also = f" The module {module!r} has no class or function {name!r} either." if module else _OWN
+        why = str(error).split(" Did you mean")[0] if hint else str(error)
+        raise ValueError(f"env_id={env_id!r} is unknown to gymnasium: {why}{hint}{also}") from error
 
 
 def _tell_version(env_id: str, name: str, newest: str) -> None:

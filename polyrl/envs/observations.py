@@ -48,17 +48,19 @@ def check_observation_space(space: Space[Any], num_actions: int) -> None:
             f"The observation space {space} is neither a Box nor Discrete(n); wrap the environment with "
             "gymnasium.wrappers.FlattenObservation."
         )
-    if "state" not in space and {"image", "mission"} <= set(space):
+    if "state" not in space.spaces and {"image", "mission"} <= set(space):
         raise TypeError(
             f"The observation space {space} has no key 'state'. It is MiniGrid's: to learn from the image alone, wrap the "
             "environment, GymEnvironment(env_id, wrappers=['minigrid.wrappers:ImgObsWrapper']), on the command line "
             "--wrappers=minigrid.wrappers:ImgObsWrapper."
         )
     if not isinstance(space.get("state"), (Box, Discrete)):
+        flat = ", or flatten it to one Box with gymnasium.wrappers.FlattenObservation"
+        if MASK in space.spaces:  # It would be flattened with the rest.
+            flat = f". The key {MASK!r} stays as it is"
         raise TypeError(
             f"The observation space {space} has neither a Box nor a Discrete(n) under the key 'state'; rename the key of its "
-            "main part with gymnasium.wrappers.TransformObservation, or flatten it to one Box with "
-            "gymnasium.wrappers.FlattenObservation."
+            f"main part with gymnasium.wrappers.TransformObservation{flat}."
         )
     for key, part in space.items():
         if key in TAKEN or key.startswith(NEXT):

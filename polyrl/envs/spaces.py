@@ -1,4 +1,4 @@
-"""`num_states_and_actions`, `action_bounds`: what a model has to know of an environment."""
+"""`num_states_and_actions`, `other_keys`, `action_bounds`: what a model has to know of an environment."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Dict, Discrete
+from gymnasium.spaces import Dict, Discrete, MultiDiscrete
 
 from polyrl.envs.actions import action_spec
 from polyrl.envs.gym import EnvLike, as_vector, check_vector
+from polyrl.envs.observations import MASK
 
 
 def num_states_and_actions(env: EnvLike) -> tuple[Any, int]:
@@ -30,6 +31,28 @@ def num_states_and_actions(env: EnvLike) -> tuple[Any, int]:
         space = space["state"] if isinstance(space, Dict) else space
         states = int(space.n) if isinstance(space, Discrete) else tuple(space.shape or ())
         return states, int(getattr(actions, "n", 0))
+
+
+def other_keys(env: EnvLike) -> dict[str, int | None]:
+    """The keys of a Dict observation beside `state` and `action_mask`, as `networks.with_other_keys` takes them.
+
+    A key of categories, `Discrete` or `MultiDiscrete`, has their number; one of quantities None. Other spaces have no keys.
+
+    Args:
+        env: as for `num_states_and_actions`.
+
+    Raises:
+        TypeError: for spaces that are not supported.
+    """
+    with _spaces(env) as (space, _):
+        parts = space.spaces if isinstance(space, Dict) else {}
+        return {key: _categories(part) for key, part in parts.items() if key not in ("state", MASK)}
+
+
+def _categories(space: gymnasium.Space) -> int | None:
+    if isinstance(space, Discrete):
+        return int(space.n)
+    return int(np.max(space.start + space.nvec)) if isinstance(space, MultiDiscrete) else None
 
 
 def action_bounds(env: EnvLike) -> tuple[np.ndarray, np.ndarray]:

@@ -25,7 +25,12 @@ from polyrl.errors import CheckpointMismatchError, DamagedCheckpointError
 from polyrl.estimators.checkpoint_files import write_text
 from polyrl.validation import suggestion
 
-_FILE = "params.json"
+FILE = "params.json"
+"""Of a run's directory: its hyper-parameters, its RunConfig, and the versions of libraries."""
+
+SHOWN = 6
+"""How many hyper-parameters a message lists that one side alone has: those of another program are many."""
+
 _HAD = "had_checkpoints"
 
 
@@ -154,7 +159,7 @@ def read_params(model_dir: Path) -> dict[str, Any] | None:
     Raises:
         DamagedCheckpointError: if the file cannot be read.
     """
-    path = model_dir / _FILE
+    path = model_dir / FILE
     trained = any(any(model_dir.glob(f"{folder}/ckpt-*")) for folder in ("checkpoints", "best"))
     if not trained or not path.is_file():
         return None
@@ -190,7 +195,7 @@ def had_checkpoints(model_dir: Path) -> bool:
     Raises:
         DamagedCheckpointError: if the file is there and cannot be read.
     """
-    path = model_dir / _FILE
+    path = model_dir / FILE
     try:
         return bool(json.loads(path.read_bytes()).get(_HAD, False))
     except FileNotFoundError:
@@ -204,12 +209,12 @@ def had_checkpoints(model_dir: Path) -> bool:
 
 def is_noted(model_dir: Path) -> bool:
     """Whether there is a `params.json`."""
-    return (model_dir / _FILE).exists()
+    return (model_dir / FILE).exists()
 
 
 def note_checkpoints(model_dir: Path) -> None:
     """Notes in `params.json` that there are checkpoints, if that is not so already."""
-    path = model_dir / _FILE
+    path = model_dir / FILE
     with contextlib.suppress(OSError, ValueError, TypeError):
         if path.is_file() and not had_checkpoints(model_dir):
             write_text(path, json.dumps({**json.loads(path.read_bytes()), _HAD: True}, indent=2) + "\n")
@@ -226,7 +231,7 @@ def write_params(model_dir: Path, params: Mapping[str, Any], config: Mapping[str
     }
     model_dir.mkdir(parents=True, exist_ok=True)
     content = {"params": dict(params), "config": dict(config), "versions": versions, _HAD: had_checkpoints(model_dir)}
-    write_text(model_dir / _FILE, json.dumps(content, indent=2) + "\n")
+    write_text(model_dir / FILE, json.dumps(content, indent=2) + "\n")
 
 
 def check_same_params(model_dir: Path, params: Mapping[str, Any]) -> None:
@@ -235,9 +240,13 @@ def check_same_params(model_dir: Path, params: Mapping[str, Any]) -> None:
     if saved is None:
         return
     given = json.loads(json.dumps(dict(params)))  # As the file gives them back.
-    names = sorted(name for name in {*saved, *given} if saved.get(name) != given.get(name))
-    if names:
-        lines = [f"  {name}: {saved.get(name)} there, {given.get(name)} now" for name in names]
+    names = sorted(name for name in saved.keys() & given.keys() if saved[name] != given[name])
+    lines = [f"  {name}: {saved[name]} there, {given[name]} now" for name in names]
+    for here, there, where in ((given, saved, "now only"), (saved, given, "there only")):
+        alone = [f"{name}={here[name]}" for name in sorted(here.keys() - there.keys()) if here[name] is not None]
+        more = f", and {len(alone) - SHOWN} more" if len(alone) > SHOWN else ""
+        lines += [f"  {where}: {', '.join(alone[:SHOWN])}{more}"] if alone else []
+    if lines:
         raise CheckpointMismatchError(
             f"model_dir={str(model_dir)!r} was trained with other hyper-parameters:\n"
             + "\n".join(lines)

@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from polyrl import statistics
 from polyrl.estimators.events import EVALUATIONS
-from polyrl.flags.config import FILE
+from polyrl.estimators.params import FILE as PARAMS_FILE
 
-COLUMNS = ("run", "environment", "model", "seeds", "steps", "last evaluation", "best evaluation", "best weights")
+COLUMNS = ("run", "environment", "model", "seeds", "steps", "last", "best", "best weights")
+TITLE = "mean reward of the evaluations: the last one, the best one, and one of the best weights after training"
 
 
 class Run(NamedTuple):
-    """What the files of a run say: its configuration, and the mean rewards of its evaluations.
+    """What the files of a run say: its settings, and the mean rewards of its evaluations.
 
-    `evaluations` are those while training, in their order; `final` is the last one of its best checkpoint, or None.
+    `evaluations` are those while training, in their order; `final` is the last one of its best checkpoint, or None. `settings`
+    are its hyper-parameters and configuration but for the seed, of another program than the command also its models.
     """
 
     directory: Path
-    config: dict[str, Any]
+    seed: Any
+    settings: dict[str, Any]
+    environment: str
+    model: str
     timestep: int
     evaluations: list[float]
     final: float | None
@@ -43,7 +50,7 @@ def find(directories: Iterable[str]) -> list[Run]:
         directory = Path(name).expanduser()
         if not directory.is_dir():
             raise FileNotFoundError(f"--runs={name}: there is no such directory.")
-        files |= dict.fromkeys(sorted(directory.rglob(FILE)))
+        files |= dict.fromkeys(sorted(directory.rglob(PARAMS_FILE)))
     return [_read(file.parent) for file in files]
 
 
@@ -58,23 +65,28 @@ def print_comparison(directories: Iterable[str]) -> None:
     directories = list(directories)
     groups = grouped(find(directories))
     if not groups:
-        raise FileNotFoundError(f"There is no run below {', '.join(directories)}: a run has a file {FILE}.")
-    table = Table(title="mean reward of the evaluations", title_justify="left")
+        raise FileNotFoundError(f"There is no run below {', '.join(directories)}: a run has a file {PARAMS_FILE}.")
+    above = os.path.commonpath(groups) if len(groups) > 1 else ""
+    title = TITLE if not above else f"{TITLE}; runs in {above}"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for name in COLUMNS:
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", min_width=max(map(len, name.split())))
     for name, runs in groups.items():
-        table.add_row(*row(name, runs))
+        table.add_row(*row(os.path.relpath(name, above) if above else name, runs))
     Console().print(table)
 
 
 def grouped(runs: Iterable[Run]) -> dict[str, list[Run]]:
-    """Runs of one configuration but for the seed, in one directory, by that directory; any other by its own."""
+    """Runs of one directory that differ in their seeds alone, by that directory; any other by its own."""
     groups: dict[tuple[Path, str], list[Run]] = {}
     for run in runs:
-        same = {name: value for name, value in run.config.items() if name != "seed"}
-        groups.setdefault((run.directory.parent, json.dumps(same, sort_keys=True)), []).append(run)
+        same = json.dumps([run.environment, run.model, run.settings], sort_keys=True)
+        groups.setdefault((run.directory.parent, same), []).append(run)
     named: dict[str, list[Run]] = {}
     for (parent, _), members in groups.items():
+        if len({run.seed for run in members}) < len(members):
+            named |= {str(run.directory): [run] for run in members}
+            continue
         # Two groups in one directory have the names of their first runs.
         alone = len(members) == 1 or str(parent) in named
         named[str(members[0].directory if alone else parent)] = members
@@ -83,12 +95,11 @@ def grouped(runs: Iterable[Run]) -> dict[str, list[Run]]:
 
 def row(name: str, runs: list[Run]) -> list[str]:
     """A line of the table, in the order of `COLUMNS`."""
-    config = runs[0].config
     steps = sorted({run.timestep for run in runs})
     return [
         name,
-        str(config.get("env", "")),
-        str(config.get("model", "")),
+        runs[0].environment,
+        runs[0].model,
         str(len(runs)),
         f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}",
         _spread([run.evaluations[-1] for run in runs if run.evaluations]),
@@ -101,18 +112,43 @@ def _spread(scores: list[float]) -> str:
     if not scores:
         return ""
     if len(scores) == 1:
-        return f"{scores[0]:.1f}"
+        return _number(scores[0])
     values = np.array(scores)
     (low,), (high,) = statistics.interval(values[np.newaxis], statistic=statistics.mean)
-    return f"{values.mean():.1f} ({low:.1f} to {high:.1f})"
+    return f"{_number(values.mean())}\n({_number(low)} to {_number(high)})"
+
+
+def _number(value: float) -> str:
+    """Small returns, as those of FrozenLake below 1, with more digits behind the point."""
+    return f"{value:,.{1 if abs(value) >= 100 else 2 if abs(value) >= 10 else 3}f}"
 
 
 def _read(directory: Path) -> Run:
-    config = json.loads((directory / FILE).read_text(encoding="utf-8"))
+    described = json.loads((directory / PARAMS_FILE).read_text(encoding="utf-8"))
+    params, config = dict(described.get("params", {})), dict(described.get("config", {}))
+    seeds = [part.pop("seed", None) for part in (config, params)]
+    state = {} if {"env", "model"} <= params.keys() else _newest_state(directory)
+    models = state.get("models", {})
+    environment = params.get("env", state.get("circumstances", {}).get("environment", ""))
+    model = params.get("model", ", ".join(each.get("class", name) for name, each in models.items()))
     rows, final = _rows(directory / EVALUATIONS), _rows(directory / "eval" / EVALUATIONS)
     steps = [int(float(row["global_timestep"])) for row in (*rows, *final)]
-    scores = [float(row["mean_reward"]) for row in rows]
-    return Run(directory, config, max(steps, default=0), scores, float(final[-1]["mean_reward"]) if final else None)
+    return Run(
+        directory,
+        seeds[0],
+        {"params": params, "config": config, "models": models},
+        str(environment),
+        str(model),
+        max(steps, default=0),
+        [float(row["mean_reward"]) for row in rows],
+        float(final[-1]["mean_reward"]) if final else None,
+    )
+
+
+def _newest_state(directory: Path) -> dict[str, Any]:
+    """What the newest checkpoint says of its run."""
+    files = sorted(directory.glob("*/ckpt-*/state.json"), key=lambda file: file.parent.name)
+    return json.loads(files[-1].read_text(encoding="utf-8")) if files else {}
 
 
 def _rows(file: Path) -> list[dict[str, str]]:

@@ -6,10 +6,11 @@ Its flags are those of `polyrl.flags.command`.
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
-from polyrl import models, networks
+from polyrl import models
 from polyrl.configs import (
     AdamConfig,
     DecayExplorationConfig,
@@ -22,13 +23,13 @@ from polyrl.configs import (
     TorchInitializerConfig,
     VarianceScalingConfig,
 )
-from polyrl.envs import action_bounds, num_states_and_actions
+from polyrl.envs import action_bounds, num_states_and_actions, other_keys
 from polyrl.envs.gym import EnvLike
 from polyrl.estimators import Agent, EstimatorSpec
 from polyrl.experiments import cli, memories, settings, torsos, worlds
 from polyrl.experiments.rl_experiment import RLExperiment, run_experiment
 from polyrl.flags import command
-from polyrl.flags.model import MODELS
+from polyrl.flags.model import DISCRETE, MODELS
 
 INITIALIZERS: dict[str, InitializerConfig | None] = {
     "keras": None,
@@ -36,6 +37,9 @@ INITIALIZERS: dict[str, InitializerConfig | None] = {
     "he": VarianceScalingConfig(2.0, "fan_in"),
     "orthogonal": OrthogonalConfig(),
 }
+
+NO_KEYS: Mapping[str, int | None] = MappingProxyType({})
+"""Of observations that are a state alone."""
 
 _NOT_OF_NOISE = ("initializer", "exploration_start", "exploration_final", "exploration_timesteps")
 """Flags that say how weights without noise begin, and how a model without noise explores."""
@@ -46,9 +50,12 @@ def is_noisy(params: Any) -> bool:
     return params["model"] == "rainbow" if params["noisy"] is None else params["noisy"]
 
 
-def torso(params: Any, num_states: Any) -> networks.SameInEveryMode:
-    """The torso that the hyper-parameters describe, for a number of discrete states or the shape of a state."""
-    return memories.torso(params, torsos.torso(params, num_states, is_noisy(params), _initializer(params)))
+def torso(params: Any, num_states: Any, keys: Mapping[str, int | None] = NO_KEYS) -> torsos.GraphFn:
+    """The torso that the hyper-parameters describe, for a number of discrete states or the shape of a state.
+
+    `keys` are what else an observation has, as `polyrl.envs.other_keys` gives it.
+    """
+    return memories.torso(params, torsos.torso(params, num_states, is_noisy(params), _initializer(params), keys))
 
 
 def model_arguments(params: Any) -> dict[str, Any]:
@@ -98,16 +105,26 @@ def _initializer(params: Any) -> InitializerConfig | None:
     return None if is_noisy(params) else INITIALIZERS[params.initializer]
 
 
-def model_fn(features: Any, labels: Any, mode: str, params: Any, spaces: Any = None) -> EstimatorSpec:
+def model_fn(
+    features: Any, labels: Any, mode: str, params: Any, spaces: Any = None, keys: Mapping[str, int | None] = NO_KEYS
+) -> EstimatorSpec:
     """The model, in each of the three modes; `spaces` are its arguments that the environment decides."""
-    model = class_of(params.model)(mode, torso(params, spaces["num_states"]), **spaces, **model_arguments(params))
+    model = class_of(params.model)(mode, torso(params, spaces["num_states"], keys), **spaces, **model_arguments(params))
     return model(features, labels)
 
 
 def spaces_of(env: EnvLike, model: str) -> dict[str, Any]:
-    """The arguments of a model that the environment decides: numbers of states and actions, and the bounds of the latter."""
+    """The arguments of a model that the environment decides: numbers of states and actions, and the bounds of the latter.
+
+    Raises:
+        ValueError: for a model of discrete actions and an environment of continuous ones, and the reverse.
+    """
     num_states, num_actions = num_states_and_actions(env)
-    if not MODELS[model].continuous:
+    continuous = num_actions == 0
+    if continuous != MODELS[model].continuous:
+        have, fitting = ("continuous", "--model=naf") if continuous else ("discrete", f"one of {', '.join(DISCRETE)}")
+        raise ValueError(f"--model={model} does not fit the environment, whose actions are {have}: use {fitting}.")
+    if not continuous:
         return {"num_states": num_states, "num_actions": num_actions}
     low, high = action_bounds(env)
     return {"num_states": num_states, "num_actions": len(low), "action_low": low, "action_high": high}
@@ -134,6 +151,6 @@ def experiment_fn(output_dir: str, fixed: Collection[str] = ()) -> RLExperiment:
     ):
         if refusal is not None:
             raise ValueError(refusal)
-    function, memory = functools.partial(model_fn, spaces=spaces), memories.memory(params)
+    function, memory = functools.partial(model_fn, spaces=spaces, keys=other_keys(evaluated)), memories.memory(params)
     agent = Agent(function, memory, output_dir, cli.run_config(params), params)
     return cli.rl_experiment(agent, env, evaluated)

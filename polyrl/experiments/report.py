@@ -14,7 +14,15 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from polyrl.envs.observations import MASK
 from polyrl.estimators import TrainingResult
+
+FIRST = ("episode", "timestep", "reward", "done", "truncated")
+OF_EACH_ACTION = ("probabilities", "quantiles")
+"""Predictions with a row for each action, of which the one that is taken is written."""
+
+UNWRITTEN = ("results", "index", "env", "graph_results", "a", "v", "mean")
+"""What a line has in another form, and what a network computes on its way to the values."""
 
 
 def print_training(result: TrainingResult) -> None:
@@ -64,8 +72,9 @@ def write_predictions(
 ) -> dict[str, float]:
     """Writes one JSON line for each step, prints a summary, and returns it.
 
-    A line holds `episode`, `timestep`, `state`, `action`, `q`, `reward`, `done`, `truncated`; with a categorical model also
-    `support` and `probabilities`, the return distribution of the action chosen.
+    A line holds `episode`, `timestep`, `state`, `action`, `q`, `reward`, `done`, `truncated`; every other key of the
+    observation; and what else the model predicts: of a distribution of returns that of the action chosen, of C51 `support` and
+    `probabilities`, of QR-DQN `quantiles`.
     """
     episodes: dict[int, float] = {}
     taken = 0
@@ -99,13 +108,13 @@ def write_predictions(
 
 def _line(step: Mapping[str, Any]) -> dict[str, Any]:
     action = step["results"].tolist()  # An int, or a list of numbers.
-    line = {name: step[name] for name in ("episode", "timestep", "reward", "done", "truncated")}
+    line = {name: step[name] for name in FIRST}
     line |= {"state": step["state"].tolist(), "action": action, "q": step["q"].tolist()}
-    if "action_mask" in step:
-        line["action_mask"] = step["action_mask"].astype(int).tolist()
-    if "probabilities" in step:
-        line["support"] = step["support"].tolist()
-        line["probabilities"] = step["probabilities"][step["index"]].tolist()
+    if MASK in step:
+        line[MASK] = step[MASK].astype(int).tolist()
+    for name, value in step.items():
+        if name not in (*line, *UNWRITTEN):
+            line[name] = np.asarray(value[step["index"]] if name in OF_EACH_ACTION else value).tolist()
     return line
 
 

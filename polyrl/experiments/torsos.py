@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from polyrl import networks
@@ -9,6 +11,11 @@ from polyrl.configs import InitializerConfig
 from polyrl.experiments import cli
 from polyrl.flags.torso import PARAMETERS, READS
 from polyrl.networks.torsos import SMALLEST_IMAGE
+
+GraphFn = Callable[[str, Any], Any]
+
+WIDE = 512
+"""Units of the dense layer that joins other keys to the networks for large images, as of the one below it."""
 
 
 def kind(params: Any, num_states: Any) -> str:
@@ -31,21 +38,35 @@ def useless_flags(params: Any, num_states: Any) -> str | None:
     return f"{given}: no effect with --torso={name}{chosen}. Leave it out." if given else None
 
 
-def torso(params: Any, num_states: Any, noisy: bool, initializer: InitializerConfig | None) -> networks.SameInEveryMode:
-    """The torso that the hyper-parameters describe, for a number of discrete states or the shape of a state."""
+def torso(
+    params: Any, num_states: Any, noisy: bool, initializer: InitializerConfig | None, keys: Mapping[str, int | None]
+) -> GraphFn:
+    """The torso that the hyper-parameters describe, for a number of discrete states or the shape of a state.
+
+    Keys of a Dict observation beside the state, as `polyrl.envs.other_keys` gives them, are read too: their numbers go into
+    the dense layers, beside those of the state.
+    """
+    alone, below, above = _parts(params, num_states, {"noisy": noisy, "initializer": initializer})
+    return networks.with_other_keys(below, above, keys) if keys else alone
+
+
+def _parts(params: Any, num_states: Any, shared: dict[str, Any]) -> tuple[GraphFn, GraphFn | None, GraphFn]:
+    """The torso of a state alone; and in two parts, what reads the state and the dense layers above it."""
     units = [int(size) for size in params["units"]]
-    shared: dict[str, Any] = {"noisy": noisy, "initializer": initializer}
     name = kind(params, num_states)
-    if name == "nature_cnn":
-        return networks.nature_cnn(**shared)
-    if name == "impala_cnn":
-        return networks.impala_cnn(width=params["width"], **shared)
-    shared["layer_norm"] = params["layer_norm"]
+    if name in ("nature_cnn", "impala_cnn"):
+        large = networks.nature_cnn(**shared) if name == "nature_cnn" else networks.impala_cnn(width=params["width"], **shared)
+        return large, large, networks.mlp([WIDE], **shared)
+    shared = {**shared, "layer_norm": params["layer_norm"]}
+    dense = networks.mlp(units, **shared)
     if name == "cnn":
         filters = [int(number) for number in params["filters"]]
-        return networks.cnn(filters, units, categories=params["categories"], **shared)
+        images = functools.partial(networks.cnn, filters, categories=params["categories"], **shared)
+        return images(units=units), images(units=()), dense
     if name == "embedding":
         if not isinstance(num_states, int):
             raise ValueError(f"--torso=embedding is for discrete states; here states have the shape {num_states}.")
-        return networks.embedding_mlp(num_states, units=units, **shared)
-    return networks.mlp(units, normalize_inputs=params["normalize_inputs"], flatten=True, **shared)
+        embedding = functools.partial(networks.embedding_mlp, num_states, **shared)
+        return embedding(units=units), embedding(units=()), dense
+    vectors = networks.mlp(units, normalize_inputs=params["normalize_inputs"], flatten=True, **shared)
+    return vectors, None, vectors

@@ -11,6 +11,7 @@ from polyrl.envs.gym import EnvLike
 from polyrl.experiments import cli, games
 from polyrl.flags.games import PARAMETERS as GAME
 from polyrl.replay import Replay
+from polyrl.validation import suggestion
 
 ATARI = "ALE/"
 VERSION = "-v5"
@@ -45,7 +46,13 @@ def environments(params: dict[str, Any]) -> tuple[EnvLike, EnvLike]:
             flag = "--wrappers" if given else f"--env_backend={backend.value}"
             raise ValueError(f"{flag}: no effect with --env={env_id}, which is in the graph only. Leave it out.")
         return compiled_environment(env_id, params["num_envs"]), compiled_environment(env_id)
-    return cli.environment(env_id, params, **given), GymEnvironment(env_id, **given)
+    try:
+        evaluated = GymEnvironment(env_id, **given)
+    except ValueError as error:
+        if hint := suggestion(env_id, filter(is_in_graph_only, ENVIRONMENTS)):
+            raise ValueError(f"{error}{hint} That one is in the graph.") from error
+        raise
+    return cli.environment(env_id, params, **given), evaluated
 
 
 def is_in_graph_only(env_id: str) -> bool:

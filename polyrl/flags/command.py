@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 from pathlib import Path
+from typing import Any
 
 from polyrl import presets
 from polyrl.flags import FLAGS, config, environment, games, memory, model, torso
@@ -23,16 +26,32 @@ def settle() -> frozenset[str]:
         The names of the flags that `--config` gives.
 
     Raises:
-        ValueError: if `--config` or `--set` cannot be read.
+        ValueError: if `--config` or `--set` cannot be read, or if `--model_dir` holds the run of another program.
     """
     config.use_set()
     settings = {} if FLAGS.config is None else config.load(FLAGS.config)
     config.use(settings, f"--config={FLAGS.config}")
     if FLAGS.model_dir is None:
         FLAGS.model_dir = f"runs/{FLAGS.env.replace('/', '_').replace(':', '_')}_{FLAGS.model}"
+    if not FLAGS.overwrite:
+        _check_is_of_the_command()
     if not settings:
         _settle_by_run_or_preset()
     return frozenset(settings)
+
+
+def _check_is_of_the_command() -> None:
+    """Refuses the trained run of another program; a damaged file of hyper-parameters is told by who reads it."""
+    directory = Path(FLAGS.model_dir).expanduser()
+    names: Any = {"model"}
+    if any(directory.glob("*/ckpt-*")):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            names = json.loads((directory / "params.json").read_bytes())["params"].keys()
+    if "model" not in names:
+        raise ValueError(
+            f"--model_dir={FLAGS.model_dir} holds the run of another program, whose model the command polyrl does not know. "
+            f"Use that program, as with --mode={FLAGS.mode}, or its Agent; or give another --model_dir."
+        )
 
 
 def _settle_by_run_or_preset() -> None:

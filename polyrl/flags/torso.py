@@ -5,6 +5,7 @@ from __future__ import annotations
 from absl import flags
 
 from polyrl.flags.choice import define_choice, defined_in
+from polyrl.flags.sizes import define_sizes
 
 READS: dict[str, tuple[str, ...]] = {
     "mlp": ("units", "layer_norm", "normalize_inputs"),
@@ -22,8 +23,8 @@ define_choice(
     "The network below the heads. auto: by the states; discrete ones: embedding; images with sides of at least 36: "
     "nature_cnn; smaller ones: cnn; vectors, and boards without channels: mlp.",
 )
-flags.DEFINE_list("units", ["64", "64"], "Units of the torso's dense layers.")
-flags.DEFINE_list("filters", ["16"], "cnn: filters of each convolution, 3 by 3 without padding.")
+define_sizes("units", [64, 64], "Units of the torso's dense layers.")
+define_sizes("filters", [16], "cnn: filters of each convolution, 3 by 3 without padding.")
 flags.DEFINE_integer(
     "categories", None, "cnn: numbers in an image are categories, fewer than this, as with MiniGrid 11.", lower_bound=2
 )

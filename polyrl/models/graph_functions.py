@@ -104,7 +104,8 @@ def call(graph: GraphFn, mode: str, inputs: Any) -> Any:
                 ) from error
         if _is_libraries(error):
             said = _SYMBOLIC if "symbolic" in str(error) else gist(error)
-            said += _NUMBERED if _are_numbered(inputs) else ""
+            if numbered := _numbered(inputs):
+                said = f"{said.rstrip('.')}.{numbered}"
             failed = ValueError(f"graph_fn, called with {_shapes(inputs)}, raised {type(error).__name__}: {said}")
             raise failed.with_traceback(error.__traceback__) from error  # With the user's line.
         raise
@@ -125,16 +126,20 @@ _SYMBOLIC = (
 )
 
 
-_NUMBERED = (
-    " The states are numbered, as those of a Discrete space: begin with `layers.Embedding`, or use "
-    "polyrl.networks.embedding_mlp."
-)
-
-
-def _are_numbered(inputs: Any) -> bool:
-    """Whether the state is the number of a discrete one, int `[B]`."""
-    state = inputs.get("state") if isinstance(inputs, Mapping) else inputs
-    return state is not None and state.shape.rank == 1 and state.dtype.is_integer
+def _numbered(inputs: Any) -> str:
+    """What is said of numbers of discrete states or categories, int `[B]`, if there are some."""
+    parts = inputs if isinstance(inputs, Mapping) else {"state": inputs}
+    numbered = [key for key, part in parts.items() if part.shape.rank == 1 and part.dtype.is_integer]
+    if "state" in numbered:
+        return (
+            " The states are numbered, as those of a Discrete space: begin with `layers.Embedding`, or use "
+            "polyrl.networks.embedding_mlp."
+        )
+    if numbered:
+        return (
+            f" {' and '.join(map(repr, numbered))}: integers [B], the numbers of categories. Use `layers.Embedding` of them."
+        )
+    return ""
 
 
 def _shapes(inputs: Any) -> str:

@@ -3,6 +3,7 @@
 from polyrl.networks.any_mode import SameInEveryMode
 from polyrl.networks.impala import impala_cnn
 from polyrl.networks.noisy_dense import NoisyDense
+from polyrl.networks.other_keys import with_other_keys
 from polyrl.networks.quantile_embedding import QuantileEmbedding
 from polyrl.networks.recurrent import Recurrent, recurrent
 from polyrl.networks.running_normalization import RunningNormalization
@@ -20,4 +21,5 @@ __all__ = [
     "mlp",
     "nature_cnn",
     "recurrent",
+    "with_other_keys",
 ]

@@ -44,8 +44,7 @@ def check_legal(mask: Any, num_actions: int) -> tf.Tensor:
     if tf.executing_eagerly():
         refuse_rows(f"{message}, in the rows", tf.where(~fits)[:, 0])
         return legal
-    check = tf.debugging.assert_equal(fits, True, message=f"{message}.")
-    with tf.control_dependencies([check] if check is not None else []):
+    with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(fits), [f"{message}."])]):
         return tf.identity(legal)
 
 

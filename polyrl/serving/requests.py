@@ -115,7 +115,8 @@ def _check_names(where: str, given: Mapping[str, Any], specs: Specs) -> None:
 def _array(name: str, value: Any, spec: tf.TensorSpec) -> np.ndarray:
     """One input, checked."""
     dtype = np.dtype(spec.dtype.as_numpy_dtype)
-    wanted = f"expected {spec.dtype.name} of shape {_shape(spec)}"
+    of = "true and false" if dtype.kind == "b" else spec.dtype.name
+    wanted = f"expected {of} of shape {_shape(spec)}"
     try:
         array = np.asarray(value)
     except (ValueError, OverflowError):

@@ -196,6 +196,7 @@ def test_what_gymnasium_makes_is_taken(env_id, mode):
     ("env_id", "words"),
     [
         ("CartPol", "Did you mean 'CartPole"),
+        ("Ladder", "One of your own is 'module:Id-v0', or 'module:name' of a class or function"),
         ("CartPole-v99", "is unknown to gymnasium"),
         ("gymnasium:CartPol-v1", "Did you mean 'CartPole-v1'"),
         ("no_such_module:CartPole-v1", "the module 'no_such_module' cannot be imported"),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Dict, MultiBinary, MultiDiscrete, Tuple
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from masked_envs import MISSING, MaskedScheduleEnv, mask_of
 from tiny_envs import ScheduleEnv, vector
 
-from polyrl.envs import EnvDriver, GymEnvironment, open_env
+from polyrl.envs import EnvDriver, GymEnvironment, open_env, other_keys
 from polyrl.envs.gym import as_vector
 from polyrl.envs.observations import split_columns
 
@@ -162,6 +162,11 @@ def test_masks_that_start_after_the_reset_are_refused():
 
 SPACES = {
     "no state": (Dict(x=BOX), ["'state'", "FlattenObservation"]),
+    "the main part has another name": (Dict(main=BOX), ["rename the key", "or flatten it to one Box"]),
+    "and there is a mask": (
+        Dict(main=BOX, action_mask=MultiBinary(3)),
+        ["rename the key", "The key 'action_mask' stays as it is"],
+    ),
     "state is MultiDiscrete": (Dict(state=MultiDiscrete([3, 2])), ["neither a Box nor a Discrete(n) under the key 'state'"]),
     "nested": (Dict(state=BOX, more=Dict(x=BOX)), ["'more'", "Box, Discrete, MultiBinary or MultiDiscrete"]),
     "tuple within": (Dict(state=BOX, more=Tuple([BOX])), ["'more'"]),
@@ -181,3 +186,21 @@ def test_dicts_that_are_not_supported_are_refused_with_a_remedy(case):
         pass
     for word in words:
         assert word in str(error.value)
+
+
+def test_the_keys_beside_the_state_are_told_with_their_numbers_of_categories():
+    class Parts(gymnasium.Env):
+        action_space = Discrete(3)
+        observation_space = Dict(
+            {
+                "state": BOX,
+                "goal": BOX,
+                "kind": Discrete(4, start=2),
+                "pair": MultiDiscrete([3, 5]),
+                "flags": MultiBinary(2),
+                "action_mask": MultiBinary(3),
+            }
+        )
+
+    assert other_keys(GymEnvironment(Parts)) == {"goal": None, "kind": 4, "pair": 5, "flags": None}
+    assert other_keys("CartPole-v1") == {}

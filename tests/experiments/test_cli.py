@@ -77,7 +77,7 @@ def test_a_script_trains_to_its_budget_and_evaluates(runs, script):
 
 @pytest.mark.slow
 def test_what_is_not_a_flag_is_refused(tmp_path):
-    assert "unknown arguments: train" in finish(start("dqn", "train", f"--model_dir={tmp_path / 'run'}"), 1)
+    assert "Unknown arguments: train" in finish(start("dqn", "train", f"--model_dir={tmp_path / 'run'}"), 1)
     assert not (tmp_path / "run").exists()
 
 

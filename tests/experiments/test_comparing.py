@@ -13,10 +13,13 @@ from polyrl.experiments.comparing import COLUMNS, find, grouped, print_compariso
 
 @pytest.fixture
 def runs(tmp_path):
-    def write(name, config, rows, final=None):
+    def write(name, params, rows, final=None, state=None):
         directory = tmp_path / name
         directory.mkdir(parents=True)
-        (directory / "config.json").write_text(json.dumps(config))
+        (directory / "params.json").write_text(json.dumps({"params": params, "config": {"seed": params.get("seed", 1)}}))
+        if state is not None:
+            (directory / "checkpoints" / "ckpt-000000020").mkdir(parents=True)
+            (directory / "checkpoints" / "ckpt-000000020" / "state.json").write_text(json.dumps(state))
         table = "global_timestep,mean_reward\n" + "".join(f"{step},{score}\n" for step, score in rows)
         (directory / "evaluations.csv").write_text(table)
         if final is not None:
@@ -27,6 +30,10 @@ def runs(tmp_path):
         write(f"dqn/seed-{seed}", {"env": "A", "model": "dqn", "seed": seed}, [(10, 50.0), (20, last)], (10, 55.0 + seed))
     write("c51", {"env": "A", "model": "c51", "seed": 1}, [(10, 5.0)])
     write("naf", {"env": "B", "model": "naf", "seed": 1}, [])
+    for name, discount in (("far", 0.99), ("near", 0.9)):
+        models = {"Model": {"class": "DDQNModel", "discount": discount}}
+        state = {"circumstances": {"environment": "Bowl(size=3)"}, "models": models}
+        write(f"own/{name}", {}, [(10, 0.7349)], state=state)
     return tmp_path
 
 
@@ -35,26 +42,52 @@ def test_seeds_are_one_line_and_other_runs_their_own(runs):
     lines = {
         name.removeprefix(f"{runs}/"): dict(zip(COLUMNS, row(name, members), strict=True)) for name, members in groups.items()
     }
-    assert [*lines] == ["c51", "dqn", "naf"]
+    assert [*lines] == ["c51", "dqn", "naf", "own/far", "own/near"]
     assert lines["dqn"]["seeds"] == "2"
     assert lines["dqn"]["steps"] == "20"
-    assert lines["dqn"]["last evaluation"].startswith("30.0 (20.0 to 40.0")
-    assert lines["dqn"]["best evaluation"].startswith("50.0 (50.0 to 50.0")
-    assert lines["dqn"]["best weights"].startswith("56.5 (56.0 to 57.0")
-    assert (lines["c51"]["last evaluation"], lines["c51"]["best weights"]) == ("5.0", "")
-    assert (lines["naf"]["last evaluation"], lines["naf"]["steps"]) == ("", "0")
+    assert lines["dqn"]["last"] == "30.00\n(20.00 to 40.00)"
+    assert lines["dqn"]["best"] == "50.00\n(50.00 to 50.00)"
+    assert lines["dqn"]["best weights"] == "56.50\n(56.00 to 57.00)"
+    assert (lines["c51"]["last"], lines["c51"]["best weights"]) == ("5.000", "")
+    assert (lines["naf"]["last"], lines["naf"]["steps"]) == ("", "0")
 
 
 def test_a_directory_given_twice_counts_once(runs):
-    assert len(find([str(runs / "dqn"), str(runs)])) == 4
+    assert len(find([str(runs / "dqn"), str(runs)])) == 6
+
+
+def test_the_run_of_another_program_is_known_by_its_checkpoint(runs):
+    """A new user's tables had empty columns for all runs of scripts, and returns of FrozenLake with one digit."""
+    groups = grouped(find([str(runs / "own")]))
+    for members in groups.values():
+        assert row("own", members)[1:6] == ["Bowl(size=3)", "DDQNModel", "1", "10", "0.735"]
+    assert len(groups) == 2  # Other arguments of the model are another run, not another seed.
+
+
+def copied(directory, name, **params):
+    described = json.loads((directory / "params.json").read_text())
+    (directory.parent / name).mkdir()
+    described = {"params": {**described["params"], **params}, "config": described["config"]}
+    (directory.parent / name / "params.json").write_text(json.dumps(described))
 
 
 def test_two_configurations_in_one_directory_are_two_lines(runs):
     for seed in (1, 2):
-        config = json.loads((runs / "dqn" / f"seed-{seed}" / "config.json").read_text())
-        (runs / "dqn" / f"other-{seed}").mkdir()
-        (runs / "dqn" / f"other-{seed}" / "config.json").write_text(json.dumps({**config, "n_step": 3}))
+        copied(runs / "dqn" / f"seed-{seed}", f"other-{seed}", n_step=3)
     assert [len(members) for members in grouped(find([str(runs / "dqn")])).values()] == [2, 2]
+
+
+def test_the_same_seed_twice_is_no_mean_of_seeds(runs):
+    copied(runs / "dqn" / "seed-1", "again")
+    assert [len(members) for members in grouped(find([str(runs / "dqn")])).values()] == [1, 1, 1]
+
+
+def test_no_heading_breaks_on_a_narrow_terminal(runs, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    print_comparison([str(runs)])
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) <= 80
+    assert all(word in printed for name in COLUMNS for word in name.split())
 
 
 def test_where_there_is_nothing_it_is_said(tmp_path):
@@ -68,5 +101,5 @@ def test_the_command_prints_the_table(runs):
     command = [sys.executable, "-m", "polyrl", "--mode=compare", f"--runs={runs / 'dqn'},{runs / 'c51'}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, env={"COLUMNS": "200", "PATH": ""})
     assert done.returncode == 0, done.stderr
-    assert "30.0 (20.0 to 40.0)" in done.stdout
+    assert "(20.00 to 40.00)" in done.stdout
     assert "c51" in done.stdout

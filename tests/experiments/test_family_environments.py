@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -94,6 +95,7 @@ REFUSED = {
         "--normalize_inputs: no effect with --torso=embedding, which is chosen for 16 discrete states. Leave it out."
     ),
     ("--env=CartPole-v1", "--torso=mlp", "--categories=3"): "--categories: no effect with --torso=mlp. Leave it out.",
+    ("--env=Cach",): "Did you mean 'Catch'? That one is in the graph.",
     ("--env=CartPole-v1", "--torso=embedding"): "--torso=embedding is for discrete states; here states have the shape",
     ("--env=CartPole-v1", "--env_backend=compiled", "--wrappers=gymnasium.wrappers:FlattenObservation"): (
         "--env_backend=compiled does not take ['wrappers'] of CartPole-v1; use gymnasium or async."
@@ -206,3 +208,52 @@ def test_minigrid_is_learned(tmp_path):
     steps = [json.loads(line) for line in (tmp_path / "steps.jsonl").read_text().splitlines()]
     assert 5 <= len(steps) <= 7
     assert steps[-1]["reward"] == pytest.approx(1 - 0.9 * len(steps) / 100)
+
+
+PARTS = """
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary
+
+
+class Goal(gymnasium.Env):
+    \"\"\"The state says nothing: which action is rewarded is in the other keys.\"\"\"
+
+    observation_space = Dict(
+        state=Box(-1, 1, (2,), np.float32), goal=Box(-1, 1, (1,), np.float32), kind=Discrete(2), action_mask=MultiBinary(3)
+    )
+    action_space = Discrete(3)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self._t = 0
+        return self._observation(), {}
+
+    def step(self, action):
+        right = (self._goal > 0) != self._kind
+        self._t += 1
+        return self._observation(), float(action == right), self._t == 4, False, {}
+
+    def _observation(self):
+        self._goal, self._kind = self.np_random.choice([-1.0, 1.0]), int(self.np_random.integers(2))
+        goal, mask = np.array([self._goal], np.float32), np.array([1, 1, 0], np.int8)
+        return {"state": np.zeros(2, np.float32), "goal": goal, "kind": self._kind, "action_mask": mask}
+"""
+
+
+@pytest.mark.slow
+def test_all_keys_of_an_observation_are_learned_from(tmp_path):
+    """The torso read the state alone, and nobody said so."""
+    (tmp_path / "parts.py").write_text(PARTS)
+    flags = (
+        "--env=parts:Goal",
+        "--units=32",
+        "--exploration_timesteps=3000",
+        "--train_timesteps=8000",
+        "--learning_rate=1e-3",
+    )
+    command = [sys.executable, "-m", "polyrl", *flags, "--discount=0", "--model_dir=run", "--progress=false", "--jit=off"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    with open(tmp_path / "run" / "eval" / "evaluations.csv", encoding="utf-8", newline="") as lines:
+        assert float(list(csv.DictReader(lines))[-1]["mean_reward"]) == 4.0

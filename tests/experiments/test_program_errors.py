@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from polyrl.experiments.cli import program
+
 SCRIPT = """
 import sys
 import numpy as np
@@ -41,3 +43,21 @@ def test_which_errors_keep_their_traceback(tmp_path, line):
     assert words in result.stderr
     assert ("Traceback" in result.stderr) is keeps
     assert ("--debug" in result.stderr) is not keeps
+
+
+@pytest.mark.parametrize(
+    ("argument", "told"),
+    [
+        ("--train_timestep=3", "Unknown command line flag 'train_timestep'. Did you mean: train_timesteps ?"),
+        ("--batch_size=many", "flag --batch_size=many: invalid literal for int() with base 10: 'many'."),
+        ("--mode=evl", "Did you mean 'eval'?"),
+    ],
+)
+def test_flags_that_cannot_be_read_are_told_in_one_line(capsys, argument, told):
+    """They were called FATAL, and followed by names of help flags that show the same text."""
+    with pytest.raises(SystemExit) as end:
+        program._parse(["program", argument])
+    assert end.value.code == 1
+    error = capsys.readouterr().err
+    assert error.endswith(f"{told} --help shows all flags.\n")
+    assert error.count("\n") == 1

@@ -41,6 +41,10 @@ FILES = {
     "value.json": json.dumps({"n_step": "many"}),
     "none.py": "x = 1\n",
     "number.py": "def get_config():\n    return 3\n",
+    "sizes.json": json.dumps({"units": [8, 2.5]}),
+    "own/run/params.json": json.dumps({"params": {"batch_size": 3}}),
+    "own/run/checkpoints/ckpt-000000001/state.json": "{}",
+    "begun/params.json": json.dumps({"params": {"batch_size": 3}}),
     "run/config.json": json.dumps({"env": "Pendulum-v1", "model": "naf", "train_timesteps": 7}),
 }
 GIVEN = {
@@ -55,6 +59,9 @@ GIVEN = {
     ("--config=mine.py",): {"n_step": 4, "units": ["8", "8"], "env_backend": "gymnasium", "fixed": ["n_step", "units"]},
     ("--config=mine.json",): {"n_step": 2, "env": "Acrobot-v1", "fixed": ["env", "n_step"]},
     ("--model_dir=run",): {"env": "Pendulum-v1", "model": "naf", "train_timesteps": 7, "fixed": []},
+    ("--model_dir=own/run", "--overwrite"): {"env": "CartPole-v1", "model": "dqn"},
+    ("--model_dir=begun",): {"env": "CartPole-v1", "model": "dqn"},
+    ("--units=", "--head_units= 8, 9"): {"units": [], "head_units": ["8", "9"]},
     ("--model_dir=run", "--overwrite"): {"env": "CartPole-v1", "model": "dqn"},
     ("--model_dir=run", "--train_timesteps=9"): {"env": "Pendulum-v1", "train_timesteps": 9},
     ("--set=n_step=5", "--set=learning_rate=1e-4"): {"n_step": 5, "learning_rate": 1e-4, "set": []},
@@ -74,6 +81,13 @@ REFUSED = {
     ("--config=number.py",): "--config=number.py: get_config() returned 3; expected a ConfigDict.",
     ("--set=n_step",): "--set=n_step must be NAME=VALUE.",
     ("--set=n_step=many",): "--set=n_step=many: flag --n_step=many",
+    ("--units=64x64",): "flag --units=64x64: expected integers of at least 1 with commas between them",
+    ("--head_units=8,0",): "flag --head_units=8,0: expected integers of at least 1",
+    ("--filters=1.5",): "flag --filters=1.5: expected integers of at least 1",
+    ("--set=units=-3",): "--set=units=-3: flag --units=-3: expected integers",
+    ("--config=sizes.json",): "--config=sizes.json: flag --units=['8', '2.5']: expected integers",
+    ("--model_dir=own/run", "--mode=eval"): "--model_dir=own/run holds the run of another program",
+    ("--model_dir=own/run", "--config=cartpole_c51"): "--model_dir=own/run holds the run of another program",
     ("--model=rainbw",): "Did you mean 'rainbow'?",
     ("--modle=c51",): "Unknown command line flag 'modle'. Did you mean: mode, model, model_dir",
     ("--mode=evl",): "Did you mean 'eval'?",
@@ -84,7 +98,7 @@ REFUSED = {
 def found(tmp_path_factory):
     directory = tmp_path_factory.mktemp("configs")
     for name, text in FILES.items():
-        (directory / name).parent.mkdir(exist_ok=True)
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
         (directory / name).write_text(text)
     cases = [*GIVEN, *REFUSED]
     command = [sys.executable, "-c", LOOK, json.dumps(cases)]

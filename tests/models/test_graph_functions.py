@@ -177,6 +177,15 @@ def test_a_function_that_would_work_on_other_inputs_is_told_so(head_kind, torso,
     assert "\n" not in str(raised.value)
 
 
+def test_numbers_of_categories_are_told_beside_what_the_library_says(dqn):
+    def torso(mode, inputs):
+        return layers.Dense(3)(inputs["kind"])
+
+    words = r"min_ndim=2.*\. 'kind': integers \[B\], the numbers of categories\. Use `layers.Embedding` of them\.$"
+    with pytest.raises(ValueError, match=words):
+        dqn("train", graph_fn=torso)({**FEATURES, "kind": tf.zeros([len(FEATURES["state"])], tf.int32)})
+
+
 def test_any_other_error_of_a_function_is_raised_as_it_is(dqn):
     def divides(mode, inputs):
         return inputs["state"] / (1 // 0)

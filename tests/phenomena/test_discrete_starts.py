@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import gymnasium
 import numpy as np
 import pytest
@@ -108,7 +110,9 @@ def test_predictions_are_in_the_environments_language(trained, tmp_path):
     if is_dict:
         assert [int(step["other"]) for step in steps] == [5, 6, 7, 5, 6]
     write_predictions(steps, tmp_path / "lines.jsonl", tmp_path)
-    assert '"action": 1' in (tmp_path / "lines.jsonl").read_text().splitlines()[0]
+    first = json.loads((tmp_path / "lines.jsonl").read_text().splitlines()[0])
+    assert first["action"] == 1
+    assert first.get("other") == (5 if is_dict else None)  # Every key of the observation.
 
 
 def test_what_is_exported_speaks_it_too(trained, tmp_path):

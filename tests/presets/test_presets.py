@@ -65,7 +65,7 @@ REFUSED = {
     ("--env=Acrobot-v1", "--model=pqn"): "--update_frequency=1 is the size of a rollout",
     ("--model=rainbow", "--initializer=torch"): "--initializer: no effect on a noisy model",
     ("--noisy", "--exploration_final=0.1"): "--exploration_final: no effect on a noisy model",
-    ("--model=naf",): "Discrete(2) is discrete and has no bounds",
+    ("--model=naf",): "--model=naf does not fit the environment, whose actions are discrete",
 }
 NAF = ("--env=Pendulum-v1", "--model=naf", "--exploration_final=0.25", "--exploration_timesteps=1")
 VARIANTS = {

@@ -157,7 +157,10 @@ MIXED = {"image": [[[1, 2], [3, 4]]], "step": [5], "mask": [[True, False, True]]
         ({"signature_name": "mixed", "inputs": {**MIXED, "step": [2**31]}}, "step: got numbers that int32 cannot hold"),
         ({"signature_name": "mixed", "inputs": {**MIXED, "image": [[[1, 2], [3, 256]]]}}, "image: got numbers that uint8"),
         ({"signature_name": "mixed", "inputs": {**MIXED, "image": [[[1, 2], [3, -1]]]}}, "image: got numbers that uint8"),
-        ({"signature_name": "mixed", "inputs": {**MIXED, "mask": [[1, 0, 1]]}}, "mask: got integers; expected bool"),
+        (
+            {"signature_name": "mixed", "inputs": {**MIXED, "mask": [[1, 0, 1]]}},
+            "mask: got integers; expected true and false of shape [n, 3]",
+        ),
         ({"signature_name": "mixed", "inputs": {**MIXED, "step": [-1]}}, "step: expected none below 0, got"),
         ({"signature_name": "scalar", "instances": [[1, 2]]}, "seed: got shape [1, 2]; expected int32 of shape [2]"),
         ({"signature_name": "scalar", "instances": [1, 2]}, "have not as many rows each"),

@@ -10,11 +10,17 @@ import pytest
 import tensorflow as tf
 
 from polyrl.estimators.exporters import BestExporter, FinalExporter, LatestExporter
+from polyrl.serving.requests import RequestError, arrays, parsed
 from polyrl.serving.served_model import ServedModel
 from polyrl.serving.server import ModelServer, serving
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "serving.md").read_text()
 CLIENT, EXPORTERS, ONNX = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+PARTS = {
+    "state": tf.TensorSpec([None, 2], tf.float32),
+    "goal": tf.TensorSpec([None, 1], tf.float32),
+    "action_mask": tf.TensorSpec([None, 3], tf.bool),
+}
 URL = "http://127.0.0.1:8501/v1/models/policy:predict"
 
 
@@ -49,9 +55,14 @@ def test_the_client_on_the_page(model, capsys):
 
 def test_the_requests_on_the_page(model):
     bodies = re.findall(r"curl -d '(.*?)'", PAGE)
-    answers = [json.loads(model.predict(body.encode())) for body in bodies]
+    answers = [json.loads(model.predict(body.encode())) for body in bodies[:2]]
     assert [row["action"] for row in answers[0]["predictions"]] == [1, 0]
     assert answers[1] == {"outputs": [1]}
+    (masked,) = bodies[2:]
+    given = arrays(parsed(masked.encode()), PARTS)
+    assert given["action_mask"].tolist() == [[True, True, False]]
+    with pytest.raises(RequestError, match="action_mask: got integers; expected true and false of shape"):
+        arrays(parsed(masked.replace("true", "1").replace("false", "0").encode()), PARTS)
 
 
 def test_the_exporters_on_the_page():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -110,14 +110,25 @@ class HintsHook(Hook):
                 f"All of the {self._episodes} episodes so far had the same return, {low:g}: no action has made a difference. "
                 "Explore more or longer (exploration_config, warmup_timesteps), or check the environment's rewards.",
             )
-        if run.episodes and not any(_is_scaled(arguments) for arguments in self._models.values()):
-            steps = sum(episode.length for episode in run.episodes)
-            mean = sum(abs(episode.reward) for episode in run.episodes) / max(steps, 1)
-            size = max(abs(low), abs(high))
-            if mean > LARGE_REWARD:
-                self._tell("scale", f"Rewards are large, {mean:.3g} a step: give the model reward_scale={1 / mean:.1g}.")
-            elif 0 < size < SMALL_RETURN and self._episodes >= SAME_EPISODES:
-                self._tell("scale", f"Returns are small, {size:.3g} at most: give the model reward_scale={1 / size:.1g}.")
+        if run.episodes:
+            for name, arguments in (self._models or {"the model": {}}).items():
+                self._look_at_scale(run.episodes, name, arguments)
+
+    def _look_at_scale(self, episodes: Sequence[Episode], name: str, arguments: Mapping[str, Any]) -> None:
+        """Rewards as the model learns from them; clipped ones are not large."""
+        scale, clip = arguments.get("reward_scale", 1.0), arguments.get("clip_rewards")
+        mean = sum(abs(episode.reward) for episode in episodes) / max(sum(episode.length for episode in episodes), 1)
+        size = max(map(abs, self._returns))
+        scaled = "Rewards are" if scale == 1.0 else f"With reward_scale={scale:g} of {name} rewards are"
+        if mean * scale > LARGE_REWARD and clip is None:
+            text = f"{scaled} large, {mean * scale:.3g} a step: give the model reward_scale={1 / mean:.1g}."
+            self._tell(f"scale of {name}", text)
+        elif 0 < size * scale < SMALL_RETURN and self._episodes >= SAME_EPISODES:
+            returns = scaled.replace("ewards", "eturns")
+            self._tell(
+                f"scale of {name}",
+                f"{returns} small, {size * scale:.3g} at most: give the model reward_scale={1 / size:.1g}.",
+            )
 
     def _look_at_layer(self, layer: str, zeros: float) -> None:
         self._dead[layer] = self._dead.get(layer, 0) + 1 if zeros >= DEAD else 0
@@ -129,7 +140,8 @@ class HintsHook(Hook):
             )
 
     def _look_at_values(self, run: RunContext, largest: float) -> None:
-        bound = 10.0 * max(map(abs, self._returns), default=0.0)
+        scale = max((arguments.get("reward_scale", 1.0) for arguments in self._models.values()), default=1.0)
+        bound = 10.0 * scale * max(map(abs, self._returns))
         if run.episodes and np.isfinite(bound) and largest > max(bound, 100.0):
             self._tell(
                 "values",
@@ -141,7 +153,3 @@ class HintsHook(Hook):
         if hint not in self._told:
             self._told.add(hint)
             logger.warning("%s %s", text, PAGE)
-
-
-def _is_scaled(arguments: Mapping[str, Any]) -> bool:
-    return arguments.get("reward_scale", 1.0) != 1.0 or arguments.get("clip_rewards") is not None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
-from absl import app
+from absl import app, flags
 from absl import logging as absl_logging
 from rich.console import Console
 from rich.logging import RichHandler
@@ -61,6 +61,15 @@ def _run_seeds() -> None:
     seeds.run([sys.executable, *sys.orig_argv[1:]], numbers, resolved("--model_dir", FLAGS.model_dir), FLAGS.jobs)
 
 
+def _parse(arguments: Sequence[str]) -> list[str]:
+    """Parses the flags, and returns what is left; ends the program with one message if they are wrong."""
+    try:
+        return FLAGS(arguments)
+    except flags.Error as error:
+        print(f"{error}{'' if str(error).endswith(('.', '?')) else '.'} --help shows all flags.", file=sys.stderr)
+        sys.exit(1)
+
+
 def run(main: Callable[[Sequence[str]], Any]) -> None:
     """Parses the flags and runs `main`; errors that polyrl or the script raises are shown as one message.
 
@@ -76,7 +85,8 @@ def run(main: Callable[[Sequence[str]], Any]) -> None:
     def guarded(argv: Sequence[str]) -> None:
         _log_to_console()
         if len(argv) > 1:
-            raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
+            print(f"Unknown arguments: {' '.join(argv[1:])}. Flags begin with --; --help shows all of them.", file=sys.stderr)
+            sys.exit(1)
         if FLAGS.debug:
             tf.debugging.disable_traceback_filtering()
         try:
@@ -98,4 +108,4 @@ def run(main: Callable[[Sequence[str]], Any]) -> None:
         if isinstance(training, TrainingResult) and training.signal is not None:
             sys.exit(128 + training.signal)
 
-    app.run(guarded)
+    app.run(guarded, flags_parser=_parse)

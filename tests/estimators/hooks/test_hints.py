@@ -81,6 +81,21 @@ def test_the_scale_of_rewards(caplog, reward, scale):
     assert not [text for text in hints(caplog, reward, reward_scale=1e-4) if "reward_scale" in text]
 
 
+def test_a_scale_that_makes_rewards_large_is_told_by_its_name(caplog):
+    """With any reward_scale nothing was said, or the learning rate was blamed for the large values."""
+    (told,) = hints(caplog, 1.0, reward_scale=1e6)
+    assert "With reward_scale=1e+06 of DQN rewards are large, 1e+06 a step: give the model reward_scale=1." in told
+    assert hints(caplog, 1.0, reward_scale=1e6, clip_rewards=1.0) == []
+
+
+def test_values_of_scaled_rewards_are_compared_with_scaled_returns(caplog):
+    for scale, told in ((1000.0, 0), (1.0, 1)):
+        hook = HintsHook({"DQN": {"reward_scale": scale}})
+        hook.after_episode(Run(), Episode(reward=1.0, length=1, env=0, truncated=False))
+        texts = looked_at(caplog, hook, {"train/q_max": 5_000.0})
+        assert len([text for text in texts if "values diverge" in text]) == told
+
+
 def test_a_target_period_longer_than_the_run(caplog):
     assert any("target_update_frequency=900 of DQN is longer" in text for text in hints(caplog, target_update_frequency=900))
 
