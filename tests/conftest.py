@@ -19,6 +19,14 @@ CALLED = tuple(f"tests/{folder}/" for folder in ("engine", "models", "ops", "phe
 """Where tests have a parameter `eager`, `function` or `xla`."""
 
 FEWER = {
+    "test_a_run_that_died_is_resumed_as_the_run_that_did_not": 4,
+    "test_environments_in_the_graph_are_not_slowed_down_while_there_is_no_update": 1,
+    "test_both_drivers_end_episodes_alike": 1,
+    "test_wrong_actions_are_refused": 3,
+    "test_it_is_tf_kerass_cell_step_by_step": 4,
+    "test_rewards_are_scaled_then_clipped_before_anything_is_learned_from_them": 6,
+    "test_episodes_are_whole_and_as_many_as_asked": 3,
+    "test_windows_of_steps_are_reduced": 6,
     "test_the_scale_of_rewards": 1,
     "test_the_written_environment_by_itself": 1,
     "test_a_network_is_given_the_dtype_of_the_states_in_training_and_as_exported": 3,

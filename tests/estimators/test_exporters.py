@@ -148,6 +148,7 @@ def test_an_exporter_of_ones_own_says_when(agent, tmp_path):
     assert offer(Every("every", None), agent, tmp_path, [1.0, 2.0, 2.0]) == [2, 3]
 
 
+@pytest.mark.slow
 def test_other_weights_at_the_same_step_or_another_temperature_are_another_export(directories, tmp_path):
     agent = make_agent(MODELS["dqn"], model_dir=directories["dqn"])
     predictor = agent.predictor(at(directories["dqn"], 20))

@@ -72,6 +72,7 @@ def test_a_run_that_is_solved_by_a_best_checkpoint_of_later_is_solved_then(tmp_p
     assert resumed.stop_reason == whole.stop_reason
 
 
+@pytest.mark.slow
 def test_an_interruption_of_a_hook_between_two_steps_changes_nothing(tmp_path):
     how = {"model_fn": q_model_fn(num_actions=2), "env": "CartPole-v1"}
     whole, _ = train(tmp_path / "whole", **how)
@@ -82,6 +83,7 @@ def test_an_interruption_of_a_hook_between_two_steps_changes_nothing(tmp_path):
         np.testing.assert_array_equal(weights(resumed)[name], values, err_msg=name)
 
 
+@pytest.mark.slow
 def test_dropout_that_is_there_in_evaluation_too_draws_the_same_after_a_resume(tmp_path):
     def graph_fn(mode, features):
         x = layers.Dense(16, "relu")(features["state"])

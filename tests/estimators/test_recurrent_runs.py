@@ -183,6 +183,7 @@ def test_a_network_whose_memory_is_not_handed_on_is_refused(tmp_path, function):
         agent(tmp_path, UniformReplay(100, 10), function).train(environment("python"), timesteps=100)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", [pytest.param("graph", marks=SLOW), "python"])
 def test_an_environment_that_is_refused_changes_nothing_for_the_one_before(tmp_path, where):
     learner = agent(tmp_path)
@@ -194,6 +195,7 @@ def test_an_environment_that_is_refused_changes_nothing_for_the_one_before(tmp_p
     assert learner.predictor().counters["global_timestep"] == 300
 
 
+@pytest.mark.slow
 def test_sequences_that_are_not_whole_yet_hold_nothing_that_did_not_happen(tmp_path):
     """A layer that normalises meets the states there are."""
 
@@ -217,6 +219,7 @@ def test_sequences_that_are_not_whole_yet_hold_nothing_that_did_not_happen(tmp_p
     np.testing.assert_allclose(layer.variance, 0.0, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_masks_may_be_learned_from_before_a_sequence_is_whole(tmp_path):
     def function(features, labels, mode):
         return DQNModel(mode, recurrent(mlp([8]), 4), *spaces, summaries=[])(features, labels)

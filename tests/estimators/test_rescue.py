@@ -192,6 +192,7 @@ def test_a_disk_that_is_full_leaves_the_error_of_the_environment(agent, monkeypa
     assert "could not be saved as of its last whole step: OSError: [Errno 28]" in notes(error)
 
 
+@pytest.mark.slow
 def test_what_the_environments_keep_may_be_lost_with_them(agent, caplog):
     trained = agent(check_env=False)
     train(trained, failing(10, mode="async", deed="exit"))

@@ -65,10 +65,18 @@ def test_another_seed_is_refused(agent, trained, tmp_path):
 def test_other_params_are_refused_with_each_difference_and_no_more(agent, trained, tmp_path):
     before = trained(params={"same": 1, "rate": 0.1, "units": [8, 8], "gone": "x"})
     message = refused(agent, tmp_path, before, params={"same": 1, "rate": 0.2, "units": [8, 9], "new": True})
-    for line in ("rate: 0.1 there, 0.2 now", "units: [8, 8] there, [8, 9] now", "gone: x there", "new: None there, True now"):
+    for line in ("rate: 0.1 there, 0.2 now", "units: [8, 8] there, [8, 9] now", "there only: gone=x", "now only: new=True"):
         assert line in message
     assert "same" not in message.splitlines()[1:-1]
     assert not any(line.strip().startswith("same:") for line in message.splitlines())
+
+
+def test_params_of_another_program_are_not_listed_whole(agent, trained, tmp_path):
+    """Forty lines were shown for the run of another script."""
+    before = trained(params={f"own_{number}": number for number in range(30)})
+    message = refused(agent, tmp_path, before, params={f"other_{number}": None for number in range(30)})
+    assert "there only: own_0=0, own_1=1, own_10=10, own_11=11, own_12=12, own_13=13, and 24 more" in message
+    assert len(message.splitlines()) <= 4
 
 
 def test_params_of_a_run_that_had_none_are_refused(agent, trained, tmp_path):
@@ -78,7 +86,7 @@ def test_params_of_a_run_that_had_none_are_refused(agent, trained, tmp_path):
 
 def test_params_left_out_are_refused(agent, trained, tmp_path):
     before = trained(params={"rate": 0.2})
-    assert "rate: 0.2 there" in refused(agent, tmp_path, before)
+    assert "there only: rate=0.2" in refused(agent, tmp_path, before)
 
 
 def test_the_same_params_fit_also_as_tuples_and_nested(agent, trained):
@@ -94,6 +102,7 @@ def test_another_size_of_a_layer_is_refused_with_its_name_and_both_shapes(agent,
         assert words in message
 
 
+@pytest.mark.slow
 def test_another_activation_is_refused_also_where_a_model_is_only_read(agent, trained, tmp_path):
     """Its variables have the same names and shapes."""
 

@@ -97,6 +97,7 @@ def test_where_there_is_nothing_it_is_said(tmp_path):
         print_comparison([str(tmp_path / "none")])
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_table(runs):
     command = [sys.executable, "-m", "polyrl", "--mode=compare", f"--runs={runs / 'dqn'},{runs / 'c51'}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, env={"COLUMNS": "200", "PATH": ""})

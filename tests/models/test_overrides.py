@@ -136,6 +136,7 @@ def test_a_train_op_that_does_not_count_is_refused_after_its_first_update(jit):
         run(subclass(DQNModel, _build_train_op=_build_train_op), jit, summaries=[])
 
 
+@pytest.mark.slow
 @JIT
 @PARENTS
 @pytest.mark.parametrize("n_step", [pytest.param(1, marks=pytest.mark.slow), 3])
@@ -218,6 +219,7 @@ def test_build_predictions_gives_what_predict_yields(parent, jit):
     assert changed.inferred == greedy(changed)
 
 
+@pytest.mark.slow
 @JIT
 @PARENTS
 @pytest.mark.parametrize("replay", [UniformReplay, PrioritizedReplay])

@@ -61,6 +61,7 @@ class StopAt(Hook):
             signal.raise_signal(signal.SIGTERM)
 
 
+@pytest.mark.slow
 def test_what_was_learned_under_xla_is_kept_when_the_environments_start(agent):
     """The variables are out of date then: the counters, and all that follows, need the values that the calls carry."""
     trained = agent(jit="on")

@@ -113,6 +113,7 @@ def test_batch_normalisation_moves_by_the_states_of_updates_alone(jit):
         )
 
 
+@pytest.mark.slow
 @JIT
 def test_regularisation_is_in_the_loss_and_in_the_gradient_once(jit):
     """A17: the heads are zero and so is every TD error: what is left is the decay of the torso's kernel, 0.1 |w|^2."""

@@ -89,6 +89,7 @@ class Seen(Hook):
         self.actions.append(run.actions)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("num_envs", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_actions_of_any_integer_type_reach_the_environments_as_they_are(agent, jit, num_envs, tmp_path):

@@ -120,6 +120,7 @@ def test_a_name_that_does_not_exist_is_refused_with_the_nearest():
         presets.get("cartpole_c15")
 
 
+@pytest.mark.slow
 def test_the_program_trains_by_a_preset(tmp_path):
     program = [sys.executable, "-m", "polyrl", f"--model_dir={tmp_path}", "--progress=false"]
 
