@@ -16,7 +16,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
-from gymnasium.spaces import Discrete
+from gymnasium.spaces import Box, Dict, Discrete
 from gymnasium.utils import env_checker
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
@@ -33,6 +33,7 @@ OTHER_MASKS = "action_masks"
 
 _CHECKS = {"env_checker.py", "passive_env_checker.py"}
 
+_FLAGS = (bool, np.bool_, int, np.integer)
 _PASS_ON = (OrderEnforcing, PassiveEnvChecker, TimeLimit)
 """Wrappers of `gymnasium.make` that hand the arguments of `reset` on."""
 
@@ -117,7 +118,8 @@ class _Examined(gymnasium.Wrapper[Any, Any, Any, Any]):
     """An environment without what `check_env` refuses and training allows, and without the actions that its mask forbids.
 
     An environment may refuse such actions with an error. `info` may hold what has no equal, such as a time; flags may be
-    NumPy's. Of a reward that is NaN, which differs from itself, training says where it was.
+    NumPy's, or 0 and 1, and floats of another precision than the space's. Of a reward that is NaN, which differs from itself,
+    training says where it was.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any]):
@@ -166,9 +168,11 @@ class _Examined(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._is_over = bool(np.any(terminated)) or bool(np.any(truncated))
         if isinstance(reward, (float, np.floating)) and np.isnan(reward):
             reward = 0.0
-        if isinstance(truncated, (bool, np.bool_)):
+        if isinstance(terminated, _FLAGS) and terminated in (0, 1):
+            terminated = bool(terminated)
+        if isinstance(truncated, _FLAGS) and truncated in (0, 1):
             truncated = False
-        return observation, reward, terminated, truncated, {} if isinstance(info, Mapping) else info
+        return self._as_floats(observation), reward, terminated, truncated, {} if isinstance(info, Mapping) else info
 
     def play(self, action: Any) -> tuple[Any, ...]:
         """A step, and a reset if the episode is over; gives copies of the observation, the reward, and whether it is over."""
@@ -191,7 +195,15 @@ class _Examined(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._look_at(result)
         if type(result) is not tuple or len(result) != 2 or not isinstance(result[1], Mapping):
             return result
-        return result[0], {}
+        return self._as_floats(result[0]), {}
+
+    def _as_floats(self, observation: Any) -> Any:
+        """Floats of another precision as those of the space, as in training: NumPy makes float64 of Python's numbers."""
+        space = self.observation_space
+        if isinstance(space, Dict):
+            is_fitting = isinstance(observation, dict) and observation.keys() == space.spaces.keys()
+            return {key: _rounded(value, space[key]) for key, value in observation.items()} if is_fitting else observation
+        return _rounded(observation, space)
 
     def _look_at(self, result: Any) -> None:
         """Keeps the observation, and the mask in it or in the info, if there is a sound one."""
@@ -209,6 +221,12 @@ class _Examined(gymnasium.Wrapper[Any, Any, Any, Any]):
                 if mask.shape == (self.action_space.n,):  # type: ignore[attr-defined]
                     self._is_stuck = not mask.any()
                     self._mask = mask if mask.any() else None
+
+
+def _rounded(value: Any, space: gymnasium.Space[Any]) -> Any:
+    if not isinstance(space, Box) or not isinstance(value, np.ndarray) or value.dtype == space.dtype:
+        return value
+    return value.astype(space.dtype) if value.dtype.kind == np.dtype(space.dtype).kind == "f" else value
 
 
 def _gist(error: Exception) -> str:

@@ -18,7 +18,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from polyrl.errors import CheckpointWriteError, DamagedCheckpointError, gist
+from polyrl.errors import CheckpointWriteError, DamagedCheckpointError, NotTrainedError, gist
+from polyrl.paths import resolved
 
 logger = logging.getLogger("polyrl")
 
@@ -38,6 +39,24 @@ def found_in(directory: Path) -> list[Path]:
     """Checkpoints by their names, whole or damaged, oldest first."""
     found = [path for path in directory.glob("ckpt-*") if _NAME.match(path.name)]
     return sorted(found, key=lambda path: [int(number or 0) for number in _NAME.findall(path.name)[0]])
+
+
+def named(which: str | os.PathLike[str], *directories: Path) -> Path:
+    """The checkpoint at a path, or by its name in the first of these directories that has it.
+
+    Raises:
+        NotTrainedError: if there is none.
+    """
+    places = [resolved("checkpoint", which)]
+    if os.path.basename(which) == os.fspath(which):
+        places += [directory / which for directory in directories]
+    for place in places:
+        if (place / STATE).is_file():
+            return place
+    raise NotTrainedError(
+        f"{places[0]} is not a checkpoint; use 'latest', 'best', the name of one of {directories[0]}, as 'ckpt-000010000', "
+        "or a path."
+    )
 
 
 def read_state(path: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from polyrl.estimators import checkpoint_files
 from polyrl.estimators.checkpoint_files import FILES, STATE, read_state
 from polyrl.estimators.fitting import check_architecture, check_optimizers, described, network_variables
 from polyrl.models.scope import Scope
-from polyrl.paths import literal, resolved, resolved_directory
+from polyrl.paths import literal, resolved_directory
 from polyrl.replay import Replay, shards
 
 T = TypeVar("T")
@@ -185,9 +185,7 @@ class CheckpointManager:
         elif which == "best":
             found = self.best()
         else:
-            found = resolved("checkpoint", which)
-            if not (found / STATE).is_file():
-                raise NotTrainedError(f"{found} is not a checkpoint; use 'latest', 'best', or a directory ckpt-<timestep>.")
+            found = checkpoint_files.named(which, self.directory, self.best_directory)
         if found is None:
             where = f"in model_dir={str(self.model_dir)!r}"
             latest = self.latest()

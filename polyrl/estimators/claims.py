@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,9 @@ except ImportError:  # Windows.
     fcntl = None  # type: ignore[assignment]
 
 from polyrl.errors import ModelDirInUseError
+
+TRIES = 1_000
+"""How often a directory that was there, and then was not, is looked for again."""
 
 _held: set[int] = set()
 """Descriptors with a lock. A process that is forked would keep them, and with them the lock of a run that has died."""
@@ -40,6 +44,7 @@ def claimed(model_dir: Path) -> Iterator[Callable[[], bool]]:
 
     Raises:
         ModelDirInUseError: if another run is in it.
+        OSError: if it cannot be made, or nothing may be written in it; names it.
     """
     missing = not model_dir.exists()
     if fcntl is None:
@@ -65,16 +70,21 @@ def _locked(model_dir: Path) -> int:
 
     Another run that ends meanwhile removes a directory which it has made: then there is a new one to be locked.
     """
+    tries = 0
     while True:
+        tries += 1
         try:
             model_dir.mkdir(parents=True, exist_ok=True)
             directory = os.open(model_dir, os.O_RDONLY)
-        except FileNotFoundError:
-            continue
-        except FileExistsError:
-            if model_dir.exists():  # And is not a directory.
-                raise
-            continue
+            if not os.access(model_dir, os.W_OK):
+                os.close(directory)
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(model_dir))
+        except (FileNotFoundError, FileExistsError) as error:
+            if tries < TRIES and not _is_in_the_way(model_dir):
+                continue
+            raise _named(error, model_dir) from error
+        except OSError as error:
+            raise _named(error, model_dir) from error
         try:
             fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -88,6 +98,20 @@ def _locked(model_dir: Path) -> int:
         if _is(directory, model_dir):
             return directory
         os.close(directory)
+
+
+def _is_in_the_way(model_dir: Path) -> bool:
+    """Whether there is something by this name that is no directory: a file, or a link to nothing."""
+    return os.path.lexists(model_dir) and not model_dir.is_dir()
+
+
+def _named(error: OSError, model_dir: Path) -> OSError:
+    """The error with the argument that it is about, and what would do."""
+    links = " It is a link to nothing." if model_dir.is_symlink() and not model_dir.exists() else ""
+    return type(error)(
+        f"model_dir={str(model_dir)!r} cannot be used: {error.strerror or error}.{links} Give a directory that can be made, "
+        "and in which you may write."
+    )
 
 
 def _is(directory: int, model_dir: Path) -> bool:

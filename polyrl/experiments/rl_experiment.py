@@ -124,7 +124,7 @@ class RLExperiment:
         self._infer_output = None if infer_output is None else resolved("infer_output", infer_output)
         self._record_episodes = check_int("record_episodes", record_episodes, minimum=1)
         self._record_format = record_format
-        named = checkpoint is None or checkpoint in ("best", "latest")
+        named = checkpoint is None or (isinstance(checkpoint, str) and os.sep not in checkpoint)  # Also 'ckpt-000010000'.
         self._checkpoint = checkpoint if named else resolved("checkpoint", checkpoint)
         self._throttle_secs = check_float("throttle_secs", throttle_secs, minimum=0.0)
         self._exporters = checked_exporters(exporters)

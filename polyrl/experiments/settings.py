@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import copy
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,49 +16,70 @@ PARTS: dict[str, type[Config]] = {"optimizer": OptimizerConfig, "exploration": E
 """By the name in front of the dot. The model's argument has `_config` after it."""
 
 
+EQUIVALENT = {
+    "optimizer.learning_rate": "learning_rate",
+    "optimizer.epsilon": "adam_epsilon",
+    "exploration.exploration_rate": "exploration_start",
+    "exploration.min_exploration_rate": "exploration_final",
+    "exploration.decay_steps": "exploration_timesteps",
+    "exploration.warmup_timesteps": "warmup_timesteps",
+}
+"""Fields that flags set too."""
+
+
 def applied(entries: Sequence[str], parts: Mapping[str, Config | None]) -> dict[str, Config | None]:
     """The configs of the parts, by the same names, with what the entries say.
 
     Args:
-        entries: `PART=IDENTIFIER` for another kind of config, which keeps the fields that it shares with the one before, or
-            `PART.FIELD=VALUE`.
+        entries: `PART=IDENTIFIER` for another kind of config, which keeps what all kinds have (learning rate, warm-up), or
+            `PART.FIELD=VALUE`. What belongs to a part is checked together.
         parts: the configs as they are without; None where the model has no choice.
 
     Raises:
-        ValueError: for a part, kind or field that does not exist; with the nearest name.
+        ValueError: for a part, kind or field that does not exist; with the nearest name. Also for a field whose flag is on the
+            command line.
     """
-    made = dict(parts)
+    values = {part: config.to_dict() for part, config in parts.items() if config is not None}
+    said: dict[str, list[str]] = {}
     for entry in entries:
         name, _, value = entry.partition("=")
         part, *path = name.split(".")
-        config = made.get(part)
-        if config is None:
-            known = [name for name, config in parts.items() if config is not None]
-            hint = suggestion(part, [*known, *FLAGS])
-            raise ValueError(f"--set={entry}: there is no {part!r} here; use the name of a flag, or one of {known}.{hint}")
+        if part not in values:
+            hint = suggestion(part, [*values, *FLAGS])
+            raise ValueError(f"--set={entry}: there is no {part!r} here; use the name of a flag, or one of {[*values]}.{hint}")
+        flag = EQUIVALENT.get(name)
+        if flag is not None and FLAGS[flag].present:
+            raise ValueError(f"--set={entry} and --{flag}={FLAGS[flag].value} set the same. Leave one of them out.")
+        said.setdefault(part, []).append(f"--set={entry}")
         try:
-            made[part] = _with_field(config, path, _read(value)) if path else _of_kind(PARTS[part], config, value)
+            values[part] = _with_field(values[part], path, _read(value)) if path else _of_kind(part, values[part], value)
         except (ValueError, TypeError) as error:
             raise ValueError(f"--set={entry}: {error}") from error
+    made = dict(parts)
+    for part, given in said.items():
+        try:
+            made[part] = PARTS[part].from_dict(values[part])
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{' '.join(given)}: {error}") from error
     return made
 
 
-def _of_kind(base: type[Config], config: Config, identifier: str) -> Config:
-    """The config of that identifier, with the values of the fields that both have."""
-    values = config.to_dict()
-    new = base.from_dict({"identifier": identifier}).to_dict()
-    return base.from_dict({**new, **{name: value for name, value in values.items() if name in new}, "identifier": identifier})
+def _of_kind(part: str, values: Mapping[str, Any], identifier: str) -> dict[str, Any]:
+    """The fields of the config of that identifier, with the values of those that all configs of the part have."""
+    shared = {field.name for field in dataclasses.fields(PARTS[part])}
+    new = PARTS[part].from_dict({"identifier": identifier}).to_dict()
+    return {**new, **{name: value for name, value in values.items() if name in shared}, "identifier": identifier}
 
 
-def _with_field(config: Config, path: Sequence[str], value: Any) -> Config:
-    values = config.to_dict()
-    inner = values
+def _with_field(values: Mapping[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:
+    made = copy.deepcopy(dict(values))
+    inner = made
     for name in path[:-1]:
         if not isinstance(inner.get(name), dict):
             raise ValueError(f"{name!r} has no fields.")
         inner = inner[name]
     inner[path[-1]] = value
-    return type(config).from_dict(values)
+    return made
 
 
 def _read(value: str) -> Any:

@@ -94,9 +94,9 @@ def use_set() -> None:
     """Sets the flags that `--set` names, as if they had been given; leaves what it says of parts of the model.
 
     Raises:
-        ValueError: for an entry without `=`, or a value that the flag does not take.
+        ValueError: for an entry without `=`, a value that the flag does not take, or another one than is given.
     """
-    parts = []
+    parts, named = [], set()
     for entry in FLAGS.set:
         name, equals, value = entry.partition("=")
         if not equals:
@@ -104,11 +104,16 @@ def use_set() -> None:
         if name in NOT_CONFIGURED or name not in FLAGS:
             parts.append(entry)
             continue
+        before = FLAGS[name].value
+        is_given = FLAGS[name].present or name in named
         try:
             FLAGS[name].parse(value)
         except flags.IllegalFlagValueError as error:
             raise ValueError(f"--set={entry}: {error}") from None
+        if is_given and FLAGS[name].value != before:
+            raise ValueError(f"--set={entry}: --{name}={before} is given too, which is another value. Leave one of them out.")
         FLAGS[name].using_default_value = False
+        named.add(name)
     FLAGS["set"].value = parts
 
 

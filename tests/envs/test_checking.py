@@ -8,7 +8,7 @@ import time
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Discrete, MultiBinary
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary
 from tiny_agents import make_agent
 
 from polyrl.envs import GymEnvironment
@@ -125,6 +125,26 @@ class NumPyFlags(Sound):
         return observation, reward, np.False_, np.False_, info
 
 
+class ZeroAndOne(Sound):
+    def step(self, action):
+        observation, reward, _, _, info = super().step(action)
+        return observation, reward, 1, np.int64(0), info
+
+
+class DoublePrecision(Sound):
+    """As of an array of Python's numbers; its reset as well."""
+
+    def observation(self):
+        return super().observation().astype(np.float64)
+
+
+class DoublePrecisionParts(DoublePrecision):
+    observation_space = Dict(state=Box(0, 1, (4,), np.float32), goal=Box(0, 1, (4,), np.float32))
+
+    def observation(self):
+        return {"state": super().observation(), "goal": np.zeros(4)}
+
+
 class OneStep(Sound):
     def step(self, action):
         return *super().step(action)[:3], True, {}
@@ -197,7 +217,21 @@ def test_an_id_whose_reset_takes_no_seed_is_refused_by_name():
         check_environment("PolyrlNoSeedArgument-v0")
 
 
-@pytest.mark.parametrize("allowed", [NumPyFlags, OneStep, OwnInfo, OwnMask, RaggedMask, NaNReward, EndsStuck])
+@pytest.mark.parametrize(
+    "allowed",
+    [
+        NumPyFlags,
+        ZeroAndOne,
+        DoublePrecision,
+        DoublePrecisionParts,
+        OneStep,
+        OwnInfo,
+        OwnMask,
+        RaggedMask,
+        NaNReward,
+        EndsStuck,
+    ],
+)
 def test_what_training_allows_or_names_itself_passes(allowed):
     check_environment(GymEnvironment(allowed))
 

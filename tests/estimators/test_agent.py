@@ -183,3 +183,11 @@ def test_a_new_process_gives_the_same_from_the_directory_alone(dqn, reader):
     assert actions == reader.act(states).tolist()
     assert rows == [[float(q) for q in row["q"]] for row in reader.predict(schedule(), episodes=1)]
     assert evaluation == reader.evaluate(schedule(), 2)
+
+
+@pytest.mark.parametrize("ask", ASK)
+def test_a_checkpoint_is_found_by_its_name(counting, ask):
+    """It was looked for in the working directory alone."""
+    ASK[ask](counting, checkpoint=counting.checkpoints.latest().name)
+    with pytest.raises(NotTrainedError, match=r"the name of one of .*checkpoints, as 'ckpt-000010000', or a path"):
+        ASK[ask](counting, checkpoint="ckpt-000000999")

@@ -92,3 +92,30 @@ def test_a_memory_is_that_of_one_agent(tmp_path):
     second = Agent(agent._model_fn, agent.memory, tmp_path, agent.config)
     with pytest.raises(ValueError, match=r"memory holds the transitions of another Agent.*make a new UniformReplay"):
         second.train(ScheduleEnv(), first_update=BATCH, timesteps=8)
+
+
+@pytest.mark.timeout(30)
+def test_a_link_to_nothing_is_an_error_and_not_waited_for(tmp_path):
+    """It was looked for again without end."""
+    (tmp_path / "run").symlink_to(tmp_path / "gone")
+    with (
+        pytest.raises(FileExistsError, match=r"run' cannot be used: .*a link to nothing\. Give a directory"),
+        claimed(tmp_path / "run"),
+    ):
+        pass
+
+
+@pytest.mark.timeout(30)
+def test_a_directory_that_goes_again_and_again_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "mkdir", lambda *args, **kwargs: None)
+    with pytest.raises(FileNotFoundError, match=r"model_dir='.*run' cannot be used"), claimed(tmp_path / "run"):
+        pass
+
+
+def test_a_directory_without_the_right_to_write_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(claims.os, "access", lambda path, mode: False)
+    with (
+        pytest.raises(PermissionError, match=r"model_dir='.*' cannot be used: Permission denied\. Give a directory"),
+        claimed(tmp_path),
+    ):
+        pass

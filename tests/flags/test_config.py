@@ -64,6 +64,7 @@ GIVEN = {
     ("--units=", "--head_units= 8, 9"): {"units": [], "head_units": ["8", "9"]},
     ("--model_dir=run", "--overwrite"): {"env": "CartPole-v1", "model": "dqn"},
     ("--model_dir=run", "--train_timesteps=9"): {"env": "Pendulum-v1", "train_timesteps": 9},
+    ("--set=n_step=5", "--n_step=5"): {"n_step": 5},
     ("--set=n_step=5", "--set=learning_rate=1e-4"): {"n_step": 5, "learning_rate": 1e-4, "set": []},
     ("--set=n_step=5", "--set=optimizer.beta_1=0.5"): {"n_step": 5, "set": ["optimizer.beta_1=0.5"]},
     ("--config=cartpole_c51", "--set=n_step=7"): {"n_step": 7},
@@ -80,6 +81,11 @@ REFUSED = {
     ("--config=none.py",): "--config=none.py must define get_config()",
     ("--config=number.py",): "--config=number.py: get_config() returned 3; expected a ConfigDict.",
     ("--set=n_step",): "--set=n_step must be NAME=VALUE.",
+    (
+        "--set=n_step=5",
+        "--n_step=3",
+    ): "--set=n_step=5: --n_step=3 is given too, which is another value. Leave one of them out.",
+    ("--set=n_step=5", "--set=n_step=6"): "--set=n_step=6: --n_step=5 is given too",
     ("--set=n_step=many",): "--set=n_step=many: flag --n_step=many",
     ("--units=64x64",): "flag --units=64x64: expected integers of at least 1 with commas between them",
     ("--head_units=8,0",): "flag --head_units=8,0: expected integers of at least 1",
@@ -175,7 +181,10 @@ def test_parts_have_the_fields_and_kinds_that_are_set():
     from polyrl.experiments.settings import applied
 
     rate = PolynomialDecayConfig(1e-3, 100, 1e-5)
-    parts = {"optimizer": AdamConfig(rate), "exploration": DecayExplorationConfig(), "loss": HuberLossConfig()}
+    parts = {"optimizer": AdamConfig(rate), "exploration": DecayExplorationConfig(decay_steps=70), "loss": HuberLossConfig()}
+    # The kind, and then the field that it needs: checked together.
+    cooling = applied(["exploration=boltzmann", "exploration.final_temperature=0.1", "exploration.decay_steps=9"], parts)
+    assert cooling["exploration"] == BoltzmannExplorationConfig(final_temperature=0.1, decay_steps=9)
     entries = ["optimizer=rmsprop", "optimizer.rho=0.8", "optimizer.learning_rate.decay_steps=50", "loss.delta=2"]
     made = applied([*entries, "exploration=boltzmann"], parts)
     assert made["optimizer"] == RMSpropConfig(PolynomialDecayConfig(1e-3, 50, 1e-5), rho=0.8)
