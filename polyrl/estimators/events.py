@@ -74,7 +74,8 @@ class EventFiles:
         """Writes return distributions `[B, N]` over a support `[N]` as pictures, at an environment step."""
         with self.tolerating_a_full_disk(), self.writer(run).as_default(step=int(step)):
             tag = "eval/return_distribution"
-            tf.summary.image(tag, distributions(probabilities, support), max_outputs=4, description=description(tag))
+            said = f"{description(tag)}. The support is from {support[0]:g} on the left to {support[-1]:g} on the right."
+            tf.summary.image(tag, distributions(probabilities, support), max_outputs=4, description=said)
 
     def _append(self, name: str, text: str) -> None:
         """Appends to a text file below `model_dir`; what the disk does not take is left out, with a warning."""

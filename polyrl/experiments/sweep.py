@@ -14,6 +14,7 @@ from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams import summary as hparams_summary
 
 from polyrl.envs.backends import import_package
+from polyrl.estimators.hooks.panels import trial_id
 from polyrl.experiments import processes
 from polyrl.experiments.search_space import as_flags, search_space
 from polyrl.summaries import write_message, write_scalars
@@ -185,7 +186,7 @@ def _shown(params: dict[str, Any]) -> str:
 def _write_session(place: Path, params: dict[str, Any], value: float | None) -> None:
     """A line of the HParams dashboard: in the same group as the one that the run below it writes of all its parameters."""
     writer = tf.summary.create_file_writer(str(place))
-    write_message(writer, 0, hp.hparams_pb(params, str(place / "run")))  # Its model_dir is the name of the group.
+    write_message(writer, 0, hp.hparams_pb(params, trial_id(place / "run")))
     if value is not None:
         write_scalars(writer, 0, {SCORE: value})
     status = api_pb2.STATUS_FAILURE if value is None else api_pb2.STATUS_SUCCESS

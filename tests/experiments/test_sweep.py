@@ -13,6 +13,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata
 
+from polyrl.estimators.hooks.panels import trial_id
 from polyrl.experiments import sweep
 from polyrl.experiments.search_space import as_flags, search_space
 from polyrl.experiments.sweep import Sweep
@@ -189,7 +190,7 @@ def test_tensorboard_has_the_columns_and_a_line_of_each_trial(tmp_path):
     trial = tmp_path / "trial-0000"
     start = metadata.parse_session_start_info_plugin_data(content(trial, metadata.SESSION_START_INFO_TAG))
     assert set(start.hparams) == {"learning_rate", "n_step", "dueling"}
-    assert start.group_name == str(trial / "run")
+    assert start.group_name == trial_id(trial / "run")  # That of the run itself.
 
 
 @pytest.mark.slow

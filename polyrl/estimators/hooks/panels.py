@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.custom_scalar import summary as custom_scalar
 from tensorboard.plugins.hparams import api as hp
+from tensorboard.plugins.hparams import api_pb2
+from tensorboard.plugins.hparams import summary as hparams_summary
 
 from polyrl.estimators.hooks.base import Hook
 from polyrl.estimators.hooks.context import RunContext
@@ -33,6 +37,9 @@ LAYOUT = {
 }
 """The dashboard "Custom scalars": categories and charts, the first one first, and the tags in each chart."""
 
+FIRST = ("env", "learning_rate", "model", "n_step", "seed")
+"""The hyper-parameters whose columns come first in the HParams dashboard, which shows five until others are ticked."""
+
 METRICS = ("eval/mean_reward", "rollout/ep_rew_mean", "train/loss", "time/fps")
 """The columns of the HParams dashboard after the hyper-parameters."""
 
@@ -52,9 +59,10 @@ class PanelsHook(Hook):
         if run.step > 0 or run.timestep > 0:
             return
         write_message(run.writer, 0, custom_scalar.pb(layout()))
-        metrics = [hp.Metric(name) for name in METRICS]
-        write_message(run.writer, 0, hp.hparams_config_pb(hparams=[], metrics=metrics))
-        write_message(run.writer, 0, hp.hparams_pb(shown(self._params), str(run.model_dir), time.time()))
+        params = shown(self._params)
+        if not _is_below_others(run.model_dir):
+            write_message(run.writer, 0, columns(params))
+        write_message(run.writer, 0, hp.hparams_pb(params, trial_id(run.model_dir), time.time()))
         with run.writer.as_default(step=0):
             tf.summary.graph(self._graph)
 
@@ -69,6 +77,31 @@ def layout() -> layout_pb2.Layout:
         ]
         categories.append(layout_pb2.Category(title=title, chart=made))
     return layout_pb2.Layout(category=categories)
+
+
+def columns(params: Mapping[str, Any]) -> Summary:
+    """Which columns the HParams dashboard has: hyper-parameters that are not listed here, it does not show.
+
+    They have no types: what is null in one run and a number in another would make a filter of the dashboard fail.
+    """
+    # The dashboard puts first what is said to differ between runs.
+    infos = [api_pb2.HParamInfo(name=name, differs=name in FIRST) for name in sorted(params)]
+    metrics = [api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in METRICS]
+    return hparams_summary.experiment_pb(hparam_infos=infos, metric_infos=metrics)
+
+
+def trial_id(model_dir: Path) -> str:
+    """What the HParams dashboard calls a run: another one for each, and its name first, for the column is narrow."""
+    named = model_dir.parent if model_dir.name == "run" else model_dir  # Those of a sweep are all called so.
+    return f"{named.name} in {model_dir.parent}"
+
+
+def _is_below_others(model_dir: Path) -> bool:
+    """Whether a directory above has events of its own, as that of a sweep, which says which columns there are.
+
+    TensorBoard takes the columns of any one run.
+    """
+    return any(next(parent.glob("events.out.tfevents.*"), None) for parent in model_dir.parents[:2])
 
 
 def shown(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,16 +7,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.hparams import metadata as hparams
 from tensorboard.plugins.hparams import plugin_data_pb2
 from tiny_envs import ScheduleEnv
 
 from polyrl.estimators import Agent, EstimatorSpec, RunConfig
+from polyrl.estimators.events import EventFiles
 from polyrl.estimators.hooks import EvaluationHook, Hook
-from polyrl.estimators.hooks.panels import LAYOUT, shown
+from polyrl.estimators.hooks.panels import FIRST, LAYOUT, METRICS, columns, shown, trial_id
 from polyrl.models import DQNModel
 from polyrl.networks import mlp
 from polyrl.replay import UniformReplay
@@ -128,6 +131,39 @@ def test_hyper_parameters_and_the_graph_are_shown(trained):
     values = data.session_start_info.hparams
     assert (values["rate"].number_value, values["units"].string_value) == (0.5, "[3, 4]")
     assert found.Tags()["graph"]
+    where = trained.model_dir
+    assert data.session_start_info.group_name == f"{where.name} in {where.parent}"
+
+
+def columns_of(directory: Path) -> list[str] | None:
+    """The hyper-parameters that the HParams dashboard shows, as TensorBoard reads them; None: the run does not say."""
+    found = events(directory)
+    if hparams.EXPERIMENT_TAG not in found.Tags()["tensors"]:
+        return None
+    content = found.SummaryMetadata(hparams.EXPERIMENT_TAG).plugin_data.content
+    experiment = hparams.parse_experiment_plugin_data(content)
+    assert [info.name.tag for info in experiment.metric_infos] == [*METRICS]
+    return [info.name for info in experiment.hparam_infos]
+
+
+def test_the_dashboard_of_hyper_parameters_is_not_empty(trained):
+    assert columns_of(trained.model_dir) == ["rate", "units"]
+
+
+def test_five_hyper_parameters_come_first():
+    made = columns({"zeta": 1, **dict.fromkeys(reversed(FIRST), 1), "alpha": "null"})
+    content = made.value[0].metadata.plugin_data.content
+    found = hparams.parse_experiment_plugin_data(content).hparam_infos
+    in_order = sorted(found, key=lambda info: (not info.differs, info.name))  # As TensorBoard sorts them.
+    assert [info.name for info in in_order] == [*FIRST, "alpha", "zeta"]
+
+
+def test_below_a_sweep_the_sweep_says_which_columns_there_are(tmp_path):
+    tf.summary.create_file_writer(str(tmp_path)).flush()
+    agent = make(tmp_path / "trial-0003" / "run")
+    train(agent)
+    assert columns_of(agent.model_dir) is None
+    assert trial_id(agent.model_dir) == f"trial-0003 in {agent.model_dir.parent}"
 
 
 @pytest.mark.parametrize(("value", "expected"), [(True, True), (3, 3), ("a", "a"), (None, "null"), ((1, 2), "[1, 2]")])
@@ -141,6 +177,14 @@ def test_panels_say_what_they_show(trained):
         if "__" not in tag and "_hparams_" not in tag:
             assert found.SummaryMetadata(tag).summary_description == description(tag) != "", tag
     assert description("mine/own") is None
+
+
+def test_the_pictures_of_distributions_say_what_their_axis_is(tmp_path):
+    files = EventFiles(tmp_path, training=True)
+    files.write_distributions("", np.full([1, 3], 1 / 3), np.array([-2.5, 0.0, 2.5]), step=7)
+    files.writer("").flush()
+    said = events(tmp_path).SummaryMetadata("eval/return_distribution").summary_description
+    assert said == f"{DESCRIPTIONS['eval/return_distribution']}. The support is from -2.5 on the left to 2.5 on the right."
 
 
 def test_the_page_says_the_same():
