@@ -16,7 +16,8 @@ logger = logging.getLogger("polyrl")
 class ProfilerHook(Hook):
     """Profiles from one update to another, into `model_dir/plugins/profile`, which `tensorboard-plugin-profile` shows.
 
-    It begins and ends between iterations of the loop: with environments in the graph one has 500 environment steps.
+    It begins and ends between iterations of the loop. Each is a step of the profile, numbered by the updates before it. With
+    environments in the graph it has 500 environment steps, or 100 of each environment if that is more.
 
     Args:
         first: the update from which on (`global_step`). The first thousand are not those of a long run: calls are compiled.
@@ -27,6 +28,7 @@ class ProfilerHook(Hook):
         self._first = check_int("first", first, minimum=0)
         self._last = check_int("last", last, minimum=self._first + 1)
         self._running = self._done = False
+        self._iteration: tf.profiler.experimental.Trace | None = None
 
     def begin(self, run: RunContext) -> None:
         self._done = run.step >= self._last
@@ -40,10 +42,23 @@ class ProfilerHook(Hook):
             self._stop()
             logger.info("Profile of the updates %d to %d: %s.", self._first, run.step, run.model_dir / "plugins" / "profile")
 
+    def after_act(self, run: RunContext) -> None:
+        if self._running:
+            self._end_iteration()
+            # Without marks of steps the profile's first page is a warning and zeros; `_r=1` says that this is one.
+            self._iteration = tf.profiler.experimental.Trace("train", step_num=run.step, _r=1)
+            self._iteration.__enter__()
+
     def close(self) -> None:
         if self._running:
             self._stop()
 
+    def _end_iteration(self) -> None:
+        if self._iteration is not None:
+            self._iteration.__exit__(None, None, None)
+            self._iteration = None
+
     def _stop(self) -> None:
+        self._end_iteration()
         tf.profiler.experimental.stop()
         self._running, self._done = False, True
