@@ -117,9 +117,11 @@ class BaseQModel(QArguments):
             return self._build_policy().action(step, () if state is None else state, seed=seed).action
         mask = features_of.mask_of(call.features)
         if self.mode == Modes.TRAIN and call.acting:
-            rate, seed = self._build_exploration(), self._scope.random_seed("exploration")
-            is_first, explorer = features_of.is_first(call.features), self._explorer(online)
-            return self.head.actions(explorer(self.head.preferred(online), rate, seed, is_first, mask))
+            is_first, preferred = features_of.is_first(call.features), self.head.preferred(online)
+            explorer = self._explorer(online)
+            with tf.name_scope("exploration"):  # Beside the network in TensorBoard's graph, not among its parts.
+                rate, seed = self._build_exploration(), self._scope.random_seed("exploration")
+                return self.head.actions(explorer(preferred, rate, seed, is_first, mask))
         return self.head.greedy_actions(online, mask)
 
     def _build_graph_fn(self) -> Callable[[str, Any], QModelSpec]:
@@ -190,7 +192,8 @@ class BaseQModel(QArguments):
         if self.mode == Modes.PREDICT:
             extra["policy"] = self._build_policy()
         elif self.mode == Modes.TRAIN and call.acting:
-            extra["exploration_rate"] = self._build_exploration()
+            with tf.name_scope("exploration"):
+                extra["exploration_rate"] = self._build_exploration()
         elif self.mode == Modes.TRAIN and call.loss_output is not None:
             priorities, steps = self._priorities(call.loss_output), self._steps()
             # Of what is not learned from, nothing is known.

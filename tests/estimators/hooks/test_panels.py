@@ -135,6 +135,13 @@ def test_hyper_parameters_and_the_graph_are_shown(trained):
     assert data.session_start_info.group_name == f"{where.name} in {where.parent}"
 
 
+def test_the_graph_has_exploration_in_a_box_of_its_own(trained):
+    names = [node.name.split("/")[:2] for node in events(trained.model_dir).Graph().node if node.name.startswith("DQN/")]
+    boxes = {part[1].removesuffix("_1") for part in names}
+    assert {"exploration", "DQN_online"} <= boxes
+    assert len(boxes) <= 6, boxes  # With the choice of actions.
+
+
 def columns_of(directory: Path) -> list[str] | None:
     """The hyper-parameters that the HParams dashboard shows, as TensorBoard reads them; None: the run does not say."""
     found = events(directory)
