@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
+import inspect
 import multiprocessing
 import pickle
 import re
 import sys
+import traceback
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +23,7 @@ from polyrl.envs.checked_env import CheckedEnv
 from polyrl.envs.contract import check_has_spaces
 from polyrl.envs.packages import import_for
 from polyrl.envs.processes import ProcessVectorEnv
+from polyrl.errors import add_note
 from polyrl.validation import suggestion
 
 _MADE = "_polyrl_made"
@@ -56,6 +59,15 @@ class EnvMaker:
         except (ImportError, gymnasium.error.DependencyNotInstalled) as error:
             message = f"{self.name} needs a Python package that cannot be imported: {error}{_extra(str(error))}"
             raise ValueError(message) from error
+        except Exception as error:
+            if isinstance(error, TypeError) and (why := _unbound(self.make)):
+                raise TypeError(
+                    f"{self.name} cannot be made without arguments: {why}. Give them, as GymEnvironment(MyEnv, level=3), or a "
+                    "function that makes it; on the command line module:function."
+                ) from error
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            add_note(error, f"{self.name} raised this while it was made, in {place.filename}, line {place.lineno}.")
+            raise
         if not isinstance(env, gymnasium.Env):
             raise TypeError(f"{self.name} returned {env!r}; expected one new gymnasium.Env.")
         attributes = vars(env.unwrapped)
@@ -124,6 +136,19 @@ class EnvMaker:
                 )
 
 
+def _unbound(make: Any) -> str | None:
+    """Which arguments a call without any more lacks; None if it lacks none, or it cannot be known."""
+    try:
+        signature = inspect.signature(getattr(make, "make", make))
+    except (TypeError, ValueError):
+        return None
+    try:
+        signature.bind()
+    except TypeError as error:
+        return str(error)
+    return None
+
+
 def named(env_id: Any) -> Any:
     """The class or function that `'module:function'` names, if its module has it; anything else as it is."""
     if not isinstance(env_id, str):
@@ -159,11 +184,14 @@ def registered(env_id: str | EnvSpec) -> EnvSpec:
         chosen = newest if version is None and name not in gymnasium.registry else None
         return gymnasium.spec(name if chosen is None else get_env_id(namespace, base, chosen))
     except ImportError as error:
-        raise ValueError(f"env_id={env_id!r}: the module {module!r} cannot be imported: {error}.") from error
+        path = " A module is named without .py, as in an import." if module.endswith(".py") or "/" in module else ""
+        raise ValueError(f"env_id={env_id!r}: the module {module!r} cannot be imported: {error}.{path}") from error
     except gymnasium.error.Error as error:
         own = [] if not module else [key for key, value in vars(sys.modules[module]).items() if callable(value)]
         hint = suggestion(name, [*own, *gymnasium.registry])
         also = f" The module {module!r} has no class or function {name!r} either." if module else _OWN
+        if isinstance(getattr(sys.modules.get(module), name, None), gymnasium.Env):
+            hint, also = "", f" {module}.{name} is an open environment; name the class, or a function that makes one."
         why = str(error).split(" Did you mean")[0] if hint else str(error)
         raise ValueError(f"env_id={env_id!r} is unknown to gymnasium: {why}{hint}{also}") from error
 

@@ -12,6 +12,7 @@ from polyrl.demos import DemoEpisode
 from polyrl.envs import EnvDriver
 from polyrl.envs.observations import as_features
 from polyrl.estimators.rollout_calls import RolloutCalls
+from polyrl.estimators.waiting import Waiting
 from polyrl.models.features import NETWORK_STATE
 
 OWN = ("index", "reward", "done", "truncated", "episode", "env", "timestep")
@@ -34,6 +35,7 @@ def evaluate(calls: RolloutCalls, driver: EnvDriver, episodes: int, check: Calla
     before = calls.first(driver.num_envs)
     calls.begun = tf.nest.map_structure(np.copy, driver.state)
     actions, network_state = calls.greedy(driver.state, before)
+    waiting = Waiting("Evaluation", episodes)
     while quota.any():
         check()
         transitions, finished = driver.step(actions.numpy())
@@ -46,6 +48,7 @@ def evaluate(calls: RolloutCalls, driver: EnvDriver, episodes: int, check: Calla
                 quota[episode.env] -= 1
                 rewards.append(episode.reward)
                 lengths.append(episode.length)
+        waiting.step(driver.num_envs, len(rewards))
     return {
         "mean_reward": float(np.mean(rewards)),
         "std_reward": float(np.std(rewards)),
@@ -94,6 +97,7 @@ def record(calls: RolloutCalls, driver: EnvDriver, episodes: int) -> list[DemoEp
     running: list[list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = [[] for _ in range(driver.num_envs)]
     firsts = [driver.state[env] for env in range(driver.num_envs)]
     remembered = calls.first(driver.num_envs)
+    waiting = Waiting("Recording", episodes)
     while quota.any():
         actions, network_state = calls.greedy(driver.state, remembered)
         transitions, _ = driver.step(actions.numpy())
@@ -107,6 +111,7 @@ def record(calls: RolloutCalls, driver: EnvDriver, episodes: int) -> list[DemoEp
                 recorded.append(DemoEpisode(observations, actions, rewards, bool(terminated), bool(truncated)))
                 running[env], firsts[env] = [], driver.state[env]
                 quota[env] -= 1
+        waiting.step(driver.num_envs, len(recorded))
     return recorded
 
 
@@ -134,11 +139,14 @@ def predict(calls: RolloutCalls, driver: EnvDriver, episodes: int | None, steps:
     started, ended, taken = driver.num_envs, 0, 0
     discrete, first = not driver.action_spec.shape, driver.first_action
     remembered = calls.first(driver.num_envs)
+    waiting = None if episodes is None else Waiting("Prediction", episodes)
     while True:
         predictions = {name: value.numpy() for name, value in calls.predict(driver.state, remembered).items()}
         transitions, finished = driver.step(predictions["results"])
         remembered = calls.following(predictions.pop(NETWORK_STATE, None), transitions.ended)
         last = {episode.env: episode for episode in finished}
+        if waiting is not None:
+            waiting.step(driver.num_envs, ended)
         for env in range(driver.num_envs):
             row = {name: value[env] if name in batched else value for name, value in predictions.items()}
             yield {

@@ -236,3 +236,44 @@ def test_a_name_that_is_neither_an_id_nor_a_function_is_told_the_nearest():
         GymEnvironment("tiny_envs:ScheduleEnvs")
     with pytest.raises(ValueError, match=r"the module 'no_such_module' cannot be imported"):
         GymEnvironment("no_such_module:make")
+
+
+class NeedsLevel(ScheduleEnv):
+    def __init__(self, level):
+        super().__init__()
+
+
+class NoSuchLevel(ScheduleEnv):
+    def __init__(self):
+        raise FileNotFoundError("no such level")
+
+
+OPEN = ScheduleEnv()
+
+
+@pytest.mark.parametrize("wrappers", [(), (lambda env: env,)])
+def test_arguments_that_an_environment_lacks_are_told(wrappers):
+    with pytest.raises(TypeError, match=r"NeedsLevel'> cannot be made without arguments: .*'level'\. Give them, as GymEnv"):
+        GymEnvironment(NeedsLevel, wrappers=wrappers).open(1)
+    assert GymEnvironment(NeedsLevel, level=3, wrappers=wrappers).open(1).num_envs == 1
+
+
+def test_an_error_in_the_making_says_of_which_environment_and_where():
+    """Nothing but 'no such level' was shown."""
+    with pytest.raises(FileNotFoundError, match="no such level") as error:
+        GymEnvironment(NoSuchLevel).open(1)
+    (note,) = error.value.__notes__
+    assert "NoSuchLevel'> raised this while it was made, in " in note
+    assert __file__ in note
+
+
+@pytest.mark.parametrize(
+    ("env_id", "words"),
+    [
+        (f"{__name__}:OPEN", "OPEN is an open environment; name the class, or a function that makes one"),
+        ("tiny_envs.py:ScheduleEnv", "A module is named without .py, as in an import"),
+    ],
+)
+def test_what_is_named_and_makes_none_is_told(env_id, words):
+    with pytest.raises(ValueError, match=words):
+        GymEnvironment(env_id)

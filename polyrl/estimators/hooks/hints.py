@@ -27,6 +27,9 @@ DEAD, DEAD_LOOKS = 0.99, 3
 SAME_EPISODES, SAME_TIMESTEPS = 100, 10_000
 """So many episodes and environment steps, all with one return, are enough to see that there is nothing to learn from."""
 
+ENDLESS_TIMESTEPS = 100_000
+"""So many environment steps without the end of an episode are unusual."""
+
 LARGE_REWARD, SMALL_RETURN = 100.0, 0.01
 """The mean size of a reward above which gradients are always clipped; the size of all returns below which they vanish."""
 
@@ -109,6 +112,12 @@ class HintsHook(Hook):
                 "same return",
                 f"All of the {self._episodes} episodes so far had the same return, {low:g}: no action has made a difference. "
                 "Explore more or longer (exploration_config, warmup_timesteps), or check the environment's rewards.",
+            )
+        if run.episode == 0 and run.timestep >= ENDLESS_TIMESTEPS:
+            self._tell(
+                "no end",
+                f"No episode has ended in {run.timestep:,} environment steps. Evaluations play whole episodes, and would not "
+                "end either: give the environment a limit, as gymnasium.wrappers.TimeLimit does.",
             )
         if run.episodes:
             for name, arguments in (self._models or {"the model": {}}).items():

@@ -108,7 +108,7 @@ class Run(types.SimpleNamespace):
 
 
 def looked_at(caplog, hook: HintsHook, scalars: dict[str, float], timestep: int = 20_000, times: int = 1) -> list[str]:
-    run = Run(timestep=timestep, step=5, episodes=[Episode(reward=1.0, length=1, env=0, truncated=False)])
+    run = Run(timestep=timestep, step=5, episode=1, episodes=[Episode(reward=1.0, length=1, env=0, truncated=False)])
     caplog.clear()
     with caplog.at_level(logging.WARNING, "polyrl"):
         for _ in range(times):
@@ -163,3 +163,13 @@ def test_action_values_beyond_every_return(caplog, largest, told):
     found = looked_at(caplog, seen([10.0, -200.0]), {"train/q_max": largest}, times=2)
     assert len(found) == told
     assert all("values diverge" in text for text in found)
+
+
+def test_episodes_without_an_end_are_told(caplog):
+    hook = HintsHook({})
+    run = Run(timestep=100_000, step=5, episode=0, episodes=[])
+    with caplog.at_level(logging.WARNING, "polyrl"):
+        for _ in range(2):
+            hook.after_summaries(run, Summaries({}, {}, {}))
+    (text,) = caplog.messages
+    assert text.startswith("No episode has ended in 100,000 environment steps.")
