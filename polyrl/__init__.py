@@ -114,6 +114,18 @@ __all__ = [
 ]
 
 
+_ELSEWHERE = {
+    **dict.fromkeys(("DQN", "DQNAgent"), "DQNModel"),
+    **dict.fromkeys(("C51", "C51Model", "CategoricalDQN", "CategoricalDqnAgent"), "CategoricalDQNModel"),
+    **dict.fromkeys(("QRDQN", "IQN", "NAF", "PQN", "R2D2", "Rainbow"), "the class with Model behind that name"),
+    **dict.fromkeys(("ReplayBuffer", "TFUniformReplayBuffer", "ReplayMemory"), "UniformReplay"),
+    **dict.fromkeys(("PrioritizedReplayBuffer", "PER"), "PrioritizedReplay"),
+    **dict.fromkeys(("Estimator", "Trainer", "Experiment"), "Agent, or RLExperiment"),
+    **dict.fromkeys(("ModeKeys",), "Modes"),
+}
+"""What names of other libraries are called here."""
+
+
 if not TYPE_CHECKING:  # Type checkers take the names from the imports above, and report those that do not exist.
 
     def __getattr__(name: str) -> Any:
@@ -134,6 +146,8 @@ def _hint(name: str) -> str:
     modules = [module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")]
     if name in modules:
         return f" It is a module that has not been imported: use `import {__name__}.{name}`."
+    if name in _ELSEWHERE:
+        return f" Use {_ELSEWHERE[name]}."
     from polyrl.validation import suggestion
 
     return suggestion(name, [*_MODULES, *modules])

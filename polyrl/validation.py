@@ -142,6 +142,7 @@ def explains(hints: Mapping[str, str]) -> Callable[[T], T]:
             elif not _is_checked(type(args[0]).__init__) or type(args[0]).__init__ is checked:
                 # Otherwise by the constructor of a subclass, which may hand on more than this one names.
                 check_keywords(type(args[0]).__name__, kwargs, known, hints)
+                _check_all_there(type(args[0]).__name__, signature, args, kwargs)
             return function(*args, **kwargs)
 
         if not isinstance(target, type):
@@ -151,6 +152,18 @@ def explains(hints: Mapping[str, str]) -> Callable[[T], T]:
         return target
 
     return decorate
+
+
+def _check_all_there(owner: str, signature: inspect.Signature | None, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Raises a TypeError for arguments that have no default and are missing, with all of these in their order."""
+    given = list(signature.parameters.values())[1:] if signature is not None else []
+    required = [p.name for p in given if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+    missing = [name for name in required[len(args) - 1 :] if name not in kwargs]
+    if missing:
+        shown = ", ".join(map(repr, missing))
+        raise TypeError(
+            f"{owner} got no {shown}: it takes ({', '.join(required)}) in this order or by name, and then what has defaults."
+        )
 
 
 def _is_checked(constructor: Any) -> bool:

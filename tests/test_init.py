@@ -89,6 +89,15 @@ def test_a_mistyped_name_is_told_the_nearest_one(wrong, near):
     assert str(error.value) == f"module 'polyrl' has no attribute {wrong!r}. Did you mean {near!r}?"
 
 
+@pytest.mark.parametrize(
+    ("name", "use"), [("C51", "CategoricalDQNModel"), ("ReplayBuffer", "UniformReplay"), ("ModeKeys", "Modes")]
+)
+def test_a_name_of_another_library_is_told_what_to_use(name, use):
+    assert hasattr(polyrl, use)
+    with pytest.raises(AttributeError, match=rf"has no attribute '{name}'\. Use {use}\.$"):
+        getattr(polyrl, name)
+
+
 @pytest.mark.slow
 def test_python_adds_no_second_suggestion():
     done = subprocess.run([sys.executable, "-c", "import polyrl; polyrl.Agnet"], capture_output=True, text=True, timeout=200)

@@ -275,7 +275,9 @@ class Learner:
         """The `train_op` of what `model_fn` returned; notes what else it says of the training."""
         train_op = checked(spec, Modes.TRAIN).train_op
         if train_op is None or spec.loss is None:
-            raise ValueError("model_fn must return loss and train_op in mode 'train' with labels.")
+            raise ValueError(
+                "model_fn must return loss and train_op in mode 'train' with labels: return model(features, labels)."
+            )
         self.hooks = tuple(spec.training_hooks)
         self.summary_options = extra_ops.summary_options(spec)
         self.support = extra_ops.support(spec)

@@ -250,5 +250,5 @@ def check_same_params(model_dir: Path, params: Mapping[str, Any]) -> None:
         raise CheckpointMismatchError(
             f"model_dir={str(model_dir)!r} was trained with other hyper-parameters:\n"
             + "\n".join(lines)
-            + "\nUse the same (leave the flags out), another model_dir, or --overwrite, which moves what is there aside."
+            + "\nUse the same, another model_dir, or move what is there aside (on the command line: leave the flags out, or --overwrite)."
         )

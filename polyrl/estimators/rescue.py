@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
 
@@ -72,6 +73,8 @@ def rescued(save: Callable[[bool], Path | None], is_interrupted: Callable[[], bo
             return
         left = isinstance(error, KeyboardInterrupt)
         if not (isinstance(error, BrokenEnvironmentError) or _may_leave(_frames(error.__traceback__), not left)):
+            if (hook := _hook(_frames(error.__traceback__))) is not None:
+                add_note(error, f"The hook's method {hook} raised this. Nothing was saved after the last checkpoint.")
             raise
         try:
             path = save(not _was_in_a_hook(_frames(error.__traceback__)))
@@ -92,6 +95,17 @@ def _was_in_a_hook(frames: Iterable[FrameType]) -> bool:
         if function == ("polyrl.estimators.agent", "train"):
             return False
     return False
+
+
+def _hook(frames: Sequence[FrameType]) -> str | None:
+    """The name of the hook's method that was called in the frames of a stack, the inmost first; None if there is none."""
+    for called, caller in itertools.pairwise(frames):
+        if (caller.f_globals.get("__name__", ""), caller.f_code.co_name) in HOOKS:
+            code = called.f_code
+            if str(called.f_globals.get("__name__", "")).startswith("polyrl."):  # Its words say what it is about.
+                return None
+            return getattr(code, "co_qualname", code.co_name)  # Python 3.10 knows the name alone.
+    return None
 
 
 def _frames(trace: TracebackType | None) -> list[FrameType]:

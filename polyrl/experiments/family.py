@@ -63,6 +63,11 @@ def model_arguments(params: Any) -> dict[str, Any]:
     rate: Any = params.learning_rate
     if params.learning_rate_final is not None:
         rate = PolynomialDecayConfig(rate, params.learning_rate_updates, params.learning_rate_final)
+    if params.exploration_final > params.exploration_start:
+        raise ValueError(
+            f"--exploration_final={params.exploration_final:g} is above --exploration_start={params.exploration_start:g}: "
+            "exploration decays from the second to the first."
+        )
     exploration: ExplorationConfig = DecayExplorationConfig(
         exploration_rate=params.exploration_start,
         min_exploration_rate=params.exploration_final,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 import time
@@ -202,7 +201,7 @@ class RLExperiment:
 
     def serve(self) -> None:
         """Serves the newest export over HTTP until SIGINT or SIGTERM; without one, or with a `checkpoint`, exports first."""
-        serving = dataclasses.replace(self._serving, export_format="saved_model")
+        serving = self._serving.for_a_server()
         version = newest(serving.directory(self.agent.model_dir)) if self._checkpoint is None else None
         if version is None:
             version = export(self.agent.predictor(self._find()), self._eval_env, self.agent.model_dir, serving)

@@ -12,7 +12,7 @@ from polyrl.estimators.export_checks import CHECKED, check, drawn_states
 from polyrl.estimators.exporters import check_name
 from polyrl.serving import formats, versions
 from polyrl.serving.served_model import ServedModel
-from polyrl.serving.server import ModelServer, serve_until_signalled
+from polyrl.serving.server import ModelServer, check_address, serve_until_signalled
 
 logger = logging.getLogger("polyrl")
 
@@ -35,6 +35,11 @@ class Serving:
 
     def __post_init__(self) -> None:
         check_name("model_name", self.model_name)
+
+    def for_a_server(self) -> Serving:
+        """The same with a SavedModel; an OSError if nothing can listen at the address, before anything is exported."""
+        check_address(self.host, self.port)
+        return dataclasses.replace(self, export_format="saved_model")
 
     def directory(self, model_dir: Path) -> Path:
         """Where the versions go; each format but SavedModel has a directory of its own, as a server would read it."""

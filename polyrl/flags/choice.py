@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from absl import flags
 
+from polyrl.flags.other_names import hint
 from polyrl.validation import suggestion
 
 flags.disclaim_key_flags()  # A flag belongs to the module that calls `define_choice`.
 
 
+NOWHERE: Mapping[str, str] = MappingProxyType({})
+
+
 class _Choices(flags.EnumParser):
+    def __init__(self, values: Sequence[str], elsewhere: Mapping[str, str]):
+        super().__init__(list(values))
+        self._elsewhere = elsewhere
+
     def parse(self, argument: str) -> str:
         try:
             return super().parse(argument)
         except ValueError as error:
-            raise ValueError(f"{error}.{suggestion(str(argument), self.enum_values)}") from None
+            tip = hint(self._elsewhere, str(argument)) or suggestion(str(argument), self.enum_values)
+            raise ValueError(f"{error}.{tip}") from None
 
 
 class _ChoiceFlag(flags.EnumFlag):
-    def __init__(self, name: str, default: str | None, help_text: str, values: Sequence[str]):
+    def __init__(self, name: str, default: str | None, help_text: str, values: Sequence[str], elsewhere: Mapping[str, str]):
         super().__init__(name, default, help_text, list(values))
-        self.parser = _Choices(list(values))
+        self.parser = _Choices(values, elsewhere)
 
 
-def define_choice(name: str, default: str | None, values: Sequence[str], help_text: str) -> None:
-    """Defines a flag with one of `values`, as `flags.DEFINE_enum` does."""
-    flags.DEFINE_flag(_ChoiceFlag(name, default, help_text, values))
+def define_choice(
+    name: str, default: str | None, values: Sequence[str], help_text: str, elsewhere: Mapping[str, str] = NOWHERE
+) -> None:
+    """Defines a flag with one of `values`, as `flags.DEFINE_enum` does.
+
+    `elsewhere` says, of values that other libraries know, what to use.
+    """
+    flags.DEFINE_flag(_ChoiceFlag(name, default, help_text, values, elsewhere))
 
 
 def defined_in(module: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from polyrl import presets
-from polyrl.flags import FLAGS, config, environment, games, memory, model, torso
+from polyrl.flags import FLAGS, TRAINING_MODES, config, environment, games, memory, model, torso
 
 logger = logging.getLogger("polyrl")
 
@@ -55,8 +55,11 @@ def _check_is_of_the_command() -> None:
 
 
 def _settle_by_run_or_preset() -> None:
-    file = Path(FLAGS.model_dir).expanduser() / config.FILE
-    if file.is_file() and not FLAGS.overwrite:
+    directory = Path(FLAGS.model_dir).expanduser()
+    file = directory / config.FILE
+    # What a run began with that never came to a checkpoint, perhaps as it was refused, is no run to go on with.
+    is_begun = FLAGS.mode not in TRAINING_MODES or any(directory.glob("*/ckpt-*"))
+    if file.is_file() and is_begun and not FLAGS.overwrite:
         config.use(config.load(str(file)), str(file))
         return
     name = presets.find(FLAGS.env, FLAGS.model)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from absl import flags
 
+from polyrl.flags import other_names
 from polyrl.flags.choice import define_choice, defined_in
 from polyrl.flags.partners import GIVEN, needs
 from polyrl.flags.sizes import define_sizes
@@ -43,7 +44,7 @@ DISCRETE = tuple(name for name, made in MODELS.items() if not made.continuous)
 
 INITIALIZERS = ("keras", "torch", "he", "orthogonal")
 
-define_choice("model", "dqn", [*MODELS], "The model, see docs/family.md.")
+define_choice("model", "dqn", [*MODELS], "The model, see docs/family.md.", other_names.MODELS)
 define_sizes("head_units", [], "Units of hidden layers in each head.")
 flags.DEFINE_bool("noisy", None, "Learned noise in the weights of heads and torso, which explores; of rainbow by default.")
 flags.DEFINE_bool("double", None, "Let the online network choose the next action of the target; of rainbow by default.")

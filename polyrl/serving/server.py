@@ -29,6 +29,22 @@ LAST_ANSWERS = 10.0
 MODEL = re.compile(r"/v1/models/([^/:]+)(?:/versions/(\d{1,18}))?(/metadata|:[a-z]+)?")
 
 
+def check_address(host: str, port: int) -> None:
+    """Raises an OSError, which says where, if nothing can listen there now."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen()
+        except OSError as error:
+            raise _at(host, port, error) from None
+
+
+def _at(host: str, port: int, error: OSError) -> OSError:
+    return OSError(error.errno, f"cannot listen at {host}, port {port}: {error.strerror}; use another --port")
+
+
 class ModelServer(ThreadingHTTPServer):
     """Answers requests, each connection in a thread of its own.
 
@@ -51,7 +67,7 @@ class ModelServer(ThreadingHTTPServer):
         try:
             super().__init__((host, port), _Handler)
         except OSError as error:
-            raise OSError(error.errno, f"cannot listen at {host}, port {port}: {error.strerror}; use another --port") from None
+            raise _at(host, port, error) from None
 
     def server_bind(self) -> None:
         # Without HTTPServer's look-up of the host's full name, which may take seconds.

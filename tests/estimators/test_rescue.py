@@ -136,7 +136,7 @@ class Fails(Hook):
 def test_errors_of_another_origin_save_nothing(agent, error):
     trained = agent()
     assert train(trained, ScheduleEnv(), hooks=[Fails(error)]) is error
-    assert not hasattr(error, "__notes__")
+    assert error.__notes__ == ["The hook's method Fails.after_act raised this. Nothing was saved after the last checkpoint."]
     assert trained.checkpoints.latest() is None
 
 
@@ -206,3 +206,14 @@ def test_the_functions_that_may_be_left_exist():
     kinds = {kind.__module__: kind for kind in (EnvDriver, TrainingRun)}
     for module, name in rescue.ENVIRONMENT | rescue.HOOKS | rescue.WHOLE:
         assert callable(getattr(kinds[module], name)), name
+
+
+def test_a_hook_that_raises_is_named(tmp_path):
+    class Divides(Hook):
+        def after_act(self, run):
+            return 1 // 0
+
+    with pytest.raises(ZeroDivisionError) as error:
+        make_agent(model_dir=tmp_path).train(ScheduleEnv(), first_update=4, timesteps=8, hooks=[Divides()])
+    (note,) = error.value.__notes__
+    assert note.endswith("Divides.after_act raised this. Nothing was saved after the last checkpoint.")

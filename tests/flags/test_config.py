@@ -44,6 +44,8 @@ FILES = {
     "sizes.json": json.dumps({"units": [8, 2.5]}),
     "own/run/params.json": json.dumps({"params": {"batch_size": 3}}),
     "own/run/checkpoints/ckpt-000000001/state.json": "{}",
+    "refused/config.json": json.dumps({"env": "Pendulum-v1", "model": "naf", "check_env": False}),
+    "run/checkpoints/ckpt-000000001/state.json": "{}",
     "begun/params.json": json.dumps({"params": {"batch_size": 3}}),
     "run/config.json": json.dumps({"env": "Pendulum-v1", "model": "naf", "train_timesteps": 7}),
 }
@@ -60,6 +62,8 @@ GIVEN = {
     ("--config=mine.json",): {"n_step": 2, "env": "Acrobot-v1", "fixed": ["env", "n_step"]},
     ("--model_dir=run",): {"env": "Pendulum-v1", "model": "naf", "train_timesteps": 7, "fixed": []},
     ("--model_dir=own/run", "--overwrite"): {"env": "CartPole-v1", "model": "dqn"},
+    ("--model_dir=refused", "--mode=train"): {"env": "CartPole-v1", "model": "dqn", "check_env": True},
+    ("--model_dir=refused", "--mode=continuous_eval"): {"env": "Pendulum-v1", "check_env": False},  # It waits for the run.
     ("--model_dir=begun",): {"env": "CartPole-v1", "model": "dqn"},
     ("--units=", "--head_units= 8, 9"): {"units": [], "head_units": ["8", "9"]},
     ("--model_dir=run", "--overwrite"): {"env": "CartPole-v1", "model": "dqn"},
@@ -95,6 +99,8 @@ REFUSED = {
     ("--model_dir=own/run", "--mode=eval"): "--model_dir=own/run holds the run of another program",
     ("--model_dir=own/run", "--config=cartpole_c51"): "--model_dir=own/run holds the run of another program",
     ("--model=rainbw",): "Did you mean 'rainbow'?",
+    ("--model=ddqn",): "Use --model=dqn --double.",
+    ("--model=PPO",): "Use another library: polyrl's models learn action values",
     ("--modle=c51",): "Unknown command line flag 'modle'. Did you mean: mode, model, model_dir",
     ("--mode=evl",): "Did you mean 'eval'?",
 }
@@ -191,3 +197,21 @@ def test_parts_have_the_fields_and_kinds_that_are_set():
     assert made["loss"] == HuberLossConfig(2.0)
     assert made["exploration"] == BoltzmannExplorationConfig()
     assert parts["loss"] == HuberLossConfig()
+
+
+NAMES = """
+import re
+from polyrl.flags import FLAGS, command, other_names
+for table in (other_names.FLAGS, other_names.MODELS):
+    for name, use in table.items():
+        if name in FLAGS and table is other_names.FLAGS:
+            print(name, "is a flag here")
+        for flag in re.findall(r"--([a-z_0-9]+)", use):
+            if flag not in FLAGS:
+                print(use, "names no flag")
+"""
+
+
+def test_what_is_said_of_other_libraries_names_flags_that_exist():
+    done = subprocess.run([sys.executable, "-c", NAMES], capture_output=True, text=True, timeout=100)
+    assert (done.stdout, done.stderr) == ("", "")

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tf_keras
 
 from polyrl.configs import AdamConfig, HuberLossConfig, MetricConfig
-from polyrl.models import CategoricalDQNModel, DQNModel
+from polyrl.models import CategoricalDQNModel, DQNModel, NAFModel
 from polyrl.networks import mlp
 
 layers = tf_keras.layers
@@ -272,3 +272,19 @@ def test_a_graph_fn_that_refuses_once_can_be_called_again(dqn, scope, batch):
         with pytest.raises(ValueError, match="graph_fn must return"):
             model(batch()[0])
     assert model(batch()[0]).predictions["q"].shape == [6, 3]
+
+
+@pytest.mark.parametrize("model_class", [DQNModel, CategoricalDQNModel, NAFModel])
+@pytest.mark.parametrize(
+    ("given", "named", "missing"),
+    [
+        ((None,), {"num_states": 4, "num_actions": 2}, "'graph_fn'"),  # The mode was forgotten.
+        (("train", None), {"num_states": 4}, "'num_actions'"),
+        (("train",), {}, "'graph_fn', 'num_states', 'num_actions'"),
+    ],
+)
+def test_arguments_that_are_missing_are_told_by_the_models_name(model_class, given, named, missing):
+    """An internal class was named, and for a mode that was forgotten the argument behind it alone."""
+    words = rf"^{model_class.__name__} got no {missing}: it takes \(mode, graph_fn, num_states, num_actions\) in this order"
+    with pytest.raises(TypeError, match=words):
+        model_class(*given, **named)

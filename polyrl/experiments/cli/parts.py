@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 from polyrl.configs import AdamConfig, DecayExplorationConfig, ExplorationConfig, OptimizerConfig
@@ -160,12 +161,20 @@ def rl_experiment(agent: Agent, env: EnvLike, eval_env: EnvLike | None = None) -
         eval_episodes_while_training=FLAGS.eval_episodes_while_training,
         stop_at_reward=FLAGS.stop_at_reward,
         infer_episodes=FLAGS.infer_episodes,
-        infer_output=FLAGS.output,
+        infer_output=None if FLAGS.output is None else _file("output", FLAGS.output),
         checkpoint=FLAGS.checkpoint,
         record_episodes=FLAGS.record_episodes,
         record_format=FLAGS.record_format,
         serving=Serving(FLAGS.model_name, FLAGS.export_format, FLAGS.host, FLAGS.port),
     )
+
+
+def _file(name: str, value: str) -> Path:
+    """The path of a file that a flag names; an error for what is a directory."""
+    path = resolved(f"--{name}", value)
+    if path.is_dir():
+        raise IsADirectoryError(f"--{name}={value} is a directory; name a file in it, as {value.rstrip('/')}/steps.jsonl.")
+    return path
 
 
 def _range(name: str, values: Sequence[str]) -> tuple[int, int]:

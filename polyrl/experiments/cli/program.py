@@ -20,7 +20,7 @@ from polyrl.estimators import TrainingResult
 from polyrl.estimators.model_errors import is_worded
 from polyrl.experiments import seeds
 from polyrl.experiments.comparing import print_comparison
-from polyrl.flags import FLAGS
+from polyrl.flags import FLAGS, other_names
 from polyrl.flags.help_text import help_text, is_asked_for
 from polyrl.paths import resolved
 
@@ -66,7 +66,9 @@ def _parse(arguments: Sequence[str]) -> list[str]:
     try:
         return FLAGS(arguments)
     except flags.Error as error:
-        print(f"{error}{'' if str(error).endswith(('.', '?')) else '.'} --help shows all flags.", file=sys.stderr)
+        tip = other_names.hint(other_names.FLAGS, error.flagname) if isinstance(error, flags.UnrecognizedFlagError) else ""
+        text = str(error).partition(". Did you mean")[0] if tip else str(error)
+        print(f"{text}{'' if text.endswith(('.', '?')) else '.'}{tip} --help shows all flags.", file=sys.stderr)
         sys.exit(1)
 
 
@@ -85,7 +87,8 @@ def run(main: Callable[[Sequence[str]], Any]) -> None:
     def guarded(argv: Sequence[str]) -> None:
         _log_to_console()
         if len(argv) > 1:
-            print(f"Unknown arguments: {' '.join(argv[1:])}. Flags begin with --; --help shows all of them.", file=sys.stderr)
+            env = next((f" An environment is --env={each}." for each in argv[1:] if ":" in each or "-v" in each), "")
+            print(f"Unknown arguments: {' '.join(argv[1:])}.{env} Flags begin with --; --help shows all.", file=sys.stderr)
             sys.exit(1)
         if FLAGS.debug:
             tf.debugging.disable_traceback_filtering()

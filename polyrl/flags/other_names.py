@@ -1,0 +1,72 @@
+"""What flags and models of other libraries are called here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+FLAGS: dict[str, str] = {
+    **dict.fromkeys(("lr", "alpha"), "--learning_rate"),
+    "gamma": "--discount",
+    **dict.fromkeys(("env_id", "env_name", "environment", "game"), "--env"),
+    **dict.fromkeys(("algo", "agent", "agent_name", "algorithm"), "--model"),
+    **dict.fromkeys(("logdir", "log_folder", "output_dir", "base_dir", "run_dir", "f"), "--model_dir"),
+    **dict.fromkeys(
+        ("steps", "n_timesteps", "total_timesteps", "num_timesteps", "timesteps", "num_iterations", "max_timesteps"),
+        "--train_timesteps",
+    ),
+    **dict.fromkeys(("episodes", "num_episodes"), "--train_episodes, or --eval_episodes"),
+    **dict.fromkeys(("buffer_size", "replay_capacity", "replay_size"), "--memory_size"),
+    **dict.fromkeys(("learning_starts", "min_replay_history", "initial_collect_steps"), "--first_update"),
+    **dict.fromkeys(("train_freq", "train_frequency", "update_period"), "--update_frequency"),
+    "gradient_steps": "--updates_at_once",
+    **dict.fromkeys(
+        ("target_update_interval", "target_network_frequency", "target_update_period"), "--target_update_frequency"
+    ),
+    "tau": "--target_update_tau",
+    **dict.fromkeys(("epsilon", "start_e", "exploration_initial_eps"), "--exploration_start"),
+    **dict.fromkeys(("end_e", "exploration_final_eps", "epsilon_train", "min_epsilon"), "--exploration_final"),
+    **dict.fromkeys(
+        ("exploration_fraction", "epsilon_decay_period", "epsilon_decay"), "--exploration_timesteps, environment steps"
+    ),
+    **dict.fromkeys(("n_envs", "vec_envs", "nb_envs"), "--num_envs"),
+    **dict.fromkeys(("v_min", "vmin"), "--min_q_value"),
+    **dict.fromkeys(("v_max", "vmax"), "--max_q_value"),
+    **dict.fromkeys(("n_atoms", "atoms"), "--num_atoms"),
+    **dict.fromkeys(("hidden_units", "hidden_sizes", "net_arch", "fc_layer_params", "layers"), "--units=64,64"),
+    **dict.fromkeys(("per", "prioritized_replay"), "--prioritized"),
+    **dict.fromkeys(("double_q", "double_dqn"), "--double"),
+    **dict.fromkeys(("update_horizon", "n_steps", "multi_step"), "--n_step"),
+    **dict.fromkeys(("max_grad_norm", "gradient_clipping", "grad_clip"), "--clip_gradients"),
+    **dict.fromkeys(("eval_freq", "eval_interval"), "--eval_frequency"),
+    **dict.fromkeys(("n_eval_episodes", "eval_eps"), "--eval_episodes"),
+    **dict.fromkeys(("save_freq", "save_checkpoints_steps"), "--save_checkpoints_timesteps"),
+    **dict.fromkeys(("capture_video", "record_video"), "--mode=record, or --record_frequency"),
+    **dict.fromkeys(("device", "gpu", "cuda"), "the environment variable CUDA_VISIBLE_DEVICES: TensorFlow chooses the device"),
+    **dict.fromkeys(("conf_file", "gin_files", "gin_bindings", "hyperparams", "hyperparameters"), "--config or --set"),
+    **dict.fromkeys(("track", "wandb"), "a hook, see docs/tensorboard.md"),
+}
+"""By the flag's name: what does the same here."""
+
+MODELS: dict[str, str] = {
+    **dict.fromkeys(("ddqn", "double_dqn"), "--model=dqn --double"),
+    **dict.fromkeys(("dueling", "dueling_dqn", "duel_dqn", "d3qn"), "--model=dqn --double, whose heads are dueling"),
+    **dict.fromkeys(("drqn", "recurrent_dqn"), "--model=dqn --recurrent=lstm"),
+    **dict.fromkeys(("dqfd",), "--model=dqn --demos=..."),
+    **dict.fromkeys(("noisy_dqn", "noisynet"), "--model=dqn --noisy"),
+    **dict.fromkeys(("per", "prioritized_dqn"), "--model=dqn --prioritized"),
+    **dict.fromkeys(("categorical", "categorical_dqn", "distributional"), "--model=c51"),
+    **dict.fromkeys(("qrdqn", "quantile"), "--model=qr_dqn"),
+    **dict.fromkeys(("mdqn", "m_dqn", "munchausen"), "--model=munchausen_dqn"),
+    **dict.fromkeys(("btr",), "--config=cartpole_btr, a preset"),
+    **dict.fromkeys(
+        ("ppo", "a2c", "a3c", "sac", "td3", "ddpg", "trpo", "reinforce"),
+        "another library: polyrl's models learn action values; for continuous actions it has --model=naf",
+    ),
+}
+"""By the name of a model: what it is here."""
+
+
+def hint(names: Mapping[str, str], name: str) -> str:
+    """` Use ...` for what has another name here, or an empty string."""
+    found = names.get(name.replace("-", "_").lower())
+    return "" if found is None else f" Use {found}."
