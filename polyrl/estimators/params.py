@@ -250,6 +250,6 @@ def check_same_params(model_dir: Path, params: Mapping[str, Any]) -> None:
         raise CheckpointMismatchError(
             f"model_dir={str(model_dir)!r} was trained with other hyper-parameters:\n"
             + "\n".join(lines)
-            + "\nUse the same, another model_dir, or move what is there aside. On the command line: leave the flags out, or use "
-            "--overwrite, which moves it."
+            + "\nUse the same, another model_dir, or move what is there aside. On the command line: leave the flags out, or "
+            "use --overwrite, which moves it."
         )
