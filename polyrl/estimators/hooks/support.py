@@ -104,7 +104,7 @@ class SupportHook(Hook):
         margin = max(0.1 * (high - low), 1e-3 * max(abs(low), abs(high)))
         logger.warning(
             "Discounted returns from %.4g to %.4g %s, %s the support of the distribution, min_q_value=%g to max_q_value=%g. "
-            "%s. For the returns so far, --min_q_value=%s --max_q_value=%s would do; train from the start with them, or scale "
+            "%s. For the returns so far, min_q_value=%s and max_q_value=%s would do; train from the start with them, or scale "
             "the rewards.",
             low,
             high,

@@ -60,14 +60,14 @@ def test_returns_beyond_the_support_are_told_once(warnings, jit, num_envs):
     # 1,000 at the last step, and 1,000 * 0.9 ** 9 at the first.
     assert "from 387.4 to 1000 were seen, beyond" in text
     assert "min_q_value=-10 to max_q_value=10" in text
-    assert "--min_q_value=320 --max_q_value=1100" in text
+    assert "min_q_value=320 and max_q_value=1100" in text
 
 
 def test_negative_returns_beyond_it_too(warnings):
     train(GymEnvironment(Paying, reward=-30.0))
     (text,) = warnings()
     assert "from -30 to -11.62" in text
-    assert "--min_q_value=-32 --max_q_value=-9.7" in text
+    assert "min_q_value=-32 and max_q_value=-9.7" in text
 
 
 @pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
