@@ -2,6 +2,9 @@
 
 `polyrl --env=LunarLander-v3 --model=c51` trains with evaluations, keeps the best weights, and evaluates those. The same
 command again resumes the run. `--mode=list` shows what there is; `--mode=eval --model_dir=runs/mine` evaluates a run.
+
+Defaults are shown as they are without a preset. If there is one for the pair of --env and --model, its settings replace them;
+flags that are given replace both.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from absl import flags
 
 from polyrl.flags.choice import define_choice, defined_in
 from polyrl.flags.partners import needs
+from polyrl.flags.positive import define_positive
 
 flags.DEFINE_integer("num_envs", 8, "Environments that run in parallel while training.", lower_bound=1)
 flags.DEFINE_integer("first_update", 1_000, "Environment steps before the first update.", lower_bound=0)
@@ -37,11 +38,10 @@ flags.DEFINE_float("discount", 0.99, "Gamma, the discount per environment step."
 flags.DEFINE_integer(
     "target_update_frequency", 200, "Gradient updates between two updates of the target network.", lower_bound=1
 )
-flags.DEFINE_float(
+define_positive(
     "target_update_tau",
     1.0,
     "Step size of an update of the target network towards the online network; 1 copies it.",
-    lower_bound=1e-6,
     upper_bound=1.0,
 )
 flags.DEFINE_float(

@@ -9,6 +9,7 @@ from absl import flags
 from polyrl.flags import other_names
 from polyrl.flags.choice import define_choice, defined_in
 from polyrl.flags.partners import GIVEN, needs
+from polyrl.flags.positive import define_positive
 from polyrl.flags.sizes import define_sizes
 
 
@@ -49,24 +50,46 @@ define_sizes("head_units", [], "Units of hidden layers in each head.")
 flags.DEFINE_bool("noisy", None, "Learned noise in the weights of heads and torso, which explores; of rainbow by default.")
 flags.DEFINE_bool("double", None, "Let the online network choose the next action of the target; of rainbow by default.")
 define_choice("initializer", "keras", INITIALIZERS, "How the weights of torso and heads begin.")
-flags.DEFINE_float("learning_rate_final", None, "Learning rate at the end of its linear decay; it is constant by default.")
+flags.DEFINE_float(
+    "learning_rate_final", None, "Learning rate at the end of its linear decay; it is constant by default.", lower_bound=0.0
+)
 flags.DEFINE_integer("learning_rate_updates", 100_000, "With --learning_rate_final: updates of the decay.", lower_bound=1)
-flags.DEFINE_float("adam_epsilon", 1e-7, "Epsilon of Adam.", lower_bound=0.0)
+define_positive("adam_epsilon", 1e-7, "Epsilon of Adam, added to the root of the mean squared gradient.")
 flags.DEFINE_integer("warmup_timesteps", 0, "Environment steps of uniformly random actions at the start.", lower_bound=0)
-flags.DEFINE_float("reward_scale", 1.0, "Rewards are multiplied by it before they are learned from.", lower_bound=0.0)
-flags.DEFINE_float("clip_rewards", None, "And then clipped to plus and minus this number.", lower_bound=0.0)
-flags.DEFINE_integer("num_atoms", 51, "C51: atoms of the return distribution.", lower_bound=2)
-flags.DEFINE_float("min_q_value", -10.0, "C51: the lowest atom.")
-flags.DEFINE_float("max_q_value", 10.0, "C51: the highest atom.")
-flags.DEFINE_integer("num_quantiles", 50, "QR-DQN: quantiles of each return.", lower_bound=1)
-flags.DEFINE_float("kappa", 1.0, "Quantile losses: where the Huber loss turns from a square to a line.", lower_bound=0.0)
-flags.DEFINE_integer("num_samples", 32, "IQN: fractions for each state in an update.", lower_bound=1)
-flags.DEFINE_integer("num_policy_samples", 32, "IQN: fractions to act by.", lower_bound=1)
-flags.DEFINE_float("entropy_temperature", 0.03, "Munchausen: of the softmax policy.", lower_bound=1e-6)
-flags.DEFINE_float("munchausen_scale", 0.9, "Munchausen: share of the policy's logarithm in the reward.", lower_bound=0.0)
-flags.DEFINE_float("log_policy_minimum", -1.0, "Munchausen: where that logarithm is clipped.", upper_bound=0.0)
-flags.DEFINE_float("rescaling_slope", 1e-3, "R2D2: epsilon of the rescaling of values.", lower_bound=0.0)
-flags.DEFINE_float("trace_decay", 0.65, "PQN: lambda of its returns.", lower_bound=0.0, upper_bound=1.0)
+define_positive("reward_scale", 1.0, "Rewards are multiplied by it before they are learned from.")
+define_positive(
+    "clip_rewards", None, "Rewards are clipped to plus and minus this, after --reward_scale; not by default."
+)
+flags.DEFINE_integer("num_atoms", 51, "c51, rainbow: atoms of the return distribution.", lower_bound=2)
+flags.DEFINE_float("min_q_value", -10.0, "c51, rainbow: the lowest atom, in units of the discounted return.")
+flags.DEFINE_float("max_q_value", 10.0, "c51, rainbow: the highest atom, in units of the discounted return.")
+flags.DEFINE_integer("num_quantiles", 50, "qr_dqn: quantiles of each return.", lower_bound=1)
+flags.DEFINE_float(
+    "kappa",
+    1.0,
+    "qr_dqn, iqn, munchausen_iqn: where the Huber loss of quantiles turns from a square to a line, in units of the return.",
+    lower_bound=0.0,
+)
+flags.DEFINE_integer("num_samples", 32, "iqn, munchausen_iqn: fractions for each state in an update.", lower_bound=1)
+flags.DEFINE_integer("num_policy_samples", 32, "iqn, munchausen_iqn: fractions to act by.", lower_bound=1)
+define_positive(
+    "entropy_temperature", 0.03, "Munchausen: temperature of the softmax policy of the values, in units of the values."
+)
+flags.DEFINE_float(
+    "munchausen_scale",
+    0.9,
+    "Munchausen: share of the policy's logarithm in the reward.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+)
+flags.DEFINE_float(
+    "log_policy_minimum",
+    -1.0,
+    "Munchausen: the policy's logarithm, times --entropy_temperature, is raised to this where it is lower.",
+    upper_bound=0.0,
+)
+flags.DEFINE_float("rescaling_slope", 1e-3, "r2d2: epsilon, the slope that the rescaling of values adds.", lower_bound=0.0)
+flags.DEFINE_float("trace_decay", 0.65, "pqn: lambda of its returns.", lower_bound=0.0, upper_bound=1.0)
 
 PARAMETERS = defined_in(__name__)
 """The flags here: all are hyper-parameters."""

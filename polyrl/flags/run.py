@@ -33,7 +33,10 @@ define_choice(
     "show the names of models, presets, environments and parts. compare: a table of the runs below --runs.",
 )
 flags.DEFINE_string(
-    "model_dir", None, "Directory of the run: checkpoints, summaries, parameters. A run that it holds is resumed."
+    "model_dir",
+    None,
+    "Directory of the run: checkpoints, summaries, parameters. A run that it holds is resumed. Default of the command polyrl: "
+    "runs/<env>_<model>.",
 )
 flags.DEFINE_integer("seed", 1, "Integer from which all random streams derive.", lower_bound=0)
 flags.DEFINE_bool("progress", True, "Show a progress bar, or a line every 10 seconds where there is no terminal.")

@@ -16,7 +16,7 @@ define_choice(
     "record_format",
     "mp4",
     ["mp4", "gif"],
-    "Of the videos. mp4: each step, through moviepy. gif: smaller, at most 400 pictures 320 pixels wide, through pillow.",
+    "Format of the videos. mp4: each step, by moviepy. gif: smaller, at most 400 pictures 320 pixels wide, by pillow.",
 )
 
 needs("record_episodes", mode="record")

@@ -81,7 +81,7 @@ def run(main: Callable[[Sequence[str]], Any]) -> None:
     one, which does not wait for the environments. With `--help` it shows all flags instead.
     """
     if is_asked_for(sys.argv[1:]):
-        print(help_text(sys.modules["__main__"].__doc__ or ""), end="")
+        print(help_text(sys.modules["__main__"].__doc__ or "", (main.__module__ or "").partition(".")[0]), end="")
         return
 
     def guarded(argv: Sequence[str]) -> None:
