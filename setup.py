@@ -24,6 +24,8 @@ MINIGRID = ["minigrid>=3.0"]
 VIDEO = ["pygame>=2.1.3", "moviepy>=2.0", "pillow>=10"]
 # Searches hyper-parameters, and keeps the trials in a file of SQLite.
 TUNE = ["optuna>=4.0"]
+# Draws learning curves in scripts/plot.py.
+PLOT = ["matplotlib>=3.8"]
 # tf2onnx 1.17 is the first that runs with NumPy 2 and today's protobuf.
 ONNX = ["tf2onnx>=1.17", "onnxruntime>=1.20"]
 
@@ -60,6 +62,7 @@ setup(
         "video": VIDEO,
         "tune": TUNE,
         "onnx": ONNX,
+        "plot": PLOT,
         "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"],
         "dev": [
             *ATARI,
@@ -70,6 +73,7 @@ setup(
             *VIDEO,
             *TUNE,
             *ONNX,
+            *PLOT,
             "pytest>=8",
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.5",

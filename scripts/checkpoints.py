@@ -14,6 +14,10 @@ import datetime
 from pathlib import Path
 import sys
 
+if __name__ == "__main__" and {"-h", "--help"} & {*sys.argv[1:]}:  # Before TensorFlow is imported.
+    print(__doc__, end="")
+    sys.exit()
+
 from absl import app
 import polyrl  # noqa: F401  Before TensorFlow, which is quiet then.
 from rich.console import Console

@@ -7,10 +7,14 @@ A test compares the page with what the mistakes say today.
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 import re
 import tempfile
 from typing import Any
+
+if __name__ == "__main__":  # --help is answered before TensorFlow is imported.
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
 
 import gymnasium
 from gymnasium.spaces import Box, Discrete, MultiDiscrete

@@ -8,6 +8,7 @@ the same bits as those of a run that was not interrupted. Prints a line for each
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 from pathlib import Path
@@ -17,20 +18,29 @@ import subprocess
 import sys
 import tempfile
 import time
+from typing import Any
 
-from absl import app, flags
-
-FLAGS = flags.FLAGS
-flags.DEFINE_integer("kills", 50, "How many times the run is killed.", lower_bound=1)
-flags.DEFINE_integer("seed", 0, "Of the moments.")
-flags.DEFINE_integer("timesteps", 30_000, "Environment steps of the run.", lower_bound=2_000)
-flags.DEFINE_enum("env_backend", "gymnasium", ["gymnasium", "async", "compiled"], "What steps the environments.")
-flags.DEFINE_enum("number", "SIGKILL", ["SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"], "The signal.")
-
+BACKENDS, SIGNALS = ("gymnasium", "async", "compiled"), ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
 TRAINER = str(Path(__file__).resolve().parents[1] / "experiments" / "cartpole_dqn.py")
 
 
-def command(model_dir: Path, timesteps: int) -> list[str]:
+def command_line() -> argparse.Namespace:
+    """What is given on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add: Any = parser.add_argument
+    add("--kills", type=int, default=50, help="how many times the run is killed, at least 1 (default: %(default)s)")
+    add("--seed", type=int, default=0, help="seed of the moments (default: %(default)s)")
+    add("--timesteps", type=int, default=30_000, help="environment steps of the run, at least 2000 (default: %(default)s)")
+    add("--env_backend", choices=BACKENDS, default="gymnasium", help="what steps the environments (default: %(default)s)")
+    add("--signal", "--number", choices=SIGNALS, default="SIGKILL", help="what the run is sent (default: %(default)s)")
+    given = parser.parse_args()
+    for name, least in (("kills", 1), ("timesteps", 2_000)):
+        if getattr(given, name) < least:
+            parser.error(f"--{name}={getattr(given, name)} must be at least {least}.")
+    return given
+
+
+def command(model_dir: Path, timesteps: int, env_backend: str) -> list[str]:
     """The run, with checkpoints so frequent that many kills meet one."""
     given = {
         "mode": "train",
@@ -39,11 +49,11 @@ def command(model_dir: Path, timesteps: int) -> list[str]:
         "save_checkpoints_timesteps": 250,
         "save_summary_timesteps": 250,
         "max_overhead": 1.0,
-        "env_backend": FLAGS.env_backend,
+        "env_backend": env_backend,
         "check_env": False,
         "progress": False,
     }
-    if FLAGS.env_backend == "compiled":
+    if env_backend == "compiled":
         given.pop("check_env")
     return [sys.executable, TRAINER, *(f"--{name}={value}" for name, value in given.items())]
 
@@ -75,13 +85,15 @@ def newest(model_dir: Path) -> str:
     return max((path.name for path in (model_dir / "checkpoints").glob("ckpt-*[0-9]")), default="none")
 
 
-def kill_once(model_dir: Path, rng: random.Random, log: Path) -> tuple[int, bool, bool]:
+def kill_once(
+    run_command: list[str], signal_name: str, model_dir: Path, rng: random.Random, log: Path
+) -> tuple[int, bool, bool]:
     """Starts the run and kills it some time after a checkpoint of this process; its status, whether inside of a save, and
     whether it was over before.
     """
     before, inside = newest(model_dir), rng.random() < 0.5
     with log.open("a") as output:
-        run = subprocess.Popen(command(model_dir, FLAGS.timesteps), stdout=output, stderr=output, env=quiet())
+        run = subprocess.Popen(run_command, stdout=output, stderr=output, env=quiet())
         while run.poll() is None and newest(model_dir) == before:
             time.sleep(0.01)
         time.sleep(rng.uniform(0.0, 1.0))
@@ -89,15 +101,8 @@ def kill_once(model_dir: Path, rng: random.Random, log: Path) -> tuple[int, bool
         while inside and run.poll() is None and not saving(model_dir) and time.monotonic() < until:
             pass
         was_saving, over = saving(model_dir), run.poll() is not None
-        run.send_signal(getattr(signal, FLAGS.number))
+        run.send_signal(getattr(signal, signal_name))
         return run.wait(), was_saving, over
-
-
-def run_to_its_end(model_dir: Path) -> None:
-    """Runs to the budget, or resumes to it."""
-    done = subprocess.run(command(model_dir, FLAGS.timesteps), env=quiet(), capture_output=True, text=True)
-    if done.returncode != 0:
-        raise SystemExit(f"The run ended with status {done.returncode}:\n{done.stderr}")
 
 
 def quiet() -> dict[str, str]:
@@ -105,17 +110,23 @@ def quiet() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(Path(TRAINER).parents[1])}
 
 
-def main(_: list[str]) -> None:
+def main() -> None:
     """Runs, kills, compares."""
-    rng = random.Random(FLAGS.seed)
+    given = command_line()
+    rng = random.Random(given.seed)
     directory = Path(tempfile.mkdtemp(prefix="polyrl-kills-"))
     whole, killed, log = directory / "whole", directory / "killed", directory / "log.txt"
     subprocess.run(
-        command(whole, FLAGS.timesteps), check=True, env=quiet(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command(whole, given.timesteps, given.env_backend),
+        check=True,
+        env=quiet(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     kills = inside = 0
-    while kills < FLAGS.kills:
-        status, was_saving, over = kill_once(killed, rng, log)
+    while kills < given.kills:
+        killed_run = command(killed, given.timesteps, given.env_backend)
+        status, was_saving, over = kill_once(killed_run, given.signal, killed, rng, log)
         if over:
             print(f"The run ended after {kills} kills; use more --timesteps.", flush=True)
             break
@@ -125,11 +136,15 @@ def main(_: list[str]) -> None:
             flush=True,
         )
     subprocess.run(
-        command(killed, FLAGS.timesteps), check=True, env=quiet(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command(killed, given.timesteps, given.env_backend),
+        check=True,
+        env=quiet(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     (name, expected), (other, found) = digest(whole), digest(killed)
     different = [key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key)]
-    print(f"{kills} kills by {FLAGS.number}, {inside} of them inside of a save.")
+    print(f"{kills} kills by {given.signal}, {inside} of them inside of a save.")
     print(f"{name}, {other}: {len(expected)} variables and files, {len(different)} of them different.")
     if different or name != other:
         print("\n".join(sorted(different)))
@@ -137,4 +152,4 @@ def main(_: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    main()

@@ -1,8 +1,8 @@
 """Draws learning curves: `python scripts/plot.py runs/learning/results.jsonl --labels cartpole_dqn cartpole_c51`.
 
 The line is the interquartile mean over the seeds, the band its 95% interval by a bootstrap over the seeds (Agarwal et al.
-2021). It needs matplotlib. `--table` prints the same two of the scores in place of it: with the last weights, with the best,
-and the mean of all evaluations on the way, which says how fast a run learned.
+2021). It needs matplotlib: `pip install 'polyrl[plot]'`. `--table` prints the same two of the scores in place of it: with the
+last weights, with the best, and the mean of all evaluations on the way, which says how fast a run learned.
 """
 
 from __future__ import annotations
@@ -10,10 +10,37 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+import sys
 from typing import Any
 
 import numpy as np
 from polyrl.statistics import interquartile_mean, interval
+
+
+def read(file: Path) -> list[dict[str, Any]]:
+    """The results in a file of JSON lines.
+
+    Raises:
+        ValueError: if a line is not a result, or if there is none; says which.
+        OSError: if it cannot be read.
+    """
+    results = []
+    for number, line in enumerate(file.read_bytes().splitlines(), start=1):
+        try:
+            result = json.loads(line)
+            curve = np.array(result["curve"], float)
+            scores = float(result["final"]), float(result["best"])
+            if not isinstance(result["label"], str) or curve.ndim != 2 or curve.shape[1] != 2 or not np.isfinite(scores).all():
+                raise ValueError
+        except (ValueError, TypeError, KeyError):
+            raise ValueError(
+                f"{file}: line {number} is not a result of scripts/benchmarks/learning.py, an object of JSON with label, "
+                "curve [[environment step, mean return], ...], final and best."
+            ) from None
+        results.append(result)
+    if not results:
+        raise ValueError(f"{file} is empty; scripts/benchmarks/learning.py writes results.jsonl.")
+    return results
 
 
 def curves(results: list[dict[str, Any]], label: str) -> tuple[np.ndarray, np.ndarray]:
@@ -42,18 +69,30 @@ def table(results: list[dict[str, Any]], labels: list[str]) -> str:
 def main() -> None:
     """Draws a line for each label, or prints a row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("results", type=Path)
-    parser.add_argument("--labels", nargs="+")
-    parser.add_argument("--output", type=Path, default=Path("curves.png"))
+    parser.add_argument("results", type=Path, help="results.jsonl of scripts/benchmarks/learning.py")
+    parser.add_argument("--labels", nargs="+", help="the runs to show, in this order (default: all, by their names)")
+    parser.add_argument(
+        "--output", type=Path, default=Path("curves.png"), help="the image, .png, .svg or .pdf (default: %(default)s)"
+    )
     parser.add_argument("--table", action="store_true", help="print a table, draw nothing")
     arguments = parser.parse_args()
-    results = [json.loads(line) for line in arguments.results.read_text().splitlines()]
-    labels = arguments.labels or sorted({result["label"] for result in results})
-    if arguments.table:
-        print(table(results, labels))
-        return
-    import matplotlib
+    try:
+        results = read(arguments.results)
+        labels = arguments.labels or sorted({result["label"] for result in results})
+        if arguments.table:
+            print(table(results, labels))
+        else:
+            draw(results, labels, arguments.output)
+    except (OSError, ValueError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
 
+
+def draw(results: list[dict[str, Any]], labels: list[str], output: Path) -> None:
+    """Draws a line for each label into the file `output`."""
+    try:
+        import matplotlib
+    except ImportError as error:
+        sys.exit(f"Curves are drawn with matplotlib, which cannot be imported ({error}): pip install 'polyrl[plot]'.")
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
@@ -66,8 +105,8 @@ def main() -> None:
     axes.set_xlabel("environment steps")
     axes.set_ylabel("mean return, interquartile mean over seeds")
     axes.legend()
-    figure.savefig(arguments.output, dpi=150, bbox_inches="tight")
-    print(arguments.output)
+    figure.savefig(output, dpi=150, bbox_inches="tight")
+    print(output)
 
 
 if __name__ == "__main__":

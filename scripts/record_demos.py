@@ -2,8 +2,9 @@
 
     python scripts/record_demos.py experiments/cartpole_dqn.py --model_dir=runs/cartpole_dqn --episodes=20 --output=demos.npz
 
-The first argument is the script that the `model_dir` was trained with; it takes that script's flags. The episodes are played
-in the environment that it trains on, with the actions that its evaluation takes. Nothing is overwritten.
+The first argument is the script that the `model_dir` was trained with; it takes that script's flags, which `--help` after it
+shows, too. The episodes are played in the environment that it trains on, with the actions that its evaluation takes. Nothing
+is overwritten.
 """
 
 from __future__ import annotations
@@ -15,18 +16,27 @@ import sys
 from typing import Any
 
 from absl import flags
+from polyrl.flags import needs, unused
+from polyrl.flags.help_text import help_text, is_asked_for
+
+flags.DEFINE_integer("episodes", 20, "Episodes to record.", lower_bound=1)
+flags.DEFINE_string("minari_id", None, "Id of the Minari dataset to make, as cartpole/expert-v0.")
+# Here --output is the .npz file, in a mode that this program sets itself.
+needs("output")
+unused("mode", "temperature", because="record_demos.py plays greedy episodes")
+unused("eval_episodes", "infer_episodes", because="record_demos.py plays as many episodes as --episodes says")
+
+if __name__ == "__main__" and (len(sys.argv) < 2 or sys.argv[1].startswith("-")):  # Before TensorFlow is imported.
+    if is_asked_for(sys.argv[1:]):
+        print(help_text(__doc__), end="")
+        sys.exit()
+    sys.exit(f"{__doc__}\nThe experiment script is missing.")
+
 from polyrl.demos import Demonstrations, save_minari, save_npz
 from polyrl.demos.minari_dataset import check_new_minari
 from polyrl.demos.npz import check_new
 from polyrl.envs import GymEnvironment, open_env
 from polyrl.experiments import RLExperiment, cli
-
-flags.DEFINE_integer("episodes", 20, "Episodes to record.", lower_bound=1)
-flags.DEFINE_string("minari_id", None, "Id of the Minari dataset to make, as cartpole/expert-v0.")
-# Here --output is the .npz file, in a mode that this program sets itself.
-cli.needs("output")
-cli.unused("mode", "temperature", because="record_demos.py plays greedy episodes")
-cli.unused("eval_episodes", "infer_episodes", because="record_demos.py plays as many episodes as --episodes says")
 
 
 def load_script(path: str) -> Any:
@@ -88,8 +98,6 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
-        sys.exit(f"{__doc__}\nThe experiment script is missing.")
     try:
         SCRIPT = load_script(sys.argv.pop(1))
     except ValueError as error:

@@ -21,7 +21,6 @@ from pathlib import Path
 import sys
 from typing import Any
 
-from polyrl.experiments.sweep import Sweep
 from polyrl.flags import command  # noqa: F401  It defines the flags that can be searched.
 from polyrl.paths import resolved
 from rich.console import Console
@@ -67,6 +66,8 @@ def main() -> None:
 
 def sweep(arguments: argparse.Namespace, flags: list[str]) -> None:
     """The sweep that the arguments describe; what is wrong in them is a ValueError before anything is started."""
+    from polyrl.experiments.sweep import Sweep  # With it comes TensorFlow, without which --help is quick.
+
     flags = [] if arguments.config is None else [f"--config={arguments.config}", *flags]
     directory = resolved("--directory", arguments.directory or f"runs/tune/{Path(arguments.config or 'polyrl').stem}")
     search = Sweep(directory, arguments.search, flags, arguments.score, arguments.startup, arguments.seed)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -51,3 +53,59 @@ def test_a_table_has_the_mean_and_the_interval_of_each_score():
     low, high = plot.interval(np.array([[4.0, 8.0, 12.0, 16.0]]))
     assert final == f"10.0 ({low[0]:.1f}..{high[0]:.1f})"
     assert way.startswith("3.0 (")  # (1 + 2 * seed) / 2 of the seeds 2 and 3.
+
+
+def run(monkeypatch, *arguments):
+    """The program with these arguments: the message that it ends with, or None."""
+    monkeypatch.setattr(sys, "argv", ["plot.py", *map(str, arguments)])
+    try:
+        plot.main()
+    except SystemExit as end:
+        return str(end.code)
+    return None
+
+
+WHOLE = {"label": "a", "final": 1.0, "best": 2.0, "curve": [[10, 1.0]]}
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("", "is empty"),
+        ("one\n", "line 1 is not a result"),
+        ("[]\n", "line 1 is not a result"),
+        (b"\xff\xfe", "line 1 is not a result"),
+        *(
+            (json.dumps(WHOLE) + "\n" + json.dumps({**WHOLE, name: value}) + "\n", "line 2 is not a result")
+            for name, value in [("curve", []), ("curve", [1, 2]), ("label", 3), ("final", None), ("best", float("nan"))]
+        ),
+    ],
+)
+def test_an_odd_file_is_told_in_one_message(monkeypatch, tmp_path, content, told):
+    file = tmp_path / "results.jsonl"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    message = run(monkeypatch, file, "--table")
+    assert message.startswith(f"ValueError: {file}")
+    assert told in message
+    assert "\n" not in message
+
+
+def test_files_that_cannot_be_read_or_written_are_told_in_one_message(monkeypatch, tmp_path):
+    assert run(monkeypatch, tmp_path / "missing").startswith("FileNotFoundError: ")
+    assert run(monkeypatch, tmp_path).startswith("IsADirectoryError: ")
+    file = tmp_path / "results.jsonl"
+    file.write_text(json.dumps(WHOLE))
+    assert run(monkeypatch, file, "--labels", "b") == "There are no results of b; there are ['a']."
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert "pip install 'polyrl[plot]'" in run(monkeypatch, file)
+
+
+@pytest.mark.slow
+def test_curves_are_drawn(monkeypatch, tmp_path):
+    pytest.importorskip("matplotlib")
+    file, image = tmp_path / "results.jsonl", tmp_path / "curves.png"
+    file.write_text(json.dumps(WHOLE))
+    assert run(monkeypatch, file, "--output", image) is None
+    assert image.read_bytes().startswith(b"\x89PNG")
+    assert run(monkeypatch, file, "--output", tmp_path / "nowhere" / "curves.png").startswith("FileNotFoundError: ")
+    assert run(monkeypatch, file, "--output", tmp_path / "curves.txt").startswith("ValueError: ")

@@ -57,9 +57,7 @@ flags.DEFINE_integer("learning_rate_updates", 100_000, "With --learning_rate_fin
 define_positive("adam_epsilon", 1e-7, "Epsilon of Adam, added to the root of the mean squared gradient.")
 flags.DEFINE_integer("warmup_timesteps", 0, "Environment steps of uniformly random actions at the start.", lower_bound=0)
 define_positive("reward_scale", 1.0, "Rewards are multiplied by it before they are learned from.")
-define_positive(
-    "clip_rewards", None, "Rewards are clipped to plus and minus this, after --reward_scale; not by default."
-)
+define_positive("clip_rewards", None, "Rewards are clipped to plus and minus this, after --reward_scale; not by default.")
 flags.DEFINE_integer("num_atoms", 51, "c51, rainbow: atoms of the return distribution.", lower_bound=2)
 flags.DEFINE_float("min_q_value", -10.0, "c51, rainbow: the lowest atom, in units of the discounted return.")
 flags.DEFINE_float("max_q_value", 10.0, "c51, rainbow: the highest atom, in units of the discounted return.")

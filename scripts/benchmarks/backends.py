@@ -13,6 +13,18 @@ import argparse
 import tempfile
 from typing import Any
 
+
+def command_line() -> argparse.Namespace:
+    """What is given on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=10, help="how many seeds, from 1 on (default: %(default)s)")
+    parser.add_argument("--timesteps", type=int, default=15_000, help="environment steps of a run (default: %(default)s)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    command_line()  # --help is answered before TensorFlow is imported.
+
 import numpy as np
 from polyrl.configs import AdamConfig, DecayExplorationConfig
 from polyrl.envs import GymEnvironment
@@ -77,10 +89,7 @@ def p_value(first: np.ndarray, second: np.ndarray, permutations: int = 100_000) 
 
 def main() -> None:
     """Measures, and prints a row for each run and the comparison."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--timesteps", type=int, default=15_000)
-    arguments = parser.parse_args()
+    arguments = command_line()
     results: dict[str, list[list[float]]] = {"gymnasium": [], "compiled": []}
     for seed in range(1, arguments.seeds + 1):
         for backend, rows in results.items():

@@ -1,4 +1,4 @@
-"""Steps and seconds to solve CartPole-v1, for each script and seed: prints the README's table.
+"""Steps and seconds to solve CartPole-v1, for each script and seed: prints the table of docs/command_line.md.
 
     python scripts/benchmarks/cartpole_seeds.py [--seeds 1 2 3 4 5] [--scripts c51 dqn ddqn]
 
@@ -16,9 +16,6 @@ import sys
 import tempfile
 import time
 
-import polyrl  # noqa: F401  Quiet: before TensorBoard imports TensorFlow.
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -30,6 +27,9 @@ def measure(script: str, seed: int, model_dir: Path, *flags: str) -> tuple[int, 
     seconds = time.monotonic() - start
     newest = max((model_dir / "checkpoints").glob("ckpt-*"), key=lambda path: path.name)
     steps = json.loads((newest / "state.json").read_text())["global_timestep"]
+    import polyrl  # noqa: F401  Quiet: before TensorBoard imports TensorFlow.
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
     events = EventAccumulator(str(model_dir / "eval"), size_guidance={"tensors": 0})
     events.Reload()
     proto = events.Tensors("eval/mean_reward")[-1].tensor_proto
@@ -39,8 +39,12 @@ def measure(script: str, seed: int, model_dir: Path, *flags: str) -> tuple[int, 
 def main() -> None:
     """Measures and prints one row per script and seed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
-    parser.add_argument("--scripts", nargs="+", default=["c51", "dqn", "ddqn"])
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5], help="seeds of the runs (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--scripts", nargs="+", default=["c51", "dqn", "ddqn"], help="experiments/cartpole_<script>.py (default: %(default)s)"
+    )
     arguments = parser.parse_args()
     print("| script | seed | environment steps | seconds | mean of 100 episodes |\n|---|---|---|---|---|", flush=True)
     for script in arguments.scripts:

@@ -8,6 +8,7 @@ are kept. The last one is restored in a process of its own. The result is a line
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 from pathlib import Path
@@ -17,8 +18,36 @@ import sys
 import tempfile
 import threading
 import time
+from typing import Any
 
-from absl import app, flags
+SIZES = {"frames": 100_000, "transitions": 1_000_000}
+
+
+def command_line() -> argparse.Namespace:
+    """What is given on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add: Any = parser.add_argument
+    add(
+        "--memory",
+        choices=[*SIZES],
+        default="frames",
+        help="frames of 84 x 84 bytes, or transitions of 8 numbers (default: %(default)s)",
+    )
+    add("--size", type=int, help="rows of the memory (default: 100,000 frames or 1,000,000 transitions)")
+    add("--checkpoints", type=int, default=10, help="checkpoints after the first one (default: %(default)s)")
+    add("--new_rows", type=int, default=10_000, help="rows between two checkpoints (default: %(default)s)")
+    add("--directory", help="where to write (default: the system's directory for temporary files)")
+    add("--restore", help="restore the newest checkpoint in this directory, and nothing else")
+    given = parser.parse_args()
+    for name in ("size", "checkpoints", "new_rows"):
+        if getattr(given, name) is not None and getattr(given, name) < 1:
+            parser.error(f"--{name}={getattr(given, name)} must be at least 1.")
+    return given
+
+
+if __name__ == "__main__":
+    command_line()  # --help is answered before TensorFlow is imported.
+
 import numpy as np
 from polyrl.estimators import checkpoint_files
 from polyrl.estimators.checkpoints import CheckpointManager
@@ -26,35 +55,25 @@ from polyrl.models.scope import Scope
 from polyrl.replay import PrioritizedReplay, Replay
 import tensorflow as tf
 
-FLAGS = flags.FLAGS
-flags.DEFINE_enum("memory", "frames", ["frames", "transitions"], "Frames of 84 x 84 bytes, or transitions of 8 numbers.")
-flags.DEFINE_integer("size", None, "Rows of the memory; by default 100,000 frames or 1,000,000 transitions.", lower_bound=1)
-flags.DEFINE_integer("checkpoints", 10, "Checkpoints after the first one.", lower_bound=1)
-flags.DEFINE_integer("new_rows", 10_000, "Rows between two checkpoints.", lower_bound=1)
-flags.DEFINE_string("directory", None, "Where to write; by default a temporary directory.")
-flags.DEFINE_string("restore", None, "Restore the newest checkpoint in this directory, and nothing else.")
-
 STATES = {"frames": tf.TensorSpec([84, 84, 4], tf.uint8), "transitions": tf.TensorSpec([4], tf.float32)}
-SIZES = {"frames": 100_000, "transitions": 1_000_000}
 CHUNK = 1_000
 
 
-def build() -> Replay:
+def build(kind: str, size: int) -> Replay:
     """An empty memory, with priorities."""
-    size = FLAGS.size or SIZES[FLAGS.memory]
-    memory = PrioritizedReplay(size, 32, frame_stack=4 if FLAGS.memory == "frames" else None)
-    scalar, state = tf.TensorSpec([], tf.float32), STATES[FLAGS.memory]
+    memory = PrioritizedReplay(size, 32, frame_stack=4 if kind == "frames" else None)
+    scalar, state = tf.TensorSpec([], tf.float32), STATES[kind]
     columns = dict.fromkeys(("reward", "done", "truncated"), scalar) | {"action": tf.TensorSpec([], tf.int32)}
     memory.build({"state": state, "next_state": state, **columns})
     return memory
 
 
-def adder(memory: Replay) -> tf.types.experimental.PolymorphicFunction:
+def adder(memory: Replay, kind: str) -> tf.types.experimental.PolymorphicFunction:
     """A call that stores so many rows, each with other numbers, in episodes of a thousand."""
 
     @tf.function(autograph=False)
     def add(begin: tf.Tensor, count: tf.Tensor) -> None:
-        spec = STATES[FLAGS.memory]
+        spec = STATES[kind]
 
         def body(row: tf.Tensor) -> tuple[tf.Tensor]:
             noise = tf.random.stateless_uniform([1, *spec.shape], [row, 1], 0, 255, tf.int32)
@@ -102,14 +121,14 @@ def on_disk(directory: Path) -> int:
     return sum(found.values())
 
 
-def measure(directory: Path) -> dict[str, object]:
+def measure(directory: Path, kind: str, size: int, checkpoints: int, new_rows: int) -> dict[str, object]:
     """Fills a memory and writes its checkpoints."""
-    scope, memory = Scope(0), build()
-    add, manager = adder(memory), CheckpointManager(directory, keep_max=3)
-    size, done = memory.size, 0
+    scope, memory = Scope(0), build(kind, size)
+    add, manager = adder(memory, kind), CheckpointManager(directory, keep_max=3)
+    done = 0
     seconds, processor, written, peaks, files = [], [], [], [], []
-    for number in range(FLAGS.checkpoints + 1):
-        rows = size if number == 0 else FLAGS.new_rows
+    for number in range(checkpoints + 1):
+        rows = size if number == 0 else new_rows
         for begin in range(done, done + rows, CHUNK):
             add(tf.constant(begin), tf.constant(min(CHUNK, done + rows - begin)))
         done += rows
@@ -129,7 +148,7 @@ def measure(directory: Path) -> dict[str, object]:
     assert checkpoint_files.damage(path) is None
     later = sorted(seconds[1:])
     return {
-        "memory": FLAGS.memory,
+        "memory": kind,
         "rows": size,
         "memory_mb": round(sum(int(np.prod(v.shape)) * v.dtype.size for v in memory.variables) / 1e6),
         "first_s": round(seconds[0], 2),
@@ -148,9 +167,9 @@ def measure(directory: Path) -> dict[str, object]:
     }
 
 
-def restore(directory: Path) -> dict[str, object]:
+def restore(directory: Path, kind: str, size: int) -> dict[str, object]:
     """Restores the newest checkpoint into a new memory."""
-    scope, memory = Scope(0), build()
+    scope, memory = Scope(0), build(kind, size)
     manager = CheckpointManager(directory, keep_max=3)
     path, peak = manager.latest(), Peak()
     assert path is not None
@@ -160,17 +179,19 @@ def restore(directory: Path) -> dict[str, object]:
     return {"restore_s": round(time.monotonic() - started, 2), "restore_peak_mb": round(peak.end())}
 
 
-def main(_: list[str]) -> None:
+def main() -> None:
     """Measures what the flags say, and prints it."""
-    if FLAGS.restore is not None:
-        print(json.dumps(restore(Path(FLAGS.restore))))
+    given = command_line()
+    kind, size = given.memory, given.size or SIZES[given.memory]
+    if given.restore is not None:
+        print(json.dumps(restore(Path(given.restore), kind, size)))
         return
-    with tempfile.TemporaryDirectory(dir=FLAGS.directory) as name:
-        result = measure(Path(name))
-        command = [sys.executable, __file__, f"--memory={FLAGS.memory}", f"--size={result['rows']}", f"--restore={name}"]
+    with tempfile.TemporaryDirectory(dir=given.directory) as name:
+        result = measure(Path(name), kind, size, given.checkpoints, given.new_rows)
+        command = [sys.executable, __file__, f"--memory={kind}", f"--size={size}", f"--restore={name}"]
         restored = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         print(json.dumps({**result, **json.loads(restored.splitlines()[-1])}))
 
 
 if __name__ == "__main__":
-    app.run(main)
+    main()

@@ -19,7 +19,6 @@ import sys
 import tempfile
 
 from cartpole_seeds import ROOT, measure
-import polyrl  # noqa: F401  Quiet: before TensorBoard imports TensorFlow.
 
 EXPERT_SEED = 100
 COMMON = ("--env_backend=compiled", "--num_envs=1", "--eval_frequency=1000", "--noprogress")
@@ -41,9 +40,13 @@ def record(directory: Path, episodes: int) -> Path:
 def main() -> None:
     """Measures and prints one row per seed and kind of run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
-    parser.add_argument("--episodes", type=int, default=20)
-    parser.add_argument("--pretrain_updates", type=int, default=5_000)
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5], help="seeds of the runs (default: %(default)s)"
+    )
+    parser.add_argument("--episodes", type=int, default=20, help="demonstrations that the expert plays (default: %(default)s)")
+    parser.add_argument(
+        "--pretrain_updates", type=int, default=5_000, help="gradient updates on them at the start (default: %(default)s)"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)

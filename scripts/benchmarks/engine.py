@@ -8,10 +8,14 @@ the processor, the least of many turns that all take in the course of a minute: 
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Sequence
 import dataclasses
 import time
 from typing import Any
+
+if __name__ == "__main__":  # --help is answered before TensorFlow is imported.
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
 
 import numpy as np
 from polyrl import ops

@@ -15,9 +15,6 @@ import subprocess
 import sys
 import tempfile
 
-import polyrl  # noqa: F401  Quiet: before TensorBoard imports TensorFlow.
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
 ROOT = Path(__file__).resolve().parents[2]
 BUDGETS = {"cartpole_dqn": 20_000, "pendulum_naf": 10_000}
 
@@ -28,6 +25,9 @@ def measure(script: str, seed: int, exact: bool, model_dir: Path) -> float:
     trained = [f"--train_timesteps={BUDGETS[script]}", "--save_checkpoints_timesteps=1000", f"--exact_resume={exact}"]
     subprocess.run([*command, "--mode=train", *trained], check=True, capture_output=True)
     subprocess.run([*command, "--mode=eval", "--checkpoint=latest"], check=True, capture_output=True)
+    import polyrl  # noqa: F401  Quiet: before TensorBoard imports TensorFlow.
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
     events = EventAccumulator(str(model_dir / "eval"), size_guidance={"tensors": 0})
     events.Reload()
     proto = events.Tensors("eval/mean_reward")[-1].tensor_proto
@@ -37,8 +37,11 @@ def measure(script: str, seed: int, exact: bool, model_dir: Path) -> float:
 def main() -> None:
     """Measures and prints a row for each seed, and the medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
-    parser.add_argument("--scripts", nargs="+", default=list(BUDGETS), choices=list(BUDGETS))
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5], help="seeds of the runs (default: %(default)s)"
+    )
+    names = list(BUDGETS)
+    parser.add_argument("--scripts", nargs="+", default=names, choices=names, help="experiments (default: %(default)s)")
     arguments = parser.parse_args()
     print("| script | seed | exact_resume=True | exact_resume=False |\n|---|---|---|---|", flush=True)
     for script in arguments.scripts:

@@ -165,10 +165,12 @@ def _spread(values: list[float], form: str) -> str:
 def main() -> None:
     """Measures, and prints a line for each model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", default=",".join(MODELS))
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--core", type=int, default=0, help="negative: any")
-    parser.add_argument("--seconds", type=float, default=1.0, help="of a turn")
+    parser.add_argument("--models", default=",".join(MODELS), help="with commas between them (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each model (default: %(default)s)")
+    parser.add_argument(
+        "--core", type=int, default=0, help="the processor core of all processes; negative: any (default: %(default)s)"
+    )
+    parser.add_argument("--seconds", type=float, default=1.0, help="seconds of a turn (default: %(default)s)")
     parser.add_argument("--train", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.train:

@@ -3,7 +3,7 @@
 Each run is a process of its own, on one core; several run side by side. A run that was interrupted is resumed, one that is
 complete is not repeated. Results are JSON lines in `<directory>/results.jsonl`: the curve of the evaluations while training,
 and the mean return of 100 episodes with the last and with the best weights, in gymnasium's environment. Flags after `--` go to
-The command `polyrl`, and make another run of it: `learning.py cartpole_c51 --label=double -- --double`.
+the command `polyrl`, and make another run of it: `learning.py cartpole_c51 --label=double -- --double`.
 """
 
 from __future__ import annotations
@@ -94,11 +94,19 @@ def work(arguments: list[str]) -> None:
 def main() -> None:
     """Runs what is missing, and shows a table of all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("presets", nargs="+")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5])
-    parser.add_argument("--jobs", type=int, default=os.cpu_count())
-    parser.add_argument("--directory", type=Path, default=ROOT / "runs" / "learning")
-    parser.add_argument("--label", help="name of the runs, the preset's by default")
+    parser.add_argument("presets", nargs="+", help="presets, as polyrl --mode=list shows them")
+    parser.add_argument(
+        "--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5], help="seeds of the runs (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=os.cpu_count(),
+        help="runs side by side, each on one core (default: all cores, %(default)s)",
+    )
+    directory = ROOT / "runs" / "learning"
+    parser.add_argument("--directory", type=Path, default=directory, help="of runs and results (default: %(default)s)")
+    parser.add_argument("--label", help="name of the runs (default: the preset's)")
     own, flags = sys.argv[1:], []
     if "--" in own:
         own, flags = own[: own.index("--")], own[own.index("--") + 1 :]

@@ -49,9 +49,9 @@ def _between(table: np.ndarray, row: np.ndarray, column: np.ndarray, down: np.nd
 def main() -> None:
     """Prints mean and standard deviation over all starts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--angles", type=int, default=241)
-    parser.add_argument("--velocities", type=int, default=201)
-    parser.add_argument("--torques", type=int, default=17)
+    parser.add_argument("--angles", type=int, default=241, help="points of the grid of angles (default: %(default)s)")
+    parser.add_argument("--velocities", type=int, default=201, help="points of the grid of velocities (default: %(default)s)")
+    parser.add_argument("--torques", type=int, default=17, help="torques to choose from (default: %(default)s)")
     arguments = parser.parse_args()
     found, velocity = values(arguments.angles, arguments.velocities, arguments.torques)
     starts = found[:-1, np.abs(velocity) <= 1.0]  # The last angle is the first one.

@@ -10,9 +10,13 @@ that grows with the steps does.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 import statistics
 import time
+
+if __name__ == "__main__":  # --help is answered before TensorFlow is imported.
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
 
 from polyrl.engine import functional
 from polyrl.engine.carried import CarriedState

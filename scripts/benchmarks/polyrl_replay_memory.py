@@ -15,6 +15,20 @@ from pathlib import Path
 import tempfile
 from typing import Any
 
+FRAMES = 1_000_000
+
+
+def command_line() -> argparse.Namespace:
+    """What is given on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, default=FRAMES, help="frames that the memory keeps (default: %(default)s)")
+    parser.add_argument("--jit", default="auto", choices=["auto", "on", "off"], help="as in RunConfig (default: %(default)s)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    command_line()  # --help is answered before TensorFlow is imported.
+
 import gymnasium
 from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode, VectorEnv
@@ -30,7 +44,6 @@ import settings
 from stopwatch import report_and_exit
 import tensorflow as tf
 
-FRAMES = 1_000_000
 NUM_ENVS = 16
 UPDATES = 200
 EPISODE = 1_000
@@ -103,10 +116,7 @@ def resident(name: str) -> float:
 
 def main() -> None:
     """Fills, learns, measures and prints the result."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--frames", type=int, default=FRAMES, help="what the memory keeps")
-    parser.add_argument("--jit", default="auto", help="as in RunConfig")
-    arguments = parser.parse_args()
+    arguments = command_line()
     atari.use_system_allocator()  # As the Atari scripts do.
     check_frames(arguments)
     setting = dataclasses.replace(

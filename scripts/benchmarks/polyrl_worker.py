@@ -4,8 +4,25 @@
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 from typing import Any
+
+import settings
+
+
+def command_line() -> argparse.Namespace:
+    """What is given on the command line."""
+    parser = settings.parser(__doc__)
+    parser.add_argument(
+        "--housekeeping", action="store_true", help="with summaries and checkpoints, as often as RunConfig has them"
+    )
+    parser.add_argument("--profile", action="store_true", help="print where time goes; it takes longer then")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    command_line()  # --help is answered before TensorFlow is imported.
 
 from polyrl.configs import AdamConfig, ConstantExplorationConfig
 from polyrl.envs import AtariEnvironment, GymEnvironment
@@ -15,7 +32,6 @@ from polyrl.estimators.hooks import Hook
 from polyrl.models import CategoricalDQNModel, DQNModel
 from polyrl.networks import mlp, nature_cnn
 from polyrl.replay import UniformReplay
-import settings
 from settings import Setting
 from stopwatch import Stopwatch, report, seconds_since_start
 
@@ -112,10 +128,7 @@ def train(setting: Setting, config: RunConfig, hook: Hook) -> None:
 
 def main() -> None:
     """Measures once and prints the result."""
-    parser = settings.parser(__doc__)
-    parser.add_argument("--housekeeping", action="store_true", help="with summaries and checkpoints, as by default")
-    parser.add_argument("--profile", action="store_true", help="print where time goes; it takes longer then")
-    arguments = parser.parse_args()
+    arguments = command_line()
     setting = settings.chosen(arguments)
     config = RunConfig(progress=False)
     if not arguments.housekeeping:

@@ -10,6 +10,7 @@ docs/performance.md says how the peers are installed, and how it is measured.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping, Sequence
 import datetime
 import json
@@ -20,22 +21,11 @@ import statistics
 import sys
 from typing import Any
 
-from absl import app, flags
 import measuring
 from measuring import Comparison, Figures
 from rich.console import Console
 from rich.table import Table
 import rows
-
-flags.DEFINE_list("rows", [], f"Which rows; by default all but replay_memory: {', '.join(row.name for row in rows.ROWS)}.")
-flags.DEFINE_integer("pairs", 5, "How often each side of a row is measured, in turn.", lower_bound=1)
-flags.DEFINE_string(
-    "peers_python", None, "The Python that has stable-baselines3, sbx-rl and cpprb; without it they are left out."
-)
-flags.DEFINE_string("tf_agents_python", None, "The Python that has tf-agents; without it TF-Agents is left out.")
-flags.DEFINE_integer("core", 0, "The processor core that all processes run on; -1: any.")
-flags.DEFINE_string("output", None, "A JSON file for all figures.")
-FLAGS = flags.FLAGS
 
 QUIET = 0.95
 """The share of a core below which other processes disturb a measurement."""
@@ -120,16 +110,31 @@ def _processor() -> str:
     return next((line.split(": ")[1] for line in lines if line.startswith("model name")), platform.processor())
 
 
-def main(argv: Sequence[str]) -> int:
-    """Measures, and tells as it goes; the exit status is 1 if a worker failed."""
-    if argv[1:]:
-        raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
+def command_line() -> tuple[argparse.Namespace, list[rows.Row]]:
+    """What is given on the command line, and the rows of that."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add: Any = parser.add_argument
+    names = ", ".join(row.name for row in rows.ROWS)
+    add("--rows", default="", help=f"names with commas between them (default: all but replay_memory), or all: {names}")
+    add("--pairs", type=int, default=5, help="how often each side of a row is measured, in turn (default: %(default)s)")
+    add("--peers_python", help="the Python that has stable-baselines3, sbx-rl and cpprb; without it they are left out")
+    add("--tf_agents_python", help="the Python that has tf-agents; without it TF-Agents is left out")
+    add("--core", type=int, default=0, help="the processor core that all processes run on; -1: any (default: %(default)s)")
+    add("--output", help="a JSON file for all figures (default: none is written)")
+    given = parser.parse_args()
+    if given.pairs < 1:
+        parser.error(f"--pairs={given.pairs} must be at least 1.")
     try:
-        chosen = rows.select(FLAGS.rows)
+        return given, rows.select(name.strip() for name in given.rows.split(",") if name.strip())
     except ValueError as error:
-        raise app.UsageError(f"--rows: {error}") from error
+        parser.error(f"--rows: {error}")
+
+
+def main() -> int:
+    """Measures, and tells as it goes; the exit status is 1 if a worker failed."""
+    given, chosen = command_line()
     console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH)
-    pythons = {rows.POLYRL: sys.executable, rows.PEERS: FLAGS.peers_python, rows.TF_AGENTS: FLAGS.tf_agents_python}
+    pythons = {rows.POLYRL: sys.executable, rows.PEERS: given.peers_python, rows.TF_AGENTS: given.tf_agents_python}
     # Workers run in directories of their own; a link to a virtual environment's Python must stay one.
     pythons = {name: os.path.abspath(python) for name, python in pythons.items() if python}
     for name, flag in ((rows.PEERS, "--peers_python"), (rows.TF_AGENTS, "--tf_agents_python")):
@@ -139,16 +144,16 @@ def main(argv: Sequence[str]) -> int:
     for row in chosen:
 
         def tell(worker: rows.Worker, figures: Figures, row: rows.Row = row) -> None:
-            count = f"{len(figures.results)}/{FLAGS.pairs}"
+            count = f"{len(figures.results)}/{given.pairs}"
             said = f"failed: {figures.error}" if figures.error else describe(figures.results[-1], row.unit)
             console.print(f"{row.name}  {worker.title}  {count}  {said}", markup=False, highlight=False)
 
-        comparisons += measuring.measure_row(row, FLAGS.pairs, pythons, measuring.Processes(pythons, FLAGS.core), tell)
-        if FLAGS.output:
-            Path(FLAGS.output).write_text(json.dumps(as_json(comparisons), indent=1) + "\n")
+        comparisons += measuring.measure_row(row, given.pairs, pythons, measuring.Processes(pythons, given.core), tell)
+        if given.output:
+            Path(given.output).write_text(json.dumps(as_json(comparisons), indent=1) + "\n")
     console.print(table(comparisons))
     return int(any(figures is not None and figures.error for line in comparisons for figures in (line.ours, line.theirs)))
 
 
 if __name__ == "__main__":
-    app.run(main)
+    sys.exit(main())

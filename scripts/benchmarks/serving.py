@@ -22,6 +22,26 @@ import tempfile
 import time
 from typing import Any
 
+KINDS = ("dqn", "c51")
+"""The names of `MODELS`."""
+
+
+def command_line() -> argparse.Namespace:
+    """What is given on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", choices=KINDS, default=[*KINDS], help="what is served (default: %(default)s)")
+    parser.add_argument("--batches", nargs="+", type=int, default=[1, 32], help="states in a request (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each of the three (default: %(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=3.0, help="seconds of each of the three in a round (default: %(default)s)"
+    )
+    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    command_line()  # --help is answered before TensorFlow is imported.
+
 import numpy as np
 import polyrl  # noqa: F401  Before TensorFlow, for a quiet start.
 from polyrl import Agent, CategoricalDQNModel, DQNModel, RunConfig, UniformReplay
@@ -124,13 +144,7 @@ def measure(kind: str, batch: int, rounds: int, seconds: float) -> None:
 
 def main() -> None:
     """Reads the command line and measures."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=[*MODELS])
-    parser.add_argument("--batches", nargs="+", type=int, default=[1, 32])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each of the three in a round")
-    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
-    given = parser.parse_args()
+    given = command_line()
     if given.serve is not None:
         serve(given.serve)
         return

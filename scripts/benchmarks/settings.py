@@ -82,11 +82,11 @@ SETTINGS = {
 
 def parser(description: str | None) -> argparse.ArgumentParser:
     """The arguments that all training workers have in common."""
-    arguments = argparse.ArgumentParser(description=description)
-    arguments.add_argument("setting", choices=SETTINGS)
-    arguments.add_argument("--startup", action="store_true", help="seconds from the process's start to the first update's end")
-    arguments.add_argument("--seconds", type=float, help="how long it is timed; by default as in the setting")
-    arguments.add_argument("--warm_up", type=int, help="environment steps before that; by default as in the setting")
+    arguments = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("setting", choices=SETTINGS, help="what is trained")
+    arguments.add_argument("--startup", action="store_true", help="measure the seconds to the first update's end instead")
+    arguments.add_argument("--seconds", type=float, help="how many seconds it is timed (default: as in the setting)")
+    arguments.add_argument("--warm_up", type=int, help="environment steps before that (default: as in the setting)")
     return arguments
 
 

@@ -7,8 +7,12 @@ A step stores one transition, samples a batch, and gives that batch new prioriti
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import time
+
+if __name__ == "__main__":  # --help is answered where cpprb is not installed, too.
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
 
 import cpprb
 import numpy as np

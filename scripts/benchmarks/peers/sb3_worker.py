@@ -4,9 +4,27 @@
 
 from __future__ import annotations
 
+import argparse
+from pathlib import Path
+import sys
 from typing import Any
 
+# The modules beside run.py, which starts this with their directory in PYTHONPATH.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 import settings
+
+
+def command_line() -> argparse.Namespace:
+    """What is given on the command line."""
+    parser = settings.parser(__doc__)
+    parser.add_argument("--sbx", action="store_true", help="sbx, which is JAX, in place of stable-baselines3")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    command_line()  # --help is answered where stable-baselines3 is not installed, too.
+
 from settings import Setting
 from stable_baselines3.common.env_util import make_atari_env, make_vec_env
 from stable_baselines3.common.vec_env import VecEnvWrapper, VecFrameStack
@@ -42,9 +60,7 @@ def environment(setting: Setting) -> Any:
 
 def main() -> None:
     """Measures once and prints the result."""
-    parser = settings.parser(__doc__)
-    parser.add_argument("--sbx", action="store_true", help="sbx, which is JAX, in place of stable-baselines3")
-    arguments = parser.parse_args()
+    arguments = command_line()
     setting = settings.chosen(arguments)
     if arguments.sbx:
         from sbx import DQN

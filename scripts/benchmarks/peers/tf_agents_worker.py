@@ -8,10 +8,19 @@ It is put together as in the tutorials of TF-Agents: a driver of one step, a `TF
 
 from __future__ import annotations
 
+from pathlib import Path
+import sys
 from typing import Any
 
-import gym
+# The modules beside run.py, which starts this with their directory in PYTHONPATH.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 import settings
+
+if __name__ == "__main__":
+    settings.parser(__doc__).parse_args()  # --help is answered where TF-Agents is not installed, too.
+
+import gym
 from settings import Setting
 from stopwatch import Stopwatch, report_and_exit, seconds_since_start
 import tensorflow as tf
