@@ -17,6 +17,11 @@ import numpy as np
 T = TypeVar("T")
 
 
+def sentence(text: object) -> str:
+    """The message of another library with one full stop at its end, for a message in which more follows."""
+    return f"{str(text).rstrip('. ')}."
+
+
 def check_int(name: str, value: Any, minimum: int) -> int:
     """Returns `value` as an int of at least `minimum`; a TypeError or ValueError otherwise."""
     if isinstance(value, (bool, np.timedelta64)) or not isinstance(value, numbers.Integral):

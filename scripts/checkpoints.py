@@ -20,7 +20,6 @@ if __name__ == "__main__" and {"-h", "--help"} & {*sys.argv[1:]}:  # Before Tens
 
 from absl import app
 import polyrl  # noqa: F401  Before TensorFlow, which is quiet then.
-from rich.console import Console
 from rich.table import Table
 
 # isort: split
@@ -28,6 +27,7 @@ from rich.table import Table
 from polyrl.errors import DamagedCheckpointError
 from polyrl.estimators.checkpoint_files import STATE, damage, found_in, misplaced, read_state, set_aside
 from polyrl.estimators.claims import claimed
+from polyrl.experiments import tables
 
 USAGE = "Use: checkpoints.py list|verify MODEL_DIR, or checkpoints.py choose MODEL_DIR ckpt-<timestep>."
 DIRECTORIES = ("checkpoints", "best")
@@ -64,7 +64,7 @@ def table(model_dir: Path, thorough: bool) -> bool:
         shown.add_column(column, overflow="fold")
     for row, _ in rows:
         shown.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else 200).print(shown)
+    tables.show(shown)
     return all(whole for _, whole in rows)
 
 

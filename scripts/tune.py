@@ -23,7 +23,6 @@ from typing import Any
 
 from polyrl.flags import command  # noqa: F401  It defines the flags that can be searched.
 from polyrl.paths import resolved
-from rich.console import Console
 from rich.table import Table
 
 
@@ -33,12 +32,14 @@ def show(rows: list[dict[str, Any]], directory: Path) -> None:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
+    from polyrl.experiments import tables  # With it comes TensorFlow, without which --help is quick.
+
     shown = [name for name in rows[0] if name != "error" or any(row["error"] for row in rows)]
     table = Table(*shown)
     for row in rows:
         cells = (row[name] for name in shown)
         table.add_row(*("" if cell is None else f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in cells))
-    (Console() if sys.stdout.isatty() else Console(width=200)).print(table)
+    tables.show(table)
     print(f"{directory / 'results.csv'}; tensorboard --logdir {directory}")
 
 
@@ -66,7 +67,7 @@ def main() -> None:
 
 def sweep(arguments: argparse.Namespace, flags: list[str]) -> None:
     """The sweep that the arguments describe; what is wrong in them is a ValueError before anything is started."""
-    from polyrl.experiments.sweep import Sweep  # With it comes TensorFlow, without which --help is quick.
+    from polyrl.experiments.sweep import Sweep  # As above.
 
     flags = [] if arguments.config is None else [f"--config={arguments.config}", *flags]
     directory = resolved("--directory", arguments.directory or f"runs/tune/{Path(arguments.config or 'polyrl').stem}")

@@ -24,7 +24,7 @@ from polyrl.envs.contract import check_has_spaces
 from polyrl.envs.packages import import_for
 from polyrl.envs.processes import ProcessVectorEnv
 from polyrl.errors import add_note
-from polyrl.validation import suggestion
+from polyrl.validation import sentence, suggestion
 
 _MADE = "_polyrl_made"
 _OWN = " One of your own is 'module:Id-v0', or 'module:name' of a class or function that makes it."
@@ -57,7 +57,7 @@ class EnvMaker:
         try:
             env = self.make()
         except (ImportError, gymnasium.error.DependencyNotInstalled) as error:
-            message = f"{self.name} needs a Python package that cannot be imported: {error}{_extra(str(error))}"
+            message = f"{self.name} needs a Python package that cannot be imported: {sentence(error)}{_extra(str(error))}"
             raise ValueError(message) from error
         except Exception as error:
             if isinstance(error, TypeError) and (why := _unbound(self.make)):
@@ -185,7 +185,7 @@ def registered(env_id: str | EnvSpec) -> EnvSpec:
         return gymnasium.spec(name if chosen is None else get_env_id(namespace, base, chosen))
     except ImportError as error:
         path = " A module is named without .py, as in an import." if module.endswith(".py") or "/" in module else ""
-        raise ValueError(f"env_id={env_id!r}: the module {module!r} cannot be imported: {error}.{path}") from error
+        raise ValueError(f"env_id={env_id!r}: the module {module!r} cannot be imported: {sentence(error)}{path}") from error
     except gymnasium.error.Error as error:
         own = [] if not module else [key for key, value in vars(sys.modules[module]).items() if callable(value)]
         hint = suggestion(name, [*own, *gymnasium.registry])

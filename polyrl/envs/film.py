@@ -19,6 +19,7 @@ from polyrl.envs.backends import EnvpoolEnvironment
 from polyrl.envs.compiled import CompiledEnvironment
 from polyrl.envs.compiled.registry import ENVIRONMENTS
 from polyrl.envs.gym import EnvLike, GymEnvironment
+from polyrl.validation import sentence
 
 MODE = "rgb_array"
 FPS = 30.0
@@ -87,7 +88,7 @@ class Film(gymnasium.Wrapper):
             picture = self.env.render()
         except (ImportError, gymnasium.error.DependencyNotInstalled) as error:
             raise ValueError(
-                f"To render {_name(self.env)} a Python package is needed that cannot be imported: {error}. "
+                f"To render {_name(self.env)} a Python package is needed that cannot be imported: {sentence(error)} "
                 "`pip install 'polyrl[video]'` installs what most of gymnasium's environments need."
             ) from error
         except Exception as error:  # Whatever a graphics library raises, as where it finds no display.

@@ -26,10 +26,11 @@ def check_format(file_format: str, needed_by: str) -> None:
     """
     if file_format not in FORMATS:
         raise ValueError(f"{needed_by}: the format {file_format!r} is unknown; use one of {FORMATS}.")
+    rendered = "what renders the environment, as pygame does, is needed for both"
     if file_format == "mp4":
-        import_package("moviepy", needed_by, "video", "the format gif, which needs pillow alone")
+        import_package("moviepy", needed_by, "video", f"the format gif, which pillow writes; {rendered}")
     else:
-        import_package("PIL", needed_by, "video", "the format mp4, which needs moviepy")
+        import_package("PIL", needed_by, "video", f"the format mp4, which moviepy writes; {rendered}")
 
 
 def write(clip: Clip, directory: Path, step: int, index: int, file_format: str) -> Path:

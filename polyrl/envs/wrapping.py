@@ -9,7 +9,7 @@ from typing import Any
 
 import gymnasium
 
-from polyrl.validation import suggestion
+from polyrl.validation import sentence, suggestion
 
 Wrap = Callable[[gymnasium.Env[Any, Any]], gymnasium.Env[Any, Any]]
 
@@ -73,7 +73,7 @@ def _imported(name: str) -> Wrap:
     try:
         imported = importlib.import_module(module)
     except ImportError as error:
-        raise ValueError(f"wrappers: {name!r}: the module {module!r} cannot be imported: {error}.") from error
+        raise ValueError(f"wrappers: {name!r}: the module {module!r} cannot be imported: {sentence(error)}") from error
     if not hasattr(imported, attribute):
         hint = suggestion(attribute, [other for other in vars(imported) if not other.startswith("_")])
         raise ValueError(f"wrappers: {name!r}: the module {module!r} has no {attribute!r}.{hint}")

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from polyrl import statistics
 from polyrl.estimators.events import EVALUATIONS
 from polyrl.estimators.params import FILE as PARAMS_FILE
+from polyrl.experiments import tables
 
 COLUMNS = ("run", "environment", "model", "seeds", "steps", "last", "best", "best weights")
 TITLE = "mean reward of the evaluations: the last one, the best one, and one of the best weights after training"
@@ -68,12 +68,12 @@ def print_comparison(directories: Iterable[str]) -> None:
         raise FileNotFoundError(f"There is no run below {', '.join(directories)}: a run has a file {PARAMS_FILE}.")
     above = os.path.commonpath(groups) if len(groups) > 1 else ""
     title = TITLE if not above else f"{TITLE}; runs in {above}"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for name in COLUMNS:
         table.add_column(name, overflow="fold", min_width=max(map(len, name.split())))
     for name, runs in groups.items():
         table.add_row(*row(os.path.relpath(name, above) if above else name, runs))
-    Console().print(table)
+    tables.show(table, title, wrap_title=True)
 
 
 def grouped(runs: Iterable[Run]) -> dict[str, list[Run]]:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable
 
 import gymnasium
-from rich.console import Console
 from rich.table import Table
 
 from polyrl import models, networks, presets
 from polyrl.configs import ExplorationConfig, LossConfig, OptimizerConfig
 from polyrl.configs.base import known_configs
 from polyrl.envs.compiled.registry import ENVIRONMENTS
+from polyrl.experiments import tables
 from polyrl.flags.model import MODELS
 from polyrl.flags.torso import READS
 
 
 def print_lists() -> None:
     """Prints models, presets, environments, networks, and the parts that `--set` can choose."""
-    console = Console()
     for title, head, rows in (
         ("models: --model", ("name", "class", "what it is"), _models()),
         ("presets: --config", ("name", "environment", "model", "environment steps"), _presets()),
@@ -27,12 +27,12 @@ def print_lists() -> None:
         ("parts: --set", ("part", "kinds"), _parts()),
         ("environments: --env", ("where from", "ids"), _environments()),
     ):
-        table = Table(title=title, title_justify="left")
+        table = Table()
         for name in head:
             table.add_column(name, overflow="fold")
         for row in rows:
             table.add_row(*row)
-        console.print(table)
+        tables.show(table, title)
 
 
 def _models() -> Iterable[tuple[str, ...]]:
@@ -74,4 +74,4 @@ _MINATAR = ("Asterix", "Breakout", "Freeway", "Seaquest", "SpaceInvaders")
 def _summary(thing: object) -> str:
     """The first sentence of a docstring."""
     text = " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split())
-    return text.split(". ")[0].rstrip(".") + "."
+    return re.split(r"\.\s+(?=[A-Z`])", text)[0].rstrip(".") + "."  # A year goes on, as in "et al. 2015".

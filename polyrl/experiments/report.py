@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from polyrl.envs.observations import MASK
 from polyrl.estimators import TrainingResult
+from polyrl.experiments import tables
 
 FIRST = ("episode", "timestep", "reward", "done", "truncated")
 OF_EACH_ACTION = ("probabilities", "quantiles")
@@ -36,7 +35,7 @@ def print_training(result: TrainingResult) -> None:
         ("checkpoint", str(result.checkpoint)),
     ):
         table.add_row(name, value)
-    _show("training", table)
+    tables.show(table, "training")
 
 
 def print_evaluation(result: Mapping[str, float], evaluated: Path | str, episodes: int) -> None:
@@ -45,7 +44,7 @@ def print_evaluation(result: Mapping[str, float], evaluated: Path | str, episode
     title = f"evaluation of {evaluated}, {episodes} episodes"
     for name, value in result.items():
         table.add_row(name, f"{value:,}" if isinstance(value, int) else f"{value:.3f}")
-    _show(title, table)
+    tables.show(table, title)
 
 
 def print_videos(videos: Mapping[Path, Mapping[str, float]], recorded: Path | None) -> None:
@@ -53,7 +52,7 @@ def print_videos(videos: Mapping[Path, Mapping[str, float]], recorded: Path | No
     table = Table("video", "return", "steps")
     for path, values in videos.items():
         table.add_row(str(path), f"{values['return']:g}", f"{values['steps']:,}")
-    _show(f"recorded with {recorded}", table)
+    tables.show(table, f"recorded with {recorded}")
 
 
 def print_seeds(results: Mapping[int, Mapping[str, float]], mean: str, interval: str, model_dir: Path) -> None:
@@ -64,7 +63,7 @@ def print_seeds(results: Mapping[int, Mapping[str, float]], mean: str, interval:
     table.add_section()
     table.add_row("mean", "", mean)
     table.add_row("95 % interval", "", interval)
-    _show(f"{len(results)} seed{'s' if len(results) > 1 else ''} in {model_dir}", table)
+    tables.show(table, f"{len(results)} seed{'s' if len(results) > 1 else ''} in {model_dir}")
 
 
 def write_predictions(
@@ -102,7 +101,7 @@ def write_predictions(
         table.add_row(name, f"{value:g}")
     if output is not None:
         table.add_row("output", str(output))
-    _show(title, table)
+    tables.show(table, title)
     return summary
 
 
@@ -116,10 +115,3 @@ def _line(step: Mapping[str, Any]) -> dict[str, Any]:
         if name not in (*line, *UNWRITTEN):
             line[name] = np.asarray(value[step["index"]] if name in OF_EACH_ACTION else value).tolist()
     return line
-
-
-def _show(title: str, table: Table) -> None:
-    """As wide as the terminal; in a file or a pipe as wide as a path may be."""
-    console = Console() if sys.stdout.isatty() else Console(width=200)
-    console.print(title, soft_wrap=True, highlight=False)
-    console.print(table)

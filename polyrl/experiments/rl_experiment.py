@@ -25,7 +25,6 @@ from polyrl.validation import check_float, check_int, suggestion
 
 logger = logging.getLogger("polyrl")
 
-
 ALIASES = {
     "eval": "evaluate",
     "train_and_eval": "train_and_evaluate",
@@ -292,7 +291,8 @@ def run_experiment(
     name = ALIASES.get(schedule, schedule)
     if name not in RLExperiment.SCHEDULES:
         known = [*RLExperiment.SCHEDULES, *ALIASES]
-        raise ValueError(f"schedule={schedule!r} is unknown; use one of {known}.{suggestion(str(schedule), known)}")
+        other = f" polyrl.experiments.cli.run answers --mode={schedule}." if schedule in ("list", "compare") else ""
+        raise ValueError(f"schedule={schedule!r} is unknown; use one of {known}.{other or suggestion(str(schedule), known)}")
     experiment = experiment_fn(os.fspath(output_dir))
     if not isinstance(experiment, RLExperiment):
         raise TypeError(f"experiment_fn must return an RLExperiment, got {experiment!r}.")

@@ -90,8 +90,10 @@ def test_the_name_of_a_file_tells_step_return_and_number(tmp_path):
 def test_a_missing_package_is_named_with_the_extra(monkeypatch, file_format, package):
     film_files.check_format(file_format, "here")
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ValueError, match=rf"here needs the Python package '{package}'.*pip install 'polyrl\[video\]'"):
+    with pytest.raises(ValueError, match=rf"here needs the Python package '{package}'.*pip install 'polyrl\[video\]'") as told:
         film_files.check_format(file_format, "here")
+    assert "needs pillow alone" not in str(told.value)  # Where pygame renders, the other format fails without it, too.
+    assert "what renders the environment" in str(told.value)
 
 
 def test_an_unknown_format_is_refused():

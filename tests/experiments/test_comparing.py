@@ -84,6 +84,8 @@ def test_the_same_seed_twice_is_no_mean_of_seeds(runs):
 
 def test_no_heading_breaks_on_a_narrow_terminal(runs, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "dumb")  # Without colours.
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     print_comparison([str(runs)])
     printed = capsys.readouterr().out
     assert max(map(len, printed.splitlines())) <= 80

@@ -50,6 +50,13 @@ def test_an_unknown_schedule_is_refused_with_the_list_and_the_nearest_before_any
     assert near is None or f"Did you mean {near!r}" in str(error.value)
 
 
+@pytest.mark.parametrize("mode", ["list", "compare"])
+def test_modes_that_are_no_schedule_are_told_who_answers_them(tmp_path, mode):
+    """A program that hands --mode to it without `cli.run` read of a schedule that it had not named."""
+    with pytest.raises(ValueError, match=rf"polyrl\.experiments\.cli\.run answers --mode={mode}\."):
+        run_experiment(lambda output_dir: pytest.fail("built"), tmp_path, mode)
+
+
 def test_an_experiment_fn_that_returns_something_else_is_refused(tmp_path):
     with pytest.raises(TypeError, match="must return an RLExperiment"):
         run_experiment(lambda output_dir: make_agent(model_dir=output_dir), tmp_path, "train")
