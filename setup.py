@@ -35,7 +35,8 @@ setup(
     description="Estimator-style experiments for value-based reinforcement learning on TensorFlow and tf-keras.",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
-    license="Apache-2.0",
+    license_expression="Apache-2.0",  # By SPDX; setuptools 77 is the first that knows it.
+    license_files=["LICENSE"],
     packages=find_packages(include=["polyrl", "polyrl.*"]),
     package_data={"polyrl": ["py.typed"]},
     python_requires=">=3.10",
@@ -88,7 +89,6 @@ setup(
     },
     classifiers=[
         "Development Status :: 3 - Alpha",
-        "License :: OSI Approved :: Apache Software License",
         "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",

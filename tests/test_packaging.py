@@ -1,11 +1,14 @@
-"""What is installed from a wheel is the whole package, and trains without the checkout."""
+"""What is installed from a wheel is the whole package, and trains without the checkout; the sdist is the repository."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -54,3 +57,27 @@ def test_a_wheel_holds_the_package_and_trains_away_from_the_checkout(tmp_path):
     path, updates = run("-c", PROGRAM, directory=elsewhere, PYTHONPATH=str(site)).splitlines()[-2:]
     assert Path(path).is_relative_to(site)
     assert int(updates) == 12
+
+
+def test_the_source_distribution_holds_all_tests_and_what_they_read(tmp_path):
+    """It held those at the top of tests/ alone, without the modules that they import."""
+    source, ignored = tmp_path / "source", shutil.ignore_patterns(".*", "runs", "build", "dist", "*.egg-info", "site")
+    shutil.copytree(ROOT, source, ignore=ignored)
+    build = "import sys; from setuptools import build_meta; print(build_meta.build_sdist(sys.argv[1]))"
+    name = run("-c", build, str(tmp_path), directory=source).splitlines()[-1]
+    with tarfile.open(tmp_path / name) as archive:
+        packed = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}
+        info = archive.extractfile(f"{name.removesuffix('.tar.gz')}/PKG-INFO").read().decode()
+    folders = ("polyrl", "tests", "docs", "scripts", "experiments", "notebooks")
+    wanted = {
+        str(file.relative_to(source))
+        for folder in folders
+        for file in (source / folder).rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+    assert {name for name in packed if name.startswith(tuple(f"{folder}/" for folder in folders))} == wanted
+    assert {"tests/ops/test_targets.py", "tests/tiny_agents.py", "docs/tutorial.md", "scripts/plot.py"} <= wanted
+    assert {"LICENSE", "README.md", "CHANGELOG.md", "CITATION.cff", "mkdocs.yml", "setup.py", "pyproject.toml"} <= packed
+    assert "Classifier: License" not in info  # setuptools warns of it; the license is an SPDX expression.
+    if int(importlib.metadata.version("setuptools").split(".")[0]) >= 77:  # As pyproject.toml asks for.
+        assert re.search(r"^License-Expression: Apache-2\.0$", info, re.MULTILINE)
