@@ -1,6 +1,13 @@
 # Sourced by the other scripts: makes .venv beside them and installs polyrl into it, once for each state of setup.py.
 #   setup_environment ""     the package
 #   setup_environment dev    the package with what the tests need
+# With --help a script shows the comment at its top, and does nothing.
+case " $* " in
+    *" --help "* | *" -h "*)
+        sed -n '2,${/^#/!q;s/^# \{0,1\}//p}' "scripts/$(basename "$0")"
+        exit 0
+        ;;
+esac
 
 setup_environment() {
     local extra="$1" python="${PYTHON:-python3}" stamp

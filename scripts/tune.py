@@ -50,14 +50,16 @@ def main() -> None:
         own, flags = own[: own.index("--")], own[own.index("--") + 1 :]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", help="where all runs begin, as polyrl takes it")
-    parser.add_argument("--search", nargs="+", required=True, metavar="NAME=VALUES", help="what is searched")
-    parser.add_argument("--trials", type=int, default=20, help="in all, over all calls (20)")
+    parser.add_argument(
+        "--search", nargs="+", required=True, metavar="NAME=VALUES", help="what is searched, as learning_rate=1e-4..1e-2:log"
+    )
+    parser.add_argument("--trials", type=int, default=20, help="trials in all, over all calls (20)")
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side, each on one core (1)")
-    parser.add_argument("--directory", help="of the sweep; runs/tune/<config> by default")
-    parser.add_argument("--score", choices=["final", "mean"], default="final", help="of a trial: the evaluation of its best "
+    parser.add_argument("--directory", help="directory of the sweep; runs/tune/<config> by default")
+    parser.add_argument("--score", choices=["final", "mean"], default="final", help="of a trial: the score of its best "
                         "checkpoint, or the mean of all its evaluations, which says how fast it learned (final)")  # fmt: skip
     parser.add_argument("--startup", type=int, default=5, help="trials that are never pruned, the first ones (5)")
-    parser.add_argument("--seed", type=int, default=0, help="of the search, not of the runs (0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the search, not of the runs (0)")
     arguments = parser.parse_args(own)
     try:
         sweep(arguments, flags)

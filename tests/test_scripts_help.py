@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -55,8 +56,14 @@ def run(tmp_path_factory):
     return command
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
-@pytest.mark.parametrize("flag", ["--help", "-h"])
+@pytest.mark.parametrize(
+    ("program", "flag"),
+    [
+        *((program, "--help") for program in PROGRAMS),
+        # Those that do not leave it to argparse alone.
+        *((f"scripts/{name}.py", "-h") for name in ("checkpoints", "record_demos", "tune", "errors")),
+    ],
+)
 def test_help_is_shown_and_nothing_is_done(run, program, flag):
     """errors.py rewrote a page of the docs, benchmarks began to measure, and others ended with status 1."""
     page = (ROOT / "docs" / "errors.md").stat().st_mtime_ns
@@ -65,6 +72,21 @@ def test_help_is_shown_and_nothing_is_done(run, program, flag):
     summary = compile((ROOT / program).read_text(), program, "exec").co_consts[0].split("\n")[0]
     assert " ".join(summary.split()) in " ".join(done.stdout.split())
     assert (ROOT / "docs" / "errors.md").stat().st_mtime_ns == page
+
+
+@pytest.mark.parametrize("script", ["quickstart.sh", "slow.sh", "test.sh"])
+def test_shell_scripts_show_their_comment_and_install_nothing(tmp_path, script):
+    (tmp_path / "scripts").mkdir()
+    for name in (script, "setup.sh"):
+        shutil.copy(ROOT / "scripts" / name, tmp_path / "scripts")
+    command = ["bash", f"scripts/{script}", "--help"]
+    # Without a Python that could install anything.
+    done = subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHON": "false"}, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    comment = [line for line in (ROOT / "scripts" / script).read_text().splitlines()[1:] if line.startswith("# ")]
+    assert done.stdout.splitlines()[0] == comment[0][2:]
+    assert "set -" not in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["scripts"]
 
 
 @pytest.mark.parametrize("program", sorted({*PROGRAMS} - {"scripts/record_demos.py", "scripts/checkpoints.py"}))

@@ -45,7 +45,9 @@ def main() -> None:
         help="runs side by side, each on one core (default: all cores, %(default)s)",
     )
     directory = learning.ROOT / "runs" / "ablation"
-    parser.add_argument("--directory", type=Path, default=directory, help="of runs and results (default: %(default)s)")
+    parser.add_argument(
+        "--directory", type=Path, default=directory, help="directory of runs and results (default: %(default)s)"
+    )
     arguments = parser.parse_args()
     runs = wanted(arguments.presets, arguments.seeds)
     learning.complete(runs, arguments.directory, arguments.jobs)

@@ -105,7 +105,9 @@ def main() -> None:
         help="runs side by side, each on one core (default: all cores, %(default)s)",
     )
     directory = ROOT / "runs" / "learning"
-    parser.add_argument("--directory", type=Path, default=directory, help="of runs and results (default: %(default)s)")
+    parser.add_argument(
+        "--directory", type=Path, default=directory, help="directory of runs and results (default: %(default)s)"
+    )
     parser.add_argument("--label", help="name of the runs (default: the preset's)")
     own, flags = sys.argv[1:], []
     if "--" in own:
