@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 
 import pytest
@@ -12,7 +13,6 @@ from rich.table import Table
 from polyrl import presets
 from polyrl.experiments import report, tables
 from polyrl.experiments.comparing import print_comparison
-from polyrl.experiments.listing import print_lists
 
 NAMES = ["[atari]", "[bold]runs[/bold]", "runs/[/]x", "runs/:bug:/1", "n" * 230, "a\\[b]"]
 
@@ -27,10 +27,9 @@ def test_a_name_is_shown_as_it_is(capsys, name):
     assert shown.count(name) == 3
 
 
-def test_the_list_has_the_extras_and_whole_names(capsys):
+def test_the_list_has_the_extras_and_whole_names():
     """`[atari]` was markup, and `cartpole_munchausen_dqn` was broken in the middle."""
-    print_lists()
-    shown = capsys.readouterr().out
+    shown = subprocess.run([sys.executable, "-m", "polyrl", "--mode=list"], capture_output=True, text=True, check=True).stdout
     for name in (*presets.NAMES, "Atari, extra [atari]", "extra [minatar]", "extra [minigrid]", "Mnih et al. 2015:"):
         assert name in shown, name
 
