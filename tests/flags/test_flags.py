@@ -63,3 +63,7 @@ def test_help_shows_every_flag(flags):
     assert done.returncode == 0
     for flag in flags:
         assert f"--{flag.name}" in done.stdout or f"--[no]{flag.name}" in done.stdout
+    # TensorFlow's own headed it, as four groups of this program.
+    assert done.stdout.count("This program") == 1
+    for library in ("op_conversion_fallback_to_while_loop", "tt_check_filter", "hbm_oom_exit"):
+        assert library not in done.stdout
