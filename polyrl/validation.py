@@ -119,7 +119,7 @@ def is_keras3(value: Any) -> bool:
 
 def suggestion(wrong: str, known: Any) -> str:
     """` Did you mean ...?` with the most similar name in `known`, or an empty string."""
-    near = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.5)
+    near = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.6)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 

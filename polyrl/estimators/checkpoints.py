@@ -190,7 +190,8 @@ class CheckpointManager:
             where = f"in model_dir={str(self.model_dir)!r}"
             latest = self.latest()
             if which != "best" or latest is None:
-                raise NotTrainedError(f"There is no {'best ' if which == 'best' else ''}checkpoint {where}. Train first.")
+                then = checkpoint_files.without_any(self.model_dir)
+                raise NotTrainedError(f"There is no {'best ' if which == 'best' else ''}checkpoint {where}. {then}")
             score = read_state(latest).get("best_score")
             why = "no evaluation has taken place while it was trained" if score is None else f"that with {score} was removed"
             raise NotTrainedError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -77,19 +78,17 @@ def print_comparison(directories: Iterable[str]) -> None:
 
 
 def grouped(runs: Iterable[Run]) -> dict[str, list[Run]]:
-    """Runs of one directory that differ in their seeds alone, by that directory; any other by its own."""
+    """Runs of `--seeds` in one directory, that differ in their seeds alone, by that directory; any other by its own."""
     groups: dict[tuple[Path, str], list[Run]] = {}
     for run in runs:
-        same = json.dumps([run.environment, run.model, run.settings], sort_keys=True)
-        groups.setdefault((run.directory.parent, same), []).append(run)
+        is_one_of_seeds = re.fullmatch(r"seed-\d+", run.directory.name) is not None
+        same = "" if not is_one_of_seeds else json.dumps([run.environment, run.model, run.settings], sort_keys=True)
+        place = run.directory.parent if is_one_of_seeds else run.directory
+        groups.setdefault((place, same), []).append(run)
     named: dict[str, list[Run]] = {}
-    for (parent, _), members in groups.items():
-        if len({run.seed for run in members}) < len(members):
-            named |= {str(run.directory): [run] for run in members}
-            continue
+    for (place, _), members in groups.items():
         # Two groups in one directory have the names of their first runs.
-        alone = len(members) == 1 or str(parent) in named
-        named[str(members[0].directory if alone else parent)] = members
+        named[str(members[0].directory if str(place) in named or len(members) == 1 else place)] = members
     return named
 
 

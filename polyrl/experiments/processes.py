@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Collection, Iterator, Sequence
@@ -14,6 +15,9 @@ from typing import NoReturn
 
 ONE_CORE = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
 """Several processes with as many threads as cores each would stand in each other's way."""
+
+ERROR = re.compile(r"(\w+\.)*\w*(Error|Exception|Interrupt)\b")
+"""How the first line of an error begins."""
 
 
 def start(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
@@ -31,6 +35,8 @@ def ended_with_this(running: Collection[subprocess.Popen[bytes]]) -> Iterator[No
         raise SystemExit(128 + number)
 
     numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # As a shell starts what it runs in the background.
+        numbers.append(signal.SIGINT)
     before = {number: signal.signal(number, leave) for number in numbers}
     try:
         yield
@@ -48,6 +54,15 @@ def last_words(log: Path) -> str:
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
     said = [line for line in lines if line and not line.startswith("(--debug")]
     return said[-1] if said else "nothing"
+
+
+def last_error(log: Path) -> str:
+    """The lines of the error that ended a run, from its name on; its last words, if none is shown."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    begins = [number for number, line in enumerate(lines) if ERROR.match(line)]
+    if not begins:
+        return last_words(log)
+    return "\n".join(line for line in lines[begins[-1] :] if not line.startswith("(--debug"))
 
 
 def evaluations(file: Path) -> list[dict[str, float]]:

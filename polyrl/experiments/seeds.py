@@ -75,7 +75,7 @@ def run(command: Sequence[str], seeds: Sequence[int], model_dir: Path, jobs: int
                 del running[seed]
                 if status != 0:
                     failed.append(seed)
-                    words = processes.last_words(_log(model_dir, seed))
+                    words = processes.last_error(_log(model_dir, seed))
                     logger.error("Seed %d ended with exit status %d: %s", seed, status, words)
                 else:
                     logger.info("Seed %d has ended.", seed)

@@ -45,6 +45,8 @@ def applied(entries: Sequence[str], parts: Mapping[str, Config | None]) -> dict[
         name, _, value = entry.partition("=")
         part, *path = name.split(".")
         if part not in values:
+            if part in parts:
+                raise ValueError(f"--set={entry}: this model has a {part} of its own, which has no settings here.")
             hint = suggestion(part, [*values, *FLAGS])
             raise ValueError(f"--set={entry}: there is no {part!r} here; use the name of a flag, or one of {[*values]}.{hint}")
         flag = EQUIVALENT.get(name)

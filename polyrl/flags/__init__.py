@@ -12,6 +12,7 @@ from absl.flags import FLAGS
 from polyrl.flags import budget, demonstrations, evaluation, learning, run, seeds, serving, video, writing
 from polyrl.flags.partners import GIVEN, check_given, needs, unused
 from polyrl.flags.run import MODES, TRAINING_MODES
+from polyrl.validation import suggestion
 
 HYPER_PARAMETERS = ("seed", *learning.PARAMETERS, *demonstrations.PARAMETERS)
 """The shared flags whose other value would be another run."""
@@ -21,8 +22,17 @@ SHARED = (run, seeds, budget, evaluation, video, serving, writing, learning, dem
 
 
 def set_defaults(**defaults: Any) -> None:
-    """A program's own defaults for flags that are defined here."""
+    """A program's own defaults for flags that are defined here, or by the program before.
+
+    Raises:
+        ValueError: for a name that is no flag; with the nearest one.
+    """
     for name, value in defaults.items():
+        if name not in FLAGS:
+            raise ValueError(
+                f"set_defaults({name}=...): there is no flag --{name} in this program.{suggestion(name, [*FLAGS])} What "
+                "belongs to a model is an argument in model_fn, or a flag that the program defines."
+            )
         FLAGS.set_default(name, value)
 
 

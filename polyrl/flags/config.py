@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,12 @@ from polyrl.flags.choice import defined_in
 from polyrl.validation import suggestion
 
 FLAGS = flags.FLAGS
+COMMAND = "polyrl"
 FILE = "config.json"
 """The file of a run's directory that holds its whole configuration."""
+
+PROGRAM = "program"
+"""Beside the settings in a run's `config.json`: the program that wrote it, and that they are flags of."""
 
 NOT_CONFIGURED = (
     "config",
@@ -67,6 +72,12 @@ def load(source: str) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"--config={source}: there is no such file.")
     settings = _of_python(path) if path.suffix == ".py" else _of_json(path)
+    whose = settings.pop(PROGRAM, program())
+    if whose != program():
+        raise ValueError(
+            f"--config={source} is of a run of {whose}, whose model and environment {program()} does not know. Use that "
+            "program; what its run was made with is in the file."
+        )
     for name in settings:
         if name in NOT_CONFIGURED and name != "set":
             raise ValueError(f"--config={source} has {name!r}, which is no setting of a run; give it on the command line.")
@@ -121,7 +132,13 @@ def written() -> dict[str, Any]:
     """The whole configuration: each flag of polyrl that says what the run is, as JSON can hold it."""
     modules = FLAGS.flags_by_module_dict()
     names = [flag.name for module, defined in modules.items() if module.startswith("polyrl.") for flag in defined]
-    return {name: FLAGS[name].value for name in names if name not in NOT_CONFIGURED or name == "set"}
+    settings = {name: FLAGS[name].value for name in names if name not in NOT_CONFIGURED or name == "set"}
+    return {PROGRAM: program(), **settings}
+
+
+def program() -> str:
+    """The name of this program: the command's, whatever file started it, or that of a file."""
+    return COMMAND if "polyrl.flags.command" in sys.modules else Path(sys.argv[0]).name
 
 
 def _of_python(path: Path) -> dict[str, Any]:

@@ -73,13 +73,20 @@ def copied(directory, name, **params):
 
 def test_two_configurations_in_one_directory_are_two_lines(runs):
     for seed in (1, 2):
-        copied(runs / "dqn" / f"seed-{seed}", f"other-{seed}", n_step=3)
+        copied(runs / "dqn" / f"seed-{seed}", f"seed-1{seed}", n_step=3)
     assert [len(members) for members in grouped(find([str(runs / "dqn")])).values()] == [2, 2]
 
 
 def test_the_same_seed_twice_is_no_mean_of_seeds(runs):
-    copied(runs / "dqn" / "seed-1", "again")
+    copied(runs / "dqn" / "seed-1", "seed-9")
     assert [len(members) for members in grouped(find([str(runs / "dqn")])).values()] == [1, 1, 1]
+
+
+def test_runs_that_are_not_of_seeds_are_never_taken_together(runs):
+    """A run of 10,000 steps and one of 3,000 were the mean of two seeds, and one of them had no line."""
+    for name in ("first", "second"):
+        copied(runs / "c51", name, seed=name)
+    assert len(grouped(find([str(runs / "first"), str(runs / "second"), str(runs / "c51")]))) == 3
 
 
 def test_no_heading_breaks_on_a_narrow_terminal(runs, monkeypatch, capsys):

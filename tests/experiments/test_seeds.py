@@ -26,7 +26,7 @@ time.sleep(float(flags["sleep"]))
 (model_dir / "ended").write_text(str(time.time()))
 print("what it shows")
 if flags.get("fails") == flags["seed"]:
-    sys.exit("ValueError: of this seed")
+    sys.exit("ValueError: of this seed\\n  a: 1 there, 2 now\\nUse the same.\\n(--debug shows the traceback.)")
 (model_dir / "eval").mkdir()
 rows = f"global_step,global_timestep,mean_reward\\n9,10,0.0\\n99,100,{10.0 * seed}\\n"
 (model_dir / "eval" / "evaluations.csv").write_text(rows)

@@ -44,6 +44,8 @@ FILES = {
     "sizes.json": json.dumps({"units": [8, 2.5]}),
     "own/run/params.json": json.dumps({"params": {"batch_size": 3}}),
     "own/run/checkpoints/ckpt-000000001/state.json": "{}",
+    "theirs.json": json.dumps({"program": "bowl_c51.py", "batch_size": 32}),
+    "ours.json": json.dumps({"program": "polyrl", "batch_size": 32}),
     "refused/config.json": json.dumps({"env": "Pendulum-v1", "model": "naf", "check_env": False}),
     "run/checkpoints/ckpt-000000001/state.json": "{}",
     "begun/params.json": json.dumps({"params": {"batch_size": 3}}),
@@ -59,6 +61,7 @@ GIVEN = {
     ("--config=acrobot_c51",): {"env": "Acrobot-v1", "model": "c51", "model_dir": "runs/Acrobot-v1_c51"},
     ("--config=acrobot_c51", "--model=dqn"): {"env": "Acrobot-v1", "model": "dqn", "n_step": 3},
     ("--config=mine.py",): {"n_step": 4, "units": ["8", "8"], "env_backend": "gymnasium", "fixed": ["n_step", "units"]},
+    ("--config=ours.json",): {"batch_size": 32, "program": "polyrl"},
     ("--config=mine.json",): {"n_step": 2, "env": "Acrobot-v1", "fixed": ["env", "n_step"]},
     ("--model_dir=run",): {"env": "Pendulum-v1", "model": "naf", "train_timesteps": 7, "fixed": []},
     ("--model_dir=own/run", "--overwrite"): {"env": "CartPole-v1", "model": "dqn"},
@@ -78,6 +81,9 @@ REFUSED = {
     "'cartpole_c51'?",
     ("--config=no.json",): "--config=no.json: there is no such file.",
     ("--config=wrong.json",): "--config=wrong.json has 'n_stepp', which is no flag. Did you mean 'n_step'?",
+    (
+        "--config=theirs.json",
+    ): "--config=theirs.json is of a run of bowl_c51.py, whose model and environment polyrl does not know.",
     ("--config=mode.json",): "--config=mode.json has 'mode', which is no setting of a run; give it on the command line.",
     ("--config=list.json",): "--config=list.json holds [1]; expected an object",
     ("--config=broken.json",): "--config=broken.json is not JSON: ",
@@ -163,7 +169,7 @@ def test_a_run_writes_its_configuration_and_another_begins_with_it(tmp_path):
         ("optimizer.bata_1=0.5", "AdamConfig has no field 'bata_1'"),
         ("optimizer=adm", "identifier='adm' is not a OptimizerConfig"),
         ("optimizer.beta_1=2", "--set=optimizer.beta_1=2: beta_1=2.0 must lie in"),
-        ("loss.delta=2", "there is no 'loss' here"),  # C51 has a loss of its own.
+        ("loss.delta=2", "this model has a loss of its own"),  # C51 has a loss of its own.
     ],
 )
 def test_a_part_that_does_not_exist_is_refused(entry, message):

@@ -42,10 +42,15 @@ def describe_rewards(run: RunContext) -> str:
     """The mean reward of the last episodes, and of the last evaluation."""
     parts = []
     if run.episodes:
-        parts.append(f"reward {np.mean([episode.reward for episode in run.episodes]):.1f}")
+        parts.append(f"reward {_short(float(np.mean([episode.reward for episode in run.episodes])))}")
     if run.last_evaluation is not None:
-        parts.append(f"eval {run.last_evaluation['mean_reward']:.1f}")
+        parts.append(f"eval {_short(run.last_evaluation['mean_reward'])}")
     return ", ".join(parts)
+
+
+def _short(value: float) -> str:
+    """Returns below 10 have more digits behind the point: of FrozenLake all are below 1."""
+    return f"{value:.1f}" if abs(value) >= 10.0 else f"{value:.3g}"
 
 
 def describe(run: RunContext) -> str:

@@ -13,6 +13,7 @@ from polyrl.demos import load
 from polyrl.envs import EnvpoolEnvironment, GymEnvironment
 from polyrl.envs.gym import EnvLike
 from polyrl.estimators import Agent, RunConfig
+from polyrl.estimators.exporters import Exporter
 from polyrl.estimators.hooks import Hook, ProfilerHook, VideoHook
 from polyrl.estimators.overwriting import set_aside_run
 from polyrl.estimators.params import check_same_params, read_params
@@ -137,9 +138,24 @@ def environment(env_id: str, params: dict[str, Any], **kwargs: Any) -> EnvLike:
     return GymEnvironment(env_id, num_envs, **kwargs)
 
 
-def rl_experiment(agent: Agent, env: EnvLike, eval_env: EnvLike | None = None) -> RLExperiment:
-    """The `RLExperiment` that the flags describe; `eval_env` is what it is evaluated on, `env` by default."""
-    hooks: list[Hook] = [ConfigFileHook(config.written())]
+def rl_experiment(
+    agent: Agent,
+    env: EnvLike,
+    eval_env: EnvLike | None = None,
+    *,
+    train_hooks: Sequence[Hook] = (),
+    exporters: Sequence[Exporter] = (),
+) -> RLExperiment:
+    """The `RLExperiment` that the flags describe.
+
+    Args:
+        agent: that is trained.
+        env: what it is trained on.
+        eval_env: what it is evaluated on, `env` by default.
+        train_hooks: the program's own, beside those that flags ask for.
+        exporters: see `RLExperiment`.
+    """
+    hooks: list[Hook] = [ConfigFileHook(config.written()), *train_hooks]
     if FLAGS.record_frequency is not None:
         hooks.append(VideoHook(env if eval_env is None else eval_env, FLAGS.record_frequency, 1, FLAGS.record_format))
     if FLAGS.profile_steps is not None:
@@ -149,6 +165,7 @@ def rl_experiment(agent: Agent, env: EnvLike, eval_env: EnvLike | None = None) -
         env,
         eval_env=eval_env,
         train_hooks=hooks,
+        exporters=exporters,
         train_steps=FLAGS.train_steps,
         train_episodes=FLAGS.train_episodes,
         train_timesteps=FLAGS.train_timesteps,
