@@ -87,6 +87,9 @@ def grouped(runs: Iterable[Run]) -> dict[str, list[Run]]:
         groups.setdefault((place, same), []).append(run)
     named: dict[str, list[Run]] = {}
     for (place, _), members in groups.items():
+        if len({run.seed for run in members}) < len(members):
+            named |= {str(run.directory): [run] for run in members}
+            continue
         # Two groups in one directory have the names of their first runs.
         named[str(members[0].directory if str(place) in named or len(members) == 1 else place)] = members
     return named
