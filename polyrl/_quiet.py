@@ -70,12 +70,14 @@ class _TensorFlowLoader(SourceFileLoader):
 def compute_alike() -> None:
     """Has TensorFlow compute the same bits in each process.
 
-    Its graph optimizer "remapping" joins the gradients of a dense layer's kernel and bias into one operation of oneDNN. In
-    one process of four, the bias then had other last bits, and a run that was resumed there was another run.
+    Two of its graph optimizers are off. "remapping" joins the gradients of a dense layer's kernel and bias into one operation
+    of oneDNN: in one process of four, the bias then had other last bits. "arithmetic_optimization" turns a sum of three or
+    more tensors into one operation, which adds them in the order in which memory becomes free: on a busy machine each process
+    came to other weights. A run that was resumed there was another run.
     """
     import tensorflow as tf
 
-    tf.config.optimizer.set_experimental_options({"remapping": False})
+    tf.config.optimizer.set_experimental_options({"remapping": False, "arithmetic_optimization": False})
 
 
 def leave_out_cast_warnings() -> None:

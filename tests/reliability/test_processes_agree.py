@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -45,4 +47,26 @@ def test_new_processes_come_to_the_same_bits(tmp_path, case, processes):
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stderr
         found.append(done.stdout.strip().splitlines()[-1])
+    assert len(set(found)) == 1, found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_busy_machine_changes_nothing(tmp_path):
+    """With TensorFlow's "arithmetic_optimization" each of these processes came to other weights, if others were busy too."""
+    burner = [sys.executable, "-c", "while True: pass"]
+    burners = [subprocess.Popen(burner) for _ in range(os.cpu_count() or 1)]
+    try:
+        found = []
+        for number in range(4):
+            flags = ["--env=Acrobot-v1", "--model=iqn", "--mode=train", "--train_timesteps=1504", "--progress=false"]
+            command = [sys.executable, "-m", "polyrl", *flags, f"--model_dir={tmp_path / str(number)}"]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+            assert done.returncode == 0, done.stderr
+            (weights,) = (tmp_path / str(number)).glob("checkpoints/ckpt-*/variables.data-00000-of-00001")
+            found.append(hashlib.sha256(weights.read_bytes()).hexdigest())
+    finally:
+        for process in burners:
+            process.kill()
+            process.wait()
     assert len(set(found)) == 1, found
