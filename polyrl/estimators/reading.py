@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -104,3 +104,11 @@ class Reading:
     def get_variable_value(self, name: str, checkpoint: str | os.PathLike[str] | None = None) -> np.ndarray:
         """The value of a variable in a checkpoint; a ValueError with the nearest name if there is none."""
         return CheckpointVariables(self.checkpoints.readable(checkpoint)).value(name)
+
+    @public(READ)
+    def get_variable_values(
+        self, names: Sequence[str] | None = None, checkpoint: str | os.PathLike[str] | None = None
+    ) -> dict[str, np.ndarray]:
+        """The values of variables in a checkpoint by their names, of all by default; a ValueError as `get_variable_value`."""
+        variables = CheckpointVariables(self.checkpoints.readable(checkpoint))
+        return {name: variables.value(name) for name in (variables.shapes if names is None else names)}

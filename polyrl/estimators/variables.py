@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,14 +68,31 @@ class WarmStartSettings:
 
     Args:
         ckpt_to_initialize_from: the checkpoint's directory, or the run's: of its checkpoints the best, or the newest.
-        vars_to_warm_start: a regular expression that a variable's name has to match, from the beginning: the names are
-            `<model>/<label>`, as `DQN/dense/kernel` or `DQN/advantage/bias`.
+        vars_to_warm_start: a regular expression that a variable's name has to match, from the beginning, or a list of them, of
+            which it has to match one: the names are `<model>/<label>`, as `DQN/dense/kernel` or `DQN/advantage/bias`.
         var_name_to_prev_var_name: what a variable is called in the checkpoint, if its name there is another one.
     """
 
     ckpt_to_initialize_from: str | os.PathLike[str]
-    vars_to_warm_start: str = ".*"
+    vars_to_warm_start: str | Sequence[str] = ".*"
     var_name_to_prev_var_name: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for pattern in self.patterns:
+            if not isinstance(pattern, str):
+                raise TypeError(
+                    f"vars_to_warm_start={self.vars_to_warm_start!r} must be a regular expression, or a list of them."
+                )
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"vars_to_warm_start: {pattern!r} is not a regular expression: {error}.") from error
+
+    @property
+    def patterns(self) -> tuple[Any, ...]:
+        """The regular expressions."""
+        given = self.vars_to_warm_start
+        return tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else (given,)
 
 
 def warm_start_settings(given: str | os.PathLike[str] | WarmStartSettings | None) -> WarmStartSettings | None:
@@ -105,7 +122,7 @@ def warm_start(scope: Scope, settings: WarmStartSettings) -> str:
     for model, network in networks.items():
         for label, variable in network.labelled_variables().items():
             name = f"{model}/{label}"
-            if not re.match(settings.vars_to_warm_start, name):
+            if not any(re.match(pattern, name) for pattern in settings.patterns):
                 continue
             before = settings.var_name_to_prev_var_name.get(name, name)
             value = variables.value("{}/online/{}".format(*before.split("/", 1)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import runpy
 import sys
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -142,10 +143,15 @@ def program() -> str:
 
 
 def _of_python(path: Path) -> dict[str, Any]:
-    made = runpy.run_path(str(path)).get("get_config")
+    try:
+        made = runpy.run_path(str(path)).get("get_config")
+        settings = made() if callable(made) else None
+    except Exception as error:
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        where = f" in line {lines[-1]}" if lines else ""
+        raise ValueError(f"--config={path} raised {type(error).__name__}{where}: {error}.") from error
     if not callable(made):
         raise ValueError(f"--config={path} must define get_config(), which returns a ConfigDict.")
-    settings = made()
     if not isinstance(settings, (ml_collections.ConfigDict, Mapping)):
         raise ValueError(f"--config={path}: get_config() returned {settings!r}; expected a ConfigDict.")
     return dict(settings)

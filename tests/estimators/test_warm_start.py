@@ -83,12 +83,30 @@ def test_a_new_run_begins_with_the_weights(trained, tmp_path, kind):
 
 
 def test_some_weights_go_to_another_model(trained, tmp_path):
-    settings = WarmStartSettings(trained.model_dir, "DQN/dense")
+    settings = WarmStartSettings(trained.model_dir, ["DQN/dense/", "DQN/dense_1/"])
     other = train(agent(tmp_path / "c51", CategoricalDQNModel, seed=1, warm_start_from=settings), 3, first_update=30)
     plain = train(agent(tmp_path / "plain", CategoricalDQNModel, seed=1), 3, first_update=30)
     for label, value in weights(other).items():
         np.testing.assert_array_equal(value, weights(trained if label.startswith("dense") else plain)[label])
         np.testing.assert_array_equal(value, weights(other, "target")[label])
+
+
+@pytest.mark.parametrize(
+    ("patterns", "error", "words"),
+    [(3, TypeError, "=3 must be a regular"), (["a", 3], TypeError, "must be"), ("(", ValueError, "not a reg")],
+)
+def test_what_is_no_pattern_is_refused_at_once(patterns, error, words):
+    with pytest.raises(error, match=words):
+        WarmStartSettings("run", patterns)
+
+
+def test_several_values_come_by_their_names(trained):
+    names = ["DQN/online/dense/bias", "global_step"]
+    values = trained.get_variable_values(names)
+    assert [*values] == names
+    for name in names:
+        np.testing.assert_array_equal(values[name], trained.get_variable_value(name))
+    assert [*trained.get_variable_values()] == trained.get_variable_names()
 
 
 def test_a_variable_may_have_had_another_name(trained, tmp_path):

@@ -19,7 +19,7 @@ logger = logging.getLogger("polyrl")
 HIGHEST_RATE = {"adam": 0.05, "adamw": 0.05, "adamax": 0.05, "nadam": 0.05, "rmsprop": 0.05, "lion": 0.01, "sgd": 10.0}
 """By the optimizer's identifier: learning rates above it are hardly ever meant."""
 
-LOWEST_RATE = 1e-8
+LOWEST_RATE = 1e-6
 
 DEAD, DEAD_LOOKS = 0.99, 3
 """A layer of which so much is zero, in so many looks one after the other, passes nothing on."""
