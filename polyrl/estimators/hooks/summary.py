@@ -12,7 +12,7 @@ from polyrl.estimators.hooks.base import Cadence, Hook
 from polyrl.estimators.hooks.context import RunContext
 from polyrl.summaries import Summaries, SummaryOptions
 
-FREE = 100
+FREE = 50
 """So many writes of scalars come at their cadence whatever they cost, so that a short run has its panels too."""
 
 
