@@ -201,8 +201,11 @@ class _Examined(gymnasium.Wrapper[Any, Any, Any, Any]):
         """Floats of another precision as those of the space, as in training: NumPy makes float64 of Python's numbers."""
         space = self.observation_space
         if isinstance(space, Dict):
-            is_fitting = isinstance(observation, dict) and observation.keys() == space.spaces.keys()
-            return {key: _rounded(value, space[key]) for key, value in observation.items()} if is_fitting else observation
+            if not isinstance(observation, dict) or observation.keys() != space.spaces.keys():
+                return observation
+            made = {key: _rounded(value, space[key]) for key, value in observation.items()}
+            # As it is, if nothing changes: a dict that is returned twice is noticed.
+            return made if any(made[key] is not value for key, value in observation.items()) else observation
         return _rounded(observation, space)
 
     def _look_at(self, result: Any) -> None:

@@ -6,9 +6,6 @@ are those of `learning.py`, in `<directory>/results.jsonl`; the table is that of
 
 from __future__ import annotations
 
-import argparse
-import os
-from pathlib import Path
 import subprocess
 import sys
 
@@ -33,21 +30,8 @@ def wanted(presets: list[str], seeds: list[int]) -> list[tuple[str, int, str, li
 
 def main() -> None:
     """Runs what is missing, and shows the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("presets", nargs="+", help="presets of Rainbow, as polyrl --mode=list shows them")
-    parser.add_argument(
-        "--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5], help="seeds of the runs (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--jobs",
-        type=int,
-        default=os.cpu_count(),
-        help="runs side by side, each on one core (default: all cores, %(default)s)",
-    )
-    directory = learning.ROOT / "runs" / "ablation"
-    parser.add_argument(
-        "--directory", type=Path, default=directory, help="directory of runs and results (default: %(default)s)"
-    )
+    presets = "presets of Rainbow, as polyrl --mode=list shows them"
+    parser = learning.argument_parser(__doc__, presets, learning.ROOT / "runs" / "ablation")
     arguments = parser.parse_args()
     runs = wanted(arguments.presets, arguments.seeds)
     learning.complete(runs, arguments.directory, arguments.jobs)

@@ -91,10 +91,10 @@ def work(arguments: list[str]) -> None:
     print(json.dumps({"final": scores["latest"], "best": scores["best"], "curve": points}), flush=True)
 
 
-def main() -> None:
-    """Runs what is missing, and shows a table of all."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("presets", nargs="+", help="presets, as polyrl --mode=list shows them")
+def argument_parser(description: str | None, presets: str, directory: Path) -> argparse.ArgumentParser:
+    """Which runs, how many side by side, and where: for this program and those that run variants of presets."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("presets", nargs="+", help=presets)
     parser.add_argument(
         "--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5], help="seeds of the runs (default: %(default)s)"
     )
@@ -104,10 +104,15 @@ def main() -> None:
         default=os.cpu_count(),
         help="runs side by side, each on one core (default: all cores, %(default)s)",
     )
-    directory = ROOT / "runs" / "learning"
     parser.add_argument(
         "--directory", type=Path, default=directory, help="directory of runs and results (default: %(default)s)"
     )
+    return parser
+
+
+def main() -> None:
+    """Runs what is missing, and shows a table of all."""
+    parser = argument_parser(__doc__, "presets, as polyrl --mode=list shows them", ROOT / "runs" / "learning")
     parser.add_argument("--label", help="name of the runs (default: the preset's)")
     own, flags = sys.argv[1:], []
     if "--" in own:
