@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -116,3 +117,14 @@ def test_other_names_are_missing_without_a_guess(name):
     assert not hasattr(polyrl, name)
     with pytest.raises(AttributeError, match=r"has no attribute '[^']+'\.$"):
         getattr(polyrl, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("level", "quiet"), [("0", False), ("1", False), ("2", True), ("3", True)])
+def test_a_log_level_that_leaves_messages_out_is_no_louder(level, quiet):
+    """Level 3 brought back what is left out without any."""
+    code = "import os, polyrl, tensorflow; print(os.environ['TF_CPP_MIN_LOG_LEVEL'])"
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": level}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200, env=environment)
+    assert (done.returncode, done.stdout) == (0, f"{level}\n")
+    assert (done.stderr == "") is quiet

@@ -63,11 +63,6 @@ def model_arguments(params: Any) -> dict[str, Any]:
     rate: Any = params.learning_rate
     if params.learning_rate_final is not None:
         rate = PolynomialDecayConfig(rate, params.learning_rate_updates, params.learning_rate_final)
-    if params.exploration_final > params.exploration_start:
-        raise ValueError(
-            f"--exploration_final={params.exploration_final:g} is above --exploration_start={params.exploration_start:g}: "
-            "exploration decays from the second to the first."
-        )
     exploration: ExplorationConfig = DecayExplorationConfig(
         exploration_rate=params.exploration_start,
         min_exploration_rate=params.exploration_final,
@@ -147,6 +142,12 @@ def experiment_fn(output_dir: str, fixed: Collection[str] = ()) -> RLExperiment:
     useless = [name for name in _NOT_OF_NOISE if cli.FLAGS[name].present and is_noisy(params)]
     if useless:
         raise ValueError(f"--{' and --'.join(useless)}: no effect on a noisy model. Leave them out, or say --nonoisy.")
+    start, final = params["exploration_start"], params["exploration_final"]
+    if final > start:
+        raise ValueError(
+            f"--exploration_final={final:g} is above --exploration_start={start:g}: exploration decays from the second to the "
+            "first."
+        )
     env, evaluated = worlds.environments(params)
     spaces = spaces_of(evaluated, params["model"])
     for refusal in (

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-import gymnasium
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Dict, Discrete
+from gymnasium.spaces import Box, Dict
+from sound_env import Sound
 
 from polyrl.envs import GymEnvironment
 from polyrl.envs.checking import check_environment
-
-
-class Sound(gymnasium.Env):
-    observation_space, action_space = Box(0.0, 1.0, [4]), Discrete(3)
-
-    def observation(self):
-        return self.np_random.random(4, np.float32)
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        return self.observation(), {}
-
-    def step(self, action):
-        return self.observation(), 1.0, False, False, {}
 
 
 class ZeroAndOne(Sound):
@@ -62,6 +48,20 @@ class EndsStuck(Sound):
         return *super().step(action)[:2], True, False, {"action_mask": np.zeros(3, np.int8)}
 
 
+class OneDict(Sound):
+    """It returns the same dict each time, and writes into it."""
+
+    observation_space = Dict(state=Box(0, 1, (4,), np.float32))
+
+    def __init__(self):
+        super().__init__()
+        self._parts = {}
+
+    def observation(self):
+        self._parts["state"] = super().observation()
+        return self._parts
+
+
 @pytest.mark.parametrize("allowed", [ZeroAndOne, DoublePrecision, DoublePrecisionParts, EndsStuck])
 def test_what_training_allows_passes(allowed):
     check_environment(GymEnvironment(allowed))
@@ -71,3 +71,8 @@ def test_a_state_without_a_legal_action_is_told_before_an_action_is_taken():
     """The environment's own error came first, with a traceback."""
     with pytest.raises(ValueError, match=r"action_mask of .*Stuck.* leaves no legal action.*must be terminal"):
         check_environment(GymEnvironment(Stuck))
+
+
+def test_a_dict_that_is_returned_twice_is_still_told():
+    with pytest.raises(ValueError, match=r"OneDict.*does not pass the check_env"):
+        check_environment(GymEnvironment(OneDict))

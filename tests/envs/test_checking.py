@@ -8,39 +8,13 @@ import time
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Discrete, MultiBinary
+from gymnasium.spaces import Discrete, MultiBinary
+from sound_env import Sound
 from tiny_agents import make_agent
 
 from polyrl.envs import GymEnvironment
 from polyrl.envs.checking import check_environment
 from polyrl.estimators import RunConfig
-
-
-class Sound(gymnasium.Env):
-    """Keeps to the interface; the subclasses break it in one place each."""
-
-    observation_space, action_space = Box(0.0, 1.0, [4]), Discrete(3)
-    made: list[Sound]
-
-    def __init_subclass__(cls) -> None:
-        cls.made = []
-
-    def __init__(self) -> None:
-        self.made.append(self)
-        self.closed = False
-
-    def observation(self):
-        return self.np_random.random(4, np.float32)
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        return self.observation(), {}
-
-    def step(self, action):
-        return self.observation(), 1.0, False, False, {}
-
-    def close(self):
-        self.closed = True
 
 
 class Plain(Sound):

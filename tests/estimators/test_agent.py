@@ -191,3 +191,10 @@ def test_a_checkpoint_is_found_by_its_name(counting, ask):
     ASK[ask](counting, checkpoint=counting.checkpoints.latest().name)
     with pytest.raises(NotTrainedError, match=r"the name of one of .*checkpoints, as 'ckpt-000010000', or a path"):
         ASK[ask](counting, checkpoint="ckpt-000000999")
+
+
+def test_the_runs_of_several_seeds_are_named(agent, tmp_path):
+    for seed in (1, 2):
+        (tmp_path / "run" / f"seed-{seed}" / "checkpoints").mkdir(parents=True)
+    with pytest.raises(NotTrainedError, match=r"Its runs are seed-1, seed-2: name one of these directories\."):
+        agent().evaluate(schedule(), 1)

@@ -73,7 +73,7 @@ def test_one_that_fails_is_told_and_the_others_count(tmp_path, capsys, caplog):
     with pytest.raises(SystemExit) as error:
         seeds.run(command("--fails=2"), [1, 2, 3], tmp_path, 1)
     assert error.value.code == 1
-    assert "Seed 2 ended with exit status 1: ValueError: of this seed" in caplog.text
+    assert "Seed 2 ended with exit status 1: ValueError: of this seed\n  a: 1 there, 2 now\nUse the same.\n" in caplog.text
     assert "2 seeds in" in capsys.readouterr().out
     assert (tmp_path / "seeds.csv").read_text().count("\n") == 3
 
@@ -127,3 +127,21 @@ def test_the_programs_take_it(tmp_path):
     assert first != second
     again = subprocess.run([sys.executable, str(script), f"--model_dir={tmp_path}/seed-1", "--jobs=2"], capture_output=True)
     assert b"--jobs=2 has no effect without --seeds" in again.stderr
+
+
+def test_an_interruption_that_the_shell_has_switched_off_is_obeyed(tmp_path):
+    """As of what a script starts in the background; minutes were lost."""
+
+    def interrupted():
+        with processes.ended_with_this([]):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1.0)
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with pytest.raises(SystemExit) as end:
+            interrupted()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert end.value.code == 128 + signal.SIGINT

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -225,3 +226,26 @@ for table in (other_names.FLAGS, other_names.MODELS):
 def test_what_is_said_of_other_libraries_names_flags_that_exist():
     done = subprocess.run([sys.executable, "-c", NAMES], capture_output=True, text=True, timeout=100)
     assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_a_field_whose_flag_is_given_is_refused_and_a_part_of_the_models_own_is_told(monkeypatch):
+    from polyrl.configs import AdamConfig
+    from polyrl.experiments import settings
+
+    given = types.SimpleNamespace(present=1, value=0.002)
+    monkeypatch.setattr(settings, "FLAGS", {"learning_rate": given})
+    message = "--set=optimizer.learning_rate=0.003 and --learning_rate=0.002 set the same. Leave one of them out."
+    with pytest.raises(ValueError, match=re.escape(message)):
+        settings.applied(["optimizer.learning_rate=0.003"], {"optimizer": AdamConfig()})
+    given.present = 0
+    made = settings.applied(["optimizer.learning_rate=0.003"], {"optimizer": AdamConfig()})
+    assert made["optimizer"] == AdamConfig(0.003)
+
+
+def test_a_default_for_what_is_no_flag_is_refused():
+    from polyrl.flags import set_defaults
+
+    with pytest.raises(
+        ValueError, match=r"set_defaults\(lerning_rate=...\): there is no flag .* Did you mean 'learning_rate'"
+    ):
+        set_defaults(lerning_rate=0.1)

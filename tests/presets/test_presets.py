@@ -65,6 +65,7 @@ REFUSED = {
     ("--env=Acrobot-v1", "--model=pqn"): "--update_frequency=1 is the size of a rollout",
     ("--model=rainbow", "--initializer=torch"): "--initializer: no effect on a noisy model",
     ("--noisy", "--exploration_final=0.1"): "--exploration_final: no effect on a noisy model",
+    ("--exploration_start=0.5", "--exploration_final=0.9"): "--exploration_final=0.9 is above --exploration_start=0.5",
     ("--model=naf",): "--model=naf does not fit the environment, whose actions are discrete",
 }
 NAF = ("--env=Pendulum-v1", "--model=naf", "--exploration_final=0.25", "--exploration_timesteps=1")

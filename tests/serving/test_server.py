@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 from serving_testing import ask, save
 
+from polyrl.experiments.serving import Serving
 from polyrl.serving import server as server_module
 from polyrl.serving.served_model import ServedModel
 from polyrl.serving.server import ModelServer, serve_until_signalled, serving
@@ -279,3 +280,10 @@ def test_the_answer_is_that_of_the_saved_model(served, client):
     assert ask(client, "POST", PREDICT, {"inputs": {"state": values.tolist()}})[1] == {
         "outputs": json.loads(json.dumps(expected))
     }
+
+
+def test_an_address_in_use_is_told_before_anything_is_exported(served):
+    serving = Serving(port=served.server_port, export_format="onnx")
+    with pytest.raises(OSError, match=f"cannot listen at 127.0.0.1, port {served.server_port}: .*; use another --port"):
+        serving.for_a_server()
+    assert Serving(port=0, export_format="onnx").for_a_server() == Serving(port=0, export_format="saved_model")

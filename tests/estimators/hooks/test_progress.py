@@ -8,6 +8,7 @@ import logging
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from rich.console import Console
 from tiny_agents import counting_model_fn
 from tiny_envs import ScheduleEnv
 
+from polyrl.envs import Episode
 from polyrl.estimators import RunConfig
 from polyrl.estimators.hooks import Hook, LoggingHook, ProgressHook, default_hooks, progress
-from polyrl.estimators.hooks.progress import progress_hook, write_line
+from polyrl.estimators.hooks.progress import describe_rewards, progress_hook, write_line
 from polyrl.estimators.learner import Learner
 from polyrl.models import Scope
 from polyrl.replay import UniformReplay
@@ -230,3 +232,11 @@ def test_a_budget_below_what_has_been_done_is_no_more_than_a_full_bar(agent):
     result = agent().train(ScheduleEnv(lengths=(3,)), first_update=BATCH, max_timesteps=6, hooks=[hook])
     assert result.stop_reason == "budget of timesteps reached: 12 environment steps, 6 more than 6"
     assert "12/12" in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("reward", "shown"), [(0.7349, "0.735"), (-3.3, "-3.3"), (1.0, "1"), (123.456, "123.5"), (-10.0, "-10.0")]
+)
+def test_small_returns_have_three_digits(reward, shown):
+    run = types.SimpleNamespace(episodes=[Episode(reward, 1, 0, False)], last_evaluation={"mean_reward": reward})
+    assert describe_rewards(run) == f"reward {shown}, eval {shown}"
