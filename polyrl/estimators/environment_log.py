@@ -38,7 +38,7 @@ class EnvironmentLog:
     def __init__(self, driver: EnvDriver, seed: int, keeps_actions: bool):
         self.are_whole = are_whole(driver.env)
         self._driver, self._seed, self._keeps_actions = driver, seed, keeps_actions and not self.are_whole
-        self._actions: list[np.ndarray] = []
+        self._actions, self._noted = np.zeros([0]), 0
         self.started_at = -1
 
     def reset(self, timestep: int) -> None:
@@ -46,13 +46,19 @@ class EnvironmentLog:
         self._layers = vector_states(self._driver.env)
         names = [f"environment/{index}/{timestep}" for index in range(self._driver.num_envs)]
         self._driver.reset([stream_seed(self._seed, name)[0] for name in names])
-        self._actions.clear()
+        self._noted = 0
         self.started_at = timestep
 
     def note(self, actions: np.ndarray) -> None:
         """Notes actions `[N, ...]` that are taken now."""
-        if self._keeps_actions:
-            self._actions.append(actions)
+        if not self._keeps_actions:
+            return
+        if self._noted == len(self._actions):
+            # Twice as many rows. Copies, in one block: to keep what a call returned would keep all of its outputs from reuse.
+            more = np.zeros([max(self._noted, 1_000), *actions.shape], actions.dtype)
+            self._actions = np.concatenate([self._actions, more]) if self._noted else more
+        self._actions[self._noted] = actions
+        self._noted += 1
 
     def write(self, directory: Path, more: dict[str, Any] | None) -> None:
         """Writes what brings the environments back.
@@ -69,7 +75,7 @@ class EnvironmentLog:
             layers = vector_states(self._driver.env)
             values = {"layers": layers} if any(layers.values()) else {}
         else:
-            actions = np.stack(self._actions) if self._actions else np.zeros([0])
+            actions = self._actions[: self._noted]
             states = tf.nest.flatten(self._driver.state)
             values = {
                 "layers": self._layers,

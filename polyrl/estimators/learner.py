@@ -21,6 +21,7 @@ from polyrl.envs.observations import as_features, split_columns
 from polyrl.errors import gist
 from polyrl.estimators import extra_ops
 from polyrl.estimators.model_fn import ModelActions, ModelFn, acting_predictions, checked
+from polyrl.estimators.panel_calls import PanelCalls, Snapshot
 from polyrl.estimators.recurrence import Recurrence, check_memory, check_no_recurrent_layers
 from polyrl.models.features import NETWORK_STATE
 from polyrl.models.scope import Scope
@@ -79,7 +80,7 @@ class Learner:
         self._first_act: Any = None
         self.acting_graph = tf.Graph()
         self._token = object()  # The memory does not keep the learner alive.
-        self._summaries: Any = None
+        self._panels: Any = None
 
     # What calls are made of. --------------------------------------------------------------------------------------------
 
@@ -179,7 +180,7 @@ class Learner:
             )
             if self.recurrence is None:
                 check_no_recurrent_layers(self.scope)
-            self._built, self._summaries = (state, num_envs), None
+            self._built, self._panels = (state, num_envs), None
 
     def probe(self) -> tf.Tensor:
         """One update, to be traced: the compiler finds out by it which variables an update assigns, and how."""
@@ -198,29 +199,21 @@ class Learner:
         """Whether a network convolves."""
         return any(isinstance(module, CONVOLUTIONS) for module in self.scope.submodules)
 
-    def snapshot(self) -> list[tf.Tensor]:
+    def snapshot(self) -> Snapshot:
         """The values that a loss is computed from, weights and random generators, for `summaries`."""
-        if self._summaries is None:
-            # Once in five hundred steps: not worth the seconds that XLA takes to compile it.
-            self._summaries = traced(self._build_summaries).get_concrete_function(dict(self.memory.drawn_specs))
-        return [variable.read_value() for variable in self._watched()]
+        if self._panels is None:
+            traced_once = traced(self._build_summaries).get_concrete_function(dict(self.memory.drawn_specs))
+            self._panels = PanelCalls(traced_once, self.memory)
+        return self._panels.read()
 
-    def summaries(self, before: list[tf.Tensor], drawn: dict[str, Any]) -> Summaries:
+    def summaries(self, before: Snapshot, drawn: dict[str, Any]) -> Summaries:
         """What the model's panels show of an update that has been done; it changes nothing.
 
         Args:
             before: a `snapshot` taken before the update.
             drawn: what the update drew.
         """
-        variables = self._watched()
-        now = [variable.read_value() for variable in variables]
-        try:
-            for variable, value in zip(variables, before, strict=True):
-                variable.assign(value)
-            return self._summaries({name: tf.constant(values) for name, values in drawn.items()})
-        finally:
-            for variable, value in zip(variables, now, strict=True):
-                variable.assign(value)
+        return self._panels.show(before, drawn)
 
     # Parts. -------------------------------------------------------------------------------------------------------------
 
@@ -287,11 +280,6 @@ class Learner:
     def _no_updates(self) -> Updates:
         drawn = {name: tf.zeros(spec.shape, spec.dtype) for name, spec in self.memory.drawn_specs.items()}
         return Updates(tf.constant(0), tf.constant(0.0), drawn)
-
-    def _watched(self) -> list[tf.Variable]:
-        """What the summaries read, but the memory."""
-        memory = {variable.ref() for variable in self.memory.variables}
-        return [variable for variable in self._summaries.variables if variable.ref() not in memory]
 
 
 def _stateful_draws(definition: Any) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from polyrl.engine.compiler import Compiler
 from polyrl.envs import Episode
 from polyrl.errors import NonFiniteError
 from polyrl.estimators.learner import Learner, Updates
+from polyrl.estimators.panel_calls import Snapshot
 from polyrl.explorations.explorers import Explorer
 from polyrl.summaries import Summaries
 
@@ -203,14 +204,12 @@ class Loop(abc.ABC):
         parts = [part for part in self._learner.scope.unsaved_modules() if isinstance(part, Explorer) and part.STATEFUL]
         return [variable for part in (*parts, *self._learner.modules) for variable in part.variables]
 
-    def _snapshot(self) -> list[tf.Tensor]:
+    def _snapshot(self) -> Snapshot:
         """What `_summarized` needs of the time before an update."""
         self._compiler.write_back()
         return self._learner.snapshot()
 
-    def _summarized(
-        self, result: IterationResult, before: list[tf.Tensor] | None, drawn: Sequence[np.ndarray]
-    ) -> IterationResult:
+    def _summarized(self, result: IterationResult, before: Snapshot | None, drawn: Sequence[np.ndarray]) -> IterationResult:
         """The result with summaries of its first update, if there was a snapshot before it and an update.
 
         Raises:
@@ -227,7 +226,7 @@ class Loop(abc.ABC):
         self._compiler.write_back()
         names: Mapping[str, Any] = self._learner.memory.drawn_specs
         summaries = self._learner.summaries(before, dict(zip(names, drawn, strict=True)))
-        return result._replace(summaries=summaries, summary_seconds=time.monotonic() - started)
+        return result._replace(summaries=summaries, summary_seconds=before.seconds + time.monotonic() - started)
 
 
 def mean_loss(updates: Updates) -> tf.Tensor:

@@ -72,7 +72,7 @@ class RunConfig:
     save_summary_secs: float | None = None
     save_checkpoints_timesteps: int | None = 10_000
     save_checkpoints_secs: float | None = None
-    max_overhead: float | None = 0.02
+    max_overhead: float | None = 0.01
     keep_checkpoint_max: int = 3
     progress: bool = True
     overlap: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,8 +17,18 @@ from polyrl.summaries.descriptions import description
 
 def write_scalars(writer: tf.summary.SummaryWriter, step: int, values: Mapping[str, Any]) -> None:
     """Writes numbers by their tags; those beyond float32, as a sum of great rewards may be, as infinity."""
+    summary = Summary()
     with np.errstate(over="ignore"):
-        _write(writer, step, [scalar_pb(tag, np.float32(value), description(tag)) for tag, value in values.items()])
+        for tag, value in values.items():
+            summary.MergeFrom(_zero(tag))
+            summary.value[-1].tensor.float_val[:] = [np.float32(value)]
+    write_message(writer, step, summary)
+
+
+@functools.lru_cache(maxsize=1_000)
+def _zero(tag: str) -> Summary:
+    """A summary with a 0 of this tag; to make one takes longer than to copy it."""
+    return scalar_pb(tag, np.float32(0.0), description(tag))
 
 
 def write_histograms(writer: tf.summary.SummaryWriter, step: int, values: Mapping[str, Any]) -> None:

@@ -25,6 +25,9 @@ PHASES = (
     "end",
 )
 
+NEVER = 2**62
+"""Environment steps that no run comes to."""
+
 LATER = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
 """Tests for functions that do nothing when they are called."""
 
@@ -100,31 +103,38 @@ class Cadence:
         self._every_secs = every_secs
         self._max_share = max_share
         self._at_multiples = at_multiples
-        self._free = free
-        self._timestep = 0
-        self._time = self._not_before = time.monotonic()
+        self._free, self._counts = free, free == 0
+        self._not_before = time.monotonic()
+        self.start(0)
 
     def start(self, timestep: int) -> None:
         """Begins to count at `timestep`."""
-        self._timestep, self._time = timestep, time.monotonic()
+        self._time = time.monotonic()
+        self._count_from(timestep)
 
     def due(self, timestep: int) -> bool:
         """Whether it is time; counts on from here if so."""
-        every = self._every_timesteps
-        by_steps = every is not None and timestep // every > self._timestep // every
-        by_time = self._every_secs is not None and time.monotonic() - self._time >= self._every_secs
-        due = (by_steps or by_time) and time.monotonic() >= self._not_before
+        by_steps = timestep >= self._next
+        if not by_steps and self._every_secs is None:
+            return False  # In most of a run's steps; what is called in each of them has to be short.
+        now = time.monotonic()
+        by_time = self._every_secs is not None and now - self._time >= self._every_secs
+        due = (by_steps or by_time) and now >= self._not_before
         if due:
+            self._free, self._counts = max(self._free - 1, 0), self._free == 0
             self.start(timestep)
         elif by_steps and self._at_multiples:
-            self._timestep = timestep
+            self._count_from(timestep)
         return due
 
     def took(self, seconds: float) -> None:
-        """Notes what was done, and how long it took."""
-        self._free -= 1
-        if self._max_share is not None and self._free < 0:
-            self._not_before = time.monotonic() + seconds / self._max_share
+        """Notes how long it took, or a part of it: parts add up."""
+        if self._max_share is not None and self._counts:
+            self._not_before = max(self._not_before, time.monotonic()) + seconds / self._max_share
+
+    def _count_from(self, timestep: int) -> None:
+        every = self._every_timesteps
+        self._next = NEVER if every is None else (timestep // every + 1) * every
 
 
 def checked_hooks(name: str, hooks: Any) -> list[Hook]:
