@@ -13,6 +13,7 @@ import tf_keras
 
 from polyrl.models import graph_functions
 from polyrl.models.building import build_with_seed, recorded_random_states, reused_variables
+from polyrl.models.rectifying import may_be_dead
 from polyrl.models.untracked import ASKED, check_precision, described, is_random_state, recorded_model
 from polyrl.modes import Modes
 from polyrl.networks import Recurrent, SameInEveryMode
@@ -40,6 +41,13 @@ class QModelSpec(NamedTuple):
     scale: tf.Tensor | None = None
     quantiles: tf.Tensor | None = None
     fractions: tf.Tensor | None = None
+
+
+class LayerOutput(NamedTuple):
+    """What a layer gives for a batch: `values`, float32; `may_be_dead`, whether the share of zeros in them says something."""
+
+    values: tf.Tensor
+    may_be_dead: bool
 
 
 class QNetwork(tf.Module):
@@ -144,14 +152,15 @@ class QNetwork(tf.Module):
         for (variable, _), value in zip(pairs, values, strict=True):
             variable.assign(value)
 
-    def activations(self, inputs: Any) -> dict[str, tf.Tensor]:
-        """The output of each layer that has weights, by label, float32; several of one layer are `label/0`, `label/1`, ...
+    def activations(self, inputs: Any) -> dict[str, LayerOutput]:
+        """The output of each layer that has weights, by label; several of one layer are `label/0`, `label/1`, ...
 
         Ragged and sparse outputs are given by their values; those that are not numbers are left out.
         """
-        outputs = {label: _last_output(self.model, layer) for label, layer in _labelled(self.model.layers).items()}
+        labelled = _labelled(self.model.layers)
+        outputs = {label: _last_output(self.model, layer) for label, layer in labelled.items()}
         found = tf_keras.Model(self.model.inputs, outputs)(tf.nest.flatten(inputs))
-        activations: dict[str, tf.Tensor] = {}
+        activations: dict[str, LayerOutput] = {}
         for label, output in found.items():
             parts = [_values(part) for part in tf.nest.flatten(output)]
             names = [label] if len(parts) == 1 else [f"{label}/{index}" for index in range(len(parts))]
@@ -160,7 +169,8 @@ class QNetwork(tf.Module):
                 for name, part in zip(names, parts, strict=True)
                 if part.dtype.is_floating or part.dtype.is_integer or part.dtype.is_bool
             }
-            activations |= {name: tf.cast(part, tf.float32) for name, part in numbers.items()}
+            zeros = may_be_dead(labelled[label])
+            activations |= {name: LayerOutput(tf.cast(part, tf.float32), zeros) for name, part in numbers.items()}
         return activations
 
     def labelled_variables(self) -> dict[str, tf.Variable]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import tensorflow as tf
 
@@ -10,7 +10,7 @@ from polyrl.models import batches
 from polyrl.models import features as features_of
 from polyrl.models.expert import ExpertLoss
 from polyrl.models.model_call import ModelCall
-from polyrl.models.q_network import QNetwork
+from polyrl.models.q_network import LayerOutput, QNetwork
 from polyrl.ops import mask_values
 from polyrl.summaries import Summaries, SummaryOptions
 
@@ -58,13 +58,18 @@ def q_summaries(
         for label, variable in network.labelled_variables().items():
             histograms[f"variables/{label}"] = variable.read_value()
     if SummaryOptions.ACTIVATIONS in options:
-        for label, activation in network.activations(features_of.network_inputs(features)).items():
-            histograms[f"activations/{label}"] = activation
-            zeros = tf.cast(tf.equal(activation, 0.0), tf.float32)
-            scalars[f"activations/{label}/zero_fraction"] = tf.reduce_mean(zeros)
+        _add_activations(summaries, network.activations(features_of.network_inputs(features)))
     if SummaryOptions.IMAGE_INPUT in options:
         images["input/state"] = batches.state_of(features)[:4, ..., -1:]
     return summaries
+
+
+def _add_activations(summaries: Summaries, outputs: Mapping[str, LayerOutput]) -> None:
+    for label, output in outputs.items():
+        summaries.histograms[f"activations/{label}"] = output.values
+        if output.may_be_dead:  # Of other layers it would be a line at 0.
+            zeros = tf.cast(tf.equal(output.values, 0.0), tf.float32)
+            summaries.scalars[f"activations/{label}/zero_fraction"] = tf.reduce_mean(zeros)
 
 
 def _masked_mean(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:

@@ -28,7 +28,8 @@ DESCRIPTIONS: Final = {
     "variables/<variable>": "histogram of each variable of the online network",
     "activations/<layer>": "histogram of each layer's output on the last batch; of several outputs `<layer>/0`, "
     "`<layer>/1`, ...",
-    "activations/<layer>/zero_fraction": "share of zeros in that output: a ReLU layer near 1 is dead",
+    "activations/<layer>/zero_fraction": "share of zeros in that output, of layers that can be zero, as with ReLU: near "
+    "1 the layer is dead",
     "input/state": "the newest channel of the first images of the last batch",
     "train/n_updates": "gradient updates done (`global_step`)",
     "time/fps": "environment steps per second since the last write",

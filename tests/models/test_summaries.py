@@ -16,7 +16,7 @@ layers = tf_keras.layers
 WEIGHTS = [f"{layer}/{weight}" for layer in ("dense", "advantage", "value") for weight in ("kernel", "bias")]
 OUTPUTS = ["dense", "advantage", "value"]
 SCALARS = {
-    "activations": {f"activations/{layer}/zero_fraction" for layer in OUTPUTS},
+    "activations": {"activations/dense/zero_fraction"},  # The heads are linear: theirs would be 0 for ever.
     "loss": {"train/td_error", "train/q_mean", "train/q_max", "train/target_mean"},
     "learning_rate": {"train/learning_rate"},
     "variables": set(),
@@ -36,7 +36,7 @@ IMAGES = {**{option: set() for option in SCALARS}, "image_input": {"input/state"
 
 
 def conv_torso(mode, inputs):
-    return layers.Dense(8)(layers.Flatten()(inputs["state"]))
+    return layers.Dense(8, "relu")(layers.Flatten()(inputs["state"]))
 
 
 def images(batch, size=6):
