@@ -210,7 +210,8 @@ class Agent(Reading):
         counters = (self._scope.global_step, self._scope.global_timestep, self._scope.global_episode)
         step, timestep, episode = (int(counter.numpy()) for counter in counters)
         opening.check_pretraining_is_first(pretrain_updates, step, timestep, self.model_dir)
-        own = default_hooks(self.config, self.memory, self._learner, self.params)
+        untrained = self._warm_start is None
+        own = default_hooks(self.config, self.memory, self._learner, self.params, saver.loop.updates, untrained)
         return TrainingRun(
             saver=saver,
             restart_every=self.config.save_checkpoints_timesteps if self.config.exact_resume else 0,

@@ -113,6 +113,10 @@ class Loop(abc.ABC):
         """How long XLA has taken to compile so far."""
         return self._compiler.seconds
 
+    def updates(self, begin: int, end: int) -> int:
+        """How many updates are due for the environment steps from `begin` to `end`."""
+        return self._schedule.due(begin, end)
+
     @abc.abstractmethod
     def build(self) -> None:
         """Creates all variables."""

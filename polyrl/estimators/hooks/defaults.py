@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import tensorflow as tf
@@ -28,7 +28,14 @@ class Learns(Protocol):
     scope: Scope
 
 
-def default_hooks(config: RunConfig, memory: Replay, learner: Learns, params: Mapping[str, Any]) -> list[Hook]:
+def default_hooks(
+    config: RunConfig,
+    memory: Replay,
+    learner: Learns,
+    params: Mapping[str, Any],
+    updates: Callable[[int, int], int] | None = None,
+    begins_untrained: bool = True,
+) -> list[Hook]:
     """In the order in which they run; the guard against NaN comes before anything is written.
 
     Args:
@@ -36,8 +43,10 @@ def default_hooks(config: RunConfig, memory: Replay, learner: Learns, params: Ma
         memory: the replay memory.
         learner: has been built.
         params: hyper-parameters, to be shown.
+        updates: the gradient updates that are due from some environment steps to others, if that is known.
+        begins_untrained: False of a run whose weights come from another one.
     """
-    hooks: list[Hook] = [NanHook(), StopHook(), HintsHook(learner.scope.learners())]
+    hooks: list[Hook] = [NanHook(), StopHook(), HintsHook(learner.scope.learners(), updates, begins_untrained)]
     if learner.support is not None:
         hooks.append(SupportHook(memory, *learner.support))
     if config.save_summary_timesteps is not None or config.save_summary_secs is not None:

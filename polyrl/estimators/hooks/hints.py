@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from polyrl.envs import Episode
 from polyrl.estimators.hooks.base import Hook
 from polyrl.estimators.hooks.context import RunContext
+from polyrl.estimators.hooks.improvement import Improvement
 from polyrl.summaries import Summaries
 
 logger = logging.getLogger("polyrl")
@@ -41,19 +42,28 @@ class HintsHook(Hook):
 
     Args:
         models: the arguments of the models that learn, by their names, as plain values.
+        updates: the gradient updates that are due from some environment steps to others; None: not known before the end.
+        begins_untrained: False of a run whose weights come from another one.
     """
 
-    def __init__(self, models: Mapping[str, Mapping[str, Any]]):
-        self._models = models
+    def __init__(
+        self,
+        models: Mapping[str, Mapping[str, Any]],
+        updates: Callable[[int, int], int] | None = None,
+        begins_untrained: bool = True,
+    ):
+        self._models, self._updates = models, updates
+        self._improvement = Improvement(begins_untrained)
         self._told: set[str] = set()
         self._dead: dict[str, int] = {}
         self._returns = (math.inf, -math.inf)
         self._episodes = 0
 
     def begin(self, run: RunContext) -> None:
+        self._improvement.begin(run)
         for name, arguments in self._models.items():
             self._look_at_rate(name, arguments)
-            self._look_at_period(run.budget.step, name, arguments)
+            self._look_at_period(self._updates_by_the_end(run), name, arguments)
 
     def end(self, run: RunContext) -> None:
         for name, arguments in self._models.items():
@@ -63,6 +73,9 @@ class HintsHook(Hook):
         low, high = self._returns
         self._returns = (min(low, episode.reward), max(high, episode.reward))
         self._episodes += 1
+        seen = self._improvement.after_episode(run, episode)
+        if seen is not None and "same return" not in self._told:
+            self._tell("no better", f"{seen} Look at the rewards, the exploration and the learning rate first.")
 
     def after_summaries(self, run: RunContext, summaries: Summaries) -> None:
         self._look_at_episodes(run)
@@ -74,12 +87,14 @@ class HintsHook(Hook):
 
     def get_state(self) -> dict[str, Any]:
         known = [value if math.isfinite(value) else None for value in self._returns]
-        return {"told": sorted(self._told), "returns": known, "episodes": self._episodes}
+        return {"told": sorted(self._told), "returns": known, "episodes": self._episodes, **self._improvement.get_state()}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         low, high = state["returns"]
         self._told, self._episodes = set(state["told"]), int(state["episodes"])
         self._returns = (math.inf if low is None else low, -math.inf if high is None else high)
+        if "first" in state:  # Checkpoints of earlier versions have none.
+            self._improvement.set_state(state)
 
     # Looks. -------------------------------------------------------------------------------------------------------------
 
@@ -95,6 +110,13 @@ class HintsHook(Hook):
                 f"learning_rate={rate:g} of {name} is {side}, where {optimizer['identifier']} hardly ever learns. "
                 "Try 1e-4 to 1e-3.",
             )
+
+    def _updates_by_the_end(self, run: RunContext) -> int | None:
+        """How many the budget allows; None if that is not known, as with a budget of episodes."""
+        known = [] if run.budget.step is None else [run.budget.step]
+        if run.budget.timestep is not None and self._updates is not None:
+            known.append(max(run.step, run.pretrain_updates) + self._updates(run.timestep, run.budget.timestep))
+        return min(known, default=None)
 
     def _look_at_period(self, updates: int | None, name: str, arguments: Mapping[str, Any]) -> None:
         period = arguments.get("target_update_frequency")

@@ -14,6 +14,8 @@ from gymnasium.spaces import Box, Discrete
 
 from polyrl.envs import Episode
 from polyrl.estimators import Agent, EstimatorSpec, RunConfig
+from polyrl.estimators.budget import Budget
+from polyrl.estimators.hooks import Hook
 from polyrl.estimators.hooks.hints import HintsHook
 from polyrl.models import DQNModel
 from polyrl.networks import mlp
@@ -106,6 +108,9 @@ def test_a_target_period_longer_than_the_run(caplog):
 class Run(types.SimpleNamespace):
     """As much of a run as the hook looks at."""
 
+    budget = Budget()
+    timestep = step = episode = 0
+
 
 def looked_at(caplog, hook: HintsHook, scalars: dict[str, float], timestep: int = 20_000, times: int = 1) -> list[str]:
     run = Run(timestep=timestep, step=5, episode=1, episodes=[Episode(reward=1.0, length=1, env=0, truncated=False)])
@@ -173,3 +178,38 @@ def test_episodes_without_an_end_are_told(caplog):
             hook.after_summaries(run, Summaries({}, {}, {}))
     (text,) = caplog.messages
     assert text.startswith("No episode has ended in 100,000 environment steps.")
+
+
+def test_a_target_period_longer_than_the_run_is_told_at_its_start(caplog, tmp_path):
+    """With a budget of environment steps it was told when all of them had been spent."""
+    told: list[str] = []
+
+    class Begins(Hook):
+        def begin(self, run):
+            told.extend(text for text in caplog.messages if "target_update_frequency=" in text)
+
+    def model_fn(features: Any, labels: Any, mode: str) -> EstimatorSpec:
+        return DQNModel(mode, mlp([4]), num_states=2, num_actions=2, name="DQN", target_update_frequency=29)(features, labels)
+
+    agent = Agent(model_fn, UniformReplay(100, 4), tmp_path, RunConfig(progress=False, jit="off"))
+    with caplog.at_level(logging.WARNING, "polyrl"):
+        result = agent.train(Rewards(), first_update=4, update_frequency=2, max_timesteps=60, hooks=[Begins()])
+    assert ["longer than the run of 28 updates" in text for text in told] == [True]
+    assert result.global_step == 28
+
+
+@pytest.mark.parametrize(
+    ("budget", "updates", "told"),
+    [
+        (Budget(timestep=1_000), lambda begin, end: end - begin, False),
+        (Budget(timestep=1_000, step=99), lambda begin, end: end - begin, True),
+        (Budget(timestep=50), lambda begin, end: end - begin, True),
+        (Budget(episode=1), lambda begin, end: end - begin, False),
+        (Budget(timestep=50), None, False),
+    ],
+)
+def test_the_budget_that_ends_first_says_how_many_updates_there_will_be(caplog, budget, updates, told):
+    hook = HintsHook({"DQN": {"target_update_frequency": 100}}, updates)
+    with caplog.at_level(logging.WARNING, "polyrl"):
+        hook.begin(Run(budget=budget, step=0, timestep=0, pretrain_updates=0))
+    assert ["is longer than the run" in text for text in caplog.messages] == [True] * told
