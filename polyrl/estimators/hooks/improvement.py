@@ -39,6 +39,10 @@ def is_better(later: float, later_error: float, first: Sequence[float]) -> bool:
 class Improvement:
     """Keeps the returns of the first episodes, and compares later ones with them, once.
 
+    Where there are evaluations the best of them tells, unless training episodes have become better by far: an agent may be
+    evaluated on another task. Episodes that are a little better need have learned nothing: weights that change all the time
+    balance CartPole longer than random actions do.
+
     Nothing is said of a run that may have begun with trained weights, nor as long as it explores so much that only an
     evaluation could tell, and there is none.
 
@@ -48,6 +52,7 @@ class Improvement:
 
     def __init__(self, begins_untrained: bool = True):
         self._first: list[float] = []
+        self._best: float | None = None
         self._is_open = begins_untrained
 
     def begin(self, run: RunContext) -> None:
@@ -60,10 +65,13 @@ class Improvement:
         share = spent(run)
         if not self._is_open or share is None:
             return None
+        if run.last_evaluation is not None:
+            evaluated = run.last_evaluation["mean_reward"]
+            self._best = evaluated if self._best is None else max(self._best, evaluated)
         if share <= FIRST_SHARE and len(self._first) < MOST:
             self._first.append(float(episode.reward))
             return None
-        if share < LOOK_SHARE or (run.last_evaluation is None and run.exploration_rate > EXPLORING):
+        if share < LOOK_SHARE or (self._best is None and run.exploration_rate > EXPLORING):
             return None
         self._is_open = False
         returns = [each.reward for each in run.episodes]
@@ -71,26 +79,27 @@ class Improvement:
         later = returns[-max(FEWEST, min(MOST, run.episode // 5)) :]
         if min(len(self._first), len(later)) < FEWEST or run.episode < len(self._first) + len(later):
             return None
-        return self._compared(run, later)
+        return self._compared(later)
 
     def get_state(self) -> dict[str, Any]:
         """As JSON values."""
-        return {"first": self._first, "is_open": self._is_open}
+        return {"first": self._first, "best": self._best, "is_open": self._is_open}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Takes back what `get_state` gave."""
-        self._first, self._is_open = list(state["first"]), bool(state["is_open"])
+        self._first, self._best, self._is_open = list(state["first"]), state["best"], bool(state["is_open"])
 
-    def _compared(self, run: RunContext, later: Sequence[float]) -> str | None:
-        mean, evaluation = float(np.mean(later)), run.last_evaluation
-        if is_better(mean, float(np.std(later)) / math.sqrt(len(later)), self._first):
-            return None
+    def _compared(self, later: Sequence[float]) -> str | None:
+        mean, first = float(np.mean(later)), float(np.mean(self._first))
         seen = f"the mean return of the last {len(later)} episodes is {mean:.3g}"
-        if evaluation is not None:
-            if is_better(evaluation["mean_reward"], 0.0, self._first):
+        if self._best is None:
+            if is_better(mean, float(np.std(later)) / math.sqrt(len(later)), self._first):
                 return None
-            seen = f"{seen}, that of the last evaluation {evaluation['mean_reward']:.3g}"
-        before = f"that of the first {len(self._first)} was {float(np.mean(self._first)):.3g}"
+        else:
+            if is_better(self._best, 0.0, self._first) or mean - first > np.std(self._first):
+                return None
+            seen = f"{seen}, that of the best evaluation {self._best:.3g}"
+        before = f"that of the first {len(self._first)} was {first:.3g}"
         return f"With half of its budget spent this run acts no better than at its beginning: {seen}, {before}."
 
 

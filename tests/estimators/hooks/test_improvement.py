@@ -16,7 +16,7 @@ import pytest
 from polyrl.envs import Episode
 from polyrl.estimators.budget import Budget
 from polyrl.estimators.hooks.hints import HintsHook
-from polyrl.estimators.hooks.improvement import is_better
+from polyrl.estimators.hooks.improvement import Improvement, is_better
 
 LENGTH = 20
 
@@ -67,6 +67,11 @@ def learning(rng: np.random.Generator, share: float) -> float:
     return rng.normal(22.0 + 200.0 * share, 11.0)
 
 
+def trembling(rng: np.random.Generator, share: float) -> float:
+    """As CartPole at a learning rate of 10: the weights are never the same for long."""
+    return rng.normal(22.0 if share < 0.1 else 30.0, 11.0)
+
+
 def getting_worse(rng: np.random.Generator, share: float) -> float:
     return rng.normal(22.0 if share < 0.1 else 9.0, 3.0)
 
@@ -79,6 +84,9 @@ def getting_worse(rng: np.random.Generator, share: float) -> float:
         (learning, {}, 0),
         (random_acting, {"evaluation": 9.4}, 1),
         (random_acting, {"evaluation": 200.0}, 0),  # What is learned does not show in episodes that explore.
+        (learning, {"evaluation": 9.4}, 0),  # On another task.
+        (trembling, {"evaluation": 9.4}, 1),
+        (trembling, {}, 0),
         (random_acting, {"rate": 0.9}, 0),
         (random_acting, {"rate": 0.9, "evaluation": 9.4}, 1),
         (random_acting, {"rate": float("nan")}, 1),  # As of networks that have noise.
@@ -99,7 +107,7 @@ def test_a_run_that_acts_no_better_is_told_once(caplog, returns, arguments, expe
 
 def test_the_hint_has_the_numbers(caplog):
     (text,) = told(caplog, lambda rng, share: 20.0 if share < 0.1 else 10.0, evaluation=9.0)
-    assert "the mean return of the last 50 episodes is 10, that of the last evaluation 9, that of the first 50 was 20." in text
+    assert "the mean return of the last 50 episodes is 10, that of the best evaluation 9, that of the first 50 was 20." in text
     assert text.endswith("See docs/when_it_does_not_learn.md.")
 
 
@@ -121,3 +129,18 @@ def test_by_chance_alone_a_mean_is_seldom_better(difference, least, most):
         first, later = rng.normal(0.0, 3.0, 60), rng.normal(difference * error, 2.0, 100)
         found.append(is_better(float(later.mean()), float(later.std()) / 10.0, first))
     assert least <= np.mean(found) <= most
+
+
+def test_the_best_evaluation_counts_also_over_a_resumption(caplog):
+    """DQN's evaluations rise and fall; the last one before the look may be a bad one."""
+    first, second = Improvement(), Improvement()
+    run = types.SimpleNamespace(
+        budget=Budget(timestep=1_000), episodes=[], step=0, pretrain_updates=0, exploration_rate=0.0, timestep=0, episode=0
+    )
+    for index, (improvement, evaluation) in enumerate([(first, None), (first, 300.0), (second, 9.0)]):
+        for _ in range(30):
+            run.episode, run.last_evaluation = run.episode + 1, None if evaluation is None else {"mean_reward": evaluation}
+            run.timestep = (50, 300, 600)[index]
+            run.episodes.append(Episode(20.0, 1, 0, truncated=False))
+            assert improvement.after_episode(run, run.episodes[-1]) is None
+        second.set_state(json.loads(json.dumps(first.get_state())))
