@@ -17,6 +17,7 @@ from polyrl.estimators.exporters import Exporter
 from polyrl.estimators.hooks import EvaluationHook, ExportHook, Hook, WholeEvaluationHook
 from polyrl.estimators.hooks.export import checked_exporters
 from polyrl.experiments import report
+from polyrl.experiments.cadence import evaluation_cadence
 from polyrl.experiments.ending import ended, finished
 from polyrl.experiments.serving import Serving, export, serve
 from polyrl.paths import resolved
@@ -48,7 +49,7 @@ class RLExperiment:
         train_hooks: hooks of the training runs.
         eval_env: what to evaluate and to infer on, `env` by default.
         eval_episodes: episodes of an evaluation.
-        eval_frequency: environment steps between two evaluations while training.
+        eval_frequency: environment steps between two evaluations while training; None: see `polyrl.experiments.cadence`.
         eval_episodes_while_training: episodes of those.
         stop_at_reward: training ends when one of those has at least this mean reward; None: never.
         infer_episodes: episodes of `infer`.
@@ -87,7 +88,7 @@ class RLExperiment:
         train_hooks: Sequence[Hook] | None = (),
         eval_env: EnvLike | None = None,
         eval_episodes: int = 100,
-        eval_frequency: int = 2_000,
+        eval_frequency: int | None = None,
         eval_episodes_while_training: int = 20,
         stop_at_reward: float | None = None,
         infer_episodes: int = 5,
@@ -115,7 +116,7 @@ class RLExperiment:
         self._train_hooks = list(train_hooks or ())
         self._eval_env = env if eval_env is None else eval_env
         self._eval_episodes = check_int("eval_episodes", eval_episodes, minimum=1)
-        self._eval_frequency = check_int("eval_frequency", eval_frequency, minimum=1)
+        self._eval_frequency = evaluation_cadence(eval_frequency, train_timesteps)
         self._eval_while = check_int("eval_episodes_while_training", eval_episodes_while_training, minimum=1)
         self._stop_at_reward = None if stop_at_reward is None else check_float("stop_at_reward", stop_at_reward)
         self._infer_episodes = check_int("infer_episodes", infer_episodes, minimum=1)

@@ -13,7 +13,12 @@ flags.DEFINE_integer(
     "Episodes of an evaluation of a checkpoint: in --mode=eval, in the continuous modes, and at the end of train_and_eval.",
     lower_bound=1,
 )
-flags.DEFINE_integer("eval_frequency", 2_000, "Environment steps between evaluations while training.", lower_bound=1)
+flags.DEFINE_integer(
+    "eval_frequency",
+    None,
+    "Environment steps between evaluations while training. Default: a twentieth of --train_timesteps, in 1,000 to 2,000.",
+    lower_bound=1,
+)
 flags.DEFINE_integer(
     "eval_episodes_while_training", 20, "Episodes of each evaluation while training, in train_and_eval.", lower_bound=1
 )

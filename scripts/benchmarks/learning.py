@@ -59,6 +59,7 @@ def work(arguments: list[str]) -> None:
     import polyrl  # noqa: F401  Before TensorFlow.
     from polyrl.estimators.hooks import EvaluationHook, Hook
     from polyrl.experiments import cli, family
+    from polyrl.experiments.cadence import evaluation_cadence
     from polyrl.flags import command
 
     class Curve(Hook):
@@ -82,7 +83,8 @@ def work(arguments: list[str]) -> None:
     command.settle()
     experiment = family.experiment_fn(cli.FLAGS.model_dir)
     agent, curve, episodes = experiment.agent, Curve(), cli.FLAGS.eval_episodes
-    hook = EvaluationHook(experiment.eval_env, cli.FLAGS.eval_frequency, cli.FLAGS.eval_episodes_while_training)
+    every = evaluation_cadence(cli.FLAGS.eval_frequency, cli.FLAGS.train_timesteps)
+    hook = EvaluationHook(experiment.eval_env, every, cli.FLAGS.eval_episodes_while_training)
     trained = agent.train(experiment.env, hooks=[hook, curve], **experiment.training)
     if trained.signal is not None:  # Not a result: to be resumed.
         sys.exit(128 + trained.signal)

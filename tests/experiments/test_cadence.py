@@ -1,0 +1,45 @@
+"""A curve of evaluations has twenty points, within bounds; what is asked for is done."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+from tiny_agents import make_agent, q_model_fn
+
+from polyrl.experiments import RLExperiment
+from polyrl.experiments.cadence import evaluation_cadence
+
+
+@pytest.mark.parametrize(
+    ("asked", "budget", "expected"),
+    [
+        (None, 20_000, 1_000),
+        (None, 30_000, 1_500),
+        (None, 8_000, 1_000),
+        (None, 100, 1_000),
+        (None, 100_000, 2_000),
+        (None, None, 2_000),
+        (7, 20_000, 7),
+        (50_000, 20_000, 50_000),
+        (3, None, 3),
+    ],
+)
+def test_the_cadence_of_a_budget(asked, budget, expected):
+    assert evaluation_cadence(asked, budget) == expected
+
+
+@pytest.mark.parametrize("budget", [0, "many"])
+def test_a_budget_that_is_none_is_refused_by_its_name(budget):
+    with pytest.raises((TypeError, ValueError), match="train_timesteps"):
+        evaluation_cadence(None, budget)
+
+
+def test_a_run_at_the_defaults_is_evaluated_in_its_middle(tmp_path):
+    """With an evaluation every 2,000 steps a run of so many had the first at its end."""
+    agent = make_agent(q_model_fn(num_actions=2), model_dir=tmp_path)
+    RLExperiment(
+        agent, "CartPole-v1", train_timesteps=2_000, first_update=4, update_frequency=100, eval_episodes=1
+    ).train_and_evaluate()
+    with (tmp_path / "evaluations.csv").open() as file:
+        assert [row["global_timestep"] for row in csv.DictReader(file)] == ["1000", "2000"]
