@@ -211,12 +211,13 @@ class Agent(Reading):
         step, timestep, episode = (int(counter.numpy()) for counter in counters)
         opening.check_pretraining_is_first(pretrain_updates, step, timestep, self.model_dir)
         untrained = self._warm_start is None
-        own = default_hooks(self.config, self.memory, self._learner, self.params, saver.loop.updates, untrained)
+        others = [*checked_hooks("training_hooks", self._learner.hooks), *hooks]
+        own = default_hooks(self.config, self.memory, self._learner, self.params, saver.loop.updates, untrained, others)
         return TrainingRun(
             saver=saver,
             restart_every=self.config.save_checkpoints_timesteps if self.config.exact_resume else 0,
             budget=Budget.starting_from(step, timestep, episode, **budgets),
-            hooks=[*own, *checked_hooks("training_hooks", self._learner.hooks), *hooks],
+            hooks=[*own, *others],
             restored=restored,
             evaluate=self._evaluate_present,
             play=self._live.evaluate_while,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import tensorflow as tf
 
 from polyrl.estimators.hooks.base import Hook
 from polyrl.estimators.hooks.checkpoint import CheckpointHook
+from polyrl.estimators.hooks.evaluation import evaluates_every
 from polyrl.estimators.hooks.guards import NanHook, StopHook
 from polyrl.estimators.hooks.hints import HintsHook
 from polyrl.estimators.hooks.panels import PanelsHook
@@ -35,6 +36,7 @@ def default_hooks(
     params: Mapping[str, Any],
     updates: Callable[[int, int], int] | None = None,
     begins_untrained: bool = True,
+    others: Sequence[Hook] = (),
 ) -> list[Hook]:
     """In the order in which they run; the guard against NaN comes before anything is written.
 
@@ -45,6 +47,7 @@ def default_hooks(
         params: hyper-parameters, to be shown.
         updates: the gradient updates that are due from some environment steps to others, if that is known.
         begins_untrained: False of a run whose weights come from another one.
+        others: the run's other hooks.
     """
     hooks: list[Hook] = [NanHook(), StopHook(), HintsHook(learner.scope.learners(), updates, begins_untrained)]
     if learner.support is not None:
@@ -56,5 +59,5 @@ def default_hooks(
         cadence = config.save_checkpoints_timesteps, config.save_checkpoints_secs, config.max_overhead
         hooks.append(CheckpointHook(*cadence, at_multiples=config.exact_resume))
     if config.progress:
-        hooks.append(progress_hook())
+        hooks.append(progress_hook(evaluates_every(others)))
     return hooks

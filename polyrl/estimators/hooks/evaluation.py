@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from polyrl.envs.gym import EnvLike
@@ -28,7 +28,8 @@ class _Evaluating(Hook):
 
     def __init__(self, env: EnvLike, every_timesteps: int, episodes: int, stop_at_reward: float | None):
         self._env = env
-        self._cadence = Cadence(check_int("every_timesteps", every_timesteps, minimum=1))
+        self.every_timesteps = check_int("every_timesteps", every_timesteps, minimum=1)
+        self._cadence = Cadence(self.every_timesteps)
         self._episodes = check_int("episodes", episodes, minimum=1)
         self._stop_at_reward = None if stop_at_reward is None else check_float("stop_at_reward", stop_at_reward)
         self._is_owed = False
@@ -134,3 +135,8 @@ class WholeEvaluationHook(_Evaluating):
             run.request_stop(f"solved: mean reward {round(self.last['mean_reward'], 3)} is at least {self._stop_at_reward}")
         if not self._continues(self.last):
             run.request_stop("stopped by predicate_fn")
+
+
+def evaluates_every(hooks: Iterable[Hook]) -> int | None:
+    """Environment steps between the evaluations of a run; None if it has none."""
+    return min((hook.every_timesteps for hook in hooks if isinstance(hook, _Evaluating)), default=None)

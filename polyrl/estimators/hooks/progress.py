@@ -18,13 +18,18 @@ from polyrl.estimators.hooks.context import RunContext
 logger = logging.getLogger("polyrl")
 
 
-def progress_hook() -> Hook:
-    """A progress bar if stderr is a terminal that can redraw a line, else plain lines."""
+def progress_hook(evaluates_every: int | None = None) -> Hook:
+    """A progress bar if stderr is a terminal that can redraw a line, else plain lines.
+
+    Args:
+        evaluates_every: environment steps between the run's evaluations, if it has any.
+    """
     # Messages that a console of the logger's writes appear above the bar if it is the same one.
     console = next((handler.console for handler in logger.handlers if isinstance(handler, RichHandler)), Console(stderr=True))
     # Variables such as FORCE_COLOR make Rich take a file for a terminal.
     is_terminal = console.is_terminal and sys.stderr is not None and sys.stderr.isatty()
-    return ProgressHook(console) if is_terminal and not console.is_dumb_terminal else LoggingHook()
+    is_bar = is_terminal and not console.is_dumb_terminal
+    return ProgressHook(console, evaluates_every=evaluates_every) if is_bar else LoggingHook()
 
 
 def write_line(line: str) -> None:
@@ -80,16 +85,27 @@ def clock(seconds: float) -> str:
 class _Speed:
     """Environment steps a second, without the first iteration of a run, in which calls are traced.
 
-    Compilations do not count, nor do evaluations for the speed; for what is left they do, as there will be more of them.
+    Compilations do not count, nor do evaluations, for the speed. For what is left evaluations are counted by their number and
+    by how long the last one took: before the first one nothing is known of what is left.
+
+    Args:
+        evaluates_every: environment steps between evaluations; None: they take the share of the time that they have taken.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, evaluates_every: int | None = None) -> None:
+        self._every = evaluates_every
         self._mark: tuple[float, int] | None = None
         self._first: tuple[float, int] | None = None
+        self._evaluated: float | None = None
+        self._evaluation: float | None = None
 
     def after_act(self, run: RunContext) -> None:
         if self._first is None:
-            self._mark, self._first = self._stepping(run), (self._seconds(run), run.timestep)
+            self._mark = self._first = self._stepping(run)
+            self._before, self._evaluated = run.evaluation_seconds, run.evaluation_seconds
+        if run.evaluation_seconds != self._evaluated:
+            assert self._evaluated is not None
+            self._evaluation, self._evaluated = run.evaluation_seconds - self._evaluated, run.evaluation_seconds
 
     def since_last(self, run: RunContext) -> float | None:
         """Since the last look; None if there has been no step since."""
@@ -102,14 +118,19 @@ class _Speed:
         """Until the budget of environment steps is spent, at the pace since the first look; None if it cannot be known."""
         if self._first is None or run.budget.timestep is None or run.timestep == self._first[1]:
             return None
-        seconds, steps = self._seconds(run) - self._first[0], run.timestep - self._first[1]
-        return max(run.budget.timestep - run.timestep, 0) * seconds / steps
-
-    def _seconds(self, run: RunContext) -> float:
-        return time.monotonic() - run.compile_seconds
+        now, _ = self._stepping(run)
+        seconds, steps = now - self._first[0], run.timestep - self._first[1]
+        evaluations = 0.0
+        if self._every is None:
+            seconds += run.evaluation_seconds - self._before
+        elif to_come := max(run.budget.timestep // self._every - run.timestep // self._every, 0):
+            if self._evaluation is None:
+                return None
+            evaluations = to_come * self._evaluation
+        return max(run.budget.timestep - run.timestep, 0) * seconds / steps + evaluations
 
     def _stepping(self, run: RunContext) -> tuple[float, int]:
-        return self._seconds(run) - run.evaluation_seconds, run.timestep
+        return time.monotonic() - run.compile_seconds - run.evaluation_seconds, run.timestep
 
 
 class LoggingHook(Hook):
@@ -147,9 +168,17 @@ class LoggingHook(Hook):
 
 
 class ProgressHook(Hook):
-    """A progress bar of environment steps on the terminal."""
+    """A progress bar of environment steps on the terminal.
 
-    def __init__(self, console: Console, refresh_secs: float = 0.5):
+    Args:
+        console: of the terminal.
+        refresh_secs: seconds between two looks.
+        evaluates_every: environment steps between the run's evaluations, which what is left takes account of; None: it has
+            none, or at other times.
+    """
+
+    def __init__(self, console: Console, refresh_secs: float = 0.5, evaluates_every: int | None = None):
+        self._evaluates_every = evaluates_every
         self._cadence = Cadence(None, refresh_secs)
         self._progress = Progress(
             # All of it fits into 80 columns.
@@ -167,7 +196,7 @@ class ProgressHook(Hook):
         limit = run.budget.timestep
         total = None if limit is None else max(limit, run.timestep)  # A run may be past a lower budget.
         self._task = self._progress.add_task("", total=total, completed=run.timestep, text="", speed="", left="")
-        self._speed = _Speed()
+        self._speed = _Speed(self._evaluates_every)
         self._progress.start()
 
     def after_pretraining(self, run: RunContext) -> None:
