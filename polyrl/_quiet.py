@@ -4,8 +4,9 @@
 program; an import hook is there for that first time.
 
 TensorFlow's C++ prints lines on the absence of a GPU before any log level applies to it. They are kept out at the file
-descriptor; whatever else is printed meanwhile, errors above all, is passed on. The descriptor is left alone where
-`sys.stderr` is closed, or does not write to it (notebooks, IDLE, pytest's capture). TF_CPP_MIN_LOG_LEVEL=0 shows all.
+descriptor; whatever else is printed meanwhile, errors above all, is passed on. In a notebook `sys.stderr` does not write to
+the descriptor, but what is written there is shown below the cell. It is left alone where `sys.stderr` is None or closed.
+TF_CPP_MIN_LOG_LEVEL=0 shows all.
 """
 
 from __future__ import annotations
@@ -86,13 +87,13 @@ def leave_out_cast_warnings() -> None:
 
 
 def _has_descriptor() -> bool:
-    """Whether `sys.stderr` writes to descriptor 2, and that is open."""
+    """Whether descriptor 2 is open, and is that of errors: where `sys.stderr` is closed it may be any file."""
     try:
         sys.stderr.flush()
         os.fstat(2)
-        return sys.stderr.fileno() == 2 and hasattr(sys.stderr, "buffer")
     except (AttributeError, OSError, ValueError):
         return False
+    return True
 
 
 @contextlib.contextmanager
@@ -127,4 +128,4 @@ def _filtered_stderr() -> Iterator[None]:
             captured.seek(0)
             for line in captured:
                 if not _NOISE.match(line):
-                    sys.stderr.buffer.write(line)
+                    os.write(2, line)

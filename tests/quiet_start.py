@@ -1,7 +1,4 @@
-"""Imports TensorFlow with descriptor 2 closed to it: its start-up messages would follow pytest's summary line.
-
-polyrl itself leaves the descriptor alone where pytest captures it.
-"""
+"""Imports TensorFlow with descriptor 2 closed to it: its start-up messages would follow pytest's summary line."""
 
 from __future__ import annotations
 
