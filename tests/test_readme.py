@@ -1,4 +1,4 @@
-"""What the README shows runs as it stands."""
+"""What the README shows runs as it stands, and what docs/policies.md does with its agent; and it stays short."""
 
 from __future__ import annotations
 
@@ -14,12 +14,18 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 
 
-EXPERIMENT, SERVING, ELSEWHERE = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+def blocks(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+
+
+(EXPERIMENT,) = blocks(README)
+POLICIES = (ROOT / "docs" / "policies.md").read_text()
+SERVING, ELSEWHERE = blocks(POLICIES.split("## The policy of a trained run\n")[1])
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """The experiment of the README, shorter, and what it shows of serving: the directory it ran in, and its output."""
+    """The experiment of the README, shorter, then what docs/policies.md does: the directory it ran in, and its output."""
     directory, code = tmp_path_factory.mktemp("readme"), EXPERIMENT
     for long, short in {
         "max_timesteps=20_000": "max_timesteps=1_500",
@@ -59,6 +65,12 @@ def test_what_is_exported_acts_the_same_with_tensorflow_alone(
     directory, done = trained
     alone = ELSEWHERE + "\nimport sys\nassert not any(name.startswith(('polyrl', 'tf_keras')) for name in sys.modules)\n"
     assert run(alone, directory).stdout.strip() == done.stdout.strip().splitlines()[-1]
+
+
+def test_it_is_read_in_one_go():
+    lines = README.splitlines()
+    assert len(lines) <= 90
+    assert [line for line in lines if len(line) > 127 and not line.startswith("|")] == []
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:polyrl|experiments|scripts|docs)/[\w./]*)`", README))))

@@ -128,7 +128,7 @@ def test_every_word_of_the_source_has_a_test() -> None:
 
 def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    discrete, loaded, continuous = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+    discrete, loaded, continuous, *_ = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
     variables: dict = {}
     exec(discrete, variables)
     assert variables["probabilities"].shape == (1, 2, 51)
