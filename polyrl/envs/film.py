@@ -103,6 +103,12 @@ class Film(gymnasium.Wrapper):
         return array.copy()  # Environments may draw the next one into the same array.
 
 
+_HOW = (
+    "What is recorded has pictures: its class takes an argument render_mode and keeps it as self.render_mode, and with "
+    f"{MODE!r} its render() returns an array uint8 [h, w, 3]. docs/tutorial.md has one."
+)
+
+
 def clips(env: EnvLike, episodes: int, play: Callable[[EnvLike, str], Any]) -> Iterator[Clip]:
     """Episodes as they end, of one instance of an environment, see `filmed`.
 
@@ -156,12 +162,12 @@ def _opened(env: EnvLike) -> tuple[gymnasium.Env | VectorEnv, Film]:
     try:
         made = env if isinstance(env, gymnasium.Env) else _rendering(env).make()
     except (TypeError, gymnasium.error.Error) as error:  # It does not take render_mode.
-        raise ValueError(f"env={env!r} cannot be recorded, render_mode={MODE!r}: {error}") from error
+        raise ValueError(f"env={env!r} cannot be recorded: with render_mode={MODE!r}, {sentence(error)} {_HOW}") from error
     if made.render_mode != MODE:
         if made is not env:
             made.close()
         how = f"make it with render_mode={MODE!r}" if made is env else f"its render_mode is {made.render_mode!r}"
-        raise ValueError(f"{_name(made)} cannot be recorded: {how}; what is recorded has pictures, render_mode={MODE!r}.")
+        raise ValueError(f"{_name(made)} cannot be recorded: {how}. {_HOW}")
     film = Film(made)
     return film, film
 
@@ -171,7 +177,10 @@ def _rendering(env: EnvLike) -> GymEnvironment:
     if isinstance(env, CompiledEnvironment):
         ids = [env_id for env_id, make in ENVIRONMENTS.items() if make is type(env) and "-v" in env_id]
         if not ids:
-            raise ValueError(f"{type(env).__name__} is in the graph only, where nothing is rendered; it cannot be recorded.")
+            raise ValueError(
+                f"{type(env).__name__} is in the graph only, where nothing is rendered; it cannot be recorded. --mode=infer, "
+                "or Agent.predict, gives its steps as text."
+            )
         return _rendering(ids[0])
     if isinstance(env, EnvpoolEnvironment):
         return _rendering(env.env_id)

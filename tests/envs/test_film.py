@@ -91,14 +91,25 @@ def test_a_class_that_takes_no_render_mode_may_have_one():
     assert len(recorded(GymEnvironment(Always))[0].frames) == 4
 
 
+@pytest.mark.filterwarnings("ignore:.*render_mode=.*not in the possible render_modes")
 @pytest.mark.parametrize(
     ("env", "message"),
     [
-        (ScheduleEnv(), "cannot be recorded: make it with render_mode='rgb_array'"),
-        (GymEnvironment(ScheduleEnv), "cannot be recorded: its render_mode is None"),
+        (
+            ScheduleEnv(),
+            r"cannot be recorded: make it with render_mode='rgb_array'\. What is recorded has pictures: its class takes",
+        ),
+        (
+            GymEnvironment(ScheduleEnv),
+            r"cannot be recorded: its render_mode is None\. What is recorded has pictures: its class takes",
+        ),
+        (
+            "NoRender-v0",
+            r"unexpected keyword argument 'render_mode' .*\. What is recorded .* its render\(\) returns an array uint8",
+        ),
         (GymEnvironment(gymnasium.spec("CartPole-v1"), render_mode="human").open, "cannot be recorded; give an id"),
         (SyncVectorEnv([PaintedEnv]), "cannot be recorded; give an id"),
-        (Catch(), "Catch is in the graph only"),
+        (Catch(), "Catch is in the graph only.* --mode=infer"),
         (GymEnvironment(NeedsPackage), r"pygame is not installed\. `pip install 'polyrl\[video\]'`"),
         (GymEnvironment(BlackOut, lengths=(4,)), "cannot be rendered: RuntimeError: lost the context"),
         (GymEnvironment(Returns, picture=None), r"its render\(\) returned NoneType object"),
@@ -106,7 +117,8 @@ def test_a_class_that_takes_no_render_mode_may_have_one():
         (GymEnvironment(Returns, picture=np.zeros([4, 4, 3])), r"returned ndarray float64"),
     ],
 )
-def test_what_has_no_pictures_is_told(env, message):
+def test_what_has_no_pictures_is_told(env, message, monkeypatch):
+    monkeypatch.setitem(gymnasium.registry, "NoRender-v0", gymnasium.envs.registration.EnvSpec("NoRender-v0", ScheduleEnv))
     with pytest.raises(ValueError, match=message):
         recorded(env)
 
