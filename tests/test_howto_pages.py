@@ -1,10 +1,12 @@
-"""The Python of docs/schedules.md and docs/hooks.md runs as it stands, and does what the pages say."""
+"""The Python of docs/schedules.md, docs/hooks.md and docs/family/dqfd.md runs as it stands, and does what the pages say."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+import numpy as np
+import tensorflow as tf
 from tiny_agents import make_agent, q_model_fn
 from tiny_envs import ScriptedEnv
 
@@ -12,6 +14,7 @@ from polyrl.envs import GymEnvironment
 from polyrl.estimators import Agent, Predictor
 from polyrl.estimators.hooks.base import PHASES, Hook
 from polyrl.estimators.hooks.context import RunContext
+from polyrl.models import Scope
 from polyrl.replay import UniformReplay
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -47,6 +50,28 @@ def test_a_hook_stops_on_a_plateau(tmp_path, capsys):
     assert capsys.readouterr().out == "no improvement in 3 evaluations\n"
     assert scope["result"].global_timestep == 800  # The best of the four evaluations is the first: all are alike.
     assert '"plateau/evaluations": 3' in (tmp_path / "metrics.jsonl").read_text()
+
+
+def test_demonstrations_have_the_term_of_their_page():
+    """By hand: the expert's action is worth 1 more than the other, or 1 less, with a margin of 0.8."""
+    (code,) = blocks("family/dqfd.md")
+    exec(code, scope := {})
+    for expert in (0.0, 1.0):
+        labels = {
+            "action": np.array([0, 1]),
+            "reward": np.zeros(2, np.float32),
+            "done": np.ones(2, np.float32),
+            "next_state": np.zeros([2, 4], np.float32),
+            "expert": np.full(2, expert, np.float32),
+        }
+        labels = {name: tf.convert_to_tensor(value) for name, value in labels.items()}
+        with Scope().active():
+            spec = scope["model_fn"]({"state": tf.ones([2, 4])}, labels, "eval")
+        q = spec.predictions["q"].numpy()
+        taken, other = q[[0, 1], [0, 1]], q[[0, 1], [1, 0]]
+        term = expert * (np.maximum(taken, other + 0.8) - taken)
+        huber = np.where(np.abs(taken) < 1.0, taken**2 / 2, np.abs(taken) - 0.5)  # The target is the reward, 0.
+        np.testing.assert_allclose(spec.loss, np.mean(huber + term), rtol=1e-5)
 
 
 def test_the_page_has_every_phase_and_all_that_a_run_offers():
