@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from polyrl.validation import check_int
 
-EVALUATIONS, SHORTEST, LONGEST = 20, 1_000, 2_000
+EVALUATIONS, SHORTEST, LONGEST = 25, 800, 2_000
 """So many evaluations of a budget, with environment steps between two that are not fewer and not more than these.
 
-Twenty points make a curve. More often than the shortest, evaluations would take longer than the training between them; less
-often than the longest, `stop_at_reward` would be seen late.
+Twenty points make a curve; those before the first update are left out. More often than the shortest, evaluations would take
+longer than the training between them; less often than the longest, `stop_at_reward` would be seen late.
 """
 
 
@@ -16,7 +16,7 @@ def evaluation_cadence(eval_frequency: int | None, train_timesteps: int | None) 
     """Environment steps between two evaluations while training.
 
     Args:
-        eval_frequency: what is asked for; None: a twentieth of the budget, within the bounds.
+        eval_frequency: what is asked for; None: a twenty-fifth of the budget, within the bounds.
         train_timesteps: the budget in environment steps; None: there is none, and evaluations are as far apart as may be.
     """
     if eval_frequency is not None:

@@ -16,7 +16,7 @@ flags.DEFINE_integer(
 flags.DEFINE_integer(
     "eval_frequency",
     None,
-    "Environment steps between evaluations while training. Default: a twentieth of --train_timesteps, in 1,000 to 2,000.",
+    "Environment steps between evaluations while training. Default: a 25th of --train_timesteps, in 800 to 2,000.",
     lower_bound=1,
 )
 flags.DEFINE_integer(
