@@ -63,6 +63,12 @@ def resolved_directory(name: str, path: Any) -> Path:
     return directory
 
 
+def without_checkpoints(model_dir: Path) -> str:
+    """What to do about a directory without checkpoints, which may hold the runs of several seeds."""
+    seeds = sorted(path.parent.name for path in model_dir.glob("seed-*/checkpoints"))
+    return f"Its runs are {', '.join(seeds)}: name one of these directories." if seeds else "Train first."
+
+
 def literal(directory: Path) -> Path:
     """The same directory by a path that TensorFlow reads as it is: a link, where the path's own characters mean a pattern.
 

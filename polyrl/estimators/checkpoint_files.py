@@ -59,12 +59,6 @@ def named(which: str | os.PathLike[str], *directories: Path) -> Path:
     )
 
 
-def without_any(model_dir: Path) -> str:
-    """What to do about a directory without checkpoints, which may hold the runs of several seeds."""
-    seeds = sorted(path.parent.name for path in model_dir.glob("seed-*/checkpoints"))
-    return f"Its runs are {', '.join(seeds)}: name one of these directories." if seeds else "Train first."
-
-
 def read_state(path: Path) -> dict[str, Any]:
     """The `state.json` of a checkpoint.
 

@@ -16,7 +16,7 @@ from polyrl.estimators import checkpoint_files
 from polyrl.estimators.checkpoint_files import FILES, STATE, read_state
 from polyrl.estimators.fitting import check_architecture, check_optimizers, described, network_variables
 from polyrl.models.scope import Scope
-from polyrl.paths import literal, resolved_directory
+from polyrl.paths import literal, resolved_directory, without_checkpoints
 from polyrl.replay import Replay, shards
 
 T = TypeVar("T")
@@ -190,7 +190,7 @@ class CheckpointManager:
             where = f"in model_dir={str(self.model_dir)!r}"
             latest = self.latest()
             if which != "best" or latest is None:
-                then = checkpoint_files.without_any(self.model_dir)
+                then = without_checkpoints(self.model_dir)
                 raise NotTrainedError(f"There is no {'best ' if which == 'best' else ''}checkpoint {where}. {then}")
             score = read_state(latest).get("best_score")
             why = "no evaluation has taken place while it was trained" if score is None else f"that with {score} was removed"

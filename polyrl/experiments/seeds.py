@@ -14,6 +14,7 @@ import numpy as np
 
 from polyrl import statistics
 from polyrl.experiments import processes, report
+from polyrl.flags.existing import directory_of_seed
 
 logger = logging.getLogger("polyrl")
 
@@ -64,7 +65,7 @@ def run(command: Sequence[str], seeds: Sequence[int], model_dir: Path, jobs: int
             while waiting and len(running) < jobs:
                 seed = waiting.pop(0)
                 # The last value of a flag counts.
-                own = ["--seeds=", f"--seed={seed}", f"--model_dir={model_dir / f'seed-{seed}'}"]
+                own = ["--seeds=", f"--seed={seed}", f"--model_dir={directory_of_seed(model_dir, seed)}"]
                 running[seed] = processes.start([*command, *own], _log(model_dir, seed))
                 logger.info("Seed %d has begun; what it shows is in %s.", seed, _log(model_dir, seed))
             time.sleep(PATIENCE)
@@ -91,7 +92,7 @@ def _log(model_dir: Path, seed: int) -> Path:
 
 
 def _last(model_dir: Path, seed: int) -> dict[str, float] | None:
-    rows = processes.evaluations(model_dir / f"seed-{seed}" / "eval" / "evaluations.csv")
+    rows = processes.evaluations(directory_of_seed(model_dir, seed) / "eval" / "evaluations.csv")
     return rows[-1] if rows else None
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from polyrl import presets
 from polyrl.flags import FLAGS, TRAINING_MODES, config, environment, games, memory, model, torso
+from polyrl.flags.existing import check_mode, holds_a_run
 
 logger = logging.getLogger("polyrl")
 
@@ -26,13 +27,15 @@ def settle() -> frozenset[str]:
         The names of the flags that `--config` gives.
 
     Raises:
-        ValueError: if `--config` or `--set` cannot be read, or if `--model_dir` holds the run of another program.
+        ValueError: if `--config` or `--set` cannot be read, if `--model_dir` holds the run of another program, or none where
+            `--mode` needs one, or for a flag that has no effect in the mode.
     """
     config.use_set()
     settings = {} if FLAGS.config is None else config.load(FLAGS.config)
     config.use(settings, f"--config={FLAGS.config}")
     if FLAGS.model_dir is None:
-        FLAGS.model_dir = f"runs/{FLAGS.env.replace('/', '_').replace(':', '_')}_{FLAGS.model}"
+        FLAGS.model_dir = default_model_dir()
+    check_mode(Path(FLAGS.model_dir).expanduser())
     if not FLAGS.overwrite:
         _check_is_of_the_command()
     if not settings:
@@ -40,11 +43,16 @@ def settle() -> frozenset[str]:
     return frozenset(settings)
 
 
+def default_model_dir() -> str:
+    """The directory of a run without `--model_dir`."""
+    return f"runs/{FLAGS.env.replace('/', '_').replace(':', '_')}_{FLAGS.model}"
+
+
 def _check_is_of_the_command() -> None:
     """Refuses the trained run of another program; a damaged file of hyper-parameters is told by who reads it."""
     directory = Path(FLAGS.model_dir).expanduser()
     names: Any = {"model"}
-    if any(directory.glob("*/ckpt-*")):
+    if holds_a_run(directory):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             names = json.loads((directory / "params.json").read_bytes())["params"].keys()
     if "model" not in names:
@@ -58,7 +66,7 @@ def _settle_by_run_or_preset() -> None:
     directory = Path(FLAGS.model_dir).expanduser()
     file = directory / config.FILE
     # What a run began with that never came to a checkpoint, perhaps as it was refused, is no run to go on with.
-    is_begun = FLAGS.mode not in TRAINING_MODES or any(directory.glob("*/ckpt-*"))
+    is_begun = FLAGS.mode not in TRAINING_MODES or holds_a_run(directory)
     if file.is_file() and is_begun and not FLAGS.overwrite:
         config.use(config.load(str(file)), str(file))
         return

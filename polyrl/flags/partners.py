@@ -8,7 +8,7 @@ not do so: whoever gives them expects an effect.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple
 
 from absl import flags
@@ -62,16 +62,18 @@ def unused(*names: str, because: str) -> None:
     _NEEDS.update(dict.fromkeys(names, Need({}, unused_because=because)))
 
 
-def check_given(values: Mapping[str, Any]) -> None:
+def check_given(values: Mapping[str, Any], only: Collection[str] | None = None) -> None:
     """Refuses each flag of the command line that has no effect with the others.
 
     Args:
         values: the hyper-parameters as they will be used; they count in place of the flags of the same names.
+        only: refuses for the sake of these partners alone, as the others are not settled yet; None: of all.
 
     Raises:
         ValueError: with a line for each such flag: its value, what makes it useless, and what would make it useful.
     """
-    lines = [refusal for name in _NEEDS if FLAGS[name].present and (refusal := _refusal(name, values)) is not None]
+    names = [name for name, need in _NEEDS.items() if only is None or need.partners.keys() <= {*only}]
+    lines = [refusal for name in names if FLAGS[name].present and (refusal := _refusal(name, values)) is not None]
     if lines:
         raise ValueError("\n".join(lines))
 

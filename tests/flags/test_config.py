@@ -52,6 +52,9 @@ FILES = {
     "refused/config.json": json.dumps({"env": "Pendulum-v1", "model": "naf", "check_env": False}),
     "run/checkpoints/ckpt-000000001/state.json": "{}",
     "begun/params.json": json.dumps({"params": {"batch_size": 3}}),
+    "several/seed-1/checkpoints/ckpt-000000001/state.json": "{}",
+    "several/seed-3/checkpoints/ckpt-000000001/state.json": "{}",
+    "exported/export/policy/1764300000/saved_model.pb": "",
     "run/config.json": json.dumps({"env": "Pendulum-v1", "model": "naf", "train_timesteps": 7}),
 }
 GIVEN = {
@@ -71,6 +74,9 @@ GIVEN = {
     ("--model_dir=refused", "--mode=train"): {"env": "CartPole-v1", "model": "dqn", "check_env": True},
     ("--model_dir=refused", "--mode=continuous_eval"): {"env": "Pendulum-v1", "check_env": False},  # It waits for the run.
     ("--model_dir=begun",): {"env": "CartPole-v1", "model": "dqn"},
+    ("--mode=eval", "--model_dir=none", "--checkpoint=run/checkpoints/ckpt-000000001"): {"env": "CartPole-v1"},
+    ("--mode=serve", "--model_dir=exported"): {"env": "CartPole-v1"},
+    ("--mode=eval", "--model_dir=several", "--seeds=1,3"): {"env": "CartPole-v1"},
     ("--units=", "--head_units= 8, 9"): {"units": [], "head_units": ["8", "9"]},
     ("--model_dir=run", "--overwrite"): {"env": "CartPole-v1", "model": "dqn"},
     ("--model_dir=run", "--train_timesteps=9"): {"env": "Pendulum-v1", "train_timesteps": 9},
@@ -109,6 +115,17 @@ REFUSED = {
     ("--config=sizes.json",): "--config=sizes.json: flag --units=['8', '2.5']: expected integers",
     ("--model_dir=own/run", "--mode=eval"): "--model_dir=own/run holds the run of another program",
     ("--model_dir=own/run", "--config=cartpole_c51"): "--model_dir=own/run holds the run of another program",
+    # No line about a preset comes before these; see also test_nothing_is_told_before_a_mode_is_refused.
+    ("--mode=eval",): "There is no checkpoint in model_dir='runs/CartPole-v1_dqn'. Train first.",
+    ("--mode=record", "--model_dir=refused"): "There is no checkpoint in model_dir='refused'. Train first.",
+    ("--mode=infer", "--model_dir=rum"): "There is no checkpoint in model_dir='rum'. Train first. Did you mean 'run'?",
+    ("--mode=export", "--model_dir=several"): "Its runs are seed-1, seed-3: name one of these directories.",
+    ("--mode=serve", "--model_dir=exported", "--model_name=other"): "There is no checkpoint in model_dir='exported'.",
+    ("--mode=eval", "--model_dir=several", "--seeds=1,2"): "There is no checkpoint in model_dir='several/seed-2'.",
+    ("--mode=eval", "--model_dir=none", "--checkpoint=best"): "There is no checkpoint in model_dir='none'.",
+    ("--mode=eval", "--model_dir=run", "--overwrite"): "--overwrite has no effect with --mode=eval: it needs --mode=train",
+    ("--mode=serve", "--overwrite"): "--overwrite has no effect with --mode=serve",
+    ("--mode=train", "--output=steps.jsonl"): "--output=steps.jsonl has no effect with --mode=train: it needs --mode=infer",
     ("--model=rainbw",): "Did you mean 'rainbow'?",
     ("--model=ddqn",): "Use --model=dqn --double.",
     ("--model=PPO",): "Use another library: polyrl's models learn action values",
@@ -140,6 +157,17 @@ def test_settings_are_those_given_then_of_the_config_then_of_the_run_or_the_pres
 @pytest.mark.parametrize("flags", REFUSED, ids=" ".join)
 def test_what_cannot_be_read_is_refused_with_the_reason(found, flags):
     assert REFUSED[flags] in found[flags]
+
+
+@pytest.mark.parametrize(
+    "flag", ["--seeds=4", *(pytest.param(flag, marks=pytest.mark.slow) for flag in ("--overwrite", "--jit=on"))]
+)
+def test_nothing_is_told_before_a_mode_is_refused(tmp_path, flag):
+    """Which preset was taken came first, and then that there is no run."""
+    done = run("--model=c51", "--mode=eval", flag, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.match(r"(NotTrained|Value)Error: ", done.stderr)
+    assert list(tmp_path.iterdir()) == []
 
 
 def run(*flags: str, cwd: Path | None = None) -> subprocess.CompletedProcess:

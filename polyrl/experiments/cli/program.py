@@ -21,6 +21,7 @@ from polyrl.estimators.model_errors import is_worded
 from polyrl.experiments import seeds
 from polyrl.experiments.comparing import print_comparison
 from polyrl.flags import FLAGS, other_names
+from polyrl.flags.existing import check_mode
 from polyrl.flags.help_text import help_text, is_asked_for
 from polyrl.paths import resolved
 
@@ -58,7 +59,9 @@ def _run_seeds() -> None:
         from polyrl.flags import command  # It defines flags, which other programs may define too.
 
         command.settle()  # Only the command polyrl has no directory of its own.
-    seeds.run([sys.executable, *sys.orig_argv[1:]], numbers, resolved("--model_dir", FLAGS.model_dir), FLAGS.jobs)
+    model_dir = resolved("--model_dir", FLAGS.model_dir)
+    check_mode(model_dir)
+    seeds.run([sys.executable, *sys.orig_argv[1:]], numbers, model_dir, FLAGS.jobs)
 
 
 def _parse(arguments: Sequence[str]) -> list[str]:

@@ -1,0 +1,52 @@
+"""Whether the directory of `--model_dir` holds what `--mode` needs: known from names of files, before anything is begun."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from absl import flags
+
+from polyrl.errors import NotTrainedError
+from polyrl.flags.partners import check_given
+from polyrl.paths import without_checkpoints
+from polyrl.validation import suggestion
+
+FLAGS = flags.FLAGS
+
+OF_A_RUN = ("eval", "infer", "record", "export", "serve")
+"""The modes that need a checkpoint. `continuous_eval` waits for one."""
+
+
+def check_mode(model_dir: Path) -> None:
+    """Refuses flags that have no effect in the mode, and a mode for which `--model_dir` holds no checkpoint.
+
+    Raises:
+        ValueError: for such flags, a line for each.
+        NotTrainedError: if a run, or with `--seeds` one of the runs, has none; with the nearest name of a run beside it.
+    """
+    check_given({}, only=("mode",))
+    for directory in [directory_of_seed(model_dir, seed) for seed in FLAGS.seeds] if FLAGS.seeds else [model_dir]:
+        if FLAGS.mode in OF_A_RUN and not (holds_a_run(directory) or _is_elsewhere(directory)):
+            beside = {str(path): path for path in directory.parent.glob("*") if holds_a_run(path)}
+            hint = suggestion(str(directory), beside)
+            raise NotTrainedError(
+                f"There is no checkpoint in model_dir={str(directory)!r}. {without_checkpoints(directory)}{hint}"
+            )
+
+
+def directory_of_seed(model_dir: Path, seed: int | str) -> Path:
+    """The directory of one of the runs of `--seeds`."""
+    return model_dir / f"seed-{int(seed)}"
+
+
+def holds_a_run(directory: Path) -> bool:
+    """Whether there is a checkpoint, whole or damaged."""
+    return any(directory.glob("checkpoints/ckpt-*")) or any(directory.glob("best/ckpt-*"))
+
+
+def _is_elsewhere(directory: Path) -> bool:
+    """Whether what the mode needs is a checkpoint that a path names, or an export that is there already."""
+    if FLAGS.checkpoint is not None and os.sep in FLAGS.checkpoint:
+        return True
+    return FLAGS.mode == "serve" and any((directory / "export" / FLAGS.model_name).glob("[0-9]*"))
