@@ -27,6 +27,7 @@ from polyrl.estimators.learner import Learner
 from polyrl.estimators.model_errors import UsersLines
 from polyrl.estimators.model_fn import bind
 from polyrl.estimators.names import AGENT, METHODS, check_tf_config, check_train
+from polyrl.estimators.overwriting import set_aside_run
 from polyrl.estimators.params import check_same_params, frozen_params, write_params
 from polyrl.estimators.predictor import Predictor
 from polyrl.estimators.readers import Readers
@@ -41,7 +42,7 @@ from polyrl.models.scope import Scope
 from polyrl.paths import resolved_directory
 from polyrl.replay import Replay
 from polyrl.spec import EstimatorSpec
-from polyrl.validation import explains, explains_missing, keyword_names
+from polyrl.validation import check_bool, explains, explains_missing, keyword_names
 
 logger = logging.getLogger("polyrl")
 
@@ -119,6 +120,7 @@ class Agent(Reading):
         max_timesteps: int | None = None,
         hooks: Sequence[Hook] | None = None,
         pretrain_updates: int = 0,
+        overwrite: bool = False,
         **unknown: NoReturn,
     ) -> TrainingResult:
         """Trains until a budget is used up or a hook asks for a stop; resumes from the newest checkpoint, if there is one.
@@ -141,6 +143,8 @@ class Agent(Reading):
             hooks: run after those that the agent attaches itself, and the model's `training_hooks`; None means no hooks.
             pretrain_updates: gradient updates on the memory's demonstrations alone, before the first environment step. They
                 count in `global_step`; a run that was interrupted in them resumes with those that are left.
+            overwrite: begin again where `model_dir` holds a run, which is moved into `replaced-<number>` there: once the
+                environment is open and the model is built, so that a mistake in them leaves it where it is.
 
         Raises:
             ValueError: for budgets that are not positive or contradict each other, or `pretrain_updates` without
@@ -162,16 +166,19 @@ class Agent(Reading):
         schedule = opening.update_schedule(first_update, update_frequency, updates_at_once)
         pretrain_updates = opening.checked_pretraining(pretrain_updates, self.memory)
         hooks = checked_hooks("hooks", hooks)
-        check_same_params(self.model_dir, self.params.to_dict())
+        if not check_bool("overwrite", overwrite):
+            check_same_params(self.model_dir, self.params.to_dict())
         # An error may have ended the last run with values that only its calls know; they come before those restored.
         self._compiler.write_back()
-        begin = opening.begins_at(self.checkpoints, self._scope)
+        begin = opening.begins_at(self.checkpoints, self._scope, overwrite)
         opened = opening.open_loop(env, self._learner, self._compiler, schedule, begin, self.config, self._graph_driver)
         with UsersLines(), opening.one_run(self._training), claimed(self.model_dir) as is_there, opened as loop:
             loop.build()
             warn_of_budgets(budgets, begin, 0 if pretrain_updates else first_update)
             now = circumstances(self.config, described(env))
             warn = self._tell if self.config.progress else logger.warning
+            if overwrite and (aside := set_aside_run(self.model_dir)) is not None:
+                self._tell(f"overwrite: what {self.model_dir} held is in {aside} now.")
             restored = resume(self.checkpoints, self._scope, self.memory, loop, now, self._tell, warn)
             if restored is None and self._warm_start is not None:
                 self._tell(warm_start(self._scope, self._warm_start))

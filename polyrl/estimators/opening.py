@@ -32,10 +32,20 @@ def update_schedule(first_update: int, update_frequency: int, updates_at_once: i
     return UpdateSchedule(first, frequency, check_int("updates_at_once", updates_at_once, minimum=1))
 
 
-def begins_at(checkpoints: CheckpointManager, scope: Scope) -> int:
-    """The environment steps that a run begins with: those of the newest checkpoint, or without one those done."""
-    path = checkpoints.latest()
-    return int(scope.global_timestep.numpy()) if path is None else int(read_state(path)["global_timestep"])
+def begins_at(checkpoints: CheckpointManager, scope: Scope, overwrite: bool) -> int:
+    """The environment steps that a run begins with: those of the newest checkpoint, or without one those done.
+
+    Raises:
+        ValueError: if it is to begin again, and the agent has trained already.
+    """
+    done = int(scope.global_timestep.numpy())
+    if overwrite and done:
+        raise ValueError(
+            f"overwrite=True begins again, and this agent has weights that it trained for {done} environment steps; make a "
+            "new Agent."
+        )
+    path = None if overwrite else checkpoints.latest()
+    return done if path is None else int(read_state(path)["global_timestep"])
 
 
 def checked_pretraining(pretrain_updates: int, memory: Replay) -> int:

@@ -5,27 +5,21 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from polyrl.estimators.claims import claimed
-
 REPLACED = "replaced-"
 
 
 def set_aside_run(model_dir: Path) -> Path | None:
     """Moves everything in a `model_dir` into a directory `replaced-<number>` in it; returns that, or None if it is empty.
 
-    Raises:
-        RuntimeError: if a run trains in it now.
+    The caller has claimed the directory, so that no run trains in it, see `polyrl.estimators.claims`.
     """
-    if not model_dir.is_dir():
+    entries = [path for path in model_dir.iterdir() if not path.name.startswith(REPLACED)]
+    if not entries:
         return None
-    with claimed(model_dir):
-        entries = [path for path in model_dir.iterdir() if not path.name.startswith(REPLACED)]
-        if not entries:
-            return None
-        number = 0
-        while (aside := model_dir / f"{REPLACED}{number}").exists():
-            number += 1
-        aside.mkdir()
-        for path in entries:
-            os.replace(path, aside / path.name)
-        return aside
+    number = 0
+    while (aside := model_dir / f"{REPLACED}{number}").exists():
+        number += 1
+    aside.mkdir()
+    for path in entries:
+        os.replace(path, aside / path.name)
+    return aside

@@ -46,6 +46,7 @@ class RLExperiment:
         update_frequency: environment steps between updates.
         updates_at_once: updates at each of these times.
         pretrain_updates: gradient updates on demonstrations before the first environment step, see `Agent.train`.
+        overwrite: begin again where there is a run, see `Agent.train`.
         train_hooks: hooks of the training runs.
         eval_env: what to evaluate and to infer on, `env` by default.
         eval_episodes: episodes of an evaluation.
@@ -96,6 +97,7 @@ class RLExperiment:
         checkpoint: str | os.PathLike[str] | None = None,
         throttle_secs: float = 5.0,
         pretrain_updates: int = 0,
+        overwrite: bool = False,
         record_episodes: int = 1,
         record_format: str = "mp4",
         exporters: Sequence[Exporter] = (),
@@ -106,13 +108,9 @@ class RLExperiment:
         self.agent = agent
         self._env = env
         self._budget = {"max_steps": train_steps, "max_episodes": train_episodes, "max_timesteps": train_timesteps}
-        self._training: dict[str, Any] = {
-            **self._budget,
-            "first_update": first_update,
-            "update_frequency": update_frequency,
-            "updates_at_once": updates_at_once,
-            "pretrain_updates": check_int("pretrain_updates", pretrain_updates, minimum=0),
-        }
+        schedule = {"first_update": first_update, "update_frequency": update_frequency, "updates_at_once": updates_at_once}
+        begins = {"pretrain_updates": check_int("pretrain_updates", pretrain_updates, minimum=0), "overwrite": overwrite}
+        self._training: dict[str, Any] = {**self._budget, **schedule, **begins}
         self._train_hooks = list(train_hooks or ())
         self._eval_env = env if eval_env is None else eval_env
         self._eval_episodes = check_int("eval_episodes", eval_episodes, minimum=1)
@@ -141,7 +139,7 @@ class RLExperiment:
 
     @property
     def training(self) -> dict[str, Any]:
-        """The budget and the schedule of updates, as arguments of `Agent.train`."""
+        """How it is trained, as arguments of `Agent.train`."""
         return dict(self._training)
 
     def train(self) -> TrainingResult:

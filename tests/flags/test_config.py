@@ -192,6 +192,19 @@ def test_a_run_writes_its_configuration_and_another_begins_with_it(tmp_path):
     assert "Acrobot-v1" in other.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("wrong", ["--env=Nowhere-v0", "--set=optimizer=adm"])
+def test_a_mistake_beside_overwrite_leaves_the_run_where_it_is(tmp_path, wrong):
+    flags = ("--env=CartPole-v1", "--mode=train", "--train_timesteps=40", "--first_update=8", "--batch_size=8", "--jit=off")
+    assert run(*flags, "--model_dir=mine", cwd=tmp_path).returncode == 0
+    before = sorted(tmp_path.rglob("*"))
+    done = run(*flags, "--model_dir=mine", "--overwrite", wrong, cwd=tmp_path)
+    assert done.returncode == 1
+    assert sorted(tmp_path.rglob("*")) == before
+    assert run(*flags, "--model_dir=mine", "--overwrite", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "mine" / "replaced-0" / "config.json").is_file()
+
+
 @pytest.mark.parametrize(
     ("entry", "message"),
     [

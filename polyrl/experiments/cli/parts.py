@@ -15,7 +15,6 @@ from polyrl.envs.gym import EnvLike
 from polyrl.estimators import Agent, RunConfig
 from polyrl.estimators.exporters import Exporter
 from polyrl.estimators.hooks import Hook, ProfilerHook, VideoHook
-from polyrl.estimators.overwriting import set_aside_run
 from polyrl.estimators.params import check_same_params, read_params
 from polyrl.experiments.config_file import ConfigFileHook
 from polyrl.experiments.rl_experiment import RLExperiment
@@ -45,9 +44,8 @@ def read_hyper_parameters(model_dir: str | os.PathLike[str], *extra: str, fixed:
     values = {name: FLAGS[name].value for name in (*HYPER_PARAMETERS, *extra)}
     values |= {name: saved[name] for name in values if name in saved and not (FLAGS[name].present or name in fixed)}
     check_given(values)
-    if FLAGS.overwrite and (aside := set_aside_run(directory)) is not None:
-        logger.info("--overwrite: what %s held is in %s now.", directory, aside)
-    check_same_params(directory, values)
+    if not FLAGS.overwrite:
+        check_same_params(directory, values)
     return values
 
 
@@ -173,6 +171,7 @@ def rl_experiment(
         update_frequency=agent.params.update_frequency,
         updates_at_once=agent.params.updates_at_once,
         pretrain_updates=agent.params.pretrain_updates,
+        overwrite=FLAGS.overwrite,
         eval_episodes=FLAGS.eval_episodes,
         eval_frequency=FLAGS.eval_frequency,
         eval_episodes_while_training=FLAGS.eval_episodes_while_training,
