@@ -7,6 +7,7 @@ import copy
 import dataclasses
 import inspect
 import numbers
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 
@@ -77,16 +78,22 @@ class Config:
             known[cls.IDENTIFIER] = cls
         identifier = values.get("identifier", cls.IDENTIFIER)
         if identifier not in known:
-            hint = suggestion(str(identifier), known)
-            raise ValueError(f"identifier={identifier!r} is not a {cls.__name__}; use one of {sorted(known)}.{hint}")
+            what = "no name, an 'identifier'" if identifier in ("", None) else f"unknown name {identifier!r}"
+            hint = suggestion(str(identifier), known).replace(" Did you", "; did you") or "."
+            raise ValueError(f"{kind_of(cls)}: {what}{hint} Known: {', '.join(sorted(known))}.")
         target = known[identifier]
         names = [field.name for field in dataclasses.fields(target)]
         given = {name: value for name, value in values.items() if name != "identifier"}
         for name in given:
             if name not in names:
                 hint = f" {HINTS[name]}" if name in HINTS else suggestion(str(name), names)
-                raise ValueError(f"{target.__name__} has no field {name!r}; it has {names}.{hint}")
+                raise ValueError(f"{identifier} has no field {name!r}; it has {', '.join(names) or 'none'}.{hint}")
         return target(**{name: _nested(value) for name, value in given.items()})
+
+
+def kind_of(cls: type[Config]) -> str:
+    """What configs of a class are called in messages, as `'exploration'` for an `ExplorationConfig`."""
+    return re.sub(r"\B(?=[A-Z])", " ", cls.__name__.removesuffix("Config")).lower() or "config"
 
 
 def known_configs(cls: type[C]) -> Iterator[type[C]]:

@@ -79,26 +79,28 @@ def test_an_unknown_identifier_is_named_with_the_known_ones_and_the_most_similar
     wrong = members[0] + "x"
     with pytest.raises(ValueError, match=wrong) as caught:
         family.from_dict({"identifier": wrong})
-    assert all(repr(identifier) in str(caught.value) for identifier in members)
-    assert f"Did you mean {members[0]!r}?" in str(caught.value)
+    assert str(caught.value).endswith(f"; did you mean {members[0]!r}? Known: {', '.join(members)}.")
 
 
 def test_a_member_of_another_family_is_refused() -> None:
-    with pytest.raises(ValueError, match="identifier='adam' is not a LossConfig"):
+    with pytest.raises(ValueError, match=r"^loss: unknown name 'adam'"):
         configs.LossConfig.from_dict({"identifier": "adam"})
 
 
 @pytest.mark.parametrize("family", [Config, *FAMILIES], ids=name_of)
 def test_a_family_needs_an_identifier(family) -> None:
-    with pytest.raises(ValueError, match=f"is not a {family.__name__}"):
+    with pytest.raises(
+        ValueError, match=f"^{family.__name__.removesuffix('Config').lower() or 'config'}: no name, an 'identifier'"
+    ):
         family.from_dict({})
 
 
 @pytest.mark.parametrize("config", EXAMPLES, ids=name_of)
 def test_an_unknown_field_is_named_with_the_known_ones(config) -> None:
-    with pytest.raises(ValueError, match=rf"{type(config).__name__} has no field 'unheard_of'") as caught:
+    with pytest.raises(ValueError, match=rf"{config.IDENTIFIER} has no field 'unheard_of'") as caught:
         Config.from_dict({**config.to_dict(), "unheard_of": 1})
-    assert all(repr(field.name) in str(caught.value) for field in dataclasses.fields(config))
+    names = ", ".join(field.name for field in dataclasses.fields(config))
+    assert f"; it has {names or 'none'}." in str(caught.value)
 
 
 def test_a_misspelt_field_gets_a_suggestion() -> None:
@@ -109,5 +111,5 @@ def test_a_misspelt_field_gets_a_suggestion() -> None:
 def test_a_misspelt_field_of_a_nested_config_is_named_too() -> None:
     values = configs.AdamConfig(learning_rate=configs.CosineDecayConfig(0.5, 10)).to_dict()
     values["learning_rate"]["decay_step"] = 5
-    with pytest.raises(ValueError, match=r"CosineDecayConfig has no field 'decay_step'.*Did you mean 'decay_steps'?"):
+    with pytest.raises(ValueError, match=r"cosine_decay has no field 'decay_step'.*Did you mean 'decay_steps'?"):
         Config.from_dict(values)
