@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from polyrl.validation import suggestion
 
 FLAGS = flags.FLAGS
 COMMAND = "polyrl"
+PARTS = ("optimizer", "exploration", "loss")
+"""The parts of a model that `--set` reaches."""
+
 FILE = "config.json"
 """The file of a run's directory that holds its whole configuration."""
 
@@ -113,7 +117,9 @@ def use_set() -> None:
         name, equals, value = entry.partition("=")
         if not equals:
             raise ValueError(f"--set={entry} must be NAME=VALUE.")
-        if name in NOT_CONFIGURED or name not in FLAGS:
+        is_flag = name in FLAGS and name not in NOT_CONFIGURED
+        _check_is_one(entry, [*FLAGS, *PARTS] if is_flag and FLAGS[name].flag_type() == "string" else None)
+        if not is_flag:
             parts.append(entry)
             continue
         before = FLAGS[name].value
@@ -127,6 +133,24 @@ def use_set() -> None:
         FLAGS[name].using_default_value = False
         named.add(name)
     FLAGS["set"].value = parts
+
+
+def _check_is_one(entry: str, unless: Collection[str] | None = None) -> None:
+    """Refuses several settings in one: what has another `NAME=` in its value, after a comma or a space.
+
+    Args:
+        entry: of `--set`.
+        unless: a flag that takes any text may have such a value, as a path: only these names, or nearly these, count; None:
+            all.
+    """
+    settings = [entry]
+    while found := re.fullmatch(r"(.*[^\s,;])[\s,;]+-*(?:set=)?(([A-Za-z]\w*)(?:\.\w+)*=.*)", settings[0], re.DOTALL):
+        if unless is not None and found[3] not in unless and not suggestion(found[3], unless):
+            break
+        settings[:1] = [found[1], found[2]]
+    if len(settings) > 1:
+        each = " ".join(f"--set={setting}" for setting in settings)
+        raise ValueError(f"--set={entry} holds {len(settings)} settings: repeat the flag, {each}.")
 
 
 def written() -> dict[str, Any]:

@@ -63,3 +63,16 @@ def test_flags_that_cannot_be_read_are_told_in_one_line(capsys, argument, told):
     error = capsys.readouterr().err
     assert error.endswith(f"{told} --help shows all flags.\n")
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["CartPole-v1"], " An environment is --env=CartPole-v1."),
+        (["train", "optimizer.rho=3"], " A setting is --set=optimizer.rho=3, and the flag is repeated for each."),
+        (["batch_size=3"], " A setting is --batch_size=3."),
+        (["train"], ""),
+    ],
+)
+def test_what_an_argument_without_dashes_was_meant_to_be(arguments, meant):
+    assert program._meant(arguments) == meant

@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-import types
 from pathlib import Path
 
 import pytest
@@ -84,6 +83,11 @@ GIVEN = {
     ("--set=n_step=5", "--set=learning_rate=1e-4"): {"n_step": 5, "learning_rate": 1e-4, "set": []},
     ("--set=n_step=5", "--set=optimizer.beta_1=0.5"): {"n_step": 5, "set": ["optimizer.beta_1=0.5"]},
     ("--config=cartpole_c51", "--set=n_step=7"): {"n_step": 7},
+    # A comma is part of what is no other setting.
+    ("--set=units=8,9", "--set=demos=a,b=c x=1.npz"): {"units": ["8", "9"], "demos": "a,b=c x=1.npz"},
+    ("--set=optimizer.learning_rate={'identifier': 'cosine_decay', 'decay_steps': 5}",): {
+        "set": ["optimizer.learning_rate={'identifier': 'cosine_decay', 'decay_steps': 5}"]
+    },
 }
 REFUSED = {
     ("--config=cartpole_c15",): "--config=cartpole_c15 is neither a preset nor a file that ends in .json or .py. Did you mean "
@@ -106,6 +110,15 @@ REFUSED = {
         "--set=n_step=5",
         "--n_step=3",
     ): "--set=n_step=5: --n_step=3 is given too, which is another value. Leave one of them out.",
+    ("--set=n_step=5,batch_size=9",): "holds 2 settings: repeat the flag, --set=n_step=5 --set=batch_size=9.",
+    ("--set=a=b,c=d",): "--set=a=b,c=d holds 2 settings: repeat the flag, --set=a=b --set=c=d.",
+    ("--set=env=Acrobot-v1,batch_siz=9",): "holds 2 settings: repeat the flag, --set=env=Acrobot-v1 --set=batch_siz=9.",
+    ("--set=units=8,9,zz=3",): "holds 2 settings: repeat the flag, --set=units=8,9 --set=zz=3.",
+    (
+        "--set=loss.delta=2 ; optimizer.rho=3,n_step=1",
+    ): "holds 3 settings: repeat the flag, --set=loss.delta=2 --set=optimizer.rho=3 --set=n_step=1.",
+    ("--set=discount=0.9 lerning_rate=1",): "holds 2 settings: repeat the flag, --set=discount=0.9 --set=lerning_rate=1.",
+    ("--set=n_step=5 --set=double=true",): "holds 2 settings: repeat the flag, --set=n_step=5 --set=double=true.",
     ("--set=n_step=5", "--set=n_step=6"): "--set=n_step=6: --n_step=5 is given too",
     ("--set=n_step=many",): "--set=n_step=many: flag --n_step=many",
     ("--units=64x64",): "flag --units=64x64: expected integers of at least 1 with commas between them",
@@ -205,52 +218,6 @@ def test_a_mistake_beside_overwrite_leaves_the_run_where_it_is(tmp_path, wrong):
     assert (tmp_path / "mine" / "replaced-0" / "config.json").is_file()
 
 
-@pytest.mark.parametrize(
-    ("entry", "message"),
-    [
-        (
-            "optimiser.beta_1=0.5",
-            "there is no 'optimiser' here; use the name of a flag, or one of ['optimizer', 'exploration']",
-        ),
-        ("optimizer.bata_1=0.5", "AdamConfig has no field 'bata_1'"),
-        ("optimizer=adm", "identifier='adm' is not a OptimizerConfig"),
-        ("optimizer.beta_1=2", "--set=optimizer.beta_1=2: beta_1=2.0 must lie in"),
-        ("loss.delta=2", "this model has a loss of its own"),  # C51 has a loss of its own.
-    ],
-)
-def test_a_part_that_does_not_exist_is_refused(entry, message):
-    from polyrl.configs import AdamConfig, GreedyExplorationConfig
-    from polyrl.experiments.settings import applied
-
-    parts = {"optimizer": AdamConfig(), "exploration": GreedyExplorationConfig(), "loss": None}
-    with pytest.raises(ValueError, match=re.escape(message)):
-        applied([entry], parts)
-
-
-def test_parts_have_the_fields_and_kinds_that_are_set():
-    from polyrl.configs import (
-        AdamConfig,
-        BoltzmannExplorationConfig,
-        DecayExplorationConfig,
-        HuberLossConfig,
-        PolynomialDecayConfig,
-        RMSpropConfig,
-    )
-    from polyrl.experiments.settings import applied
-
-    rate = PolynomialDecayConfig(1e-3, 100, 1e-5)
-    parts = {"optimizer": AdamConfig(rate), "exploration": DecayExplorationConfig(decay_steps=70), "loss": HuberLossConfig()}
-    # The kind, and then the field that it needs: checked together.
-    cooling = applied(["exploration=boltzmann", "exploration.final_temperature=0.1", "exploration.decay_steps=9"], parts)
-    assert cooling["exploration"] == BoltzmannExplorationConfig(final_temperature=0.1, decay_steps=9)
-    entries = ["optimizer=rmsprop", "optimizer.rho=0.8", "optimizer.learning_rate.decay_steps=50", "loss.delta=2"]
-    made = applied([*entries, "exploration=boltzmann"], parts)
-    assert made["optimizer"] == RMSpropConfig(PolynomialDecayConfig(1e-3, 50, 1e-5), rho=0.8)
-    assert made["loss"] == HuberLossConfig(2.0)
-    assert made["exploration"] == BoltzmannExplorationConfig()
-    assert parts["loss"] == HuberLossConfig()
-
-
 NAMES = """
 import re
 from polyrl.flags import FLAGS, command, other_names
@@ -267,20 +234,6 @@ for table in (other_names.FLAGS, other_names.MODELS):
 def test_what_is_said_of_other_libraries_names_flags_that_exist():
     done = subprocess.run([sys.executable, "-c", NAMES], capture_output=True, text=True, timeout=100)
     assert (done.stdout, done.stderr) == ("", "")
-
-
-def test_a_field_whose_flag_is_given_is_refused_and_a_part_of_the_models_own_is_told(monkeypatch):
-    from polyrl.configs import AdamConfig
-    from polyrl.experiments import settings
-
-    given = types.SimpleNamespace(present=1, value=0.002)
-    monkeypatch.setattr(settings, "FLAGS", {"learning_rate": given})
-    message = "--set=optimizer.learning_rate=0.003 and --learning_rate=0.002 set the same. Leave one of them out."
-    with pytest.raises(ValueError, match=re.escape(message)):
-        settings.applied(["optimizer.learning_rate=0.003"], {"optimizer": AdamConfig()})
-    given.present = 0
-    made = settings.applied(["optimizer.learning_rate=0.003"], {"optimizer": AdamConfig()})
-    assert made["optimizer"] == AdamConfig(0.003)
 
 
 def test_a_default_for_what_is_no_flag_is_refused():

@@ -75,6 +75,17 @@ def _parse(arguments: Sequence[str]) -> list[str]:
         sys.exit(1)
 
 
+def _meant(arguments: Sequence[str]) -> str:
+    """What the first of some arguments that are no flags may have been meant to be, as a sentence, or nothing."""
+    for each in arguments:
+        if "=" in each:
+            flag = "" if each.partition("=")[0] in FLAGS else "set="
+            return f" A setting is --{flag}{each}{', and the flag is repeated for each' if flag else ''}."
+        if ":" in each or "-v" in each:
+            return f" An environment is --env={each}."
+    return ""
+
+
 def run(main: Callable[[Sequence[str]], Any]) -> None:
     """Parses the flags and runs `main`; errors that polyrl or the script raises are shown as one message.
 
@@ -90,8 +101,8 @@ def run(main: Callable[[Sequence[str]], Any]) -> None:
     def guarded(argv: Sequence[str]) -> None:
         _log_to_console()
         if len(argv) > 1:
-            env = next((f" An environment is --env={each}." for each in argv[1:] if ":" in each or "-v" in each), "")
-            print(f"Unknown arguments: {' '.join(argv[1:])}.{env} Flags begin with --; --help shows all.", file=sys.stderr)
+            text = f"Unknown arguments: {' '.join(argv[1:])}.{_meant(argv[1:])} Flags begin with --; --help shows all."
+            print(text, file=sys.stderr)
             sys.exit(1)
         if FLAGS.debug:
             tf.debugging.disable_traceback_filtering()

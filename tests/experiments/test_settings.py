@@ -1,0 +1,85 @@
+"""What `--set` makes of the parts of a model."""
+
+from __future__ import annotations
+
+import re
+import types
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (
+            "optimiser.beta_1=0.5",
+            "there is no 'optimiser' here; use the name of a flag, or one of ['optimizer', 'exploration']",
+        ),
+        ("optimizer.bata_1=0.5", "--set=optimizer.bata_1=0.5: adam has no field 'bata_1'; it has learning_rate, beta_1"),
+        (
+            "optimizer=adm",
+            "--set=optimizer=adm: optimizer: unknown name 'adm'; did you mean 'adam'? Known: adadelta, adagrad, adam, ",
+        ),
+        ("exploration=boltzman", "exploration: unknown name 'boltzman'; did you mean 'boltzmann'? Known: "),
+        ("exploration=zzz", "exploration: unknown name 'zzz'. Known: boltzmann, constant"),
+        ("exploration=", "exploration: no name"),
+        (
+            "optimizer.learning_rate={'identifier': 'cosine_decy'}",
+            "config: unknown name 'cosine_decy'; did you mean 'cosine_decay'?",
+        ),
+        ("optimizer.beta_1=2", "--set=optimizer.beta_1=2: beta_1=2.0 must lie in"),
+        ("loss.delta=2", "this model has a loss of its own"),  # C51 has a loss of its own.
+    ],
+)
+def test_a_part_that_does_not_exist_is_refused(entry, message):
+    from polyrl.configs import AdamConfig, GreedyExplorationConfig
+    from polyrl.experiments.settings import applied
+
+    parts = {"optimizer": AdamConfig(), "exploration": GreedyExplorationConfig(), "loss": None}
+    with pytest.raises(ValueError, match=re.escape(message)):
+        applied([entry], parts)
+
+
+def test_the_parts_are_those_that_flags_know():
+    from polyrl.experiments.settings import PARTS
+    from polyrl.flags import config
+
+    assert (*PARTS,) == config.PARTS
+
+
+def test_parts_have_the_fields_and_kinds_that_are_set():
+    from polyrl.configs import (
+        AdamConfig,
+        BoltzmannExplorationConfig,
+        DecayExplorationConfig,
+        HuberLossConfig,
+        PolynomialDecayConfig,
+        RMSpropConfig,
+    )
+    from polyrl.experiments.settings import applied
+
+    rate = PolynomialDecayConfig(1e-3, 100, 1e-5)
+    parts = {"optimizer": AdamConfig(rate), "exploration": DecayExplorationConfig(decay_steps=70), "loss": HuberLossConfig()}
+    # The kind, and then the field that it needs: checked together.
+    cooling = applied(["exploration=boltzmann", "exploration.final_temperature=0.1", "exploration.decay_steps=9"], parts)
+    assert cooling["exploration"] == BoltzmannExplorationConfig(final_temperature=0.1, decay_steps=9)
+    entries = ["optimizer=rmsprop", "optimizer.rho=0.8", "optimizer.learning_rate.decay_steps=50", "loss.delta=2"]
+    made = applied([*entries, "exploration=boltzmann"], parts)
+    assert made["optimizer"] == RMSpropConfig(PolynomialDecayConfig(1e-3, 50, 1e-5), rho=0.8)
+    assert made["loss"] == HuberLossConfig(2.0)
+    assert made["exploration"] == BoltzmannExplorationConfig()
+    assert parts["loss"] == HuberLossConfig()
+
+
+def test_a_field_whose_flag_is_given_is_refused_and_a_part_of_the_models_own_is_told(monkeypatch):
+    from polyrl.configs import AdamConfig
+    from polyrl.experiments import settings
+
+    given = types.SimpleNamespace(present=1, value=0.002)
+    monkeypatch.setattr(settings, "FLAGS", {"learning_rate": given})
+    message = "--set=optimizer.learning_rate=0.003 and --learning_rate=0.002 set the same. Leave one of them out."
+    with pytest.raises(ValueError, match=re.escape(message)):
+        settings.applied(["optimizer.learning_rate=0.003"], {"optimizer": AdamConfig()})
+    given.present = 0
+    made = settings.applied(["optimizer.learning_rate=0.003"], {"optimizer": AdamConfig()})
+    assert made["optimizer"] == AdamConfig(0.003)
