@@ -21,7 +21,7 @@ def model_fn(features: Any, labels: Any, mode: str, params: Any, num_actions: in
 
 def experiment_fn(output_dir: str) -> RLExperiment:
     """The agent and what it is trained on."""
-    params = cli.read_hyper_parameters(output_dir, *atari.HYPER_PARAMETERS)
+    params = cli.read_hyper_parameters(output_dir, *atari.HYPER_PARAMETERS, check_names=atari.check_names)
     env, eval_env = atari.environments(params)
     game_model_fn = functools.partial(model_fn, num_actions=env.num_actions)
     agent = Agent(game_model_fn, atari.memory(params), output_dir, cli.run_config(params), params)

@@ -25,6 +25,11 @@ def environments(params: dict[str, Any]) -> tuple[AtariEnvironment, AtariEnviron
     return games.environments(params["game"], params, params["clip_rewards"])
 
 
+def check_names(params: dict[str, Any]) -> None:
+    """A ValueError with the nearest name for a game that there is not."""
+    games.check_name(params["game"])
+
+
 def memory(params: dict[str, Any]) -> Replay:
     """The replay memory that the hyper-parameters describe; it stores each frame once, in memory of the system's allocator."""
     use_system_allocator()
@@ -41,6 +46,7 @@ __all__ = [
     "DEFAULTS",
     "FRAME_STACK",
     "HYPER_PARAMETERS",
+    "check_names",
     "environments",
     "memory",
     "model_arguments",

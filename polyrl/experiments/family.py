@@ -26,6 +26,7 @@ from polyrl.configs import (
 from polyrl.envs import action_bounds, num_states_and_actions, other_keys
 from polyrl.envs.gym import EnvLike
 from polyrl.estimators import Agent, EstimatorSpec
+from polyrl.estimators.params import frozen_params
 from polyrl.experiments import cli, memories, settings, torsos, worlds
 from polyrl.experiments.rl_experiment import RLExperiment, run_experiment
 from polyrl.flags import command
@@ -136,9 +137,14 @@ def run() -> Any:
     return run_experiment(functools.partial(experiment_fn, fixed=fixed), cli.FLAGS.model_dir, cli.FLAGS.mode)
 
 
+def _check_names(params: dict[str, Any]) -> None:
+    worlds.check_names(params)
+    model_arguments(frozen_params(params))
+
+
 def experiment_fn(output_dir: str, fixed: Collection[str] = ()) -> RLExperiment:
     """The agent and what it is trained on; `fixed` names flags whose values a trained `output_dir` must have too."""
-    params = cli.read_hyper_parameters(output_dir, *command.PARAMETERS, fixed=fixed)
+    params = cli.read_hyper_parameters(output_dir, *command.PARAMETERS, fixed=fixed, check_names=_check_names)
     useless = [name for name in _NOT_OF_NOISE if cli.FLAGS[name].present and is_noisy(params)]
     if useless:
         raise ValueError(f"--{' and --'.join(useless)}: no effect on a noisy model. Leave them out, or say --nonoisy.")

@@ -29,6 +29,11 @@ def environments(game: str, params: Any, clip_rewards: bool) -> tuple[AtariEnvir
     return AtariEnvironment(game, params["num_envs"], backend, **options, **learning), evaluated
 
 
+def check_name(game: str) -> None:
+    """A ValueError with the nearest name for a game that there is not."""
+    AtariEnvironment(game)
+
+
 def use_system_allocator() -> None:
     """Makes TensorFlow take its memory from the system; to be called before anything is computed.
 

@@ -35,24 +35,48 @@ def environments(params: dict[str, Any]) -> tuple[EnvLike, EnvLike]:
     Raises:
         ValueError: if the backend does not have the environment, or its package is not installed.
     """
-    env_id, wrappers = params["env"], list(params["wrappers"])
+    env_id = params["env"]
     if is_game(params):
         # Rewards are clipped by the model, as those of all environments.
-        return games.environments(env_id.removeprefix(ATARI).removesuffix(VERSION), params, clip_rewards=False)
-    given: dict[str, Any] = {"wrappers": wrappers} if wrappers else {}
+        return games.environments(_game(params), params, clip_rewards=False)
+    given = _wrappers(params)
     if is_in_graph_only(env_id):
         backend = cli.FLAGS["env_backend"]
         if given or (backend.present and backend.value != "compiled"):
             flag = "--wrappers" if given else f"--env_backend={backend.value}"
             raise ValueError(f"{flag}: no effect with --env={env_id}, which is in the graph only. Leave it out.")
         return compiled_environment(env_id, params["num_envs"]), compiled_environment(env_id)
+    evaluated = _of_gymnasium(params)
+    return cli.environment(env_id, params, **given), evaluated
+
+
+def check_names(params: dict[str, Any]) -> None:
+    """Refuses an environment or wrappers that do not exist, whatever would run them.
+
+    Raises:
+        ValueError: with the nearest name.
+    """
+    if is_game(params):
+        games.check_name(_game(params))
+    elif not is_in_graph_only(params["env"]):
+        _of_gymnasium(params)
+
+
+def _of_gymnasium(params: dict[str, Any]) -> GymEnvironment:
     try:
-        evaluated = GymEnvironment(env_id, **given)
+        return GymEnvironment(params["env"], **_wrappers(params))
     except ValueError as error:
-        if hint := suggestion(env_id, filter(is_in_graph_only, ENVIRONMENTS)):
+        if hint := suggestion(params["env"], filter(is_in_graph_only, ENVIRONMENTS)):
             raise ValueError(f"{error}{hint} That one is in the graph.") from error
         raise
-    return cli.environment(env_id, params, **given), evaluated
+
+
+def _wrappers(params: dict[str, Any]) -> dict[str, Any]:
+    return {"wrappers": list(params["wrappers"])} if params["wrappers"] else {}
+
+
+def _game(params: dict[str, Any]) -> str:
+    return str(params["env"]).removeprefix(ATARI).removesuffix(VERSION)
 
 
 def is_in_graph_only(env_id: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from polyrl.configs import AdamConfig, DecayExplorationConfig, ExplorationConfig
 from polyrl.demos import load
 from polyrl.envs import EnvpoolEnvironment, GymEnvironment
 from polyrl.envs.gym import EnvLike
+from polyrl.errors import CheckpointMismatchError
 from polyrl.estimators import Agent, RunConfig
 from polyrl.estimators.exporters import Exporter
 from polyrl.estimators.hooks import Hook, ProfilerHook, VideoHook
@@ -26,13 +27,20 @@ from polyrl.replay import PrioritizedReplay, Replay, UniformReplay
 logger = logging.getLogger("polyrl")
 
 
-def read_hyper_parameters(model_dir: str | os.PathLike[str], *extra: str, fixed: Collection[str] = ()) -> dict[str, Any]:
+def read_hyper_parameters(
+    model_dir: str | os.PathLike[str],
+    *extra: str,
+    fixed: Collection[str] = (),
+    check_names: Callable[[dict[str, Any]], Any] | None = None,
+) -> dict[str, Any]:
     """The hyper-parameters by flag name: as given, else as in a trained `model_dir`, else the defaults.
 
     Args:
         model_dir: the run's directory.
         extra: names of the script's own flags that are hyper-parameters too.
         fixed: names of flags that count as given though they are not on the command line.
+        check_names: raises a ValueError for a hyper-parameter that names something which does not exist. It is asked before
+            differences to a trained `model_dir` are told: a misspelt name is no other run.
 
     Raises:
         CheckpointMismatchError: if one is given that differs from what `model_dir` was trained with; it shows both.
@@ -44,8 +52,13 @@ def read_hyper_parameters(model_dir: str | os.PathLike[str], *extra: str, fixed:
     values = {name: FLAGS[name].value for name in (*HYPER_PARAMETERS, *extra)}
     values |= {name: saved[name] for name in values if name in saved and not (FLAGS[name].present or name in fixed)}
     check_given(values)
-    if not FLAGS.overwrite:
-        check_same_params(directory, values)
+    try:
+        if not FLAGS.overwrite:
+            check_same_params(directory, values)
+    except CheckpointMismatchError:
+        if check_names is not None:
+            check_names(values)
+        raise
     return values
 
 
