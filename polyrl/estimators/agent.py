@@ -121,6 +121,7 @@ class Agent(Reading):
         hooks: Sequence[Hook] | None = None,
         pretrain_updates: int = 0,
         overwrite: bool = False,
+        warm_start_from: str | os.PathLike[str] | WarmStartSettings | None = None,
         **unknown: NoReturn,
     ) -> TrainingResult:
         """Trains until a budget is used up or a hook asks for a stop; resumes from the newest checkpoint, if there is one.
@@ -145,6 +146,7 @@ class Agent(Reading):
                 count in `global_step`; a run that was interrupted in them resumes with those that are left.
             overwrite: begin again where `model_dir` holds a run, which is moved into `replaced-<number>` there: once the
                 environment is open and the model is built, so that a mistake in them leaves it where it is.
+            warm_start_from: in place of the agent's.
 
         Raises:
             ValueError: for budgets that are not positive or contradict each other, or `pretrain_updates` without
@@ -166,6 +168,7 @@ class Agent(Reading):
         schedule = opening.update_schedule(first_update, update_frequency, updates_at_once)
         pretrain_updates = opening.checked_pretraining(pretrain_updates, self.memory)
         hooks = checked_hooks("hooks", hooks)
+        settings = warm_start_settings(warm_start_from) or self._warm_start
         if not check_bool("overwrite", overwrite):
             check_same_params(self.model_dir, self.params.to_dict())
         # An error may have ended the last run with values that only its calls know; they come before those restored.
@@ -177,11 +180,12 @@ class Agent(Reading):
             warn_of_budgets(budgets, begin, 0 if pretrain_updates else first_update)
             now = circumstances(self.config, described(env))
             warn = self._tell if self.config.progress else logger.warning
+            if settings is not None:  # It may read the run that is moved.
+                resumes = not overwrite and self.checkpoints.latest() is not None
+                self._tell(settings.without_effect(self.model_dir) if resumes else warm_start(self._scope, settings))
             if overwrite and (aside := set_aside_run(self.model_dir)) is not None:
                 self._tell(f"overwrite: what {self.model_dir} held is in {aside} now.")
             restored = resume(self.checkpoints, self._scope, self.memory, loop, now, self._tell, warn)
-            if restored is None and self._warm_start is not None:
-                self._tell(warm_start(self._scope, self._warm_start))
             saver = Saver(self.checkpoints, self._scope, self.memory, loop, now, self._training_events, is_there)
             run = self._run(saver, restored, budgets, hooks, pretrain_updates)
             self._training_events.truncate({} if restored is None else restored["events"])

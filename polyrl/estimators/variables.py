@@ -94,6 +94,12 @@ class WarmStartSettings:
         given = self.vars_to_warm_start
         return tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else (given,)
 
+    def without_effect(self, model_dir: Path) -> str:
+        """A line that says why nothing is read, where a run is resumed."""
+        return (
+            f"The run in {model_dir} goes on with its own weights; those of {self.ckpt_to_initialize_from} are for a new run."
+        )
+
 
 def warm_start_settings(given: str | os.PathLike[str] | WarmStartSettings | None) -> WarmStartSettings | None:
     """Settings of a path alone; a TypeError for what is neither a path nor settings."""
@@ -129,7 +135,7 @@ def warm_start(scope: Scope, settings: WarmStartSettings) -> str:
             if value.shape != tuple(variable.shape):
                 raise CheckpointMismatchError(
                     f"{variables.checkpoint}: {before!r} has the shape {value.shape} there, {name!r} {tuple(variable.shape)} "
-                    "now. Leave it out by vars_to_warm_start."
+                    "now. Leave it out by vars_to_warm_start (on the command line --warm_start_vars)."
                 )
             found[name] = (variable, value)
     if not found:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from polyrl.envs import film, film_files
 from polyrl.envs.gym import EnvLike
 from polyrl.errors import NotTrainedError
-from polyrl.estimators import Agent, TrainingResult
+from polyrl.estimators import Agent, TrainingResult, WarmStartSettings
 from polyrl.estimators.exporters import Exporter
 from polyrl.estimators.hooks import EvaluationHook, ExportHook, Hook, WholeEvaluationHook
 from polyrl.estimators.hooks.export import checked_exporters
@@ -47,6 +47,7 @@ class RLExperiment:
         updates_at_once: updates at each of these times.
         pretrain_updates: gradient updates on demonstrations before the first environment step, see `Agent.train`.
         overwrite: begin again where there is a run, see `Agent.train`.
+        warm_start_from: the weights that a new run begins with, see `Agent.train`.
         train_hooks: hooks of the training runs.
         eval_env: what to evaluate and to infer on, `env` by default.
         eval_episodes: episodes of an evaluation.
@@ -98,6 +99,7 @@ class RLExperiment:
         throttle_secs: float = 5.0,
         pretrain_updates: int = 0,
         overwrite: bool = False,
+        warm_start_from: str | os.PathLike[str] | WarmStartSettings | None = None,
         record_episodes: int = 1,
         record_format: str = "mp4",
         exporters: Sequence[Exporter] = (),
@@ -110,7 +112,7 @@ class RLExperiment:
         self._budget = {"max_steps": train_steps, "max_episodes": train_episodes, "max_timesteps": train_timesteps}
         schedule = {"first_update": first_update, "update_frequency": update_frequency, "updates_at_once": updates_at_once}
         begins = {"pretrain_updates": check_int("pretrain_updates", pretrain_updates, minimum=0), "overwrite": overwrite}
-        self._training: dict[str, Any] = {**self._budget, **schedule, **begins}
+        self._training: dict[str, Any] = {**self._budget, **schedule, **begins, "warm_start_from": warm_start_from}
         self._train_hooks = list(train_hooks or ())
         self._eval_env = env if eval_env is None else eval_env
         self._eval_episodes = check_int("eval_episodes", eval_episodes, minimum=1)

@@ -9,7 +9,7 @@ from typing import Any
 
 from absl.flags import FLAGS
 
-from polyrl.flags import budget, demonstrations, evaluation, learning, run, seeds, serving, video, writing
+from polyrl.flags import budget, demonstrations, evaluation, learning, run, seeds, serving, video, warm_start, writing
 from polyrl.flags.partners import GIVEN, check_given, needs, unused
 from polyrl.flags.run import MODES, TRAINING_MODES
 from polyrl.validation import suggestion
@@ -17,7 +17,7 @@ from polyrl.validation import suggestion
 HYPER_PARAMETERS = ("seed", *learning.PARAMETERS, *demonstrations.PARAMETERS)
 """The shared flags whose other value would be another run."""
 
-SHARED = (run, seeds, budget, evaluation, video, serving, writing, learning, demonstrations)
+SHARED = (run, seeds, warm_start, budget, evaluation, video, serving, writing, learning, demonstrations)
 """The modules of the shared flags."""
 
 

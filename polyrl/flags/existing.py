@@ -9,7 +9,8 @@ from absl import flags
 
 from polyrl.errors import NotTrainedError
 from polyrl.flags.partners import check_given
-from polyrl.paths import without_checkpoints
+from polyrl.flags.run import TRAINING_MODES
+from polyrl.paths import resolved, without_checkpoints
 from polyrl.validation import suggestion
 
 FLAGS = flags.FLAGS
@@ -28,11 +29,26 @@ def check_mode(model_dir: Path) -> None:
     check_given({}, only=("mode",))
     for directory in [directory_of_seed(model_dir, seed) for seed in FLAGS.seeds] if FLAGS.seeds else [model_dir]:
         if FLAGS.mode in OF_A_RUN and not (holds_a_run(directory) or _is_elsewhere(directory)):
-            beside = {str(path): path for path in directory.parent.glob("*") if holds_a_run(path)}
-            hint = suggestion(str(directory), beside)
             raise NotTrainedError(
-                f"There is no checkpoint in model_dir={str(directory)!r}. {without_checkpoints(directory)}{hint}"
+                f"There is no checkpoint in model_dir={str(directory)!r}. {without_checkpoints(directory)}"
+                f"{_nearest_run(directory)}"
             )
+
+
+def check_warm_start(model_dir: Path) -> None:
+    """Refuses a `--warm_start_from` without a checkpoint, unless the run in `model_dir` is resumed, which does not read it.
+
+    Raises:
+        NotTrainedError: with the nearest name of a run beside it.
+    """
+    if FLAGS.warm_start_from is None or FLAGS.mode not in TRAINING_MODES or (holds_a_run(model_dir) and not FLAGS.overwrite):
+        return
+    source = resolved("--warm_start_from", FLAGS.warm_start_from)
+    if not holds_a_run(source) and not (source / "state.json").exists():
+        raise NotTrainedError(
+            f"--warm_start_from={FLAGS.warm_start_from}: there is no checkpoint in it. {without_checkpoints(source)}"
+            f"{_nearest_run(source)}"
+        )
 
 
 def directory_of_seed(model_dir: Path, seed: int | str) -> Path:
@@ -43,6 +59,11 @@ def directory_of_seed(model_dir: Path, seed: int | str) -> Path:
 def holds_a_run(directory: Path) -> bool:
     """Whether there is a checkpoint, whole or damaged."""
     return any(directory.glob("checkpoints/ckpt-*")) or any(directory.glob("best/ckpt-*"))
+
+
+def _nearest_run(directory: Path) -> str:
+    """The run beside a directory that has the most similar name, as a question; empty if there is none."""
+    return suggestion(str(directory), [str(path) for path in directory.parent.glob("*") if holds_a_run(path)])
 
 
 def _is_elsewhere(directory: Path) -> bool:

@@ -15,7 +15,20 @@ from polyrl.flags.positive import Positive
 WIDTH = 100
 _ABSL = "repeat this option to specify a list of values"
 """What absl adds to flags that may be repeated; their own text says it."""
-ORDER = ("run", "seeds", "config", "environment", "games", "atari", "model", "torso", "memory", "learning", "demonstrations")
+ORDER = (
+    "run",
+    "seeds",
+    "warm_start",
+    "config",
+    "environment",
+    "games",
+    "atari",
+    "model",
+    "torso",
+    "memory",
+    "learning",
+    "demonstrations",
+)
 """The modules whose flags come first; the others follow."""
 
 HELP = ("--help", "-help", "-h", "--helpshort", "--helpfull")

@@ -19,6 +19,7 @@ NOT_LEARNED = {
     # How the run is done, and for how long.
     *("mode", "model_dir", "progress", "jit", "env_backend", "env_timeout", "env_restarts", "overlap", "check_env", "debug"),
     *("exact_resume", "overwrite", "seeds", "jobs"),
+    *("warm_start_from", "warm_start_vars"),  # A run that is resumed says that it goes on with its own weights.
     *("train_timesteps", "train_steps", "train_episodes"),
     # What is done with a trained model.
     *("eval_episodes", "eval_frequency", "eval_episodes_while_training", "stop_at_reward"),

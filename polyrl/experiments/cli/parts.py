@@ -13,7 +13,7 @@ from polyrl.demos import load
 from polyrl.envs import EnvpoolEnvironment, GymEnvironment
 from polyrl.envs.gym import EnvLike
 from polyrl.errors import CheckpointMismatchError
-from polyrl.estimators import Agent, RunConfig
+from polyrl.estimators import Agent, RunConfig, WarmStartSettings
 from polyrl.estimators.exporters import Exporter
 from polyrl.estimators.hooks import Hook, ProfilerHook, VideoHook
 from polyrl.estimators.params import check_same_params, read_params
@@ -21,6 +21,7 @@ from polyrl.experiments.config_file import ConfigFileHook
 from polyrl.experiments.rl_experiment import RLExperiment
 from polyrl.experiments.serving import Serving
 from polyrl.flags import FLAGS, HYPER_PARAMETERS, TRAINING_MODES, check_given, config
+from polyrl.flags.existing import check_warm_start
 from polyrl.paths import resolved
 from polyrl.replay import PrioritizedReplay, Replay, UniformReplay
 
@@ -52,6 +53,7 @@ def read_hyper_parameters(
     values = {name: FLAGS[name].value for name in (*HYPER_PARAMETERS, *extra)}
     values |= {name: saved[name] for name in values if name in saved and not (FLAGS[name].present or name in fixed)}
     check_given(values)
+    check_warm_start(directory)
     try:
         if not FLAGS.overwrite:
             check_same_params(directory, values)
@@ -149,6 +151,16 @@ def environment(env_id: str, params: dict[str, Any], **kwargs: Any) -> EnvLike:
     return GymEnvironment(env_id, num_envs, **kwargs)
 
 
+def warm_start() -> WarmStartSettings | None:
+    """Which weights a new run begins with, as `--warm_start_from` and `--warm_start_vars` say; None: its own."""
+    if FLAGS.warm_start_from is None:
+        return None
+    try:
+        return WarmStartSettings(resolved("--warm_start_from", FLAGS.warm_start_from), FLAGS.warm_start_vars or ".*")
+    except ValueError as error:
+        raise ValueError(f"--warm_start_vars={','.join(FLAGS.warm_start_vars or ())}: {error}") from error
+
+
 def rl_experiment(
     agent: Agent,
     env: EnvLike,
@@ -185,6 +197,7 @@ def rl_experiment(
         updates_at_once=agent.params.updates_at_once,
         pretrain_updates=agent.params.pretrain_updates,
         overwrite=FLAGS.overwrite,
+        warm_start_from=warm_start(),
         eval_episodes=FLAGS.eval_episodes,
         eval_frequency=FLAGS.eval_frequency,
         eval_episodes_while_training=FLAGS.eval_episodes_while_training,
