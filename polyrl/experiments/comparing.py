@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,14 +21,18 @@ from polyrl.estimators.params import FILE as PARAMS_FILE
 from polyrl.experiments import tables
 
 COLUMNS = ("run", "environment", "model", "seeds", "steps", "last", "best", "best weights")
-TITLE = "mean reward of the evaluations: the last one, the best one, and one of the best weights after training"
+LEAST = ("seeds", "environment", "model", "last", "steps")
+"""The columns that a narrow terminal leaves out, in this order."""
+
+TITLE = "mean reward of the evaluations: the last one, the best one, and the last one of the best weights after training"
 
 
 class Run(NamedTuple):
     """What the files of a run say: its settings, and the mean rewards of its evaluations.
 
-    `evaluations` are those while training, in their order; `final` is the last one of its best checkpoint, or None. `settings`
-    are its hyper-parameters and configuration but for the seed, of another program than the command also its models.
+    `timestep` is how far it has come: that of its newest checkpoint, or of its evaluations. `evaluations` are those while
+    training, in their order; `final` is the last one of its best checkpoint, or None. `settings` are its hyper-parameters and
+    configuration but for the seed, of another program than the command also its models.
     """
 
     directory: Path
@@ -69,12 +74,23 @@ def print_comparison(directories: Iterable[str]) -> None:
         raise FileNotFoundError(f"There is no run below {', '.join(directories)}: a run has a file {PARAMS_FILE}.")
     above = os.path.commonpath(groups) if len(groups) > 1 else ""
     title = TITLE if not above else f"{TITLE}; runs in {above}"
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for name in COLUMNS:
-        table.add_column(name, overflow="fold", min_width=max(map(len, name.split())))
-    for name, runs in groups.items():
-        table.add_row(*row(os.path.relpath(name, above) if above else name, runs))
+    rows = [row(os.path.relpath(name, above) if above else name, runs) for name, runs in groups.items()]
+    left_out: list[str] = []
+    while not tables.fits(table := _table(rows, left_out)) and len(left_out) < len(LEAST):
+        left_out.append(LEAST[len(left_out)])
     tables.show(table, title, wrap_title=True)
+    if left_out:
+        tables.note(f"Left out, as the terminal has {tables.width()} columns: {', '.join(left_out)}. In a file all are shown.")
+
+
+def _table(rows: Iterable[list[str]], left_out: Collection[str]) -> Table:
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    shown = [name not in left_out for name in COLUMNS]
+    for name in itertools.compress(COLUMNS, shown):
+        table.add_column(name)
+    for cells in rows:
+        table.add_row(*itertools.compress(cells, shown))
+    return table
 
 
 def grouped(runs: Iterable[Run]) -> dict[str, list[Run]]:
@@ -129,12 +145,15 @@ def _read(directory: Path) -> Run:
     described = json.loads((directory / PARAMS_FILE).read_text(encoding="utf-8"))
     params, config = dict(described.get("params", {})), dict(described.get("config", {}))
     seeds = [part.pop("seed", None) for part in (config, params)]
+    newest = _newest(directory, "checkpoints")
     state = {} if {"env", "model"} <= params.keys() else _newest_state(directory)
     models = state.get("models", {})
     environment = params.get("env", state.get("circumstances", {}).get("environment", ""))
     model = params.get("model", ", ".join(each.get("class", name) for name, each in models.items()))
     rows, final = _rows(directory / EVALUATIONS), _rows(directory / "eval" / EVALUATIONS)
-    steps = [int(float(row["global_timestep"])) for row in (*rows, *final)]
+    best = _newest(directory, "best")
+    steps = [_step(row) for row in (*rows, *final)] if newest is None else [newest]
+    of_best = [row for row in final if _step(row) == best]
     return Run(
         directory,
         seeds[0],
@@ -143,8 +162,18 @@ def _read(directory: Path) -> Run:
         str(model),
         max(steps, default=0),
         [float(row["mean_reward"]) for row in rows],
-        float(final[-1]["mean_reward"]) if final else None,
+        float(of_best[-1]["mean_reward"]) if of_best else None,
     )
+
+
+def _newest(directory: Path, kind: str) -> int | None:
+    """The environment step of the newest checkpoint of a kind, `checkpoints` or `best`, as its name says; None without one."""
+    found = [re.fullmatch(r"ckpt-(\d+)(-\d+)?", path.name) for path in directory.glob(f"{kind}/ckpt-*")]
+    return max((int(match[1]) for match in found if match is not None), default=None)
+
+
+def _step(row: dict[str, str]) -> int:
+    return int(float(row["global_timestep"]))
 
 
 def _newest_state(directory: Path) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 
-from polyrl.experiments.comparing import COLUMNS, find, grouped, print_comparison, row
+from polyrl.experiments.comparing import COLUMNS, LEAST, find, grouped, print_comparison, row
 
 
 @pytest.fixture
@@ -24,6 +25,7 @@ def runs(tmp_path):
         (directory / "evaluations.csv").write_text(table)
         if final is not None:
             (directory / "eval").mkdir()
+            (directory / "best" / f"ckpt-{final[0]:09}").mkdir(parents=True)
             (directory / "eval" / "evaluations.csv").write_text(f"global_timestep,mean_reward\n9,1.0\n{final[0]},{final[1]}\n")
 
     for seed, last in ((1, 20.0), (2, 40.0)):
@@ -52,6 +54,25 @@ def test_seeds_are_one_line_and_other_runs_their_own(runs):
     assert (lines["naf"]["last"], lines["naf"]["steps"]) == ("", "0")
 
 
+def test_steps_are_those_of_the_run_and_the_best_weights_are_the_best_ones(runs):
+    """Both were those of whatever had been evaluated last."""
+    run = runs / "c51"
+    for name in ("checkpoints/ckpt-000000900", "checkpoints/ckpt-000001234", "best/ckpt-000000700-5"):
+        (run / name).mkdir(parents=True)
+    (run / "checkpoints" / "ckpt-000009999.set-aside-0").mkdir()
+    (run / "eval").mkdir()
+    table = run / "eval" / "evaluations.csv"
+    for rows, expected in (
+        ("700,41.0\n700,42.0\n1234,7.0\n", "42.00"),  # The newest weights were evaluated after the best ones.
+        ("1234,7.0\n", ""),
+        ("600,9.0\n", ""),  # It was the best one once.
+    ):
+        table.write_text("global_timestep,mean_reward\n" + rows)
+        (found,) = find([str(run)])
+        line = dict(zip(COLUMNS, row("c51", [found]), strict=True))
+        assert (line["steps"], line["last"], line["best weights"]) == ("1,234", "5.000", expected)
+
+
 def test_a_directory_given_twice_counts_once(runs):
     assert len(find([str(runs / "dqn"), str(runs)])) == 6
 
@@ -60,7 +81,7 @@ def test_the_run_of_another_program_is_known_by_its_checkpoint(runs):
     """A new user's tables had empty columns for all runs of scripts, and returns of FrozenLake with one digit."""
     groups = grouped(find([str(runs / "own")]))
     for members in groups.values():
-        assert row("own", members)[1:6] == ["Bowl(size=3)", "DDQNModel", "1", "10", "0.735"]
+        assert row("own", members)[1:6] == ["Bowl(size=3)", "DDQNModel", "1", "20", "0.735"]
     assert len(groups) == 2  # Other arguments of the model are another run, not another seed.
 
 
@@ -89,14 +110,42 @@ def test_runs_that_are_not_of_seeds_are_never_taken_together(runs):
     assert len(grouped(find([str(runs / "first"), str(runs / "second"), str(runs / "c51")]))) == 3
 
 
-def test_no_heading_breaks_on_a_narrow_terminal(runs, monkeypatch, capsys):
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("TERM", "dumb")  # Without colours.
+def shown(directory, columns, monkeypatch, capsys):
+    """The table and what is below it, without colours; a terminal of the kind `dumb` would have 80 columns."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    print_comparison([str(runs)])
-    printed = capsys.readouterr().out
-    assert max(map(len, printed.splitlines())) <= 80
-    assert all(word in printed for name in COLUMNS for word in name.split())
+    print_comparison([str(directory)])
+    printed = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out).splitlines()
+    line = next(number for number, text in enumerate(printed) if not text.strip())
+    return "\n".join(text.rstrip() for text in printed[line:])
+
+
+@pytest.mark.parametrize(("columns", "left_out"), [(88, ()), (87, LEAST[:1]), (60, LEAST[:3]), (48, LEAST[:4]), (41, LEAST)])
+def test_a_narrow_terminal_has_whole_names_and_fewer_columns(runs, monkeypatch, capsys, columns, left_out):
+    """Names and numbers were cut, or broken in the middle."""
+    long = "a_run_with_a_long_name"
+    (runs / "c51").rename(runs / long)
+    table = shown(runs, columns, monkeypatch, capsys)
+    assert max(map(len, table.splitlines())) <= columns
+    assert "…" not in table
+    table, _, note = table.partition("Left out")
+    heads = table.split("─")[0].split()
+    words = [word for name in COLUMNS if name not in left_out for word in name.split()]
+    assert sorted(heads) == sorted(words)
+    for word in (long, "own/near", "dqn", "57.00)"):
+        assert word in table, word
+    assert " ".join(note.split()) == (
+        f", as the terminal has {columns} columns: {', '.join(left_out)}. In a file all are shown." if left_out else ""
+    )
+
+
+def test_what_no_terminal_of_this_width_can_hold_is_broken_and_not_cut(runs, monkeypatch, capsys):
+    name = "run-" + "x" * 50
+    (runs / "c51").rename(runs / name)
+    table = shown(runs, 40, monkeypatch, capsys)
+    assert max(map(len, table.splitlines())) <= 40
+    assert table.count("x") == 50
 
 
 def test_where_there_is_nothing_it_is_said(tmp_path):

@@ -65,3 +65,16 @@ def test_on_a_terminal_a_table_is_as_wide_as_that(monkeypatch, capsys):
     lines = [re.sub(r"\x1b\[[\d;]*m", "", line) for line in capsys.readouterr().out.splitlines()]
     assert len(lines) == 7  # 90 letters in three lines.
     assert max(map(len, lines)) == 40
+
+
+def test_a_narrow_terminal_breaks_a_path_and_does_not_cut_it(tmp_path, monkeypatch, capsys):
+    """It ended with three dots."""
+    monkeypatch.setenv("COLUMNS", "50")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    path = tmp_path / ("y" * 60)
+    report.print_videos({path: {"return": 1.0, "steps": 3}}, path)
+    shown = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out).partition("\n")[2]
+    assert max(map(len, shown.splitlines())) <= 50
+    letters = "".join(line.split("│")[1].strip() for line in shown.splitlines() if line.startswith("│"))
+    assert letters == str(path)
