@@ -64,7 +64,8 @@ class EvalSpec:
 class Trained(NamedTuple):
     """What `train_and_evaluate` came to.
 
-    `evaluation` and `exports`, the final exports, are None and empty for a run that a signal interrupted.
+    `evaluation` is None for a run that a signal interrupted. `exports` are what the exporters wrote in this call, the oldest
+    first, but for what `exports_to_keep` has removed: the directories `export/<name of the exporter>/<version>`.
     """
 
     training: TrainingResult
@@ -94,7 +95,8 @@ def train_and_evaluate(agent: Agent, train_spec: TrainSpec, eval_spec: EvalSpec)
     hooks = [*given.pop("hooks"), evaluating, exporting]
     training = agent.train(given.pop("env"), hooks=hooks, **given)
     if training.signal is not None:
-        return Trained(training, None, [])
+        return Trained(training, None, exporting.exported)
     episodes = eval_spec.episodes if eval_spec.final_episodes is None else eval_spec.final_episodes
     evaluation = agent.evaluate(eval_spec.env, episodes, "latest", eval_spec.name)
-    return Trained(training, evaluation, exporting.export_final(training.checkpoint))
+    exporting.export_final(training.checkpoint)
+    return Trained(training, evaluation, exporting.exported)

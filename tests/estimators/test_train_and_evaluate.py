@@ -46,7 +46,15 @@ def test_it_trains_evaluates_and_exports(tmp_path):
     assert len(versions(tmp_path, "latest")) == 2  # Of four.
     (final,) = versions(tmp_path, "final")
     assert versions(tmp_path, "best")
-    assert tmp_path / "export" / "final" / str(final) in result.exports
+    # All that is there was written by this call: it listed the final one alone.
+    there = {
+        tmp_path / "export" / name / str(version)
+        for name in ("latest", "best", "final")
+        for version in versions(tmp_path, name)
+    }
+    assert sorted(result.exports) == sorted(there)
+    assert [path.parent.name for path in result.exports].count("latest") == 2
+    assert result.exports[-1] == tmp_path / "export" / "final" / str(final)
     assert "serving_default" in tf.saved_model.load(str(tmp_path / "export" / "final" / str(final))).signatures
 
 

@@ -27,6 +27,12 @@ class ExportHook(Hook):
         self._agent, self._exporters = agent, checked_exporters(exporters)
         self._seen: int | None = None  # The environment step of the last evaluation that was offered.
         self._result: dict[str, float] | None = None
+        self._written: list[Path] = []
+
+    @property
+    def exported(self) -> list[Path]:
+        """What the exporters have written since this hook was made and have kept, oldest first; `export/<name>/<version>`."""
+        return [path for path in self._written if path.is_dir()]
 
     def begin(self, run: RunContext) -> None:
         if self._is_due(run):  # It was owed by the run before; the weights are still those of the checkpoint.
@@ -48,7 +54,9 @@ class ExportHook(Hook):
         """
         model_dir = self._agent.model_dir
         exported = export_all(self._agent, self._exporters, model_dir, checkpoint, self._result, is_final=True)
-        return [path for path in exported if path is not None]
+        final = [path for path in exported if path is not None]
+        self._written += final
+        return final
 
     def get_state(self) -> dict[str, Any]:
         return {"seen": self._seen, "result": self._result}
@@ -64,7 +72,8 @@ class ExportHook(Hook):
     def _export(self, run: RunContext, checkpoint: Path | None) -> None:
         self._seen, self._result = run.timestep, run.last_evaluation
         if checkpoint is not None:
-            export_all(self._agent, self._exporters, run.model_dir, checkpoint, run.last_evaluation)
+            exported = export_all(self._agent, self._exporters, run.model_dir, checkpoint, run.last_evaluation)
+            self._written += [path for path in exported if path is not None]
 
 
 def checked_exporters(exporters: Any) -> list[Exporter]:
