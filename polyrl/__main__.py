@@ -14,11 +14,9 @@ import sys
 
 def main() -> None:
     """Runs the command line; `--help` without TensorFlow, which takes seconds to import."""
-    from polyrl.flags import command  # noqa: F401  It defines the flags.
-    from polyrl.flags.help_text import help_text, is_asked_for
+    from polyrl.flags import command, help_text  # noqa: F401  The first defines the flags.
 
-    if is_asked_for(sys.argv[1:]):
-        print(help_text(__doc__), end="")
+    if help_text.show(sys.argv[1:], __doc__):
         return
     sys.path.insert(0, "")  # As with `python -m`: an environment of one's own lies in the working directory.
     from polyrl.experiments import cli, family

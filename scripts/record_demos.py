@@ -16,8 +16,7 @@ import sys
 from typing import Any
 
 from absl import flags
-from polyrl.flags import needs, unused
-from polyrl.flags.help_text import help_text, is_asked_for
+from polyrl.flags import help_text, needs, unused
 
 flags.DEFINE_integer("episodes", 20, "Episodes to record.", lower_bound=1)
 flags.DEFINE_string("minari_id", None, "Id of the Minari dataset to make, as cartpole/expert-v0.")
@@ -27,8 +26,7 @@ unused("mode", "temperature", because="record_demos.py plays greedy episodes")
 unused("eval_episodes", "infer_episodes", because="record_demos.py plays as many episodes as --episodes says")
 
 if __name__ == "__main__" and (len(sys.argv) < 2 or sys.argv[1].startswith("-")):  # Before TensorFlow is imported.
-    if is_asked_for(sys.argv[1:]):
-        print(help_text(__doc__), end="")
+    if help_text.show(sys.argv[1:], __doc__):
         sys.exit()
     sys.exit(f"{__doc__}\nThe experiment script is missing.")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import sys
 import textwrap
 from collections.abc import Iterable
@@ -10,7 +12,10 @@ from typing import Any
 
 from absl import flags
 
+from polyrl.flags.other_names import FLAGS as ELSEWHERE
+from polyrl.flags.other_names import hint
 from polyrl.flags.positive import Positive
+from polyrl.validation import suggestion
 
 WIDTH = 100
 _ABSL = "repeat this option to specify a list of values"
@@ -36,11 +41,30 @@ INSTALLED = {"site-packages", "dist-packages"}
 """Directories that hold what is installed."""
 
 
-def is_asked_for(arguments: Iterable[str]) -> bool:
-    """Whether a command line asks for help; what comes after `--` is no flag."""
-    before = list(arguments)
-    before = before[: before.index("--")] if "--" in before else before
-    return any(argument in HELP for argument in before)
+def show(arguments: Iterable[str], description: str, package: str = "__main__") -> bool:
+    """Prints the help, if a command line asks for it: all by `--help`, by `--help=WORD` the flags that have the word.
+
+    Args:
+        arguments: of the command line; what comes after `--` is no flag.
+        description: see `help_text`.
+        package: see `help_text`.
+
+    Raises:
+        SystemExit: if no flag has the word; the message has the nearest one that some have.
+    """
+    before = list(itertools.takewhile(lambda argument: argument != "--", arguments))
+    asked = [argument.partition("=") for argument in before if argument.partition("=")[0] in HELP]
+    if not asked:
+        return False
+    word = asked[0][2].strip().lstrip("-").replace("-", "_").lower()
+    if not word:
+        print(help_text(description, package), end="")
+        return True
+    found = _groups(package, word)
+    if not found:
+        sys.exit(f"No flag has {word!r} in its name or its help.{_nearest(word, package)} --help shows all flags.")
+    print(f"Flags that have {word!r} in their name or their help:", *found, sep="\n\n")
+    return True
 
 
 def help_text(description: str, package: str = "__main__") -> str:
@@ -52,13 +76,42 @@ def help_text(description: str, package: str = "__main__") -> str:
         description: what the program is.
         package: of the program, which may be installed as its libraries are.
     """
+    paragraphs = [textwrap.fill(" ".join(paragraph.split()), WIDTH) for paragraph in description.split("\n\n")]
+    return "\n\n".join([*paragraphs, *_groups(package)]).strip() + "\n"
+
+
+def _groups(package: str, word: str = "") -> list[str]:
+    """The titles of modules with a paragraph for each of their flags that has the word, as far as any has."""
+    groups = [(title, [_paragraph(flag) for flag in found if _has(flag, word)]) for title, found in _defined(package)]
+    return [f"{title}\n\n" + "\n".join(paragraphs) for title, paragraphs in groups if paragraphs]
+
+
+def _defined(package: str) -> list[tuple[str, list[Any]]]:
+    """Titles and flags of the modules of the program and of polyrl."""
     modules = flags.FLAGS.flags_by_module_dict()
     own = sorted((name for name in modules if _is_own(name, package)), key=lambda name: name in sys.modules)
     shared = sorted((name for name in modules if name.startswith("polyrl.")), key=_place)
-    groups = [(_title_of_own(name), name) for name in own] + [(_title(name), name) for name in shared]
-    texts = [f"{title}\n\n" + "\n".join(_paragraph(flag) for flag in modules[name]) for title, name in groups]
-    paragraphs = [textwrap.fill(" ".join(paragraph.split()), WIDTH) for paragraph in description.split("\n\n")]
-    return "\n\n".join([*paragraphs, *texts]).strip() + "\n"
+    return [(_title_of_own(name), modules[name]) for name in own] + [(_title(name), modules[name]) for name in shared]
+
+
+def _has(flag: Any, word: str) -> bool:
+    """Whether the word, or each of several, is in a flag's name or begins a word of its help: `lr` is no part of `already`."""
+    return all(each in flag.name or any(part.startswith(each) for part in _words(flag)) for each in word.split())
+
+
+def _words(flag: Any) -> list[str]:
+    """The words of a flag's help, also those within names."""
+    return re.findall(r"[a-z0-9]+(?:_[a-z0-9]+)*", flag.help.lower()) + re.findall(r"[a-z0-9]+", flag.help.lower())
+
+
+def _nearest(word: str, package: str) -> str:
+    """What is meant by a word that no flag has: a name that other libraries use, or the most similar word."""
+    found = [flag for _, group in _defined(package) for flag in group]
+    names = [part for flag in found for part in (flag.name, *flag.name.split("_")) if len(part) > 3]
+    others = [text for flag in found for text in _words(flag) if len(text) > 3]
+    if " " in word:
+        return ""
+    return hint(ELSEWHERE, word) or suggestion(word, names) or suggestion(word, others)
 
 
 def _is_own(module: str, package: str) -> bool:

@@ -49,6 +49,61 @@ def test_flags_of_libraries_are_not_the_programs(tmp_path, package, shown):
     assert "--mode=" in done.stdout
 
 
+SEARCH = """
+import sys
+from polyrl.flags import command, help_text
+for word in sys.argv[1:]:
+    try:
+        print(f"== {word}")
+        help_text.show(["--seed=3", f"--help={word}"], "My program.")
+    except SystemExit as end:
+        print(end.code)
+print("tensorflow" in sys.modules)
+"""
+FOUND = {
+    "replay": ["How it learns", "memory_size", "What is written, and how often", "save_replay"],
+    "GAMMA": ["How it learns", "discount"],
+    "lr": "No flag has 'lr' in its name or its help. Use --learning_rate. --help shows all flags.",
+    "quantiles": ["The model", "num_quantiles", "kappa"],
+    "boltzmann": ["Whole configurations", "set"],
+    "--Record-format": ["Videos", "record_format"],
+    "seconds": ["The run itself", "progress", "env_timeout", "What is written, and how often", "save_checkpoints_secs"],
+    "share noise": "No flag has 'share noise' in its name or its help. --help shows all flags.",
+    "weights noise": ["The model", "noisy"],
+    "priorty": "No flag has 'priorty' in its name or its help. Did you mean 'priority'? --help shows all flags.",
+    "onxx": "No flag has 'onxx' in its name or its help. Did you mean 'onnx'? --help shows all flags.",
+    "xyzzy": "No flag has 'xyzzy' in its name or its help. --help shows all flags.",
+}
+
+
+@pytest.fixture(scope="module")
+def searched():
+    done = subprocess.run([sys.executable, "-c", SEARCH, *FOUND], cwd=ROOT, capture_output=True, text=True, check=True)
+    *texts, tensorflow = re.split(r"^== .*\n|(?=^(?:True|False)$)", done.stdout, flags=re.MULTILINE)[1:]
+    assert tensorflow == "False\n"
+    return dict(zip(FOUND, texts, strict=True))
+
+
+@pytest.mark.parametrize("word", FOUND)
+def test_help_of_a_word_shows_the_flags_that_have_it(searched, word):
+    text, expected = searched[word], FOUND[word]
+    if isinstance(expected, str):
+        assert text == f"{expected}\n"
+        return
+    head, *lines = [line for line in text.splitlines() if line and not line.startswith(" " * 8)]
+    name = word.lower().lstrip("-").replace("-", "_")
+    assert head == f"Flags that have {name!r} in their name or their help:"
+    assert [re.sub(r"  --(\[no\])?(\w+).*", r"\2", line) for line in lines] == expected
+
+
+def test_help_of_a_word_by_the_command_and_what_comes_after_two_dashes():
+    command = [sys.executable, "-m", "polyrl", "--help=quantils"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith("Did you mean 'quantiles'? --help shows all flags.\n")
+    assert not help_text.show(["--seed=3", "--", "--help"], "")
+
+
 def test_a_bound_that_is_refused_is_not_said_to_be_allowed():
     values = flags.FlagValues()
     flags.DEFINE(Positive(1.0), "share", 0.5, "A share.", flag_values=values, serializer=flags.ArgumentSerializer())

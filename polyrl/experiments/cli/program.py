@@ -20,9 +20,8 @@ from polyrl.estimators import TrainingResult
 from polyrl.estimators.model_errors import is_worded
 from polyrl.experiments import seeds
 from polyrl.experiments.comparing import print_comparison
-from polyrl.flags import FLAGS, other_names
+from polyrl.flags import FLAGS, help_text, other_names
 from polyrl.flags.existing import check_mode
-from polyrl.flags.help_text import help_text, is_asked_for
 from polyrl.paths import resolved
 
 logger = logging.getLogger("polyrl")
@@ -92,10 +91,10 @@ def run(main: Callable[[Sequence[str]], Any]) -> None:
     Those from inside of a library keep their traceback, and so do all with `--debug`.
 
     The exit status is 0, 1 after an error, or 128 plus the number of the signal that ended a training run; 130 after a second
-    one, which does not wait for the environments. With `--help` it shows all flags instead.
+    one, which does not wait for the environments. With `--help` it shows all flags instead, with `--help=WORD` those that
+    have the word.
     """
-    if is_asked_for(sys.argv[1:]):
-        print(help_text(sys.modules["__main__"].__doc__ or "", (main.__module__ or "").partition(".")[0]), end="")
+    if help_text.show(sys.argv[1:], sys.modules["__main__"].__doc__ or "", (main.__module__ or "").partition(".")[0]):
         return
 
     def guarded(argv: Sequence[str]) -> None:
