@@ -10,6 +10,7 @@ import signal
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,6 +23,12 @@ logger = logging.getLogger("polyrl")
 
 LARGEST_BODY = 64 * 2**20
 """Bytes; a larger request is refused."""
+
+DROPPED_BODY = 8 * LARGEST_BODY
+"""Bytes of a refused body that are read and dropped at the most, so that the client comes to read the answer."""
+
+DROP_SECONDS, SILENCE = 30.0, 5.0
+"""How long that may take, and how long the client may send nothing."""
 
 LAST_ANSWERS = 10.0
 """Seconds that a server which ends waits for the requests that it is answering."""
@@ -142,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
     # Head and body leave together: apart, the second would wait for the client's acknowledgement of the first.
     wbufsize = 2**16
     disable_nagle_algorithm = True
-    _has_read = False
+    _has_read = _has_unread = False
 
     def do_GET(self) -> None:
         self._answer("GET", lambda verb: {None: self._status, "/metadata": self._metadata}.get(verb))
@@ -158,6 +165,31 @@ class _Handler(BaseHTTPRequestHandler):
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """What the base class refuses (a malformed request line, an unknown method) is answered in JSON as well."""
         self._refuse(RequestError(message or HTTPStatus(code).phrase, code))
+
+    def handle_expect_100(self) -> bool:
+        """To a client that asks before it sends a body: yes, or why not."""
+        if not self._is_too_large():
+            super().handle_expect_100()
+            self.wfile.flush()
+            return True
+        self._refuse(self._too_large())
+        self._has_unread = False
+        return False
+
+    def finish(self) -> None:
+        """Before the end of a connection, what a client still sends of a refused body is read and dropped.
+
+        Otherwise the system would reset the connection, and throw away the answer with it.
+        """
+        with contextlib.suppress(OSError):  # It may have gone.
+            self.wfile.flush()
+            if self._has_unread:
+                self.connection.shutdown(socket.SHUT_WR)
+                self.connection.settimeout(SILENCE)
+                left, end = DROPPED_BODY, time.monotonic() + DROP_SECONDS
+                while left > 0 and time.monotonic() < end and (part := self.rfile.read1(2**16)):
+                    left -= len(part)
+        super().finish()
 
     def log_message(self, format: str, *args: Any) -> None:
         logger.debug(format, *args)
@@ -206,10 +238,18 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal():
             raise RequestError("The request needs a Content-Length.", HTTPStatus.LENGTH_REQUIRED)
-        if int(length) > LARGEST_BODY:
-            raise RequestError(f"The body is larger than {LARGEST_BODY} bytes.", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        if self._is_too_large():
+            raise self._too_large()
         self._has_read = True
         return self.rfile.read(int(length))
+
+    def _is_too_large(self) -> bool:
+        length = self.headers.get("Content-Length", "")
+        return length.isdecimal() and int(length) > LARGEST_BODY
+
+    @staticmethod
+    def _too_large() -> RequestError:
+        return RequestError(f"The body is larger than {LARGEST_BODY} bytes.", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
     def _refuse(self, error: RequestError) -> None:
         self._send(error.status, json.dumps({"error": str(error)}).encode())
@@ -218,13 +258,13 @@ class _Handler(BaseHTTPRequestHandler):
         # What was not read of a body would be taken for the next request.
         headers = getattr(self, "headers", {})
         has_body = headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in headers
-        unread, self._has_read = has_body and not self._has_read, False
+        self._has_unread, self._has_read = has_body and not self._has_read, False
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         if status == HTTPStatus.METHOD_NOT_ALLOWED:
             self.send_header("Allow", "GET, POST")
-        if unread:
+        if self._has_unread:
             self.send_header("Connection", "close")
         self.end_headers()
         if self.command != "HEAD":

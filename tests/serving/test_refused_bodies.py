@@ -1,0 +1,86 @@
+"""A body that is refused: its client gets to see the answer, also while it is still sending."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import time
+
+import pytest
+from serving_testing import save
+
+from polyrl.serving import server as server_module
+from polyrl.serving.served_model import ServedModel
+from polyrl.serving.server import ModelServer, serving
+
+PREDICT = "/v1/models/policy:predict"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    server = ModelServer(ServedModel("policy", save(tmp_path_factory.mktemp("policy") / "123")), port=0)
+    with serving(server):
+        yield server
+
+
+@pytest.fixture
+def client(served):
+    connection = http.client.HTTPConnection("127.0.0.1", served.server_port, timeout=20)
+    yield connection
+    connection.close()
+
+
+class Zeros:
+    """A body that is made as it is sent."""
+
+    def __init__(self, size):
+        self.left = size
+
+    def read(self, size):
+        sent = min(size, self.left)
+        self.left -= sent
+        return bytes(sent)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("POST", PREDICT, {"Content-Length": "30000000"}, 413),
+        ("POST", "/v1/models/other:predict", {"Content-Length": "30000000"}, 404),
+        ("PUT", PREDICT, {"Content-Length": "30000000"}, 405),
+        ("POST", PREDICT, {"Transfer-Encoding": "chunked"}, 411),
+    ],
+)
+def test_a_client_that_is_still_sending_gets_the_refusal(served, client, monkeypatch, method, path, headers, status):
+    """The connection was reset below it, and the answer was lost."""
+    monkeypatch.setattr(server_module, "LARGEST_BODY", 1_000_000)
+    client.request(method, path, Zeros(30_000_000), headers, encode_chunked="Transfer-Encoding" in headers)
+    answer = client.getresponse()
+    assert (answer.status, answer.headers["Connection"]) == (status, "close")
+    assert "error" in json.loads(answer.read())
+
+
+def test_a_client_that_waits_for_a_word_is_refused_before_it_sends(served, monkeypatch):
+    monkeypatch.setattr(server_module, "LARGEST_BODY", 10)
+    start = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: ".encode()
+    began = time.monotonic()
+    with socket.create_connection(("127.0.0.1", served.server_port), timeout=20) as connection:
+        connection.sendall(start + b"11\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
+        while connection.recv(65536):
+            pass
+    assert time.monotonic() - began < server_module.SILENCE
+    with socket.create_connection(("127.0.0.1", served.server_port), timeout=20) as connection:
+        connection.sendall(start + b"2\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 100 ")
+
+
+def test_what_is_dropped_has_a_bound(served, monkeypatch):
+    monkeypatch.setattr(server_module, "LARGEST_BODY", 10)
+    monkeypatch.setattr(server_module, "DROPPED_BODY", 1_000_000)
+    start = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Length: {10**12}\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", served.server_port), timeout=20) as connection:
+        connection.sendall(start)
+        with pytest.raises(ConnectionError):
+            connection.sendall(bytes(100_000_000))
