@@ -8,6 +8,9 @@ import os
 import re
 import signal
 import subprocess
+import sys
+import threading
+import time
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
@@ -16,15 +19,44 @@ from typing import NoReturn
 ONE_CORE = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
 """Several processes with as many threads as cores each would stand in each other's way."""
 
+STARTER = "POLYRL_STARTED_BY"
+"""The environment variable that tells a run the number of the process that started it."""
+
+LOOKS = 1.0
+"""Seconds between two looks whether that one is still there."""
+
 ERROR = re.compile(r"(\w+\.)*\w*(Error|Exception|Interrupt)\b")
 """How the first line of an error begins."""
 
 
 def start(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
-    """Starts a run on one core, unless the environment says how many; what it shows is appended to the file `log`."""
+    """Starts a run on one core, unless the environment says how many; what it shows is appended to the file `log`.
+
+    It ends when this process has ended, whatever ended that, see `end_with_starter`.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
+    variables = {**ONE_CORE, **os.environ, STARTER: str(os.getpid())}
     with open(log, "ab") as file:
-        return subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env={**ONE_CORE, **os.environ})
+        return subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=variables)
+
+
+def end_with_starter() -> None:
+    """Has this process end, as by SIGTERM, so a run with a checkpoint, when the one that started it as a run is gone.
+
+    That one may have been killed, and could not end its runs. Without effect in what was started otherwise, and in processes
+    that this one starts.
+    """
+    starter = os.environ.pop(STARTER, None)
+    if starter is None or os.name != "posix":  # Elsewhere the number of the parent stays.
+        return
+
+    def watch() -> None:
+        while os.getppid() == int(starter):
+            time.sleep(LOOKS)
+        print("The process that started this run is gone: it ends as by SIGTERM.", file=sys.stderr, flush=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextlib.contextmanager

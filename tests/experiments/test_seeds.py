@@ -115,6 +115,77 @@ def test_a_signal_ends_the_runs_and_then_this(tmp_path):
     assert not any((tmp_path / f"seed-{seed}" / "ended").exists() for seed in (1, 2))
 
 
+STARTS = """
+import pathlib, runpy, subprocess, sys, time
+processes = runpy.run_path(sys.argv[1])  # Without the package, which takes seconds to import.
+child = 'import os, runpy, sys, time; runpy.run_path(sys.argv[1])["end_with_starter"]()'
+child += "; print(os.environ.get('POLYRL_STARTED_BY')); print('begun', flush=True); time.sleep(60)"
+started = processes["start"]([sys.executable, "-c", child, sys.argv[1]], pathlib.Path(sys.argv[2]))
+print(started.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def is_running(number: int) -> bool:
+    try:
+        state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"  # Ended, and nobody has asked for its status.
+
+
+def wait_for(what, seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
+def test_a_run_ends_when_what_started_it_is_killed(tmp_path):
+    """The runs of `--seeds` went on for hours, and nobody knew."""
+    log = tmp_path / "log"
+    command = [sys.executable, "-c", STARTS, processes.__file__, str(log)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as starter:
+        assert starter.stdout is not None
+        child = int(starter.stdout.readline())
+        try:
+            wait_for(lambda: "begun" in log.read_text())
+            time.sleep(1.5 * processes.LOOKS)
+            assert is_running(child)
+            starter.kill()
+            wait_for(lambda: not is_running(child))
+        finally:
+            starter.kill()
+            if is_running(child):
+                os.kill(child, signal.SIGKILL)
+    assert log.read_text() == "None\nbegun\nThe process that started this run is gone: it ends as by SIGTERM.\n"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
+def test_the_runs_of_a_killed_command_end_with_a_checkpoint(tmp_path):
+    flags = (
+        f"--model_dir={tmp_path}",
+        "--seeds=1,2",
+        "--jobs=2",
+        "--jit=off",
+        "--train_timesteps=100000000",
+        "--eval_episodes=3",
+    )
+    command = [sys.executable, "-m", "polyrl", "--env=Acrobot-v1", "--eval_frequency=100000000", *flags]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=Path(__file__).resolve().parents[2])
+    logs = [tmp_path / f"seed-{seed}.log" for seed in (1, 2)]
+    try:
+        wait_for(lambda: all((tmp_path / f"seed-{seed}" / "config.json").exists() for seed in (1, 2)), 120.0)
+    finally:
+        process.kill()
+        process.wait()
+    wait_for(lambda: all("Training ended" in log.read_text() for log in logs), 60.0)
+    for seed in (1, 2):
+        assert list((tmp_path / f"seed-{seed}" / "checkpoints").glob("ckpt-*"))
+
+
 @pytest.mark.slow
 def test_the_programs_take_it(tmp_path):
     script = Path(__file__).resolve().parents[2] / "experiments" / "cartpole_dqn.py"

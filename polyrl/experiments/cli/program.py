@@ -18,7 +18,7 @@ from rich.logging import RichHandler
 from polyrl.errors import BrokenEnvironmentError, ModelDirInUseError, NonFiniteError
 from polyrl.estimators import TrainingResult
 from polyrl.estimators.model_errors import is_worded
-from polyrl.experiments import seeds
+from polyrl.experiments import processes, seeds
 from polyrl.experiments.comparing import print_comparison
 from polyrl.flags import FLAGS, help_text, other_names
 from polyrl.flags.existing import check_mode
@@ -99,6 +99,7 @@ def run(main: Callable[[Sequence[str]], Any]) -> None:
 
     def guarded(argv: Sequence[str]) -> None:
         _log_to_console()
+        processes.end_with_starter()
         if len(argv) > 1:
             text = f"Unknown arguments: {' '.join(argv[1:])}.{_meant(argv[1:])} Flags begin with --; --help shows all."
             print(text, file=sys.stderr)
