@@ -187,7 +187,7 @@ class Agent(Reading):
                 self._tell(f"overwrite: what {self.model_dir} held is in {aside} now.")
             restored = resume(self.checkpoints, self._scope, self.memory, loop, now, self._tell, warn)
             saver = Saver(self.checkpoints, self._scope, self.memory, loop, now, self._training_events, is_there)
-            run = self._run(saver, restored, budgets, hooks, pretrain_updates)
+            run = self._run(saver, restored, budgets, hooks, pretrain_updates, untrained=settings is None)
             self._training_events.truncate({} if restored is None else restored["events"])
             self._tell(promise(self.config, loop.resets_environments, loop.may_keep, self._learner.unsaved_draws))
             with run.session():
@@ -216,12 +216,12 @@ class Agent(Reading):
         budgets: dict[str, int | None],
         hooks: Sequence[Hook],
         pretrain_updates: int,
+        untrained: bool,
     ) -> TrainingRun:
         """What a call of `train` has done so far, and what its hooks see."""
         counters = (self._scope.global_step, self._scope.global_timestep, self._scope.global_episode)
         step, timestep, episode = (int(counter.numpy()) for counter in counters)
         opening.check_pretraining_is_first(pretrain_updates, step, timestep, self.model_dir)
-        untrained = self._warm_start is None
         others = [*checked_hooks("training_hooks", self._learner.hooks), *hooks]
         own = default_hooks(self.config, self.memory, self._learner, self.params, saver.loop.updates, untrained, others)
         return TrainingRun(

@@ -12,6 +12,7 @@ from tiny_envs import ScheduleEnv
 
 from polyrl.errors import CheckpointMismatchError, NotTrainedError
 from polyrl.estimators import Agent, EstimatorSpec, RunConfig, WarmStartSettings
+from polyrl.estimators import agent as agent_module
 from polyrl.models import CategoricalDQNModel, DQNModel
 from polyrl.networks import mlp
 from polyrl.replay import UniformReplay
@@ -148,3 +149,14 @@ def test_a_directory_without_a_run_is_refused(tmp_path):
         train(agent(tmp_path / "new", warm_start_from=tmp_path / "nothing"))
     with pytest.raises(TypeError, match="warm_start_from=3"):
         agent(tmp_path / "new", warm_start_from=3)
+
+
+@pytest.mark.parametrize("by", ["agent", "train", "neither"])
+def test_a_run_with_trained_weights_is_not_told_that_it_has_not_become_better(trained, tmp_path, monkeypatch, by):
+    known = []
+    real = agent_module.default_hooks
+    monkeypatch.setattr(agent_module, "default_hooks", lambda *given: known.append(given[5]) or real(*given))
+    given = {"warm_start_from": trained.model_dir}
+    new = agent(tmp_path, **(given if by == "agent" else {}))
+    new.train(ScheduleEnv(lengths=(3,)), max_timesteps=6, first_update=4, **(given if by == "train" else {}))
+    assert known == [by == "neither"]
