@@ -12,11 +12,11 @@ import re
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium
-from gymnasium.envs.registration import EnvSpec, find_highest_version, get_env_id, parse_env_id
+from gymnasium.envs.registration import EnvSpec, find_highest_version, get_env_id, load_env_creator, parse_env_id
 from gymnasium.vector.utils import CloudpickleWrapper
 
 from polyrl.envs.checked_env import CheckedEnv
@@ -24,7 +24,7 @@ from polyrl.envs.contract import check_has_spaces
 from polyrl.envs.packages import import_for
 from polyrl.envs.processes import ProcessVectorEnv
 from polyrl.errors import add_note
-from polyrl.validation import sentence, suggestion
+from polyrl.validation import check_keywords, keyword_names, sentence, suggestion
 
 _MADE = "_polyrl_made"
 _OWN = " One of your own is 'module:Id-v0', or 'module:name' of a class or function that makes it."
@@ -194,6 +194,23 @@ def registered(env_id: str | EnvSpec) -> EnvSpec:
             hint, also = "", f" {module}.{name} is an open environment; name the class, or a function that makes one."
         why = str(error).split(" Did you mean")[0] if hint else str(error)
         raise ValueError(f"env_id={env_id!r} is unknown to gymnasium: {why}{hint}{also}") from error
+
+
+def check_arguments(spec: EnvSpec, given: Mapping[str, Any]) -> None:
+    """Raises a TypeError for an argument that the environment of an id does not take, with the nearest one.
+
+    What cannot be known passes: of an environment whose package is missing, or that takes whatever is given.
+    """
+    if not given or spec.entry_point is None:
+        return
+    try:
+        make = load_env_creator(spec.entry_point) if isinstance(spec.entry_point, str) else spec.entry_point
+        parameters = inspect.signature(make).parameters.values()
+    except (ImportError, AttributeError, TypeError, ValueError):
+        return
+    if all(parameter.kind is not inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+        of_make = [name for name in keyword_names(gymnasium.make) if name != "id"]
+        check_keywords(f"env_id={spec.id!r}", given, [*keyword_names(make), *of_make], {})
 
 
 def _tell_version(env_id: str, name: str, newest: str) -> None:

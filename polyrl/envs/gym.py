@@ -15,7 +15,7 @@ from polyrl.envs.actions import action_spec
 from polyrl.envs.checked_env import checked
 from polyrl.envs.compiled import CompiledEnvironment, TensorVectorEnv
 from polyrl.envs.environment import Environment
-from polyrl.envs.factory import EnvMaker, named, registered
+from polyrl.envs.factory import EnvMaker, check_arguments, named, registered
 from polyrl.envs.in_use import UNNAMED, check_free, in_use
 from polyrl.envs.lockstep import LockstepVectorEnv
 from polyrl.envs.observations import check_observation_space
@@ -53,8 +53,8 @@ class GymEnvironment(Environment):
         **kwargs: passed to the environment, or to the callable.
 
     Raises:
-        TypeError: if `env_id` is neither an id nor a callable; from `open`, if the callable or a wrapper returns something
-            that is not a `gymnasium.Env`.
+        TypeError: if `env_id` is neither an id nor a callable, or for an argument that an id's environment does not take; from
+            `open`, if the callable or a wrapper returns something that is not a `gymnasium.Env`.
         ValueError: for an unknown id or wrapper; the message names the nearest known one. From `open`, if the callable returns
             the same instance again, or environments with different spaces, or cannot be pickled for `'async'`.
         BrokenEnvironmentError: from `open` and what it returns, for an environment of `'async'` that raises an error, or whose
@@ -91,7 +91,7 @@ class GymEnvironment(Environment):
                 )
         self.kwargs = kwargs
         if isinstance(env_id, (str, EnvSpec)):
-            registered(env_id)
+            check_arguments(registered(env_id), kwargs)
         elif not callable(env_id) or (isinstance(env_id, type) and not issubclass(env_id, gymnasium.Env)):
             raise TypeError(
                 f"env_id={env_id!r} must be a registered id, or a class or function that makes one gymnasium.Env. An instance "

@@ -54,7 +54,7 @@ def applied(entries: Sequence[str], parts: Mapping[str, Config | None]) -> dict[
             raise ValueError(f"--set={entry} and --{flag}={FLAGS[flag].value} set the same. Leave one of them out.")
         said.setdefault(part, []).append(f"--set={entry}")
         try:
-            values[part] = _with_field(values[part], path, _read(value)) if path else _of_kind(part, values[part], value)
+            values[part] = _with_field(values[part], path, read(value)) if path else _of_kind(part, values[part], value)
         except (ValueError, TypeError) as error:
             raise ValueError(f"--set={entry}: {error}") from error
     made = dict(parts)
@@ -84,7 +84,7 @@ def _with_field(values: Mapping[str, Any], path: Sequence[str], value: Any) -> d
     return made
 
 
-def _read(value: str) -> Any:
+def read(value: str) -> Any:
     """A number, bool or tuple as Python writes it, else the text."""
     try:
         return ast.literal_eval(value)

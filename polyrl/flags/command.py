@@ -71,6 +71,6 @@ def _settle_by_run_or_preset() -> None:
         config.use(config.load(str(file)), str(file))
         return
     name = presets.find(FLAGS.env, FLAGS.model)
-    if name is not None and not FLAGS.wrappers:  # With a wrapper it is another environment.
+    if name is not None and not FLAGS.wrappers and not FLAGS.env_kwargs:  # With these it is another environment.
         logger.info("Settings of the preset %s; --config=%s says so, flags replace them.", name, name)
         config.use(presets.get(name), f"the preset {name}")

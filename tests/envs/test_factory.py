@@ -277,3 +277,23 @@ def test_an_error_in_the_making_says_of_which_environment_and_where():
 def test_what_is_named_and_makes_none_is_told(env_id, words):
     with pytest.raises(ValueError, match=words):
         GymEnvironment(env_id)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "name", "nearest"),
+    [
+        ("FrozenLake-v1", "is_slipery", "is_slippery"),
+        ("LunarLander-v3", "gravitiy", "gravity"),
+        ("CartPole-v1", "max_episode_step", "max_episode_steps"),
+    ],
+)
+def test_an_argument_that_an_id_does_not_take_is_told_the_nearest(env_id, name, nearest):
+    with pytest.raises(TypeError, match=rf"^env_id='{env_id}' got an unexpected .* '{name}'\. Did you mean '{nearest}'\?$"):
+        GymEnvironment(env_id, **{name: 1})
+
+
+def test_arguments_that_an_id_takes_reach_it():
+    env = GymEnvironment("FrozenLake-v1", map_name="8x8", max_episode_steps=7).make()
+    assert env.observation_space.n == 64
+    assert env.spec.max_episode_steps == 7
+    env.close()

@@ -80,6 +80,13 @@ CHOSEN = {
 }
 PONG = ("--config=atari_pong_dqn", "--sticky_actions=0", "--terminal_on_life_loss")
 DESCRIBED = ((MINIGRID, "--env=MiniGrid-Empty-6x6-v0"), (MINIGRID, "--wrappers="), PONG, ("--config=catch_dqn",))
+ARGUMENTS = {
+    ("--env=FrozenLake-v1", "--env_kwargs=map_name=8x8,is_slippery=False"): ("map_name='8x8'", "is_slippery=False"),
+    ("--env=CartPole-v1", "--env_backend=async", "--env_kwargs=max_episode_steps=400"): ("max_episode_steps=400",),
+    ("--env=LunarLander-v3", "--env_kwargs=gravity=-9.5"): ("gravity=-9.5",),
+    ("--env=DeepSea", "--env_kwargs=size=5"): ("size=5",),
+}
+"""What is in the description of both environments."""
 REFUSED = {
     ("--env=Catch", "--env_backend=async"): (
         "--env_backend=async: no effect with --env=Catch, which is in the graph only. Leave it out."
@@ -101,13 +108,24 @@ REFUSED = {
         "--env_backend=compiled does not take ['wrappers'] of CartPole-v1; use gymnasium or async."
     ),
     ("--env=CartPole-v1", "--wrappers=gymnasium.wrappers:NoSuchWrapper"): "has no 'NoSuchWrapper'",
+    ("--env=CartPole-v1", "--env_backend=compiled", "--env_kwargs=max_episode_steps=9"): (
+        "--env_backend=compiled does not take ['max_episode_steps'] of CartPole-v1; use gymnasium or async."
+    ),
+    ("--env=FrozenLake-v1", "--env_kwargs=is_slipery=False"): "argument 'is_slipery'. Did you mean 'is_slippery'?",
+    ("--env=DeepSea", "--env_kwargs=sise=5"): "--env_kwargs: DeepSea got an unexpected keyword argument 'sise'. Did you mean",
+    ("--env=DeepSea", "--env_kwargs=num_envs=5"): "--env_kwargs=num_envs=5: Use --num_envs.",
+    ("--env=CartPole-v1", "--env_kwargs=sutton_barto_reward=True,render_mode=human"): "render_mode=human: Use --mode=record",
+    (
+        "--config=atari_pong_dqn",
+        "--env_kwargs=frameskip=4",
+    ): "--env_kwargs: no effect with --env=ALE/Pong-v5, which is an Atari",
 }
 
 
 @pytest.fixture(scope="module")
 def seen() -> dict:
     """What each command line gives, from one process: the torso, its layers, its output, both environments; or the error."""
-    cases = [*CHOSEN, *DESCRIBED, *REFUSED]
+    cases = [*CHOSEN, *DESCRIBED, *ARGUMENTS, *REFUSED]
     command = [sys.executable, "-c", LOOK, json.dumps(cases)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=ROOT)
     assert done.returncode == 0, done.stderr
@@ -140,6 +158,13 @@ def test_environments_are_those_that_the_flags_describe(seen):
             assert words in described
     assert ["terminal_on_life_loss=True" in described for described in pong[3:]] == [True, False]
     assert catch[3:] == ["Catch(columns=5, rows=10)"] * 2
+
+
+@pytest.mark.parametrize("flags", ARGUMENTS, ids=" ".join)
+def test_arguments_reach_what_is_trained_on_and_what_is_evaluated(seen, flags):
+    for described in seen[flags][3:]:
+        for words in ARGUMENTS[flags]:
+            assert words in described
 
 
 @pytest.mark.parametrize("flags", REFUSED, ids=" ".join)
