@@ -196,21 +196,23 @@ def registered(env_id: str | EnvSpec) -> EnvSpec:
         raise ValueError(f"env_id={env_id!r} is unknown to gymnasium: {why}{hint}{also}") from error
 
 
-def check_arguments(spec: EnvSpec, given: Mapping[str, Any]) -> None:
-    """Raises a TypeError for an argument that the environment of an id does not take, with the nearest one.
+def check_arguments(env_id: str | EnvSpec | Callable[..., Any], given: Mapping[str, Any]) -> None:
+    """Raises a TypeError for an argument that an id's environment, a class or a function does not take, with the nearest one.
 
     What cannot be known passes: of an environment whose package is missing, or that takes whatever is given.
     """
-    if not given or spec.entry_point is None:
+    spec = registered(env_id) if isinstance(env_id, (str, EnvSpec)) else None
+    make: Any = env_id if spec is None else spec.entry_point
+    if not given or make is None:
         return
     try:
-        make = load_env_creator(spec.entry_point) if isinstance(spec.entry_point, str) else spec.entry_point
+        make = load_env_creator(make) if isinstance(make, str) else make
         parameters = inspect.signature(make).parameters.values()
     except (ImportError, AttributeError, TypeError, ValueError):
         return
     if all(parameter.kind is not inspect.Parameter.VAR_KEYWORD for parameter in parameters):
-        of_make = [name for name in keyword_names(gymnasium.make) if name != "id"]
-        check_keywords(f"env_id={spec.id!r}", given, [*keyword_names(make), *of_make], {})
+        of_make = [] if spec is None else [name for name in keyword_names(gymnasium.make) if name != "id"]
+        check_keywords(f"env_id={env_id!r}", given, [*keyword_names(make), *of_make], {})
 
 
 def _tell_version(env_id: str, name: str, newest: str) -> None:

@@ -90,13 +90,14 @@ class GymEnvironment(Environment):
                     "which cannot end one. An argument of the environment by this name is given with functools.partial."
                 )
         self.kwargs = kwargs
-        if isinstance(env_id, (str, EnvSpec)):
-            check_arguments(registered(env_id), kwargs)
-        elif not callable(env_id) or (isinstance(env_id, type) and not issubclass(env_id, gymnasium.Env)):
+        if not isinstance(env_id, (str, EnvSpec)) and (
+            not callable(env_id) or (isinstance(env_id, type) and not issubclass(env_id, gymnasium.Env))
+        ):
             raise TypeError(
                 f"env_id={env_id!r} must be a registered id, or a class or function that makes one gymnasium.Env. An instance "
                 "that is open already is passed as it is, without GymEnvironment."
             )
+        check_arguments(env_id, kwargs)
         self.wrappers = found(wrappers)  # Last: of an id whose package is missing more can be said.
 
     def open(self, num_envs: int | None = None) -> VectorEnv:

@@ -105,7 +105,7 @@ def test_a_class_that_takes_no_render_mode_may_have_one():
         ),
         (
             "NoRender-v0",
-            r"unexpected keyword argument 'render_mode' .*\. What is recorded .* its render\(\) returns an array uint8",
+            r"unexpected keyword argument 'render_mode'.*\. What is recorded .* its render\(\) returns an array uint8",
         ),
         (GymEnvironment(gymnasium.spec("CartPole-v1"), render_mode="human").open, "cannot be recorded; give an id"),
         (SyncVectorEnv([PaintedEnv]), "cannot be recorded; give an id"),
