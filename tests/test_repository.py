@@ -149,3 +149,16 @@ def test_links_lead_to_files_and_headings_that_exist(page):
         if anchor:
             headings = re.findall(r"^#+ (.*)$", target.read_text(), flags=re.MULTILINE)
             assert anchor in {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}, link
+
+
+PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_prose_is_as_wide_as_code_and_no_sentence_begins_a_list(page):
+    """Markdown makes a list of a line that begins with a number and a point, as the end of a sentence may."""
+    parts = re.split(r"^ *```.*$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    lines = [line for part in parts[::2] for line in part.splitlines()]
+    # But for code, tables, pictures and quotations.
+    assert [line for line in lines if len(line) > 127 and not line.startswith("    ") and line.lstrip()[0] not in "|!>"] == []
+    assert [line for line in lines if re.match(r" *\d{2,}[.)] ", line)] == []

@@ -131,11 +131,16 @@ def warm_start(scope: Scope, settings: WarmStartSettings) -> str:
             if not any(re.match(pattern, name) for pattern in settings.patterns):
                 continue
             before = settings.var_name_to_prev_var_name.get(name, name)
-            value = variables.value("{}/online/{}".format(*before.split("/", 1)))
+            if _there(before) not in variables.shapes:
+                raise ValueError(
+                    f"{variables.checkpoint} has no variable {_there(before)!r}."
+                    f"{suggestion(_there(before), variables.shapes)} {_those_that_fit(variables, networks, settings)}"
+                )
+            value = variables.value(_there(before))
             if value.shape != tuple(variable.shape):
                 raise CheckpointMismatchError(
                     f"{variables.checkpoint}: {before!r} has the shape {value.shape} there, {name!r} {tuple(variable.shape)} "
-                    "now. Leave it out by vars_to_warm_start (on the command line --warm_start_vars)."
+                    f"now. {_those_that_fit(variables, networks, settings)}"
                 )
             found[name] = (variable, value)
     if not found:
@@ -148,6 +153,26 @@ def warm_start(scope: Scope, settings: WarmStartSettings) -> str:
             for variable, value in zip(target.model.variables, network.model.variables, strict=True):
                 variable.assign(value)
     return f"Warm start from {variables.checkpoint}: {', '.join(found)}."
+
+
+def _there(name: str) -> str:
+    """What a checkpoint calls a variable of an online network, `<model>/<label>`."""
+    return "{}/online/{}".format(*name.split("/", 1))
+
+
+def _those_that_fit(variables: CheckpointVariables, networks: Mapping[str, QNetwork], settings: WarmStartSettings) -> str:
+    """How to take the layers of which all variables have the same shapes in the checkpoint, as a sentence."""
+    fits: dict[str, bool] = {}
+    for model, network in networks.items():
+        for label, variable in network.labelled_variables().items():
+            name = f"{model}/{label}"
+            layer = f"{name.rpartition('/')[0]}/"
+            shape = variables.shapes.get(_there(settings.var_name_to_prev_var_name.get(name, name)))
+            fits[layer] = fits.get(layer, True) and shape == tuple(variable.shape)
+    layers = [layer for layer, fit in fits.items() if fit]
+    if not layers:
+        return "No layer has the same shapes there."
+    return f"Take what fits: vars_to_warm_start={layers} (on the command line --warm_start_vars={','.join(layers)})."
 
 
 def _checkpoint(path: Path) -> Path:

@@ -129,6 +129,23 @@ def test_a_resumed_run_goes_on_with_its_own_weights(trained, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("units", "fit"),
+    [
+        ((5, 6), ["DQN/dense/"]),
+        ((6, 5), ["DQN/advantage/", "DQN/value/"]),
+        ((5, 5, 5), ["DQN/dense/", "DQN/dense_1/", "DQN/advantage/", "DQN/value/"]),
+        ((6, 6), []),
+    ],
+)
+def test_the_layers_that_fit_are_told_and_can_be_taken(trained, tmp_path, units, fit):
+    told = f"vars_to_warm_start={fit} (on the command line --warm_start_vars={','.join(fit)})." if fit else "No layer has the"
+    with pytest.raises((CheckpointMismatchError, ValueError), match=re.escape(told)):
+        train(agent(tmp_path, units=units, warm_start_from=trained.model_dir))
+    if fit:
+        train(agent(tmp_path, units=units, warm_start_from=WarmStartSettings(trained.model_dir, fit)), 2)
+
+
+@pytest.mark.parametrize(
     ("settings", "units", "error", "message"),
     [
         ({"vars_to_warm_start": "DQN/dens_"}, (5, 5), ValueError, "vars_to_warm_start='DQN/dens_' matches none of DQN/dense/"),
