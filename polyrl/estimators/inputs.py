@@ -86,9 +86,10 @@ def batch_of_states(name: str, state: Any, spec: Mapping[str, Any]) -> tuple[Any
         return _batch(name, state, spec)
     parts = spec["dict"]
     if not isinstance(state, Mapping):
-        raise TypeError(f"{name} must be a dict with the keys {sorted(parts)}, got {state!r}.")
+        raise TypeError(f"{name} must be a dict with the keys {_keys(parts)}, got {short(state)}.{_mask_hint(parts)}")
     if state.keys() != parts.keys():
-        raise ValueError(f"{name} has the keys {sorted(map(str, state))}; expected {sorted(parts)}.")
+        mask = _mask_hint(parts) if MASK not in state else ""
+        raise ValueError(f"{name} has the keys {sorted(map(str, state))}; expected {_keys(parts)}.{mask}")
     batches = {key: batch_of_states(f"{name}[{key!r}]", state[key], parts[key]) for key in parts}
     if len({(single, len(values)) for values, single in batches.values()}) > 1:
         shapes = {key: np.shape(values) for key, values in state.items()}
@@ -97,6 +98,20 @@ def batch_of_states(name: str, state: Any, spec: Mapping[str, Any]) -> tuple[Any
     if stuck:
         raise ValueError(f"{name}[{MASK!r}] leaves no legal action in rows {stuck}; each row needs at least one.")
     return {key: values for key, (values, _) in batches.items()}, batches["state"][1]
+
+
+def _keys(parts: Mapping[str, Any]) -> str:
+    """The keys of a dict, each with the shape and dtype that one state has there."""
+    shown = (f"{key} {part['dtype']} {list(part['shape'])}" for key, part in sorted(parts.items()) if "dict" not in part)
+    return ", ".join([*shown, *(key for key, part in sorted(parts.items()) if "dict" in part)])
+
+
+def _mask_hint(parts: Mapping[str, Any]) -> str:
+    return (
+        f" The {MASK} says which actions are legal; the environment has it in its observation or info."
+        if MASK in parts
+        else ""
+    )
 
 
 def _batch(name: str, state: Any, spec: Mapping[str, Any]) -> tuple[np.ndarray, bool]:

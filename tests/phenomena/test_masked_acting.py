@@ -37,8 +37,8 @@ def test_act_takes_dicts_one_by_one_or_as_batches(trained):
 
 
 REFUSED_STATES = {
-    "no dict": (lambda states: states["state"], TypeError, "must be a dict with the keys"),
-    "no mask": (lambda states: {k: v for k, v in states.items() if k != "action_mask"}, ValueError, "expected"),
+    "no dict": (lambda states: states["state"], TypeError, r"must be a dict with the keys action_mask \S+ \[3\], goal"),
+    "no mask": (lambda states: {k: v for k, v in states.items() if k != "action_mask"}, ValueError, "has it in its obs"),
     "one more": (lambda states: {**states, "more": 1}, ValueError, "expected"),
     "a mix": (lambda states: {**states, "goal": states["goal"][0]}, ValueError, "in all of its keys"),
     "another shape": (lambda states: {**states, "goal": np.ones([7, 3])}, ValueError, r"state\['goal'\] has shape \(7, 3\)"),
