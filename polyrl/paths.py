@@ -63,10 +63,20 @@ def resolved_directory(name: str, path: Any) -> Path:
     return directory
 
 
+SHOWN = 10
+"""So many names are listed at the most."""
+
+
+def runs_in(directory: Path) -> list[str]:
+    """The names of the directories in this one that have checkpoints."""
+    return sorted({path.parent.name for kind in ("checkpoints", "best") for path in directory.glob(f"*/{kind}")})
+
+
 def without_checkpoints(model_dir: Path) -> str:
-    """What to do about a directory without checkpoints, which may hold the runs of several seeds."""
-    seeds = sorted(path.parent.name for path in model_dir.glob("seed-*/checkpoints"))
-    return f"Its runs are {', '.join(seeds)}: name one of these directories." if seeds else "Train first."
+    """What to do about a directory without checkpoints, which may hold runs, as those of several seeds."""
+    runs = runs_in(model_dir)
+    shown = [*runs[:SHOWN], "..."] if len(runs) > SHOWN else runs
+    return f"Its runs are {', '.join(shown)}: name one of these directories." if runs else "Train first."
 
 
 def literal(directory: Path) -> Path:

@@ -21,7 +21,8 @@ from pathlib import Path
 import sys
 from typing import Any
 
-from polyrl.flags import command  # noqa: F401  It defines the flags that can be searched.
+from absl import flags
+from polyrl.flags import FLAGS, command  # noqa: F401  It defines the flags that can be searched.
 from polyrl.paths import resolved
 from rich.table import Table
 
@@ -45,9 +46,9 @@ def show(rows: list[dict[str, Any]], directory: Path) -> None:
 
 def main() -> None:
     """Searches, and shows what was found."""
-    own, flags = sys.argv[1:], []
+    own, of_runs = sys.argv[1:], []
     if "--" in own:
-        own, flags = own[: own.index("--")], own[own.index("--") + 1 :]
+        own, of_runs = own[: own.index("--")], own[own.index("--") + 1 :]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", help="where all runs begin, as polyrl takes it")
     parser.add_argument(
@@ -60,20 +61,35 @@ def main() -> None:
                         "checkpoint, or the mean of all its evaluations, which says how fast it learned (final)")  # fmt: skip
     parser.add_argument("--startup", type=int, default=5, help="trials that are never pruned, the first ones (5)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the search, not of the runs (0)")
-    arguments = parser.parse_args(own)
+    arguments, others = parser.parse_known_args(own)
+    if others:
+        parser.error(
+            f"unrecognized arguments: {' '.join(others)}; flags of the runs come last, after --: -- {' '.join(others)}"
+        )
     try:
-        sweep(arguments, flags)
+        sweep(arguments, of_runs)
     except (ValueError, RuntimeError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
 
 
-def sweep(arguments: argparse.Namespace, flags: list[str]) -> None:
+def check_flags(given: list[str]) -> None:
+    """Refuses what no run would take, before anything is started: a ValueError that says what."""
+    try:
+        left = FLAGS(["polyrl", *given])[1:]
+    except flags.Error as error:
+        raise ValueError(str(error)) from error
+    if left:
+        raise ValueError(f"After -- come flags, as --n_step=3; got {' '.join(left)}.")
+
+
+def sweep(arguments: argparse.Namespace, given: list[str]) -> None:
     """The sweep that the arguments describe; what is wrong in them is a ValueError before anything is started."""
     from polyrl.experiments.sweep import Sweep  # As above.
 
-    flags = [] if arguments.config is None else [f"--config={arguments.config}", *flags]
+    given = [*([] if arguments.config is None else [f"--config={arguments.config}"]), *given]
+    check_flags(given)
     directory = resolved("--directory", arguments.directory or f"runs/tune/{Path(arguments.config or 'polyrl').stem}")
-    search = Sweep(directory, arguments.search, flags, arguments.score, arguments.startup, arguments.seed)
+    search = Sweep(directory, arguments.search, given, arguments.score, arguments.startup, arguments.seed)
     search.run(arguments.trials, arguments.jobs)
     show(search.results(), directory)
 

@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from polyrl.errors import CheckpointWriteError, DamagedCheckpointError, NotTrainedError, gist
 from polyrl.paths import resolved
+from polyrl.validation import suggestion
 
 logger = logging.getLogger("polyrl")
 
@@ -53,9 +54,11 @@ def named(which: str | os.PathLike[str], *directories: Path) -> Path:
     for place in places:
         if (place / STATE).is_file():
             return place
+    there = sorted({path.name for directory in directories for path in directory.glob("ckpt-*") if (path / STATE).is_file()})
+    names = ["latest", "best", *there]
     raise NotTrainedError(
-        f"{places[0]} is not a checkpoint; use 'latest', 'best', the name of one of {directories[0]}, as 'ckpt-000010000', "
-        "or a path."
+        f"checkpoint={os.fspath(which)!r} is not a checkpoint: {places[0]} is none. Use 'latest', 'best', a path, or the name "
+        f"of one in {directories[0]}: {', '.join(there) or 'there is none yet'}.{suggestion(os.fspath(which), names)}"
     )
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import re
 from typing import Any
 
+from polyrl.configs.base import known_configs
 from polyrl.envs.backends import import_package
 from polyrl.experiments.settings import PARTS
 from polyrl.flags import FLAGS
 from polyrl.flags.config import NOT_CONFIGURED
+from polyrl.flags.value_errors import in_words
 from polyrl.validation import suggestion
 
 RANGE = re.compile(r"(?P<low>[^:]+?)\.\.(?P<high>[^:]+?)(?P<log>:log)?")
@@ -32,6 +35,8 @@ def search_space(entries: list[str]) -> dict[str, Any]:
             raise ValueError(f"--search {entry}: {name} is there twice.")
         _check_name(entry, name)
         ranged = RANGE.fullmatch(values)
+        if ranged is None and ".." in values:
+            raise ValueError(f"--search {entry}: expected LOW..HIGH, or LOW..HIGH:log for a logarithmic scale.")
         if ranged is None:
             choices = [_read(value) for value in values.split(",")]
             if len(set(choices)) < 2:
@@ -52,20 +57,33 @@ def search_space(entries: list[str]) -> dict[str, Any]:
 
 
 def _check_name(entry: str, name: str) -> None:
-    if name.partition(".")[0] in PARTS or (name in FLAGS and name not in (*NOT_CONFIGURED, "set")):
+    part, _, field = name.partition(".")
+    if part in PARTS and field:
+        fields = {field.name for kind in known_configs(PARTS[part]) for field in dataclasses.fields(kind)}
+        if field.partition(".")[0] not in fields:
+            hint = suggestion(field, fields) or f" They have {', '.join(sorted(fields))}."
+            raise ValueError(f"--search {entry}: no {part} has a field {field!r}.{hint}")
+        return
+    if part in PARTS or (name in FLAGS and name not in (*NOT_CONFIGURED, "set")):
         return
     known = [*PARTS, *(known for known in FLAGS if known not in NOT_CONFIGURED)]
     raise ValueError(f"--search {entry}: {name!r} is no flag that a run has, and no part of a model.{suggestion(name, known)}")
 
 
 def _check_values(entry: str, name: str, values: list[Any]) -> None:
+    if name in PARTS:
+        kinds = {kind.IDENTIFIER for kind in known_configs(PARTS[name])}
+        for value in values:
+            if value not in kinds:
+                hint = suggestion(str(value), kinds) or f" Known: {', '.join(sorted(kinds))}."
+                raise ValueError(f"--search {entry}: {value!r} is no {name}.{hint}")
     if name not in FLAGS:
         return
     for value in values:
         try:
             FLAGS[name].parser.parse(str(value))
         except (ValueError, TypeError) as error:
-            raise ValueError(f"--search {entry}: --{name}={value}: {error}") from None
+            raise ValueError(f"--search {entry}: --{name}={value}: {in_words(str(error))}") from None
 
 
 def _is_float(name: str) -> bool:

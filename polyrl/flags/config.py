@@ -16,6 +16,7 @@ from absl import flags
 
 from polyrl import presets
 from polyrl.flags.choice import defined_in
+from polyrl.flags.value_errors import in_words
 from polyrl.validation import suggestion
 
 FLAGS = flags.FLAGS
@@ -103,7 +104,7 @@ def use(settings: Mapping[str, Any], source: str) -> None:
         try:
             FLAGS.set_default(name, list(map(str, value)) if isinstance(value, (tuple, list)) else value)
         except flags.IllegalFlagValueError as error:
-            raise ValueError(f"{source}: {error}") from None
+            raise ValueError(f"{source}: {in_words(str(error))}") from None
 
 
 def use_set() -> None:
@@ -127,7 +128,7 @@ def use_set() -> None:
         try:
             FLAGS[name].parse(value)
         except flags.IllegalFlagValueError as error:
-            raise ValueError(f"--set={entry}: {error}") from None
+            raise ValueError(f"--set={entry}: {in_words(str(error))}") from None
         if is_given and FLAGS[name].value != before:
             raise ValueError(f"--set={entry}: --{name}={before} is given too, which is another value. Leave one of them out.")
         FLAGS[name].using_default_value = False

@@ -10,7 +10,7 @@ from absl import flags
 from polyrl.errors import NotTrainedError
 from polyrl.flags.partners import check_given
 from polyrl.flags.run import TRAINING_MODES
-from polyrl.paths import resolved, without_checkpoints
+from polyrl.paths import resolved, runs_in, without_checkpoints
 from polyrl.validation import suggestion
 
 FLAGS = flags.FLAGS
@@ -29,10 +29,7 @@ def check_mode(model_dir: Path) -> None:
     check_given({}, only=("mode",))
     for directory in [directory_of_seed(model_dir, seed) for seed in FLAGS.seeds] if FLAGS.seeds else [model_dir]:
         if FLAGS.mode in OF_A_RUN and not (holds_a_run(directory) or _is_elsewhere(directory)):
-            raise NotTrainedError(
-                f"There is no checkpoint in model_dir={str(directory)!r}. {without_checkpoints(directory)}"
-                f"{_nearest_run(directory)}"
-            )
+            raise NotTrainedError(f"There is no checkpoint in model_dir={str(directory)!r}. {_what_to_do(directory)}")
 
 
 def check_warm_start(model_dir: Path) -> None:
@@ -46,8 +43,7 @@ def check_warm_start(model_dir: Path) -> None:
     source = resolved("--warm_start_from", FLAGS.warm_start_from)
     if not holds_a_run(source) and not (source / "state.json").exists():
         raise NotTrainedError(
-            f"--warm_start_from={FLAGS.warm_start_from}: there is no checkpoint in it. {without_checkpoints(source)}"
-            f"{_nearest_run(source)}"
+            f"--warm_start_from={FLAGS.warm_start_from}: there is no checkpoint in it. {_what_to_do(source)}"
         )
 
 
@@ -61,9 +57,12 @@ def holds_a_run(directory: Path) -> bool:
     return any(directory.glob("checkpoints/ckpt-*")) or any(directory.glob("best/ckpt-*"))
 
 
-def _nearest_run(directory: Path) -> str:
-    """The run beside a directory that has the most similar name, as a question; empty if there is none."""
-    return suggestion(str(directory), [str(path) for path in directory.parent.glob("*") if holds_a_run(path)])
+def _what_to_do(directory: Path) -> str:
+    """The runs in a directory without one, or the one beside it that has the most similar name."""
+    if runs_in(directory):
+        return without_checkpoints(directory)
+    beside = [str(path) for path in directory.parent.glob("*") if holds_a_run(path)]
+    return f"{without_checkpoints(directory)}{suggestion(str(directory), beside)}"
 
 
 def _is_elsewhere(directory: Path) -> bool:

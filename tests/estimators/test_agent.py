@@ -189,8 +189,14 @@ def test_a_new_process_gives_the_same_from_the_directory_alone(dqn, reader):
 def test_a_checkpoint_is_found_by_its_name(counting, ask):
     """It was looked for in the working directory alone."""
     ASK[ask](counting, checkpoint=counting.checkpoints.latest().name)
-    with pytest.raises(NotTrainedError, match=r"the name of one of .*checkpoints, as 'ckpt-000010000', or a path"):
+    with pytest.raises(NotTrainedError, match=r"the name of one in .*checkpoints: ckpt-\d+\. Did you mean 'ckpt-"):
         ASK[ask](counting, checkpoint="ckpt-000000999")
+
+
+@pytest.mark.parametrize(("given", "meant"), [("bst", "best"), ("lastest", "latest")])
+def test_a_misspelt_checkpoint_is_told_the_nearest(counting, given, meant):
+    with pytest.raises(NotTrainedError, match=rf"^checkpoint='{given}' is not a checkpoint.* Did you mean '{meant}'\?$"):
+        counting.evaluate(schedule(), 1, checkpoint=given)
 
 
 def test_the_runs_of_several_seeds_are_named(agent, tmp_path):

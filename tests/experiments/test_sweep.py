@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,11 @@ def test_ranges_choices_and_fields_are_read():
         ("n_step=3,3", "nothing to choose"),
         ("n_step=0..5", "--n_step=0: .*at least 1|--n_step=0: .*positive"),
         ("dueling=mean,best", "--dueling=best: "),
+        ("n_step=1..3:lg", "expected LOW..HIGH, or LOW..HIGH:log"),
+        ("optimizer.beta1=0.8..0.9", "no optimizer has a field 'beta1'. Did you mean 'beta_1'"),
+        ("exploration.x=0.8..0.9", "no exploration has a field 'x'. They have "),
+        ("optimizer=adam,rmsprob", "'rmsprob' is no optimizer. Did you mean 'rmsprop'"),
+        ("batch_size=16,32.5", "is there twice|--batch_size=32.5: "),
     ],
 )
 def test_what_cannot_be_searched_is_refused(entry, message):
@@ -191,6 +197,38 @@ def test_tensorboard_has_the_columns_and_a_line_of_each_trial(tmp_path):
     start = metadata.parse_session_start_info_plugin_data(content(trial, metadata.SESSION_START_INFO_TAG))
     assert set(start.hparams) == {"learning_rate", "n_step", "dueling"}
     assert start.group_name == trial_id(trial / "run")  # That of the run itself.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--search", "n_step=1,3", "--env=Acrobot-v1"), "flags of the runs come last, after --: -- --env=Acrobot-v1"),
+        (("--search", "n_step=1,3", "--", "--train_timestep=9"), "Did you mean: train_timesteps"),
+        (("--search", "n_step=1,3.5"), "--n_step=3.5: expected an integer"),
+        (("--search", "n_step=1,3", "--", "Acrobot-v1"), "After -- come flags, as --n_step=3; got Acrobot-v1."),
+    ],
+)
+def test_flags_of_the_runs_are_read_and_checked_before_anything_is_begun(tmp_path, monkeypatch, arguments, message):
+    monkeypatch.undo()
+    script = Path(__file__).resolve().parents[2] / "scripts" / "tune.py"
+    command = [sys.executable, str(script), f"--directory={tmp_path / 'sweep'}", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert message in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "sweep").exists()
+
+
+@pytest.mark.slow
+def test_without_a_config_the_flags_reach_the_runs(tmp_path, monkeypatch):
+    """They were left out, and the runs were those of the defaults."""
+    monkeypatch.undo()
+    script = Path(__file__).resolve().parents[2] / "scripts" / "tune.py"
+    flags = ("--env=Catch", "--model=dqn", "--train_timesteps=600", "--first_update=128", "--eval_episodes=3", "--jit=off")
+    arguments = ("--trials=1", f"--directory={tmp_path}", "--search", "n_step=1,3", "--", *flags)
+    done = subprocess.run([sys.executable, str(script), *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    config = json.loads((tmp_path / "trial-0000" / "run" / "config.json").read_text())
+    assert (config["env"], config["train_timesteps"]) == ("Catch", 600)
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ from polyrl.experiments import processes, seeds
 from polyrl.experiments.comparing import print_comparison
 from polyrl.flags import FLAGS, help_text, other_names
 from polyrl.flags.existing import check_mode
+from polyrl.flags.value_errors import in_words
 from polyrl.paths import resolved
 
 logger = logging.getLogger("polyrl")
@@ -69,7 +70,7 @@ def _parse(arguments: Sequence[str]) -> list[str]:
         return FLAGS(arguments)
     except flags.Error as error:
         tip = other_names.hint(other_names.FLAGS, error.flagname) if isinstance(error, flags.UnrecognizedFlagError) else ""
-        text = str(error).partition(". Did you mean")[0] if tip else str(error)
+        text = str(error).partition(". Did you mean")[0] if tip else in_words(str(error))
         print(f"{text}{'' if text.endswith(('.', '?')) else '.'}{tip} --help shows all flags.", file=sys.stderr)
         sys.exit(1)
 
