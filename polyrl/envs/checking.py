@@ -29,6 +29,7 @@ from polyrl.envs.whole_states import get_whole_state, is_whole, set_whole_state
 logger = logging.getLogger("polyrl")
 
 OTHER_MASKS = "action_masks"
+MASK_WORDS = ("mask", "legal", "valid", "available")
 """The method by which other libraries ask an environment for its mask."""
 
 _CHECKS = {"env_checker.py", "passive_env_checker.py"}
@@ -76,6 +77,14 @@ def check_environment(env: Any) -> None:
                 "info['action_mask'] at each reset and step, or as a part of a Dict observation.",
                 instance,
                 OTHER_MASKS,
+            )
+        if instance.likely_masks and not instance.masks:
+            logger.warning(
+                "%s has %s with a value for each action, which nothing here reads: if these say which actions are legal, the "
+                "key is '%s'.",
+                instance,
+                instance.likely_masks[0],
+                MASK,
             )
         contract.step(instance.action_space.sample())
         try:
@@ -126,6 +135,7 @@ class _Examined(gymnasium.Wrapper[Any, Any, Any, Any]):
         super().__init__(env)
         self._mask: Any = None
         self._observation: Any = None
+        self.likely_masks: list[str] = []
         self._is_over = self._is_stuck = False
         self._kept = copy.deepcopy(running_statistics(env))
         own = env
@@ -224,6 +234,18 @@ class _Examined(gymnasium.Wrapper[Any, Any, Any, Any]):
                 if mask.shape == (self.action_space.n,):  # type: ignore[attr-defined]
                     self._is_stuck = not mask.any()
                     self._mask = mask if mask.any() else None
+        self.likely_masks = _likely_masks(result[-1], int(getattr(self.action_space, "n", 0)))
+
+
+def _likely_masks(info: Any, num_actions: int) -> list[str]:
+    """What in an info may be a mask by another name than that which is read, as `info['mask']`."""
+    found = info.items() if isinstance(info, Mapping) else ()
+    names = [name for name, value in found if name != MASK and _has_length(value, num_actions)]
+    return [f"info[{name!r}]" for name in names if any(word in str(name).lower() for word in MASK_WORDS)]
+
+
+def _has_length(value: Any, length: int) -> bool:
+    return isinstance(value, (np.ndarray, list)) and (isinstance(value, list) or value.ndim == 1) and len(value) == length
 
 
 def _rounded(value: Any, space: gymnasium.Space[Any]) -> Any:

@@ -15,10 +15,11 @@ from polyrl.envs.checking import check_environment
 class Masked(gymnasium.Wrapper):
     """One whose second action is illegal; `in_info` gives the mask as gymnasium does."""
 
-    def __init__(self, in_info: bool):
+    def __init__(self, in_info: bool, has_method: bool = True, more: dict | None = None):
         super().__init__(gymnasium.make("CartPole-v1"))
-        self.unwrapped.action_masks = lambda: [True, False]
-        self._info = {"action_mask": np.array([1, 0])} if in_info else {}
+        if has_method:
+            self.unwrapped.action_masks = lambda: [True, False]
+        self._info = {**({"action_mask": np.array([1, 0])} if in_info else {}), **(more or {})}
 
     def reset(self, *, seed=None, options=None):
         observation, info = self.env.reset(seed=seed, options=options)
@@ -36,3 +37,25 @@ def test_a_method_that_nothing_calls_is_told(in_info, caplog):
     told = [record.getMessage() for record in caplog.records]
     assert len(told) == (0 if in_info else 1)
     assert all("has a method action_masks, which nothing here calls" in text for text in told)
+
+
+@pytest.mark.parametrize(
+    ("more", "in_info", "told"),
+    [
+        ({"mask": np.array([1, 0])}, False, "info['mask']"),
+        ({"legal_actions": [True, False]}, False, "info['legal_actions']"),
+        ({"valid_action_mask": np.array([True, False])}, False, "info['valid_action_mask']"),
+        ({"mask": np.array([1, 0])}, True, None),  # The one that is read is there.
+        (
+            {"mask": np.array([1, 0, 1]), "legal": np.eye(2), "available": 2, "valid": np.array(2), "state": [1, 0]},
+            False,
+            None,
+        ),
+    ],
+)
+def test_a_mask_by_another_name_is_told(more, in_info, told, caplog):
+    with caplog.at_level(logging.WARNING, "polyrl"):
+        check_environment(GymEnvironment(lambda: Masked(in_info, has_method=False, more=more)))
+    texts = [record.getMessage() for record in caplog.records]
+    assert len(texts) == (0 if told is None else 1)
+    assert all(f"has {told} with a value for each action" in text and "the key is 'action_mask'" in text for text in texts)
