@@ -29,8 +29,14 @@ from polyrl.envs.whole_states import get_whole_state, is_whole, set_whole_state
 logger = logging.getLogger("polyrl")
 
 OTHER_MASKS = "action_masks"
-MASK_WORDS = ("mask", "legal", "valid", "available")
 """The method by which other libraries ask an environment for its mask."""
+
+MASK_WORDS = ("mask", "legal", "valid", "available")
+"""What is in the name of a mask."""
+
+SEEDED = (
+    "Its random numbers have to come from self.np_random, which super().reset(seed=seed) seeds, not from np.random or random."
+)
 
 _CHECKS = {"env_checker.py", "passive_env_checker.py"}
 
@@ -257,4 +263,5 @@ def _rounded(value: Any, space: gymnasium.Space[Any]) -> Any:
 def _gist(error: Exception) -> str:
     """The message of an error on one line, with a full stop."""
     text = " ".join(str(error).split()) or type(error).__name__
-    return text if text.endswith((".", "!", "?")) else f"{text}."
+    text = text if text.endswith((".", "!", "?")) else f"{text}."
+    return f"{text} {SEEDED}" if "same seed" in text or "non-deterministic" in text or "although similar" in text else text
