@@ -80,8 +80,12 @@ def write_predictions(
     with contextlib.ExitStack() as stack:
         file: TextIO | None = None
         if output is not None:
-            Path(output).parent.mkdir(parents=True, exist_ok=True)
-            file = stack.enter_context(open(output, "w", encoding="utf-8"))
+            try:
+                Path(output).parent.mkdir(parents=True, exist_ok=True)
+                file = stack.enter_context(open(output, "w", encoding="utf-8"))
+            except OSError as error:
+                text = f"infer_output={os.fspath(output)!r} (--output) cannot be written: {error.strerror}. Give another path."
+                raise type(error)(text) from error
         for step in steps:
             episodes[step["episode"]] = episodes.get(step["episode"], 0.0) + step["reward"]
             taken += 1

@@ -14,6 +14,9 @@ from polyrl.networks.torsos import SMALLEST_IMAGE
 
 GraphFn = Callable[[str, Any], Any]
 
+IMAGES = ("cnn", "nature_cnn", "impala_cnn")
+"""The torsos for images."""
+
 WIDE = 512
 """Units of the dense layer that joins other keys to the networks for large images, as of the one below it."""
 
@@ -33,9 +36,12 @@ def useless_flags(params: Any, num_states: Any) -> str | None:
     """What is given on the command line and not read by the torso, as an error says it; None if nothing is."""
     name = kind(params, num_states)
     given = " and ".join(f"--{flag}" for flag in PARAMETERS if flag not in ("torso", *READS[name]) and cli.FLAGS[flag].present)
-    states = f"{num_states} discrete states" if isinstance(num_states, int) else f"states of the shape {num_states}"
-    chosen = "" if params["torso"] == name else f", which is chosen for {states}"
+    chosen = "" if params["torso"] == name else f", which is chosen for {_shown(num_states)}"
     return f"{given}: no effect with --torso={name}{chosen}. Leave it out." if given else None
+
+
+def _shown(num_states: Any) -> str:
+    return f"{num_states} discrete states" if isinstance(num_states, int) else f"states of the shape {num_states}"
 
 
 def torso(
@@ -54,6 +60,8 @@ def _parts(params: Any, num_states: Any, shared: dict[str, Any]) -> tuple[GraphF
     """The torso of a state alone; and in two parts, what reads the state and the dense layers above it."""
     units = [int(size) for size in params["units"]]
     name = kind(params, num_states)
+    if name in IMAGES and (isinstance(num_states, int) or len(num_states) != 3):
+        raise ValueError(f"--torso={name} is for images [h, w, c]; here are {_shown(num_states)}. Leave it out.")
     if name in ("nature_cnn", "impala_cnn"):
         large = networks.nature_cnn(**shared) if name == "nature_cnn" else networks.impala_cnn(width=params["width"], **shared)
         return large, large, networks.mlp([WIDE], **shared)

@@ -68,7 +68,12 @@ def _settle_by_run_or_preset() -> None:
     # What a run began with that never came to a checkpoint, perhaps as it was refused, is no run to go on with.
     is_begun = FLAGS.mode not in TRAINING_MODES or holds_a_run(directory)
     if file.is_file() and is_begun and not FLAGS.overwrite:
-        config.use(config.load(str(file)), str(file))
+        try:
+            settings = config.load(str(file))
+        except ValueError as error:
+            told = str(error).replace(f"--config={file}", str(file))
+            raise ValueError(f"{told} It is what the run was made with: bring it back, or move it aside.") from error
+        config.use(settings, str(file))
         return
     name = presets.find(FLAGS.env, FLAGS.model)
     if name is not None and not FLAGS.wrappers and not FLAGS.env_kwargs:  # With these it is another environment.

@@ -103,6 +103,14 @@ REFUSED = {
     ),
     ("--env=CartPole-v1", "--torso=mlp", "--categories=3"): "--categories: no effect with --torso=mlp. Leave it out.",
     ("--env=Cach",): "Did you mean 'Catch'? That one is in the graph.",
+    (
+        "--env=CartPole-v1",
+        "--torso=cnn",
+    ): "--torso=cnn is for images [h, w, c]; here are states of the shape (4,)",
+    (
+        "--env=FrozenLake-v1",
+        "--torso=impala_cnn",
+    ): "--torso=impala_cnn is for images [h, w, c]; here are 16 discrete states",
     ("--env=CartPole-v1", "--torso=embedding"): "--torso=embedding is for discrete states; here states have the shape",
     ("--env=CartPole-v1", "--env_backend=compiled", "--wrappers=gymnasium.wrappers:FlattenObservation"): (
         "--env_backend=compiled does not take ['wrappers'] of CartPole-v1; use gymnasium or async."

@@ -14,6 +14,7 @@ from polyrl.errors import NotTrainedError
 from polyrl.estimators import TrainingResult
 from polyrl.estimators.hooks import Hook
 from polyrl.experiments import RLExperiment, run_experiment
+from polyrl.experiments.report import write_predictions
 
 BATCH = 4
 
@@ -251,3 +252,11 @@ def test_train_and_evaluate_stops_at_the_reward_asked_for(experiment):
 def test_train_and_evaluate_ends_without_an_evaluation_after_a_signal(experiment):
     training, result = experiment(train_timesteps=100, eval_env=schedule(), train_hooks=[Send()]).train_and_evaluate()
     assert (training.signal, training.global_timestep, result) == (signal.SIGTERM, 7, None)
+
+
+def test_an_output_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        OSError, match=r"infer_output=.*file/steps\.jsonl' \(--output\) cannot be written: .*Give another path"
+    ):
+        write_predictions([], tmp_path / "file" / "steps.jsonl", tmp_path)
