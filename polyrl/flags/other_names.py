@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 
 FLAGS: dict[str, str] = {
@@ -66,7 +67,9 @@ MODELS: dict[str, str] = {
 """By the name of a model: what it is here."""
 
 
-def hint(names: Mapping[str, str], name: str) -> str:
-    """` Use ...` for what has another name here, or an empty string."""
-    found = names.get(name.replace("-", "_").lower())
+def hint(names: Mapping[str, str], name: str, near: bool = False) -> str:
+    """` Use ...` for what has another name here, or an empty string; `near` takes a misspelt name too."""
+    key = name.replace("-", "_").lower()
+    close = difflib.get_close_matches(key, names, 1, cutoff=0.85) if near else []
+    found = names.get(key, names[close[0]] if close else None)
     return "" if found is None else f" Use {found}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from absl import flags
 
+from polyrl.flags import other_names
 from polyrl.flags.value_errors import in_words
 
 
@@ -27,3 +28,17 @@ def test_what_is_expected_is_told(kind, value, words):
         values(["program", f"--it={value}"])
     assert in_words(str(error.value)).startswith(words)
     assert "invalid literal" not in in_words(str(error.value))
+
+
+@pytest.mark.parametrize(
+    ("name", "near", "told"),
+    [
+        ("environment", False, " Use --env."),
+        ("enviroment", True, " Use --env."),
+        ("enviroment", False, ""),
+        ("gama", True, " Use --discount."),
+        ("qqq", True, ""),
+    ],
+)
+def test_a_misspelt_name_of_another_library_is_told_if_nothing_here_is_nearer(name, near, told):
+    assert other_names.hint(other_names.FLAGS, name, near) == told

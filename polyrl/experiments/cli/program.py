@@ -69,7 +69,8 @@ def _parse(arguments: Sequence[str]) -> list[str]:
     try:
         return FLAGS(arguments)
     except flags.Error as error:
-        tip = other_names.hint(other_names.FLAGS, error.flagname) if isinstance(error, flags.UnrecognizedFlagError) else ""
+        is_unknown, is_meant = isinstance(error, flags.UnrecognizedFlagError), "Did you mean" in str(error)
+        tip = other_names.hint(other_names.FLAGS, error.flagname, near=not is_meant) if is_unknown else ""
         text = str(error).partition(". Did you mean")[0] if tip else in_words(str(error))
         print(f"{text}{'' if text.endswith(('.', '?')) else '.'}{tip} --help shows all flags.", file=sys.stderr)
         sys.exit(1)
