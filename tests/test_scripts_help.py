@@ -28,7 +28,7 @@ def parse(parser, *arguments):
             print(action.dest, repr(action.help))
     sys.exit()
 
-argparse.ArgumentParser.parse_args = parse
+argparse.ArgumentParser.parse_args = argparse.ArgumentParser.parse_known_args = parse
 path, sys.argv = sys.argv[1], sys.argv[1:2]
 sys.path.insert(0, path.rpartition("/")[0])
 runpy.run_path(path, run_name="__main__")

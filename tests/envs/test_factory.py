@@ -277,33 +277,3 @@ def test_an_error_in_the_making_says_of_which_environment_and_where():
 def test_what_is_named_and_makes_none_is_told(env_id, words):
     with pytest.raises(ValueError, match=words):
         GymEnvironment(env_id)
-
-
-@pytest.mark.parametrize(
-    ("env_id", "name", "nearest"),
-    [
-        ("FrozenLake-v1", "is_slipery", "is_slippery"),
-        ("LunarLander-v3", "gravitiy", "gravity"),
-        ("CartPole-v1", "max_episode_step", "max_episode_steps"),
-    ],
-)
-def test_an_argument_that_an_id_does_not_take_is_told_the_nearest(env_id, name, nearest):
-    with pytest.raises(TypeError, match=rf"^env_id='{env_id}' got an unexpected .* '{name}'\. Did you mean '{nearest}'\?$"):
-        GymEnvironment(env_id, **{name: 1})
-
-
-@pytest.mark.parametrize("make", [NeedsLevel, functools.partial(NeedsLevel, level=3), lambda level=1: NeedsLevel(level=level)])
-def test_an_argument_that_a_class_or_function_does_not_take_is_told_the_nearest(make):
-    with pytest.raises(TypeError, match=r"got an unexpected keyword argument 'levle'\. Did you mean 'level'\?$"):
-        GymEnvironment(make, levle=2)
-
-
-def test_what_takes_anything_is_given_anything():
-    assert GymEnvironment(lambda **kwargs: NeedsLevel(level=kwargs["any"]), any=3).open(1).num_envs == 1
-
-
-def test_arguments_that_an_id_takes_reach_it():
-    env = GymEnvironment("FrozenLake-v1", map_name="8x8", max_episode_steps=7).make()
-    assert env.observation_space.n == 64
-    assert env.spec.max_episode_steps == 7
-    env.close()

@@ -49,7 +49,7 @@ def test_which_errors_keep_their_traceback(tmp_path, line):
     ("argument", "told"),
     [
         ("--train_timestep=3", "Unknown command line flag 'train_timestep'. Did you mean: train_timesteps ?"),
-        ("--batch_size=many", "flag --batch_size=many: invalid literal for int() with base 10: 'many'."),
+        ("--batch_size=many", "flag --batch_size=many: expected an integer."),
         ("--lr=3", "Unknown command line flag 'lr'. Use --learning_rate."),
         ("--buffer-size=3", "Unknown command line flag 'buffer-size'. Use --memory_size."),
         ("--mode=evl", "Did you mean 'eval'?"),

@@ -1,0 +1,45 @@
+"""Arguments of an environment: they reach it, or are refused with the nearest name."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+from tiny_envs import ScheduleEnv
+
+from polyrl.envs import GymEnvironment
+
+
+class NeedsLevel(ScheduleEnv):
+    def __init__(self, level):
+        super().__init__()
+
+
+@pytest.mark.parametrize(
+    ("env_id", "name", "nearest"),
+    [
+        ("FrozenLake-v1", "is_slipery", "is_slippery"),
+        ("LunarLander-v3", "gravitiy", "gravity"),
+        ("CartPole-v1", "max_episode_step", "max_episode_steps"),
+    ],
+)
+def test_an_argument_that_an_id_does_not_take_is_told_the_nearest(env_id, name, nearest):
+    with pytest.raises(TypeError, match=rf"^env_id='{env_id}' got an unexpected .* '{name}'\. Did you mean '{nearest}'\?$"):
+        GymEnvironment(env_id, **{name: 1})
+
+
+@pytest.mark.parametrize("make", [NeedsLevel, functools.partial(NeedsLevel, level=3), lambda level=1: NeedsLevel(level=level)])
+def test_an_argument_that_a_class_or_function_does_not_take_is_told_the_nearest(make):
+    with pytest.raises(TypeError, match=r"got an unexpected keyword argument 'levle'\. Did you mean 'level'\?$"):
+        GymEnvironment(make, levle=2)
+
+
+def test_what_takes_anything_is_given_anything():
+    assert GymEnvironment(lambda **kwargs: NeedsLevel(level=kwargs["any"]), any=3).open(1).num_envs == 1
+
+
+def test_arguments_that_an_id_takes_reach_it():
+    env = GymEnvironment("FrozenLake-v1", map_name="8x8", max_episode_steps=7).make()
+    assert env.observation_space.n == 64
+    assert env.spec.max_episode_steps == 7
+    env.close()
