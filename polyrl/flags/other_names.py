@@ -8,6 +8,7 @@ from collections.abc import Mapping
 FLAGS: dict[str, str] = {
     **dict.fromkeys(("lr", "alpha"), "--learning_rate"),
     "gamma": "--discount",
+    **dict.fromkeys(("network", "backbone", "encoder"), "--torso"),
     **dict.fromkeys(("env_id", "env_name", "environment", "game"), "--env"),
     **dict.fromkeys(("algo", "agent", "agent_name", "algorithm"), "--model"),
     **dict.fromkeys(("logdir", "log_folder", "output_dir", "base_dir", "run_dir", "f"), "--model_dir"),
