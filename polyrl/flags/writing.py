@@ -13,7 +13,7 @@ flags.DEFINE_float(
     "max_overhead",
     0.01,
     "Largest share of the time that TensorBoard's scalars may take, its histograms and images, and checkpoints; beyond it "
-    "they are put off. The first fifty writes of scalars never are. 1: no limit.",
+    "they are put off. The first fifty writes of scalars never are, nor the first ten of histograms. 1: no limit.",
     lower_bound=0.001,
     upper_bound=1.0,
 )

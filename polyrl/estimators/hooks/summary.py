@@ -15,6 +15,9 @@ from polyrl.summaries import Summaries, SummaryOptions
 FREE = 50
 """So many writes of scalars come at their cadence whatever they cost, so that a short run has its panels too."""
 
+LARGE_FREE = 10
+"""So many of histograms and images do: one of the first takes many times as long as those that follow."""
+
 
 class SummaryHook(Hook):
     """Writes scalars and histograms to the run's `model_dir`; the x-axis is `global_timestep` (environment steps).
@@ -26,7 +29,7 @@ class SummaryHook(Hook):
 
     def __init__(self, every_timesteps: int | None, every_secs: float | None, max_share: float | None = None):
         self._scalars = Cadence(every_timesteps, every_secs, max_share, free=FREE)
-        self._large = Cadence(every_timesteps, every_secs, max_share)
+        self._large = Cadence(every_timesteps, every_secs, max_share, free=LARGE_FREE)
         self._loss_sum, self._losses = 0.0, 0
         self._written = -1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,16 @@ def test_scalars_come_at_their_cadence_whatever_the_rest_costs(trained):
     for tag in ("train/q_mean", "train/td_error", "train/grad_norm"):
         assert steps[tag] == [*range(5, 41, 2)], tag  # Of the update after each.
     assert 0 < len(steps["variables/dense/kernel"]) < len(steps["train/q_mean"])  # The rest is put off.
+
+
+def test_a_slow_first_write_of_histograms_does_not_silence_the_rest_of_a_short_run(tmp_path, monkeypatch):
+    """The first two came, and no other one: one of them takes thirty times as long as those that follow."""
+    real, seconds = Summaries.write_large, iter((0.3, 0.3, *[0.0] * 100))
+    monkeypatch.setattr(Summaries, "write_large", lambda *given: (time.sleep(next(seconds)), real(*given)))
+    agent = make(tmp_path / "run", save_summary_timesteps=2, max_overhead=SLOWEST)
+    agent.train(env(), max_timesteps=20, first_update=4)
+    steps = [event.step for event in events(agent.model_dir).Tensors("variables/dense/kernel")]
+    assert steps == [*range(5, 21, 2)]
 
 
 def test_no_point_is_there_twice_and_no_speed_is_zero(trained):
