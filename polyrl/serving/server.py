@@ -160,11 +160,12 @@ class _Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         self._refuse(RequestError("Only GET and POST are answered.", HTTPStatus.METHOD_NOT_ALLOWED))
 
-    do_DELETE = do_PATCH = do_PUT
+    do_DELETE = do_PATCH = do_HEAD = do_PUT
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """What the base class refuses (a malformed request line, an unknown method) is answered in JSON as well."""
         self._refuse(RequestError(message or HTTPStatus(code).phrase, code))
+        self.wfile.flush()  # As the base class does after what it does not refuse; the client may keep the connection.
 
     def handle_expect_100(self) -> bool:
         """To a client that asks before it sends a body: yes, or why not."""

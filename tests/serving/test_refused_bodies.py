@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import socket
 import time
 
 import pytest
-from serving_testing import save
 
 from polyrl.serving import server as server_module
-from polyrl.serving.served_model import ServedModel
-from polyrl.serving.server import ModelServer, serving
 
 PREDICT = "/v1/models/policy:predict"
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory):
-    server = ModelServer(ServedModel("policy", save(tmp_path_factory.mktemp("policy") / "123")), port=0)
-    with serving(server):
-        yield server
-
-
-@pytest.fixture
-def client(served):
-    connection = http.client.HTTPConnection("127.0.0.1", served.server_port, timeout=20)
-    yield connection
-    connection.close()
 
 
 class Zeros:
@@ -84,3 +66,14 @@ def test_what_is_dropped_has_a_bound(served, monkeypatch):
         connection.sendall(start)
         with pytest.raises(ConnectionError):
             connection.sendall(bytes(100_000_000))
+
+
+@pytest.mark.parametrize(("method", "status"), [("HEAD", 405), ("PUT", 405), ("OPTIONS", 501), ("FOO", 501)])
+def test_another_method_without_a_body_is_answered_at_once_on_a_connection_that_stays(served, method, status):
+    """The answer stayed in a buffer until the connection ended, for which the client waited."""
+    with socket.create_connection(("127.0.0.1", served.server_port), timeout=5) as connection:
+        for _ in range(2):
+            connection.sendall(f"{method} /v1/models/policy HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            head, _, body = connection.recv(65536).partition(b"\r\n\r\n")
+            assert head.startswith(f"HTTP/1.1 {status} ".encode())
+            assert (body == b"") == (method == "HEAD")

@@ -12,29 +12,15 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
-from serving_testing import ask, save
+from serving_testing import ask
 
 from polyrl.experiments.serving import Serving
 from polyrl.serving import server as server_module
 from polyrl.serving.served_model import ServedModel
-from polyrl.serving.server import ModelServer, serve_until_signalled, serving
+from polyrl.serving.server import ModelServer, serve_until_signalled
 
 MODEL = "/v1/models/policy"
 PREDICT = f"{MODEL}:predict"
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory):
-    server = ModelServer(ServedModel("policy", save(tmp_path_factory.mktemp("policy") / "123")), port=0)
-    with serving(server):
-        yield server
-
-
-@pytest.fixture
-def client(served):
-    connection = http.client.HTTPConnection("127.0.0.1", served.server_port, timeout=20)
-    yield connection
-    connection.close()
 
 
 # What is answered. ------------------------------------------------------------------------------------------------------
