@@ -13,6 +13,7 @@ from polyrl.envs import EnvDriver
 from polyrl.envs.states import give_vector_states, read_values, vector_states, write_values
 from polyrl.envs.whole_states import are_whole, give_whole_states, whole_states
 from polyrl.models.scope import stream_seed
+from polyrl.validation import sentence
 
 logger = logging.getLogger("polyrl")
 
@@ -98,19 +99,29 @@ class EnvironmentLog:
         self.started_at = -1
         if "actions" not in values:
             return None
+        why = self._take_again(values)
+        if why is None:
+            return values["more"]
+        logger.warning(
+            "The environments did not come back to where they were at %s: %s. They start new episodes, so the resumed run is "
+            "not the run before bit for bit.",
+            directory,
+            why,
+        )
+        self.started_at = -1
+        return None
+
+    def _take_again(self, values: dict[str, Any]) -> str | None:
+        """Takes the noted actions from the noted reset on; says why this leads to other states, None if it does not."""
         self.reset(values["started_at"])
-        for actions in values["actions"]:
-            self._driver.step(actions)
-            self.note(actions)
-        if not all(map(np.array_equal, tf.nest.flatten(self._driver.state), values["states"])):
-            logger.warning(
-                "The environments did not come back to where they were at %s: their seeds and actions do not determine them. "
-                "They start new episodes, so the resumed run is not the run before bit for bit.",
-                directory,
-            )
-            self.started_at = -1
-            return None
-        return values["more"]
+        try:
+            for actions in values["actions"]:
+                self._driver.step(actions)
+                self.note(actions)
+        except Exception as error:  # Whatever an environment raises for an action that was legal in another one.
+            return f"one of them has another state than then, and raised {type(error).__name__}: {sentence(error)}".rstrip(".")
+        same = all(map(np.array_equal, tf.nest.flatten(self._driver.state), values["states"]))
+        return None if same else "their seeds and actions do not determine them"
 
     def _read_whole(self, directory: Path, values: dict[str, Any]) -> dict[str, Any] | None:
         try:

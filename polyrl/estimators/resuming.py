@@ -76,6 +76,7 @@ def resume(
         return None
 
     def read(path: Path) -> tuple[Path, dict[str, Any]]:
+        _check_seed(path, scope.seed)  # With another one the environments would come to other states, or fail on the way.
         _check_configuration(path, {**loop.described, "memory": memory.described, "models": scope.learners()})
         _check_num_envs(path, memory)
         state = checkpoints.restore(path, scope, memory)
@@ -83,11 +84,6 @@ def resume(
         return path, state
 
     path, state = checkpoints.reading("latest", read)
-    if state["seed"] != scope.seed:
-        raise CheckpointMismatchError(
-            f"{path} was trained with seed={state['seed']}, this run has seed={scope.seed}; use the same, or another "
-            "model_dir."
-        )
     checkpoints.resume_from(state)
     lost = _lost_memory(path, state, memory, loop) + (lost_best := _lost_best(checkpoints, state))
     changed = changes(
@@ -123,6 +119,14 @@ def _lost_best(checkpoints: CheckpointManager, state: Mapping[str, Any]) -> str:
         f" The best checkpoint, of an evaluation with {round(score, 3)}, is not in {checkpoints.best_directory} any more; the "
         "next one that is at least as good takes its place."
     )
+
+
+def _check_seed(path: Path, seed: int) -> None:
+    before = read_state(path)["seed"]
+    if before != seed:
+        raise CheckpointMismatchError(
+            f"{path} was trained with seed={before}, this run has seed={seed}; use the same, or another model_dir."
+        )
 
 
 def _check_configuration(path: Path, now: Mapping[str, Any]) -> None:

@@ -95,6 +95,49 @@ def test_environments_that_do_not_come_back_start_new_episodes_and_a_warning_say
     assert "did not come back to where they were" in text
 
 
+class Strict(gymnasium.Env):
+    """Each state has one legal action, which depends on the seed and on `other`; any other one is an error."""
+
+    observation_space = gymnasium.spaces.Box(-1.0, 1.0, [1], np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, other=0):
+        self._other = other
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self._draw(), {}
+
+    def step(self, action):
+        if action != self.legal:
+            raise AssertionError(f"illegal {action}")
+        return self._draw(), 0.0, False, False, {}
+
+    def _draw(self):
+        self.legal = int(self.np_random.integers(2)) ^ self._other
+        return np.full(1, self.legal, np.float32)
+
+
+def test_an_environment_that_refuses_the_actions_is_another_one_and_starts_new_episodes(tmp_path, caplog):
+    """Its error ended the run, and blamed the environment."""
+    env = Strict()
+    driver, log = log_of(env)
+    log.reset(5)
+    for _ in range(30):
+        actions = np.array([env.legal], np.int32)
+        driver.step(actions)
+        log.note(actions)
+    log.write(tmp_path, {"actions": np.array([1]), "noises": []})
+    _, same = log_of(Strict())
+    assert same.read(tmp_path) is not None
+    _, second = log_of(Strict(other=1))
+    assert second.read(tmp_path) is None
+    assert second.started_at == -1
+    (text,) = [record.getMessage() for record in caplog.records]
+    assert "did not come back to where they were" in text
+    assert "raised AssertionError: illegal" in text
+
+
 def test_where_new_episodes_start_only_what_wrappers_keep_is_written(tmp_path):
     driver, log = log_of(*cart_poles())
     log.reset(5)

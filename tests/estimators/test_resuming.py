@@ -55,9 +55,11 @@ def refused(agent, tmp_path, before, model_fn=None, **arguments) -> str:
 # What does not fit. -----------------------------------------------------------------------------------------------------
 
 
-def test_another_seed_is_refused(agent, trained, tmp_path):
-    before = trained(seed=3)
-    message = refused(agent, tmp_path, before, seed=4)
+@pytest.mark.parametrize("every", [None, 1_000])
+def test_another_seed_is_refused(agent, trained, tmp_path, every):
+    """Between two multiples of `every` the actions since the last one would be taken again: from another reset, they fail."""
+    before = trained(seed=3, save_checkpoints_timesteps=every)
+    message = refused(agent, tmp_path, before, seed=4, save_checkpoints_timesteps=every)
     assert "seed=3" in message
     assert "seed=4" in message
 
