@@ -23,6 +23,7 @@ from typing import Any
 
 from absl import flags
 from polyrl.flags import FLAGS, command  # noqa: F401  It defines the flags that can be searched.
+from polyrl.flags.value_errors import in_words
 from polyrl.paths import resolved
 from rich.table import Table
 
@@ -77,7 +78,7 @@ def check_flags(given: list[str]) -> None:
     try:
         left = FLAGS(["polyrl", *given])[1:]
     except flags.Error as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(in_words(str(error))) from error
     if left:
         raise ValueError(f"After -- come flags, as --n_step=3; got {' '.join(left)}.")
 

@@ -31,5 +31,6 @@ def test_the_linked_page_has_the_thing(feature):
     assert [word for word in [*codes, *WORDS.get(feature, [])] if word.lower() not in found.lower()] == []
 
 
-def test_rows_are_found():
+def test_rows_are_found_and_each_has_a_link():
     assert len(ROWS) > 30
+    assert [name for name, row in ROWS.items() if ".md" not in row] == []

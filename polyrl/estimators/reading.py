@@ -110,5 +110,7 @@ class Reading:
         self, names: Sequence[str] | None = None, checkpoint: str | os.PathLike[str] | None = None
     ) -> dict[str, np.ndarray]:
         """The values of variables in a checkpoint by their names, of all by default; a ValueError as `get_variable_value`."""
+        if isinstance(names, str):
+            raise TypeError(f"names={names!r} must be a list of names; get_variable_value takes a single one.")
         variables = CheckpointVariables(self.checkpoints.readable(checkpoint))
         return {name: variables.value(name) for name in (variables.shapes if names is None else names)}

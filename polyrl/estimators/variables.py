@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,9 @@ class CheckpointVariables:
             raise ValueError(f"The variables of {checkpoint} cannot be told apart by their names; read it with its model.")
 
     def value(self, name: str) -> np.ndarray:
-        """The value of one; a ValueError with the nearest name if there is none."""
+        """The value of one; a ValueError with the nearest name if there is none, a TypeError for what is no name."""
+        if not isinstance(name, str):
+            raise TypeError(f"name={name!r} must be the name of a variable; get_variable_values takes a list of them.")
         if name not in self._keys:
             raise ValueError(f"{self.checkpoint} has no variable {name!r}.{suggestion(name, self._keys)}")
         return self._reader.get_tensor(self._keys[name])
@@ -115,36 +117,30 @@ def warm_start(scope: Scope, settings: WarmStartSettings) -> str:
         A line that says what was done.
 
     Raises:
-        ValueError: if no variable matches, or the checkpoint lacks one.
+        ValueError: if no variable matches one of the patterns, or the checkpoint lacks one.
         CheckpointMismatchError: if one has another shape there. Then nothing has been changed.
     """
     variables = CheckpointVariables(_checkpoint(resolved("ckpt_to_initialize_from", settings.ckpt_to_initialize_from)))
-    found: dict[str, tuple[tf.Variable, np.ndarray]] = {}
     networks = {part.removesuffix("/online"): each for part, each in scope.parts.items() if _is_online(part, each)}
-    known = [f"{model}/{label}" for model, each in networks.items() for label in each.labelled_variables()]
-    unknown = [name for name in settings.var_name_to_prev_var_name if name not in known]
-    if unknown:
-        raise ValueError(f"var_name_to_prev_var_name: there is no variable {unknown[0]!r}.{suggestion(unknown[0], known)}")
-    for model, network in networks.items():
-        for label, variable in network.labelled_variables().items():
-            name = f"{model}/{label}"
-            if not any(re.match(pattern, name) for pattern in settings.patterns):
-                continue
-            before = settings.var_name_to_prev_var_name.get(name, name)
-            if _there(before) not in variables.shapes:
-                raise ValueError(
-                    f"{variables.checkpoint} has no variable {_there(before)!r}."
-                    f"{suggestion(_there(before), variables.shapes)} {_those_that_fit(variables, networks, settings)}"
-                )
-            value = variables.value(_there(before))
-            if value.shape != tuple(variable.shape):
-                raise CheckpointMismatchError(
-                    f"{variables.checkpoint}: {before!r} has the shape {value.shape} there, {name!r} {tuple(variable.shape)} "
-                    f"now. {_those_that_fit(variables, networks, settings)}"
-                )
-            found[name] = (variable, value)
-    if not found:
-        raise ValueError(f"vars_to_warm_start={settings.vars_to_warm_start!r} matches none of {', '.join(known)}.")
+    every = {
+        f"{model}/{label}": variable
+        for model, network in networks.items()
+        for label, variable in network.labelled_variables().items()
+    }
+    _check_names(settings, every)
+    wanted = {name: each for name, each in every.items() if any(re.match(pattern, name) for pattern in settings.patterns)}
+    for name, variable in wanted.items():
+        before = _there(name, settings)
+        if before not in variables.shapes:
+            hint = f"{suggestion(before, variables.shapes)} {_those_that_fit(variables, every, settings)}"
+            raise ValueError(f"{variables.checkpoint} has no variable {before!r}.{hint}")
+        shape = variables.shapes[before]
+        if shape != tuple(variable.shape):
+            raise CheckpointMismatchError(
+                f"{variables.checkpoint}: {before.replace('/online/', '/', 1)!r} has the shape {shape} there, {name!r} "
+                f"{tuple(variable.shape)} now. {_those_that_fit(variables, every, settings)}"
+            )
+    found = {name: (variable, variables.value(_there(name, settings))) for name, variable in wanted.items()}
     for variable, value in found.values():
         variable.assign(value)
     for model, network in networks.items():
@@ -155,20 +151,29 @@ def warm_start(scope: Scope, settings: WarmStartSettings) -> str:
     return f"Warm start from {variables.checkpoint}: {', '.join(found)}."
 
 
-def _there(name: str) -> str:
-    """What a checkpoint calls a variable of an online network, `<model>/<label>`."""
-    return "{}/online/{}".format(*name.split("/", 1))
+def _check_names(settings: WarmStartSettings, known: Collection[str]) -> None:
+    """A ValueError for a name that is not known, or a pattern that matches none: its weights would stay random in silence."""
+    for name in settings.var_name_to_prev_var_name:
+        if name not in known:
+            raise ValueError(f"var_name_to_prev_var_name: there is no variable {name!r}.{suggestion(name, known)}")
+    for pattern in settings.patterns:
+        if not any(re.match(pattern, name) for name in known):
+            which = "" if len(settings.patterns) == 1 else f": {pattern!r}"
+            raise ValueError(f"vars_to_warm_start={settings.vars_to_warm_start!r}{which} matches none of {', '.join(known)}.")
 
 
-def _those_that_fit(variables: CheckpointVariables, networks: Mapping[str, QNetwork], settings: WarmStartSettings) -> str:
+def _there(name: str, settings: WarmStartSettings) -> str:
+    """What the checkpoint calls a variable of an online network, here `<model>/<label>`."""
+    return "{}/online/{}".format(*settings.var_name_to_prev_var_name.get(name, name).split("/", 1))
+
+
+def _those_that_fit(variables: CheckpointVariables, every: Mapping[str, tf.Variable], settings: WarmStartSettings) -> str:
     """How to take the layers of which all variables have the same shapes in the checkpoint, as a sentence."""
     fits: dict[str, bool] = {}
-    for model, network in networks.items():
-        for label, variable in network.labelled_variables().items():
-            name = f"{model}/{label}"
-            layer = f"{name.rpartition('/')[0]}/"
-            shape = variables.shapes.get(_there(settings.var_name_to_prev_var_name.get(name, name)))
-            fits[layer] = fits.get(layer, True) and shape == tuple(variable.shape)
+    for name, variable in every.items():
+        layer = f"{name.rpartition('/')[0]}/"
+        same = variables.shapes.get(_there(name, settings)) == tuple(variable.shape)
+        fits[layer] = fits.get(layer, True) and same
     layers = [layer for layer, fit in fits.items() if fit]
     if not layers:
         return "No layer has the same shapes there."

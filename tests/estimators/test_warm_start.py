@@ -64,6 +64,14 @@ def test_a_name_that_does_not_exist_is_told_the_nearest(trained):
         trained.get_variable_value("DQN/online/dens/kernel")
 
 
+@pytest.mark.parametrize(
+    ("method", "given"), [("value", ["global_step"]), ("value", 3), ("values", "global_step"), ("values", [3])]
+)
+def test_what_is_no_name_of_a_variable_is_refused(trained, method, given):
+    with pytest.raises(TypeError, match=r"^names?=.* must be "):
+        getattr(trained, f"get_variable_{method}")(given)
+
+
 def test_without_a_checkpoint_there_are_no_variables(tmp_path):
     new = agent(tmp_path)
     assert new.latest_checkpoint() is None
@@ -149,6 +157,7 @@ def test_the_layers_that_fit_are_told_and_can_be_taken(trained, tmp_path, units,
     ("settings", "units", "error", "message"),
     [
         ({"vars_to_warm_start": "DQN/dens_"}, (5, 5), ValueError, "vars_to_warm_start='DQN/dens_' matches none of DQN/dense/"),
+        ({"vars_to_warm_start": ["DQN/dense/", "DQN/foo"]}, (5, 5), ValueError, ": 'DQN/foo' matches none of DQN/dense/"),
         ({}, (6, 5), CheckpointMismatchError, "'DQN/dense/kernel' has the shape (4, 5) there, 'DQN/dense/kernel' (4, 6) now"),
         ({}, (5, 5, 3), ValueError, "has no variable 'DQN/online/dense_2/kernel'"),
         ({"var_name_to_prev_var_name": {"DQN/dens/bias": "a/b"}}, (5, 5), ValueError, "there is no variable 'DQN/dens/bias'"),
