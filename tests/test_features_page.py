@@ -33,4 +33,4 @@ def test_the_linked_page_has_the_thing(feature):
 
 def test_rows_are_found_and_each_has_a_link():
     assert len(ROWS) > 30
-    assert [name for name, row in ROWS.items() if ".md" not in row] == []
+    assert [name for name, row in ROWS.items() if "](" not in row and name != "feature"] == []
