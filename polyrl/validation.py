@@ -224,6 +224,19 @@ def explains_missing(hints: Mapping[str, str]) -> Callable[[T], T]:
     return decorate
 
 
+def takes(function: Callable[..., Any], count: int) -> bool:
+    """Whether a function can be called with so many arguments by position; True of what does not tell, as builtin types."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return True
+    try:
+        signature.bind(*[None] * count)
+    except TypeError:
+        return False
+    return True
+
+
 def keyword_names(function: Callable[..., Any]) -> list[str]:
     """The arguments that a function or method takes by name; none of what does not tell, as builtin types."""
     try:

@@ -16,7 +16,7 @@ from polyrl.estimators.exports import export
 from polyrl.estimators.predictor import Predictor
 from polyrl.paths import resolved_directory
 from polyrl.serving import versions
-from polyrl.validation import check_int
+from polyrl.validation import check_int, takes
 
 RESULT = "eval_result"
 
@@ -135,8 +135,8 @@ class BestExporter(Exporter):
         compare_fn: Callable[[Mapping[str, float], Mapping[str, float]], bool] = higher_mean_reward,
     ):
         super().__init__(name, exports_to_keep)
-        if not callable(compare_fn):
-            raise TypeError(f"compare_fn={compare_fn!r} must be a function of two results.")
+        if not callable(compare_fn) or not takes(compare_fn, 2):
+            raise TypeError(f"compare_fn={compare_fn!r} must be a function of two results, (best, current).")
         self._compare = compare_fn
 
     def _wants(self, directory: Path, result: dict[str, float] | None, is_final: bool) -> bool:

@@ -11,12 +11,16 @@ from polyrl.envs.gym import EnvLike
 from polyrl.estimators.agent import Agent
 from polyrl.estimators.exporters import Exporter
 from polyrl.estimators.hooks import EvaluationHook, ExportHook, Hook
+from polyrl.estimators.hooks.base import checked_hooks
+from polyrl.estimators.hooks.export import checked_exporters
+from polyrl.estimators.names import checked_run_name
 from polyrl.estimators.training_result import TrainingResult
+from polyrl.validation import check_float, check_int
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainSpec:
-    """What to train on, and how long in all; see `Agent.train`, which refuses what does not fit.
+    """What to train on, and how long in all; see `Agent.train`, which refuses what does not fit together.
 
     Args:
         env: the environment.
@@ -36,6 +40,13 @@ class TrainSpec:
     update_frequency: int = 1
     updates_at_once: int = 1
     pretrain_updates: int = 0
+
+    def __post_init__(self) -> None:
+        _check_is_given("TrainSpec", self.env)
+        for name in ("max_steps", "max_timesteps", "max_episodes"):
+            if getattr(self, name) is not None:
+                check_int(name, getattr(self, name), minimum=1)
+        checked_hooks("hooks", self.hooks)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +71,17 @@ class EvalSpec:
     exporters: Sequence[Exporter] = ()
     stop_at_reward: float | None = None
 
+    def __post_init__(self) -> None:
+        _check_is_given("EvalSpec", self.env)
+        for name in ("episodes", "every_timesteps", "final_episodes"):
+            if name != "final_episodes" or self.final_episodes is not None:
+                check_int(name, getattr(self, name), minimum=1)
+        if self.name is not None:
+            checked_run_name(self.name)
+        checked_exporters(self.exporters)
+        if self.stop_at_reward is not None:
+            check_float("stop_at_reward", self.stop_at_reward)
+
 
 class Trained(NamedTuple):
     """What `train_and_evaluate` came to.
@@ -71,6 +93,13 @@ class Trained(NamedTuple):
     training: TrainingResult
     evaluation: dict[str, float] | None
     exports: list[Path]
+
+
+def _check_is_given(owner: str, env: Any) -> None:
+    if env is None:
+        raise TypeError(
+            f"{owner}: env=None must be an environment: an id, a GymEnvironment, a CompiledEnvironment, or an open one."
+        )
 
 
 def train_and_evaluate(agent: Agent, train_spec: TrainSpec, eval_spec: EvalSpec) -> Trained:
@@ -92,7 +121,7 @@ def train_and_evaluate(agent: Agent, train_spec: TrainSpec, eval_spec: EvalSpec)
     evaluating = EvaluationHook(eval_spec.env, eval_spec.every_timesteps, eval_spec.episodes, eval_spec.stop_at_reward)
     exporting = ExportHook(agent, eval_spec.exporters)
     given: dict[str, Any] = {field.name: getattr(train_spec, field.name) for field in dataclasses.fields(train_spec)}
-    hooks = [*given.pop("hooks"), evaluating, exporting]
+    hooks = [*(given.pop("hooks") or ()), evaluating, exporting]
     training = agent.train(given.pop("env"), hooks=hooks, **given)
     if training.signal is not None:
         return Trained(training, None, exporting.exported)

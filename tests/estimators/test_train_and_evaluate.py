@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -99,3 +100,39 @@ def test_other_types_are_refused(tmp_path, position):
     )
     with pytest.raises(TypeError, match=expected[position]):
         train_and_evaluate(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "error", "message"),
+    [
+        (TrainSpec, {"max_steps": 0}, ValueError, "max_steps=0 must be at least 1"),
+        (TrainSpec, {"max_timesteps": 1.5}, TypeError, "max_timesteps=1.5 must be an integer"),
+        (TrainSpec, {"max_episodes": -1}, ValueError, "max_episodes=-1 must be at least 1"),
+        (TrainSpec, {"hooks": 5}, TypeError, "hooks=5 must be a list or tuple of hooks"),
+        (TrainSpec, {"hooks": [1]}, TypeError, "hooks: 1 must be a Hook"),
+        (TrainSpec, {"env": None}, TypeError, "TrainSpec: env=None must be an environment"),
+        (EvalSpec, {"env": None}, TypeError, "EvalSpec: env=None must be an environment"),
+        (EvalSpec, {"episodes": 0}, ValueError, "episodes=0 must be at least 1"),
+        (EvalSpec, {"every_timesteps": 0}, ValueError, "every_timesteps=0 must be at least 1"),
+        (EvalSpec, {"final_episodes": 0}, ValueError, "final_episodes=0 must be at least 1"),
+        (EvalSpec, {"name": 5}, ValueError, "name=5 must be letters"),
+        (EvalSpec, {"exporters": ["x"]}, TypeError, "exporters: 'x' must be an Exporter"),
+        (EvalSpec, {"exporters": [FinalExporter("a"), LatestExporter("a")]}, ValueError, "must differ"),
+        (EvalSpec, {"stop_at_reward": "high"}, TypeError, "stop_at_reward='high'"),
+    ],
+)
+def test_what_a_spec_cannot_mean_is_refused_when_it_is_made(kind, arguments, error, message):
+    """As the original's; some of it ended the evaluation after the whole training."""
+    with pytest.raises(error, match=re.escape(message)):
+        kind(**{"env": ENV, **arguments})
+
+
+@pytest.mark.parametrize("compare", [lambda a: True, lambda: True, lambda a, b, c: True, lambda *, a, b: True, 5])
+def test_a_comparison_of_other_than_two_results_is_refused(compare):
+    with pytest.raises(TypeError, match=r"must be a function of two results, \(best, current\)"):
+        BestExporter("best", compare_fn=compare)
+
+
+@pytest.mark.parametrize("compare", [lambda a, b: True, lambda *both: True, lambda a, b, c=1: True, max])
+def test_a_comparison_of_two_results_is_taken(compare):
+    assert BestExporter("best", compare_fn=compare).name == "best"

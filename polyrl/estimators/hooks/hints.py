@@ -12,7 +12,7 @@ import numpy as np
 from polyrl.envs import Episode
 from polyrl.estimators.hooks.base import Hook
 from polyrl.estimators.hooks.context import RunContext
-from polyrl.estimators.hooks.improvement import Improvement
+from polyrl.estimators.hooks.improvement import LOOK_SHARE, Improvement, spent
 from polyrl.summaries import Summaries
 
 logger = logging.getLogger("polyrl")
@@ -26,6 +26,7 @@ DEAD, DEAD_LOOKS = 0.99, 3
 """A layer of which so much is zero, in so many looks one after the other, passes nothing on."""
 
 SAME_EPISODES, SAME_TIMESTEPS = 100, 10_000
+FEW_EPISODES = 20
 """So many episodes and environment steps, all with one return, are enough to see that there is nothing to learn from."""
 
 ENDLESS_TIMESTEPS = 100_000
@@ -129,7 +130,10 @@ class HintsHook(Hook):
 
     def _look_at_episodes(self, run: RunContext) -> None:
         low, high = self._returns
-        if low == high and self._episodes >= SAME_EPISODES and run.timestep >= SAME_TIMESTEPS:
+        enough = self._episodes >= SAME_EPISODES and run.timestep >= SAME_TIMESTEPS
+        # Where episodes are long there are never so many.
+        late = self._episodes >= FEW_EPISODES and (spent(run) or 0.0) >= LOOK_SHARE
+        if low == high and (enough or late):
             self._tell(
                 "same return",
                 f"All of the {self._episodes} episodes so far had the same return, {low:g}: no action has made a difference. "

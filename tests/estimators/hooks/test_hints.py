@@ -148,6 +148,19 @@ def test_episodes_that_all_end_alike(caplog, returns, timestep, told):
     assert looked_at(caplog, again, {}, timestep) == []  # Once, also over a resumption.
 
 
+@pytest.mark.parametrize(("episodes", "timestep", "told"), [(20, 10_000, 1), (48, 12_000, 1), (48, 9_000, 0), (19, 19_000, 0)])
+def test_few_long_episodes_that_all_end_alike_are_told_at_half_of_the_budget(caplog, episodes, timestep, told):
+    """Of MountainCar's there are a hundred in 20,000 environment steps."""
+    hook = seen([-200.0] * episodes)
+    run = Run(timestep=timestep, step=5, episode=episodes, episodes=[], budget=Budget(timestep=20_000))
+    with caplog.at_level(logging.WARNING, "polyrl"):
+        for _ in range(2):
+            hook.after_summaries(run, Summaries({}, {}, {}))
+    assert (
+        len([text for text in caplog.messages if f"All of the {episodes} episodes so far had the same return" in text]) == told
+    )
+
+
 def test_small_returns(caplog):
     (text,) = looked_at(caplog, seen([0.0, *[1e-4] * 100]), {})
     assert "Returns are small, 0.0001 at most: give the model reward_scale=1e+04." in text
