@@ -208,8 +208,8 @@ def check_arguments(env_id: str | EnvSpec | Callable[..., Any], given: Mapping[s
     try:
         make = load_env_creator(make) if isinstance(make, str) else make
         parameters = inspect.signature(make).parameters.values()
-    except (ImportError, AttributeError, TypeError, ValueError):
-        return
+    except (ImportError, gymnasium.error.Error, AttributeError, TypeError, ValueError):
+        return  # gymnasium's own error for a missing package is no ImportError.
     if all(parameter.kind is not inspect.Parameter.VAR_KEYWORD for parameter in parameters):
         of_make = [] if spec is None else [name for name in keyword_names(gymnasium.make) if name != "id"]
         check_keywords(f"env_id={env_id!r}", given, [*keyword_names(make), *of_make], {})

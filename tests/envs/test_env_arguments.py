@@ -19,7 +19,7 @@ class NeedsLevel(ScheduleEnv):
     ("env_id", "name", "nearest"),
     [
         ("FrozenLake-v1", "is_slipery", "is_slippery"),
-        ("LunarLander-v3", "gravitiy", "gravity"),
+        ("MountainCar-v0", "goal_velocty", "goal_velocity"),
         ("CartPole-v1", "max_episode_step", "max_episode_steps"),
     ],
 )

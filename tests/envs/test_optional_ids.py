@@ -41,10 +41,11 @@ def test_what_gymnasium_misses_is_named_when_it_is_made(monkeypatch, env_id, pac
     for name in [name for name in sys.modules if name.startswith(("gymnasium.envs.box2d", "gymnasium.envs.mujoco"))]:
         monkeypatch.delitem(sys.modules, name)
     hint = rf".*pip install 'polyrl\[{extra}\]'" if extra else ".*jax"
+    environment = GymEnvironment(env_id, some=3)  # Which arguments it takes cannot be known.
     with pytest.raises(
         ValueError, match=rf"^env_id='{env_id}' needs a Python package that cannot be imported: {hint}"
     ) as told:
-        num_states_and_actions(env_id)
+        num_states_and_actions(environment)
     # gymnasium's sentence has no full stop of its own, and ours followed at once.
     assert str(told.value).endswith(".")
     assert extra is None or re.search(rf"[^. ]\. `pip install 'polyrl\[{extra}\]'` does the same\.$", str(told.value))

@@ -83,7 +83,7 @@ DESCRIBED = ((MINIGRID, "--env=MiniGrid-Empty-6x6-v0"), (MINIGRID, "--wrappers="
 ARGUMENTS = {
     ("--env=FrozenLake-v1", "--env_kwargs=map_name=8x8,is_slippery=False"): ("map_name='8x8'", "is_slippery=False"),
     ("--env=CartPole-v1", "--env_backend=async", "--env_kwargs=max_episode_steps=400"): ("max_episode_steps=400",),
-    ("--env=LunarLander-v3", "--env_kwargs=gravity=-9.5"): ("gravity=-9.5",),
+    ("--env=MountainCar-v0", "--env_kwargs=goal_velocity=-0.5"): ("goal_velocity=-0.5",),
     ("--env=DeepSea", "--env_kwargs=size=5"): ("size=5",),
 }
 """What is in the description of both environments."""
