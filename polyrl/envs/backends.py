@@ -19,14 +19,14 @@ UNLIMITED = 2**30
 """A limit of steps or frames that no episode reaches: `SameStepVectorEnv` keeps the actual limit."""
 
 
-def import_package(name: str, needed_by: str, extra: str, otherwise: str) -> Any:
+def import_package(name: str, needed_by: str, extra: str, otherwise: str = "") -> Any:
     """Imports an optional package.
 
     Args:
         name: its module.
         needed_by: the argument that needs it, as `"backend='envpool'"`.
         extra: the pip extra of polyrl that installs it.
-        otherwise: what to use instead.
+        otherwise: what to use instead, if there is anything.
 
     Raises:
         ValueError: if it is not installed; the message says how to install it, and what to use instead.
@@ -34,9 +34,10 @@ def import_package(name: str, needed_by: str, extra: str, otherwise: str) -> Any
     try:
         return importlib.import_module(name)
     except ImportError as error:
+        instead = f", or use {otherwise}" if otherwise else ""
         raise ValueError(
             f"{needed_by} needs the Python package {name!r}, which cannot be imported here ({error}). "
-            f"Install it with `pip install 'polyrl[{extra}]'`, or use {otherwise}."
+            f"Install it with `pip install 'polyrl[{extra}]'`{instead}."
         ) from error
 
 

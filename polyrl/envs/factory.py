@@ -65,6 +65,8 @@ class EnvMaker:
                     f"{self.name} cannot be made without arguments: {why}. Give them, as GymEnvironment(MyEnv, level=3), or a "
                     "function that makes it; on the command line module:function."
                 ) from error
+            if isinstance(error, TypeError) and (name := _refused(self.make, error)):
+                raise TypeError(f"{self.name} does not take the argument {name!r}: {sentence(error)}") from error
             place = traceback.extract_tb(error.__traceback__)[-1]
             add_note(error, f"{self.name} raised this while it was made, in {place.filename}, line {place.lineno}.")
             raise
@@ -147,6 +149,13 @@ def _unbound(make: Any) -> str | None:
     except TypeError as error:
         return str(error)
     return None
+
+
+def _refused(make: Any, error: TypeError) -> str | None:
+    """Which of the arguments that it was given an environment did not take, as the error says; None if it is another error."""
+    found = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+    given = getattr(getattr(make, "make", make), "keywords", {})
+    return found[1] if found is not None and found[1] in given else None
 
 
 def named(env_id: Any) -> Any:

@@ -26,11 +26,8 @@ def check_format(file_format: str, needed_by: str) -> None:
     """
     if file_format not in FORMATS:
         raise ValueError(f"{needed_by}: the format {file_format!r} is unknown; use one of {FORMATS}.")
-    rendered = "what renders the environment, as pygame does, is needed for both"
-    if file_format == "mp4":
-        import_package("moviepy", needed_by, "video", f"the format gif, which pillow writes; {rendered}")
-    else:
-        import_package("PIL", needed_by, "video", f"the format mp4, which moviepy writes; {rendered}")
+    # The extra installs all that either format needs, and what renders: nothing else is advised.
+    import_package({"mp4": "moviepy", "gif": "PIL"}[file_format], needed_by, "video")
 
 
 def write(clip: Clip, directory: Path, step: int, index: int, file_format: str) -> Path:
@@ -67,7 +64,7 @@ def gif(clip: Clip, width: int, most: int) -> tuple[bytes, int, int]:
         width: wider pictures are made smaller.
         most: the largest number of pictures; of more, every second, third, ... is shown.
     """
-    image = import_package("PIL.Image", "A GIF", "video", "the format mp4")
+    image = import_package("PIL.Image", "A GIF", "video")
     every = max(-(-len(clip.frames) // most), int(np.ceil(clip.fps / FASTEST)))
     frames = clip.frames[::every]
     height, own = frames[0].shape[:2]

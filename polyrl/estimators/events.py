@@ -56,18 +56,21 @@ class EventFiles:
         self._append(METRICS, json.dumps({"global_timestep": timestep, "global_step": step, **shown}) + "\n")
 
     def write_evaluation(self, run: str, result: Mapping[str, float]) -> None:
-        """Writes the result of an evaluation to a TensorBoard run, and a line of `evaluations.csv` in its directory."""
-        with self.tolerating_a_full_disk():
-            write_evaluation(self.writer(run), result)
+        """Writes the result of an evaluation to a TensorBoard run, and a line of `evaluations.csv` in its directory.
+
+        In TensorBoard an evaluation of a checkpoint that comes to the same as an earlier one has no second point.
+        """
+        file = self._model_dir / run / EVALUATIONS
+        names = sorted(result, key=lambda name: not name.startswith("global_"))
+        before = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
+        head = "" if before else ",".join(names) + "\n"
+        names = before[0].rstrip("\n").split(",") if before else names
+        row = ",".join(str(result.get(name, "")) for name in names) + "\n"
+        if self._training or row not in before:
+            with self.tolerating_a_full_disk():
+                write_evaluation(self.writer(run), result)
         if self._training and run:  # The file there is that of evaluations of its checkpoints.
             return
-        file = self._model_dir / run / EVALUATIONS
-        names, head = sorted(result, key=lambda name: not name.startswith("global_")), ""
-        if file.exists():
-            names = file.read_text(encoding="utf-8").partition("\n")[0].split(",")
-        else:
-            head = ",".join(names) + "\n"
-        row = ",".join(str(result.get(name, "")) for name in names) + "\n"
         self._append(str(file.relative_to(self._model_dir)), head + row)
 
     def write_distributions(self, run: str, probabilities: np.ndarray, support: np.ndarray, step: float) -> None:

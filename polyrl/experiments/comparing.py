@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import itertools
 import json
@@ -16,23 +17,28 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from polyrl import statistics
-from polyrl.estimators.events import EVALUATIONS
+from polyrl.estimators.events import EVALUATIONS, METRICS
 from polyrl.estimators.params import FILE as PARAMS_FILE
 from polyrl.experiments import tables
 
-COLUMNS = ("run", "environment", "model", "seeds", "steps", "last", "best", "best weights")
-LEAST = ("seeds", "environment", "model", "last", "steps")
+COLUMNS = ("run", "environment", "model", "seeds", "steps", "training", "last", "best", "best weights")
+LEAST = ("seeds", "environment", "model", "training", "last", "steps")
 """The columns that a narrow terminal leaves out, in this order."""
 
-TITLE = "mean reward of the evaluations: the last one, the best one, and the last one of the best weights after training"
+TITLE = (
+    "mean reward: of the newest training episodes, with exploration; and of the evaluations the last one, the best one, and "
+    "the last one of the best weights after training"
+)
+TRAINING = "rollout/ep_rew_mean"
 
 
 class Run(NamedTuple):
-    """What the files of a run say: its settings, and the mean rewards of its evaluations.
+    """What the files of a run say: its settings, and the mean rewards of its episodes and evaluations.
 
-    `timestep` is how far it has come: that of its newest checkpoint, or of its evaluations. `evaluations` are those while
-    training, in their order; `final` is the last one of its best checkpoint, or None. `settings` are its hyper-parameters and
-    configuration but for the seed, of another program than the command also its models.
+    `timestep` is how far it has come: that of its newest checkpoint, or of its evaluations. `training` is of the last hundred
+    training episodes, or None. `evaluations` are those while training, in their order; `final` is the last one of its best
+    checkpoint, or None. `settings` are its hyper-parameters and configuration but for the seed, of another program than the
+    command also its models.
     """
 
     directory: Path
@@ -41,6 +47,7 @@ class Run(NamedTuple):
     environment: str
     model: str
     timestep: int
+    training: float | None
     evaluations: list[float]
     final: float | None
 
@@ -120,6 +127,7 @@ def row(name: str, runs: list[Run]) -> list[str]:
         runs[0].model,
         str(len(runs)),
         f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}",
+        _spread([run.training for run in runs if run.training is not None]),
         _spread([run.evaluations[-1] for run in runs if run.evaluations]),
         _spread([max(run.evaluations) for run in runs if run.evaluations]),
         _spread([run.final for run in runs if run.final is not None]),
@@ -161,6 +169,7 @@ def _read(directory: Path) -> Run:
         str(environment),
         str(model),
         max(steps, default=0),
+        _training(directory / METRICS),
         [float(row["mean_reward"]) for row in rows],
         float(of_best[-1]["mean_reward"]) if of_best else None,
     )
@@ -180,6 +189,16 @@ def _newest_state(directory: Path) -> dict[str, Any]:
     """What the newest checkpoint says of its run."""
     files = sorted(directory.glob("*/ckpt-*/state.json"), key=lambda file: file.parent.name)
     return json.loads(files[-1].read_text(encoding="utf-8")) if files else {}
+
+
+def _training(file: Path) -> float | None:
+    """The newest mean return of the training episodes; a last line that is being written is none."""
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    for line in reversed(lines):
+        with contextlib.suppress(ValueError):
+            if f'"{TRAINING}"' in line:
+                return float(json.loads(line)[TRAINING])
+    return None
 
 
 def _rows(file: Path) -> list[dict[str, str]]:

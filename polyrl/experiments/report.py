@@ -114,7 +114,7 @@ def _line(step: Mapping[str, Any]) -> dict[str, Any]:
     line = {name: step[name] for name in FIRST}
     line |= {"state": step["state"].tolist(), "action": action, "q": step["q"].tolist()}
     if MASK in step:
-        line[MASK] = step[MASK].astype(int).tolist()
+        line[MASK] = step[MASK].astype(bool).tolist()  # As the server takes it.
     for name, value in step.items():
         if name not in (*line, *UNWRITTEN):
             line[name] = np.asarray(value[step["index"]] if name in OF_EACH_ACTION else value).tolist()

@@ -83,6 +83,10 @@ def _in_graph(params: dict[str, Any], num_envs: int) -> CompiledEnvironment:
 def _of_gymnasium(params: dict[str, Any]) -> GymEnvironment:
     try:
         return GymEnvironment(params["env"], **_given(params))
+    except TypeError as error:
+        if params["env_kwargs"]:
+            raise TypeError(f"--env_kwargs: {error}") from error
+        raise
     except ValueError as error:
         if hint := suggestion(params["env"], filter(is_in_graph_only, ENVIRONMENTS)):
             raise ValueError(f"{error}{hint} That one is in the graph.") from error

@@ -75,6 +75,11 @@ def _settle_by_run_or_preset() -> None:
             raise ValueError(f"{told} It is what the run was made with: bring it back, or move it aside.") from error
         config.use(settings, str(file))
         return
+    if holds_a_run(directory) and not FLAGS.overwrite:
+        raise ValueError(
+            f"{file} is missing, which is what the run was made with. Bring it back; or give a copy of it, the preset, or a "
+            "file with the same settings as --config."
+        )
     name = presets.find(FLAGS.env, FLAGS.model)
     if name is not None and not FLAGS.wrappers and not FLAGS.env_kwargs:  # With these it is another environment.
         logger.info("Settings of the preset %s; --config=%s says so, flags replace them.", name, name)

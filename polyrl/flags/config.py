@@ -68,6 +68,8 @@ def load(source: str) -> dict[str, Any]:
     Raises:
         ValueError: if it is neither a preset nor a file, or if the file holds something else; says what.
     """
+    if not source.strip():
+        raise ValueError("--config= is empty: give a preset, as --mode=list shows them, or a file; or leave it out.")
     path = Path(source).expanduser()
     if source in presets.NAMES:
         return dict(presets.get(source))
@@ -117,7 +119,7 @@ def use_set() -> None:
     for entry in FLAGS.set:
         name, equals, value = entry.partition("=")
         if not equals:
-            raise ValueError(f"--set={entry} must be NAME=VALUE.")
+            raise ValueError(f"--set={entry} must be NAME=VALUE, as --set=optimizer.learning_rate=0.001.")
         is_flag = name in FLAGS and name not in NOT_CONFIGURED
         _check_is_one(entry, [*FLAGS, *PARTS] if is_flag and FLAGS[name].flag_type() == "string" else None)
         if not is_flag:

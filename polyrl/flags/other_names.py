@@ -46,6 +46,10 @@ FLAGS: dict[str, str] = {
     **dict.fromkeys(("device", "gpu", "cuda"), "the environment variable CUDA_VISIBLE_DEVICES: TensorFlow chooses the device"),
     **dict.fromkeys(("conf_file", "gin_files", "gin_bindings", "hyperparams", "hyperparameters"), "--config or --set"),
     **dict.fromkeys(("track", "wandb"), "a hook, see docs/tensorboard.md"),
+    **dict.fromkeys(
+        ("mask", "masks", "action_mask", "action_masks", "legal_actions"),
+        "a key action_mask of the environment's observations, see docs/observations.md",
+    ),
 }
 """By the flag's name: what does the same here."""
 

@@ -43,3 +43,22 @@ def test_arguments_that_an_id_takes_reach_it():
     assert env.observation_space.n == 64
     assert env.spec.max_episode_steps == 7
     env.close()
+
+
+@pytest.mark.parametrize("wrappers", [[], ["gymnasium.wrappers:FlattenObservation"]])
+def test_an_argument_that_a_function_passes_on_is_named_where_the_environment_refuses_it(wrappers):
+    def make(**kwargs):
+        return NeedsLevel(level=1, **kwargs)
+
+    environment = GymEnvironment(make, wrappers=wrappers, depth=2)
+    with pytest.raises(TypeError, match=r"does not take the argument 'depth': .*NeedsLevel.* got an unexpected keyword"):
+        environment.make()
+
+
+def test_an_error_of_the_environment_about_another_call_stays_what_it_is():
+    def make(level):
+        return NeedsLevel(depth=level)
+
+    with pytest.raises(TypeError, match="unexpected keyword argument 'depth'") as told:
+        GymEnvironment(make, level=2).make()
+    assert "does not take" not in str(told.value)

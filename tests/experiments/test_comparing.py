@@ -51,7 +51,20 @@ def test_seeds_are_one_line_and_other_runs_their_own(runs):
     assert lines["dqn"]["best"] == "50.00\n(50.00 to 50.00)"
     assert lines["dqn"]["best weights"] == "56.50\n(56.00 to 57.00)"
     assert (lines["c51"]["last"], lines["c51"]["best weights"]) == ("5.000", "")
-    assert (lines["naf"]["last"], lines["naf"]["steps"]) == ("", "0")
+    assert (lines["naf"]["last"], lines["naf"]["steps"], lines["naf"]["training"]) == ("", "0", "")
+
+
+def test_a_run_without_evaluations_has_the_returns_of_its_training(runs):
+    """As the baseline of random actions; it had no number at all."""
+    metrics = runs / "naf" / "metrics.jsonl"
+    for text, expected in (
+        ('{"rollout/ep_rew_mean": 20.0}\n{"rollout/ep_rew_mean": 22.5}\n{"train/q_mean": 3.0}\n', "22.50"),
+        ('{"rollout/ep_rew_mean": 21.0}\n{"rollout/ep_rew_mean": 2', "21.00"),
+        ('{"train/q_mean": 3.0}\n', ""),
+    ):
+        metrics.write_text(text)
+        (found,) = find([str(runs / "naf")])
+        assert dict(zip(COLUMNS, row("naf", [found]), strict=True))["training"] == expected
 
 
 def test_steps_are_those_of_the_run_and_the_best_weights_are_the_best_ones(runs):
@@ -81,7 +94,7 @@ def test_the_run_of_another_program_is_known_by_its_checkpoint(runs):
     """A new user's tables had empty columns for all runs of scripts, and returns of FrozenLake with one digit."""
     groups = grouped(find([str(runs / "own")]))
     for members in groups.values():
-        assert row("own", members)[1:6] == ["Bowl(size=3)", "DDQNModel", "1", "20", "0.735"]
+        assert row("own", members)[1:7] == ["Bowl(size=3)", "DDQNModel", "1", "20", "", "0.735"]
     assert len(groups) == 2  # Other arguments of the model are another run, not another seed.
 
 
@@ -121,7 +134,9 @@ def shown(directory, columns, monkeypatch, capsys):
     return "\n".join(text.rstrip() for text in printed[line:])
 
 
-@pytest.mark.parametrize(("columns", "left_out"), [(88, ()), (87, LEAST[:1]), (60, LEAST[:3]), (48, LEAST[:4]), (41, LEAST)])
+@pytest.mark.parametrize(
+    ("columns", "left_out"), [(98, ()), (97, LEAST[:1]), (69, LEAST[:3]), (57, LEAST[:4]), (48, LEAST[:5]), (41, LEAST)]
+)
 def test_a_narrow_terminal_has_whole_names_and_fewer_columns(runs, monkeypatch, capsys, columns, left_out):
     """Names and numbers were cut, or broken in the middle."""
     long = "a_run_with_a_long_name"

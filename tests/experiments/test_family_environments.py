@@ -119,7 +119,9 @@ REFUSED = {
     ("--env=CartPole-v1", "--env_backend=compiled", "--env_kwargs=max_episode_steps=9"): (
         "--env_backend=compiled does not take ['max_episode_steps'] of CartPole-v1; use gymnasium or async."
     ),
-    ("--env=FrozenLake-v1", "--env_kwargs=is_slipery=False"): "argument 'is_slipery'. Did you mean 'is_slippery'?",
+    ("--env=FrozenLake-v1", "--env_kwargs=is_slipery=False"): (
+        "--env_kwargs: env_id='FrozenLake-v1' got an unexpected keyword argument 'is_slipery'. Did you mean 'is_slippery'?"
+    ),
     ("--env=DeepSea", "--env_kwargs=sise=5"): "--env_kwargs: DeepSea got an unexpected keyword argument 'sise'. Did you mean",
     ("--env=DeepSea", "--env_kwargs=num_envs=5"): "--env_kwargs=num_envs=5: Use --num_envs.",
     ("--env=CartPole-v1", "--env_kwargs=sutton_barto_reward=True,render_mode=human"): "render_mode=human: Use --mode=record",

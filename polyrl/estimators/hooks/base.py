@@ -89,6 +89,9 @@ class Cadence:
             it would take more. None: it is never put off.
         at_multiples: what is put off is left out until the next multiple of `every_timesteps`.
         free: so many of the first ones put nothing off, however long they take.
+
+    Attributes:
+        has_put_off: whether something that was due by steps has been put off.
     """
 
     def __init__(
@@ -105,6 +108,7 @@ class Cadence:
         self._at_multiples = at_multiples
         self._free, self._counts = free, free == 0
         self._not_before = time.monotonic()
+        self.has_put_off = False
         self.start(0)
 
     def start(self, timestep: int) -> None:
@@ -120,6 +124,7 @@ class Cadence:
         now = time.monotonic()
         by_time = self._every_secs is not None and now - self._time >= self._every_secs
         due = (by_steps or by_time) and now >= self._not_before
+        self.has_put_off = self.has_put_off or (by_steps and not due)
         if due:
             self._free, self._counts = max(self._free - 1, 0), self._free == 0
             self.start(timestep)

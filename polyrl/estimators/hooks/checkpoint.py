@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from polyrl.estimators.hooks.base import Cadence, Hook
 from polyrl.estimators.hooks.context import RunContext
 
+logger = logging.getLogger("polyrl")
+
 
 class CheckpointHook(Hook):
     """Requests checkpoints at a cadence of environment steps or seconds, and after pre-training; the run writes them at the
-    iteration's end.
+    iteration's end. That they come less often, as they would take more than `max_share` of the time, is told once.
 
     See `Cadence` for the arguments.
     """
@@ -23,6 +26,7 @@ class CheckpointHook(Hook):
         at_multiples: bool = False,
     ):
         self._cadence = Cadence(every_timesteps, every_secs, max_share, at_multiples)
+        self._every_timesteps, self._max_share, self._is_told = every_timesteps, max_share, False
 
     def begin(self, run: RunContext) -> None:
         self._cadence.start(run.timestep)
@@ -34,6 +38,16 @@ class CheckpointHook(Hook):
     def after_act(self, run: RunContext) -> None:
         if self._cadence.due(run.timestep):
             run.request_checkpoint()
+
+        if self._cadence.has_put_off and not self._is_told:
+            self._is_told = True
+            logger.info(
+                "Checkpoints come less often than every %s steps: the last took %.2g s, and they may take %g %% of the time "
+                "(max_overhead).",
+                f"{self._every_timesteps:,}",
+                run.checkpoint_seconds,
+                100.0 * (self._max_share or 0.0),
+            )
 
     def after_checkpoint(self, run: RunContext, path: Path) -> None:
         self._cadence.took(run.checkpoint_seconds)

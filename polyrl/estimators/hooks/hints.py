@@ -76,7 +76,10 @@ class HintsHook(Hook):
         self._episodes += 1
         seen = self._improvement.after_episode(run, episode)
         if seen is not None and "same return" not in self._told:
-            self._tell("no better", f"{seen} Look at the rewards, the exploration and the learning rate first.")
+            self._tell(
+                "no better",
+                f"{seen} Look at the rewards, the exploration, the learning rate, and the {run.step:,} updates so far first.",
+            )
 
     def after_summaries(self, run: RunContext, summaries: Summaries) -> None:
         self._look_at_episodes(run)

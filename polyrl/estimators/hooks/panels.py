@@ -18,6 +18,7 @@ from tensorboard.plugins.hparams import summary as hparams_summary
 
 from polyrl.estimators.hooks.base import Hook
 from polyrl.estimators.hooks.context import RunContext
+from polyrl.estimators.hooks.improvement import spent
 from polyrl.summaries import write_message
 
 LAYOUT = {
@@ -45,7 +46,7 @@ METRICS = ("eval/mean_reward", "rollout/ep_rew_mean", "train/loss", "time/fps")
 
 
 class PanelsHook(Hook):
-    """Writes them when a run begins; a resumed run has them already.
+    """Writes them when a run begins; a resumed run has them already. At the end of the budget the HParams dashboard is told.
 
     Args:
         params: the agent's hyper-parameters.
@@ -65,6 +66,10 @@ class PanelsHook(Hook):
         write_message(run.writer, 0, hp.hparams_pb(params, trial_id(run.model_dir), time.time()))
         with run.writer.as_default(step=0):
             tf.summary.graph(self._graph)
+
+    def end(self, run: RunContext) -> None:
+        if (spent(run) or 0.0) >= 1.0:
+            write_message(run.writer, run.timestep, hparams_summary.session_end_pb(api_pb2.STATUS_SUCCESS))
 
 
 def layout() -> layout_pb2.Layout:

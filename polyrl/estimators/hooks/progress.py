@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import time
 
 import numpy as np
 from rich.console import Console
@@ -14,6 +13,7 @@ from rich.table import Column
 
 from polyrl.estimators.hooks.base import Cadence, Hook
 from polyrl.estimators.hooks.context import RunContext
+from polyrl.estimators.hooks.pace import Pace
 
 logger = logging.getLogger("polyrl")
 
@@ -82,57 +82,6 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes:02d}:{rest:02d}"
 
 
-class _Speed:
-    """Environment steps a second, without the first iteration of a run, in which calls are traced.
-
-    Compilations do not count, nor do evaluations, for the speed. For what is left evaluations are counted by their number and
-    by how long the last one took: before the first one nothing is known of what is left.
-
-    Args:
-        evaluates_every: environment steps between evaluations; None: they take the share of the time that they have taken.
-    """
-
-    def __init__(self, evaluates_every: int | None = None) -> None:
-        self._every = evaluates_every
-        self._mark: tuple[float, int] | None = None
-        self._first: tuple[float, int] | None = None
-        self._evaluated: float | None = None
-        self._evaluation: float | None = None
-
-    def after_act(self, run: RunContext) -> None:
-        if self._first is None:
-            self._mark = self._first = self._stepping(run)
-            self._before, self._evaluated = run.evaluation_seconds, run.evaluation_seconds
-        if run.evaluation_seconds != self._evaluated:
-            assert self._evaluated is not None
-            self._evaluation, self._evaluated = run.evaluation_seconds - self._evaluated, run.evaluation_seconds
-
-    def since_last(self, run: RunContext) -> float | None:
-        """Since the last look; None if there has been no step since."""
-        before, self._mark = self._mark, self._stepping(run)
-        if before is None or run.timestep == before[1]:
-            return None
-        return (run.timestep - before[1]) / max(self._mark[0] - before[0], 1e-9)
-
-    def seconds_left(self, run: RunContext) -> float | None:
-        """Until the budget of environment steps is spent, at the pace since the first look; None if it cannot be known."""
-        if self._first is None or run.budget.timestep is None or run.timestep == self._first[1]:
-            return None
-        now, _ = self._stepping(run)
-        seconds, steps = now - self._first[0], run.timestep - self._first[1]
-        evaluations = 0.0
-        if self._every is None:
-            seconds += run.evaluation_seconds - self._before
-        elif to_come := max(run.budget.timestep // self._every - run.timestep // self._every, 0):
-            if self._evaluation is None:
-                return None
-            evaluations = to_come * self._evaluation
-        return max(run.budget.timestep - run.timestep, 0) * seconds / steps + evaluations
-
-    def _stepping(self, run: RunContext) -> tuple[float, int]:
-        return time.monotonic() - run.compile_seconds - run.evaluation_seconds, run.timestep
-
-
 class LoggingHook(Hook):
     """Writes a line every `every_secs` seconds or `every_timesteps` steps, and one at the end, see `write_line`.
 
@@ -146,7 +95,7 @@ class LoggingHook(Hook):
 
     def begin(self, run: RunContext) -> None:
         self._cadence.start(run.timestep)
-        self._speed, self._written = _Speed(), run.timestep
+        self._speed, self._written = Pace(), run.timestep
 
     def after_pretraining(self, run: RunContext) -> None:
         if self._cadence.due(run.timestep) or run.step >= run.pretrain_updates:
@@ -196,7 +145,7 @@ class ProgressHook(Hook):
         limit = run.budget.timestep
         total = None if limit is None else max(limit, run.timestep)  # A run may be past a lower budget.
         self._task = self._progress.add_task("", total=total, completed=run.timestep, text="", speed="", left="")
-        self._speed = _Speed(self._evaluates_every)
+        self._speed = Pace(self._evaluates_every)
         self._progress.start()
 
     def after_pretraining(self, run: RunContext) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from polyrl.estimators.hooks.base import Cadence, Hook
 from polyrl.estimators.hooks.context import RunContext
+from polyrl.estimators.hooks.pace import working_time
 from polyrl.summaries import Summaries, SummaryOptions
 
 FREE = 50
@@ -79,10 +80,10 @@ class SummaryHook(Hook):
         self._written = int(state.get("written", -1))
 
     def _mark(self, run: RunContext) -> None:
-        self._time, self._timestep, self._step = time.monotonic(), run.timestep, run.step
+        self._time, self._timestep, self._step = working_time(run), run.timestep, run.step
 
     def _write_run(self, run: RunContext) -> None:
-        seconds = max(time.monotonic() - self._time, 1e-9)
+        seconds = max(working_time(run) - self._time, 1e-9)
         values: dict[str, float] = {}
         if run.timestep > self._timestep:
             values["time/fps"] = (run.timestep - self._timestep) / seconds

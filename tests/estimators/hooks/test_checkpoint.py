@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from types import SimpleNamespace
 
@@ -52,15 +53,21 @@ def test_what_other_hooks_take_does_not_put_checkpoints_off():
     assert requested == [1, 2]
 
 
-def test_checkpoints_that_take_long_are_put_off():
+def test_checkpoints_that_take_long_are_put_off_and_it_is_told_once(caplog):
+    caplog.set_level(logging.INFO, "polyrl")
     requested = []
     run = SimpleNamespace(timestep=0, checkpoint_seconds=60.0, request_checkpoint=lambda: requested.append(run.timestep))
     hook = CheckpointHook(1, None, max_share=0.01)
     hook.begin(run)
-    for run.timestep in (1, 2):
+    hook.after_act(run)
+    assert not caplog.messages
+    for run.timestep in (1, 2, 3):
         hook.after_act(run)
         hook.after_checkpoint(run, None)
     assert requested == [1]
+    assert caplog.messages == [
+        "Checkpoints come less often than every 1 steps: the last took 60 s, and they may take 1 % of the time (max_overhead)."
+    ]
 
 
 def test_checkpoints_by_the_clock(agent):

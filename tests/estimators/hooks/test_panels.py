@@ -13,8 +13,8 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 from tensorboard.plugins.hparams import metadata as hparams
-from tensorboard.plugins.hparams import plugin_data_pb2
 from tiny_envs import ScheduleEnv
 
 from polyrl.estimators import Agent, EstimatorSpec, RunConfig
@@ -142,8 +142,33 @@ def test_hyper_parameters_and_the_graph_are_shown(trained):
     values = data.session_start_info.hparams
     assert (values["rate"].number_value, values["units"].string_value) == (0.5, "[3, 4]")
     assert found.Tags()["graph"]
+    end = plugin_data_pb2.HParamsPluginData.FromString(found.SummaryMetadata("_hparams_/session_end_info").plugin_data.content)
+    assert end.session_end_info.status == api_pb2.STATUS_SUCCESS
     where = trained.model_dir
     assert data.session_start_info.group_name == f"{where.name} in {where.parent}"
+
+
+def test_a_run_that_was_stopped_before_its_budget_is_not_called_a_success(tmp_path):
+    class Stop(Hook):
+        def after_act(self, run):
+            if run.timestep >= 10:
+                run.request_stop("enough")
+
+    agent = make(tmp_path / "run", save_summary_timesteps=2)
+    train(agent, Stop())
+    assert "_hparams_/session_end_info" not in events(agent.model_dir).Tags()["tensors"]
+
+
+def test_a_checkpoint_that_is_evaluated_again_has_one_point(tmp_path):
+    """TensorBoard showed two at one step; the file has a row for each."""
+    agent = make(tmp_path / "run")
+    train(agent)
+    for episodes in (2, 2, 3):
+        agent.evaluate(env(), episodes)
+    points = [event.step for event in events(agent.model_dir / "eval").Tensors("eval/mean_reward")]
+    assert points == [40, 40]  # Of two episodes, and of three.
+    rows = (agent.model_dir / "eval" / "evaluations.csv").read_text().splitlines()
+    assert len(rows) == 4
 
 
 def test_the_graph_has_exploration_in_a_box_of_its_own(trained):

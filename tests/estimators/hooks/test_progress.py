@@ -19,8 +19,7 @@ from tiny_envs import ScheduleEnv
 
 from polyrl.envs import Episode
 from polyrl.estimators import RunConfig
-from polyrl.estimators.budget import Budget
-from polyrl.estimators.hooks import EvaluationHook, Hook, LoggingHook, ProgressHook, default_hooks, defaults, progress
+from polyrl.estimators.hooks import EvaluationHook, Hook, LoggingHook, ProgressHook, default_hooks, defaults, pace
 from polyrl.estimators.hooks.progress import describe_rewards, progress_hook, write_line
 from polyrl.estimators.learner import Learner
 from polyrl.models import Scope
@@ -212,7 +211,7 @@ def test_the_speed_leaves_out_the_first_iteration_in_which_calls_are_compiled(ag
         def after_act(self, run):
             Clock.now = next(seconds)
 
-    monkeypatch.setattr(progress.time, "monotonic", lambda: Clock.now)
+    monkeypatch.setattr(pace.time, "monotonic", lambda: Clock.now)
     hooks = [Clock(), LoggingHook(None, 5)]
     with caplog.at_level(logging.INFO, "polyrl"):
         agent().train(ScheduleEnv(lengths=(3,)), first_update=BATCH, timesteps=11, hooks=hooks)
@@ -241,51 +240,6 @@ def test_a_budget_below_what_has_been_done_is_no_more_than_a_full_bar(agent):
 def test_small_returns_have_three_digits(reward, shown):
     run = types.SimpleNamespace(episodes=[Episode(reward, 1, 0, False)], last_evaluation={"mean_reward": reward})
     assert describe_rewards(run) == f"reward {shown}, eval {shown}"
-
-
-class Timed:
-    """A run on a clock of its own: a second for each step, and for evaluation `n` as many as `lengths` says."""
-
-    def __init__(self, monkeypatch, every, lengths, told, budget=1_000):
-        self.seconds, self.timestep, self.evaluation_seconds, self.compile_seconds = 0.0, 0, 0.0, 0.0
-        self.budget = Budget(timestep=budget)
-        self.left = {}
-        monkeypatch.setattr(progress.time, "monotonic", lambda: self.seconds)
-        speed = progress._Speed(every if told else None)
-        for _ in range(budget):
-            self.timestep, self.seconds = self.timestep + 1, self.seconds + 1.0
-            speed.after_act(self)
-            self.left[self.timestep] = speed.seconds_left(self)
-            if self.timestep % every == 0:
-                took = lengths[self.timestep // every - 1]
-                self.seconds, self.evaluation_seconds = self.seconds + took, self.evaluation_seconds + took
-
-
-def test_evaluations_to_come_are_part_of_what_is_left(monkeypatch):
-    """Before the first one it was not known that there would be any, and the time left doubled when it came."""
-    run = Timed(monkeypatch, 100, [50.0] * 10, told=True)
-    assert {run.left[step] for step in (1, 2, 50, 99, 100)} == {None}
-    truth = {step: (1_000 - step) + 50.0 * (10 - step // 100) for step in run.left}
-    for step in (101, 199, 201, 550, 999):
-        # The evaluation of a step is over at the next one; an evaluation ends the run.
-        assert run.left[step] == pytest.approx(truth[step], abs=1e-6)
-
-
-def test_the_last_evaluation_says_how_long_the_next_will_be(monkeypatch):
-    """Episodes become longer with what is learned, of which a mean would know too late."""
-    run = Timed(monkeypatch, 100, [1.0, *[50.0] * 9], told=True)
-    assert run.left[101] == pytest.approx(899 + 9 * 1.0)
-    assert run.left[201] == pytest.approx(799 + 8 * 50.0)
-
-
-def test_evaluations_that_are_not_foreseen_take_their_share(monkeypatch):
-    run = Timed(monkeypatch, 100, [50.0] * 10, told=False)
-    assert run.left[50] == pytest.approx(950.0)
-    assert run.left[501] == pytest.approx(499 * (500 + 250) / 500)
-
-
-def test_without_an_evaluation_before_the_end_all_is_known_at_once(monkeypatch):
-    assert Timed(monkeypatch, 100, [], told=True, budget=90).left[50] == pytest.approx(40.0)
 
 
 def test_the_bar_is_told_of_the_evaluations(monkeypatch):
