@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import logging
 import os
 import re
 import sys
@@ -24,7 +25,7 @@ from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import ModuleType
 from typing import Any
 
-_NOISE = re.compile(rb"^(I\d{4} |WARNING: All log messages before absl|.*(cuda_|cudart|cuInit))")
+_NOISE = re.compile(rb"^(I\d{4} |WARNING: All log messages before absl|INFO: Created TensorFlow Lite|.*(cuda_|cudart|cuInit))")
 
 # TensorFlow would import Keras 3 at once, 0.6 seconds, which polyrl has no use for; `tf.keras` stays what it is.
 _SETTINGS = {"TF_USE_LEGACY_KERAS": "1"}
@@ -61,7 +62,7 @@ class _TensorFlowLoader(SourceFileLoader):
         with contextlib.ExitStack() as stack:
             if quiet:
                 stack.enter_context(_environment())
-                stack.enter_context(_filtered_stderr() if _has_descriptor() else contextlib.nullcontext())
+                stack.enter_context(filtered_stderr())
             super().exec_module(module)
             if quiet:
                 module.config.list_physical_devices()
@@ -84,6 +85,20 @@ def compute_alike() -> None:
 def leave_out_cast_warnings() -> None:
     """Leaves NumPy's warning of numbers beyond the range of float32 out where polyrl casts them: an error follows it."""
     warnings.filterwarnings("ignore", "overflow encountered in cast", RuntimeWarning, r"polyrl\.")
+
+
+@contextlib.contextmanager
+def leaving_the_root_logger() -> Iterator[None]:
+    """Inside of it, what TensorFlow logs gives Python's root logger no handler where it has none.
+
+    absl would add one, and from the first checkpoint on polyrl's warnings would have another look.
+    """
+    had_none = not logging.root.handlers
+    try:
+        yield
+    finally:
+        for handler in list(logging.root.handlers) if had_none else ():
+            logging.root.removeHandler(handler)
 
 
 def _has_descriptor() -> bool:
@@ -113,8 +128,11 @@ def _environment() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _filtered_stderr() -> Iterator[None]:
+def filtered_stderr() -> Iterator[None]:
     """Keeps TensorFlow's start-up messages off descriptor 2 inside of the `with` block; passes on all else at its end."""
+    if not _has_descriptor():
+        yield
+        return
     sys.stderr.flush()
     original = os.dup(2)
     with tempfile.TemporaryFile() as captured:

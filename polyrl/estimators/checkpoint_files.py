@@ -18,6 +18,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from polyrl._quiet import leaving_the_root_logger
 from polyrl.errors import CheckpointWriteError, DamagedCheckpointError, NotTrainedError, gist
 from polyrl.paths import resolved
 from polyrl.validation import suggestion
@@ -151,6 +152,7 @@ def _file_damage(file: Path, written: Mapping[str, Any], thorough: bool) -> str 
     return None
 
 
+@leaving_the_root_logger()
 def write(final: Path, fill: Callable[[Path], Mapping[str, Any]]) -> None:
     """Writes a checkpoint that appears whole or not at all, also if the computer stops.
 

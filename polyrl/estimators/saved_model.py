@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from polyrl._quiet import leaving_the_root_logger
 from polyrl.estimators.inputs import discrete_states
 from polyrl.paths import PATTERN, resolved_directory
 from polyrl.policies import BasePolicy
@@ -15,6 +16,7 @@ from polyrl.policies.export import in_the_environments_terms, serving_default
 from polyrl.serving.formats import SERVING
 
 
+@leaving_the_root_logger()
 def save(policy: BasePolicy, path: str | os.PathLike[str], state_spec: Mapping[str, Any], first_action: int) -> None:
     """Writes the policy; see `Predictor.export`.
 

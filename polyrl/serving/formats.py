@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from polyrl._quiet import filtered_stderr
+
 SERVING = "serving_default"
 """The signature that servers call."""
 
@@ -83,10 +85,11 @@ def _tensors(inputs: Arrays) -> dict[str, tf.Tensor]:
 
 
 def _tflite(file: Path) -> Callable[[Arrays], dict[str, np.ndarray]]:
-    with warnings.catch_warnings():
+    with filtered_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # It announces LiteRT, another package with the same interpreter.
         interpreter = tf.lite.Interpreter(model_path=str(file))
-    run: Any = interpreter.get_signature_runner(SERVING)
+        interpreter.allocate_tensors()  # It announces its delegate.
+        run: Any = interpreter.get_signature_runner(SERVING)
     return lambda inputs: dict(run(**inputs))
 
 

@@ -89,11 +89,13 @@ def test_a_package_that_is_missing_is_named_with_its_extra(trained, monkeypatch)
 
 
 @pytest.mark.parametrize("format", ["tflite", pytest.param("onnx", marks=pytest.mark.slow)])
-def test_other_formats_answer_the_same(trained, format):
+def test_other_formats_answer_the_same(trained, format, capfd, monkeypatch):
     if format == "onnx":
         pytest.importorskip("tf2onnx")
         pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(logging.root, "handlers", [])  # Of pytest; TensorFlow's messages would add one.
     path = trained(serving=Serving(export_format=format)).export()
+    assert not logging.root.handlers
     assert path.parent.name == f"policy_{format}"
     assert (path / formats.FILES[format]).is_file()
     original = formats.caller("saved_model", trained().export())
@@ -102,6 +104,7 @@ def test_other_formats_answer_the_same(trained, format):
     assert found.keys() == expected.keys()
     np.testing.assert_array_equal(found["action"], expected["action"])
     np.testing.assert_allclose(found["q"], expected["q"], rtol=1e-4, atol=1e-4)
+    assert "TensorFlow Lite" not in capfd.readouterr().err
 
 
 @pytest.mark.slow

@@ -168,6 +168,14 @@ def test_logging_that_is_disabled_hides_it(loggers, capsys):
     assert capsys.readouterr() == ("", "step 2\n")
 
 
+def test_a_checkpoint_does_not_change_the_logging_of_the_program(agent, loggers, monkeypatch):
+    """TensorFlow's messages gave the root logger a handler: of two agents the second one's warnings had a prefix."""
+    monkeypatch.setattr(logging.root, "handlers", [])  # Of pytest.
+    trained = agent()
+    trained.train(ScheduleEnv(), first_update=BATCH, timesteps=6)
+    assert not logging.root.handlers
+
+
 def test_without_stderr_nothing_fails(loggers, monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
     write_line("step 1")
