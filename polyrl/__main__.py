@@ -19,7 +19,11 @@ def main() -> None:
     if help_text.show(sys.argv[1:], __doc__):
         return
     sys.path.insert(0, "")  # As with `python -m`: an environment of one's own lies in the working directory.
-    from polyrl.experiments import cli, family
+    try:
+        from polyrl.experiments import cli, family
+    except KeyboardInterrupt:  # TensorFlow's import takes seconds; nothing has begun.
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(130)
 
     cli.run(lambda argv: family.run())
 

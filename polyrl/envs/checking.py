@@ -101,9 +101,22 @@ def check_environment(env: Any) -> None:
             raise ValueError(
                 f"{instance} does not pass the check_env of gymnasium {VERSION}: {_gist(error)}{instance.outside()} {_WAY_OUT}"
             ) from error
+        if instance.spec is None:
+            _check_resets_repeat(instance)
     if is_whole(instance.env):
         with contextlib.closing(_Examined(env.make())) as first, contextlib.closing(_Examined(env.make())) as second:
             _check_comes_back(first, second)
+
+
+def _check_resets_repeat(instance: _Examined) -> None:
+    """Refuses episodes that do not begin alike for the same seed; gymnasium asks that of registered ids alone."""
+    first, again = ([copy.deepcopy(instance.reset(seed=seed)[0]) for seed in (123, None)] for _ in range(2))
+    for how, one, other in zip(("reset(seed=123)", "reset(seed=123) and then reset()"), first, again, strict=True):
+        if not env_checker.data_equivalence(one, other):
+            raise ValueError(
+                f"{instance} began differently with the same seed: {how} gave {short(one)}, and then {short(other)}. {SEEDED} "
+                f"What it keeps from one episode to the next must not count after a seed. {_WAY_OUT}"
+            )
 
 
 def _check_comes_back(first: _Examined, second: _Examined) -> None:

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -50,9 +51,14 @@ class EventFiles:
         return self._writers[run]
 
     def write_scalars(self, values: Mapping[str, float], timestep: int, step: int) -> None:
-        """Writes numbers of a training run by their tags, and a line of `metrics.jsonl`; before the first step at `step`."""
-        write_scalars(self.writer(""), timestep or step, values)
-        shown = {tag: value if math.isfinite(value) else str(value) for tag, value in values.items()}
+        """Writes numbers of a training run by their tags, and a line of `metrics.jsonl`; before the first step at `step`.
+
+        Raises:
+            TypeError: for what is no number, with its tag.
+        """
+        plain = {tag: _number(tag, value) for tag, value in values.items()}
+        write_scalars(self.writer(""), timestep or step, plain)
+        shown = {tag: value if math.isfinite(value) else str(value) for tag, value in plain.items()}
         self._append(METRICS, json.dumps({"global_timestep": timestep, "global_step": step, **shown}) + "\n")
 
     def write_evaluation(self, run: str, result: Mapping[str, float]) -> None:
@@ -150,6 +156,14 @@ class EventFiles:
             found += [Path(place, name) for name in files if name.startswith("events.out.tfevents.") and name.endswith(SUFFIX)]
         texts = [self._model_dir / name for name in (METRICS, EVALUATIONS)]
         return sorted([*found, *(file for file in texts if file.exists())])
+
+
+def _number(tag: str, value: Any) -> Any:
+    """A number of Python's, as JSON takes it: also of one of NumPy's or TensorFlow's."""
+    array = np.asarray(value)
+    if array.ndim > 0 or array.dtype.kind not in "biuf":
+        raise TypeError(f"write_scalars: {tag}={value!r} must be a number.")
+    return array.item()
 
 
 def _is_of_another_run(directory: Path) -> bool:

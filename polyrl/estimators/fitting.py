@@ -27,9 +27,17 @@ def network_variables(scope: Scope) -> dict[str, tf.Variable]:
 
 
 def described(scope: Scope) -> dict[str, Any]:
-    """What a checkpoint says of networks and optimizers, as JSON: the variables' shapes, the layers, the configurations."""
-    shapes = {name: list(variable.shape) for name, variable in network_variables(scope).items()}
-    return {"variables": shapes, "layers": _network_layers(scope), "optimizers": optimizer_configs(scope)}
+    """What a checkpoint says of networks and optimizers, as JSON: the variables' shapes and TensorFlow's names for them, by
+    which they are found in its file; the layers; the configurations."""
+    variables = network_variables(scope)
+    shapes = {name: list(variable.shape) for name, variable in variables.items()}
+    names = {name: variable.name.partition(":")[0] for name, variable in variables.items()}
+    return {
+        "variables": shapes,
+        "variable_names": names,
+        "layers": _network_layers(scope),
+        "optimizers": optimizer_configs(scope),
+    }
 
 
 def _network_layers(scope: Scope) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -31,36 +30,31 @@ class CheckpointVariables:
 
     Args:
         checkpoint: its directory.
-
-    Raises:
-        ValueError: if TensorFlow's file and the names that polyrl has noted of it do not agree.
     """
 
     def __init__(self, checkpoint: Path):
         self.checkpoint = checkpoint
+        state = read_state(checkpoint)
         self.shapes: dict[str, tuple[int, ...]] = {
             **{name: () for name in COUNTERS},
-            **{name: tuple(shape) for name, shape in read_state(checkpoint)["variables"].items()},
+            **{name: tuple(shape) for name, shape in state["variables"].items()},
         }
         self._reader = tf.train.load_checkpoint(str(literal(checkpoint) / "variables"))
         graph = TrackableObjectGraph.FromString(self._reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
-        saved = [(held.full_name, held.checkpoint_key) for node in graph.nodes for held in node.attributes]
         self._keys = {name: f"scope/{name}{_VALUE}" for name in COUNTERS}
-        for part in dict.fromkeys("/".join(name.split("/")[:2]) for name in self.shapes if name not in COUNTERS):
-            prefix = f"{_PARTS}{part.replace('/', '.S')}/"
-            labels = _labels([name for name, key in saved if key.startswith(prefix)])
-            keys = [key for _, key in saved if key.startswith(prefix)]
-            self._keys |= {f"{part}/{label}": key for label, key in zip(labels, keys, strict=True)}
-        shapes = self._reader.get_variable_to_shape_map()
-        if {name: tuple(shapes.get(key, ())) for name, key in self._keys.items()} != self.shapes:
-            raise ValueError(f"The variables of {checkpoint} cannot be told apart by their names; read it with its model.")
+        self._keys |= _keys(state.get("variable_names", {}), [held for node in graph.nodes for held in node.attributes])
 
     def value(self, name: str) -> np.ndarray:
         """The value of one; a ValueError with the nearest name if there is none, a TypeError for what is no name."""
         if not isinstance(name, str):
             raise TypeError(f"name={name!r} must be the name of a variable; get_variable_values takes a list of them.")
+        if name not in self.shapes:
+            raise ValueError(f"{self.checkpoint} has no variable {name!r}.{suggestion(name, self.shapes)}")
         if name not in self._keys:
-            raise ValueError(f"{self.checkpoint} has no variable {name!r}.{suggestion(name, self._keys)}")
+            raise ValueError(
+                f"{self.checkpoint}: {name!r} cannot be told from another variable by its name in TensorFlow's file, or the "
+                "file is of an earlier version of polyrl. Give its layer a name of its own, or read it with its model."
+            )
         return self._reader.get_tensor(self._keys[name])
 
 
@@ -71,7 +65,8 @@ class WarmStartSettings:
     Args:
         ckpt_to_initialize_from: the checkpoint's directory, or the run's: of its checkpoints the best, or the newest.
         vars_to_warm_start: a regular expression that a variable's name has to match, from the beginning, or a list of them, of
-            which it has to match one: the names are `<model>/<label>`, as `DQN/dense/kernel` or `DQN/advantage/bias`.
+            which it has to match one: the names are `<model>/<label>`, as `DQN/dense/kernel` or `DQN/advantage/bias`; those of
+            `Agent.get_variable_names`, as `DQN/online/dense/kernel`, are the same.
         var_name_to_prev_var_name: what a variable is called in the checkpoint, if its name there is another one.
     """
 
@@ -128,7 +123,7 @@ def warm_start(scope: Scope, settings: WarmStartSettings) -> str:
         for label, variable in network.labelled_variables().items()
     }
     _check_names(settings, every)
-    wanted = {name: each for name, each in every.items() if any(re.match(pattern, name) for pattern in settings.patterns)}
+    wanted = {name: each for name, each in every.items() if any(_matches(pattern, name) for pattern in settings.patterns)}
     for name, variable in wanted.items():
         before = _there(name, settings)
         if before not in variables.shapes:
@@ -137,7 +132,7 @@ def warm_start(scope: Scope, settings: WarmStartSettings) -> str:
         shape = variables.shapes[before]
         if shape != tuple(variable.shape):
             raise CheckpointMismatchError(
-                f"{variables.checkpoint}: {before.replace('/online/', '/', 1)!r} has the shape {shape} there, {name!r} "
+                f"{variables.checkpoint}: {_short(before)!r} has the shape {shape} there, {name!r} "
                 f"{tuple(variable.shape)} now. {_those_that_fit(variables, every, settings)}"
             )
     found = {name: (variable, variables.value(_there(name, settings))) for name, variable in wanted.items()}
@@ -154,17 +149,32 @@ def warm_start(scope: Scope, settings: WarmStartSettings) -> str:
 def _check_names(settings: WarmStartSettings, known: Collection[str]) -> None:
     """A ValueError for a name that is not known, or a pattern that matches none: its weights would stay random in silence."""
     for name in settings.var_name_to_prev_var_name:
-        if name not in known:
+        if _short(name) not in known:
             raise ValueError(f"var_name_to_prev_var_name: there is no variable {name!r}.{suggestion(name, known)}")
     for pattern in settings.patterns:
-        if not any(re.match(pattern, name) for name in known):
+        if not any(_matches(pattern, name) for name in known):
             which = "" if len(settings.patterns) == 1 else f": {pattern!r}"
             raise ValueError(f"vars_to_warm_start={settings.vars_to_warm_start!r}{which} matches none of {', '.join(known)}.")
 
 
 def _there(name: str, settings: WarmStartSettings) -> str:
     """What the checkpoint calls a variable of an online network, here `<model>/<label>`."""
-    return "{}/online/{}".format(*settings.var_name_to_prev_var_name.get(name, name).split("/", 1))
+    before = {_short(now): _short(then) for now, then in settings.var_name_to_prev_var_name.items()}
+    return _long(before.get(name, name))
+
+
+def _matches(pattern: str, name: str) -> bool:
+    """Whether a pattern matches the name of a variable of an online network, as it is here or as checkpoints call it."""
+    return re.match(pattern, name) is not None or re.match(pattern, _long(name)) is not None
+
+
+def _long(name: str) -> str:
+    """`<model>/online/<label>` of `<model>/<label>`."""
+    return "{}/online/{}".format(*name.split("/", 1))
+
+
+def _short(name: str) -> str:
+    return name.replace("/online/", "/", 1)
 
 
 def _those_that_fit(variables: CheckpointVariables, every: Mapping[str, tf.Variable], settings: WarmStartSettings) -> str:
@@ -192,22 +202,21 @@ def _is_online(part: str, thing: Any) -> bool:
     return part.endswith("/online") and isinstance(thing, QNetwork)
 
 
-def _labels(full_names: list[str]) -> list[str]:
-    """Labels as `QNetwork.labelled_variables` has them, of the variables of one network, in their order.
+def _keys(names: Mapping[str, str], saved: Sequence[Any]) -> dict[str, str]:
+    """Under which keys variables are in TensorFlow's file, as far as that can be known.
 
-    tf-keras's own numbers of layers continue across the models of a process.
+    Args:
+        names: what TensorFlow calls each variable, by `<model>/<network>/<label>`, in the order of the layers.
+        saved: what the file holds; `full_name` of a variable there is the same.
     """
-    layers: dict[str, str] = {}
-    labels: list[str] = []
-    for full_name in full_names:
-        layer, *path = full_name.split("/")
-        if layer not in layers:
-            layers[layer] = _unique(re.sub(r"_\d+$", "", layer), layers.values())
-        label = "/".join(re.sub(r"_\d+$", "", part) for part in path) or "variable"
-        labels.append(_unique(f"{layers[layer]}/{label}", labels))
-    return labels
-
-
-def _unique(label: str, taken: Any) -> str:
-    numbered = itertools.chain([label], (f"{label}_{number}" for number in itertools.count(1)))
-    return next(candidate for candidate in numbered if candidate not in taken)
+    noted: dict[tuple[str, str], list[str]] = {}
+    for label, name in names.items():
+        noted.setdefault(("/".join(label.split("/")[:2]), name), []).append(label)
+    found: dict[str, str] = {}
+    for (part, name), labels in noted.items():
+        prefix = f"{_PARTS}{part.replace('/', '.S')}/"
+        keys = [held.checkpoint_key for held in saved if held.full_name == name and held.checkpoint_key.startswith(prefix)]
+        # Several of one name are in the order of their layers, if they are equally deep in the layers.
+        if len(keys) == len(labels) and len({key.count("/") for key in keys}) == 1:
+            found |= zip(labels, keys, strict=True)
+    return found

@@ -57,7 +57,7 @@ def print_videos(videos: Mapping[Path, Mapping[str, float]], recorded: Path | No
 
 def print_seeds(results: Mapping[int, Mapping[str, float]], mean: str, interval: str, model_dir: Path) -> None:
     """The last evaluation of each seed, their mean, and its interval."""
-    table = Table("seed", "environment steps", "mean_reward")
+    table = Table("seed", "steps of its best weights", "mean_reward")
     for seed, result in results.items():
         table.add_row(str(seed), f"{int(result['global_timestep']):,}", f"{result['mean_reward']:.3f}")
     table.add_section()

@@ -244,6 +244,26 @@ class FromElsewhere(Sound):
         return (observation * noise).astype(observation.dtype), *rest
 
 
+class BeginsElsewhere(Sound):
+    seeds = ()
+
+    def reset(self, *, seed=None, options=None):
+        observation, info = super().reset(seed=seed, options=options)
+        noise = np.random.default_rng().uniform(0.1, 0.9, observation.shape) if (seed is None) in self.seeds else 1.0
+        return (observation * noise).astype(observation.dtype), info
+
+
+@pytest.mark.parametrize(
+    ("seeds", "how"), [((False,), r"reset\(seed=123\)"), ((True,), r"reset\(seed=123\) and then reset\(\)")]
+)
+def test_episodes_that_begin_by_chance_are_told_of_a_class_as_well(seeds, how):
+    """gymnasium asks it of registered ids alone."""
+    kind = type("Begins", (BeginsElsewhere,), {"seeds": seeds})
+    with pytest.raises(ValueError, match=rf"began differently with the same seed: {how} gave .*, and then .*self\.np_random"):
+        check_environment(GymEnvironment(kind))
+    check_environment(GymEnvironment(BeginsElsewhere))
+
+
 def test_random_numbers_from_elsewhere_are_told_where_they_have_to_come_from():
     with pytest.raises(ValueError, match=r"does not pass .*from self\.np_random, which super\(\)\.reset\(seed=seed\) seeds"):
         check_environment(GymEnvironment(FromElsewhere))

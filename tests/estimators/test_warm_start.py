@@ -118,9 +118,71 @@ def test_several_values_come_by_their_names(trained):
     assert [*trained.get_variable_values()] == trained.get_variable_names()
 
 
-def test_a_variable_may_have_had_another_name(trained, tmp_path):
-    names = {"DQN/dense_1/bias": "DQN/dense/bias"}
-    settings = WarmStartSettings(trained.model_dir, "DQN/dense_1/bias", names)
+class Inner(tf_keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = tf_keras.layers.Dense(4), tf_keras.layers.Dense(4)
+
+    def call(self, inputs):
+        return self.second(self.first(inputs))
+
+
+def named(units: int) -> tf_keras.Sequential:
+    return tf_keras.Sequential([tf_keras.layers.Dense(units, name="same"), tf_keras.layers.Dense(units)])
+
+
+GRAPHS = {
+    "dropout": lambda state: tf_keras.layers.Dropout(0.1)(tf_keras.layers.Dense(4)(state)),
+    "sequential": lambda state: tf_keras.layers.Dense(3)(named(4)(state)),
+    "model": lambda state: Inner()(state),
+    "lstm": lambda state: tf_keras.layers.LSTM(4)(state[:, None]),
+    "statistics": lambda state: named(4)(tf_keras.layers.BatchNormalization()(state)),
+    "one name": lambda state: named(4)(named(4)(state)),
+}
+SLOW = sorted(GRAPHS.keys() - {"dropout", "one name"})
+
+
+@pytest.mark.parametrize("graph", ["dropout", "one name", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
+def test_the_variables_of_any_graph_have_names(tmp_path, graph):
+    """None could be read where a model was inside of the model, or a layer draws random numbers."""
+
+    def model_fn(features: Any, labels: Any, mode: str) -> EstimatorSpec:
+        def graph_fn(mode, inputs):
+            return GRAPHS[graph](inputs["state"])
+
+        return DQNModel(mode, graph_fn, name="DQN", target_update_frequency=1_000, **SIZES)(features, labels)
+
+    config = RunConfig(progress=False, jit="off")
+    made = train(Agent(model_fn, UniformReplay(50, 4), tmp_path / "run", config))
+    for network in ("online", "target"):
+        expected = weights(made, network)
+        assert {f"DQN/{network}/{label}" for label in expected} <= {*made.get_variable_names()}
+        for label, value in expected.items():
+            np.testing.assert_array_equal(made.get_variable_value(f"DQN/{network}/{label}"), value)
+    begun = Agent(model_fn, UniformReplay(50, 4), tmp_path / "begun", config, warm_start_from=made.model_dir)
+    train(begun, 3, first_update=30)
+    for label, value in weights(begun).items():
+        np.testing.assert_array_equal(value, weights(made)[label])
+
+
+def test_a_variable_that_cannot_be_told_from_another_is_named_and_the_others_are_read(tmp_path):
+    def model_fn(features: Any, labels: Any, mode: str) -> EstimatorSpec:
+        def graph_fn(mode, inputs):
+            return tf_keras.layers.Dense(4, name="same")(tf_keras.Sequential([named(4)])(named(4)(inputs["state"])))
+
+        return DQNModel(mode, graph_fn, name="DQN", target_update_frequency=1_000, **SIZES)(features, labels)
+
+    made = train(Agent(model_fn, UniformReplay(50, 4), tmp_path / "run", RunConfig(progress=False, jit="off")))
+    with pytest.raises(ValueError, match="'DQN/online/same/kernel' cannot be told from another variable by its name"):
+        made.get_variable_value("DQN/online/same/kernel")
+    assert made.get_variable_value("global_step") == int(made._scope.global_step)
+    assert made.get_variable_value("DQN/online/value/bias").shape == (1,)
+
+
+@pytest.mark.parametrize("between", ["/", "/online/"])
+def test_a_variable_may_have_had_another_name(trained, tmp_path, between):
+    names = {f"DQN{between}dense_1/bias": f"DQN{between}dense/bias"}
+    settings = WarmStartSettings(trained.model_dir, f"DQN{between}dense_1/bias", names)
     other = train(agent(tmp_path, seed=1, warm_start_from=settings), 3, first_update=30)
     np.testing.assert_array_equal(weights(other)["dense_1/bias"], weights(trained)["dense/bias"])
     assert np.any(weights(other)["dense/kernel"] != weights(trained)["dense/kernel"])

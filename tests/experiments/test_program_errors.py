@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from polyrl.experiments.cli import program
 
+ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """
 import sys
 import numpy as np
@@ -76,3 +79,12 @@ def test_flags_that_cannot_be_read_are_told_in_one_line(capsys, argument, told):
 )
 def test_what_an_argument_without_dashes_was_meant_to_be(arguments, meant):
     assert program._meant(arguments) == meant
+
+
+def test_ctrl_c_while_tensorflow_is_imported_ends_it_in_a_word(tmp_path):
+    """It was a traceback out of whatever was just being imported."""
+    (tmp_path / "tensorflow.py").write_text("raise KeyboardInterrupt")
+    paths = os.pathsep.join([str(tmp_path), str(ROOT)])
+    command = [sys.executable, "-m", "polyrl", "--mode=list"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, env={**os.environ, "PYTHONPATH": paths})
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
