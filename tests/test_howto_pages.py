@@ -1,4 +1,4 @@
-"""The Python of docs/schedules.md, docs/hooks.md and docs/family/dqfd.md runs as it stands, and does what the pages say."""
+"""The Python of the pages on schedules, hooks, exploration and demonstrations runs as it stands, and does what they say."""
 
 from __future__ import annotations
 
@@ -50,6 +50,15 @@ def test_a_hook_stops_on_a_plateau(tmp_path, capsys):
     assert capsys.readouterr().out == "no improvement in 3 evaluations\n"
     assert scope["result"].global_timestep == 800  # The best of the four evaluations is the first: all are alike.
     assert '"plateau/evaluations": 3' in (tmp_path / "metrics.jsonl").read_text()
+
+
+def test_a_schedule_of_exploration_of_ones_own():
+    code, _ = blocks("exploration.md")
+    exec(code, scope := {})
+    config = scope["CosineExplorationConfig"](decay_steps=100, final=0.2)
+    rate = tf.function(config.rate, jit_compile=True)
+    found = [float(rate(tf.constant(step, tf.int64))) for step in (0, 25, 50, 100, 1_000)]
+    np.testing.assert_allclose(found, [1.0, 0.2 + 0.4 * (1.0 + np.sqrt(0.5)), 0.6, 0.2, 0.2], rtol=1e-6)
 
 
 def test_demonstrations_have_the_term_of_their_page():

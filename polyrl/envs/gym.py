@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gymnasium
+import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, VectorEnv
 
@@ -166,6 +167,8 @@ def as_vector(env: EnvLike, num_envs: int | None) -> tuple[VectorEnv, bool]:
     if isinstance(env, gymnasium.Env):
         return LockstepVectorEnv([env]), False
     hint = f" Put a class or function into one: GymEnvironment({getattr(env, '__name__', env)})." if callable(env) else ""
+    if isinstance(env, (np.ndarray, list, tuple, Mapping)):
+        hint = " The action for a state is act(state)."
     raise TypeError(
         f"env={env!r} must be an id, an EnvSpec, a GymEnvironment or another Environment, a CompiledEnvironment, or an open "
         f"gymnasium environment, single or vector.{hint}"

@@ -81,7 +81,7 @@ class Agent(Reading):
     ):
         check_tf_config()
         if not isinstance(memory, Replay):
-            raise TypeError(f"memory={memory!r} must be a UniformReplay or a PrioritizedReplay.")
+            raise TypeError(f"memory={memory!r} must be a replay memory, as UniformReplay(50_000, 32) makes one.")
         if config is not None and not isinstance(config, RunConfig):
             raise TypeError(f"config={config!r} must be a RunConfig.")
         self.config = RunConfig() if config is None else config

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from polyrl.estimators.exports import export
+from polyrl.estimators.names import EXPORTER
 from polyrl.estimators.predictor import Predictor
 from polyrl.paths import resolved_directory
 from polyrl.serving import versions
-from polyrl.validation import check_int, takes
+from polyrl.validation import check_int, explains, takes
 
 RESULT = "eval_result"
 
@@ -44,6 +45,7 @@ class Predicting(Protocol):
         """The model of a checkpoint."""
 
 
+@explains(EXPORTER)
 class Exporter(abc.ABC):
     """Decides at each evaluation whether the checkpoint is exported. A subclass defines `_wants`.
 
@@ -100,6 +102,7 @@ class LatestExporter(Exporter):
         return True
 
 
+@explains(EXPORTER)
 class FinalExporter(Exporter):
     """Exports once, when the training is over."""
 
@@ -118,6 +121,7 @@ def higher_mean_reward(best: Mapping[str, float], current: Mapping[str, float]) 
     return current["mean_reward"] > best["mean_reward"]
 
 
+@explains(EXPORTER)
 class BestExporter(Exporter):
     """Exports when an evaluation is better than all before; a resumed run knows them by what it has exported.
 

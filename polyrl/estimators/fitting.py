@@ -15,6 +15,8 @@ from polyrl.models.layer_configs import differences, layer_configs
 from polyrl.models.q_network import QNetwork
 from polyrl.models.scope import Scope
 
+_SAME = "Use the same graph_fn, or another model_dir."
+
 
 def network_variables(scope: Scope) -> dict[str, tf.Variable]:
     """The variables of all networks by `<part>/<label>`."""
@@ -63,23 +65,24 @@ def check_architecture(path: Path, state: Mapping[str, Any], scope: Scope) -> No
     wanted = {name: tuple(variable.shape) for name, variable in network_variables(scope).items()}
     for name, shape in wanted.items():
         if name not in saved:
-            raise CheckpointMismatchError(f"{path} has no variable {name!r}, which the model now has with shape {shape}.")
+            raise CheckpointMismatchError(
+                f"{path} has no variable {name!r}, which the model now has with shape {shape}. {_SAME}"
+            )
         if saved[name] != shape:
             raise CheckpointMismatchError(
                 f"{path} was written by another architecture: variable {name!r} has shape {saved[name]} there and "
-                f"{shape} in the model now."
+                f"{shape} in the model now. {_SAME}"
             )
     for name, shape in saved.items():
         if name not in wanted and any(name.startswith(f"{part}/") for part in parts):
-            raise CheckpointMismatchError(f"{path} has a variable {name!r} of shape {shape}, which the model now lacks.")
+            raise CheckpointMismatchError(
+                f"{path} has a variable {name!r} of shape {shape}, which the model now lacks. {_SAME}"
+            )
     before = state.get("layers", {})
     for part, layers in _network_layers(scope).items():
         changed = differences(before[part], layers) if part in before else []
         if changed:
-            raise CheckpointMismatchError(
-                f"{path} was trained with another network, {part}: {'; '.join(changed)}. Use the same graph_fn, or another "
-                "model_dir."
-            )
+            raise CheckpointMismatchError(f"{path} was trained with another network, {part}: {'; '.join(changed)}. {_SAME}")
 
 
 def check_optimizers(path: Path, state: Mapping[str, Any], scope: Scope) -> None:

@@ -53,7 +53,8 @@ def public(hints: Mapping[str, str]) -> Callable[[F], F]:
 
         @functools.wraps(method)
         def call(*args: Any, **kwargs: Any) -> Any:
-            check_keywords(method.__qualname__, kwargs, known, hints)
+            owner = type(args[0]).__name__ if args else method.__qualname__.rpartition(".")[0]  # Of the class that users know.
+            check_keywords(f"{owner}.{method.__name__}", kwargs, known, hints)
             with UsersLines():
                 return method(*args, **kwargs)
 

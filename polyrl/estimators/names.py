@@ -65,9 +65,33 @@ READ = {
     "num_episodes": "Use episodes.",
     "n_eval_episodes": "Use episodes.",
     "steps": "Use episodes.",
-    "deterministic": "Actions are those of the model's policy in mode 'infer'; its temperature=0 is greedy.",
+    "deterministic": "The action for a state is act(state): greedy unless the model has a temperature.",
 }
 """What others call the arguments of `Agent.evaluate`, `predict`, `record` and `act`, and what to use here."""
+
+TRAIN_SPEC = {
+    "input_fn": "Give the environment: TrainSpec(env, max_steps=...).",
+    "saving_listeners": "Use hooks.",
+    "steps": "Use max_steps, gradient updates in all, or max_timesteps.",
+    "timesteps": "Use max_timesteps, environment steps in all.",
+    "episodes": "Use max_episodes.",
+}
+"""What tf.estimator calls the arguments of `TrainSpec`, and what to use here."""
+
+EVAL_SPEC = {
+    "input_fn": "Give the environment: EvalSpec(env, episodes=...).",
+    "steps": "Use episodes.",
+    **dict.fromkeys(("throttle_secs", "start_delay_secs"), "Use every_timesteps, environment steps between evaluations."),
+    "hooks": "Hooks run while a model trains: TrainSpec(hooks=...).",
+}
+"""What tf.estimator calls the arguments of `EvalSpec`, and what to use here."""
+
+_KNOWN_ALREADY = "Leave it out: a policy knows what its states look like."
+EXPORTER = {
+    **dict.fromkeys(("serving_input_receiver_fn", "serving_input_fn", "event_file_pattern"), _KNOWN_ALREADY),
+    **dict.fromkeys(("assets_extra", "as_text"), "Leave it out: there are neither assets nor a text form."),
+}
+"""What tf.estimator calls the arguments of exporters, and what to use here."""
 
 
 def check_tf_config() -> None:

@@ -19,7 +19,7 @@ from polyrl.estimators.budget import Budget
 from polyrl.estimators.divergence import divergence_named
 from polyrl.estimators.fitting import check_can_be_saved
 from polyrl.estimators.hooks import Hook
-from polyrl.estimators.hooks.base import PHASES, hook_states
+from polyrl.estimators.hooks.base import check_returns_nothing, hook_states, phases
 from polyrl.estimators.loop import IterationResult, Remaining
 from polyrl.estimators.model_fn import check_counted
 from polyrl.estimators.rescue import may_leave, rescued, whole_steps
@@ -81,11 +81,7 @@ class TrainingRun:
         self._evaluate, self._play = evaluate, play
         self._restart_every = restart_every if self._loop.resets_environments else 0
         self._hooks = list(hooks)
-        # A hook takes part in the phases it overrides, in no others.
-        self._phases = {
-            phase: [getattr(hook, phase) for hook in self._hooks if getattr(type(hook), phase) is not getattr(Hook, phase)]
-            for phase in PHASES
-        }
+        self._phases = phases(self._hooks)
         self._saved = (0, 0) if restored is None else (self.step, self.timestep)
         if restored is not None:
             restore_run(self, self._hooks, restored)
@@ -267,7 +263,7 @@ class TrainingRun:
     def _call(self, phase: str, *arguments: Any) -> None:
         for take_part in self._phases[phase]:
             try:
-                take_part(self, *arguments)
+                check_returns_nothing(take_part, take_part(self, *arguments))
             except RunInterrupted:
                 continue  # The other hooks have their turn.
             except tf.errors.OpError as error:

@@ -13,11 +13,12 @@ from polyrl.estimators.exporters import Exporter
 from polyrl.estimators.hooks import EvaluationHook, ExportHook, Hook
 from polyrl.estimators.hooks.base import checked_hooks
 from polyrl.estimators.hooks.export import checked_exporters
-from polyrl.estimators.names import checked_run_name
+from polyrl.estimators.names import EVAL_SPEC, TRAIN_SPEC, checked_run_name
 from polyrl.estimators.training_result import TrainingResult
-from polyrl.validation import check_float, check_int
+from polyrl.validation import check_float, check_int, explains
 
 
+@explains(TRAIN_SPEC)
 @dataclasses.dataclass(frozen=True)
 class TrainSpec:
     """What to train on, and how long in all; see `Agent.train`, which refuses what does not fit together.
@@ -49,6 +50,7 @@ class TrainSpec:
         checked_hooks("hooks", self.hooks)
 
 
+@explains(EVAL_SPEC)
 @dataclasses.dataclass(frozen=True)
 class EvalSpec:
     """What to evaluate on, how often, and what is exported then.

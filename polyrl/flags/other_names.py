@@ -45,6 +45,7 @@ FLAGS: dict[str, str] = {
     **dict.fromkeys(("capture_video", "record_video"), "--mode=record, or --record_frequency"),
     **dict.fromkeys(("device", "gpu", "cuda"), "the environment variable CUDA_VISIBLE_DEVICES: TensorFlow chooses the device"),
     **dict.fromkeys(("conf_file", "gin_files", "gin_bindings", "hyperparams", "hyperparameters"), "--config or --set"),
+    **dict.fromkeys(("solve", "solved", "reward_threshold", "early_stopping"), "--stop_at_reward"),
     **dict.fromkeys(("track", "wandb"), "a hook, see docs/tensorboard.md"),
     **dict.fromkeys(
         ("mask", "masks", "action_mask", "action_masks", "legal_actions"),

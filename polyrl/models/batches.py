@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,10 @@ OPTIONAL = ("truncated", "discount", "weights", "expert", "index", NEXT_MASK)
 
 def state_shape(num_states: int | Sequence[int]) -> tuple[int, ...]:
     """`num_states` as a shape: an int is the size of a vector, or the number of discrete states."""
+    if not isinstance(num_states, (numbers.Integral, np.ndarray, Sequence, tf.TensorShape)) or isinstance(num_states, str):
+        raise TypeError(
+            f"num_states={num_states!r} must be a number or a shape; num_states_and_actions(env) gives an environment's."
+        )
     plain = num_states.tolist() if isinstance(num_states, np.ndarray) else num_states
     sizes = list(plain) if isinstance(plain, (Sequence, tf.TensorShape)) and not isinstance(plain, str) else [plain]
     return tuple(check_int("num_states", size, minimum=1) for size in sizes)

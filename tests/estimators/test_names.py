@@ -14,7 +14,9 @@ from tiny_agents import make_agent, q_model_fn
 
 from polyrl.configs import AdamConfig
 from polyrl.envs import GymEnvironment
-from polyrl.estimators import Agent, EstimatorSpec, RunConfig
+from polyrl.envs.gym import as_vector
+from polyrl.estimators import Agent, EstimatorSpec, EvalSpec, RunConfig, TrainSpec
+from polyrl.estimators.exporters import BestExporter, FinalExporter, LatestExporter
 from polyrl.estimators.hooks import Hook
 from polyrl.estimators.names import checked_run_name
 from polyrl.experiments import RLExperiment
@@ -47,6 +49,14 @@ REFUSED = [
     (lambda **a: make_agent().evaluate(schedule(), **a), "checkpoint_path", "Use checkpoint"),
     (lambda **a: make_agent().evaluate(schedule(), **a), "steps", "Use episodes"),
     (lambda **a: make_agent().predict(schedule(), **a), "input_fn", "the environment"),
+    (lambda **a: make_agent().predict(schedule(), **a), "deterministic", r"The action for a state is act\(state\)"),
+    (lambda **a: TrainSpec("CartPole-v1", **a), "input_fn", r"TrainSpec\(env, max_steps=...\)"),
+    (lambda **a: TrainSpec("CartPole-v1", **a), "max_step", "Did you mean 'max_steps'"),
+    (lambda **a: EvalSpec("CartPole-v1", **a), "steps", "Use episodes"),
+    (lambda **a: EvalSpec("CartPole-v1", **a), "throttle_secs", "Use every_timesteps"),
+    (lambda **a: BestExporter("best", **a), "serving_input_receiver_fn", "Leave it out: a policy knows"),
+    (lambda **a: LatestExporter("latest", **a), "serving_input_fn", "Leave it out: a policy knows"),
+    (lambda **a: FinalExporter("final", **a), "as_text", "Leave it out"),
     *[
         (lambda model=model, **a: model("train", mlp([8]), 4, 3, **a), name, words)
         for model in (DQNModel, DDQNModel, CategoricalDQNModel, NAFModel)
@@ -70,6 +80,30 @@ REFUSED = [
 def test_an_unknown_argument_is_refused_with_what_to_use(call, name, words):
     with pytest.raises(TypeError, match=rf"got an unexpected keyword argument '{name}'\. ?.*{words}"):
         call(**{name: 1})
+
+
+def test_the_class_that_is_named_is_the_one_that_the_user_called():
+    """It was Reading, which nobody knows."""
+    with pytest.raises(TypeError, match=r"^Agent\.evaluate got an unexpected keyword argument 'steps'"):
+        make_agent().evaluate(schedule(), steps=3)
+
+
+@pytest.mark.parametrize("state", [np.zeros(4), [0.0, 1.0], {"state": np.zeros(4)}], ids=["array", "list", "dict"])
+def test_a_state_in_the_place_of_an_environment_is_told_of_act(state):
+    with pytest.raises(TypeError, match=r"must be an id, .* The action for a state is act\(state\)\.$"):
+        as_vector(state, 1)
+
+
+@pytest.mark.parametrize("memory", [UniformReplay, None, []])
+def test_what_is_no_memory_is_told_how_to_make_one(memory):
+    with pytest.raises(TypeError, match=r"must be a replay memory, as UniformReplay\(50_000, 32\) makes one\.$"):
+        Agent(q_model_fn("dqn"), memory)
+
+
+@pytest.mark.parametrize("given", [gymnasium.spaces.Box(-1, 1, (4,)), "4", 4.0, None])
+def test_what_is_no_shape_of_states_is_told_where_to_get_it(given):
+    with pytest.raises(TypeError, match=r"^num_states=.* must be a number or a shape; num_states_and_actions\(env\) gives"):
+        DQNModel("train", mlp([8]), given, 3)
 
 
 def test_a_run_config_is_changed_by_the_same_names():

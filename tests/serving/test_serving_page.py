@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from tiny_agents import make_agent, q_model_fn
 
 from polyrl.estimators.exporters import BestExporter, FinalExporter, LatestExporter
 from polyrl.serving.requests import RequestError, arrays, parsed
@@ -15,7 +16,7 @@ from polyrl.serving.served_model import ServedModel
 from polyrl.serving.server import ModelServer, serving
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "serving.md").read_text()
-CLIENT, EXPORTERS, ONNX = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+EXPERIMENT, CLIENT, EXPORTERS, ONNX = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
 PARTS = {
     "state": tf.TensorSpec([None, 2], tf.float32),
     "goal": tf.TensorSpec([None, 1], tf.float32),
@@ -43,6 +44,14 @@ def model(tmp_path_factory):
     module, path = Balancing(), tmp_path_factory.mktemp("policy") / "1"
     tf.saved_model.save(module, str(path), signatures={"serving_default": module.greedy, "action": module.act})
     return ServedModel("policy", path)
+
+
+@pytest.mark.slow
+def test_an_agent_without_flags_is_exported_as_on_the_page(tmp_path):
+    agent = make_agent(q_model_fn("dqn", num_actions=2), model_dir=tmp_path)
+    agent.train("CartPole-v1", timesteps=30, first_update=20)
+    exec(EXPERIMENT, scope := {"agent": agent, "env": "CartPole-v1"})
+    assert (scope["path"] / "saved_model.pb").is_file()
 
 
 def test_the_client_on_the_page(model, capsys):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import inspect
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from polyrl.envs import Episode
 from polyrl.estimators.hooks.context import RunContext
@@ -166,6 +168,22 @@ def checked_hooks(name: str, hooks: Any) -> list[Hook]:
     if len({id(hook) for hook in hooks or ()}) < len(hooks or ()):
         raise ValueError(f"{name}: a hook occurs twice, and would run twice: {hooks!r}. Give it once, or make two.")
     return list(hooks or ())
+
+
+def phases(hooks: Sequence[Hook]) -> dict[str, list[Callable[..., Any]]]:
+    """The methods to call in each phase: a hook takes part in the phases that it overrides, in no others."""
+    return {
+        phase: [getattr(hook, phase) for hook in hooks if getattr(type(hook), phase) is not getattr(Hook, phase)]
+        for phase in PHASES
+    }
+
+
+def check_returns_nothing(method: Callable[..., Any], value: Any) -> None:
+    """A TypeError for True and False, by which callbacks of other libraries say whether to go on: here nobody reads them."""
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(
+            f"{method.__qualname__} returned {value}, but a hook returns nothing: run.request_stop(reason) ends the run."
+        )
 
 
 def hook_states(hooks: Iterable[tuple[str, Hook]]) -> dict[str, Any]:

@@ -71,9 +71,8 @@ class EvaluationHook(_Evaluating):
         super().begin(run)
         best = run.best_score
         if best is not None and self._stop_at_reward is not None and best >= self._stop_at_reward:
-            run.request_stop(
-                f"solved before: the best evaluation's mean reward {round(best, 3)} is at least {self._stop_at_reward}"
-            )
+            reached = f"the best evaluation's mean reward {round(best, 3)}"
+            run.request_stop(f"solved before: {reached} is at least stop_at_reward={self._stop_at_reward:g}")
         elif self._is_owed:
             self._evaluate(run)
 
@@ -89,7 +88,7 @@ class EvaluationHook(_Evaluating):
             run.save_best(mean)
         if self._stop_at_reward is not None and mean >= self._stop_at_reward:
             reached = f"mean reward {round(mean, 3)} of {self._episodes} evaluation episodes"
-            run.request_stop(f"solved: {reached} is at least {self._stop_at_reward}")
+            run.request_stop(f"solved: {reached} is at least stop_at_reward={self._stop_at_reward:g}")
 
 
 @explains(HINTS)
@@ -132,7 +131,8 @@ class WholeEvaluationHook(_Evaluating):
     def _evaluate(self, run: RunContext) -> None:
         self.last = self._result(run, "continuous")
         if self._stop_at_reward is not None and self.last["mean_reward"] >= self._stop_at_reward:
-            run.request_stop(f"solved: mean reward {round(self.last['mean_reward'], 3)} is at least {self._stop_at_reward}")
+            reached = f"mean reward {round(self.last['mean_reward'], 3)}"
+            run.request_stop(f"solved: {reached} is at least stop_at_reward={self._stop_at_reward:g}")
         if not self._continues(self.last):
             run.request_stop("stopped by predicate_fn")
 

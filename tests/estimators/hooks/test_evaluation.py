@@ -88,7 +88,7 @@ def test_training_stops_at_the_threshold(agent):
     trained = agent()
     result, evaluations, steps = evaluating(trained, [5.0, 7.0, 9.0], timesteps=100, stop=7.0)
     assert (evaluations, steps, result.global_timestep) == (2, 10, 10)
-    assert result.stop_reason == "solved: mean reward 7.0 of 1 evaluation episodes is at least 7.0"
+    assert result.stop_reason == "solved: mean reward 7.0 of 1 evaluation episodes is at least stop_at_reward=7"
     assert best(trained) == ("ckpt-000000010", 7.0)
 
 

@@ -112,5 +112,13 @@ def test_a_coroutine_or_a_generator_is_refused(method):
         train(hook(after_act=method))
 
 
+@pytest.mark.parametrize("returned", [True, False, np.True_])
+@pytest.mark.parametrize("phase", ["begin", "after_act", "after_update"])
+def test_what_a_callback_of_another_library_returns_is_not_left_unread(phase, returned):
+    """There False ends the run; here it went on."""
+    with pytest.raises(TypeError, match=r"returned (True|False), but a hook returns nothing: run\.request_stop\(reason\)"):
+        train(hook(**{phase: lambda self, run: returned}))
+
+
 def test_other_names_are_the_hooks_own():
     train(hook(_end=lambda self: None, update=lambda self: None))
