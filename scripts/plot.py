@@ -1,20 +1,26 @@
-"""Draws learning curves: `python scripts/plot.py runs/learning/results.jsonl --labels cartpole_dqn cartpole_c51`.
+"""Draws learning curves: `python scripts/plot.py runs/dqn runs/c51`, the evaluations of the runs in these directories while
+they trained, those of `--seeds` together. Or those in the file of a benchmark:
+`python scripts/plot.py runs/learning/results.jsonl --labels cartpole_dqn cartpole_c51`.
 
 The line is the interquartile mean over the seeds, the band its 95% interval by a bootstrap over the seeds (Agarwal et al.
 2021). It needs matplotlib: `pip install 'polyrl[plot]'`. `--table` prints the same two of the scores in place of it: with the
-last weights, with the best, and the mean of all evaluations on the way, which says how fast a run learned.
+last weights, with the best, and the mean of all evaluations on the way, which says how fast a run learned. Of a run these are
+the last evaluation while it trained, and the one of its best weights after that, or the best one.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 import sys
 from typing import Any
 
 import numpy as np
 from polyrl.statistics import interquartile_mean, interval
+
+EVALUATIONS = "evaluations.csv"
 
 
 def read(file: Path) -> list[dict[str, Any]]:
@@ -40,6 +46,31 @@ def read(file: Path) -> list[dict[str, Any]]:
         results.append(result)
     if not results:
         raise ValueError(f"{file} is empty; scripts/benchmarks/learning.py writes results.jsonl.")
+    return results
+
+
+def read_runs(directories: list[Path]) -> list[dict[str, Any]]:
+    """The results of the runs in and below directories, with their paths as labels.
+
+    Raises:
+        ValueError: if there is none that has been evaluated while it trained.
+        OSError: if a directory does not exist.
+    """
+    from polyrl.experiments import comparing, processes  # With it comes TensorFlow, without which --help is quick.
+
+    groups = comparing.grouped(comparing.find(map(str, directories)))
+    above = os.path.commonpath(groups) if len(groups) > 1 else ""
+    results = []
+    for name, runs in groups.items():
+        label = os.path.relpath(name, above) if above else name
+        for run in runs:
+            rows = processes.evaluations(run.directory / EVALUATIONS)
+            curve = [[row["global_timestep"], row["mean_reward"]] for row in rows]
+            if curve:
+                scores = {"final": curve[-1][1], "best": max(run.evaluations) if run.final is None else run.final}
+                results.append({"label": label, "curve": curve, **scores})
+    if not results:
+        raise ValueError(f"No run in {', '.join(map(str, directories))} has been evaluated while it trained.")
     return results
 
 
@@ -69,7 +100,9 @@ def table(results: list[dict[str, Any]], labels: list[str]) -> str:
 def main() -> None:
     """Draws a line for each label, or prints a row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("results", type=Path, help="results.jsonl of scripts/benchmarks/learning.py")
+    parser.add_argument(
+        "results", type=Path, nargs="+", help="directories of runs, or results.jsonl of scripts/benchmarks/learning.py"
+    )
     parser.add_argument("--labels", nargs="+", help="the runs to show, in this order (default: all, by their names)")
     parser.add_argument(
         "--output", type=Path, default=Path("curves.png"), help="the image, .png, .svg or .pdf (default: %(default)s)"
@@ -77,7 +110,9 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="print a table, draw nothing")
     arguments = parser.parse_args()
     try:
-        results = read(arguments.results)
+        files = [path for path in arguments.results if not path.is_dir()]
+        directories = [path for path in arguments.results if path.is_dir()]
+        results = [result for file in files for result in read(file)] + (read_runs(directories) if directories else [])
         labels = arguments.labels or sorted({result["label"] for result in results})
         if arguments.table:
             print(table(results, labels))

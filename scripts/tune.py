@@ -45,6 +45,13 @@ def show(rows: list[dict[str, Any]], directory: Path) -> None:
     print(f"{directory / 'results.csv'}; tensorboard --logdir {directory}")
 
 
+def at_least_one(text: str) -> int:
+    """The number; argparse tells an error by its words."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} must be an integer of at least 1")
+    return int(text)
+
+
 def main() -> None:
     """Searches, and shows what was found."""
     own, of_runs = sys.argv[1:], []
@@ -55,8 +62,8 @@ def main() -> None:
     parser.add_argument(
         "--search", nargs="+", required=True, metavar="NAME=VALUES", help="what is searched, as learning_rate=1e-4..1e-2:log"
     )
-    parser.add_argument("--trials", type=int, default=20, help="trials in all, over all calls (20)")
-    parser.add_argument("--jobs", type=int, default=1, help="runs side by side, each on one core (1)")
+    parser.add_argument("--trials", type=at_least_one, default=20, help="trials in all, over all calls (20)")
+    parser.add_argument("--jobs", type=at_least_one, default=1, help="runs side by side, each on one core (1)")
     parser.add_argument("--directory", help="directory of the sweep; runs/tune/<config> by default")
     parser.add_argument("--score", choices=["final", "mean"], default="final", help="of a trial: the score of its best "
                         "checkpoint, or the mean of all its evaluations, which says how fast it learned (final)")  # fmt: skip

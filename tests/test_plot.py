@@ -90,9 +90,29 @@ def test_an_odd_file_is_told_in_one_message(monkeypatch, tmp_path, content, told
     assert "\n" not in message
 
 
+def test_directories_of_runs_are_drawn_those_of_seeds_together(monkeypatch, tmp_path, capsys):
+    def write(name, seed, curve):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "params.json").write_text(
+            json.dumps({"params": {"env": "A", "model": "dqn"}, "config": {"seed": seed}})
+        )
+        rows = "".join(f"{step},{reward}\n" for step, reward in curve)
+        (tmp_path / name / "evaluations.csv").write_text(f"global_timestep,mean_reward\n{rows}")
+
+    write("dqn/seed-1", 1, [(10, 1.0), (20, 3.0)])
+    write("dqn/seed-2", 2, [(10, 3.0), (20, 9.0), (30, 5.0)])
+    write("c51", 1, [(10, 7.0)])
+    write("begun", 1, [])
+    assert run(monkeypatch, tmp_path / "dqn", tmp_path / "c51", tmp_path / "begun", "--table") is None
+    rows = capsys.readouterr().out.splitlines()[2:]
+    assert [row.split(" | ")[0].strip("| ") for row in rows] == ["c51", "dqn"]
+    assert "| 2 | 4.0 (" in rows[1]  # 3 and 5 at the end.
+    assert "| 6.0 (" in rows[1]  # 3 and 9 at best.
+
+
 def test_files_that_cannot_be_read_or_written_are_told_in_one_message(monkeypatch, tmp_path):
     assert run(monkeypatch, tmp_path / "missing").startswith("FileNotFoundError: ")
-    assert run(monkeypatch, tmp_path).startswith("IsADirectoryError: ")
+    assert run(monkeypatch, tmp_path) == f"ValueError: No run in {tmp_path} has been evaluated while it trained."
     file = tmp_path / "results.jsonl"
     file.write_text(json.dumps(WHOLE))
     assert run(monkeypatch, file, "--labels", "b") == "There are no results of b; there are ['a']."

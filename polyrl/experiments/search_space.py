@@ -10,7 +10,7 @@ from typing import Any
 from polyrl.configs.base import known_configs
 from polyrl.envs.backends import import_package
 from polyrl.experiments.settings import PARTS
-from polyrl.flags import FLAGS
+from polyrl.flags import FLAGS, other_names
 from polyrl.flags.config import NOT_CONFIGURED
 from polyrl.flags.value_errors import in_words
 from polyrl.validation import suggestion
@@ -67,7 +67,8 @@ def _check_name(entry: str, name: str) -> None:
     if part in PARTS or (name in FLAGS and name not in (*NOT_CONFIGURED, "set")):
         return
     known = [*PARTS, *(known for known in FLAGS if known not in NOT_CONFIGURED)]
-    raise ValueError(f"--search {entry}: {name!r} is no flag that a run has, and no part of a model.{suggestion(name, known)}")
+    meant = other_names.hint(other_names.FLAGS, name) or suggestion(name, known)
+    raise ValueError(f"--search {entry}: {name!r} is no flag that a run has, and no part of a model.{meant}")
 
 
 def _check_values(entry: str, name: str, values: list[Any]) -> None:

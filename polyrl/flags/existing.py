@@ -58,7 +58,10 @@ def holds_a_run(directory: Path) -> bool:
 
 
 def _what_to_do(directory: Path) -> str:
-    """The runs in a directory without one, or the one beside it that has the most similar name."""
+    """The run that a directory is a part of, the runs in it, or the one beside it that has the most similar name."""
+    for above in directory.parents[:2]:
+        if holds_a_run(above) and directory.exists():
+            return f"It is a part of the run in {above}: --model_dir={above}, and --checkpoint= for one of its checkpoints."
     if runs_in(directory):
         return without_checkpoints(directory)
     beside = [str(path) for path in directory.parent.glob("*") if holds_a_run(path)]

@@ -165,12 +165,14 @@ class _Asked(dict[str, Any]):
 
 def _others(inputs: Any) -> Iterator[tuple[str, Any]]:
     """Other inputs, and what is to be done if a graph function works on them: one mistake each, then two at once."""
-    kinds = {leaf.dtype.name for leaf in tf.nest.flatten(inputs) if not leaf.dtype.is_floating}
+    parts = inputs if isinstance(inputs, Mapping) else {None: inputs}
+    numbers = {key: part.dtype.name for key, part in parts.items() if not part.dtype.is_floating}
+    kinds = set(numbers.values())
     floats = tf.nest.map_structure(_as_floats, inputs)
     by_255 = " / 255.0" if "uint8" in kinds else ""
 
     def floats_from(place: str) -> str:
-        cast = f"`tf.cast({place}, tf.float32){by_255}`"
+        cast = " and ".join(f"`tf.cast({each}, tf.float32){by_255}`" for each in place.split(" and "))
         return (
             f"needs floats and got {' and '.join(sorted(kinds))}: write {cast}, or begin with `layers.Rescaling(1.0{by_255})`"
         )
@@ -185,7 +187,7 @@ def _others(inputs: Any) -> Iterator[tuple[str, Any]]:
         )
         changes = [(text, "inputs", lambda nest: {"state": nest})]
     if kinds:
-        yield floats_from("inputs['state']" if isinstance(inputs, Mapping) else "inputs"), floats
+        yield floats_from(" and ".join("inputs" if key is None else f"inputs[{key!r}]" for key in numbers)), floats
     for text, place, change in changes:
         yield text, change(inputs)
         if kinds:

@@ -97,7 +97,15 @@ class QNetwork(tf.Module):
             if missing:
                 raise ValueError(f"The QModelSpec of this model must have {list(needed)}; {missing} are None.")
             outputs = {field: _as_float32(field, value) for field, value in spec._asdict().items() if value is not None}
-            return tf_keras.Model(symbolic, outputs, name=self.name)
+            try:
+                return tf_keras.Model(symbolic, outputs, name=self.name)
+            except ValueError as error:
+                if twice := re.search(r'name "(.*?)" is used \d+ times', str(error)):
+                    raise ValueError(
+                        f"Two layers of the network are called {twice[1]!r}. Those of the heads have names such as "
+                        "'advantage' and 'value': give the layer of graph_fn another name."
+                    ) from error
+                raise
 
         check_precision()
         with unrolling(Unroll()):  # It may be built in the middle of a forward pass, which must remember nothing of it.

@@ -10,7 +10,7 @@ import tf_keras
 
 from polyrl.configs import InitializerConfig
 from polyrl.networks.any_mode import SameInEveryMode
-from polyrl.networks.layers import dense
+from polyrl.networks.layers import check_channels_last, dense
 from polyrl.networks.torsos import SMALLEST_IMAGE, sizes
 from polyrl.validation import check_int
 
@@ -42,6 +42,7 @@ def impala_cnn(
 
     def build(inputs: Any) -> tf.Tensor:
         x = inputs["state"] if isinstance(inputs, Mapping) else inputs
+        check_channels_last("impala_cnn", x.shape)
         if x.shape.rank != 4 or min(x.shape[1], x.shape[2]) < SMALLEST_IMAGE:
             raise ValueError(
                 f"impala_cnn expects images [B, height, width, channels] with sides of at least {SMALLEST_IMAGE}; got "

@@ -13,6 +13,18 @@ from polyrl.engine.narrow_dense import NarrowDense
 from polyrl.networks.noisy_dense import NoisyDense
 from polyrl.networks.product_dense import ProductDense
 
+MANY_CHANNELS = 32
+"""So many channels, of at most four rows, are no channels."""
+
+
+def check_channels_last(name: str, shape: tf.TensorShape) -> None:
+    """A ValueError for what looks like images `[B, channels, height, width]`, as other libraries have them."""
+    if shape.rank == 4 and None not in shape[1:] and shape[1] <= 4 < MANY_CHANNELS <= min(shape[2], shape[3]):
+        raise ValueError(
+            f"{name} expects images [B, height, width, channels]; got {tuple(shape)}, which look like [B, channels, height, "
+            "width]. Have the environment put the channels last, as np.moveaxis(image, 0, -1) does."
+        )
+
 
 def dense(
     x: tf.Tensor,

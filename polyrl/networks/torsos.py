@@ -10,7 +10,7 @@ import tf_keras
 
 from polyrl.configs import InitializerConfig
 from polyrl.networks.any_mode import SameInEveryMode
-from polyrl.networks.layers import convolution, dense
+from polyrl.networks.layers import check_channels_last, convolution, dense
 from polyrl.networks.running_normalization import RunningNormalization
 from polyrl.validation import check_int
 
@@ -106,6 +106,7 @@ def nature_cnn(*, initializer: InitializerConfig | None = None, noisy: bool = Fa
 
     def build(inputs: Any) -> tf.Tensor:
         x = inputs["state"] if isinstance(inputs, Mapping) else inputs
+        check_channels_last("nature_cnn", x.shape)
         if x.shape.rank != 4:
             other = "embedding_mlp(num_states) for discrete states" if x.shape.rank == 1 else "mlp() for vectors"
             raise ValueError(f"nature_cnn expects images [B, height, width, channels]; got {tuple(x.shape)}. Use {other}.")
@@ -157,6 +158,7 @@ def cnn(
 
     def build(inputs: Any) -> tf.Tensor:
         x = inputs["state"] if isinstance(inputs, Mapping) else inputs
+        check_channels_last("cnn", x.shape)
         if x.shape.rank != 4:
             other = {1: "embedding_mlp(num_states) for discrete states", 2: "mlp() for vectors"}
             raise ValueError(

@@ -177,6 +177,25 @@ def test_a_function_that_would_work_on_other_inputs_is_told_so(head_kind, torso,
     assert "\n" not in str(raised.value)
 
 
+def test_of_several_features_the_one_that_is_no_float_is_named(dqn):
+    def torso(mode, inputs):
+        return tf.concat([inputs["state"], layers.Flatten()(inputs["image"])], axis=1)
+
+    images = tf.zeros([len(FEATURES["state"]), 2, 2, 1], tf.uint8)
+    with pytest.raises(ValueError, match=r"got uint8: write `tf\.cast\(inputs\['image'\], tf\.float32\) / 255\.0`, or"):
+        dqn("train", graph_fn=torso)({**FEATURES, "image": images})
+
+
+@pytest.mark.parametrize("name", ["advantage", "value", "mine"])
+def test_a_layer_with_the_name_of_another_is_told_so(dqn, name):
+    def torso(mode, inputs):
+        first = layers.Dense(3, name=name)(inputs["state"])
+        return layers.Dense(3, name=name if name == "mine" else None)(first)
+
+    with pytest.raises(ValueError, match=rf"Two layers of the network are called '{name}'\. .*another name\.$"):
+        dqn("train", graph_fn=torso, dueling="mean")(FEATURES)
+
+
 def test_numbers_of_categories_are_told_beside_what_the_library_says(dqn):
     def torso(mode, inputs):
         return layers.Dense(3)(inputs["kind"])

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tf_keras
 
 from polyrl.configs import TorchInitializerConfig
-from polyrl.networks import NoisyDense, cnn, embedding_mlp, mlp, nature_cnn
+from polyrl.networks import NoisyDense, cnn, embedding_mlp, impala_cnn, mlp, nature_cnn
 
 
 def model_of(graph_fn, shape, dtype="float32", as_dict=False) -> tf_keras.Model:
@@ -98,6 +98,18 @@ def test_a_convolutional_torso_refuses_images_that_are_too_small(shape):
     assert model_of(nature_cnn(), [36, 36, 1], "uint8").output.shape == (None, 512)
     with pytest.raises(ValueError, match=r"nature_cnn expects images with sides of at least 36; got \(None, "):
         model_of(nature_cnn(), shape, "uint8")
+
+
+@pytest.mark.parametrize("torso", [nature_cnn, cnn, impala_cnn])
+@pytest.mark.parametrize("shape", [[3, 84, 84], [1, 40, 36], [4, 36, 100]])
+def test_images_with_the_channels_first_are_told_so(torso, shape):
+    with pytest.raises(ValueError, match=rf"^{torso.__name__} expects .*look like \[B, channels, .*moveaxis"):
+        model_of(torso(), shape, "uint8")
+
+
+def test_boards_with_many_channels_or_few_rows_are_images():
+    for shape in ([4, 5, 100], [5, 84, 84], [4, 31, 31], [3, 100, 4]):
+        assert model_of(cnn([4], [8], kernel_size=2), shape, "uint8").output.shape == (None, 8)
 
 
 # Small images. ----------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from polyrl.estimators.exports import DIRECTORY
 from polyrl.estimators.hooks.base import Hook
 from polyrl.estimators.hooks.context import RunContext
 
+logger = logging.getLogger("polyrl")
+
 
 class ExportHook(Hook):
     """After each evaluation: has a checkpoint written, and offers it to the exporters, which write to `model_dir/export`.
 
-    Give it after the hook that evaluates. A run that is interrupted will go on, so whoever calls `Agent.train` decides by
-    its result whether to call `export_final`.
+    Give it after the hook that evaluates; a run without an evaluation is told that nothing was exported. A run that is
+    interrupted will go on, so whoever calls `Agent.train` decides by its result whether to call `export_final`.
 
     Args:
         agent: the agent that trains.
@@ -45,6 +48,10 @@ class ExportHook(Hook):
     def after_checkpoint(self, run: RunContext, path: Path) -> None:
         if self._is_due(run):
             self._export(run, path)
+
+    def end(self, run: RunContext) -> None:
+        if self._exporters and run.last_evaluation is None and self._seen is None:
+            logger.warning("ExportHook has exported nothing, as there was no evaluation: give an EvaluationHook before it.")
 
     def export_final(self, checkpoint: Path) -> list[Path]:
         """Offers the last checkpoint of a run that has ended, with the result of its last evaluation, as the final export.

@@ -78,6 +78,8 @@ def _parse(arguments: Sequence[str]) -> list[str]:
 
 def _meant(arguments: Sequence[str]) -> str:
     """What the first of some arguments that are no flags may have been meant to be, as a sentence, or nothing."""
+    if FLAGS.mode == "compare":
+        return f" Directories of runs are --runs={','.join(arguments)}."
     for each in arguments:
         if "=" in each:
             flag = "" if each.partition("=")[0] in FLAGS else "set="
