@@ -202,7 +202,8 @@ class _Handler(BaseHTTPRequestHandler):
             try:
                 found = MODEL.fullmatch(self.path.partition("?")[0])
                 if found is None:
-                    raise RequestError(f"Malformed request: {method} {self.path}", HTTPStatus.NOT_FOUND)
+                    here = f"{method} {self.path}. The model is at /v1/models/{self.server.model.name}"
+                    raise RequestError(f"Malformed request: {here}, with :predict or /metadata.", HTTPStatus.NOT_FOUND)
                 name, version, verb = found.groups()
                 answer = answers(verb)
                 if answer is None:
@@ -218,12 +219,16 @@ class _Handler(BaseHTTPRequestHandler):
                 logger.exception("%s %s failed.", method, self.path)
                 self._refuse(RequestError(f"{type(error).__name__}: {error}", HTTPStatus.INTERNAL_SERVER_ERROR))
 
-    @staticmethod
-    def _raise_for(method: str, verb: str | None) -> None:
+    def _raise_for(self, method: str, verb: str | None) -> None:
         """Says why a model's address is not answered."""
         if verb in (None, "/metadata", ":predict"):
             right = "POST" if verb == ":predict" else "GET"
-            raise RequestError(f"Use {right}, not {method}.", HTTPStatus.METHOD_NOT_ALLOWED)
+            asks = (
+                f" Predictions are asked for with POST {self.path.partition('?')[0].rstrip('/')}:predict."
+                if verb is None
+                else ""
+            )
+            raise RequestError(f"Use {right}, not {method}.{asks}", HTTPStatus.METHOD_NOT_ALLOWED)
         raise RequestError(f"{verb} is not answered: the signatures of a policy are for :predict.")
 
     def _status(self) -> bytes:

@@ -144,6 +144,8 @@ REFUSED = {
     # No line about a preset comes before these; see also test_nothing_is_told_before_a_mode_is_refused.
     ("--mode=eval",): "There is no checkpoint in model_dir='runs/CartPole-v1_dqn'. Train first.",
     ("--mode=record", "--model_dir=refused"): "There is no checkpoint in model_dir='refused'. Train first.",
+    ("--mode=eval", "--model_dir=run/checkpoints"): "It is a part of the run in run: --model_dir=run, and --checkpoint= for",
+    ("--mode=eval", "--model_dir=run/checkpoints/ckpt-000000001"): "It is a part of the run in run: --model_dir=run, and",
     ("--mode=infer", "--model_dir=rum"): "There is no checkpoint in model_dir='rum'. Train first. Did you mean 'run'?",
     ("--mode=eval", "--model_dir=."): "Its runs are ",
     (
