@@ -80,14 +80,18 @@ def main() -> None:
         sys.exit(f"{type(error).__name__}: {error}")
 
 
-def check_flags(given: list[str]) -> None:
-    """Refuses what no run would take, before anything is started: a ValueError that says what."""
+def check_flags(given: list[str], searched: list[str]) -> None:
+    """Refuses what no run would take, or heed, before anything is started: a ValueError that says what."""
     try:
         left = FLAGS(["polyrl", *given])[1:]
     except flags.Error as error:
         raise ValueError(in_words(str(error))) from error
     if left:
         raise ValueError(f"After -- come flags, as --n_step=3; got {' '.join(left)}.")
+    for name in ("mode", "model_dir", "seeds", *(entry.partition("=")[0] for entry in searched)):
+        if name in FLAGS and FLAGS[name].present:
+            why = "it is searched" if name not in ("mode", "model_dir", "seeds") else "each trial has its own"
+            raise ValueError(f"--{name}={FLAGS[name].value} has no effect after --: {why}. Leave it out.")
 
 
 def sweep(arguments: argparse.Namespace, given: list[str]) -> None:
@@ -95,7 +99,7 @@ def sweep(arguments: argparse.Namespace, given: list[str]) -> None:
     from polyrl.experiments.sweep import Sweep  # As above.
 
     given = [*([] if arguments.config is None else [f"--config={arguments.config}"]), *given]
-    check_flags(given)
+    check_flags(given, arguments.search)
     directory = resolved("--directory", arguments.directory or f"runs/tune/{Path(arguments.config or 'polyrl').stem}")
     search = Sweep(directory, arguments.search, given, arguments.score, arguments.startup, arguments.seed)
     search.run(arguments.trials, arguments.jobs)

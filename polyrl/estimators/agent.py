@@ -18,10 +18,12 @@ from polyrl.estimators import opening
 from polyrl.estimators.budget import Budget, warn_of_budgets
 from polyrl.estimators.checkpoints import CheckpointManager
 from polyrl.estimators.claims import claimed
+from polyrl.estimators.evaluated_on import check_evaluated_on
 from polyrl.estimators.events import EventFiles
 from polyrl.estimators.exactness import circumstances, promise
 from polyrl.estimators.graph_driver import GraphDriver
 from polyrl.estimators.hooks import Hook, checked_hooks, default_hooks
+from polyrl.estimators.hooks.evaluation import evaluated_on
 from polyrl.estimators.hooks.progress import write_line
 from polyrl.estimators.learner import Learner
 from polyrl.estimators.model_errors import UsersLines
@@ -177,6 +179,7 @@ class Agent(Reading):
         opened = opening.open_loop(env, self._learner, self._compiler, schedule, begin, self.config, self._graph_driver)
         with UsersLines(), opening.one_run(self._training), claimed(self.model_dir) as is_there, opened as loop:
             loop.build()
+            check_evaluated_on(evaluated_on([*self._learner.hooks, *hooks]), loop.spaces)
             warn_of_budgets(budgets, begin, 0 if pretrain_updates else first_update)
             now = circumstances(self.config, described(env))
             warn = self._tell if self.config.progress else logger.warning

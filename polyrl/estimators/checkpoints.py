@@ -258,8 +258,8 @@ class CheckpointManager:
                 damages.append(damage)
         if damages:
             raise DamagedCheckpointError(
-                f"No checkpoint in {directory} is whole: {'; '.join(damages)}. Put one back from a copy, or use another "
-                "model_dir; nothing is started from zero where a run has been."
+                f"No checkpoint in {directory} is whole: {'; '.join(damages)}. Put one back from a copy, read another "
+                "one (--checkpoint, checkpoint=), or use another model_dir; nothing is started from zero where a run has been."
             )
         return None
 

@@ -42,6 +42,7 @@ class GraphDriver(tf.Module):
         self.num_envs = env.num_envs
         self.action_spec = action_spec(env.action_space)
         self._env, self._scope = env, scope
+        self.spaces = env.observation_space, env.action_space
         self._structure = env.reset(self.num_envs, tf.zeros([2], tf.int32))
         self.state_spec = spec_of_states(env.observe(self._structure), env.observation_space)
         self._leaves = [tf.Variable(leaf, trainable=False) for leaf in tf.nest.flatten(self._structure)]

@@ -16,7 +16,7 @@ from polyrl.envs import Episode
 from polyrl.errors import NonFiniteError
 from polyrl.estimators.graph_driver import GraphDriver, StepLog
 from polyrl.estimators.learner import Learner
-from polyrl.estimators.loop import NEVER, IterationResult, Loop, Remaining, UpdateSchedule
+from polyrl.estimators.loop import NEVER, IterationResult, Loop, Remaining, Spaces, UpdateSchedule
 from polyrl.paths import literal
 
 ENVIRONMENT = "environment"
@@ -45,6 +45,10 @@ class GraphLoop(Loop):
         self._chunk = self._rows * self.num_envs
         dtypes = StepLog(ended=tf.bool, truncated=tf.bool, episode_reward=tf.float32, length=tf.int32, finite=tf.bool)
         self._log = RowPacking({name: tf.TensorSpec([], dtype) for name, dtype in dtypes._asdict().items()})
+
+    @property
+    def spaces(self) -> Spaces:
+        return self._driver.spaces
 
     def build(self) -> None:
         self._learner.build(self.state_spec, self.num_envs, self._driver.action_spec)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import gymnasium
 import numpy as np
 import tensorflow as tf
 
@@ -20,6 +21,9 @@ from polyrl.estimators.learner import Learner, Updates
 from polyrl.estimators.panel_calls import Snapshot
 from polyrl.explorations.explorers import Explorer
 from polyrl.summaries import Summaries
+
+Spaces = tuple[gymnasium.Space[Any], gymnasium.Space[Any]]
+"""Of one environment's observations and actions."""
 
 NEVER = 2**62
 
@@ -102,6 +106,11 @@ class Loop(abc.ABC):
         self._given_schedule = schedule
         self.xla = False
         self._prepared: bool | None = None
+
+    @property
+    @abc.abstractmethod
+    def spaces(self) -> Spaces:
+        """Of one environment's observations and actions."""
 
     @property
     def described(self) -> dict[str, Any]:

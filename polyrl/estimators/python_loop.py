@@ -17,7 +17,7 @@ from polyrl.envs.states import may_keep
 from polyrl.estimators.environment_log import EnvironmentLog
 from polyrl.estimators.inputs import describe, spec_of_states
 from polyrl.estimators.learner import Learner
-from polyrl.estimators.loop import NEVER, IterationResult, Loop, Remaining, UpdateSchedule, mean_loss
+from polyrl.estimators.loop import NEVER, IterationResult, Loop, Remaining, Spaces, UpdateSchedule, mean_loss
 from polyrl.replay.frames import check_stack
 
 STACKS_CHECKED = 100
@@ -60,6 +60,10 @@ class PythonLoop(Loop):
         self._outputs = Layout([action, number, number, *learner.memory.drawn_specs.values()])
         self._stack, self._unchecked = learner.memory.frame_stack, STACKS_CHECKED
         self._flat_states = not isinstance(states, dict)
+
+    @property
+    def spaces(self) -> Spaces:
+        return self._driver.env.single_observation_space, self._driver.env.single_action_space
 
     def build(self) -> None:
         self._learner.build(self.state_spec, self.num_envs, self._driver.action_spec)

@@ -73,6 +73,8 @@ def load(source: str) -> dict[str, Any]:
     path = Path(source).expanduser()
     if source in presets.NAMES:
         return dict(presets.get(source))
+    if (of_run := (path if path.is_dir() else path.parent) / FILE).is_file() and (path.is_dir() or path.name == "params.json"):
+        raise ValueError(f"--config={source}: the configuration of this run is in another file, --config={of_run}.")
     if path.suffix not in (".json", ".py"):
         raise ValueError(
             f"--config={source} is neither a preset nor a file that ends in .json or .py.{suggestion(source, presets.NAMES)}"

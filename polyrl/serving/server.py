@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
 import re
@@ -49,7 +50,8 @@ def check_address(host: str, port: int) -> None:
 
 
 def _at(host: str, port: int, error: OSError) -> OSError:
-    return OSError(error.errno, f"cannot listen at {host}, port {port}: {error.strerror}; use another --port")
+    another = "--host" if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL else "--port"
+    return OSError(error.errno, f"cannot listen at {host}, port {port}: {error.strerror}; use another {another}")
 
 
 class ModelServer(ThreadingHTTPServer):

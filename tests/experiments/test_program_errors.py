@@ -23,16 +23,6 @@ def main(argv):
 
 cli.run(main)
 """
-
-
-class Given(dict):
-    """Flags, of which one is asked."""
-
-    def __init__(self, mode):
-        super().__init__(n_step=1)
-        self.mode = mode
-
-
 CASES = {
     "check_int('x', 'one', 1)": ("TypeError: x='one' must be an integer.", False),
     "raise ValueError('of the script')": ("ValueError: of the script", False),
@@ -91,18 +81,9 @@ def test_what_an_argument_without_dashes_was_meant_to_be(arguments, meant):
     assert program._meant(arguments) == meant
 
 
-@pytest.mark.parametrize(
-    ("mode", "arguments", "words"),
-    [
-        ("compare", ["runs/a", "runs/b"], " Directories of runs are --runs=runs/a,runs/b."),
-        ("train", ["n_step=3"], " A setting is --n_step=3."),
-        ("train", ["CartPole-v1"], " An environment is --env=CartPole-v1."),
-        ("train", ["nothing"], ""),
-    ],
-)
-def test_what_an_argument_without_a_flag_may_be_is_told(monkeypatch, mode, arguments, words):
-    monkeypatch.setattr(program, "FLAGS", Given(mode))
-    assert program._meant(arguments) == words
+def test_directories_without_a_flag_are_runs_to_compare(monkeypatch):
+    monkeypatch.setattr(program.FLAGS["mode"], "value", "compare")
+    assert program._meant(["runs/a-v1", "runs/b"]) == " Directories of runs are --runs=runs/a-v1,runs/b."
 
 
 def test_ctrl_c_while_tensorflow_is_imported_ends_it_in_a_word(tmp_path):

@@ -205,6 +205,8 @@ def test_tensorboard_has_the_columns_and_a_line_of_each_trial(tmp_path):
         (("--search", "n_step=1,3", "--env=Acrobot-v1"), "flags of the runs come last, after --: -- --env=Acrobot-v1"),
         (("--search", "n_step=1,3", "--", "--train_timestep=9"), "Did you mean: train_timesteps"),
         (("--search", "n_step=1,3.5"), "--n_step=3.5: expected an integer"),
+        (("--search", "n_step=1,3", "--", "--n_step=5"), "--n_step=5 has no effect after --: it is searched. Leave it out."),
+        (("--search", "n_step=1,3", "--", "--model_dir=runs/a"), "has no effect after --: each trial has its own."),
         (("--search", "n_step=1,3", "--trials=0"), "argument --trials: 0 must be an integer of at least 1"),
         (("--search", "lr=1e-4..1e-2"), "'lr' is no flag that a run has, and no part of a model. Use --learning_rate."),
         (("--search", "n_step=1,3", "--", "Acrobot-v1"), "After -- come flags, as --n_step=3; got Acrobot-v1."),

@@ -104,6 +104,8 @@ REFUSED = {
     (
         "--config=theirs.json",
     ): "--config=theirs.json is of a run of bowl_c51.py, whose model and environment polyrl does not know.",
+    ("--config=run",): "--config=run: the configuration of this run is in another file, --config=run/config.json.",
+    ("--config=run/params.json",): "--config=run/params.json: the configuration of this run is in",
     ("--config=mode.json",): "--config=mode.json has 'mode', which is no setting of a run; give it on the command line.",
     ("--config=list.json",): "--config=list.json holds [1]; expected an object",
     ("--config=broken.json",): "--config=broken.json is not JSON: ",

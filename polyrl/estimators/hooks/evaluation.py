@@ -27,7 +27,7 @@ class _Evaluating(Hook):
     """Evaluates on environments of its own. An evaluation that a signal abandons is owed: the resumed run makes up for it."""
 
     def __init__(self, env: EnvLike, every_timesteps: int, episodes: int, stop_at_reward: float | None):
-        self._env = env
+        self.env = env
         self.every_timesteps = check_int("every_timesteps", every_timesteps, minimum=1)
         self._cadence = Cadence(self.every_timesteps)
         self._episodes = check_int("episodes", episodes, minimum=1)
@@ -35,7 +35,7 @@ class _Evaluating(Hook):
         self._is_owed = False
 
     def begin(self, run: RunContext) -> None:
-        check_free(self._env, "evaluation")
+        check_free(self.env, "evaluation")
         self._cadence.start(run.timestep)
 
     def get_state(self) -> dict[str, Any]:
@@ -46,7 +46,7 @@ class _Evaluating(Hook):
 
     def _result(self, run: RunContext, name: str | None = None) -> dict[str, float]:
         self._is_owed = True
-        result = run.evaluate(self._env, self._episodes, name)
+        result = run.evaluate(self.env, self._episodes, name)
         self._is_owed = False
         return result
 
@@ -140,3 +140,8 @@ class WholeEvaluationHook(_Evaluating):
 def evaluates_every(hooks: Iterable[Hook]) -> int | None:
     """Environment steps between the evaluations of a run; None if it has none."""
     return min((hook.every_timesteps for hook in hooks if isinstance(hook, _Evaluating)), default=None)
+
+
+def evaluated_on(hooks: Iterable[Hook]) -> list[EnvLike]:
+    """The environments of the hooks that evaluate."""
+    return [hook.env for hook in hooks if isinstance(hook, _Evaluating)]

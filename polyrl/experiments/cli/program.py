@@ -78,7 +78,7 @@ def _parse(arguments: Sequence[str]) -> list[str]:
 
 def _meant(arguments: Sequence[str]) -> str:
     """What the first of some arguments that are no flags may have been meant to be, as a sentence, or nothing."""
-    if FLAGS.mode == "compare":
+    if FLAGS["mode"].value == "compare":
         return f" Directories of runs are --runs={','.join(arguments)}."
     for each in arguments:
         if "=" in each:

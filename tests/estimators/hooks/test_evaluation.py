@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 
+import gymnasium
 import numpy as np
+import pytest
 from hook_testing import BATCH, checkpoints, schedule
 from tiny_agents import counters, q_model_fn, weights
 from tiny_envs import ScriptedEnv
 
 from polyrl.configs import MetricConfig
+from polyrl.envs import GymEnvironment
 from polyrl.estimators import Agent
 from polyrl.estimators.hooks import EvaluationHook, Hook
 
@@ -116,9 +119,9 @@ def test_a_resumed_run_keeps_the_rhythm_of_evaluations(agent):
 
     class Look(EvaluationHook):
         def after_act(self, run):
-            before = self._env.rollouts
+            before = self.env.rollouts
             super().after_act(run)
-            rhythm.extend([run.timestep] * (self._env.rollouts - before))
+            rhythm.extend([run.timestep] * (self.env.rollouts - before))
 
     for timesteps in (7, 4, 11):
         agent().train(schedule(), first_update=BATCH, timesteps=timesteps, hooks=[Look(ScriptedEnv([1.0]), 5, 1)])
@@ -132,3 +135,36 @@ def test_a_run_with_eval_metrics_and_evaluations_can_be_resumed(agent):
         hook = EvaluationHook(ScriptedEnv([1.0]), 5, 1)
         result = agent(model_fn).train(schedule(), first_update=BATCH, timesteps=10, hooks=[hook])
     assert result.global_timestep == 20
+
+
+# Refused before training. -----------------------------------------------------------------------------------------------
+
+
+class Wide(ScriptedEnv):
+    def __init__(self):
+        super().__init__([1.0])
+        self.observation_space = gymnasium.spaces.Box(-1.0, 1.0, (7,), np.float32)
+
+
+class Busy(ScriptedEnv):
+    def __init__(self):
+        super().__init__([1.0])
+        self.action_space = gymnasium.spaces.Discrete(9)
+
+
+@pytest.mark.parametrize(
+    ("env", "words"),
+    [
+        ("CartPol-v1", "'CartPol-v1' is unknown to gymnasium.* Did you mean 'CartPole-v1'"),
+        (GymEnvironment(Wide), r"states have the shape \(7,\) and there are . actions; in training states have the shape"),
+        (GymEnvironment(Busy), r"there are 9 actions; in training .* and there are . actions\. Evaluate on"),
+        ("FrozenLake-v1", "FrozenLake-v1.*, where there are 16 discrete states and there are 4 actions; in training"),
+        ("Pendulum-v1", r"states have the shape \(3,\), actions \(1,\); in training"),
+    ],
+)
+def test_what_cannot_be_evaluated_on_is_refused_before_anything_is_trained(agent, env, words):
+    """A run trained to its first evaluation, and ended there without a checkpoint."""
+    trained = agent()
+    with pytest.raises(ValueError, match=words):
+        trained.train(schedule(), first_update=4, timesteps=16, hooks=[EvaluationHook(env, 5, 1)])
+    assert not trained.model_dir.exists()
