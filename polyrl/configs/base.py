@@ -35,6 +35,11 @@ class Config:
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """A TypeError that says what to use instead, for an argument that the config does not have."""
+        if "__init__" in vars(cls) and "__dataclass_params__" not in vars(cls):
+            raise TypeError(
+                f"{cls.__name__} has a constructor of its own, and a resumed run could not compare it: make it a "
+                "@dataclasses.dataclass(frozen=True) with fields."
+            )
         parameters = inspect.signature(cls.__init__).parameters.values()
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
             check_keywords(cls.__name__, kwargs, keyword_names(cls.__init__), HINTS)

@@ -166,12 +166,15 @@ class ProcessVectorEnv(VectorEnv):
         answers = []
         try:
             for index in range(self.num_envs):
+                broken = None
                 try:
                     answers.append(self._answer(index, deadline))
                 except BrokenEnvironmentError as error:
                     if command != "step":
                         raise
-                    answers.append(self._made_again(index, error))
+                    broken = error
+                if broken is not None:  # Outside of `except`: a new process would have the error as the context of its own.
+                    answers.append(self._made_again(index, broken))
         except BrokenEnvironmentError as error:
             self._failed = error
             raise

@@ -106,9 +106,25 @@ def call(graph: GraphFn, mode: str, inputs: Any) -> Any:
             said = _SYMBOLIC if "symbolic" in str(error) else gist(error)
             if numbered := _numbered(inputs):
                 said = f"{said.rstrip('.')}.{numbered}"
+            if "expected ndim=3, found ndim=2" in said:
+                said = f"{said.rstrip('.')}. Of a recurrent layer: {_RECURRENT}."
             failed = ValueError(f"graph_fn, called with {_shapes(inputs)}, raised {type(error).__name__}: {said}")
             raise failed.with_traceback(error.__traceback__) from error  # With the user's line.
         raise
+
+
+def check_memory(model: tf_keras.Model) -> None:
+    """A ValueError for a layer of tf-keras's that is recurrent over a single step, which begins anew with each state."""
+    for layer in model.submodules:
+        nodes = layer.inbound_nodes if isinstance(layer, tf_keras.layers.RNN) else ()
+        if {node.input_shapes[1] for node in nodes if isinstance(node.input_shapes, tuple)} == {1}:
+            raise ValueError(
+                f"The layer {layer.name!r} of graph_fn sees one state at a time, and remembers nothing from step to step: "
+                f"{_RECURRENT}."
+            )
+
+
+_RECURRENT = "use polyrl.networks.recurrent(torso, units) for what remembers the steps of an episode"
 
 
 def _is_libraries(error: BaseException) -> bool:

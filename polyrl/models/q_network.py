@@ -111,6 +111,7 @@ class QNetwork(tf.Module):
         with unrolling(Unroll()):  # It may be built in the middle of a forward pass, which must remember nothing of it.
             self.model, created = build_with_seed(seed, lambda: recorded_model(lambda: build(Modes.TRAIN), not lazy))
 
+        graph_functions.check_memory(self.model)
         self.state_size = sum(layer.state_size for layer in self.model.submodules if isinstance(layer, Recurrent))
         drawn = [variable for variable in created if is_random_state(variable)]
 

@@ -13,6 +13,7 @@ from polyrl import configs
 from polyrl.configs import (
     BoltzmannExplorationConfig,
     DecayExplorationConfig,
+    ExplorationConfig,
     OrnsteinUhlenbeckExplorationConfig,
     RandomDecayExplorationConfig,
 )
@@ -243,3 +244,17 @@ def test_the_temperature_changes_linearly_to_its_final_value_and_stays_there():
     assert found == pytest.approx([2.0, 1.25, 0.5, 0.5])
     assert float(BoltzmannExplorationConfig(2.0).rate(tf.constant(10**6, tf.int64))) == 2.0
     assert float(BoltzmannExplorationConfig(1.0, 0.0, 10).rate(tf.constant(99, tf.int64))) == 0.0
+
+
+def test_a_config_with_a_constructor_of_its_own_is_refused():
+    """A resumed run took one with other values for the same."""
+
+    class Plain(ExplorationConfig):
+        def __init__(self, period):
+            self.period = period
+
+        def rate(self, timestep):
+            return tf.constant(0.5)
+
+    with pytest.raises(TypeError, match=r"Plain has a constructor of its own.*@dataclasses\.dataclass\(frozen=True\)"):
+        Plain(3)

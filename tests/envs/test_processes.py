@@ -233,6 +233,22 @@ def test_restarts_come_to_an_end(caplog):
     assert caplog.text.count("Restart ") == 3
 
 
+def test_the_error_of_one_that_was_made_again_is_its_own(caplog):
+    """It had the failure before it in the parent process as its context."""
+
+    class Env(ScheduleEnv):
+        def step(self, action):
+            self.taken = getattr(self, "taken", 0) + 1
+            if self.taken == 3:
+                raise RuntimeError("of its own")
+            return super().step(action)
+
+    error = failed(GymEnvironment(Env, 2, "async", restarts=3).open(), steps=100)
+    told = f"{caplog.text}{error}{getattr(error, '__notes__', '')}"
+    assert told.count("Restart ") == 3
+    assert "During handling of the above exception" not in told
+
+
 def test_a_fault_of_what_is_returned_is_not_a_reason_for_a_restart():
     class Env(ScheduleEnv):
         def step(self, action):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 from tiny_envs import ScheduleEnv
 
@@ -135,7 +136,7 @@ GRAPHS = {
     "dropout": lambda state: tf_keras.layers.Dropout(0.1)(tf_keras.layers.Dense(4)(state)),
     "sequential": lambda state: tf_keras.layers.Dense(3)(named(4)(state)),
     "model": lambda state: Inner()(state),
-    "lstm": lambda state: tf_keras.layers.LSTM(4)(state[:, None]),
+    "lstm": lambda state: tf_keras.layers.LSTM(4)(tf.reshape(state, [-1, 2, 2])),
     "statistics": lambda state: named(4)(tf_keras.layers.BatchNormalization()(state)),
     "one name": lambda state: named(4)(named(4)(state)),
 }

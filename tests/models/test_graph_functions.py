@@ -196,6 +196,26 @@ def test_a_layer_with_the_name_of_another_is_told_so(dqn, name):
         dqn("train", graph_fn=torso, dueling="mean")(FEATURES)
 
 
+@pytest.mark.parametrize("layer", [layers.LSTM, layers.GRU, layers.SimpleRNN])
+def test_a_recurrent_layer_over_one_state_is_refused(dqn, layer):
+    """It trained without a word, and remembered nothing."""
+
+    def one_step(mode, inputs):
+        return layer(3)(inputs["state"][:, None])
+
+    def no_steps(mode, inputs):
+        return layer(3)(inputs["state"])
+
+    def parts(mode, inputs):
+        return layer(3)(layers.Reshape([2, 2])(inputs["state"]))
+
+    with pytest.raises(ValueError, match=r"sees one state at a time.*polyrl\.networks\.recurrent\(torso, units\)"):
+        dqn("train", graph_fn=one_step)(FEATURES)
+    with pytest.raises(ValueError, match=r"expected ndim=3, found ndim=2.*polyrl\.networks\.recurrent\(torso, units\)"):
+        dqn("train", graph_fn=no_steps)(FEATURES)
+    assert dqn("train", graph_fn=parts)(FEATURES).loss is None
+
+
 def test_numbers_of_categories_are_told_beside_what_the_library_says(dqn):
     def torso(mode, inputs):
         return layers.Dense(3)(inputs["kind"])
