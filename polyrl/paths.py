@@ -17,6 +17,9 @@ PATTERN = frozenset("*?[]\\") - {os.sep}
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
+INSTALLED = {"site-packages", "dist-packages"}
+"""Directories that hold what is installed."""
+
 
 def resolved(name: str, path: Any) -> Path:
     """An absolute path, with `~` for the user's home directory; no other character has a meaning, `[`, `*` and `?` included.
@@ -61,6 +64,16 @@ def resolved_directory(name: str, path: Any) -> Path:
         if place.exists():
             raise NotADirectoryError(f"{name}={str(directory)!r} cannot be a directory: {place} is a file; use another path.")
     return directory
+
+
+def make_directory(directory: Path) -> None:
+    """Makes a directory, and those above it, where they are not there; a NotADirectoryError says what is in the way."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        files = [str(path) for path in (directory, *directory.parents) if path.is_file()]
+        text = f"{directory} cannot be a directory: {files[0] if files else error} is a file. Move it aside."
+        raise NotADirectoryError(text) from error
 
 
 SHOWN = 10

@@ -155,7 +155,7 @@ class _Examined(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._mask: Any = None
         self._observation: Any = None
         self.likely_masks: list[str] = []
-        self._is_over = self._is_stuck = False
+        self._is_over = self._is_stuck = self._in_info = False
         self._kept = copy.deepcopy(running_statistics(env))
         own = env
         while isinstance(own, _PASS_ON):
@@ -190,11 +190,18 @@ class _Examined(gymnasium.Wrapper[Any, Any, Any, Any]):
         if mask is not None and not mask[int(action) - int(self.action_space.start)]:  # type: ignore[attr-defined]
             action = action - action + np.flatnonzero(mask)[0] + int(self.action_space.start)  # type: ignore[attr-defined]
         result = self.env.step(action)
-        self._look_at(result)
+        self._look_at(result, "at a step")
         if type(result) is not tuple or len(result) != 5:
             return result
         observation, reward, terminated, truncated, info = result
         self._is_over = bool(np.any(terminated)) or bool(np.any(truncated))
+        has_actions = isinstance(self.action_space, Discrete) and not np.any(terminated)
+        if has_actions and isinstance(info, Mapping) and (MASK in info) != self._in_info:
+            there, lacking = ("reset", "at a step") if self._in_info else ("a step", "at its reset")
+            raise ValueError(
+                f"{self} returned no info[{MASK!r}] {lacking}, but did at {there}; expected one for each state that is not "
+                "terminal."
+            )
         if isinstance(reward, (float, np.floating)) and np.isnan(reward):
             reward = 0.0
         if isinstance(terminated, _FLAGS) and terminated in (0, 1):
@@ -221,7 +228,9 @@ class _Examined(gymnasium.Wrapper[Any, Any, Any, Any]):
             set_states(self.env, copy.deepcopy(self._kept))
         result = self.env.reset(**arguments)
         self._is_over = False
-        self._look_at(result)
+        self._look_at(result, "at its reset")
+        info = result[1] if type(result) is tuple and len(result) == 2 else None
+        self._in_info = isinstance(info, Mapping) and MASK in info
         if type(result) is not tuple or len(result) != 2 or not isinstance(result[1], Mapping):
             return result
         return self._as_floats(result[0]), {}
@@ -237,8 +246,8 @@ class _Examined(gymnasium.Wrapper[Any, Any, Any, Any]):
             return made if any(made[key] is not value for key, value in observation.items()) else observation
         return _rounded(observation, space)
 
-    def _look_at(self, result: Any) -> None:
-        """Keeps the observation, and the mask in it or in the info, if there is a sound one."""
+    def _look_at(self, result: Any, when: str) -> None:
+        """Keeps the observation, and the mask in it or in the info; a ValueError for a mask that is none."""
         self._mask = self._observation = None
         self._is_stuck = False
         if not isinstance(result, tuple) or not result:
@@ -246,13 +255,15 @@ class _Examined(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._observation = result[0]
         for part in (result[0], result[-1]) if isinstance(self.action_space, Discrete) else ():
             if isinstance(part, Mapping) and MASK in part:
-                try:
-                    mask = np.asarray(part[MASK])
-                except ValueError:  # Rows of different lengths, of which training tells.
-                    continue
-                if mask.shape == (self.action_space.n,):  # type: ignore[attr-defined]
-                    self._is_stuck = not mask.any()
-                    self._mask = mask if mask.any() else None
+                mask = _as_array(part[MASK])
+                actions = int(self.action_space.n)  # type: ignore[attr-defined]
+                if mask.shape != (actions,) or mask.dtype.kind not in "biu":
+                    raise ValueError(
+                        f"{self} returned the {MASK} {part[MASK]!r} {when}; expected an array of {actions} integers or bools, "
+                        "one for each action."
+                    )
+                self._is_stuck = not mask.any()
+                self._mask = mask if mask.any() else None
         self.likely_masks = _likely_masks(result[-1], int(getattr(self.action_space, "n", 0)))
 
 
@@ -261,6 +272,13 @@ def _likely_masks(info: Any, num_actions: int) -> list[str]:
     found = info.items() if isinstance(info, Mapping) else ()
     names = [name for name, value in found if name != MASK and _has_length(value, num_actions)]
     return [f"info[{name!r}]" for name in names if any(word in str(name).lower() for word in MASK_WORDS)]
+
+
+def _as_array(value: Any) -> np.ndarray:
+    try:
+        return np.asarray(value)
+    except ValueError:  # Rows of different lengths.
+        return np.asarray(None)
 
 
 def _has_length(value: Any, length: int) -> bool:

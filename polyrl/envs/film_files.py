@@ -9,6 +9,7 @@ import numpy as np
 
 from polyrl.envs.backends import import_package
 from polyrl.envs.film import Clip
+from polyrl.paths import make_directory
 
 FORMATS = ("mp4", "gif")
 SMALLEST = 160
@@ -42,7 +43,7 @@ def write(clip: Clip, directory: Path, step: int, index: int, file_format: str) 
     """
     prefix = f"step-{step}-return-{clip.reward:.6g}"
     path = directory / f"{prefix}-episode-{index}.{file_format}"
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     if file_format == "gif":
         path.write_bytes(gif(clip, 320, 400)[0])
         return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -32,11 +33,25 @@ class Wrapped:
     def __call__(self) -> gymnasium.Env[Any, Any]:
         env = self.make()
         for wrap in self.wraps if isinstance(env, gymnasium.Env) else ():  # What is none is refused by the caller.
-            inner, env = env, wrap(env)
+            inner, env = env, _wrapped(wrap, env)
             if not isinstance(env, gymnasium.Env):
                 inner.close()
                 raise TypeError(f"wrappers: {name_of(wrap)} returned {env!r}; expected the environment it was given, wrapped.")
         return env
+
+
+def _wrapped(wrap: Wrap, env: gymnasium.Env[Any, Any]) -> Any:
+    """`wrap(env)`; a TypeError that says what to do for a wrapper that takes more than the environment."""
+    try:
+        inspect.signature(wrap).bind(env)
+    except TypeError as error:
+        raise TypeError(
+            f"wrappers: {name_of(wrap)} cannot be made of the environment alone: {error}. Give functools.partial with the "
+            "rest; on the command line, a function that makes the environment and wraps it: --env=module:function."
+        ) from error
+    except ValueError:  # Of what has no signature.
+        pass
+    return wrap(env)
 
 
 def found(wrappers: Any) -> tuple[Wrap, ...]:

@@ -42,6 +42,7 @@ class EventFiles:
     def __init__(self, model_dir: Path, training: bool):
         self._model_dir, self._training = model_dir, training
         self._writers: dict[str, tf.summary.SummaryWriter] = {}
+        self._told: set[str] = set()
 
     def writer(self, run: str) -> tf.summary.SummaryWriter:
         """The writer of a run, always the same one: TensorBoard follows one file in a directory."""
@@ -92,7 +93,10 @@ class EventFiles:
             with open(self._model_dir / name, "a", encoding="utf-8") as file:
                 file.write(text)
         except OSError as error:
-            logger.warning("%s cannot be written: %s. The run continues.", self._model_dir / name, error)
+            told = f"{self._model_dir / name} cannot be written: {error}. The run continues."
+            if told not in self._told:
+                self._told.add(told)
+                logger.warning("%s", told)
 
     def sizes(self) -> dict[str, int]:
         """The bytes of each file that training has written so far, by its path below `model_dir`."""

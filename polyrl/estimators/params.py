@@ -234,8 +234,15 @@ def write_params(model_dir: Path, params: Mapping[str, Any], config: Mapping[str
     write_text(model_dir / FILE, json.dumps(content, indent=2) + "\n")
 
 
-def check_same_params(model_dir: Path, params: Mapping[str, Any]) -> None:
-    """Raises a CheckpointMismatchError that shows each difference to what `model_dir` was trained with."""
+OTHERWISE = (
+    "Use the same, another model_dir, or move what is there aside. On the command line: leave the flags out, or use "
+    "--overwrite, which moves it."
+)
+
+
+def check_same_params(model_dir: Path, params: Mapping[str, Any], otherwise: str = OTHERWISE) -> None:
+    """Raises a CheckpointMismatchError that shows each difference to what `model_dir` was trained with; `otherwise`: and what
+    to do."""
     saved = read_params(model_dir)
     if saved is None:
         return
@@ -248,8 +255,5 @@ def check_same_params(model_dir: Path, params: Mapping[str, Any]) -> None:
         lines += [f"  {where}: {', '.join(alone[:SHOWN])}{more}"] if alone else []
     if lines:
         raise CheckpointMismatchError(
-            f"model_dir={str(model_dir)!r} was trained with other hyper-parameters:\n"
-            + "\n".join(lines)
-            + "\nUse the same, another model_dir, or move what is there aside. On the command line: leave the flags out, or "
-            "use --overwrite, which moves it."
+            f"model_dir={str(model_dir)!r} was trained with other hyper-parameters:\n" + "\n".join(lines) + f"\n{otherwise}"
         )

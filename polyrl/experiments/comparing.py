@@ -157,6 +157,8 @@ def _read(directory: Path) -> Run:
     state = {} if {"env", "model"} <= params.keys() else _newest_state(directory)
     models = state.get("models", {})
     environment = params.get("env", state.get("circumstances", {}).get("environment", ""))
+    if arguments := params.get("env_kwargs"):
+        environment = f"{environment}({', '.join(arguments)})"
     model = params.get("model", ", ".join(each.get("class", name) for name, each in models.items()))
     rows, final = _rows(directory / EVALUATIONS), _rows(directory / "eval" / EVALUATIONS)
     best = _newest(directory, "best")

@@ -16,6 +16,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from polyrl.paths import make_directory
+
 ONE_CORE = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
 """Several processes with as many threads as cores each would stand in each other's way."""
 
@@ -34,7 +36,7 @@ def start(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
 
     It ends when this process has ended, whatever ended that, see `end_with_starter`.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(log.parent)
     variables = {**ONE_CORE, **os.environ, STARTER: str(os.getpid())}
     with open(log, "ab") as file:
         return subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=variables)

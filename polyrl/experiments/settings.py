@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from polyrl.configs import Config, ExplorationConfig, LossConfig, OptimizerConfig
-from polyrl.flags import FLAGS
+from polyrl.flags import FLAGS, other_names
 from polyrl.validation import suggestion
 
 PARTS: dict[str, type[Config]] = {"optimizer": OptimizerConfig, "exploration": ExplorationConfig, "loss": LossConfig}
@@ -47,7 +47,7 @@ def applied(entries: Sequence[str], parts: Mapping[str, Config | None]) -> dict[
         if part not in values:
             if part in parts:
                 raise ValueError(f"--set={entry}: this model has a {part} of its own, which has no settings here.")
-            hint = suggestion(part, [*values, *FLAGS])
+            hint = other_names.hint(other_names.FLAGS, part) or suggestion(part, [*values, *FLAGS])
             raise ValueError(f"--set={entry}: there is no {part!r} here; use the name of a flag, or one of {[*values]}.{hint}")
         flag = EQUIVALENT.get(name)
         if flag is not None and FLAGS[flag].present:
@@ -85,7 +85,9 @@ def _with_field(values: Mapping[str, Any], path: Sequence[str], value: Any) -> d
 
 
 def read(value: str) -> Any:
-    """A number, bool or tuple as Python writes it, else the text."""
+    """A number, bool, None or tuple as Python writes it, true and false as flags have them, else the text."""
+    if value.lower() in ("true", "false"):
+        return value.lower() == "true"
     try:
         return ast.literal_eval(value)
     except (ValueError, SyntaxError):

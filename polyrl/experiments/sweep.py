@@ -17,6 +17,7 @@ from polyrl.envs.backends import import_package
 from polyrl.estimators.hooks.panels import trial_id
 from polyrl.experiments import processes
 from polyrl.experiments.search_space import as_flags, search_space
+from polyrl.paths import make_directory
 from polyrl.summaries import write_message, write_scalars
 
 PROGRAM = (sys.executable, "-m", "polyrl")
@@ -54,7 +55,7 @@ class Sweep:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._states = optuna.trial.TrialState
         self._directory, self._flags, self._score = directory, flags, score
-        directory.mkdir(parents=True, exist_ok=True)
+        make_directory(directory)
         self._study = optuna.create_study(
             storage=f"sqlite:///{directory / 'study.db'}",
             study_name="sweep",
@@ -167,7 +168,7 @@ class Sweep:
             trial.set_user_attr("error", f"exit status {status}: {processes.last_words(place / 'log.txt')}")
         self._study.tell(trial, value if state == self._states.COMPLETE else None, state=state)
         _write_session(place, trial.params, value)
-        told = trial.user_attrs.get("error") or f"{state.name.lower()}, {value:.1f}"
+        told = trial.user_attrs.get("error") or f"{state.name.lower()}, {value:.4g}"
         print(f"trial {trial.number}: {told}", flush=True)
         ended = self._ended()
         if len(ended) == HOPELESS and all(trial.state == self._states.FAIL for trial in ended):

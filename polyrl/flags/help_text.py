@@ -15,6 +15,7 @@ from absl import flags
 from polyrl.flags.other_names import FLAGS as ELSEWHERE
 from polyrl.flags.other_names import hint
 from polyrl.flags.positive import Positive
+from polyrl.paths import INSTALLED
 from polyrl.validation import suggestion
 
 WIDTH = 100
@@ -37,8 +38,6 @@ ORDER = (
 """The modules whose flags come first; the others follow."""
 
 HELP = ("--help", "-help", "-h", "--helpshort", "--helpfull")
-INSTALLED = {"site-packages", "dist-packages"}
-"""Directories that hold what is installed."""
 
 
 def show(arguments: Iterable[str], description: str, package: str = "__main__") -> bool:

@@ -51,6 +51,8 @@ def parsed(body: bytes) -> Request:
     forms = [form for form in ANSWERS if form in request]
     if len(forms) != 1:
         raise RequestError(f"The body must have either 'instances' or 'inputs'; it has {sorted(request)}.")
+    if unknown := sorted(request.keys() - {SIGNATURE, *ANSWERS}):
+        raise RequestError(f"The body has {unknown}, which nothing reads; it may have '{SIGNATURE}' in addition.")
     signature = request.get(SIGNATURE)
     if not (signature is None or isinstance(signature, str)):
         raise RequestError(f"'{SIGNATURE}' must be a string.")

@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from polyrl.paths import make_directory
+
 RECORD = Path("assets.extra") / "polyrl.json"
 """What polyrl notes of a version, where a SavedModel has room for such files."""
 
@@ -44,7 +46,7 @@ def record_of(version: Path) -> dict[str, Any]:
 def note(version: Path, record: Mapping[str, Any]) -> None:
     """Notes this of a version, in place of what was noted before."""
     file = version / RECORD
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(file.parent)
     staging = file.with_suffix(".tmp")
     staging.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     os.replace(staging, file)
@@ -58,7 +60,7 @@ def write(directory: Path, fill: Callable[[Path], None], record: Mapping[str, An
         fill: writes the files into the directory it is given; if it raises, nothing is left.
         record: is noted of the version.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     staging = directory / f"temp-{os.getpid()}-{time.time_ns()}"
     staging.mkdir()
     try:

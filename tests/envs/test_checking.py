@@ -109,11 +109,6 @@ class OwnMask(Sound):
         return super().reset(seed=seed)[0], {"action_mask": np.ones(3)}
 
 
-class RaggedMask(Sound):
-    def reset(self, *, seed=None, options=None):
-        return super().reset(seed=seed)[0], {"action_mask": [[1], [1, 2]]}
-
-
 class NaNReward(Sound):
     def step(self, action):
         return self.observation(), np.nan, False, False, {}
@@ -164,7 +159,6 @@ def test_an_id_whose_reset_takes_no_seed_is_refused_by_name():
         OneStep,
         OwnInfo,
         OwnMask,
-        RaggedMask,
         NaNReward,
     ],
 )
@@ -242,26 +236,6 @@ class FromElsewhere(Sound):
         observation, *rest = super().step(action)
         noise = np.random.default_rng().uniform(0.1, 0.9, observation.shape)
         return (observation * noise).astype(observation.dtype), *rest
-
-
-class BeginsElsewhere(Sound):
-    seeds = ()
-
-    def reset(self, *, seed=None, options=None):
-        observation, info = super().reset(seed=seed, options=options)
-        noise = np.random.default_rng().uniform(0.1, 0.9, observation.shape) if (seed is None) in self.seeds else 1.0
-        return (observation * noise).astype(observation.dtype), info
-
-
-@pytest.mark.parametrize(
-    ("seeds", "how"), [((False,), r"reset\(seed=123\)"), ((True,), r"reset\(seed=123\) and then reset\(\)")]
-)
-def test_episodes_that_begin_by_chance_are_told_of_a_class_as_well(seeds, how):
-    """gymnasium asks it of registered ids alone."""
-    kind = type("Begins", (BeginsElsewhere,), {"seeds": seeds})
-    with pytest.raises(ValueError, match=rf"began differently with the same seed: {how} gave .*, and then .*self\.np_random"):
-        check_environment(GymEnvironment(kind))
-    check_environment(GymEnvironment(BeginsElsewhere))
 
 
 def test_random_numbers_from_elsewhere_are_told_where_they_have_to_come_from():

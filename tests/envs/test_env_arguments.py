@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import zlib
 
 import pytest
 from tiny_envs import ScheduleEnv
@@ -62,3 +63,46 @@ def test_an_error_of_the_environment_about_another_call_stays_what_it_is():
     with pytest.raises(TypeError, match="unexpected keyword argument 'depth'") as told:
         GymEnvironment(make, level=2).make()
     assert "does not take" not in str(told.value)
+
+
+def written(directory, monkeypatch, text):
+    """A module of this text, which can be imported by the name that is returned."""
+    name = f"mine_{len(text)}_{zlib.crc32(text.encode())}"
+    (directory / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(str(directory))
+    return name
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("x = 1\ndef make(:\n", r"SyntaxError in .*mine_.*\.py, line 2: invalid syntax"),
+        ("x = 1\n\nx = y\n", r"NameError in .*mine_.*\.py, line 3: name 'y' is not defined"),
+        ("import json\njson.loads('{')\n", r"JSONDecodeError in .*mine_.*\.py, line 2: "),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_told_with_its_line(tmp_path, monkeypatch, text, words):
+    """There were fifty lines of importlib before it."""
+    name = written(tmp_path, monkeypatch, text)
+    with pytest.raises(ValueError, match=rf"env_id='{name}:make': the module '{name}' cannot be imported: {words}"):
+        GymEnvironment(f"{name}:make")
+
+
+def test_a_module_that_is_not_there_is_told_where_it_is_looked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        ValueError, match=rf"No module named 'nowhere'\. It is looked for in the working directory, {tmp_path}, "
+    ):
+        GymEnvironment("nowhere:make")
+    name = written(tmp_path, monkeypatch, "import nowhere\n")
+    with pytest.raises(ValueError, match=r"No module named 'nowhere'\.$"):  # It was found; what it imports was not.
+        GymEnvironment(f"{name}:make")
+
+
+def test_an_error_in_a_library_is_told_with_the_line_of_the_environment(tmp_path, monkeypatch):
+    """That was gymnasium's box.py."""
+    text = "import gymnasium\ndef make(size):\n    return gymnasium.spaces.Box(0, 1, (size,))\n"
+    name = written(tmp_path, monkeypatch, text)
+    with pytest.raises((TypeError, AssertionError)) as told:
+        GymEnvironment(f"{name}:make", size="five").make()
+    assert told.value.__notes__[-1].endswith(f"{name}.py, line 3.")

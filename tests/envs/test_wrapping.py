@@ -77,6 +77,13 @@ def test_what_is_no_wrapper_is_refused_at_once(wrappers, error, words):
         GymEnvironment("CartPole-v1", wrappers=wrappers)
 
 
+@pytest.mark.parametrize("wrapper", ["gymnasium.wrappers:TimeLimit", lambda env, limit: env])
+def test_a_wrapper_that_takes_more_than_the_environment_is_told_what_to_do(wrapper):
+    words = r"^wrappers: .* cannot be made of the environment alone: .*functools\.partial.*--env=module:function"
+    with pytest.raises(TypeError, match=words):
+        GymEnvironment("CartPole-v1", wrappers=[wrapper]).make()
+
+
 def test_a_wrapper_that_returns_no_environment_is_refused_and_what_it_was_given_closed():
     made = []
 

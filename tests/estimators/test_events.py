@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -90,6 +92,30 @@ def test_new_files_are_begun_after_a_failure(tmp_path):
     first = events.writer("")
     assert events.cannot_write(full("FlushSummaryWriter"))
     assert events.writer("") is not first
+
+
+def test_a_text_file_that_cannot_be_written_is_told_once(tmp_path, caplog):
+    """Of a run whose directory was moved away it was told twenty times."""
+    events = EventFiles(tmp_path, training=True)
+    (tmp_path / "metrics.jsonl").mkdir()
+    with caplog.at_level(logging.WARNING, "polyrl"):
+        for step in range(1, 5):
+            events.write_scalars({"a": 1.0}, step, 0)
+    assert [text.partition(" cannot")[0] for text in caplog.messages] == [str(tmp_path / "metrics.jsonl")]
+
+
+@pytest.mark.parametrize("number", [3, 0.5, np.float32(0.5), np.int64(3), np.True_, tf.constant(0.5), np.array(2.0)], ids=str)
+def test_any_number_is_written(tmp_path, number):
+    events = EventFiles(tmp_path, training=True)
+    events.write_scalars({"a": number, "b": float("nan")}, 7, 0)
+    (line,) = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(line) == {"global_timestep": 7, "global_step": 0, "a": float(number), "b": "nan"}
+
+
+@pytest.mark.parametrize("given", ["3", None, np.ones(1), [1.0], {}, 1j], ids=str)
+def test_what_is_no_number_is_named_with_its_tag(tmp_path, given):
+    with pytest.raises(TypeError, match=r"^write_scalars: mine/a=.* must be a number\.$"):
+        EventFiles(tmp_path, training=True).write_scalars({"mine/a": given}, 7, 0)
 
 
 def points(model_dir):

@@ -16,7 +16,7 @@ from polyrl.demos import DemoEpisode, Demonstrations
 from polyrl.errors import NotTrainedError
 from polyrl.estimators import Predictor
 from polyrl.experiments import RLExperiment
-from polyrl.paths import resolved
+from polyrl.paths import make_directory, resolved
 
 NAMES = ["units=[64,64]", "a*b?c", "[!x] ]a[ back\\slash", "Läufe-δ ~ {a,b} %d $HOME"]
 
@@ -111,6 +111,16 @@ def test_a_model_dir_that_is_a_file_is_refused(tmp_path, below):
     file.write_text("")
     with pytest.raises(NotADirectoryError, match=r"model_dir=.*file is a file; use another path"):
         make_agent(model_dir=file / below)
+
+
+@pytest.mark.parametrize("below", ["", "deeper/still"])
+def test_a_file_in_the_way_of_a_directory_is_named(tmp_path, below):
+    (tmp_path / "videos").write_text("")
+    with pytest.raises(NotADirectoryError, match=rf"{tmp_path / 'videos'} is a file\. Move it aside\.$"):
+        make_directory(tmp_path / "videos" / below)
+    make_directory(tmp_path / "other" / below)
+    make_directory(tmp_path / "other" / below)
+    assert (tmp_path / "other" / below).is_dir()
 
 
 def test_a_checkpoint_is_looked_for_by_its_own_characters(tmp_path):

@@ -54,6 +54,13 @@ def test_seeds_are_one_line_and_other_runs_their_own(runs):
     assert (lines["naf"]["last"], lines["naf"]["steps"], lines["naf"]["training"]) == ("", "0", "")
 
 
+def test_arguments_of_the_environment_are_a_part_of_it(runs):
+    """Two sizes of a grid were the same environment."""
+    copied(runs / "c51", "larger", env_kwargs=["size=8", "slow=True"])
+    (found,) = find([str(runs / "larger")])
+    assert row("larger", [found])[1] == "A(size=8, slow=True)"
+
+
 def test_a_run_without_evaluations_has_the_returns_of_its_training(runs):
     """As the baseline of random actions; it had no number at all."""
     metrics = runs / "naf" / "metrics.jsonl"

@@ -23,6 +23,8 @@ import pytest
         ("exploration=boltzman", "exploration: unknown name 'boltzman'; did you mean 'boltzmann'? Known: "),
         ("exploration=zzz", "exploration: unknown name 'zzz'. Known: boltzmann, constant"),
         ("exploration=", "exploration: no name"),
+        ("lr=1e-3", "--set=lr=1e-3: there is no 'lr' here"),
+        ("lr=1e-3", "Use --learning_rate."),
         (
             "optimizer.learning_rate={'identifier': 'cosine_decy'}",
             "config: unknown name 'cosine_decy'; did you mean 'cosine_decay'?",
@@ -83,3 +85,15 @@ def test_a_field_whose_flag_is_given_is_refused_and_a_part_of_the_models_own_is_
     given.present = 0
     made = settings.applied(["optimizer.learning_rate=0.003"], {"optimizer": AdamConfig()})
     assert made["optimizer"] == AdamConfig(0.003)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("false", False), ("True", True), ("None", None), ("8x8", "8x8"), ("-0.5", -0.5), ("(1, 2)", (1, 2)), ("truth", "truth")],
+)
+def test_a_value_is_read_as_it_is_meant(text, value):
+    """`false` was a text, which is true."""
+    from polyrl.experiments.settings import read
+
+    assert read(text) == value
+    assert type(read(text)) is type(value)

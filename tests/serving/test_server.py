@@ -198,6 +198,13 @@ def raw(server, request):
     return answered
 
 
+@pytest.mark.parametrize("unknown", ["temperature", "instance", "seed"])
+def test_what_nothing_reads_in_a_body_is_refused(client, unknown):
+    status, answer, _ = ask(client, "POST", PREDICT, {"instances": [[1, 2]], unknown: 0.5})
+    assert status == 400
+    assert answer["error"] == f"The body has ['{unknown}'], which nothing reads; it may have 'signature_name' in addition."
+
+
 def test_a_body_of_unknown_length_or_too_large_is_refused_unread(served, monkeypatch):
     start = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\n".encode()
     answered = raw(served, start + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n")

@@ -16,7 +16,7 @@ from polyrl.errors import CheckpointMismatchError
 from polyrl.estimators import Agent, RunConfig, WarmStartSettings
 from polyrl.estimators.exporters import Exporter
 from polyrl.estimators.hooks import Hook, ProfilerHook, VideoHook
-from polyrl.estimators.params import check_same_params, read_params
+from polyrl.estimators.params import OTHERWISE, check_same_params, read_params
 from polyrl.experiments.config_file import ConfigFileHook
 from polyrl.experiments.rl_experiment import RLExperiment
 from polyrl.experiments.serving import Serving
@@ -56,7 +56,9 @@ def read_hyper_parameters(
     check_warm_start(directory)
     try:
         if not FLAGS.overwrite:
-            check_same_params(directory, values)
+            trains = FLAGS.mode in TRAINING_MODES
+            remedy = OTHERWISE if trains else "Leave these flags out, or name another --model_dir."
+            check_same_params(directory, values, remedy)
     except CheckpointMismatchError:
         if check_names is not None:
             check_names(values)

@@ -6,8 +6,9 @@ import functools
 import logging
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import tensorflow as tf
 from absl import app, flags
@@ -39,6 +40,15 @@ def _log_to_console() -> None:
     logger.setLevel(logging.INFO)
     logger.propagate = False
     logger.handlers = [handler]
+    told: set[str] = set()
+
+    def show_warning(message: Warning | str, *where: Any, **given: Any) -> None:
+        """Once, and without the line of a library that it comes from."""
+        if str(message) not in told:
+            told.add(str(message))
+            logger.warning("%s", message)
+
+    warnings.showwarning = cast(Any, show_warning)
 
 
 def _without_an_experiment() -> Callable[[], None] | None:
