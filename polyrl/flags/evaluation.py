@@ -23,7 +23,10 @@ flags.DEFINE_integer(
     "eval_episodes_while_training", 20, "Episodes of each evaluation while training, in train_and_eval.", lower_bound=1
 )
 flags.DEFINE_float(
-    "stop_at_reward", None, "Stop when an evaluation during training has at least this mean reward per episode."
+    "stop_at_reward",
+    None,
+    "Stop when an evaluation during training has at least this mean reward per episode. Presets may have it; a value that "
+    "cannot be reached, as 1e9, trains on.",
 )
 flags.DEFINE_string(
     "checkpoint",

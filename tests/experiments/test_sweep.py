@@ -199,27 +199,52 @@ def test_tensorboard_has_the_columns_and_a_line_of_each_trial(tmp_path):
     assert start.group_name == trial_id(trial / "run")  # That of the run itself.
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--search", "n_step=1,3", "--env=Acrobot-v1"), "flags of the runs come last, after --: -- --env=Acrobot-v1"),
-        (("--search", "n_step=1,3", "--", "--train_timestep=9"), "Did you mean: train_timesteps"),
-        (("--search", "n_step=1,3.5"), "--n_step=3.5: expected an integer"),
-        (("--search", "n_step=1,3", "--", "--n_step=5"), "--n_step=5 has no effect after --: it is searched. Leave it out."),
-        (("--search", "n_step=1,3", "--", "--model_dir=runs/a"), "has no effect after --: each trial has its own."),
-        (("--search", "n_step=1,3", "--trials=0"), "argument --trials: 0 must be an integer of at least 1"),
-        (("--search", "lr=1e-4..1e-2"), "'lr' is no flag that a run has, and no part of a model. Use --learning_rate."),
-        (("--search", "n_step=1,3", "--", "Acrobot-v1"), "After -- come flags, as --n_step=3; got Acrobot-v1."),
-    ],
-)
-def test_flags_of_the_runs_are_read_and_checked_before_anything_is_begun(tmp_path, monkeypatch, arguments, message):
-    monkeypatch.undo()
-    script = Path(__file__).resolve().parents[2] / "scripts" / "tune.py"
-    command = [sys.executable, str(script), f"--directory={tmp_path / 'sweep'}", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode != 0
-    assert message in done.stderr.splitlines()[-1]
-    assert not (tmp_path / "sweep").exists()
+TUNE = Path(__file__).resolve().parents[2] / "scripts" / "tune.py"
+REFUSED = {
+    ("--search", "n_step=1,3", "--env=Acrobot-v1"): "flags of the runs come last, after --: -- --env=Acrobot-v1",
+    ("--search", "n_step=1,3", "--", "--train_timestep=9"): "Did you mean: train_timesteps",
+    ("--search", "n_step=1,3.5"): "--n_step=3.5: expected an integer",
+    ("--search", "n_step=1,3", "--", "--n_step=5"): "--n_step=5 has no effect after --: it is searched. Leave it out.",
+    ("--search", "n_step=1,3", "--", "--model_dir=runs/a"): "has no effect after --: each trial has its own.",
+    ("--search", "n_step=1,3", "--trials=0"): "argument --trials: 0 must be an integer of at least 1",
+    ("--search", "lr=1e-4..1e-2"): "'lr' is no flag that a run has, and no part of a model. Use --learning_rate.",
+    ("--search", "n_step=1,3", "--", "Acrobot-v1"): "After -- come flags, as --n_step=3; got Acrobot-v1.",
+}
+ALL_IN_ONE = """
+import contextlib, io, json, runpy, sys
+
+tune = runpy.run_path(sys.argv[1])
+for arguments in json.loads(sys.argv[2]):
+    sys.argv = ["tune.py", *arguments]
+    tune["FLAGS"].unparse_flags()
+    for name in tune["FLAGS"]:
+        tune["FLAGS"][name].unparse()
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            tune["main"]()
+        ended = "It did not end."
+    except SystemExit as end:
+        ended = said.getvalue() + str(end)
+    print(json.dumps(ended))
+"""
+
+
+@pytest.fixture(scope="module")
+def refusals(tmp_path_factory):
+    """What the script says to each, and whether it has made the directory; one process, as each imports TensorFlow."""
+    directory = tmp_path_factory.mktemp("tune") / "sweep"
+    cases = [[f"--directory={directory}", *arguments] for arguments in REFUSED]
+    command = [sys.executable, "-c", ALL_IN_ONE, str(TUNE), json.dumps(cases)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert not directory.exists()
+    return dict(zip(REFUSED, map(json.loads, done.stdout.splitlines()), strict=True))
+
+
+@pytest.mark.parametrize("arguments", REFUSED, ids=" ".join)
+def test_flags_of_the_runs_are_read_and_checked_before_anything_is_begun(refusals, arguments):
+    assert REFUSED[arguments] in refusals[arguments]
 
 
 @pytest.mark.slow
