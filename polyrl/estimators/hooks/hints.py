@@ -78,7 +78,8 @@ class HintsHook(Hook):
         if seen is not None and "same return" not in self._told:
             self._tell(
                 "no better",
-                f"{seen} Look at the rewards, the exploration, the learning rate, and the {run.step:,} updates so far first.",
+                f"{seen} Look at the rewards, the exploration and the learning rate first, and whether {run.step:,} updates "
+                "can be enough.",
             )
 
     def after_summaries(self, run: RunContext, summaries: Summaries) -> None:

@@ -17,6 +17,9 @@ FIRST_SHARE, LOOK_SHARE = 0.1, 0.5
 MOST, FEWEST = 100, 10
 """Episodes that are compared; with fewer nothing is said."""
 
+FEW_UPDATES = 1_000
+"""After fewer gradient updates nothing is said."""
+
 EXPLORING = 0.5
 """Above this exploration rate the training episodes say nothing of what is learned."""
 
@@ -71,6 +74,8 @@ class Improvement:
         if share <= FIRST_SHARE and len(self._first) < MOST:
             self._first.append(float(episode.reward))
             return None
+        if 0 < run.step < FEW_UPDATES:
+            return None  # Of a short run: it has learned for too short a time to tell. One that learns nothing at all is told.
         if share < LOOK_SHARE or (self._best is None and run.exploration_rate > EXPLORING):
             return None
         self._is_open = False

@@ -29,6 +29,7 @@ def told(
     evaluation: float | None = None,
     resumed_at: int | None = None,
     rate: float = 0.05,
+    updates: float = 1.0,
     **arguments: Any,
 ) -> list[str]:
     """What is said of a run whose episodes have these returns, `returns(rng, share of the run)`."""
@@ -54,7 +55,8 @@ def told(
                 hook.begin(run)
             episode = Episode(returns(rng, index / episodes), LENGTH, 0, truncated=False)
             window.append(episode)
-            run.episode, run.timestep, run.step = index + 1, (index + 1) * LENGTH, (index + 1) * LENGTH
+            run.episode, run.timestep = index + 1, (index + 1) * LENGTH
+            run.step = int(updates * run.timestep)
             hook.after_episode(run, episode)
     return [text for text in caplog.messages if "acts no better than at its beginning" in text]
 
@@ -95,6 +97,9 @@ def getting_worse(rng: np.random.Generator, share: float) -> float:
         (random_acting, {"budget": Budget()}, 0),
         (random_acting, {"episodes": 90}, 0),  # A tenth of them are too few to compare with.
         (random_acting, {"begins_untrained": False}, 0),
+        (random_acting, {"updates": 0.09}, 0),  # 900 in all: a short run has not had the time.
+        (random_acting, {"updates": 0.13}, 1),  # 1,000 after three quarters.
+        (random_acting, {"updates": 0.0}, 1),
         (random_acting, {"resumed_at": 100}, 1),
         (random_acting, {"resumed_at": 300}, 1),
         (lambda rng, share: float(rng.random() < 0.02 + share), {}, 0),  # Sparse, and found more and more often.
