@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from polyrl.statistics import interquartile_mean, interval
+from polyrl.validation import suggestion
 
 EVALUATIONS = "evaluations.csv"
 
@@ -110,6 +111,10 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="print a table, draw nothing")
     arguments = parser.parse_args()
     try:
+        for path in arguments.results:
+            if not path.exists():
+                beside = [str(other) for other in path.parent.glob("*")]
+                raise FileNotFoundError(f"{path}: there is no such file or directory.{suggestion(str(path), beside)}")
         files = [path for path in arguments.results if not path.is_dir()]
         directories = [path for path in arguments.results if path.is_dir()]
         results = [result for file in files for result in read(file)] + (read_runs(directories) if directories else [])

@@ -111,7 +111,11 @@ def test_directories_of_runs_are_drawn_those_of_seeds_together(monkeypatch, tmp_
 
 
 def test_files_that_cannot_be_read_or_written_are_told_in_one_message(monkeypatch, tmp_path):
-    assert run(monkeypatch, tmp_path / "missing").startswith("FileNotFoundError: ")
+    (tmp_path / "missed").mkdir()
+    told = run(monkeypatch, tmp_path / "missing")
+    assert told == (
+        f"FileNotFoundError: {tmp_path / 'missing'}: there is no such file or directory. Did you mean '{tmp_path / 'missed'}'?"
+    )
     assert run(monkeypatch, tmp_path) == f"ValueError: No run in {tmp_path} has been evaluated while it trained."
     file = tmp_path / "results.jsonl"
     file.write_text(json.dumps(WHOLE))

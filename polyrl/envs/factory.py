@@ -229,7 +229,8 @@ def registered(env_id: str | EnvSpec) -> EnvSpec:
         chosen = newest if version is None and name not in gymnasium.registry else None
         return gymnasium.spec(name if chosen is None else get_env_id(namespace, base, chosen))
     except ImportError as error:
-        path = " A module is named without .py, as in an import." if module.endswith(".py") or "/" in module else ""
+        dotted = module.removesuffix(".py").strip("./").replace("/", ".")
+        path = f" A module is named as in an import: {dotted}:{name}." if dotted != module else ""
         if isinstance(error, ModuleNotFoundError) and error.name == module.partition(".")[0] and not path:
             path = f" It is looked for in the working directory, {os.getcwd()}, and where PYTHONPATH says."
         raise ValueError(f"env_id={env_id!r}: the module {module!r} cannot be imported: {sentence(error)}{path}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from gymnasium.spaces import Box, Dict
 from sound_env import Sound
 
 from polyrl.envs import GymEnvironment
@@ -60,3 +61,25 @@ def test_a_mask_that_only_the_reset_returns_is_told():
     kind = type("Lacking", (Forbids,), {"lacks": "step"})
     with pytest.raises(ValueError, match=r"returned no info\['action_mask'\] at a step, but did at reset; expected one for"):
         check_environment(GymEnvironment(kind))
+
+
+class Parts(Sound):
+    """Of its two parts the second leaves its space."""
+
+    observation_space = Dict(image=Box(0, 255, (3, 3, 1), np.uint8), state=Box(-1.0, 1.0, (2,), np.float32))
+
+    def reset(self, *, seed=None, options=None):
+        _, info = super().reset(seed=seed)
+        return self.parts(), info
+
+    def step(self, action):
+        return self.parts(), *super().step(action)[1:]
+
+    def parts(self):
+        return {"image": np.zeros([3, 3, 1], np.uint8), "state": np.array([0.0, 2.5], np.float32)}
+
+
+def test_of_an_observation_of_several_parts_the_one_outside_is_named():
+    words = r"Of the part 'state' the space is Box\(-1\.0, 1\.0, \(2,\), float32\); newest it is float32 \(2,\) array"
+    with pytest.raises(ValueError, match=words):
+        check_environment(GymEnvironment(Parts))

@@ -271,7 +271,8 @@ def test_an_error_in_the_making_says_of_which_environment_and_where():
     ("env_id", "words"),
     [
         (f"{__name__}:OPEN", "OPEN is an open environment; name the class, or a function that makes one"),
-        ("tiny_envs.py:ScheduleEnv", "A module is named without .py, as in an import"),
+        ("tiny_envs.py:ScheduleEnv", "A module is named as in an import: tiny_envs:ScheduleEnv"),
+        ("mine/tiny_envs:make", "A module is named as in an import: mine.tiny_envs:make"),
     ],
 )
 def test_what_is_named_and_makes_none_is_told(env_id, words):

@@ -59,3 +59,31 @@ def test_a_mask_by_another_name_is_told(more, in_info, told, caplog):
     texts = [record.getMessage() for record in caplog.records]
     assert len(texts) == (0 if told is None else 1)
     assert all(f"has {told} with a value for each action" in text and "the key is 'action_mask'" in text for text in texts)
+
+
+class InDict(Masked):
+    """A Dict observation with a mask by another name."""
+
+    def __init__(self, name):
+        super().__init__(False, has_method=False)
+        self._name = name
+        parts = {"state": self.env.observation_space, name: gymnasium.spaces.MultiBinary(2)}
+        self.observation_space = gymnasium.spaces.Dict(parts)
+
+    def _with_mask(self, state):
+        return {"state": state, self._name: np.array([1, 0], np.int8)}
+
+    def reset(self, *, seed=None, options=None):
+        state, info = super().reset(seed=seed, options=options)
+        return self._with_mask(state), info
+
+    def step(self, action):
+        state, *rest = super().step(action)
+        return self._with_mask(state), *rest
+
+
+@pytest.mark.parametrize(("name", "is_told"), [("mask", True), ("legal_actions", True), ("flags", False)])
+def test_a_key_of_the_observation_that_may_be_a_mask_is_told(name, is_told, caplog):
+    with caplog.at_level(logging.WARNING, "polyrl"):
+        check_environment(GymEnvironment(lambda: InDict(name)))
+    assert [f"the observation's [{name!r}]" in text for text in caplog.messages] == [True] * is_told

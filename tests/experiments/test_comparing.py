@@ -184,3 +184,7 @@ def test_the_command_prints_the_table(runs):
     assert done.returncode == 0, done.stderr
     assert "(20.00 to 40.00)" in done.stdout
     assert "c51" in done.stdout
+    wrong = [sys.executable, "-m", "polyrl", "--mode=compare", f"--model_dir={runs / 'c51'}"]
+    done = subprocess.run(wrong, capture_output=True, text=True, timeout=200, env={"PATH": ""})
+    assert done.returncode == 1
+    assert f"no effect with --mode=compare: directories of runs are --runs={runs / 'c51'}." in done.stderr

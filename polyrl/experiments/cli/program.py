@@ -58,6 +58,9 @@ def _without_an_experiment() -> Callable[[], None] | None:
 
         return print_lists
     if FLAGS.mode == "compare":
+        if FLAGS["model_dir"].present:
+            where = f"--runs={FLAGS.model_dir}"
+            raise ValueError(f"--model_dir has no effect with --mode=compare: directories of runs are {where}.")
         return functools.partial(print_comparison, FLAGS.runs)
     return _run_seeds if FLAGS.seeds else None
 
