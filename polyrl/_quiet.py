@@ -25,7 +25,10 @@ from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import ModuleType
 from typing import Any
 
-_NOISE = re.compile(rb"^(I\d{4} |WARNING: All log messages before absl|INFO: Created TensorFlow Lite|.*(cuda_|cudart|cuInit))")
+_NOISE = re.compile(
+    rb"^(I\d{4} |WARNING: All log messages before absl|INFO: Created TensorFlow Lite|.*(cuda_|cudart|cuInit)"
+    rb"|E\d{4} .*NodeDef mentions attribute)"
+)
 
 # TensorFlow would import Keras 3 at once, 0.6 seconds, which polyrl has no use for; `tf.keras` stays what it is.
 _SETTINGS = {"TF_USE_LEGACY_KERAS": "1"}

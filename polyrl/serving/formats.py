@@ -53,7 +53,8 @@ def convert(format: str, saved_model: Path, file: Path) -> None:
     """
     check_installed(format)
     if format == "tflite":
-        file.write_bytes(tf.lite.TFLiteConverter.from_saved_model(str(saved_model), signature_keys=[SERVING]).convert())
+        with filtered_stderr():
+            file.write_bytes(tf.lite.TFLiteConverter.from_saved_model(str(saved_model), signature_keys=[SERVING]).convert())
         return
     # In a process of its own: it changes TensorFlow's options, and writes much to the console.
     command = [sys.executable, "-m", "tf2onnx.convert", "--saved-model", str(saved_model), "--tag", "serve"]
