@@ -9,19 +9,19 @@ HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "polyrl" / "__init__.py").read_text()).group(1)
 
 # ale-py 0.12.1 is the first that is tested to reset some environments of a vector; headless opencv needs no display.
-ATARI = ["ale-py>=0.12.1,<1", "opencv-python-headless>=4.8"]
+ATARI = ["ale-py>=0.12.1,<1", "opencv-python-headless>=4.8,<6"]
 # An extra of its own: it takes 750 MB. It does not support Python 3.10.
 ENVPOOL = ["envpool>=1.2,<2; python_version >= '3.11'"]
 # 0.5.4 is the first that can keep images as they are, and does not support Python 3.10, where demonstrations are .npz files.
 # It imports pillow without requiring it.
-DEMOS = ["minari[hdf5]>=0.5.4,<1; python_version >= '3.11'", "pillow>=10"]
+DEMOS = ["minari[hdf5]>=0.5.4,<1; python_version >= '3.11'", "pillow>=10,<14"]
 # The first with gymnasium; what it draws pictures with (pandas, scipy, seaborn) is required by it.
 MINATAR = ["minatar>=1.0.15,<2"]
 # The first for gymnasium 1. Pip takes an older one for Python 3.10.
 MINIGRID = ["minigrid>=3.0,<4"]
 # Renders gymnasium's small environments, writes mp4, writes GIFs. Not by gymnasium's own extras: some versions ask for
 # pygame-ce there, which lies in the same directory as the pygame that minigrid asks for.
-VIDEO = ["pygame>=2.1.3,<3", "moviepy>=2.0,<3", "pillow>=10"]
+VIDEO = ["pygame>=2.1.3,<3", "moviepy>=2.0,<3", "pillow>=10,<14"]
 # Searches hyper-parameters, and keeps the trials in a file of SQLite.
 TUNE = ["optuna>=4.0,<6"]
 # Draws learning curves in scripts/plot.py.
@@ -65,7 +65,7 @@ setup(
         "tune": TUNE,
         "onnx": ONNX,
         "plot": PLOT,
-        "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"],
+        "docs": ["mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.26,<2"],
         "dev": [
             *ATARI,
             *ENVPOOL,

@@ -140,7 +140,8 @@ def draw(results: list[dict[str, Any]], labels: list[str], output: Path) -> None
     for label in labels:
         steps, scores = curves(results, label)
         low, high = interval(scores)
-        (line,) = axes.plot(steps, interquartile_mean(scores), label=f"{label} ({scores.shape[1]} seeds)")
+        seeds = "1 seed" if scores.shape[1] == 1 else f"{scores.shape[1]} seeds"
+        (line,) = axes.plot(steps, interquartile_mean(scores), label=f"{label} ({seeds})")
         axes.fill_between(steps, low, high, alpha=0.2, color=line.get_color())
     axes.set_xlabel("environment steps")
     axes.set_ylabel("mean return, interquartile mean over seeds")

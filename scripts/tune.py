@@ -22,7 +22,7 @@ import sys
 from typing import Any
 
 from absl import flags
-from polyrl.flags import FLAGS, command  # noqa: F401  It defines the flags that can be searched.
+from polyrl.flags import FLAGS, command
 from polyrl.flags.value_errors import in_words
 from polyrl.paths import resolved
 from rich.table import Table
@@ -94,12 +94,22 @@ def check_flags(given: list[str], searched: list[str]) -> None:
             raise ValueError(f"--{name}={FLAGS[name].value} has no effect after --: {why}. Leave it out.")
 
 
+def check_environment() -> None:
+    """Refuses settings that cannot be read, and an environment that does not exist: each trial would."""
+    from polyrl.experiments import worlds  # As above.
+
+    sys.path.insert(0, "")  # As the runs: an environment of one's own lies in the working directory.
+    command.use_config()
+    worlds.check_names({name: FLAGS[name].value for name in command.PARAMETERS})
+
+
 def sweep(arguments: argparse.Namespace, given: list[str]) -> None:
     """The sweep that the arguments describe; what is wrong in them is a ValueError before anything is started."""
     from polyrl.experiments.sweep import Sweep  # As above.
 
     given = [*([] if arguments.config is None else [f"--config={arguments.config}"]), *given]
     check_flags(given, arguments.search)
+    check_environment()
     directory = resolved("--directory", arguments.directory or f"runs/tune/{Path(arguments.config or 'polyrl').stem}")
     search = Sweep(directory, arguments.search, given, arguments.score, arguments.startup, arguments.seed)
     search.run(arguments.trials, arguments.jobs)

@@ -52,7 +52,8 @@ def check_observation_space(space: Space[Any], num_actions: int) -> None:
         raise TypeError(
             f"The observation space {space} has no key 'state'. It is MiniGrid's: to learn from the image alone, wrap the "
             "environment, GymEnvironment(env_id, wrappers=['minigrid.wrappers:ImgObsWrapper']), on the command line "
-            "--wrappers=minigrid.wrappers:ImgObsWrapper."
+            "--wrappers=minigrid.wrappers:ImgObsWrapper. Its numbers name kinds of objects: cnn(categories=11), or "
+            "--categories=11."
         )
     if not isinstance(space.get("state"), (Box, Discrete)):
         flat = ", or flatten it to one Box with gymnasium.wrappers.FlattenObservation"

@@ -69,7 +69,14 @@ def check_described(state: Any, space: Space[Any], description: Mapping[str, Any
     specs = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape[1:], tf.as_dtype(x.dtype)), state)
     given = (describe_state(specs, space), describe_state(specs))  # Checkpoints of before do not tell discrete states apart.
     if dict(description) not in given:
-        raise ValueError(f"The environment's states are {given[0]}; expected {dict(description)}, as in training.")
+        found, wanted = given[0].get("dict", given[0]), description.get("dict", description)
+        if "dict" in given[0] and "dict" in description:  # Of many parts those that differ.
+            names = sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
+            found, wanted = ({key: each.get(key) for key in names} for each in (found, wanted))
+        raise ValueError(
+            f"The environment's states are {dict(found)}; expected {dict(wanted)}, as in training. Use the environment that "
+            "the model was trained in, or one with the same spaces."
+        )
 
 
 def batch_of_states(name: str, state: Any, spec: Mapping[str, Any]) -> tuple[Any, bool]:

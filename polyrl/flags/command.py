@@ -30,9 +30,7 @@ def settle() -> frozenset[str]:
         ValueError: if `--config` or `--set` cannot be read, if `--model_dir` holds the run of another program, or none where
             `--mode` needs one, or for a flag that has no effect in the mode.
     """
-    config.use_set()
-    settings = {} if FLAGS.config is None else config.load(FLAGS.config)
-    config.use(settings, f"--config={FLAGS.config}")
+    settings = use_config()
     if FLAGS.model_dir is None:
         FLAGS.model_dir = default_model_dir()
     check_mode(Path(FLAGS.model_dir).expanduser())
@@ -41,6 +39,14 @@ def settle() -> frozenset[str]:
     if not settings:
         _settle_by_run_or_preset()
     return frozenset(settings)
+
+
+def use_config() -> dict[str, Any]:
+    """Takes over what `--set` and `--config` say, and returns the latter; see `settle` for the errors."""
+    config.use_set()
+    settings = {} if FLAGS.config is None else config.load(FLAGS.config)
+    config.use(settings, f"--config={FLAGS.config}")
+    return settings
 
 
 def default_model_dir() -> str:

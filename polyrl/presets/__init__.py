@@ -30,12 +30,16 @@ def get(name: str) -> ml_collections.ConfigDict:
     return ml_collections.ConfigDict(dict(_PRESETS[name]))
 
 
+def _is_of(known: str, env: str) -> bool:
+    return known == env or known.rpartition("-v")[0] == env
+
+
 def find(env: str, model: str) -> str | None:
     """The name of the preset of an environment and a model, as `--env` and `--model` name them; None if there is none.
 
-    Of several it is the one that is named after the model, or the first.
+    Of several it is the one that is named after the model, or the first. An id without a version is any version's.
     """
-    names = [name for name in NAMES if (_PRESETS[name]["env"], _PRESETS[name]["model"]) == (env, model)]
+    names = [name for name in NAMES if _is_of(_PRESETS[name]["env"], env) and _PRESETS[name]["model"] == model]
     named = [name for name in names if name.endswith(f"_{model}")]
     return next(iter([*named, *names]), None)
 

@@ -208,6 +208,9 @@ REFUSED = {
     ("--search", "n_step=1,3", "--", "--model_dir=runs/a"): "has no effect after --: each trial has its own.",
     ("--search", "n_step=1,3", "--trials=0"): "argument --trials: 0 must be an integer of at least 1",
     ("--search", "lr=1e-4..1e-2"): "'lr' is no flag that a run has, and no part of a model. Use --learning_rate.",
+    ("--search", "n_step=1,3", "--", "--env=Acrobat-v1"): "'Acrobat-v1' is unknown to gymnasium",
+    ("--search", "n_step=1,3", "--", "--env=nowhere:make"): "the module 'nowhere' cannot be imported",
+    ("--config=cartpol_dqn", "--search", "n_step=1,3"): "--config=cartpol_dqn is neither a preset nor a file",
     ("--search", "n_step=1,3", "--", "Acrobot-v1"): "After -- come flags, as --n_step=3; got Acrobot-v1.",
 }
 ALL_IN_ONE = """

@@ -62,6 +62,9 @@ FILES = {
 GIVEN = {
     (): {"env": "CartPole-v1", "model": "dqn", "env_backend": "compiled", "model_dir": "runs/CartPole-v1_dqn", "fixed": []},
     ("--env=CartPole-v1", "--model=c51"): {"n_step": 3, "max_q_value": 100.0, "model_dir": "runs/CartPole-v1_c51"},
+    ("--env=Pendulum", "--model=naf"): {"discount": 0.98, "model_dir": "runs/Pendulum_naf"},
+    ("--env=CartPole", "--model=c51"): {"n_step": 3, "max_q_value": 100.0},
+    ("--env=CartPole-v0", "--model=c51"): {"n_step": 1},
     ("--env=CartPole-v1", "--model=c51", "--n_step=5"): {"n_step": 5, "max_q_value": 100.0},
     ("--env=CartPole-v1", "--model=c51", "--wrappers=a:B"): {"n_step": 1, "env_backend": "gymnasium"},
     ("--env=CartPole-v1", "--model=c51", "--env_kwargs=max_episode_steps=9"): {"n_step": 1, "env_backend": "gymnasium"},

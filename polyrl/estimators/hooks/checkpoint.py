@@ -15,7 +15,7 @@ class CheckpointHook(Hook):
     """Requests checkpoints at a cadence of environment steps or seconds, and after pre-training; the run writes them at the
     iteration's end. That they come less often, as they would take more than `max_share` of the time, is told once.
 
-    See `Cadence` for the arguments.
+    See `Cadence` for the arguments; `tells`: whether that is told.
     """
 
     def __init__(
@@ -24,9 +24,10 @@ class CheckpointHook(Hook):
         every_secs: float | None,
         max_share: float | None = None,
         at_multiples: bool = False,
+        tells: bool = True,
     ):
         self._cadence = Cadence(every_timesteps, every_secs, max_share, at_multiples)
-        self._every_timesteps, self._max_share, self._is_told = every_timesteps, max_share, False
+        self._every_timesteps, self._max_share, self._is_told = every_timesteps, max_share, not tells
 
     def begin(self, run: RunContext) -> None:
         self._cadence.start(run.timestep)

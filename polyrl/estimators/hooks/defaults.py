@@ -57,7 +57,8 @@ def default_hooks(
         hooks.append(SummaryHook(config.save_summary_timesteps, config.save_summary_secs, config.max_overhead))
     if config.save_checkpoints_timesteps is not None or config.save_checkpoints_secs is not None:
         cadence = config.save_checkpoints_timesteps, config.save_checkpoints_secs, config.max_overhead
-        hooks.append(CheckpointHook(*cadence, at_multiples=config.exact_resume))
+        is_chosen = config.save_checkpoints_timesteps != RunConfig.save_checkpoints_timesteps
+        hooks.append(CheckpointHook(*cadence, at_multiples=config.exact_resume, tells=is_chosen))
     if config.progress:
         hooks.append(progress_hook(evaluates_every(others)))
     return hooks

@@ -17,6 +17,9 @@ FIRST_SHARE, LOOK_SHARE = 0.1, 0.5
 MOST, FEWEST = 100, 10
 """Episodes that are compared; with fewer nothing is said."""
 
+LATEST = 5
+"""So many evaluations are taken together."""
+
 FEW_UPDATES = 1_000
 """After fewer gradient updates nothing is said."""
 
@@ -42,9 +45,9 @@ def is_better(later: float, later_error: float, first: Sequence[float]) -> bool:
 class Improvement:
     """Keeps the returns of the first episodes, and compares later ones with them, once.
 
-    Where there are evaluations the best of them tells, unless training episodes have become better by far: an agent may be
-    evaluated on another task. Episodes that are a little better need have learned nothing: weights that change all the time
-    balance CartPole longer than random actions do.
+    Where there are evaluations the last five of them tell, as one alone may be a bad one, unless training episodes have become
+    better by far: an agent may be evaluated on another task. Episodes that are a little better need have learned nothing:
+    weights that change all the time balance CartPole longer than random actions do.
 
     Nothing is said of a run that may have begun with trained weights, nor as long as it explores so much that only an
     evaluation could tell, and there is none.
@@ -55,7 +58,8 @@ class Improvement:
 
     def __init__(self, begins_untrained: bool = True):
         self._first: list[float] = []
-        self._best: float | None = None
+        self._evaluations: list[float] = []
+        self._seen: Mapping[str, float] | None = None
         self._is_open = begins_untrained
 
     def begin(self, run: RunContext) -> None:
@@ -68,15 +72,15 @@ class Improvement:
         share = spent(run)
         if not self._is_open or share is None:
             return None
-        if run.last_evaluation is not None:
-            evaluated = run.last_evaluation["mean_reward"]
-            self._best = evaluated if self._best is None else max(self._best, evaluated)
+        if run.last_evaluation is not None and run.last_evaluation is not self._seen:
+            self._seen = run.last_evaluation
+            self._evaluations = [*self._evaluations, self._seen["mean_reward"]][-LATEST:]
         if share <= FIRST_SHARE and len(self._first) < MOST:
             self._first.append(float(episode.reward))
             return None
         if 0 < run.step < FEW_UPDATES:
             return None  # Of a short run: it has learned for too short a time to tell. One that learns nothing at all is told.
-        if share < LOOK_SHARE or (self._best is None and run.exploration_rate > EXPLORING):
+        if share < LOOK_SHARE or (not self._evaluations and run.exploration_rate > EXPLORING):
             return None
         self._is_open = False
         returns = [each.reward for each in run.episodes]
@@ -88,22 +92,24 @@ class Improvement:
 
     def get_state(self) -> dict[str, Any]:
         """As JSON values."""
-        return {"first": self._first, "best": self._best, "is_open": self._is_open}
+        return {"first": self._first, "evaluations": self._evaluations, "is_open": self._is_open}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Takes back what `get_state` gave."""
-        self._first, self._best, self._is_open = list(state["first"]), state["best"], bool(state["is_open"])
+        self._first, self._is_open = list(state["first"]), bool(state["is_open"])
+        self._evaluations = list(state.get("evaluations", ()))  # Checkpoints of earlier versions have none.
 
     def _compared(self, later: Sequence[float]) -> str | None:
         mean, first = float(np.mean(later)), float(np.mean(self._first))
         seen = f"the mean return of the last {len(later)} episodes is {mean:.3g}"
-        if self._best is None:
+        if not self._evaluations:
             if is_better(mean, float(np.std(later)) / math.sqrt(len(later)), self._first):
                 return None
         else:
-            if is_better(self._best, 0.0, self._first) or mean - first > np.std(self._first):
+            evaluated = float(np.mean(self._evaluations))
+            if is_better(evaluated, 0.0, self._first) or mean - first > np.std(self._first):
                 return None
-            seen = f"{seen}, that of the best evaluation {self._best:.3g}"
+            seen = f"{seen}, that of the last {len(self._evaluations)} evaluations {evaluated:.3g}"
         before = f"that of the first {len(self._first)} was {first:.3g}"
         return f"With half of its budget spent this run acts no better than at its beginning: {seen}, {before}."
 

@@ -125,6 +125,8 @@ def run(main: Callable[[Sequence[str]], Any]) -> None:
             tf.debugging.disable_traceback_filtering()
         try:
             instead = _without_an_experiment()
+            if instead is None and FLAGS.model_dir is not None:  # The command polyrl settles where it is, if it is not given.
+                check_mode(resolved("--model_dir", FLAGS.model_dir))
             result = main(argv) if instead is None else instead()
         except KeyboardInterrupt as error:
             if FLAGS.debug:
