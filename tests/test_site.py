@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 import subprocess
 import sys
@@ -50,7 +51,17 @@ def test_what_a_room_offers_is_documented(page):
     offered = getattr(module, "__all__", own)
     assert offered
     undocumented = [public for public in offered if callable(thing := getattr(module, public)) and not thing.__doc__]
+    for kind in (thing for public in offered if inspect.isclass(thing := getattr(module, public))):
+        undocumented += [f"{kind.__name__}.{method}" for method in vars(kind) if is_undocumented(kind, method)]
     assert undocumented == [], f"Give these names of {name} a docstring."
+
+
+def is_undocumented(kind: type, name: str) -> bool:
+    """Whether a class of polyrl defines a public method or property without a docstring, of its own or of a base class's."""
+    thing = vars(kind)[name]
+    code = thing.fget if isinstance(thing, property) else getattr(thing, "__func__", thing)
+    is_own = inspect.isfunction(code) and code.__module__.startswith("polyrl.") and not name.startswith("_")
+    return is_own and not any(inspect.getdoc(vars(base)[name]) for base in kind.__mro__ if name in vars(base))
 
 
 @pytest.mark.slow

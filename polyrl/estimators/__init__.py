@@ -4,7 +4,7 @@ from polyrl.estimators.agent import Agent
 from polyrl.estimators.checkpoints import CheckpointManager
 from polyrl.estimators.predictor import Predictor
 from polyrl.estimators.run_config import RunConfig
-from polyrl.estimators.training import TrainingResult, TrainingRun
+from polyrl.estimators.training_result import TrainingResult
 from polyrl.estimators.training_specs import EvalSpec, TrainSpec, train_and_evaluate
 from polyrl.estimators.variables import WarmStartSettings
 from polyrl.spec import EstimatorSpec
@@ -18,7 +18,6 @@ __all__ = [
     "RunConfig",
     "TrainSpec",
     "TrainingResult",
-    "TrainingRun",
     "WarmStartSettings",
     "train_and_evaluate",
 ]

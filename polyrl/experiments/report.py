@@ -62,7 +62,8 @@ def print_seeds(results: Mapping[int, Mapping[str, float]], mean: str, interval:
         table.add_row(str(seed), f"{int(result['global_timestep']):,}", f"{result['mean_reward']:.3f}")
     table.add_section()
     table.add_row("mean", "", mean)
-    table.add_row("95 % interval", "", interval)
+    if len(results) > 1:
+        table.add_row("95 % interval", "", interval)
     tables.show(table, f"{len(results)} seed{'s' if len(results) > 1 else ''} in {model_dir}")
 
 

@@ -21,6 +21,7 @@ class Summaries(NamedTuple):
 
     @classmethod
     def empty(cls) -> Summaries:
+        """Nothing to show."""
         return cls({}, {}, {})
 
     def with_prefix(self, name: str) -> Summaries:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from polyrl.experiments import processes, seeds
+from polyrl.experiments import processes, report, seeds
 
 PROGRAM = """
 import os, pathlib, sys, time
@@ -216,3 +216,11 @@ def test_an_interruption_that_the_shell_has_switched_off_is_obeyed(tmp_path):
     finally:
         signal.signal(signal.SIGINT, before)
     assert end.value.code == 128 + signal.SIGINT
+
+
+@pytest.mark.parametrize("seeds", [(1,), (1, 2)])
+def test_of_one_seed_there_is_no_interval(capsys, seeds):
+    """It went from the mean to the mean."""
+    results = {seed: {"global_timestep": 100.0, "mean_reward": 10.0 * seed} for seed in seeds}
+    report.print_seeds(results, "10.000", "10.000 to 20.000", Path("runs"))
+    assert ("95 % interval" in capsys.readouterr().out) == (len(seeds) > 1)

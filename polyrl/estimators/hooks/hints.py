@@ -17,7 +17,7 @@ from polyrl.summaries import Summaries
 
 logger = logging.getLogger("polyrl")
 
-HIGHEST_RATE = {"adam": 0.05, "adamw": 0.05, "adamax": 0.05, "nadam": 0.05, "rmsprop": 0.05, "lion": 0.01, "sgd": 10.0}
+HIGHEST_RATE = {"adam": 0.05, "adamw": 0.05, "adamax": 0.05, "nadam": 0.05, "rmsprop": 0.05, "lion": 0.01, "sgd": 1.0}
 """By the optimizer's identifier: learning rates above it are hardly ever meant."""
 
 LOWEST_RATE = 1e-6
