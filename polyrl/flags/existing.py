@@ -27,6 +27,15 @@ def check_mode(model_dir: Path) -> None:
         NotTrainedError: if a run, or with `--seeds` one of the runs, has none; with the nearest name of a run beside it.
     """
     check_given({}, only=("mode",))
+    check_run(model_dir)
+
+
+def check_run(model_dir: Path) -> None:
+    """Refuses a mode for which `--model_dir` holds no checkpoint.
+
+    Raises:
+        NotTrainedError: if a run, or with `--seeds` one of the runs, has none; with the nearest name of a run beside it.
+    """
     for directory in [directory_of_seed(model_dir, seed) for seed in FLAGS.seeds] if FLAGS.seeds else [model_dir]:
         if FLAGS.mode in OF_A_RUN and not (holds_a_run(directory) or _is_elsewhere(directory)):
             raise NotTrainedError(f"There is no checkpoint in model_dir={str(directory)!r}. {_what_to_do(directory)}")

@@ -158,3 +158,12 @@ def test_flags_that_do_not_fit_are_told_in_one_message_each(runs, tmp_path):
             process.wait()
     assert not empty.exists()
     assert state_of(model_dir)["global_timestep"] == 300
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["eval", "record", "export"])
+def test_a_misspelt_directory_is_told_the_nearest_run(runs, mode):
+    """As by the command polyrl; programs said to train first."""
+    model_dir, _ = runs("dqn")
+    output = finish(start("dqn", f"--mode={mode}", f"--model_dir={model_dir}s"), 1)
+    assert f"There is no checkpoint in model_dir='{model_dir}s'. Train first. Did you mean '{model_dir}'?" in output

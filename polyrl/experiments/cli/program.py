@@ -22,7 +22,7 @@ from polyrl.estimators.model_errors import is_worded
 from polyrl.experiments import processes, seeds
 from polyrl.experiments.comparing import print_comparison
 from polyrl.flags import FLAGS, help_text, other_names
-from polyrl.flags.existing import check_mode
+from polyrl.flags.existing import check_mode, check_run
 from polyrl.flags.value_errors import in_words
 from polyrl.paths import resolved
 
@@ -126,7 +126,7 @@ def run(main: Callable[[Sequence[str]], Any]) -> None:
         try:
             instead = _without_an_experiment()
             if instead is None and FLAGS.model_dir is not None:  # The command polyrl settles where it is, if it is not given.
-                check_mode(resolved("--model_dir", FLAGS.model_dir))
+                check_run(resolved("--model_dir", FLAGS.model_dir))
             result = main(argv) if instead is None else instead()
         except KeyboardInterrupt as error:
             if FLAGS.debug:
