@@ -45,9 +45,9 @@ class RunConfig:
         save_summary_secs: seconds between two writes; None: not by time. Both None: no summaries.
         save_checkpoints_timesteps: environment steps between two checkpoints; None: not by steps.
         save_checkpoints_secs: seconds between two checkpoints; None: not by time. One is always written at the end.
-        max_overhead: the share of the run's time that histograms and images may take, and that checkpoints may take; those
-            that would take more are put off, so a fast run writes fewer than its cadences say. The first ten writes of
-            histograms and images are not; scalars never are. None: nothing is put off.
+        max_overhead: the share of the run's time that scalars may take, that histograms and images may take, and that
+            checkpoints may take; those that would take more are put off, so a fast run writes fewer than its cadences say. The
+            first fifty writes of scalars are not, nor the first ten of histograms and images. None: none is put off.
         keep_checkpoint_max: how many of the newest checkpoints are kept; the best one by evaluation is kept in addition.
         progress: show training on stderr: a progress bar on a terminal, elsewhere a line every ten seconds and one at the end.
             Lines go to the logger `polyrl` instead where the program has set up logging that shows its level INFO.

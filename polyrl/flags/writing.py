@@ -12,8 +12,8 @@ flags.DEFINE_float(
 flags.DEFINE_float(
     "max_overhead",
     0.01,
-    "Largest share of the time that TensorBoard's histograms and images may take, and that checkpoints may take; beyond it "
-    "they are put off, but for the first ten writes of histograms. Scalars never are. 1: no limit.",
+    "Largest share of the time that TensorBoard's scalars may take, its histograms and images, and checkpoints; beyond it "
+    "they are put off. The first fifty writes of scalars never are, nor the first ten of histograms. 1: no limit.",
     lower_bound=0.001,
     upper_bound=1.0,
 )

@@ -13,10 +13,11 @@ from polyrl.estimators.hooks.context import RunContext
 from polyrl.estimators.hooks.pace import working_time
 from polyrl.summaries import Summaries, SummaryOptions
 
-FREE = 10
-"""So many writes of histograms and images come at their cadence whatever they cost, so that a short run has its panels: one of
-the first takes many times as long as those that follow.
-"""
+FREE = 50
+"""So many writes of scalars come at their cadence whatever they cost, so that a short run has its panels too."""
+
+LARGE_FREE = 10
+"""So many of histograms and images do: one of the first takes many times as long as those that follow."""
 
 
 class SummaryHook(Hook):
@@ -24,15 +25,12 @@ class SummaryHook(Hook):
 
     During pre-training it writes only the loss; its x-axis is `global_step` (updates).
 
-    Args:
-        every_timesteps: see `Cadence`.
-        every_secs: see `Cadence`.
-        max_share: of histograms and images, see `Cadence`; scalars are never put off.
+    See `Cadence` for the arguments.
     """
 
     def __init__(self, every_timesteps: int | None, every_secs: float | None, max_share: float | None = None):
-        self._scalars = Cadence(every_timesteps, every_secs)
-        self._large = Cadence(every_timesteps, every_secs, max_share, free=FREE)
+        self._scalars = Cadence(every_timesteps, every_secs, max_share, free=FREE)
+        self._large = Cadence(every_timesteps, every_secs, max_share, free=LARGE_FREE)
         self._loss_sum, self._losses = 0.0, 0
         self._written = -1
 
@@ -50,13 +48,17 @@ class SummaryHook(Hook):
 
     def after_act(self, run: RunContext) -> None:
         if self._scalars.due(run.timestep):
+            started = time.monotonic()
             self._write_run(run)
             self._loss_sum, self._losses, self._written = 0.0, 0, run.timestep
             self._mark(run)
+            self._scalars.took(time.monotonic() - started)
             run.request_summaries()
 
     def after_summaries(self, run: RunContext, summaries: Summaries) -> None:
+        started = time.monotonic()
         run.write_scalars(summaries.numbers())
+        self._scalars.took(run.summary_seconds + time.monotonic() - started)
         if (summaries.histograms or summaries.images) and self._large.due(run.timestep):
             started = time.monotonic()
             summaries.write_large(run.writer, run.timestep)
