@@ -88,9 +88,10 @@ def check_flags(given: list[str], searched: list[str]) -> None:
         raise ValueError(in_words(str(error))) from error
     if left:
         raise ValueError(f"After -- come flags, as --n_step=3; got {' '.join(left)}.")
-    for name in ("mode", "model_dir", "seeds", *(entry.partition("=")[0] for entry in searched)):
+    useless = dict.fromkeys(("mode", "model_dir", "seeds"), "each trial has its own")
+    useless |= dict.fromkeys((entry.partition("=")[0] for entry in searched), "it is searched")
+    for name, why in useless.items():
         if name in FLAGS and FLAGS[name].present:
-            why = "it is searched" if name not in ("mode", "model_dir", "seeds") else "each trial has its own"
             raise ValueError(f"--{name}={FLAGS[name].value} has no effect after --: {why}. Leave it out.")
 
 

@@ -19,8 +19,8 @@ from polyrl.envs.states import running_statistics, set_states
 MASK_WORDS = ("mask", "legal", "valid", "available")
 """What is in the name of a mask."""
 
-FLAGS = (bool, np.bool_, int, np.integer)
-PASS_ON = (OrderEnforcing, PassiveEnvChecker, TimeLimit)
+_FLAGS = (bool, np.bool_, int, np.integer)
+_PASS_ON = (OrderEnforcing, PassiveEnvChecker, TimeLimit)
 """Wrappers of `gymnasium.make` that hand the arguments of `reset` on."""
 
 
@@ -40,7 +40,7 @@ class Examined(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._is_over = self._is_stuck = self._in_info = False
         self._kept = copy.deepcopy(running_statistics(env))
         own = env
-        while isinstance(own, PASS_ON):
+        while isinstance(own, _PASS_ON):
             own = own.env
         # With the environment's own signature, which is looked at.
         self.reset = functools.wraps(own.reset)(lambda **arguments: self._reset(**arguments))  # type: ignore[method-assign]
@@ -55,8 +55,9 @@ class Examined(gymnasium.Wrapper[Any, Any, Any, Any]):
         if value is None or value in space:
             return ""
         if isinstance(space, Dict) and isinstance(value, Mapping) and space.spaces.keys() == value.keys():
-            key = next(key for key, part in space.items() if value[key] not in part)
-            return f" Of the part {key!r} the space is {space[key]}; newest it is {_shown(value[key])}."
+            for key, part in space.items():
+                if value[key] not in part:
+                    return f" Of the part {key!r} the space is {part}; newest it is {_shown(value[key])}."
         return f" The space is {space}; the newest observation is {_shown(value)}."
 
     @property
@@ -88,9 +89,9 @@ class Examined(gymnasium.Wrapper[Any, Any, Any, Any]):
             )
         if isinstance(reward, (float, np.floating)) and np.isnan(reward):
             reward = 0.0
-        if isinstance(terminated, FLAGS) and terminated in (0, 1):
+        if isinstance(terminated, _FLAGS) and terminated in (0, 1):
             terminated = bool(terminated)
-        if isinstance(truncated, FLAGS) and truncated in (0, 1):
+        if isinstance(truncated, _FLAGS) and truncated in (0, 1):
             truncated = False
         return self._as_floats(observation), reward, terminated, truncated, {} if isinstance(info, Mapping) else info
 

@@ -32,7 +32,7 @@ def state_shape(num_states: int | Sequence[int]) -> tuple[int, ...]:
             f"num_states={num_states!r} must be a number or a shape; num_states_and_actions(env) gives an environment's."
         )
     plain = num_states.tolist() if isinstance(num_states, np.ndarray) else num_states
-    sizes = list(plain) if isinstance(plain, (Sequence, tf.TensorShape)) and not isinstance(plain, str) else [plain]
+    sizes = list(plain) if isinstance(plain, (Sequence, tf.TensorShape)) else [plain]
     return tuple(check_int("num_states", size, minimum=1) for size in sizes)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -114,7 +114,7 @@ def call(graph: GraphFn, mode: str, inputs: Any) -> Any:
 
 
 def check_memory(model: tf_keras.Model) -> None:
-    """A ValueError for a layer of tf-keras's that is recurrent over a single step, which begins anew with each state."""
+    """A ValueError for a layer of tf-keras's that is recurrent over a single step, and so starts again at each state."""
     for layer in model.submodules:
         nodes = layer.inbound_nodes if isinstance(layer, tf_keras.layers.RNN) else ()
         if {node.input_shapes[1] for node in nodes if isinstance(node.input_shapes, tuple)} == {1}:
@@ -187,8 +187,8 @@ def _others(inputs: Any) -> Iterator[tuple[str, Any]]:
     floats = tf.nest.map_structure(_as_floats, inputs)
     by_255 = " / 255.0" if "uint8" in kinds else ""
 
-    def floats_from(place: str) -> str:
-        cast = " and ".join(f"`tf.cast({each}, tf.float32){by_255}`" for each in place.split(" and "))
+    def floats_from(places: Iterable[str]) -> str:
+        cast = " and ".join(f"`tf.cast({place}, tf.float32){by_255}`" for place in places)
         return (
             f"needs floats and got {' and '.join(sorted(kinds))}: write {cast}, or begin with `layers.Rescaling(1.0{by_255})`"
         )
@@ -203,11 +203,11 @@ def _others(inputs: Any) -> Iterator[tuple[str, Any]]:
         )
         changes = [(text, "inputs", lambda nest: {"state": nest})]
     if kinds:
-        yield floats_from(" and ".join("inputs" if key is None else f"inputs[{key!r}]" for key in numbers)), floats
+        yield floats_from("inputs" if key is None else f"inputs[{key!r}]" for key in numbers), floats
     for text, place, change in changes:
         yield text, change(inputs)
         if kinds:
-            yield f"{text}; and it {floats_from(place)}", change(floats)
+            yield f"{text}; and it {floats_from([place])}", change(floats)
 
 
 def _as_floats(symbolic: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import types
+
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Dict
@@ -83,3 +85,12 @@ def test_of_an_observation_of_several_parts_the_one_outside_is_named():
     words = r"Of the part 'state' the space is Box\(-1\.0, 1\.0, \(2,\), float32\); newest it is float32 \(2,\) array"
     with pytest.raises(ValueError, match=words):
         check_environment(GymEnvironment(Parts))
+
+
+def test_an_observation_of_sound_parts_that_is_no_dict_is_told_as_what_it_is():
+    """Its parts are in their spaces, and none of them could be named."""
+    kind = type(
+        "Frozen", (Parts,), {"parts": lambda self: types.MappingProxyType({**Parts().parts(), "state": np.zeros(2, "f")})}
+    )
+    with pytest.raises((ValueError, TypeError), match=r"Dict|dict|mapping"):
+        check_environment(GymEnvironment(kind))

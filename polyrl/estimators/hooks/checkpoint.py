@@ -39,7 +39,6 @@ class CheckpointHook(Hook):
     def after_act(self, run: RunContext) -> None:
         if self._cadence.due(run.timestep):
             run.request_checkpoint()
-
         if self._cadence.has_put_off and not self._is_told:
             self._is_told = True
             logger.info(

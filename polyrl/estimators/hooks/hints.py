@@ -26,8 +26,10 @@ DEAD, DEAD_LOOKS = 0.99, 3
 """A layer of which so much is zero, in so many looks one after the other, passes nothing on."""
 
 SAME_EPISODES, SAME_TIMESTEPS = 100, 10_000
-FEW_EPISODES = 20
 """So many episodes and environment steps, all with one return, are enough to see that there is nothing to learn from."""
+
+FEW_EPISODES = 20
+"""So many of them are enough from the middle of the budget on."""
 
 ENDLESS_TIMESTEPS = 100_000
 """So many environment steps without the end of an episode are unusual."""
