@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import tensorflow as tf
 
 from polyrl.engine.packing import Packing, packed_size
@@ -40,3 +41,7 @@ class RowPacking:
     def unpack(self, packed: tf.Tensor) -> dict[str, tf.Tensor]:
         """The columns `[..., *row]` of float32 `[..., width]`."""
         return dict(zip(self._names, self._packing.unpack(packed), strict=True))
+
+    def unpack_arrays(self, packed: np.ndarray) -> dict[str, np.ndarray]:
+        """The same of a NumPy array, as NumPy arrays."""
+        return dict(zip(self._names, self._packing.unpack_arrays(packed), strict=True))

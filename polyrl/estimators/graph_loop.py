@@ -90,7 +90,7 @@ class GraphLoop(Loop):
         call = self._compiler.call(("iterations", self._schedule), lambda: (self._iterations, [count] * 3))
         outputs = call(*(tf.constant(number, tf.int64) for number in (iterations, remaining.updates, remaining.episodes)))
         done, updates, total, rows, actions, rate, *drawn = (output.numpy() for output in outputs)
-        log = StepLog(**{name: column.numpy() for name, column in self._log.unpack(tf.constant(rows[:done])).items()})
+        log = StepLog(**self._log.unpack_arrays(rows[:done]))
         self._check_finite(log, timestep)
         loss, timesteps = float(total) / max(int(updates), 1), int(done) * self.num_envs
         result = IterationResult(timesteps, int(updates), loss, actions, float(rate), _episodes(log))

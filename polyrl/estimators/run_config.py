@@ -41,13 +41,14 @@ class RunConfig:
 
     Args:
         seed: the root of every random stream: initial weights, each environment, exploration, replay, evaluation.
-        save_summary_timesteps: environment steps between two writes to TensorBoard; None: not by steps.
+        save_summary_timesteps: environment steps between two writes to TensorBoard; `'auto'`: a two-hundredth of the run's
+            budget, but from 500 to 10,000; None: not by steps.
         save_summary_secs: seconds between two writes; None: not by time. Both None: no summaries.
         save_checkpoints_timesteps: environment steps between two checkpoints; None: not by steps.
         save_checkpoints_secs: seconds between two checkpoints; None: not by time. One is always written at the end.
-        max_overhead: the share of the run's time that scalars may take, that histograms and images may take, and that
-            checkpoints may take; those that would take more are put off, so a fast run writes fewer than its cadences say. The
-            first fifty writes of scalars are not, nor the first ten of histograms and images. None: none is put off.
+        max_overhead: the share of the run's time that histograms and images may take, and that checkpoints may take; those
+            that would take more are put off, so a fast run writes fewer than its cadences say. The first ten writes of
+            histograms and images are not; scalars never are. None: nothing is put off.
         keep_checkpoint_max: how many of the newest checkpoints are kept; the best one by evaluation is kept in addition.
         progress: show training on stderr: a progress bar on a terminal, elsewhere a line every ten seconds and one at the end.
             Lines go to the logger `polyrl` instead where the program has set up logging that shows its level INFO.
@@ -68,7 +69,7 @@ class RunConfig:
     """
 
     seed: int = 0
-    save_summary_timesteps: int | None = 500
+    save_summary_timesteps: int | str | None = "auto"
     save_summary_secs: float | None = None
     save_checkpoints_timesteps: int | None = 10_000
     save_checkpoints_secs: float | None = None
@@ -97,8 +98,12 @@ class RunConfig:
                     "max_overhead=0.0 leaves no time to write anything; use None for cadences of steps or seconds."
                 )
         for name in ("save_summary_timesteps", "save_checkpoints_timesteps"):
-            if getattr(self, name) is not None:
-                checked[name] = check_int(name, getattr(self, name), minimum=1)
+            value = getattr(self, name)
+            if isinstance(value, str) and name == "save_summary_timesteps":
+                if value != "auto":
+                    raise ValueError(f"{name}={value!r} is unknown; use a number of environment steps, 'auto' or None.")
+            elif value is not None:
+                checked[name] = check_int(name, value, minimum=1)
         for name in ("save_summary_secs", "save_checkpoints_secs"):
             if getattr(self, name) is not None:
                 checked[name] = check_float(name, getattr(self, name), minimum=0.0)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from absl import flags
 
-flags.DEFINE_integer("save_summary_timesteps", 500, "Environment steps between TensorBoard writes.", lower_bound=1)
+flags.DEFINE_integer(
+    "save_summary_timesteps",
+    None,
+    "Environment steps between TensorBoard writes; by default a two-hundredth of --train_timesteps, but from 500 to 10,000.",
+    lower_bound=1,
+)
 flags.DEFINE_integer("save_checkpoints_timesteps", 10_000, "Environment steps between checkpoints.", lower_bound=1)
 flags.DEFINE_float(
     "save_checkpoints_secs", None, "Seconds between checkpoints, in addition to those by steps.", lower_bound=0.0
@@ -12,8 +17,8 @@ flags.DEFINE_float(
 flags.DEFINE_float(
     "max_overhead",
     0.01,
-    "Largest share of the time that TensorBoard's scalars may take, its histograms and images, and checkpoints; beyond it "
-    "they are put off. The first fifty writes of scalars never are, nor the first ten of histograms. 1: no limit.",
+    "Largest share of the time that TensorBoard's histograms and images may take, and that checkpoints may take; beyond it "
+    "they are put off, but for the first ten writes of histograms. Scalars never are. 1: no limit.",
     lower_bound=0.001,
     upper_bound=1.0,
 )

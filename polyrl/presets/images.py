@@ -24,7 +24,6 @@ ATARI: dict[str, Any] = {
     "train_timesteps": 2_000_000,
     "save_checkpoints_timesteps": 100_000,
     "keep_checkpoint_max": 1,
-    "save_summary_timesteps": 5_000,
     "eval_frequency": 100_000,
     "eval_episodes_while_training": 5,
     "eval_episodes": 20,

@@ -35,6 +35,9 @@ from polyrl.replay import UniformReplay
 from settings import Setting
 from stopwatch import Stopwatch, report, seconds_since_start
 
+BUDGET = 5_000_000
+"""Environment steps: more than are measured; the cadence of summaries goes by it."""
+
 PACKAGES = ("polyrl", "tensorflow", "tf_keras", "gymnasium", "numpy")
 
 
@@ -120,6 +123,7 @@ def train(setting: Setting, config: RunConfig, hook: Hook) -> None:
     with tempfile.TemporaryDirectory() as model_dir:
         agent(setting, model_dir, config).train(
             environment(setting),
+            timesteps=BUDGET,
             first_update=setting.first_update,
             update_frequency=setting.update_frequency,
             hooks=[hook],

@@ -41,6 +41,8 @@ def test_every_shape_of_every_dtype_comes_back_bit_for_bit(carrier, batch, how):
     assert (packed.dtype, packed.shape) == (carrier, [*batch, packing.width])
     for one, two in zip(found, arrays, strict=True):
         same(one, two)
+    for one, two in zip(packing.unpack_arrays(packed.numpy()), arrays, strict=True):
+        same(one, two)
 
 
 def test_tensors_are_one_behind_the_other_in_their_order():

@@ -8,16 +8,20 @@ from typing import Any
 
 import numpy as np
 
+from polyrl.estimators.budget import Budget
 from polyrl.estimators.hooks.base import Cadence, Hook
 from polyrl.estimators.hooks.context import RunContext
 from polyrl.estimators.hooks.pace import working_time
 from polyrl.summaries import Summaries, SummaryOptions
 
-FREE = 50
-"""So many writes of scalars come at their cadence whatever they cost, so that a short run has its panels too."""
+FREE = 10
+"""So many writes of histograms and images come at their cadence whatever they cost, so that a short run has its panels: one of
+the first takes many times as long as those that follow.
+"""
 
-LARGE_FREE = 10
-"""So many of histograms and images do: one of the first takes many times as long as those that follow."""
+POINTS, SHORTEST, LONGEST, OPEN = 200, 500, 10_000, 1_000
+"""By default so many writes of scalars in a run, but not more often than the shortest and not less often than the longest
+number of environment steps; so often in a run whose length is not known."""
 
 
 class SummaryHook(Hook):
@@ -25,16 +29,23 @@ class SummaryHook(Hook):
 
     During pre-training it writes only the loss; its x-axis is `global_step` (updates).
 
-    See `Cadence` for the arguments.
+    Args:
+        every_timesteps: see `Cadence`; `'auto'`: see `summary_cadence`.
+        every_secs: see `Cadence`.
+        max_share: of histograms and images, see `Cadence`; scalars are never put off.
     """
 
-    def __init__(self, every_timesteps: int | None, every_secs: float | None, max_share: float | None = None):
-        self._scalars = Cadence(every_timesteps, every_secs, max_share, free=FREE)
-        self._large = Cadence(every_timesteps, every_secs, max_share, free=LARGE_FREE)
+    def __init__(self, every_timesteps: int | str | None, every_secs: float | None, max_share: float | None = None):
+        self._cadence = every_timesteps, every_secs
+        self._max_share = max_share
         self._loss_sum, self._losses = 0.0, 0
         self._written = -1
 
     def begin(self, run: RunContext) -> None:
+        timesteps, seconds = self._cadence
+        every = summary_cadence(run.budget) if isinstance(timesteps, str) else timesteps
+        self._scalars = Cadence(every, seconds)
+        self._large = Cadence(every, seconds, self._max_share, free=FREE)
         self._scalars.start(run.timestep)
         self._large.start(run.timestep)
         self._started = time.monotonic()
@@ -48,17 +59,13 @@ class SummaryHook(Hook):
 
     def after_act(self, run: RunContext) -> None:
         if self._scalars.due(run.timestep):
-            started = time.monotonic()
             self._write_run(run)
             self._loss_sum, self._losses, self._written = 0.0, 0, run.timestep
             self._mark(run)
-            self._scalars.took(time.monotonic() - started)
             run.request_summaries()
 
     def after_summaries(self, run: RunContext, summaries: Summaries) -> None:
-        started = time.monotonic()
         run.write_scalars(summaries.numbers())
-        self._scalars.took(run.summary_seconds + time.monotonic() - started)
         if (summaries.histograms or summaries.images) and self._large.due(run.timestep):
             started = time.monotonic()
             summaries.write_large(run.writer, run.timestep)
@@ -106,3 +113,12 @@ class SummaryHook(Hook):
             values["rollout/exploration_rate"] = run.exploration_rate
         run.write_scalars(values)
         run.writer.flush()
+
+
+def summary_cadence(budget: Budget) -> int:
+    """Environment steps between two writes of scalars if nothing else is said: a two-hundredth of the run, within bounds.
+
+    Of a run that ends after some updates, these are taken for environment steps.
+    """
+    length = budget.timestep if budget.timestep is not None else budget.step
+    return OPEN if length is None else min(max(length // POINTS, SHORTEST), LONGEST)

@@ -70,7 +70,7 @@ def run_config(params: dict[str, Any]) -> RunConfig:
     """The `RunConfig` that the flags describe."""
     return RunConfig(
         seed=params["seed"],
-        save_summary_timesteps=FLAGS.save_summary_timesteps,
+        save_summary_timesteps="auto" if FLAGS.save_summary_timesteps is None else FLAGS.save_summary_timesteps,
         save_checkpoints_timesteps=FLAGS.save_checkpoints_timesteps,
         save_checkpoints_secs=FLAGS.save_checkpoints_secs,
         max_overhead=None if FLAGS.max_overhead == 1.0 else FLAGS.max_overhead,

@@ -75,6 +75,15 @@ def test_scalars_come_at_their_cadence_whatever_the_rest_costs(trained):
     assert 0 < len(steps["variables/dense/kernel"]) < len(steps["train/q_mean"])  # The rest is put off.
 
 
+def test_scalars_are_never_put_off(tmp_path):
+    """After fifty writes they were, until they took no more than their share of the time."""
+    agent = make(tmp_path / "run", save_summary_timesteps=2, max_overhead=SLOWEST)
+    agent.train(env(), max_timesteps=200, first_update=4)
+    found = events(agent.model_dir)
+    for tag, first in (("time/fps", 2), ("train/td_error", 5)):
+        assert [event.step for event in found.Tensors(tag)] == [*range(first, 201, 2)]
+
+
 def test_a_slow_first_write_of_histograms_does_not_silence_the_rest_of_a_short_run(tmp_path, monkeypatch):
     """The first two came, and no other one: one of them takes thirty times as long as those that follow."""
     real, seconds = Summaries.write_large, iter((0.3, 0.3, *[0.0] * 100))
