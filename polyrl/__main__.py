@@ -13,11 +13,12 @@ import sys
 
 
 def main() -> None:
-    """Runs the command line; `--help` without TensorFlow, which takes seconds to import."""
-    from polyrl.flags import command, help_text  # noqa: F401  The first defines the flags.
+    """Runs the command line; `--help`, and what is wrong with a flag, without TensorFlow, which takes seconds to import."""
+    from polyrl.flags import command, help_text, parsing  # noqa: F401  The first defines the flags.
 
     if help_text.show(sys.argv[1:], __doc__):
         return
+    rest = parsing.parse(sys.argv)
     sys.path.insert(0, "")  # As with `python -m`: an environment of one's own lies in the working directory.
     try:
         from polyrl.experiments import cli, family
@@ -25,7 +26,7 @@ def main() -> None:
         print("Interrupted.", file=sys.stderr)
         sys.exit(130)
 
-    cli.run(lambda argv: family.run())
+    cli.run(lambda argv: family.run(), rest)
 
 
 if __name__ == "__main__":

@@ -182,7 +182,7 @@ def test_numpy_bools_and_ints_are_taken_wherever_pythons_are(tmp_path):
         "max_overhead": np.float32(0.5),
     }
     config = RunConfig(**settings, save_checkpoints_timesteps=np.int64(4), save_summary_secs=np.int16(9), jit="off")
-    assert config == RunConfig(2, 500, 9.0, 4, None, 0.5, 2, False, False, "off")
+    assert config == RunConfig(2, "auto", 9.0, 4, None, 0.5, 2, False, False, "off")
 
     def model_fn(features, labels, mode):
         arguments = {

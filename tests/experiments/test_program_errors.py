@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from polyrl.experiments.cli import program
+from polyrl.flags import parsing
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """
@@ -61,7 +61,7 @@ def test_which_errors_keep_their_traceback(tmp_path, line):
 def test_flags_that_cannot_be_read_are_told_in_one_line(capsys, argument, told):
     """They were called FATAL, and followed by names of help flags that show the same text."""
     with pytest.raises(SystemExit) as end:
-        program._parse(["program", argument])
+        parsing.parse(["program", argument])
     assert end.value.code == 1
     error = capsys.readouterr().err
     assert error.endswith(f"{told} --help shows all flags.\n")
@@ -78,12 +78,12 @@ def test_flags_that_cannot_be_read_are_told_in_one_line(capsys, argument, told):
     ],
 )
 def test_what_an_argument_without_dashes_was_meant_to_be(arguments, meant):
-    assert program._meant(arguments) == meant
+    assert parsing.meant(arguments) == meant
 
 
 def test_directories_without_a_flag_are_runs_to_compare(monkeypatch):
-    monkeypatch.setattr(program.FLAGS["mode"], "value", "compare")
-    assert program._meant(["runs/a-v1", "runs/b"]) == " Directories of runs are --runs=runs/a-v1,runs/b."
+    monkeypatch.setattr(parsing.FLAGS["mode"], "value", "compare")
+    assert parsing.meant(["runs/a-v1", "runs/b"]) == " Directories of runs are --runs=runs/a-v1,runs/b."
 
 
 def test_ctrl_c_while_tensorflow_is_imported_ends_it_in_a_word(tmp_path):
@@ -93,3 +93,12 @@ def test_ctrl_c_while_tensorflow_is_imported_ends_it_in_a_word(tmp_path):
     command = [sys.executable, "-m", "polyrl", "--mode=list"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, env={**os.environ, "PYTHONPATH": paths})
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
+
+
+@pytest.mark.parametrize("argument", ["--train_timestep=3", "CartPole-v1"])
+def test_what_is_wrong_with_a_flag_is_told_before_tensorflow_is_imported(tmp_path, argument):
+    (tmp_path / "tensorflow.py").write_text("print('TensorFlow is imported')")
+    paths = os.pathsep.join([str(tmp_path), str(ROOT)])
+    command = [sys.executable, "-m", "polyrl", argument]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, env={**os.environ, "PYTHONPATH": paths})
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)

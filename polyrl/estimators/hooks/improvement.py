@@ -109,7 +109,8 @@ class Improvement:
             evaluated = float(np.mean(self._evaluations))
             if is_better(evaluated, 0.0, self._first) or mean - first > np.std(self._first):
                 return None
-            seen = f"{seen}, that of the last {len(self._evaluations)} evaluations {evaluated:.3g}"
+            count = len(self._evaluations)
+            seen += f", that of the last {'evaluation' if count == 1 else f'{count} evaluations'} {evaluated:.3g}"
         before = f"that of the first {len(self._first)} was {first:.3g}"
         return f"With half of its budget spent this run acts no better than at its beginning: {seen}, {before}."
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import tensorflow as tf
-from absl import app, flags
+from absl import app
 from absl import logging as absl_logging
 from rich.console import Console
 from rich.logging import RichHandler
@@ -21,9 +21,9 @@ from polyrl.estimators import TrainingResult
 from polyrl.estimators.model_errors import is_worded
 from polyrl.experiments import processes, seeds
 from polyrl.experiments.comparing import print_comparison
-from polyrl.flags import FLAGS, help_text, other_names
+from polyrl.flags import FLAGS, help_text
 from polyrl.flags.existing import check_mode, check_run
-from polyrl.flags.value_errors import in_words
+from polyrl.flags.parsing import parse
 from polyrl.paths import resolved
 
 logger = logging.getLogger("polyrl")
@@ -77,32 +77,7 @@ def _run_seeds() -> None:
     seeds.run([sys.executable, *sys.orig_argv[1:]], numbers, model_dir, FLAGS.jobs)
 
 
-def _parse(arguments: Sequence[str]) -> list[str]:
-    """Parses the flags, and returns what is left; ends the program with one message if they are wrong."""
-    try:
-        return FLAGS(arguments)
-    except flags.Error as error:
-        is_unknown, is_meant = isinstance(error, flags.UnrecognizedFlagError), "Did you mean" in str(error)
-        tip = other_names.hint(other_names.FLAGS, error.flagname, near=not is_meant) if is_unknown else ""
-        text = str(error).partition(". Did you mean")[0] if tip else in_words(str(error))
-        print(f"{text}{'' if text.endswith(('.', '?')) else '.'}{tip} --help shows all flags.", file=sys.stderr)
-        sys.exit(1)
-
-
-def _meant(arguments: Sequence[str]) -> str:
-    """What the first of some arguments that are no flags may have been meant to be, as a sentence, or nothing."""
-    if FLAGS["mode"].value == "compare":
-        return f" Directories of runs are --runs={','.join(arguments)}."
-    for each in arguments:
-        if "=" in each:
-            flag = "" if each.partition("=")[0] in FLAGS else "set="
-            return f" A setting is --{flag}{each}{', and the flag is repeated for each' if flag else ''}."
-        if ":" in each or "-v" in each:
-            return f" An environment is --env={each}."
-    return ""
-
-
-def run(main: Callable[[Sequence[str]], Any]) -> None:
+def run(main: Callable[[Sequence[str]], Any], parsed: list[str] | None = None) -> None:
     """Parses the flags and runs `main`; errors that polyrl or the script raises are shown as one message.
 
     Those from inside of a library keep their traceback, and so do all with `--debug`.
@@ -110,6 +85,10 @@ def run(main: Callable[[Sequence[str]], Any]) -> None:
     The exit status is 0, 1 after an error, or 128 plus the number of the signal that ended a training run; 130 after a second
     one, which does not wait for the environments. With `--help` it shows all flags instead, with `--help=WORD` those that
     have the word.
+
+    Args:
+        main: gets what is no flag: the program's name.
+        parsed: what `polyrl.flags.parsing.parse` returned, if the flags are parsed already.
     """
     if help_text.show(sys.argv[1:], sys.modules["__main__"].__doc__ or "", (main.__module__ or "").partition(".")[0]):
         return
@@ -117,10 +96,6 @@ def run(main: Callable[[Sequence[str]], Any]) -> None:
     def guarded(argv: Sequence[str]) -> None:
         _log_to_console()
         processes.end_with_starter()
-        if len(argv) > 1:
-            text = f"Unknown arguments: {' '.join(argv[1:])}.{_meant(argv[1:])} Flags begin with --; --help shows all."
-            print(text, file=sys.stderr)
-            sys.exit(1)
         if FLAGS.debug:
             tf.debugging.disable_traceback_filtering()
         try:
@@ -144,4 +119,4 @@ def run(main: Callable[[Sequence[str]], Any]) -> None:
         if isinstance(training, TrainingResult) and training.signal is not None:
             sys.exit(128 + training.signal)
 
-    app.run(guarded, flags_parser=_parse)
+    app.run(guarded, flags_parser=parse if parsed is None else lambda arguments: parsed)
