@@ -65,10 +65,20 @@ def add_note(error: BaseException, note: str) -> None:
     logging.getLogger("polyrl").error("%s", note)
 
 
+def raised_by(error: BaseException, *packages: str) -> bool:
+    """Whether code of one of these packages raised an error, as `'tensorflow'`, and not the code that called it."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    module = "" if frame is None else str(frame.tb_frame.f_globals.get("__name__", ""))
+    return module.partition(".")[0] in packages
+
+
 def gist(error: BaseException) -> str:
     """What an error of TensorFlow says, in a line: without the layer it was in, the names of nodes, and what follows."""
     lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("Exception encountered when")]
     if lines and lines[0].startswith("in user code"):
         lines = [line for line in lines if re.match(r"\s*[\w.]*(Error|Exception)\b", line)][-1:] or lines
+        lines = [re.sub(r"^\s*[\w.]*(Error|Exception): ", "", line) for line in lines]  # Who shows it names the type.
     line = re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:.*", "", (lines or [""])[0]).strip()
     return line if len(line) <= 200 else f"{line[:197].rstrip('. ')}..."

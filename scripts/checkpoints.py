@@ -25,8 +25,8 @@ from rich.table import Table
 # isort: split
 
 from polyrl.errors import DamagedCheckpointError
-from polyrl.estimators.checkpoint_files import STATE, damage, found_in, misplaced, read_state, set_aside
-from polyrl.estimators.claims import claimed
+from polyrl.estimators.checkpoints.claims import claimed
+from polyrl.estimators.checkpoints.files import STATE, damage, found_in, misplaced, read_state, set_aside
 from polyrl.experiments import tables
 
 USAGE = "Use: checkpoints.py list|verify MODEL_DIR, or checkpoints.py choose MODEL_DIR ckpt-<timestep>."

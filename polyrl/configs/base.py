@@ -21,7 +21,14 @@ HINTS = {
     **dict.fromkeys(("lr", "learning_rate_schedule"), "Use learning_rate, a number or a ScheduleConfig."),
     "betas": "Use beta_1 and beta_2.",
     "decay": "Use a ScheduleConfig as learning_rate, as InverseTimeDecayConfig.",
-    **dict.fromkeys(("epsilon", "eps", "rate"), "A probability of random actions is the value of ConstantExplorationConfig."),
+    **dict.fromkeys(
+        ("epsilon", "eps", "rate"),
+        "A probability of random actions is the value of ConstantExplorationConfig, and exploration_rate of "
+        "DecayExplorationConfig.",
+    ),
+    **dict.fromkeys(
+        ("final", "end", "epsilon_final", "exploration_final_eps", "final_exploration"), "Use min_exploration_rate."
+    ),
     **dict.fromkeys(("clipnorm", "clipvalue", "global_clipnorm"), "Use the model's clip_gradients, or define build()."),
 }
 """What arguments of other libraries are called here."""

@@ -89,6 +89,13 @@ def check_environment(env: Any) -> None:
             raise ValueError(
                 f"{instance} does not pass the check_env of gymnasium {VERSION}: {_gist(error)}{instance.outside()} {_WAY_OUT}"
             ) from error
+        if instance.strayed:
+            logger.warning(
+                "%s: its step returned an observation outside of its observation_space.%s Mend the space or the observation; "
+                "what goes by the bounds of the space, as a wrapper that scales, works with wrong ones.",
+                instance,
+                instance.strayed,
+            )
         if instance.spec is None:
             _check_resets_repeat(instance)
     if is_whole(instance.env):

@@ -32,7 +32,7 @@ def described(env: EnvLike) -> str:
             make, kwargs = make.func, {**make.keywords, **kwargs}
         return _call(_name(make), kwargs) + wrappers
     if isinstance(env, (str, EnvSpec)):
-        return _of_spec(registered(env))
+        return described(GymEnvironment(env))
     if isinstance(env, VectorEnv):
         opened = getattr(env, "envs", None)
         return described(opened[0]) if opened and env.spec is None else _of_opened(env)

@@ -32,11 +32,15 @@ class Examined(gymnasium.Wrapper[Any, Any, Any, Any]):
     training says where it was.
     """
 
+    strayed: str
+    """What `outside` said of the first observation of a step that was not in the observation space."""
+
     def __init__(self, env: gymnasium.Env[Any, Any]):
         super().__init__(env)
         self._mask: Any = None
         self._observation: Any = None
         self.likely_masks: list[str] = []
+        self.strayed = ""
         self._is_over = self._is_stuck = self._in_info = False
         self._kept = copy.deepcopy(running_statistics(env))
         own = env
@@ -93,7 +97,10 @@ class Examined(gymnasium.Wrapper[Any, Any, Any, Any]):
             terminated = bool(terminated)
         if isinstance(truncated, _FLAGS) and truncated in (0, 1):
             truncated = False
-        return self._as_floats(observation), reward, terminated, truncated, {} if isinstance(info, Mapping) else info
+        made = self._as_floats(observation)
+        if not self.strayed and made not in self.observation_space:
+            self.strayed = self.outside()
+        return made, reward, terminated, truncated, {} if isinstance(info, Mapping) else info
 
     def play(self, action: Any) -> tuple[Any, ...]:
         """A step, and a reset if the episode is over; gives copies of the observation, the reward, and whether it is over."""

@@ -169,6 +169,8 @@ def as_vector(env: EnvLike, num_envs: int | None) -> tuple[VectorEnv, bool]:
     hint = f" Put a class or function into one: GymEnvironment({getattr(env, '__name__', env)})." if callable(env) else ""
     if isinstance(env, (np.ndarray, list, tuple, Mapping)):
         hint = " The action for a state is act(state)."
+    if isinstance(env, (list, tuple)) and any(isinstance(each, (gymnasium.Env, str)) for each in env):
+        hint = f" Several of one kind in parallel: GymEnvironment(make, num_envs={len(env)})."
     raise TypeError(
         f"env={env!r} must be an id, an EnvSpec, a GymEnvironment or another Environment, a CompiledEnvironment, or an open "
         f"gymnasium environment, single or vector.{hint}"

@@ -14,32 +14,32 @@ from polyrl.engine.compiler import Compiler
 from polyrl.envs.compiled import CompiledEnvironment
 from polyrl.envs.described import described
 from polyrl.envs.gym import EnvLike
-from polyrl.estimators import opening
 from polyrl.estimators.budget import Budget, warn_of_budgets
-from polyrl.estimators.checkpoints import CheckpointManager
-from polyrl.estimators.claims import claimed
+from polyrl.estimators.checkpoints.claims import claimed
+from polyrl.estimators.checkpoints.exactness import circumstances, promise
+from polyrl.estimators.checkpoints.manager import CheckpointManager
+from polyrl.estimators.checkpoints.overwriting import set_aside_run
+from polyrl.estimators.checkpoints.params import check_same_params, frozen_params, write_params
+from polyrl.estimators.checkpoints.resuming import resume
+from polyrl.estimators.checkpoints.saving import Saver
+from polyrl.estimators.checkpoints.variables import WarmStartSettings, warm_start, warm_start_settings
 from polyrl.estimators.evaluated_on import check_evaluated_on
 from polyrl.estimators.events import EventFiles
-from polyrl.estimators.exactness import circumstances, promise
-from polyrl.estimators.graph_driver import GraphDriver
 from polyrl.estimators.hooks import Hook, checked_hooks, default_hooks
 from polyrl.estimators.hooks.evaluation import evaluated_on
 from polyrl.estimators.hooks.progress import write_line
-from polyrl.estimators.learner import Learner
+from polyrl.estimators.loops import opening
+from polyrl.estimators.loops.graph_driver import GraphDriver
+from polyrl.estimators.loops.learner import Learner
 from polyrl.estimators.model_errors import UsersLines
 from polyrl.estimators.model_fn import bind
 from polyrl.estimators.names import AGENT, METHODS, check_tf_config, check_train
-from polyrl.estimators.overwriting import set_aside_run
-from polyrl.estimators.params import check_same_params, frozen_params, write_params
-from polyrl.estimators.predictor import Predictor
-from polyrl.estimators.readers import Readers
-from polyrl.estimators.reading import Reading
-from polyrl.estimators.resuming import resume
+from polyrl.estimators.prediction.predictor import Predictor
+from polyrl.estimators.prediction.readers import Readers
+from polyrl.estimators.prediction.reading import Reading
 from polyrl.estimators.run_config import RunConfig
-from polyrl.estimators.saving import Saver
 from polyrl.estimators.training import TrainingRun
 from polyrl.estimators.training_result import TrainingResult
-from polyrl.estimators.variables import WarmStartSettings, warm_start, warm_start_settings
 from polyrl.models.scope import Scope
 from polyrl.paths import resolved_directory
 from polyrl.replay import Replay

@@ -13,7 +13,7 @@ from polyrl.envs.described import described
 from polyrl.envs.gym import EnvLike
 from polyrl.envs.observations import MASK
 from polyrl.errors import add_note
-from polyrl.estimators.loop import Spaces
+from polyrl.estimators.loops.loop import Spaces
 
 
 def check_evaluated_on(envs: Iterable[EnvLike], trained_on: Spaces) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from polyrl.errors import gist
-from polyrl.estimators.overwriting import REPLACED
+from polyrl.estimators.checkpoints.overwriting import REPLACED
 from polyrl.summaries import write_evaluation, write_scalars
 from polyrl.summaries.descriptions import description
 from polyrl.summaries.pictures import distributions

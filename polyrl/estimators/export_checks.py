@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.spaces import Dict, Space
 
 from polyrl.envs.observations import MASK
-from polyrl.estimators.predictor import Predictor
+from polyrl.estimators.prediction.predictor import Predictor
 from polyrl.serving import formats
 
 CHECKED = 1_000

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from polyrl.estimators.exports import export
 from polyrl.estimators.names import EXPORTER
-from polyrl.estimators.predictor import Predictor
+from polyrl.estimators.prediction.predictor import Predictor
 from polyrl.paths import resolved_directory
 from polyrl.serving import versions
 from polyrl.validation import check_int, explains, takes

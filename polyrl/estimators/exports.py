@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from polyrl.estimators.predictor import Predictor
+from polyrl.estimators.prediction.predictor import Predictor
 from polyrl.serving import formats, versions
 
 DIRECTORY = "export"

@@ -23,7 +23,7 @@ _HERE = os.path.dirname(os.path.realpath(__file__))
 _OURS = os.path.dirname(_HERE) + os.sep
 _BELOW = tuple(os.path.dirname(os.path.realpath(str(module.__file__))) + os.sep for module in (tf, tf_keras))
 _STANDARD = os.path.realpath(sysconfig.get_paths()["stdlib"]) + os.sep
-_CALLERS = tuple(os.path.join(_HERE, name) for name in ("learner.py", "rollout_calls.py", "model_fn.py"))
+_CALLERS = tuple(os.path.join(_HERE, name) for name in ("loops/learner.py", "prediction/rollout_calls.py", "model_fn.py"))
 """The files that call a `model_fn`."""
 
 

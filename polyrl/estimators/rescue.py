@@ -15,7 +15,7 @@ from types import FrameType, TracebackType
 import tensorflow as tf
 
 from polyrl.errors import BrokenEnvironmentError, NonFiniteError, add_note
-from polyrl.estimators.loop import Loop
+from polyrl.estimators.loops.loop import Loop
 from polyrl.estimators.signals import ENDINGS, RunInterrupted
 from polyrl.models.scope import Scope
 
@@ -135,7 +135,7 @@ def _is_of_the_end(error: BaseException, is_interrupted: Callable[[], bool]) -> 
 def whole_steps(scope: Scope, timestep: int) -> int:
     """Number of updates in the variables, if they match this number of environment steps and can be resumed from.
 
-    It includes updates that ran beside an environment's step that failed, see `polyrl.estimators.overlap`.
+    It includes updates that ran beside an environment's step that failed, see `polyrl.estimators.loops.overlap`.
 
     Raises:
         RuntimeError: if they are not of that step.

@@ -16,15 +16,15 @@ import tensorflow as tf
 from polyrl.envs import Episode
 from polyrl.envs.gym import EnvLike
 from polyrl.estimators.budget import Budget
+from polyrl.estimators.checkpoints.fitting import check_can_be_saved
+from polyrl.estimators.checkpoints.saving import Saver
 from polyrl.estimators.divergence import divergence_named
-from polyrl.estimators.fitting import check_can_be_saved
 from polyrl.estimators.hooks import Hook
 from polyrl.estimators.hooks.base import check_returns_nothing, hook_states, phases
-from polyrl.estimators.loop import IterationResult, Remaining
+from polyrl.estimators.loops.loop import IterationResult, Remaining
 from polyrl.estimators.model_fn import check_counted
 from polyrl.estimators.rescue import may_leave, rescued, whole_steps
 from polyrl.estimators.run_state import named, restore_run, run_state
-from polyrl.estimators.saving import Saver
 from polyrl.estimators.signals import RunInterrupted, interruptible
 from polyrl.estimators.training_result import TrainingResult
 

@@ -17,8 +17,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from polyrl import statistics
+from polyrl.estimators.checkpoints.params import FILE as PARAMS_FILE
 from polyrl.estimators.events import EVALUATIONS, METRICS
-from polyrl.estimators.params import FILE as PARAMS_FILE
 from polyrl.experiments import tables
 
 COLUMNS = ("run", "environment", "model", "seeds", "steps", "training", "last", "best", "best weights")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from polyrl.estimators.checkpoint_files import write_text
+from polyrl.estimators.checkpoints.files import write_text
 from polyrl.estimators.hooks import Hook, RunContext
 from polyrl.flags.config import FILE
 

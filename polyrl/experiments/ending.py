@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from polyrl.estimators.checkpoint_files import read_state
+from polyrl.estimators.checkpoints.files import read_state
 
 UNITS = {"max_steps": "global_step", "max_timesteps": "global_timestep", "max_episodes": "global_episode"}
 

@@ -26,7 +26,7 @@ from polyrl.configs import (
 from polyrl.envs import action_bounds, num_states_and_actions, other_keys
 from polyrl.envs.gym import EnvLike
 from polyrl.estimators import Agent, EstimatorSpec
-from polyrl.estimators.params import frozen_params
+from polyrl.estimators.checkpoints.params import frozen_params
 from polyrl.experiments import cli, memories, settings, torsos, worlds
 from polyrl.experiments.rl_experiment import RLExperiment, run_experiment
 from polyrl.flags import command

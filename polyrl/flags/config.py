@@ -92,7 +92,9 @@ def load(source: str) -> dict[str, Any]:
         if name in NOT_CONFIGURED and name != "set":
             raise ValueError(f"--config={source} has {name!r}, which is no setting of a run; give it on the command line.")
         if name not in FLAGS:
-            raise ValueError(f"--config={source} has {name!r}, which is no flag.{suggestion(str(name), [*FLAGS])}")
+            is_part = str(name).partition(".")[0] in PARTS
+            how = f" What --set chooses is a list here: 'set': ['{name}=...']." if is_part else suggestion(str(name), [*FLAGS])
+            raise ValueError(f"--config={source} has {name!r}, which is no flag.{how}")
     return settings
 
 

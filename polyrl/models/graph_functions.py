@@ -9,7 +9,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from polyrl.errors import gist
+from polyrl.errors import gist, raised_by
+from polyrl.models.features import MASK
 from polyrl.modes import Modes
 from polyrl.networks import SameInEveryMode
 from polyrl.validation import KERAS3_REMEDY, is_keras3, suggestion
@@ -86,8 +87,8 @@ def call(graph: GraphFn, mode: str, inputs: Any) -> Any:
     """
     try:
         return graph(mode, inputs)
-    except _GivenModelError:
-        raise
+    except _GivenModelError as error:
+        raise ValueError(str(error)) from error.__cause__  # Under the name that users know.
     except Exception as error:
         # In another mode its variables are those that it has made before.
         for remedy, other in _others(inputs) if mode == Modes.TRAIN else ():
@@ -102,7 +103,7 @@ def call(graph: GraphFn, mode: str, inputs: Any) -> Any:
                     f"graph_fn takes inputs[{asked.missing[0]!r}], and gets a dict of features with the keys {sorted(inputs)}."
                     f"{hint}"
                 ) from error
-        if _is_libraries(error):
+        if raised_by(error, "tensorflow", "tf_keras"):
             said = _SYMBOLIC if "symbolic" in str(error) else gist(error)
             if numbered := _numbered(inputs):
                 said = f"{said.rstrip('.')}.{numbered}"
@@ -125,15 +126,6 @@ def check_memory(model: tf_keras.Model) -> None:
 
 
 _RECURRENT = "use polyrl.networks.recurrent(torso, units) for what remembers the steps of an episode"
-
-
-def _is_libraries(error: BaseException) -> bool:
-    """Whether TensorFlow or tf-keras raised the error, and not the user's own code."""
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    module = "" if frame is None else str(frame.tb_frame.f_globals.get("__name__", ""))
-    return module.partition(".")[0] in ("tensorflow", "tf_keras")
 
 
 _SYMBOLIC = (
@@ -243,7 +235,9 @@ def _taken(layer: tf_keras.layers.Layer, inputs: Any) -> Any:
     if isinstance(named, Mapping):
         missing = sorted(set(named) - set(inputs))
         if missing:
-            raise _GivenModelError(f"graph_fn={layer!r} has the inputs {sorted(named)}; the features are {sorted(inputs)}.")
+            mask = f" The {MASK} is not among them: it is applied to the network's values." * (MASK in missing)
+            text = f"graph_fn={layer!r} has the inputs {sorted(named)}; the features are {sorted(inputs)}.{mask}"
+            raise _GivenModelError(text)
         return {name: inputs[name] for name in named}
     others = sorted(set(inputs) - {"state"})
     if others:

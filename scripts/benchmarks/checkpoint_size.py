@@ -49,8 +49,8 @@ if __name__ == "__main__":
     command_line()  # --help is answered before TensorFlow is imported.
 
 import numpy as np
-from polyrl.estimators import checkpoint_files
-from polyrl.estimators.checkpoints import CheckpointManager
+from polyrl.estimators.checkpoints import files as checkpoint_files
+from polyrl.estimators.checkpoints.manager import CheckpointManager
 from polyrl.models.scope import Scope
 from polyrl.replay import PrioritizedReplay, Replay
 import tensorflow as tf

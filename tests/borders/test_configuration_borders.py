@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from polyrl import configs
 from polyrl.estimators import Agent, RunConfig
-from polyrl.estimators.params import check_same_params, frozen_params, read_params, write_params
+from polyrl.estimators.checkpoints.params import check_same_params, frozen_params, read_params, write_params
 from polyrl.models import CategoricalDQNModel, DDQNModel, DQNModel, NAFModel, Scope
 from polyrl.networks import mlp
 from polyrl.paths import resolved_directory

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 
@@ -171,6 +172,22 @@ def test_what_is_sound_passes_without_a_word(env, recwarn, capfd):
     check_environment(env)
     assert not recwarn.list
     assert capfd.readouterr() == ("", "")
+
+
+class Strays(Plain):
+    """Its reset keeps to the space; its step does not."""
+
+    def step(self, action):
+        observation, *rest = super().step(action)
+        return observation + 9, *rest
+
+
+def test_an_observation_of_a_step_outside_of_its_space_is_told(caplog):
+    """Gymnasium's check only warns of it, and that was not shown."""
+    with caplog.at_level(logging.WARNING, "polyrl"):
+        check_environment(GymEnvironment(Strays))
+    (text,) = caplog.messages
+    assert "its step returned an observation outside of its observation_space. The space is Box" in text
 
 
 def test_an_error_of_the_environment_stays_as_it_is():

@@ -58,6 +58,12 @@ def test_arguments_and_wrappers_are_told(env, words):
     assert described(env) == words
 
 
+def test_a_class_by_its_name_is_the_class():
+    """A run on it by its name alone was refused: gymnasium knows no such id."""
+    name = f"{__name__}:Slope"
+    assert described(name) == described(GymEnvironment(name)) == described(GymEnvironment(Slope)) == "Slope"
+
+
 def test_games_are_told_apart():
     pong = described(AtariEnvironment("Pong"))
     assert "game='Pong'" in pong

@@ -11,7 +11,7 @@ from tiny_envs import ScheduleEnv, vector
 
 from polyrl.errors import CheckpointMismatchError
 from polyrl.estimators import Agent, RunConfig
-from polyrl.estimators.loop import UpdateSchedule
+from polyrl.estimators.loops.loop import UpdateSchedule
 from polyrl.replay import PrioritizedReplay, UniformReplay
 
 SCHEDULES = [

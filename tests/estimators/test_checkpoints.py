@@ -13,11 +13,11 @@ from tiny_agents import make_agent, q_model_fn
 from tiny_envs import ScheduleEnv
 
 from polyrl.errors import CheckpointMismatchError, DamagedCheckpointError, NotTrainedError
-from polyrl.estimators import checkpoint_files
-from polyrl.estimators import checkpoints as checkpoints_module
-from polyrl.estimators.checkpoints import CheckpointManager
+from polyrl.estimators.checkpoints import files as checkpoint_files
+from polyrl.estimators.checkpoints import manager as checkpoints_module
+from polyrl.estimators.checkpoints.manager import CheckpointManager
 from polyrl.estimators.hooks import EvaluationHook
-from polyrl.estimators.predictor import Predictor
+from polyrl.estimators.prediction.predictor import Predictor
 from polyrl.models import Scope
 
 STATE = np.zeros(4, np.float32)

@@ -11,8 +11,9 @@ from tiny_agents import make_agent
 from tiny_envs import ScheduleEnv
 
 from polyrl.errors import ModelDirInUseError
-from polyrl.estimators import Agent, claims
-from polyrl.estimators.claims import claimed
+from polyrl.estimators import Agent
+from polyrl.estimators.checkpoints import claims
+from polyrl.estimators.checkpoints.claims import claimed
 from polyrl.estimators.hooks import Hook
 
 BATCH = 4
@@ -77,7 +78,7 @@ def test_a_directory_that_is_removed_meanwhile_is_made_again_and_locked(tmp_path
 
 @pytest.mark.slow
 def test_another_process_is_refused(tmp_path):
-    code = f"import pathlib, polyrl.estimators.claims as c\nwith c.claimed(pathlib.Path({str(tmp_path)!r})): pass"
+    code = f"import pathlib, polyrl.estimators.checkpoints.claims as c\nwith c.claimed(pathlib.Path({str(tmp_path)!r})): pass"
     with claimed(tmp_path):
         refused = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "is in use" in refused.stderr

@@ -12,7 +12,7 @@ from checkpoint_testing import BATCH, schedule, state_of
 from tiny_envs import ScheduleEnv
 
 from polyrl.errors import DamagedCheckpointError
-from polyrl.estimators import checkpoint_files
+from polyrl.estimators.checkpoints import files as checkpoint_files
 from polyrl.estimators.hooks import EvaluationHook, Hook
 
 

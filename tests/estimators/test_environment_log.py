@@ -11,7 +11,7 @@ from tiny_envs import saved_cart_pole
 
 from polyrl.envs import EnvDriver
 from polyrl.envs.lockstep import LockstepVectorEnv
-from polyrl.estimators.environment_log import FILE, EnvironmentLog
+from polyrl.estimators.loops.environment_log import FILE, EnvironmentLog
 
 
 class Forgetful(gymnasium.Env):

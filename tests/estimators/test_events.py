@@ -13,9 +13,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tiny_agents import make_agent
 
 from polyrl.errors import DamagedCheckpointError
+from polyrl.estimators.checkpoints.overwriting import set_aside_run
 from polyrl.estimators.events import EventFiles
 from polyrl.estimators.hooks import Hook
-from polyrl.estimators.overwriting import set_aside_run
 
 
 def train(model_dir, timesteps=40):

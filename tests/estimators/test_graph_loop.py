@@ -12,10 +12,10 @@ from tiny_agents import counters
 
 from polyrl.engine.compiler import Compiler
 from polyrl.estimators import RunConfig
-from polyrl.estimators.graph_driver import GraphDriver
-from polyrl.estimators.graph_loop import GraphLoop
-from polyrl.estimators.learner import Learner
-from polyrl.estimators.loop import Remaining, UpdateSchedule
+from polyrl.estimators.loops.graph_driver import GraphDriver
+from polyrl.estimators.loops.graph_loop import GraphLoop
+from polyrl.estimators.loops.learner import Learner
+from polyrl.estimators.loops.loop import Remaining, UpdateSchedule
 from polyrl.estimators.model_fn import bind
 from polyrl.models.scope import Scope
 from polyrl.replay import UniformReplay

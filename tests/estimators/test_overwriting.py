@@ -10,7 +10,7 @@ from tiny_agents import make_agent, q_model_fn
 from tiny_envs import ScheduleEnv
 
 from polyrl.errors import CheckpointMismatchError
-from polyrl.estimators.claims import claimed
+from polyrl.estimators.checkpoints.claims import claimed
 
 
 def train(model_dir, timesteps=8, env=None, overwrite=True, **arguments):

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from polyrl.engine.tracing import traced
-from polyrl.estimators.panel_calls import PanelCalls
+from polyrl.estimators.loops.panel_calls import PanelCalls
 from polyrl.summaries import Summaries
 
 

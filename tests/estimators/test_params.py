@@ -14,7 +14,7 @@ import tensorflow as tf
 from checkpoint_testing import BATCH, schedule
 
 from polyrl.configs import AdamConfig, OptimizerConfig
-from polyrl.estimators.params import frozen_params
+from polyrl.estimators.checkpoints.params import frozen_params
 
 PLAIN = [
     (np.int64(64), 64),

@@ -59,7 +59,7 @@ def test_a_run_whose_directory_is_moved_back_continues_to_write_there(tmp_path):
 FORKS = """
 import os, sys, time
 import polyrl
-from polyrl.estimators.claims import claimed
+from polyrl.estimators.checkpoints.claims import claimed
 from pathlib import Path
 with claimed(Path(sys.argv[1])):
     child = os.fork()

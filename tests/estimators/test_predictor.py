@@ -17,7 +17,7 @@ from tiny_envs import TargetEnv
 from polyrl.errors import CheckpointMismatchError, NotTrainedError
 from polyrl.estimators import EstimatorSpec, RunConfig
 from polyrl.estimators.hooks import EvaluationHook
-from polyrl.estimators.predictor import Predictor
+from polyrl.estimators.prediction.predictor import Predictor
 from polyrl.models import DQNModel, NAFModel, QNetwork
 from polyrl.models.scope import current_scope
 from polyrl.networks import mlp

@@ -12,7 +12,7 @@ from predictor_testing import MODELS, at, environment, states
 from tiny_agents import make_agent
 
 from polyrl.estimators import RunConfig
-from polyrl.estimators.predictor import Predictor
+from polyrl.estimators.prediction.predictor import Predictor
 from polyrl.policies import CategoricalQPolicy, GreedyPolicy, NAFPolicy, QPolicy, TimeStep
 
 POLICIES = {"dqn": QPolicy, "c51": CategoricalQPolicy, "naf": NAFPolicy}

@@ -11,8 +11,8 @@ import pytest
 from predictor_testing import FAST, MODELS, STATE, STATES, at, environment, q_values
 from tiny_agents import make_agent, q_model_fn
 
-from polyrl.estimators.checkpoints import CheckpointManager
-from polyrl.estimators.predictor import Predictor
+from polyrl.estimators.checkpoints.manager import CheckpointManager
+from polyrl.estimators.prediction.predictor import Predictor
 
 
 @pytest.fixture

@@ -155,7 +155,7 @@ def test_actions_that_do_not_exist_are_not_a_fault_of_the_environment(agent, mon
         trained_loop = self
         return start(self, *arguments)
 
-    from polyrl.estimators.python_loop import PythonLoop
+    from polyrl.estimators.loops.python_loop import PythonLoop
 
     start = PythonLoop.start
     monkeypatch.setattr(PythonLoop, "start", keep)

@@ -15,7 +15,7 @@ from tiny_envs import ScheduleEnv, vector
 
 from polyrl import RunConfig
 from polyrl.errors import CheckpointMismatchError, DamagedCheckpointError
-from polyrl.estimators import checkpoint_files
+from polyrl.estimators.checkpoints import files as checkpoint_files
 from polyrl.estimators.hooks import Hook
 from polyrl.replay import shards
 

@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
-from polyrl.estimators import waiting
-from polyrl.estimators.waiting import Waiting
+from polyrl.estimators.prediction import waiting
+from polyrl.estimators.prediction.waiting import Waiting
 
 
 @pytest.mark.parametrize(("ended", "level"), [(0, logging.WARNING), (3, logging.INFO)])

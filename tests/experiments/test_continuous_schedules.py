@@ -9,7 +9,7 @@ import pytest
 from tiny_agents import make_agent
 from tiny_envs import ScheduleEnv, ScriptedEnv, vector
 
-from polyrl.estimators.checkpoints import CheckpointManager, read_state
+from polyrl.estimators.checkpoints.manager import CheckpointManager, read_state
 from polyrl.estimators.hooks import Hook
 from polyrl.experiments import RLExperiment
 

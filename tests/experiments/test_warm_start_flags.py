@@ -14,7 +14,7 @@ from tiny_envs import ScheduleEnv
 
 from polyrl.errors import CheckpointMismatchError, NotTrainedError
 from polyrl.estimators import Agent, EstimatorSpec
-from polyrl.estimators.variables import CheckpointVariables
+from polyrl.estimators.checkpoints.variables import CheckpointVariables
 from polyrl.experiments import cli
 from polyrl.models import DQNModel
 from polyrl.networks import mlp

@@ -35,6 +35,7 @@ FILES = {
     "mine.py": PYTHON,
     "mine.json": json.dumps({"env": "Acrobot-v1", "n_step": 2}),
     "wrong.json": json.dumps({"n_stepp": 2}),
+    "part.json": json.dumps({"optimizer": "rmsprop"}),
     "mode.json": json.dumps({"mode": "eval"}),
     "list.json": "[1]",
     "broken.json": "{",
@@ -104,6 +105,7 @@ REFUSED = {
     "'cartpole_c51'?",
     ("--config=no.json",): "--config=no.json: there is no such file.",
     ("--config=wrong.json",): "--config=wrong.json has 'n_stepp', which is no flag. Did you mean 'n_step'?",
+    ("--config=part.json",): "has 'optimizer', which is no flag. What --set chooses is a list here: 'set': ['optimizer=...'].",
     (
         "--config=theirs.json",
     ): "--config=theirs.json is of a run of bowl_c51.py, whose model and environment polyrl does not know.",

@@ -53,6 +53,14 @@ def test_each_network_has_a_copy_of_a_given_model_which_is_trained(head_kind, sc
         np.testing.assert_array_equal(old, target)
 
 
+def test_a_model_that_asks_for_the_mask_is_told_where_it_is(dqn, batch):
+    state, mask = tf_keras.Input((4,)), tf_keras.Input((3,), dtype=tf.bool)
+    model = tf_keras.Model({"state": state, "action_mask": mask}, layers.Dense(6)(state))
+    with pytest.raises(ValueError, match="The action_mask is not among them: it is applied to the network's values") as error:
+        dqn("train", graph_fn=model)(batch()[0])
+    assert type(error.value) is ValueError
+
+
 def test_an_unbuilt_model_begins_as_the_seed_says(dqn, batch):
     def kernel(seed):
         scope = Scope(seed=seed)

@@ -14,7 +14,7 @@ from polyrl.configs import AdamConfig
 from polyrl.engine.compiler import Compiler
 from polyrl.envs.actions import action_spec
 from polyrl.estimators import RunConfig
-from polyrl.estimators.learner import Learner
+from polyrl.estimators.loops.learner import Learner
 from polyrl.estimators.model_fn import bind
 from polyrl.models.scope import Scope
 from polyrl.replay import UniformReplay

@@ -16,7 +16,7 @@ from polyrl.configs import AdamConfig, OrnsteinUhlenbeckExplorationConfig
 from polyrl.envs import GymEnvironment
 from polyrl.envs.compiled import CartPole, Pendulum
 from polyrl.estimators import Agent
-from polyrl.estimators.checkpoints import read_state
+from polyrl.estimators.checkpoints.manager import read_state
 from polyrl.estimators.hooks import EvaluationHook, Hook, VideoHook
 from polyrl.models import NAFModel
 from polyrl.networks import mlp

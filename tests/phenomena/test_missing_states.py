@@ -14,7 +14,7 @@ from tf_keras.layers import Layer
 
 from polyrl.demos import DemoEpisode, Demonstrations
 from polyrl.estimators import Agent, RunConfig
-from polyrl.estimators.learner import Learner
+from polyrl.estimators.loops.learner import Learner
 from polyrl.models import DQNModel
 from polyrl.networks import embedding_mlp
 from polyrl.policies import TimeStep

@@ -16,7 +16,7 @@ from polyrl.envs.actions import action_spec
 from polyrl.envs.compiled import CartPole, StepOutput
 from polyrl.errors import NonFiniteError
 from polyrl.estimators.hooks import Hook
-from polyrl.estimators.learner import Learner
+from polyrl.estimators.loops.learner import Learner
 from polyrl.estimators.model_fn import bind
 from polyrl.models import DQNModel
 from polyrl.models.scope import Scope, current_scope

@@ -12,7 +12,7 @@ import pytest
 from exact_testing import Case, assert_same, environment, new_agent, train
 
 from polyrl.errors import CheckpointWriteError
-from polyrl.estimators import checkpoint_files
+from polyrl.estimators.checkpoints import files as checkpoint_files
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 

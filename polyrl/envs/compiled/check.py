@@ -8,6 +8,7 @@ import tensorflow as tf
 from gymnasium.spaces import Box, Discrete
 
 from polyrl.envs.compiled.base import CompiledEnvironment, StepOutput
+from polyrl.errors import gist, raised_by
 from polyrl.validation import check_int
 
 
@@ -23,20 +24,22 @@ def check_environment(env: CompiledEnvironment, num_envs: int | None = None) -> 
         ValueError: for a wrong shape, dtype or structure; the message names the expected one.
     """
     if not isinstance(env, CompiledEnvironment):
-        raise TypeError(f"env={env!r} is not a CompiledEnvironment.")
+        is_class = isinstance(env, type) and issubclass(env, CompiledEnvironment)
+        hint = f" It is a class; give one of its objects, as {env.__name__}()." if is_class else ""
+        raise TypeError(f"env={env!r} is not a CompiledEnvironment.{hint}")
     size = env.num_envs if num_envs is None else num_envs
     _check_spaces(env)
     if env.max_episode_steps is not None:
         check_int("max_episode_steps", env.max_episode_steps, minimum=1)
     name = type(env).__name__
     seed = tf.TensorSpec([2], tf.int32)
-    state = _specs(_outputs(lambda seed: env.reset(size, seed), seed))
+    state = _specs(_outputs(f"{name}.reset", lambda seed: env.reset(size, seed), seed))
     for leaf in tf.nest.flatten(state):
         if leaf.shape.rank is None or leaf.shape.rank < 1 or leaf.shape[0] != size or not leaf.shape.is_fully_defined():
             raise ValueError(
                 f"{name}.reset({size}, seed): expected a state of tensors with static shape [{size}, ...], got {leaf}."
             )
-    stepped = _outputs(env.step, state, action_spec(env, size), seed)
+    stepped = _outputs(f"{name}.step", env.step, state, action_spec(env, size), seed)
     if not isinstance(stepped, StepOutput):
         raise TypeError(f"{name}.step: expected a StepOutput(state, reward, terminated), got {type(stepped).__name__}.")
     next_state = _specs(stepped.state)
@@ -50,7 +53,7 @@ def check_environment(env: CompiledEnvironment, num_envs: int | None = None) -> 
     _check_spec(f"{name}.step: terminated", _specs(stepped.terminated), tf.TensorSpec([size], tf.bool))
     space = env.observation_space
     observation = tf.TensorSpec([size, *space.shape], tf.as_dtype(space.dtype))
-    _check_spec(f"{name}.observe", _specs(_outputs(env.observe, state)), observation)
+    _check_spec(f"{name}.observe", _specs(_outputs(f"{name}.observe", env.observe, state)), observation)
 
 
 def action_spec(env: CompiledEnvironment, num_envs: int) -> tf.TensorSpec:
@@ -71,15 +74,32 @@ def _check_spaces(env: CompiledEnvironment) -> None:
         raise ValueError(f"{name}: the action space {actions} must start at 0.")
 
 
-def _outputs(function: Any, *specs: Any) -> Any:
-    """The symbolic outputs of `function` for tensors of these specs."""
+SYMBOLIC = (
+    "its arguments are symbolic, they stand for numbers that are not known yet. Use operations of TensorFlow in place of "
+    "NumPy's functions, and `tf.where` in place of `if`"
+)
+
+
+def _outputs(name: str, function: Any, *specs: Any) -> Any:
+    """The symbolic outputs of a function of this name for tensors of these specs.
+
+    Raises:
+        ValueError: if TensorFlow refuses what it does; an error of its own is raised as it is.
+    """
     # Traced as in the training loop: eager tensors would hide shapes that are not static.
     outputs: list[Any] = []
 
     def traced(*arguments: Any) -> None:
         outputs.append(function(*arguments))
 
-    tf.function(traced, autograph=False).get_concrete_function(*specs)
+    try:
+        tf.function(traced, autograph=False).get_concrete_function(*specs)
+    except Exception as error:
+        if not raised_by(error, "tensorflow"):
+            raise
+        said = SYMBOLIC if "symbolic" in str(error) else gist(error).rstrip(".")
+        text = f"{name} raised {type(error).__name__}: {said}."
+        raise ValueError(text).with_traceback(error.__traceback__) from error  # With the user's line.
     return outputs[0]
 
 

@@ -218,6 +218,10 @@ def _shown(value: Any) -> str:
         return f"a {type(value).__name__} that cannot be shown"
 
 
+_SB3S = {f"_on_{when}" for when in ("step", "training_start", "training_end", "rollout_start", "rollout_end")}
+"""What callbacks of stable-baselines3 override."""
+
+
 def _check_methods(who: str, kind: type[Hook]) -> None:
     """Checks what a class defines in addition to `Hook`, or in place of it."""
     methods = (*PHASES, "close", "get_state", "set_state")
@@ -225,7 +229,7 @@ def _check_methods(who: str, kind: type[Hook]) -> None:
     for name in dir(kind):
         # As afterUpdate; a name such as _end is the hook's own affair.
         misspelt = not name.startswith("_") and name not in methods and name.replace("_", "").lower() in spelt
-        if misspelt or (name.startswith(("before_", "after_", "on_")) and name not in PHASES):
+        if misspelt or name in _SB3S or (name.startswith(("before_", "after_", "on_")) and name not in PHASES):
             raise TypeError(f"{who}.{name} is never called; the phases are {', '.join(PHASES)}.{suggestion(name, methods)}")
     for name in methods:
         method, parameters = getattr(kind, name), list(inspect.signature(getattr(Hook, name)).parameters)

@@ -49,7 +49,7 @@ def default_hooks(
         begins_untrained: False of a run whose weights come from another one.
         others: the run's other hooks.
     """
-    hooks: list[Hook] = [NanHook(), StopHook(), HintsHook(learner.scope.learners(), updates, begins_untrained)]
+    hooks: list[Hook] = [NanHook(), StopHook(), HintsHook(learner.scope.learners(), updates, begins_untrained, memory)]
     if learner.support is not None:
         hooks.append(SupportHook(memory, *learner.support))
     if config.save_summary_timesteps is not None or config.save_summary_secs is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from polyrl.envs import Episode
 from polyrl.estimators.hooks.base import Hook
 from polyrl.estimators.hooks.context import RunContext
 from polyrl.estimators.hooks.improvement import LOOK_SHARE, Improvement, spent
+from polyrl.replay import Replay
 from polyrl.summaries import Summaries
 
 logger = logging.getLogger("polyrl")
@@ -37,6 +38,9 @@ ENDLESS_TIMESTEPS = 100_000
 LARGE_REWARD, SMALL_RETURN = 100.0, 0.01
 """The mean size of a reward above which gradients are always clipped; the size of all returns below which they vanish."""
 
+NEWEST = 1_000
+"""So many of the newest rewards of each environment are looked at, whenever a run has become twice as long."""
+
 PAGE = "See docs/when_it_does_not_learn.md."
 
 
@@ -47,6 +51,7 @@ class HintsHook(Hook):
         models: the arguments of the models that learn, by their names, as plain values.
         updates: the gradient updates that are due from some environment steps to others; None: not known before the end.
         begins_untrained: False of a run whose weights come from another one.
+        memory: holds the rewards; without, their size is that of their sums, in which gains and losses cancel.
     """
 
     def __init__(
@@ -54,8 +59,11 @@ class HintsHook(Hook):
         models: Mapping[str, Mapping[str, Any]],
         updates: Callable[[int, int], int] | None = None,
         begins_untrained: bool = True,
+        memory: Replay | None = None,
     ):
-        self._models, self._updates = models, updates
+        self._models, self._updates, self._memory = models, updates, memory
+        self._next_look, self._reward_size = 0, 0.0
+        self._begins_untrained = begins_untrained
         self._improvement = Improvement(begins_untrained)
         self._told: set[str] = set()
         self._dead: dict[str, int] = {}
@@ -152,17 +160,25 @@ class HintsHook(Hook):
                 "end either: give the environment a limit, as gymnasium.wrappers.TimeLimit does.",
             )
         if run.episodes:
+            mean = self._mean_reward(run)
             for name, arguments in (self._models or {"the model": {}}).items():
-                self._look_at_scale(run.episodes, name, arguments)
+                self._look_at_scale(mean, name, arguments)
 
-    def _look_at_scale(self, episodes: Sequence[Episode], name: str, arguments: Mapping[str, Any]) -> None:
+    def _mean_reward(self, run: RunContext) -> float:
+        """The mean size of a reward."""
+        if self._memory is not None and run.timestep >= self._next_look and run.stored > 0:  # Which brings it up to date.
+            self._next_look = 2 * run.timestep
+            self._reward_size = float(np.mean(np.abs(self._memory.newest(NEWEST)[0])))
+        steps = sum(episode.length for episode in run.episodes)
+        return max(self._reward_size, sum(abs(episode.reward) for episode in run.episodes) / max(steps, 1))
+
+    def _look_at_scale(self, mean: float, name: str, arguments: Mapping[str, Any]) -> None:
         """Rewards as the model learns from them; clipped ones are not large."""
         scale, clip = arguments.get("reward_scale", 1.0), arguments.get("clip_rewards")
-        mean = sum(abs(episode.reward) for episode in episodes) / max(sum(episode.length for episode in episodes), 1)
         size = max(map(abs, self._returns))
         scaled = "Rewards are" if scale == 1.0 else f"With reward_scale={scale:g} of {name} rewards are"
         if mean * scale > LARGE_REWARD and clip is None:
-            text = f"{scaled} large, {mean * scale:.3g} a step: give the model reward_scale={1 / mean:.1g}."
+            text = f"{scaled} large, {mean * scale:.3g} on average: give the model reward_scale={1 / mean:.1g}."
             self._tell(f"scale of {name}", text)
         elif 0 < size * scale < SMALL_RETURN and self._episodes >= SAME_EPISODES:
             returns = scaled.replace("ewards", "eturns")
@@ -187,7 +203,8 @@ class HintsHook(Hook):
             self._tell(
                 "values",
                 f"The largest action value, {largest:.3g}, is far beyond every return so far: values diverge. A smaller "
-                "learning rate, double Q-learning, or a longer target_update_frequency keep them in bounds.",
+                "learning rate, double Q-learning, or a longer target_update_frequency keep them in bounds."
+                + ("" if self._begins_untrained else " Or the weights that this run began with are of larger rewards."),
             )
 
     def _tell(self, hint: str, text: str) -> None:

@@ -27,13 +27,16 @@ STEPS = 10_000
 """How many of the newest steps of each environment are looked at."""
 
 
+BEYOND = "A return outside of it cannot be told from its end"
+
+
 class SupportHook(Hook):
     """Warns once if discounted returns leave the support, or if they use less than a tenth of it.
 
     Outside of the support no return can be told from its end; and where all returns lie between a few atoms, the distribution
     says little. Both learn, badly, and without another sign. It looks at the returns of all states in the newest episodes. If
-    none of them is known, because episodes are truncated or do not end, it looks at what the returns would come to if rewards
-    continue as they are.
+    none of them is known, because episodes are truncated or do not end, it looks at the part that is: whether any return
+    within the support could follow. Later it looks at what the returns would come to if rewards continue as they are.
 
     Args:
         memory: holds the rewards.
@@ -85,17 +88,28 @@ class SupportHook(Hook):
             width, (lowest, highest) = self._high - self._low, self._support
             if run.timestep >= LATE and 0.0 < width < 0.1 * (highest - lowest):
                 self._warn(self._low, self._high, "were seen", "in less than a tenth of", "Most atoms have nothing to say")
-        elif returns.size and ((reward >= 0.0).all() or (reward <= 0.0).all()):
-            # Rewards to come can only add to the sums so far.
-            self._compare(float(returns.min()), float(returns.max()), "were seen, of episodes that continue")
+        elif returns.size:
+            self._compare_parts(returns, weight, reward)
         if not (self._warned or known.size) and returns.size and run.timestep >= LATE and self._discount < 1.0:
             expected = returns + weight * reward.mean(dtype=np.float64) / (1.0 - self._discount)
             how = "are to be expected if rewards continue as they are, as no episode came to its own end"
             self._compare(float(expected.min()), float(expected.max()), how)
 
+    def _compare_parts(self, returns: np.ndarray, weight: np.ndarray, reward: np.ndarray) -> None:
+        """Warns if returns leave the support whatever follows what was seen of them.
+
+        What follows lies in the support, if that is right, and on one side of 0, if all rewards do.
+        """
+        lowest = max(self._support[0], 0.0) if (reward >= 0.0).all() else self._support[0]
+        highest = min(self._support[1], 0.0) if (reward <= 0.0).all() else self._support[1]
+        least, most = float((returns + weight * lowest).max()), float((returns + weight * highest).min())
+        if least > self._support[1] or most < self._support[0]:
+            low, high = float(returns.min()), float(returns.max())
+            self._warn(low, high, "were seen, of episodes that continue", "beyond", BEYOND)
+
     def _compare(self, low: float, high: float, how: str) -> None:
         if low < self._support[0] or high > self._support[1]:
-            self._warn(low, high, how, "beyond", "A return outside of it cannot be told from its end")
+            self._warn(low, high, how, "beyond", BEYOND)
 
     def _warn(self, low: float, high: float, how: str, where: str, why: str) -> None:
         if self._warned:

@@ -14,9 +14,9 @@ from polyrl.envs import EnvpoolEnvironment, GymEnvironment
 from polyrl.envs.gym import EnvLike
 from polyrl.errors import CheckpointMismatchError
 from polyrl.estimators import Agent, RunConfig, WarmStartSettings
+from polyrl.estimators.checkpoints.params import OTHERWISE, check_same_params, read_params
 from polyrl.estimators.exporters import Exporter
 from polyrl.estimators.hooks import Hook, ProfilerHook, VideoHook
-from polyrl.estimators.params import OTHERWISE, check_same_params, read_params
 from polyrl.experiments.config_file import ConfigFileHook
 from polyrl.experiments.rl_experiment import RLExperiment
 from polyrl.experiments.serving import Serving

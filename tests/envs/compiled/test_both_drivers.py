@@ -9,7 +9,7 @@ from vector_testing import NearGoal, Walk
 
 from polyrl.envs import EnvDriver, Episode, Transitions
 from polyrl.envs.compiled import TensorVectorEnv
-from polyrl.estimators.graph_driver import GraphDriver
+from polyrl.estimators.loops.graph_driver import GraphDriver
 from polyrl.models.scope import Scope
 
 

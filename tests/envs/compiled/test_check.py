@@ -58,6 +58,17 @@ WRONG = {
     "unbatched_state": ({"reset": lambda self, num_envs, seed: {"sum": tf.zeros([])}}, ValueError, "reset"),
     "observation_dtype": ({"observe": lambda self, state: tf.zeros([3, 1], tf.uint8)}, ValueError, "observe"),
     "observation_shape": ({"observe": lambda self, state: state["sum"]}, ValueError, "observe"),
+    "a branch": (
+        {"step": lambda self, state, action, seed: Good.step(self, state, 1 if action[0] == 1 else 0, seed)},
+        ValueError,
+        r"Wrong.step raised \w+: its arguments are symbolic, .*`tf.where` in place of `if`",
+    ),
+    "NumPy": ({"observe": lambda self, state: np.stack([state["sum"]], 1)}, ValueError, "Wrong.observe raised .*symbolic"),
+    "mixed dtypes": (
+        {"reset": lambda self, num_envs, seed: {"sum": tf.zeros([num_envs], tf.float64) + tf.zeros([num_envs])}},
+        (ValueError, TypeError),
+        "Wrong.reset raised .*float64",
+    ),
     "first_action": ({"action_space": Discrete(2, start=1)}, ValueError, "start at 0"),
     "action_space": ({"action_space": MultiBinary(2)}, TypeError, "Discrete or Box"),
     "observation_space": ({"observation_space": Discrete(2)}, TypeError, "observation_space"),
@@ -77,6 +88,16 @@ def test_a_wrong_one_is_refused(wrong):
 def test_what_is_not_a_compiled_environment_is_refused():
     with pytest.raises(TypeError, match="CompiledEnvironment"):
         check_environment("CartPole-v1")
+    with pytest.raises(TypeError, match=r"It is a class; give one of its objects, as Good\(\)\."):
+        check_environment(Good)
+
+
+def test_an_error_of_its_own_stays_as_it_is():
+    def reset(self, num_envs, seed):
+        return {}["sum"]
+
+    with pytest.raises(KeyError, match="sum"):
+        check_environment(type("Wrong", (Good,), {"reset": reset})())
 
 
 def test_all_three_functions_are_required():

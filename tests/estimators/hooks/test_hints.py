@@ -42,7 +42,9 @@ class Rewards(gymnasium.Env):
         return np.ones(2, np.float32), self._reward, self._t == 3, False, {}
 
 
-def hints(caplog, reward: float = 1.0, timesteps: int = 60, model_dir: Any = None, **arguments: Any) -> list[str]:
+def hints(
+    caplog, reward: float = 1.0, timesteps: int = 60, model_dir: Any = None, env: Any = None, **arguments: Any
+) -> list[str]:
     def model_fn(features: Any, labels: Any, mode: str) -> EstimatorSpec:
         model = DQNModel(mode, mlp([4]), num_states=2, num_actions=2, name="DQN", **arguments)
         return model(features, labels)
@@ -51,7 +53,7 @@ def hints(caplog, reward: float = 1.0, timesteps: int = 60, model_dir: Any = Non
     caplog.clear()
     with caplog.at_level(logging.WARNING, "polyrl"):
         Agent(model_fn, UniformReplay(100, 4), model_dir, config).train(
-            Rewards(reward), first_update=4, max_timesteps=timesteps
+            env or Rewards(reward), first_update=4, max_timesteps=timesteps
         )
     return [text for text in caplog.messages if "when_it_does_not_learn" in text]
 
@@ -79,8 +81,24 @@ def test_the_scale_of_rewards(caplog, reward, scale):
         assert told == []  # There are too few episodes to know.
     else:
         assert len(told) == 1
-        assert f"{abs(reward):.3g} a step: give the model reward_scale={scale}" in told[0]
+        assert f"{abs(reward):.3g} on average: give the model reward_scale={scale}" in told[0]
     assert not [text for text in hints(caplog, reward, reward_scale=1e-4) if "reward_scale" in text]
+
+
+class Cancelling(Rewards):
+    """What is lost in one step is gained in the next one."""
+
+    def step(self, action):
+        self._reward = -self._reward
+        return super().step(action)
+
+
+@pytest.mark.parametrize("timesteps", [20, 60])
+def test_large_rewards_that_cancel_in_an_episode_are_large(caplog, timesteps):
+    """Only their sum was looked at, which hardly grows with their number."""
+    (text,) = [text for text in hints(caplog, env=Cancelling(500.0), timesteps=timesteps) if "reward_scale" in text]
+    assert "Rewards are large, 500 on average: give the model reward_scale=0.002." in text
+    assert not [text for text in hints(caplog, env=Cancelling(50.0)) if "reward_scale" in text]
 
 
 def test_a_scale_that_makes_rewards_large_is_told_by_its_name(caplog):
@@ -89,7 +107,7 @@ def test_a_scale_that_makes_rewards_large_is_told_by_its_name(caplog):
         hook = HintsHook({"DQN": {"reward_scale": 1e6, "clip_rewards": clip}})
         hook.after_episode(Run(), Episode(reward=1.0, length=1, env=0, truncated=False))
         told = looked_at(caplog, hook, {})
-        words = "With reward_scale=1e+06 of DQN rewards are large, 1e+06 a step: give the model reward_scale=1."
+        words = "With reward_scale=1e+06 of DQN rewards are large, 1e+06 on average: give the model reward_scale=1."
         assert [words in text for text in told] == [True] * expected
 
 

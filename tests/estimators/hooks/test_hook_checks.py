@@ -27,6 +27,7 @@ def train(*hooks):
         ("after_run", None),
         ("before_run", None),
         ("on_episode_end", None),
+        ("_on_step", None),
     ],
 )
 def test_a_phase_that_does_not_exist_is_refused(name, meant):

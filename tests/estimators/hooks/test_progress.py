@@ -21,7 +21,7 @@ from polyrl.envs import Episode
 from polyrl.estimators import RunConfig
 from polyrl.estimators.hooks import EvaluationHook, Hook, LoggingHook, ProgressHook, default_hooks, defaults, pace
 from polyrl.estimators.hooks.progress import describe_rewards, progress_hook, write_line
-from polyrl.estimators.learner import Learner
+from polyrl.estimators.loops.learner import Learner
 from polyrl.models import Scope
 from polyrl.replay import UniformReplay
 

@@ -131,6 +131,23 @@ def test_a_short_limit_does_not_tell_of_what_fits(warnings):
     assert not warnings()
 
 
+class Trading(Going):
+    """Buys for the price, and sells for it in the next step; the first reward of an episode is that of a sale."""
+
+    def step(self, action):
+        state, reward, *rest = super().step(action)
+        return state, reward if self._steps % 2 else -reward, *rest
+
+
+@pytest.mark.parametrize(("reward", "told"), [(1_000.0, True), (-1_000.0, True), (12.0, False), (5.0, False)])
+def test_episodes_that_are_cut_off_tell_where_no_later_return_could_bring_theirs_back(warnings, reward, told):
+    """Of rewards with both signs they told nothing before the 16,000th step, and then their mean, which was about 0."""
+    train(GymEnvironment(Trading, reward=reward, length=6), discount=0.99, timesteps=60)
+    assert len(warnings()) == told
+    seen = "from -1000 to 29.41" if reward > 0 else "from -29.41 to 1000"
+    assert all(f"{seen} were seen, of episodes that continue, beyond the support" in text for text in warnings())
+
+
 @pytest.mark.slow
 def test_a_resumed_run_does_not_tell_again(warnings, tmp_path):
     model = q_model_fn("c51", num_actions=3, num_atoms=11, min_q_value=-10.0, max_q_value=10.0, discount=0.9)

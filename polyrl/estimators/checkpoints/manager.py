@@ -12,9 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from polyrl.errors import CheckpointMismatchError, DamagedCheckpointError, NonFiniteError, NotTrainedError
-from polyrl.estimators import checkpoint_files
-from polyrl.estimators.checkpoint_files import FILES, STATE, read_state
-from polyrl.estimators.fitting import check_architecture, check_optimizers, described, network_variables
+from polyrl.estimators.checkpoints import files as checkpoint_files
+from polyrl.estimators.checkpoints.files import FILES, STATE, read_state
+from polyrl.estimators.checkpoints.fitting import check_architecture, check_optimizers, described, network_variables
 from polyrl.models.scope import Scope
 from polyrl.paths import literal, resolved_directory, without_checkpoints
 from polyrl.replay import Replay, shards

@@ -20,9 +20,9 @@ from polyrl.envs import Transitions
 from polyrl.envs.observations import as_features, split_columns
 from polyrl.errors import gist
 from polyrl.estimators import extra_ops
+from polyrl.estimators.loops.panel_calls import PanelCalls, Snapshot
+from polyrl.estimators.loops.recurrence import Recurrence, check_memory, check_no_recurrent_layers
 from polyrl.estimators.model_fn import ModelActions, ModelFn, acting_predictions, checked
-from polyrl.estimators.panel_calls import PanelCalls, Snapshot
-from polyrl.estimators.recurrence import Recurrence, check_memory, check_no_recurrent_layers
 from polyrl.models.features import NETWORK_STATE
 from polyrl.models.scope import Scope
 from polyrl.modes import Modes

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from polyrl.errors import CheckpointWriteError, DamagedCheckpointError
-from polyrl.estimators.checkpoints import CheckpointManager
+from polyrl.estimators.checkpoints.manager import CheckpointManager
+from polyrl.estimators.checkpoints.params import note_checkpoints
 from polyrl.estimators.events import EventFiles
-from polyrl.estimators.loop import Loop
-from polyrl.estimators.params import note_checkpoints
+from polyrl.estimators.loops.loop import Loop
 from polyrl.estimators.rescue import as_far_as_possible
 from polyrl.models.scope import Scope
 from polyrl.replay import Replay
@@ -27,7 +27,7 @@ class Saver:
         scope: the models' state.
         memory: the replay memory.
         loop: the environments.
-        circumstances: on what and how the run is computed, see `polyrl.estimators.exactness`.
+        circumstances: on what and how the run is computed, see `polyrl.estimators.checkpoints.exactness`.
         events: the TensorBoard files of the training.
         is_there: whether the `model_dir` is still where it was.
 

@@ -11,8 +11,8 @@ import tensorflow as tf
 from polyrl.demos import DemoEpisode
 from polyrl.envs import EnvDriver
 from polyrl.envs.observations import as_features
-from polyrl.estimators.rollout_calls import RolloutCalls
-from polyrl.estimators.waiting import Waiting
+from polyrl.estimators.prediction.rollout_calls import RolloutCalls
+from polyrl.estimators.prediction.waiting import Waiting
 from polyrl.models.features import NETWORK_STATE
 
 OWN = ("index", "reward", "done", "truncated", "episode", "env", "timestep")

@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from polyrl.estimators.checkpoints import CheckpointManager
-from polyrl.estimators.predictor import Predictor
+from polyrl.estimators.checkpoints.manager import CheckpointManager
+from polyrl.estimators.prediction.predictor import Predictor
 
 
 class Readers:

@@ -11,7 +11,7 @@ REPLACED = "replaced-"
 def set_aside_run(model_dir: Path) -> Path | None:
     """Moves everything in a `model_dir` into a directory `replaced-<number>` in it; returns that, or None if it is empty.
 
-    The caller has claimed the directory, so that no run trains in it, see `polyrl.estimators.claims`.
+    The caller has claimed the directory, so that no run trains in it, see `polyrl.estimators.checkpoints.claims`.
     """
     entries = [path for path in model_dir.iterdir() if not path.name.startswith(REPLACED)]
     if not entries:

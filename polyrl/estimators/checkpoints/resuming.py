@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from polyrl.errors import CheckpointMismatchError, DamagedCheckpointError
-from polyrl.estimators.checkpoint_files import FILES
-from polyrl.estimators.checkpoints import CheckpointManager, read_state
+from polyrl.estimators.checkpoints.exactness import changes
+from polyrl.estimators.checkpoints.files import FILES
+from polyrl.estimators.checkpoints.manager import CheckpointManager, read_state
+from polyrl.estimators.checkpoints.params import had_checkpoints, is_noted
 from polyrl.estimators.events import SUFFIX
-from polyrl.estimators.exactness import changes
-from polyrl.estimators.loop import Loop
-from polyrl.estimators.params import had_checkpoints, is_noted
+from polyrl.estimators.loops.loop import Loop
 from polyrl.models.scope import Scope
 from polyrl.replay import Replay, shards
 
@@ -46,7 +46,7 @@ def resume(
         scope: the models' state.
         memory: the replay memory.
         loop: the environments and the schedule of updates.
-        circumstances: on what and how the run is computed, see `polyrl.estimators.exactness`.
+        circumstances: on what and how the run is computed, see `polyrl.estimators.checkpoints.exactness`.
         tell: shows a line that says where the run resumes from.
         warn: shows it instead if the environment or something else is another one than before.
 

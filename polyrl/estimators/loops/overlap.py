@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from polyrl.envs import Transitions
-from polyrl.estimators.loop import IterationResult, Remaining, mean_loss
-from polyrl.estimators.python_loop import PythonLoop
+from polyrl.estimators.loops.loop import IterationResult, Remaining, mean_loss
+from polyrl.estimators.loops.python_loop import PythonLoop
 
 
 class OverlappedLoop(PythonLoop):

@@ -22,7 +22,7 @@ import tf_keras
 import polyrl
 from polyrl.configs.base import Config
 from polyrl.errors import CheckpointMismatchError, DamagedCheckpointError
-from polyrl.estimators.checkpoint_files import write_text
+from polyrl.estimators.checkpoints.files import write_text
 from polyrl.validation import suggestion
 
 FILE = "params.json"
@@ -235,8 +235,8 @@ def write_params(model_dir: Path, params: Mapping[str, Any], config: Mapping[str
 
 
 OTHERWISE = (
-    "Use the same, another model_dir, or move what is there aside. On the command line: leave the flags out, or use "
-    "--overwrite, which moves it."
+    "Use the same, or another model_dir; Agent.train(overwrite=True) moves what is there aside. On the command line: leave "
+    "the flags out, or use --overwrite, which moves it."
 )
 
 

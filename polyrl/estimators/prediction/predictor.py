@@ -17,14 +17,14 @@ from polyrl.demos import Demonstrations
 from polyrl.envs import EnvDriver, open_env
 from polyrl.envs.gym import EnvLike
 from polyrl.errors import NotTrainedError
-from polyrl.estimators import rollouts, saved_model
-from polyrl.estimators.checkpoints import CheckpointManager
+from polyrl.estimators.checkpoints.manager import CheckpointManager
+from polyrl.estimators.checkpoints.params import with_trained
 from polyrl.estimators.inputs import batch_of_states, check_described, specs_of
 from polyrl.estimators.model_errors import public
 from polyrl.estimators.model_fn import ModelFn, bind
 from polyrl.estimators.names import READ
-from polyrl.estimators.params import with_trained
-from polyrl.estimators.rollout_calls import RolloutCalls
+from polyrl.estimators.prediction import rollouts, saved_model
+from polyrl.estimators.prediction.rollout_calls import RolloutCalls
 from polyrl.estimators.run_config import RunConfig
 from polyrl.models.scope import Scope, stream_seed
 from polyrl.paths import resolved

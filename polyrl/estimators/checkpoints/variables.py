@@ -14,8 +14,8 @@ import tensorflow as tf
 from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
 
 from polyrl.errors import CheckpointMismatchError
-from polyrl.estimators.checkpoint_files import STATE, read_state
-from polyrl.estimators.checkpoints import CheckpointManager
+from polyrl.estimators.checkpoints.files import STATE, read_state
+from polyrl.estimators.checkpoints.manager import CheckpointManager
 from polyrl.models.q_network import QNetwork
 from polyrl.models.scope import Scope
 from polyrl.paths import literal, resolved

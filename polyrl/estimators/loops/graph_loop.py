@@ -14,9 +14,9 @@ from polyrl.engine.compiler import Compiler
 from polyrl.engine.rows import RowPacking
 from polyrl.envs import Episode
 from polyrl.errors import NonFiniteError
-from polyrl.estimators.graph_driver import GraphDriver, StepLog
-from polyrl.estimators.learner import Learner
-from polyrl.estimators.loop import NEVER, IterationResult, Loop, Remaining, Spaces, UpdateSchedule
+from polyrl.estimators.loops.graph_driver import GraphDriver, StepLog
+from polyrl.estimators.loops.learner import Learner
+from polyrl.estimators.loops.loop import NEVER, IterationResult, Loop, Remaining, Spaces, UpdateSchedule
 from polyrl.paths import literal
 
 ENVIRONMENT = "environment"

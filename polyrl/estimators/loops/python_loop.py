@@ -14,10 +14,10 @@ from polyrl.engine.layout import Layout
 from polyrl.envs import EnvDriver, Episode, Transitions
 from polyrl.envs.observations import as_features
 from polyrl.envs.states import may_keep
-from polyrl.estimators.environment_log import EnvironmentLog
 from polyrl.estimators.inputs import describe, spec_of_states
-from polyrl.estimators.learner import Learner
-from polyrl.estimators.loop import NEVER, IterationResult, Loop, Remaining, Spaces, UpdateSchedule, mean_loss
+from polyrl.estimators.loops.environment_log import EnvironmentLog
+from polyrl.estimators.loops.learner import Learner
+from polyrl.estimators.loops.loop import NEVER, IterationResult, Loop, Remaining, Spaces, UpdateSchedule, mean_loss
 from polyrl.replay.frames import check_stack
 
 STACKS_CHECKED = 100

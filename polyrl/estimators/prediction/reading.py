@@ -10,13 +10,13 @@ import numpy as np
 
 from polyrl.demos import Demonstrations
 from polyrl.envs.gym import EnvLike
-from polyrl.estimators.checkpoints import CheckpointManager
+from polyrl.estimators.checkpoints.manager import CheckpointManager
+from polyrl.estimators.checkpoints.variables import CheckpointVariables
 from polyrl.estimators.events import EventFiles
 from polyrl.estimators.model_errors import public
 from polyrl.estimators.names import READ, checked_run_name
-from polyrl.estimators.predictor import Predictor
-from polyrl.estimators.readers import Readers
-from polyrl.estimators.variables import CheckpointVariables
+from polyrl.estimators.prediction.predictor import Predictor
+from polyrl.estimators.prediction.readers import Readers
 
 
 class Reading:

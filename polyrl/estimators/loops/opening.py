@@ -12,13 +12,13 @@ from polyrl.envs import EnvDriver, open_env
 from polyrl.envs.checking import check_environment
 from polyrl.envs.compiled import CompiledEnvironment
 from polyrl.envs.gym import EnvLike
-from polyrl.estimators.checkpoints import CheckpointManager, read_state
-from polyrl.estimators.graph_driver import GraphDriver
-from polyrl.estimators.graph_loop import GraphLoop
-from polyrl.estimators.learner import Learner
-from polyrl.estimators.loop import Loop, UpdateSchedule
-from polyrl.estimators.overlap import OverlappedLoop
-from polyrl.estimators.python_loop import PythonLoop
+from polyrl.estimators.checkpoints.manager import CheckpointManager, read_state
+from polyrl.estimators.loops.graph_driver import GraphDriver
+from polyrl.estimators.loops.graph_loop import GraphLoop
+from polyrl.estimators.loops.learner import Learner
+from polyrl.estimators.loops.loop import Loop, UpdateSchedule
+from polyrl.estimators.loops.overlap import OverlappedLoop
+from polyrl.estimators.loops.python_loop import PythonLoop
 from polyrl.estimators.run_config import RunConfig
 from polyrl.models.scope import Scope
 from polyrl.replay import Replay

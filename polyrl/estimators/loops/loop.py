@@ -17,8 +17,8 @@ import tensorflow as tf
 from polyrl.engine.compiler import Compiler
 from polyrl.envs import Episode
 from polyrl.errors import NonFiniteError
-from polyrl.estimators.learner import Learner, Updates
-from polyrl.estimators.panel_calls import Snapshot
+from polyrl.estimators.loops.learner import Learner, Updates
+from polyrl.estimators.loops.panel_calls import Snapshot
 from polyrl.explorations.explorers import Explorer
 from polyrl.summaries import Summaries
 

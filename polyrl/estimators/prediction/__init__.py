@@ -1,0 +1,1 @@
+"""The agent without its training: `Predictor`, and the episodes that it evaluates, predicts and records."""
