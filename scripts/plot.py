@@ -141,7 +141,8 @@ def draw(results: list[dict[str, Any]], labels: list[str], output: Path) -> None
         steps, scores = curves(results, label)
         low, high = interval(scores)
         seeds = "1 seed" if scores.shape[1] == 1 else f"{scores.shape[1]} seeds"
-        (line,) = axes.plot(steps, interquartile_mean(scores), label=f"{label} ({seeds})")
+        marker = "o" if len(steps) == 1 else None  # One point is no line.
+        (line,) = axes.plot(steps, interquartile_mean(scores), marker=marker, label=f"{label} ({seeds})")
         axes.fill_between(steps, low, high, alpha=0.2, color=line.get_color())
     axes.set_xlabel("environment steps")
     axes.set_ylabel("mean return, interquartile mean over seeds")

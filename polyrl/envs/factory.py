@@ -271,7 +271,13 @@ def _tell_version(env_id: str, name: str, newest: str) -> None:
         text = f"is not the newest version, which is {newest!r}"
     else:
         return
-    warnings.warn(f"env_id={env_id!r} {text}. Results of different versions cannot be compared.", stacklevel=1)
+    _warn_once(f"env_id={env_id!r} {text}. Results of different versions cannot be compared.")
+
+
+@functools.cache
+def _warn_once(text: str) -> None:
+    """A warning in the first of the places that look at an id; Python would show it again after other filters were set."""
+    warnings.warn(text, stacklevel=1)
 
 
 def _extra(message: str) -> str:

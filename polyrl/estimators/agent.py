@@ -66,6 +66,9 @@ class Agent(Reading):
         warm_start_from: a checkpoint whose weights a new run begins with: its path, the `model_dir` of its run, or a
             `WarmStartSettings` that says which weights. A run that is resumed goes on with its own.
 
+    Attributes:
+        checkpoints: those in `model_dir`: `checkpoints.best()` and `checkpoints.latest()` are paths, or None.
+
     Raises:
         TypeError: for an argument of another type; of `params`, the message names the key.
         ValueError: for NaN or infinity in `params`, or if the environment variable `TF_CONFIG` describes a cluster.

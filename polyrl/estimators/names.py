@@ -33,6 +33,9 @@ METHODS = {
     ),
     **dict.fromkeys(("test", "eval", "evaluate_policy"), "Use evaluate(env, episodes=...)."),
     **dict.fromkeys(("export", "export_savedmodel", "export_saved_model"), "Use predictor().export(path)."),
+    **dict.fromkeys(
+        ("save_replay_buffer", "load_replay_buffer"), "Checkpoints hold the memory; see RunConfig(save_replay=...)."
+    ),
     "policy": "Use predictor().policy.",
     "best_checkpoint": "Use checkpoints.best().",
     **dict.fromkeys(("close", "stop"), "There is nothing to close; a hook ends a run by run.request_stop(reason)."),

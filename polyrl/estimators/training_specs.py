@@ -129,5 +129,5 @@ def train_and_evaluate(agent: Agent, train_spec: TrainSpec, eval_spec: EvalSpec)
         return Trained(training, None, exporting.exported)
     episodes = eval_spec.episodes if eval_spec.final_episodes is None else eval_spec.final_episodes
     evaluation = agent.evaluate(eval_spec.env, episodes, "latest", eval_spec.name)
-    exporting.export_final(training.checkpoint)
+    exporting.export_final(training.checkpoint, evaluation)
     return Trained(training, evaluation, exporting.exported)

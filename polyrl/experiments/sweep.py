@@ -96,7 +96,7 @@ class Sweep:
                 "state": trial.state.name.lower(),
                 "score": trial.value,
                 **trial.params,
-                "steps": max(trial.intermediate_values, default=0),
+                "steps": trial.user_attrs.get("steps", 0),
                 "model_dir": f"{_place(trial)}/run",
                 "error": trial.user_attrs.get("error", ""),
             }
@@ -158,6 +158,7 @@ class Sweep:
         evaluations = [row["mean_reward"] for row in self._rows(trial)]
         final = processes.evaluations(place / "run" / "eval" / "evaluations.csv")
         value = None
+        trial.set_user_attr("steps", max((int(row["global_timestep"]) for row in (*self._rows(trial), *final)), default=0))
         if "pruned_at" in trial.user_attrs:
             state, value = self._states.PRUNED, self._told[trial.number][1]
         elif status == 0 and final and (evaluations or self._score == "final"):

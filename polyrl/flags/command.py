@@ -23,6 +23,8 @@ PARAMETERS = tuple(name for group in GROUPS for name in group.PARAMETERS)
 def settle() -> frozenset[str]:
     """Settles what is not given: by `--config`; else by the run in `--model_dir`; else by the preset of environment and model.
 
+    A run that is begun again with `--overwrite` keeps its settings, unless `--env` or `--model` say that it is another one.
+
     Returns:
         The names of the flags that `--config` gives.
 
@@ -73,18 +75,24 @@ def _settle_by_run_or_preset() -> None:
     file = directory / config.FILE
     # What a run began with that never came to a checkpoint, perhaps as it was refused, is no run to go on with.
     is_begun = FLAGS.mode not in TRAINING_MODES or holds_a_run(directory)
-    if file.is_file() and is_begun and not FLAGS.overwrite:
+    # Begun again it is the same run, but for what is given; another environment or model is another run.
+    is_another = FLAGS.overwrite and (FLAGS["env"].present or FLAGS["model"].present)
+    otherwise = " With --overwrite, --env and --model begin another run." if FLAGS.overwrite else ""
+    if file.is_file() and is_begun and not is_another:
         try:
             settings = config.load(str(file))
         except ValueError as error:
             told = str(error).replace(f"--config={file}", str(file))
-            raise ValueError(f"{told} It is what the run was made with: bring it back, or move it aside.") from error
+            remedy = f"It is what the run was made with: bring it back, or move it aside.{otherwise}"
+            raise ValueError(f"{told} {remedy}") from error
+        if FLAGS.overwrite:
+            logger.info("Begins again with the settings of %s; flags replace them.", file)
         config.use(settings, str(file))
         return
-    if holds_a_run(directory) and not FLAGS.overwrite:
+    if holds_a_run(directory) and not is_another:
         raise ValueError(
             f"{file} is missing, which is what the run was made with. Bring it back; or give a copy of it, the preset, or a "
-            "file with the same settings as --config."
+            f"file with the same settings as --config.{otherwise}"
         )
     name = presets.find(FLAGS.env, FLAGS.model)
     if name is not None and not FLAGS.wrappers and not FLAGS.env_kwargs:  # With these it is another environment.

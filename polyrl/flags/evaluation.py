@@ -31,7 +31,8 @@ flags.DEFINE_float(
 flags.DEFINE_string(
     "checkpoint",
     None,
-    "Checkpoint to evaluate, to act with or to export: best, latest or a path. Default: best if there is one.",
+    "Checkpoint to evaluate, to act with, to record, to export or to serve: best, latest or a path. Default: best if there is "
+    "one.",
 )
 flags.DEFINE_integer("infer_episodes", 5, "Episodes that --mode=infer plays.", lower_bound=1)
 flags.DEFINE_string(

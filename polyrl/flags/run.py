@@ -80,7 +80,10 @@ flags.DEFINE_bool(
     "Make a resumed run the run that was not interrupted, bit for bit: environments start new episodes at checkpoints.",
 )
 flags.DEFINE_bool(
-    "overwrite", False, "Begin again in a --model_dir that holds a run: all of it is moved into replaced-<number> there."
+    "overwrite",
+    False,
+    "Begin again in a --model_dir that holds a run: all of it is moved into replaced-<number> there. The command polyrl keeps "
+    "the run's settings, but for what is given; with --env or --model it is another run.",
 )
 flags.DEFINE_bool("debug", False, "Show the traceback of an error, not only its message.")
 

@@ -17,7 +17,7 @@ from tiny_envs import ScheduleEnv
 
 from polyrl import configs, policies
 from polyrl._quiet import leave_out_cast_warnings
-from polyrl.envs import GymEnvironment
+from polyrl.envs import GymEnvironment, factory
 from polyrl.envs.checking import check_environment
 from polyrl.errors import NonFiniteError
 from polyrl.estimators import Predictor, RunConfig
@@ -191,8 +191,12 @@ def test_an_object_in_info_is_the_environments_own():
     [("CartPole-v0", "is not the newest version, which is 'CartPole-v1'"), ("CartPole", "names no version; the newest")],
 )
 def test_an_old_version_and_none_are_told(env_id, words):
+    factory._warn_once.cache_clear()
     with pytest.warns(UserWarning, match=words):
         GymEnvironment(env_id)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_environment(env_id)  # Once.
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         GymEnvironment("CartPole-v1")

@@ -15,6 +15,7 @@ from polyrl.estimators.exporters import BestExporter, FinalExporter, LatestExpor
 from polyrl.estimators.hooks import Hook
 from polyrl.models import DQNModel
 from polyrl.networks import mlp
+from polyrl.serving.versions import newest, record_of
 
 ENV = GymEnvironment(ScheduleEnv, 1, lengths=(3,))
 
@@ -74,6 +75,14 @@ def test_a_run_at_its_budget_is_evaluated_and_not_trained_and_nothing_is_exporte
     assert len(before["latest"]) == 4
     assert versions(tmp_path, "latest")[:3] == before["latest"][1:]  # Two more, of which five are kept.
     assert len(versions(tmp_path, "latest")) == 5
+
+
+def test_the_last_weights_are_exported_with_their_own_evaluation(tmp_path):
+    """They carried that of the evaluation before, which was of other weights."""
+    result = train_and_evaluate(make(tmp_path), *specs(45, exporters=[LatestExporter("latest"), FinalExporter("final")]))
+    for name in ("latest", "final"):
+        noted = record_of(newest(tmp_path / "export" / name))
+        assert (noted["checkpoint"], noted["eval_result"]) == ("checkpoints/ckpt-000000045", result.evaluation)
 
 
 def test_hooks_run_and_a_good_evaluation_ends_it(tmp_path):

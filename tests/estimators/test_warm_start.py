@@ -63,6 +63,8 @@ LAYERS = ("dense", "dense_1", "advantage", "value")
 def test_a_name_that_does_not_exist_is_told_the_nearest(trained):
     with pytest.raises(ValueError, match=r"has no variable 'DQN/online/dens/kernel'. Did you mean 'DQN/online/dense/kernel'"):
         trained.get_variable_value("DQN/online/dens/kernel")
+    with pytest.raises(ValueError, match="Did you mean 'DQN/online/dense/kernel'"):  # It once meant that of the target.
+        trained.get_variable_value("dense/kernel")
 
 
 @pytest.mark.parametrize(
@@ -80,9 +82,10 @@ def test_without_a_checkpoint_there_are_no_variables(tmp_path):
         new.get_variable_names()
 
 
-@pytest.mark.parametrize("kind", ["checkpoint", "model_dir", "settings"])
+@pytest.mark.parametrize("kind", ["checkpoint", "model_dir", "settings", "its checkpoints"])
 def test_a_new_run_begins_with_the_weights(trained, tmp_path, kind):
-    path = {"checkpoint": trained.checkpoints.latest(), "model_dir": trained.model_dir}.get(kind, trained.model_dir)
+    paths = {"checkpoint": trained.checkpoints.latest(), "its checkpoints": trained.checkpoints.directory}
+    path = paths.get(kind, trained.model_dir)
     given = WarmStartSettings(path) if kind == "settings" else path
     # No update is done: what is there is what it began with.
     started = train(agent(tmp_path, seed=1, warm_start_from=given), 3, first_update=30)

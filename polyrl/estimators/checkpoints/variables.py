@@ -14,7 +14,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
 
 from polyrl.errors import CheckpointMismatchError
-from polyrl.estimators.checkpoints.files import STATE, read_state
+from polyrl.estimators.checkpoints.files import STATE, found_in, read_state
 from polyrl.estimators.checkpoints.manager import CheckpointManager
 from polyrl.models.q_network import QNetwork
 from polyrl.models.scope import Scope
@@ -49,7 +49,10 @@ class CheckpointVariables:
         if not isinstance(name, str):
             raise TypeError(f"name={name!r} must be the name of a variable; get_variable_values takes a list of them.")
         if name not in self.shapes:
-            raise ValueError(f"{self.checkpoint} has no variable {name!r}.{suggestion(name, self.shapes)}")
+            # Of two networks with the same layers the online one is meant.
+            likely = [known for known in self.shapes if known.endswith(f"/online/{name}")]
+            hint = suggestion(likely[0], likely) if likely else suggestion(name, self.shapes)
+            raise ValueError(f"{self.checkpoint} has no variable {name!r}.{hint}")
         if name not in self._keys:
             raise ValueError(
                 f"{self.checkpoint}: {name!r} cannot be told from another variable by its name in TensorFlow's file, or the "
@@ -191,11 +194,13 @@ def _those_that_fit(variables: CheckpointVariables, every: Mapping[str, tf.Varia
 
 
 def _checkpoint(path: Path) -> Path:
-    """The checkpoint itself, or that of a run's directory: the best, or the newest."""
+    """The checkpoint itself, or that of a run's directory: the best, or the newest; or that of the directory of either."""
     if (path / STATE).exists():
         return path
-    checkpoints = CheckpointManager(path, keep_max=1)
-    return checkpoints.readable("latest" if checkpoints.best() is None else "best")
+    is_one_of_two = path.name in ("best", "checkpoints") and bool(found_in(path))
+    checkpoints = CheckpointManager(path.parent if is_one_of_two else path, keep_max=1)
+    newest = path.name == "checkpoints" if is_one_of_two else checkpoints.best() is None
+    return checkpoints.readable("latest" if newest else "best")
 
 
 def _is_online(part: str, thing: Any) -> bool:

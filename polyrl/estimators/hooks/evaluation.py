@@ -53,7 +53,7 @@ class _Evaluating(Hook):
 
 @explains(HINTS)
 class EvaluationHook(_Evaluating):
-    """Evaluates every `every_timesteps` environment steps on environments of its own.
+    """Evaluates every `every_timesteps` environment steps on environments of its own, from the first update on.
 
     The best mean reward so far decides what `model_dir/best` holds; it is read from there, so a resumed run keeps it.
 

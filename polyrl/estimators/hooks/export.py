@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from polyrl.estimators.checkpoints.files import name_of
 from polyrl.estimators.exporters import Exporter
 from polyrl.estimators.exports import DIRECTORY
 from polyrl.estimators.hooks.base import Hook
@@ -53,14 +54,20 @@ class ExportHook(Hook):
         if self._exporters and run.last_evaluation is None and self._seen is None:
             logger.warning("ExportHook has exported nothing, as there was no evaluation: give an EvaluationHook before it.")
 
-    def export_final(self, checkpoint: Path) -> list[Path]:
-        """Offers the last checkpoint of a run that has ended, with the result of its last evaluation, as the final export.
+    def export_final(self, checkpoint: Path, result: Mapping[str, Any] | None = None) -> list[Path]:
+        """Offers the last checkpoint of a run that has ended as the final export.
+
+        Args:
+            checkpoint: the last one.
+            result: what `Agent.evaluate` gave for it; None: that of the run's last evaluation, if it was of the same weights.
 
         Returns:
             What was exported.
         """
         model_dir = self._agent.model_dir
-        exported = export_all(self._agent, self._exporters, model_dir, checkpoint, self._result, is_final=True)
+        if result is None and self._seen is not None and checkpoint.name == name_of(self._seen, 0):
+            result = self._result
+        exported = export_all(self._agent, self._exporters, model_dir, checkpoint, result, is_final=True)
         final = [path for path in exported if path is not None]
         self._written += final
         return final
