@@ -11,11 +11,16 @@ from __future__ import annotations
 
 import sys
 
+import polyrl
+
 
 def main() -> None:
     """Runs the command line; `--help`, and what is wrong with a flag, without TensorFlow, which takes seconds to import."""
     from polyrl.flags import command, help_text, parsing  # noqa: F401  The first defines the flags.
 
+    if sys.argv[1:] == ["--version"]:
+        print(f"polyrl {polyrl.__version__}")
+        return
     if help_text.show(sys.argv[1:], __doc__):
         return
     rest = parsing.parse(sys.argv)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import difflib
 import errno
 import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,13 @@ def make_directory(directory: Path) -> None:
         files = [str(path) for path in (directory, *directory.parents) if path.is_file()]
         text = f"{directory} cannot be a directory: {files[0] if files else error} is a file. Move it aside."
         raise NotADirectoryError(text) from error
+
+
+def nearest(path: Path, others: Iterable[Path]) -> str:
+    """` Did you mean ...?` with the one of some paths whose last name is the most similar, or an empty string."""
+    by_name = {other.name: other for other in others}
+    near = difflib.get_close_matches(path.name, by_name, n=1, cutoff=0.6)
+    return f" Did you mean {str(by_name[near[0]])!r}?" if near else ""
 
 
 SHOWN = 10

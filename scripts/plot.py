@@ -18,8 +18,8 @@ import sys
 from typing import Any
 
 import numpy as np
+from polyrl.paths import nearest
 from polyrl.statistics import interquartile_mean, interval
-from polyrl.validation import suggestion
 
 EVALUATIONS = "evaluations.csv"
 
@@ -113,8 +113,7 @@ def main() -> None:
     try:
         for path in arguments.results:
             if not path.exists():
-                beside = [str(other) for other in path.parent.glob("*")]
-                raise FileNotFoundError(f"{path}: there is no such file or directory.{suggestion(str(path), beside)}")
+                raise FileNotFoundError(f"{path}: there is no such file or directory.{nearest(path, path.parent.glob('*'))}")
         files = [path for path in arguments.results if not path.is_dir()]
         directories = [path for path in arguments.results if path.is_dir()]
         results = [result for file in files for result in read(file)] + (read_runs(directories) if directories else [])

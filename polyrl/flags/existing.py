@@ -10,8 +10,7 @@ from absl import flags
 from polyrl.errors import NotTrainedError
 from polyrl.flags.partners import check_given
 from polyrl.flags.run import TRAINING_MODES
-from polyrl.paths import resolved, runs_in, without_checkpoints
-from polyrl.validation import suggestion
+from polyrl.paths import nearest, resolved, runs_in, without_checkpoints
 
 FLAGS = flags.FLAGS
 
@@ -73,8 +72,7 @@ def _what_to_do(directory: Path) -> str:
             return f"It is a part of the run in {above}: --model_dir={above}, and --checkpoint= for one of its checkpoints."
     if runs_in(directory):
         return without_checkpoints(directory)
-    beside = [str(path) for path in directory.parent.glob("*") if holds_a_run(path)]
-    return f"{without_checkpoints(directory)}{suggestion(str(directory), beside)}"
+    return f"{without_checkpoints(directory)}{nearest(directory, filter(holds_a_run, directory.parent.glob('*')))}"
 
 
 def _is_elsewhere(directory: Path) -> bool:

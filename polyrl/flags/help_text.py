@@ -55,7 +55,11 @@ def show(arguments: Iterable[str], description: str, package: str = "__main__") 
     asked = [argument.partition("=") for argument in before if argument.partition("=")[0] in HELP]
     if not asked:
         return False
-    word = asked[0][2].strip().lstrip("-").replace("-", "_").lower()
+    name, _, word = asked[0]
+    following = before[before.index(name) + 1 :] if name in before and not word else []
+    if following and not following[0].startswith("-"):  # As `--help seed`.
+        word = following[0]
+    word = word.strip().lstrip("-").replace("-", "_").lower()
     if not word:
         print(help_text(description, package), end="")
         return True

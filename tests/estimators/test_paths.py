@@ -16,7 +16,7 @@ from polyrl.demos import DemoEpisode, Demonstrations
 from polyrl.errors import NotTrainedError
 from polyrl.estimators import Predictor
 from polyrl.experiments import RLExperiment
-from polyrl.paths import make_directory, resolved
+from polyrl.paths import make_directory, nearest, resolved
 
 NAMES = ["units=[64,64]", "a*b?c", "[!x] ]a[ back\\slash", "Läufe-δ ~ {a,b} %d $HOME"]
 
@@ -133,3 +133,11 @@ def test_links_are_not_followed(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     assert resolved("model_dir", tmp_path / "link") == Path(tmp_path / "link")
+
+
+def test_the_nearest_of_some_paths_is_that_with_the_most_similar_name():
+    """Two directories of one place are alike as texts, whatever their names are."""
+    others = [Path("/a/long/place/of/runs/pendulum"), Path("/elsewhere/cartpole_c51")]
+    assert nearest(Path("/a/long/place/of/runs/nope"), others) == ""
+    assert nearest(Path("/a/long/place/of/runs/cartpole_c15"), others) == " Did you mean '/elsewhere/cartpole_c51'?"
+    assert nearest(Path("x"), []) == ""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from absl import flags
 
+import polyrl
 from polyrl.flags import help_text
 from polyrl.flags.positive import Positive
 
@@ -102,6 +103,20 @@ def test_help_of_a_word_by_the_command_and_what_comes_after_two_dashes():
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.endswith("Did you mean 'quantiles'? --help shows all flags.\n")
     assert not help_text.show(["--seed=3", "--", "--help"], "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "head"),
+    [
+        (["--help", "atoms"], "Flags that have 'atoms' in their name or their help:"),
+        (["--help", "--seed=3"], "The command `polyrl`, which is also"),
+        (["--version"], f"polyrl {polyrl.__version__}\n"),
+    ],
+)
+def test_help_may_have_its_word_behind_it_and_the_version_is_told(arguments, head):
+    done = subprocess.run([sys.executable, "-m", "polyrl", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(head)
+    assert done.stderr == ""
 
 
 def test_a_bound_that_is_refused_is_not_said_to_be_allowed():
