@@ -158,7 +158,7 @@ def test_exporters_are_offered_evaluations_while_training_and_the_end(experiment
 
     class Noting(Exporter):
         def _wants(self, directory, result, is_final):
-            offered.append((directory.name, result["global_timestep"], is_final))
+            offered.append((directory.name, None if result is None else result["global_timestep"], is_final))
             return not is_final
 
     monkeypatch.setattr(exporters, "export", lambda predictor, directory, notes: predictors.append(predictor) or ("", False))
@@ -166,7 +166,7 @@ def test_exporters_are_offered_evaluations_while_training_and_the_end(experiment
     predictors = []
     for _ in range(2):  # The second time there is nothing to train, but the end.
         experiment(q_model_fn(), eval_env=ScheduleEnv(), train_timesteps=12, exporters=[Noting("mine")]).train_and_evaluate()
-    assert offered == [("mine", 5, False), ("mine", 10, False), ("mine", 10, True), ("mine", 10, True)]
+    assert offered == [("mine", 5, False), ("mine", 10, False), ("mine", None, True), ("mine", None, True)]
     assert [predictor.counters["global_timestep"] for predictor in predictors] == [5, 10]
 
 
