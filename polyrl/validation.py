@@ -216,12 +216,24 @@ def explains_missing(hints: Mapping[str, str]) -> Callable[[T], T]:
     def decorate(target: Any) -> Any:
         def missing(self: Any, name: str) -> Any:
             hint = f" {hints[name]}" if name in hints else suggestion(name, [each for each in dir(self) if each[0] != "_"])
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}.{hint}", name=name, obj=self)
+            what = f"type object {self.__name__!r}" if isinstance(self, type) else f"{type(self).__name__!r} object"
+            raise AttributeError(f"{what} has no attribute {name!r}.{hint}", name=name, obj=self)
 
         target.__getattr__ = missing
         return target
 
     return decorate
+
+
+class ExplainsMissing(type):
+    """The type of a class that `explains_missing` decorates, where the class explains what it does not have as its objects do:
+    `Agent.load(path)`, as of other libraries."""
+
+    def __getattr__(cls, name: str) -> Any:
+        explain = next((vars(base)["__getattr__"] for base in cls.__mro__ if "__getattr__" in vars(base)), None)
+        if explain is None:
+            raise AttributeError(f"type object {cls.__name__!r} has no attribute {name!r}", name=name, obj=cls)
+        return explain(cls, name)
 
 
 def takes(function: Callable[..., Any], count: int) -> bool:

@@ -44,14 +44,14 @@ from polyrl.models.scope import Scope
 from polyrl.paths import resolved_directory
 from polyrl.replay import Replay
 from polyrl.spec import EstimatorSpec
-from polyrl.validation import check_bool, explains, explains_missing, keyword_names
+from polyrl.validation import ExplainsMissing, check_bool, explains, explains_missing, keyword_names
 
 logger = logging.getLogger("polyrl")
 
 
 @explains_missing(METHODS)
 @explains(AGENT)
-class Agent(Reading):
+class Agent(Reading, metaclass=ExplainsMissing):
     """Acts, stores, learns; evaluates and predicts.
 
     Args:

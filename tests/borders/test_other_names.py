@@ -46,6 +46,7 @@ NAMES = {
     "positional": (lambda a: a.train("CartPole-v1", 1000), TypeError, "the environment alone by position, and got 1000"),
     "learn": (lambda a: a.learn(1000), AttributeError, r"no attribute 'learn'. Use train\(env, timesteps=...\)"),
     "save": (lambda a: a.save("x"), AttributeError, "A run saves itself in its model_dir"),
+    "load of the class": (lambda a: type(a).load("x"), AttributeError, "type object 'Agent' has no attribute 'load'. Agent"),
     "load": (lambda a: a.load("x"), AttributeError, "resumes the run in model_dir"),
     "evalute": (lambda a: a.evalute, AttributeError, "Did you mean 'evaluate'"),
     "eval_freq": (lambda _: EvaluationHook("CartPole-v1", eval_freq=3), TypeError, "Use every_timesteps"),
