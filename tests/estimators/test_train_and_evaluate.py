@@ -79,10 +79,10 @@ def test_a_run_at_its_budget_is_evaluated_and_not_trained_and_nothing_is_exporte
 
 def test_the_last_weights_are_exported_with_their_own_evaluation(tmp_path):
     """They carried that of the evaluation before, which was of other weights."""
-    result = train_and_evaluate(make(tmp_path), *specs(45, exporters=[LatestExporter("latest"), FinalExporter("final")]))
+    result = train_and_evaluate(make(tmp_path), *specs(15, exporters=[LatestExporter("latest"), FinalExporter("final")]))
     for name in ("latest", "final"):
         noted = record_of(newest(tmp_path / "export" / name))
-        assert (noted["checkpoint"], noted["eval_result"]) == ("checkpoints/ckpt-000000045", result.evaluation)
+        assert (noted["checkpoint"], noted["eval_result"]) == ("checkpoints/ckpt-000000015", result.evaluation)
 
 
 def test_hooks_run_and_a_good_evaluation_ends_it(tmp_path):
