@@ -65,6 +65,10 @@ def add_note(error: BaseException, note: str) -> None:
     logging.getLogger("polyrl").error("%s", note)
 
 
+SYMBOLIC = "symbolic, they stand for numbers that are not known yet. Use operations of TensorFlow"
+"""What is said of functions that take symbolic tensors for NumPy's arrays; the sentence continues."""
+
+
 def raised_by(error: BaseException, *packages: str) -> bool:
     """Whether code of one of these packages raised an error, as `'tensorflow'`, and not the code that called it."""
     frame = error.__traceback__

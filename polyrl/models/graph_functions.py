@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from polyrl.errors import gist, raised_by
+from polyrl.errors import SYMBOLIC, gist, raised_by
 from polyrl.models.features import MASK
 from polyrl.modes import Modes
 from polyrl.networks import SameInEveryMode
@@ -129,8 +129,8 @@ _RECURRENT = "use polyrl.networks.recurrent(torso, units) for what remembers the
 
 
 _SYMBOLIC = (
-    "the inputs are symbolic, they stand for numbers that are not known yet. Use operations of TensorFlow and layers of "
-    "tf-keras in place of NumPy's functions, `tf.where` in place of `if`, and a layer of your own for all else."
+    f"the inputs are {SYMBOLIC} and layers of tf-keras in place of NumPy's functions, `tf.where` in place of `if`, and a layer "
+    "of your own for all else."
 )
 
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 from gymnasium.spaces import Box, Discrete
 
 from polyrl.envs.compiled.base import CompiledEnvironment, StepOutput
-from polyrl.errors import gist, raised_by
+from polyrl.errors import SYMBOLIC, gist, raised_by
 from polyrl.validation import check_int
 
 
@@ -74,12 +74,6 @@ def _check_spaces(env: CompiledEnvironment) -> None:
         raise ValueError(f"{name}: the action space {actions} must start at 0.")
 
 
-SYMBOLIC = (
-    "its arguments are symbolic, they stand for numbers that are not known yet. Use operations of TensorFlow in place of "
-    "NumPy's functions, and `tf.where` in place of `if`"
-)
-
-
 def _outputs(name: str, function: Any, *specs: Any) -> Any:
     """The symbolic outputs of a function of this name for tensors of these specs.
 
@@ -97,7 +91,8 @@ def _outputs(name: str, function: Any, *specs: Any) -> Any:
     except Exception as error:
         if not raised_by(error, "tensorflow"):
             raise
-        said = SYMBOLIC if "symbolic" in str(error) else gist(error).rstrip(".")
+        remedy = f"its arguments are {SYMBOLIC} in place of NumPy's functions, and `tf.where` in place of `if`"
+        said = remedy if "symbolic" in str(error) else gist(error).rstrip(".")
         text = f"{name} raised {type(error).__name__}: {said}."
         raise ValueError(text).with_traceback(error.__traceback__) from error  # With the user's line.
     return outputs[0]

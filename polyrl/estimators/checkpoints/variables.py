@@ -51,7 +51,7 @@ class CheckpointVariables:
         if name not in self.shapes:
             # Of two networks with the same layers the online one is meant.
             likely = [known for known in self.shapes if known.endswith(f"/online/{name}")]
-            hint = suggestion(likely[0], likely) if likely else suggestion(name, self.shapes)
+            hint = f" Did you mean {likely[0]!r}?" if likely else suggestion(name, self.shapes)
             raise ValueError(f"{self.checkpoint} has no variable {name!r}.{hint}")
         if name not in self._keys:
             raise ValueError(
