@@ -129,8 +129,8 @@ _RECURRENT = "use polyrl.networks.recurrent(torso, units) for what remembers the
 
 
 _SYMBOLIC = (
-    f"the inputs are {SYMBOLIC} and layers of tf-keras in place of NumPy's functions, `tf.where` in place of `if`, and a layer "
-    "of your own for all else."
+    f"the inputs are {SYMBOLIC} and layers of tf-keras in place of NumPy's functions, `tf.where` in place of `if`, and a "
+    "layer of your own for all else."
 )
 
 
