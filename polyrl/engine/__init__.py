@@ -4,7 +4,7 @@
 |---|---|---|
 | `compiler.py` | compiles calls once, with XLA or without | an update in a call: 58 with XLA, 98 without |
 | `xla.py` | predictions with XLA, if it can compile them | the action for a state: 98, without XLA 126 |
-| `tracing.py` | `tf.function` for what each agent of a process traces again | nothing: TensorFlow would warn of retracing |
+| `tracing.py` | traces, while the garbage collector waits | a seventh of the time until a run learns |
 | `direct_call.py` | calls without TensorFlow's checks of inputs | 25 of each call |
 | `packing.py` | puts tensors side by side in one: what the next three share | |
 | `layout.py` | few tensors into and out of each call | a call with 9 inputs and 3 outputs: 22, one by one 75 |

@@ -16,7 +16,7 @@ import tensorflow as tf
 from polyrl.engine.direct_call import direct_call
 from polyrl.engine.functional import Functional, NotFunctionalError
 from polyrl.engine.layout import Layout
-from polyrl.engine.tracing import traced
+from polyrl.engine.tracing import traced, without_collection
 
 logger = logging.getLogger("polyrl")
 
@@ -38,7 +38,8 @@ class CarriedState:
 
     def __init__(self, roots: Sequence[tf.Module], probe: Callable[[], Any]):
         self._functional = Functional(roots)
-        inner, _ = self._trace(probe, [])
+        with without_collection():
+            inner, _ = self._trace(probe, [])
         in_place = list(inner.variables)
         if in_place:
             names = ", ".join(sorted(variable.name for variable in in_place))
@@ -70,7 +71,8 @@ class CarriedState:
         Raises:
             NotFunctionalError: if it assigns variables in a branch or a nested function, or uses some of them in place.
         """
-        inner, changed = self._trace(function, specs)
+        with without_collection():
+            inner, changed = self._trace(function, specs)
         carried = {variable.ref() for variable in self._functional.variables}
         missed = [variable.name for variable in inner.variables if variable.ref() in carried]
         if missed:

@@ -1,12 +1,11 @@
-"""`traced`: `tf.function` for functions that are made many times in a process, as by each agent of a sweep.
-
-It buys no time: it spares the user TensorFlow's warnings of retracing, of which a sweep of five agents shows some.
-"""
+"""How functions are traced: without TensorFlow's warnings of retracing, and without Python's garbage collector."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -19,3 +18,16 @@ def traced(function: Callable[..., Any], **options: Any) -> Any:
     method once each. A partial has no code: it is counted as the one object that it is.
     """
     return tf.function(functools.partial(function), autograph=False, **options)
+
+
+@contextlib.contextmanager
+def without_collection() -> Iterator[None]:
+    """The garbage collector waits in it: while graphs are traced it would look at each of their objects many times."""
+    if not gc.isenabled():  # Within another one, or by choice of the user.
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

@@ -41,7 +41,8 @@ def support(min_value: float, max_value: float, num_atoms: int) -> tf.Tensor:
                 f"num_atoms={num_atoms} atoms from {min_value} to {max_value} are not finite, or too close together for "
                 "float32; use a wider support, or fewer atoms, or scale the rewards."
             )
-    return tf.linspace(tf.constant(min_value, tf.float32), tf.constant(max_value, tf.float32), num_atoms)
+        return tf.constant(np.linspace(low, high, num_atoms, dtype=np.float32))
+    return tf.linspace(tf.cast(min_value, tf.float32), tf.cast(max_value, tf.float32), num_atoms)
 
 
 @on_tensors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -11,6 +12,8 @@ from polyrl.envs.in_use import check_free
 from polyrl.estimators.hooks.base import Cadence, Hook
 from polyrl.estimators.hooks.context import RunContext
 from polyrl.validation import check_float, check_int, explains
+
+logger = logging.getLogger("polyrl")
 
 HINTS = {
     **dict.fromkeys(("eval_freq", "every", "every_steps", "frequency", "interval"), "Use every_timesteps, environment steps."),
@@ -66,6 +69,7 @@ class EvaluationHook(_Evaluating):
 
     def __init__(self, env: EnvLike, every_timesteps: int, episodes: int = 20, stop_at_reward: float | None = None):
         super().__init__(env, every_timesteps, episodes, stop_at_reward)
+        self._left_out = False
 
     def begin(self, run: RunContext) -> None:
         super().begin(run)
@@ -77,8 +81,13 @@ class EvaluationHook(_Evaluating):
             self._evaluate(run)
 
     def after_act(self, run: RunContext) -> None:
-        if self._cadence.due(run.timestep) and run.step > 0:
+        if not self._cadence.due(run.timestep):
+            return
+        if run.step > 0:
             self._evaluate(run)
+        elif not self._left_out:
+            self._left_out = True
+            logger.info("No evaluation at step %d: nothing is evaluated before the first update.", run.timestep)
 
     def _evaluate(self, run: RunContext) -> None:
         result = self._result(run)

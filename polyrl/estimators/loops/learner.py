@@ -15,7 +15,7 @@ import tensorflow as tf
 import tf_keras
 
 from polyrl.engine import functional
-from polyrl.engine.tracing import traced
+from polyrl.engine.tracing import traced, without_collection
 from polyrl.envs import Transitions
 from polyrl.envs.observations import as_features, split_columns
 from polyrl.errors import gist
@@ -150,7 +150,7 @@ class Learner:
         refuses leaves the memory alone.
         """
         # What is refused changes nothing for the environment before.
-        with self._kept_if_refused():
+        with self._kept_if_refused(), without_collection():
             if self._built != (state, num_envs):
                 states = tf.nest.map_structure(lambda spec: tf.TensorSpec([num_envs, *spec.shape], spec.dtype), state)
                 self._action_dtype = action.dtype

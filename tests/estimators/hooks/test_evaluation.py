@@ -114,6 +114,14 @@ def test_nothing_is_evaluated_before_the_first_update(agent):
     assert hook_env.rollouts == 1
 
 
+def test_that_it_is_left_out_is_told_once(agent, caplog):
+    with caplog.at_level("INFO", logger="polyrl"):
+        agent().train(schedule(), first_update=14, timesteps=18, hooks=[EvaluationHook(ScriptedEnv([1.0]), 5, 1)])
+    assert [x for x in caplog.messages if "evaluat" in x] == [
+        "No evaluation at step 5: nothing is evaluated before the first update."
+    ]
+
+
 def test_a_resumed_run_keeps_the_rhythm_of_evaluations(agent):
     rhythm = []
 
