@@ -82,6 +82,7 @@ def test_next_due_is_the_next_multiple_after_the_first_update():
     assert [schedule.due(begin, begin + 8) for begin in (0, 8, 16)] == [0, 3, 3]
 
 
+@pytest.mark.slow
 def test_a_resumed_run_does_not_change_its_bursts(tmp_path):
     for at_once, timesteps in ((2, 20), (2, 30)):
         agent = make_agent(q_model_fn(), model_dir=tmp_path)

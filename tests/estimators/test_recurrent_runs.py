@@ -72,8 +72,8 @@ MEMORIES = {
 @pytest.mark.parametrize(
     ("where", "jit", "memory", "model_class"),
     [
-        ("graph", "off", "prioritized", R2D2Model),
-        pytest.param("python", "off", "uniform", DQNModel, marks=SLOW),
+        ("python", "off", "uniform", DQNModel),
+        pytest.param("graph", "off", "prioritized", R2D2Model, marks=SLOW),
         pytest.param("graph", "on", "prioritized", R2D2Model, marks=SLOW),
         pytest.param("python", "on", "prioritized", R2D2Model, marks=SLOW),
         pytest.param("python", "on", "uniform", DQNModel, marks=SLOW),
@@ -125,6 +125,7 @@ def test_an_evaluation_remembers_each_episode_by_itself(trained):
     assert few == many == 6.0
 
 
+@pytest.mark.slow
 def test_an_export_hands_on_what_is_remembered(trained, tmp_path):
     learner, _ = trained
     predictor = learner.predictor()

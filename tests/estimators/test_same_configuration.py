@@ -57,6 +57,7 @@ def test_another_configuration_is_refused(tmp_path, changed, words):
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.slow
 def test_another_number_of_environments_is_told(tmp_path, caplog):
     """As a warning where no progress is shown, which the level of most programs' logging lets through."""
     caplog.set_level("INFO", "polyrl")
@@ -66,6 +67,7 @@ def test_another_number_of_environments_is_told(tmp_path, caplog):
     assert "It is not the same run bit for bit: num_envs=2 before, 3 now." in text
 
 
+@pytest.mark.slow
 def test_another_environment_with_the_same_states_is_told(tmp_path, caplog):
     caplog.set_level("INFO", "polyrl")
     memory = {"batch_size": 4}

@@ -77,6 +77,7 @@ def test_a_run_at_its_budget_is_evaluated_and_not_trained_and_nothing_is_exporte
     assert len(versions(tmp_path, "latest")) == 5
 
 
+@pytest.mark.slow
 def test_the_last_weights_are_exported_with_their_own_evaluation(tmp_path):
     """They carried that of the evaluation before, which was of other weights."""
     result = train_and_evaluate(make(tmp_path), *specs(15, exporters=[LatestExporter("latest"), FinalExporter("final")]))

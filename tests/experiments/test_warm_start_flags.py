@@ -86,6 +86,7 @@ def test_a_run_that_is_resumed_says_that_it_goes_on_with_its_own(source, tmp_pat
         np.testing.assert_array_equal(again[name], value)
 
 
+@pytest.mark.slow
 def test_with_overwrite_a_run_may_begin_with_its_own_weights(tmp_path):
     learned = train(tmp_path, "--first_update=4", timesteps=20)
     again = train(tmp_path, f"--warm_start_from={tmp_path}", "--overwrite", "--seed=2")

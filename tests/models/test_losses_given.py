@@ -59,6 +59,7 @@ def test_steps_that_return_no_pair_are_named():
         run(subclass(DQNModel, _build_loss=lambda self, results, features, labels: tf.constant(0.0)), "off")
 
 
+@pytest.mark.slow
 def test_no_extra_ops_are_none():
     run(subclass(DQNModel, _build_extra_ops=lambda self, results, features, labels: None), "off")
 

@@ -117,6 +117,7 @@ def test_metrics_and_evaluations_are_text_too(trained):
         assert [int(row["global_timestep"]) for row in csv.DictReader(file)] == [40]
 
 
+@pytest.mark.slow
 def test_a_resumed_run_writes_again_what_came_after_the_checkpoint(tmp_path):
     class Dies(Hook):
         def after_act(self, run):

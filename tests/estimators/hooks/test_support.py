@@ -15,7 +15,7 @@ from polyrl.envs import GymEnvironment
 from polyrl.envs.compiled import CartPole
 from polyrl.estimators.hooks import support
 from polyrl.estimators.hooks.support import discounted_returns
-from polyrl.replay import PrioritizedReplay, UniformReplay
+from polyrl.replay import UniformReplay
 
 SLOW = pytest.mark.slow
 
@@ -126,6 +126,7 @@ def test_rewards_without_an_end_are_told_though_no_return_is_known(warnings, rew
     assert f"Discounted returns {expected}" in text
 
 
+@pytest.mark.slow
 def test_a_short_limit_does_not_tell_of_what_fits(warnings):
     train(GymEnvironment(Going, reward=0.05, length=5), discount=0.99)
     assert not warnings()
@@ -176,28 +177,6 @@ def test_returns_are_those_of_a_loop():
                 expected.append(total)
     found, weight = discounted_returns(reward, terminated, truncated, 0.8)
     np.testing.assert_allclose(sorted(found[weight < 0.1]), sorted(expected), rtol=1e-6)
-
-
-@pytest.mark.parametrize("memory", [UniformReplay, PrioritizedReplay])
-@pytest.mark.parametrize("options", [{}, {"n_step": 3}, {"frame_stack": 2}], ids=["plain", "n-step", "frames"])
-@pytest.mark.parametrize("steps", [3, 11, 40])
-def test_memories_know_their_newest_rewards(memory, options, steps):
-    replay = memory(24, 2, **options)
-    shape = [3, 3, 2] if "frame_stack" in options else [3]
-    state = tf.TensorSpec(shape, tf.uint8 if "frame_stack" in options else tf.float32)
-    scalar = tf.TensorSpec([], tf.float32)
-    specs = {"state": state, "action": tf.TensorSpec([], tf.int32), "reward": scalar, "done": scalar, "truncated": scalar}
-    replay.build({**specs, "next_state": state}, num_envs=2)
-    done = np.zeros([steps, 2], np.float32)
-    for step in range(steps):
-        states = tf.zeros([2, *shape], state.dtype)
-        ends = {"done": tf.constant(done[step]), "truncated": tf.zeros([2])}
-        reward = tf.constant([1.0 + step, -1.0 - step])
-        replay.add({"state": states, "action": tf.zeros([2], tf.int32), "reward": reward, "next_state": states, **ends})
-    rewards, *ended = replay.newest(8)
-    expected = np.arange(1.0, steps + 1)[-8:]
-    np.testing.assert_array_equal(rewards, np.stack([expected, -expected], axis=1))
-    np.testing.assert_array_equal(ended, np.zeros([2, *rewards.shape]))
 
 
 def test_ends_of_episodes_are_found_in_stacks_of_frames():
