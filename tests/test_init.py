@@ -29,6 +29,7 @@ polyrl.Modes
 print(loaded())
 from polyrl import *
 assert {name for name in polyrl.__all__ if globals()[name] is getattr(polyrl, name)} == set(polyrl.__all__)
+assert not {"keras", "matplotlib", "cv2", "optuna", "ray", "torch", "jax"} & set(sys.modules), "slow, and not needed"
 """
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from tensorboard.plugins.hparams import api as hp
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams import summary as hparams_summary
+from tensorboard.plugins.hparams import summary_v2 as hp  # Its `api` imports keras and matplotlib: a second and more.
 
 from polyrl.envs.backends import import_package
 from polyrl.estimators.hooks.panels import trial_id

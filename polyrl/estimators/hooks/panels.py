@@ -12,9 +12,9 @@ import tensorflow as tf
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.custom_scalar import summary as custom_scalar
-from tensorboard.plugins.hparams import api as hp
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams import summary as hparams_summary
+from tensorboard.plugins.hparams import summary_v2 as hp  # Its `api` imports keras and matplotlib: a second and more.
 
 from polyrl.estimators.hooks.base import Hook
 from polyrl.estimators.hooks.context import RunContext
