@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib
 import inspect
 import multiprocessing
-import os
 import pickle
 import re
 import sys
-import sysconfig
-import traceback
 import warnings
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -27,11 +22,9 @@ from polyrl.envs.contract import check_has_spaces
 from polyrl.envs.packages import import_for
 from polyrl.envs.processes import ProcessVectorEnv
 from polyrl.errors import add_note
-from polyrl.paths import INSTALLED
+from polyrl.own_modules import import_own, own_line
 from polyrl.validation import check_keywords, keyword_names, sentence, suggestion
 
-_OTHERS = (Path(__file__).parents[1], Path(sysconfig.get_path("stdlib")))
-"""Directories of code that is not the user's: polyrl's, and Python's, in which what is installed may be."""
 _MADE = "_polyrl_made"
 _OWN = " One of your own is 'module:Id-v0', or 'module:name' of a class or function that makes it."
 
@@ -73,7 +66,7 @@ class EnvMaker:
                 ) from error
             if isinstance(error, TypeError) and (name := _refused(self.make, error)):
                 raise TypeError(f"{self.name} does not take the argument {name!r}: {sentence(error)}") from error
-            place = _own_line(error)
+            place = own_line(error)
             add_note(error, f"{self.name} raised this while it was made, in {place.filename}, line {place.lineno}.")
             raise
         if not isinstance(env, gymnasium.Env):
@@ -157,18 +150,6 @@ def _unbound(make: Any) -> str | None:
     return None
 
 
-def _own_line(error: BaseException) -> traceback.FrameSummary:
-    """Where an error comes from: the last line that is neither of a library nor of polyrl, if there is one."""
-    frames = traceback.extract_tb(error.__traceback__)
-    paths = [Path(frame.filename) for frame in frames]
-    own = [frame for frame, path in zip(frames, paths, strict=True) if not _is_of_others(path)]
-    return (own or frames)[-1]
-
-
-def _is_of_others(path: Path) -> bool:
-    return bool({*path.parts} & INSTALLED) or any(other in path.parents for other in _OTHERS) or path.name.startswith("<")
-
-
 def _refused(make: Any, error: TypeError) -> str | None:
     """Which of the arguments that it was given an environment did not take, as the error says; None if it is another error."""
     found = re.search(r"unexpected keyword argument '(\w+)'", str(error))
@@ -181,29 +162,8 @@ def named(env_id: Any) -> Any:
     if not isinstance(env_id, str):
         return env_id
     module, _, name = env_id.rpartition(":")
-    try:
-        made = getattr(_module(env_id, module), name, None) if module else None
-    except ImportError:
-        return env_id  # `registered` says so.
+    made = getattr(import_own("env_id", env_id), name, None) if module else None
     return made if callable(made) else env_id
-
-
-def _module(env_id: str, module: str) -> Any:
-    """The module of an id; a ValueError with its line for what it raises when it is imported, other than an ImportError."""
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise
-    except Exception as error:
-        if isinstance(error, SyntaxError):
-            file, line = error.filename, error.lineno
-        else:
-            frame = _own_line(error)
-            file, line = frame.filename, frame.lineno
-        raise ValueError(
-            f"env_id={env_id!r}: the module {module!r} cannot be imported: {type(error).__name__} in {file}, line {line}: "
-            f"{getattr(error, 'msg', error)}."
-        ) from error
 
 
 def registered(env_id: str | EnvSpec) -> EnvSpec:
@@ -219,7 +179,7 @@ def registered(env_id: str | EnvSpec) -> EnvSpec:
     module, _, name = env_id.rpartition(":")
     try:
         if module:
-            _module(env_id, module)
+            import_own("env_id", env_id)
         elif (spec := import_for(name)) is not None:
             return spec
         namespace, base, version = parse_env_id(name)
@@ -228,12 +188,6 @@ def registered(env_id: str | EnvSpec) -> EnvSpec:
             _tell_version(env_id, name, get_env_id(namespace, base, newest))
         chosen = newest if version is None and name not in gymnasium.registry else None
         return gymnasium.spec(name if chosen is None else get_env_id(namespace, base, chosen))
-    except ImportError as error:
-        dotted = module.removesuffix(".py").strip("./").replace("/", ".")
-        path = f" A module is named as in an import: {dotted}:{name}." if dotted != module else ""
-        if isinstance(error, ModuleNotFoundError) and error.name == module.partition(".")[0] and not path:
-            path = f" It is looked for in the working directory, {os.getcwd()}, and where PYTHONPATH says."
-        raise ValueError(f"env_id={env_id!r}: the module {module!r} cannot be imported: {sentence(error)}{path}") from error
     except gymnasium.error.Error as error:
         own = [] if not module else [key for key, value in vars(sys.modules[module]).items() if callable(value)]
         hint = suggestion(name, [*own, *gymnasium.registry])

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import gymnasium
 
-from polyrl.validation import sentence, suggestion
+from polyrl.own_modules import import_name
 
 Wrap = Callable[[gymnasium.Env[Any, Any]], gymnasium.Env[Any, Any]]
 
@@ -82,14 +81,6 @@ def _called(wrapper: Any) -> Wrap:
 
 
 def _imported(name: str) -> Wrap:
-    module, _, attribute = name.rpartition(":")
-    if not module:
+    if ":" not in name:
         raise ValueError(f"wrappers: {name!r} names no module; expected one as in 'minigrid.wrappers:ImgObsWrapper'.")
-    try:
-        imported = importlib.import_module(module)
-    except ImportError as error:
-        raise ValueError(f"wrappers: {name!r}: the module {module!r} cannot be imported: {sentence(error)}") from error
-    if not hasattr(imported, attribute):
-        hint = suggestion(attribute, [other for other in vars(imported) if not other.startswith("_")])
-        raise ValueError(f"wrappers: {name!r}: the module {module!r} has no {attribute!r}.{hint}")
-    return _called(getattr(imported, attribute))
+    return _called(import_name("wrappers", name))

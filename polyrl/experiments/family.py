@@ -139,6 +139,7 @@ def run() -> Any:
 
 def _check_names(params: dict[str, Any]) -> None:
     worlds.check_names(params)
+    torsos.check_name(params)
     model_arguments(frozen_params(params))
 
 
@@ -154,6 +155,7 @@ def experiment_fn(output_dir: str, fixed: Collection[str] = ()) -> RLExperiment:
             f"--exploration_final={final:g} is above --exploration_start={start:g}: exploration decays from the second to the "
             "first."
         )
+    torsos.check_name(params)
     env, evaluated = worlds.environments(params)
     spaces = spaces_of(evaluated, params["model"])
     for refusal in (

@@ -50,6 +50,11 @@ def _torsos() -> Iterable[tuple[str, ...]]:
     for name, flags in READS.items():
         function = {"embedding": "embedding_mlp"}.get(name, name)
         yield name, _summary(getattr(networks, function)), " ".join(f"--{flag}" for flag in flags)
+    yield (
+        "module:function",
+        "Your own: a graph_fn(mode, features) of tf-keras layers.",
+        "",
+    )
 
 
 def _parts() -> Iterable[tuple[str, ...]]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from polyrl import networks
 from polyrl.configs import InitializerConfig
 from polyrl.experiments import cli
 from polyrl.flags.torso import PARAMETERS, READS
 from polyrl.networks.torsos import SMALLEST_IMAGE
+from polyrl.own_modules import import_name
 
 GraphFn = Callable[[str, Any], Any]
 
@@ -32,10 +33,25 @@ def kind(params: Any, num_states: Any) -> str:
     return "nature_cnn" if min(num_states[:2]) >= SMALLEST_IMAGE else "cnn"
 
 
+def check_name(params: Any) -> None:
+    """Refuses a function of the user's that cannot be imported, or is none, with a ValueError."""
+    if ":" in params["torso"]:
+        _own(params["torso"])
+
+
+def _own(name: str) -> GraphFn:
+    function = import_name("--torso", name)
+    if not callable(function) or isinstance(function, type):
+        raise ValueError(f"--torso={name} is {function!r}; expected a function graph_fn(mode, features) that gives a tensor.")
+    return cast(GraphFn, function)
+
+
 def useless_flags(params: Any, num_states: Any) -> str | None:
     """What is given on the command line and not read by the torso, as an error says it; None if nothing is."""
     name = kind(params, num_states)
-    given = " and ".join(f"--{flag}" for flag in PARAMETERS if flag not in ("torso", *READS[name]) and cli.FLAGS[flag].present)
+    given = " and ".join(
+        f"--{flag}" for flag in PARAMETERS if flag not in ("torso", *READS.get(name, ())) and cli.FLAGS[flag].present
+    )
     chosen = "" if params["torso"] == name else f", which is chosen for {_shown(num_states)}"
     return f"{given}: no effect with --torso={name}{chosen}. Leave it out." if given else None
 
@@ -50,8 +66,10 @@ def torso(
     """The torso that the hyper-parameters describe, for a number of discrete states or the shape of a state.
 
     Keys of a Dict observation beside the state, as `polyrl.envs.other_keys` gives them, are read too: their numbers go into
-    the dense layers, beside those of the state.
+    the dense layers, beside those of the state. A function of the user's reads what it will.
     """
+    if ":" in params["torso"]:
+        return _own(params["torso"])
     alone, below, above = _parts(params, num_states, {"noisy": noisy, "initializer": initializer})
     return networks.with_other_keys(below, above, keys) if keys else alone
 

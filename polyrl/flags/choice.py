@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -13,15 +14,20 @@ from polyrl.validation import suggestion
 flags.disclaim_key_flags()  # A flag belongs to the module that calls `define_choice`.
 
 
+OWN = re.compile(r"[^:]+:\w+")
+"""How something in a module of the user's own is named."""
+
 NOWHERE: Mapping[str, str] = MappingProxyType({})
 
 
 class _Choices(flags.EnumParser):
-    def __init__(self, values: Sequence[str], elsewhere: Mapping[str, str]):
+    def __init__(self, values: Sequence[str], elsewhere: Mapping[str, str], own: bool):
         super().__init__(list(values))
-        self._elsewhere = elsewhere
+        self._elsewhere, self._own = elsewhere, own
 
     def parse(self, argument: str) -> str:
+        if self._own and OWN.fullmatch(str(argument)):
+            return str(argument)
         try:
             return super().parse(argument)
         except ValueError as error:
@@ -30,19 +36,24 @@ class _Choices(flags.EnumParser):
 
 
 class _ChoiceFlag(flags.EnumFlag):
-    def __init__(self, name: str, default: str | None, help_text: str, values: Sequence[str], elsewhere: Mapping[str, str]):
+    def __init__(self, name: str, default: str | None, help_text: str, values: Sequence[str], parser: _Choices):
         super().__init__(name, default, help_text, list(values))
-        self.parser = _Choices(values, elsewhere)
+        self.parser = parser
 
 
 def define_choice(
-    name: str, default: str | None, values: Sequence[str], help_text: str, elsewhere: Mapping[str, str] = NOWHERE
+    name: str,
+    default: str | None,
+    values: Sequence[str],
+    help_text: str,
+    elsewhere: Mapping[str, str] = NOWHERE,
+    own: bool = False,
 ) -> None:
     """Defines a flag with one of `values`, as `flags.DEFINE_enum` does.
 
-    `elsewhere` says, of values that other libraries know, what to use.
+    `elsewhere` says, of values that other libraries know, what to use; with `own` also `module:name` is one.
     """
-    flags.DEFINE_flag(_ChoiceFlag(name, default, help_text, values, elsewhere))
+    flags.DEFINE_flag(_ChoiceFlag(name, default, help_text, values, _Choices(values, elsewhere, own)))
 
 
 def defined_in(module: str) -> tuple[str, ...]:

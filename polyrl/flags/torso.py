@@ -21,7 +21,9 @@ define_choice(
     "auto",
     ["auto", *READS],
     "The network below the heads. auto: by the states; discrete ones: embedding; images with sides of at least 36: "
-    "nature_cnn; smaller ones: cnn; vectors, and boards without channels: mlp.",
+    "nature_cnn; smaller ones: cnn; vectors, and boards without channels: mlp. Your own, a graph_fn(mode, features): "
+    "module:function.",
+    own=True,
 )
 define_sizes("units", [64, 64], "Units of the torso's dense layers.")
 define_sizes("filters", [16], "cnn: filters of each convolution, 3 by 3 without padding.")
