@@ -95,13 +95,16 @@ def check_flags(given: list[str], searched: list[str]) -> None:
             raise ValueError(f"--{name}={FLAGS[name].value} has no effect after --: {why}. Leave it out.")
 
 
-def check_environment() -> None:
-    """Refuses settings that cannot be read, and an environment that does not exist: each trial would."""
-    from polyrl.experiments import worlds  # As above.
+def check_names(searched: list[str]) -> None:
+    """Refuses settings that cannot be read, and an environment or a network that does not exist: trials would."""
+    from polyrl.experiments import torsos, worlds  # As above.
 
-    sys.path.insert(0, "")  # As the runs: an environment of one's own lies in the working directory.
+    sys.path.insert(0, "")  # As the runs: what is one's own lies in the working directory.
     command.use_config()
     worlds.check_names({name: FLAGS[name].value for name in command.PARAMETERS})
+    networks = [values.split(",") for name, _, values in (entry.partition("=") for entry in searched) if name == "torso"]
+    for network in [FLAGS["torso"].value, *(network for choices in networks for network in choices)]:
+        torsos.check_name({"torso": network})
 
 
 def sweep(arguments: argparse.Namespace, given: list[str]) -> None:
@@ -110,7 +113,7 @@ def sweep(arguments: argparse.Namespace, given: list[str]) -> None:
 
     given = [*([] if arguments.config is None else [f"--config={arguments.config}"]), *given]
     check_flags(given, arguments.search)
-    check_environment()
+    check_names(arguments.search)
     directory = resolved("--directory", arguments.directory or f"runs/tune/{Path(arguments.config or 'polyrl').stem}")
     search = Sweep(directory, arguments.search, given, arguments.score, arguments.startup, arguments.seed)
     search.run(arguments.trials, arguments.jobs)

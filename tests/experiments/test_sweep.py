@@ -217,6 +217,8 @@ REFUSED = {
     ("--search", "lr=1e-4..1e-2"): "'lr' is no flag that a run has, and no part of a model. Use --learning_rate.",
     ("--search", "n_step=1,3", "--", "--env=Acrobat-v1"): "'Acrobat-v1' is unknown to gymnasium",
     ("--search", "n_step=1,3", "--", "--env=nowhere:make"): "the module 'nowhere' cannot be imported",
+    ("--search", "torso=mlp,nowhere:graph_fn"): "--torso='nowhere:graph_fn': the module 'nowhere' cannot be imported",
+    ("--search", "n_step=1,3", "--", "--torso=nowhere:graph_fn"): "the module 'nowhere' cannot be imported",
     ("--config=cartpol_dqn", "--search", "n_step=1,3"): "--config=cartpol_dqn is neither a preset nor a file",
     ("--search", "n_step=1,3", "--", "Acrobot-v1"): "After -- come flags, as --n_step=3; got Acrobot-v1.",
 }
