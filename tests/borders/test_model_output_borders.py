@@ -91,7 +91,7 @@ def an_entry_is_read_as_given_or_refused(case: Any) -> None:
         assert set(found) <= set(SummaryOptions.ALL)
     elif name == "support" and value is not None:
         assert found[0] < found[1]
-        assert [float(number) for number in value] == list(found)
+        assert [*map(float, value), 1.0, math.inf] == list(found)  # Rewards are neither scaled nor clipped unless it says so.
     elif name == "summaries":
         found.write(tf.summary.create_noop_writer(), 0)
     elif value is not None:

@@ -24,6 +24,7 @@ from polyrl.experiments.comparing import print_comparison
 from polyrl.flags import FLAGS, help_text
 from polyrl.flags.existing import check_mode, check_run
 from polyrl.flags.parsing import parse
+from polyrl.flags.partners import check_given
 from polyrl.paths import resolved
 
 logger = logging.getLogger("polyrl")
@@ -101,6 +102,7 @@ def run(main: Callable[[Sequence[str]], Any], parsed: list[str] | None = None) -
         try:
             instead = _without_an_experiment()
             if instead is None and FLAGS.model_dir is not None:  # The command polyrl settles where it is, if it is not given.
+                check_given({}, only=())  # Of those that the program has no use for.
                 check_run(resolved("--model_dir", FLAGS.model_dir))
             result = main(argv) if instead is None else instead()
         except KeyboardInterrupt as error:
