@@ -16,7 +16,8 @@ exact_resume() {
     run "$exact" -k "compiled-on"
     run "$exact" -k "async-on"
     run "$exact" -k "sync-on and not async-on"
-    run "$exact" -k "auto"
+    run "$exact" -k "auto and compiled"
+    run "$exact" -k "auto and not compiled"
     run "$exact" -k "not auto and not sync-on and not compiled-on"
 }
 

@@ -48,7 +48,8 @@ def has_room() -> bool:
         return True
     logger.warning(
         "This process holds %s of the %s memory mappings that it may have, most of them of what XLA has compiled; what "
-        "comes now runs without XLA, slower. Start a new process for each of many runs, or raise vm.max_map_count.",
+        "comes now runs without XLA: slower, and a run that is resumed so is not bit for bit the one with XLA. Start a new "
+        "process for each of many runs, or raise vm.max_map_count.",
         f"{held:,}",
         f"{limit:,}",
     )

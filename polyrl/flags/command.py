@@ -83,8 +83,9 @@ def _settle_by_run_or_preset() -> None:
             settings = config.load(str(file))
         except ValueError as error:
             told = str(error).replace(f"--config={file}", str(file))
-            remedy = f"It is what the run was made with: bring it back, or move it aside.{otherwise}"
-            raise ValueError(f"{told} {remedy}") from error
+            if not isinstance(error, config.AnotherProgramError):
+                told = f"{told} It is what the run was made with: bring it back, or move it aside.{otherwise}"
+            raise ValueError(told) from error
         if FLAGS.overwrite:
             logger.info("Begins again with the settings of %s; flags replace them.", file)
         config.use(settings, str(file))

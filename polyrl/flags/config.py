@@ -62,6 +62,10 @@ PARAMETERS = defined_in(__name__)[1:]
 """The flag here that is a hyper-parameter: what `--set` says of the parts of the model."""
 
 
+class AnotherProgramError(ValueError):
+    """A configuration of the run of another program."""
+
+
 def load(source: str) -> dict[str, Any]:
     """The settings that `--config` names, by flag.
 
@@ -84,7 +88,7 @@ def load(source: str) -> dict[str, Any]:
     settings = _of_python(path) if path.suffix == ".py" else _of_json(path)
     whose = settings.pop(PROGRAM, program())
     if whose != program():
-        raise ValueError(
+        raise AnotherProgramError(
             f"--config={source} is of a run of {whose}, whose model and environment {program()} does not know. Use that "
             "program; what its run was made with is in the file."
         )

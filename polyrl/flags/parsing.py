@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import sys
 from collections.abc import Sequence
 
@@ -22,11 +24,20 @@ def parse(arguments: Sequence[str]) -> list[str]:
     except flags.Error as error:
         is_unknown, is_meant = isinstance(error, flags.UnrecognizedFlagError), "Did you mean" in str(error)
         tip = other_names.hint(other_names.FLAGS, error.flagname, near=not is_meant) if is_unknown else ""
+        if is_unknown and _is_of_the_command(error.flagname):
+            tip = " It is a flag of the command polyrl; this program decides that itself."
         text = str(error).partition(". Did you mean")[0] if tip else in_words(str(error))
         _end(f"{text}{'' if text.endswith(('.', '?')) else '.'}{tip} --help shows all flags.")
     if len(rest) > 1:
         _end(f"Unknown arguments: {' '.join(rest[1:])}.{meant(rest[1:])} Flags begin with --; --help shows all.")
     return rest
+
+
+def _is_of_the_command(name: str) -> bool:
+    """Whether a flag that this program does not have is one of the command; to be asked before the program ends."""
+    with contextlib.suppress(flags.Error):  # The program may have defined one by the same name.
+        importlib.import_module("polyrl.flags.command")  # It defines them.
+    return name in FLAGS
 
 
 def meant(arguments: Sequence[str]) -> str:

@@ -102,3 +102,12 @@ def test_what_is_wrong_with_a_flag_is_told_before_tensorflow_is_imported(tmp_pat
     command = [sys.executable, "-m", "polyrl", argument]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, env={**os.environ, "PYTHONPATH": paths})
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+
+
+@pytest.mark.parametrize("flag", ["--double", pytest.param("--learning_rate_final=0.1", marks=pytest.mark.slow)])
+def test_a_flag_of_the_command_is_told_as_that_by_a_program_without_it(flag):
+    """It was told to use the flag that it had given."""
+    command = [sys.executable, str(ROOT / "experiments" / "cartpole_dqn.py"), flag]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 1
+    assert "It is a flag of the command polyrl; this program decides that itself." in done.stderr

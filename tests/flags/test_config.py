@@ -51,6 +51,10 @@ FILES = {
     "ours.json": json.dumps({"program": "polyrl", "batch_size": 32}),
     "refused/config.json": json.dumps({"env": "Pendulum-v1", "model": "naf", "check_env": False}),
     "run/checkpoints/ckpt-000000001/state.json": "{}",
+    "others/checkpoints/ckpt-000000001/state.json": "{}",
+    "others/config.json": json.dumps({"env": "Acrobot-v1", "program": "bowl_c51.py"}),
+    "damaged/checkpoints/ckpt-000000001/state.json": "{}",
+    "damaged/config.json": "{",
     "bare/checkpoints/ckpt-000000001/state.json": "{}",
     "begun/params.json": json.dumps({"params": {"batch_size": 3}}),
     "broken/config.json": "",
@@ -151,6 +155,8 @@ REFUSED = {
     ("--config=sizes.json",): "--config=sizes.json: flag --units=['8', '2.5']: expected integers",
     ("--model_dir=own/run", "--mode=eval"): "--model_dir=own/run holds the run of another program",
     ("--model_dir=own/run", "--config=cartpole_c51"): "--model_dir=own/run holds the run of another program",
+    ("--model_dir=others", "--mode=eval"): "others/config.json is of a run of bowl_c51.py, whose model and environment ",
+    ("--model_dir=damaged", "--mode=eval"): "It is what the run was made with: bring it back, or move it aside.",
     # No line about a preset comes before these; see also test_nothing_is_told_before_a_mode_is_refused.
     ("--mode=eval",): "There is no checkpoint in model_dir='runs/CartPole-v1_dqn'. Train first.",
     ("--mode=record", "--model_dir=refused"): "There is no checkpoint in model_dir='refused'. Train first.",
@@ -203,6 +209,10 @@ def test_settings_are_those_given_then_of_the_config_then_of_the_run_or_the_pres
 @pytest.mark.parametrize("flags", REFUSED, ids=" ".join)
 def test_what_cannot_be_read_is_refused_with_the_reason(found, flags):
     assert REFUSED[flags] in found[flags]
+
+
+def test_the_whole_configuration_of_another_program_is_not_to_be_moved(found):
+    assert found[("--model_dir=others", "--mode=eval")].endswith("what its run was made with is in the file.")
 
 
 @pytest.mark.parametrize(
