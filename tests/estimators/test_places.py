@@ -15,6 +15,7 @@ from checkpoint_testing import BATCH, schedule, state_of
 from tiny_agents import make_agent
 
 from polyrl.errors import CheckpointWriteError, DamagedCheckpointError, NotTrainedError
+from polyrl.estimators.checkpoints.claims import claimed
 from polyrl.estimators.hooks import EvaluationHook, Hook
 
 # The directory of a run. ------------------------------------------------------------------------------------------------
@@ -150,3 +151,17 @@ def test_what_is_in_place_of_the_newest_checkpoint_is_named_and_left_alone(tmp_p
     assert (run / "checkpoints" / "ckpt-000000024").is_dir()
     aside = run / "checkpoints" / "ckpt-000000016.damaged-0"
     assert os.path.lexists(aside)
+
+
+def test_a_run_that_is_refused_leaves_no_directory_that_it_has_made(tmp_path):
+    """The ones above `model_dir` were left."""
+    (tmp_path / "runs").mkdir()
+    with claimed(tmp_path / "runs" / "a" / "b"):
+        assert (tmp_path / "runs" / "a" / "b").is_dir()
+    assert list(tmp_path.rglob("*")) == [tmp_path / "runs"]
+    with claimed(tmp_path / "runs" / "a" / "b"):
+        (tmp_path / "runs" / "a" / "other").mkdir()
+    assert list((tmp_path / "runs").rglob("*")) == [tmp_path / "runs" / "a", tmp_path / "runs" / "a" / "other"]
+    with claimed(tmp_path / "runs" / "c" / "d"):
+        (tmp_path / "runs" / "c" / "d" / "written").touch()
+    assert (tmp_path / "runs" / "c" / "d" / "written").exists()

@@ -38,7 +38,7 @@ def claimed(model_dir: Path) -> Iterator[Callable[[], bool]]:
     """Inside of the `with` block no other run trains in this directory: each would prune and resume the other's checkpoints.
 
     A run that has died holds no claim. Where the system or the file system has no locks, nothing is checked. The directory is
-    made if it is missing, and removed again if nothing has been written in it.
+    made if it is missing, with those above it, and all these are removed again if nothing has been written in them.
 
     It gives a function that says whether the directory is still the one that was claimed: it may have been moved or removed.
 
@@ -46,7 +46,7 @@ def claimed(model_dir: Path) -> Iterator[Callable[[], bool]]:
         ModelDirInUseError: if another run is in it.
         OSError: if it cannot be made, or nothing may be written in it; names it.
     """
-    missing = not model_dir.exists()
+    missing = [directory for directory in (model_dir, *model_dir.parents) if not directory.exists()]
     if fcntl is None:
         model_dir.mkdir(parents=True, exist_ok=True)
         yield lambda: True
@@ -57,9 +57,9 @@ def claimed(model_dir: Path) -> Iterator[Callable[[], bool]]:
         yield lambda: _is(directory, model_dir)
     finally:
         _held.discard(directory)
-        if missing:
-            with contextlib.suppress(OSError):
-                model_dir.rmdir()
+        with contextlib.suppress(OSError):
+            for made in missing:  # Until one is not empty.
+                made.rmdir()
         with contextlib.suppress(OSError):
             fcntl.flock(directory, fcntl.LOCK_UN)  # Also of what a process that was forked in between has kept open.
         os.close(directory)
