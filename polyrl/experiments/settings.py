@@ -32,16 +32,17 @@ def applied(entries: Sequence[str], parts: Mapping[str, Config | None]) -> dict[
 
     Args:
         entries: `PART=IDENTIFIER` for another kind of config, which keeps what all kinds have (learning rate, warm-up), or
-            `PART.FIELD=VALUE`. What belongs to a part is checked together.
+            `PART.FIELD=VALUE`. What belongs to a part is checked together, and its kind counts first wherever it stands.
         parts: the configs as they are without; None where the model has no choice.
 
     Raises:
         ValueError: for a part, kind or field that does not exist; with the nearest name. Also for a field whose flag is on the
-            command line.
+            command line, and for a second value of the same.
     """
+    _check_once(entries)
     values = {part: config.to_dict() for part, config in parts.items() if config is not None}
     said: dict[str, list[str]] = {}
-    for entry in entries:
+    for entry in sorted(entries, key=_depth):
         name, _, value = entry.partition("=")
         part, *path = name.split(".")
         if part not in values:
@@ -64,6 +65,21 @@ def applied(entries: Sequence[str], parts: Mapping[str, Config | None]) -> dict[
         except (ValueError, TypeError) as error:
             raise ValueError(f"{' '.join(given)}: {error}") from error
     return made
+
+
+def _depth(entry: str) -> int:
+    """How many dots a name has: another kind of a part begins with its own fields, which come after it."""
+    return entry.partition("=")[0].count(".")
+
+
+def _check_once(entries: Sequence[str]) -> None:
+    given: dict[str, str] = {}
+    for entry in entries:
+        name = entry.partition("=")[0]
+        if given.setdefault(name, entry) != entry:
+            raise ValueError(
+                f"--set={entry}: --set={given[name]} is given too, which is another value. Leave one of them out."
+            )
 
 
 def _of_kind(part: str, values: Mapping[str, Any], identifier: str) -> dict[str, Any]:

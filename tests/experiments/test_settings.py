@@ -97,3 +97,45 @@ def test_a_value_is_read_as_it_is_meant(text, value):
 
     assert read(text) == value
     assert type(read(text)) is type(value)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        ["optimizer.rho=0.5", "optimizer=rmsprop"],
+        ["optimizer=rmsprop", "optimizer.rho=0.5"],
+        ["optimizer.rho=0.5", "optimizer=rmsprop", "optimizer.rho=0.5"],
+    ],
+    ids=" ".join,
+)
+def test_a_field_counts_wherever_the_kind_of_its_part_stands(entries):
+    """The kind threw away the fields before it, without a word."""
+    from polyrl.configs import AdamConfig, RMSpropConfig
+    from polyrl.experiments.settings import applied
+
+    assert applied(entries, {"optimizer": AdamConfig(3e-3)})["optimizer"] == RMSpropConfig(3e-3, rho=0.5)
+
+
+def test_a_field_within_a_field_counts_wherever_that_stands():
+    from polyrl.configs import AdamConfig, CosineDecayConfig
+    from polyrl.experiments.settings import applied
+
+    rate = "optimizer.learning_rate={'identifier': 'cosine_decay', 'initial_learning_rate': 0.1, 'decay_steps': 5}"
+    made = applied(["optimizer.learning_rate.decay_steps=7", rate], {"optimizer": AdamConfig(3e-3)})["optimizer"]
+    assert made == AdamConfig(CosineDecayConfig(0.1, decay_steps=7))
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        (["optimizer.beta_1=0.5", "optimizer=rmsprop"], "rmsprop has no field 'beta_1'"),
+        (["optimizer=adam", "optimizer=rmsprop"], "--set=optimizer=rmsprop: --set=optimizer=adam is given too"),
+        (["optimizer.beta_1=0.5", "optimizer.beta_1=0.6"], "--set=optimizer.beta_1=0.5 is given too, which is another value"),
+    ],
+)
+def test_what_one_of_them_would_have_no_effect_with_is_refused(entries, words):
+    from polyrl.configs import AdamConfig
+    from polyrl.experiments.settings import applied
+
+    with pytest.raises(ValueError, match=re.escape(words)):
+        applied(entries, {"optimizer": AdamConfig()})
