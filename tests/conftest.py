@@ -5,6 +5,8 @@ from __future__ import annotations
 import collections
 import gc
 import math
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import quiet_start  # noqa: F401  Before TensorFlow is imported.
@@ -169,6 +171,13 @@ def agent(tmp_path):
         return make_agent(model_fn, **arguments)
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def no_flags_of_the_command() -> Iterator[None]:
+    """Tests that need the command's flags start a process: whether others passed would depend on the order of the tests."""
+    yield
+    assert "polyrl.flags.command" not in sys.modules, "defines flags that programs define too: use a process of its own."
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
