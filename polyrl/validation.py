@@ -118,9 +118,10 @@ def is_keras3(value: Any) -> bool:
 
 
 def suggestion(wrong: str, known: Any) -> str:
-    """` Did you mean ...?` with the most similar name in `known`, or an empty string."""
-    near = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.6)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    """` Did you mean ...?` with the most similar name in `known`, whatever its case, or an empty string."""
+    by_lower = {str(name).lower(): name for name in known}
+    near = difflib.get_close_matches(wrong.lower(), by_lower, n=1, cutoff=0.6)
+    return f" Did you mean {by_lower[near[0]]!r}?" if near else ""
 
 
 def explains(hints: Mapping[str, str]) -> Callable[[T], T]:

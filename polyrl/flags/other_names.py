@@ -11,11 +11,12 @@ FLAGS: dict[str, str] = {
     **dict.fromkeys(("network", "backbone", "encoder"), "--torso"),
     **dict.fromkeys(("env_id", "env_name", "environment", "game"), "--env"),
     **dict.fromkeys(("algo", "agent", "agent_name", "algorithm"), "--model"),
-    **dict.fromkeys(("logdir", "log_folder", "output_dir", "base_dir", "run_dir", "f"), "--model_dir"),
     **dict.fromkeys(
-        ("steps", "n_timesteps", "total_timesteps", "num_timesteps", "timesteps", "num_iterations", "max_timesteps"),
-        "--train_timesteps",
+        ("logdir", "log_folder", "tensorboard_log", "output_dir", "base_dir", "run_dir", "exp_name", "run_id", "uuid", "f"),
+        "--model_dir",
     ),
+    **dict.fromkeys(("n", "steps", "n_timesteps", "total_timesteps", "num_timesteps", "timesteps"), "--train_timesteps"),
+    **dict.fromkeys(("num_iterations", "max_timesteps", "epochs", "total_steps", "max_steps"), "--train_timesteps"),
     **dict.fromkeys(("episodes", "num_episodes"), "--train_episodes, or --eval_episodes"),
     **dict.fromkeys(("buffer_size", "replay_capacity", "replay_size"), "--memory_size"),
     **dict.fromkeys(("learning_starts", "min_replay_history", "initial_collect_steps"), "--first_update"),
@@ -35,6 +36,9 @@ FLAGS: dict[str, str] = {
     **dict.fromkeys(("v_max", "vmax"), "--max_q_value"),
     **dict.fromkeys(("n_atoms", "atoms"), "--num_atoms"),
     **dict.fromkeys(("hidden_units", "hidden_sizes", "net_arch", "fc_layer_params", "layers"), "--units=64,64"),
+    "policy_kwargs": "--units=64,64, --torso, or --set for the optimizer",
+    **dict.fromkeys(("norm_obs", "normalize", "vec_normalize"), "--normalize_inputs"),
+    **dict.fromkeys(("norm_reward", "normalize_reward"), "--reward_scale"),
     **dict.fromkeys(("per", "prioritized_replay"), "--prioritized"),
     **dict.fromkeys(("double_q", "double_dqn"), "--double"),
     **dict.fromkeys(("update_horizon", "n_steps", "multi_step"), "--n_step"),
@@ -42,6 +46,14 @@ FLAGS: dict[str, str] = {
     **dict.fromkeys(("eval_freq", "eval_interval"), "--eval_frequency"),
     **dict.fromkeys(("n_eval_episodes", "eval_eps"), "--eval_episodes"),
     **dict.fromkeys(("save_freq", "save_checkpoints_steps"), "--save_checkpoints_timesteps"),
+    **dict.fromkeys(("trained_agent", "i", "load", "pretrained"), "--warm_start_from, or --model_dir to resume a run"),
+    **dict.fromkeys(("resume", "restore"), "--model_dir: the run that it holds is resumed"),
+    **dict.fromkeys(("load_best", "best"), "--checkpoint=best"),
+    **dict.fromkeys(("load_checkpoint", "load_last_checkpoint", "ckpt"), "--checkpoint"),
+    **dict.fromkeys(("deterministic", "stochastic"), "--temperature: actions are greedy unless it is given"),
+    **dict.fromkeys(("optimize_hyperparameters", "optimize", "n_trials"), "scripts/tune.py, see docs/tuning.md"),
+    **dict.fromkeys(("verbose", "quiet", "progress_bar"), "--progress"),
+    **dict.fromkeys(("ent_coef", "entropy_coef", "clip_range", "gae_lambda"), "another library: it is of policy gradients"),
     **dict.fromkeys(("capture_video", "record_video"), "--mode=record, or --record_frequency"),
     **dict.fromkeys(("device", "gpu", "cuda"), "the environment variable CUDA_VISIBLE_DEVICES: TensorFlow chooses the device"),
     **dict.fromkeys(("conf_file", "gin_files", "gin_bindings", "hyperparams", "hyperparameters"), "--config or --set"),
@@ -71,6 +83,16 @@ MODELS: dict[str, str] = {
     ),
 }
 """By the name of a model: what it is here."""
+
+MODES: dict[str, str] = {
+    **dict.fromkeys(("test", "evaluate", "evaluation", "val", "validate"), "--mode=eval"),
+    **dict.fromkeys(("predict", "play", "act", "run"), "--mode=infer"),
+    **dict.fromkeys(("enjoy", "render", "watch", "video"), "--mode=record, or --mode=infer for the steps in text"),
+    **dict.fromkeys(("resume", "continue", "fit"), "--mode=train: the run in --model_dir is resumed"),
+    **dict.fromkeys(("tune", "sweep", "optimize"), "scripts/tune.py, see docs/tuning.md"),
+    **dict.fromkeys(("plot", "curves"), "scripts/plot.py"),
+}
+"""By the name of a mode: what it is here."""
 
 
 def hint(names: Mapping[str, str], name: str, near: bool = False) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from absl import flags
 
+from polyrl.flags import other_names
 from polyrl.flags.choice import define_choice
 from polyrl.flags.partners import needs
 
@@ -31,6 +32,7 @@ define_choice(
     "continuous_eval: evaluate each checkpoint that another process writes. continuous_train_and_eval: alternate training and "
     "whole evaluations. export: write a checkpoint for servers. serve: answer over HTTP as TensorFlow Serving does. list: "
     "show the names of models, presets, environments and parts. compare: a table of the runs below --runs.",
+    elsewhere=other_names.MODES,
 )
 flags.DEFINE_string(
     "model_dir",

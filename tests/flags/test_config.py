@@ -264,7 +264,7 @@ def test_a_mistake_beside_overwrite_leaves_the_run_where_it_is(tmp_path, wrong):
 NAMES = """
 import re
 from polyrl.flags import FLAGS, command, other_names
-for table in (other_names.FLAGS, other_names.MODELS):
+for table in (other_names.FLAGS, other_names.MODELS, other_names.MODES):
     for name, use in table.items():
         if name in FLAGS and table is other_names.FLAGS:
             print(name, "is a flag here")

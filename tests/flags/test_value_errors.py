@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from absl import flags
 
-from polyrl.flags import other_names
+from polyrl.flags import FLAGS, other_names
 from polyrl.flags.value_errors import in_words
 
 
@@ -37,8 +37,25 @@ def test_what_is_expected_is_told(kind, value, words):
         ("enviroment", True, " Use --env."),
         ("enviroment", False, ""),
         ("gama", True, " Use --discount."),
+        ("policy_kwargs", True, " Use --units=64,64, --torso, or --set for the optimizer."),
+        ("load-best", True, " Use --checkpoint=best."),
         ("qqq", True, ""),
     ],
 )
 def test_a_misspelt_name_of_another_library_is_told_if_nothing_here_is_nearer(name, near, told):
     assert other_names.hint(other_names.FLAGS, name, near) == told
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "told"),
+    [
+        ("mode", "test", ">. Use --mode=eval."),
+        ("mode", "enjoy", ">. Use --mode=record, or --mode=infer for the steps in text."),
+        ("mode", "EVAL", ">. Did you mean 'eval'?"),
+        ("mode", "qqq", ">."),
+    ],
+)
+def test_a_choice_of_another_library_or_another_case_is_told(flag, value, told):
+    with pytest.raises(ValueError, match="value should be one of") as error:
+        FLAGS[flag].parser.parse(value)
+    assert str(error.value).endswith(told)
