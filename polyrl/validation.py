@@ -117,10 +117,10 @@ def is_keras3(value: Any) -> bool:
     return any(base.__module__.partition(".")[0] == "keras" for base in type(value).__mro__)
 
 
-def suggestion(wrong: str, known: Any) -> str:
+def suggestion(wrong: str, known: Any, cutoff: float = 0.6) -> str:
     """` Did you mean ...?` with the most similar name in `known`, whatever its case, or an empty string."""
     by_lower = {str(name).lower(): name for name in known}
-    near = difflib.get_close_matches(wrong.lower(), by_lower, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(wrong.lower(), by_lower, n=1, cutoff=cutoff)
     return f" Did you mean {by_lower[near[0]]!r}?" if near else ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
@@ -83,6 +83,19 @@ class MetricConfig(Config):
         """A new tf-keras metric."""
         return getattr(tf_keras.metrics, self.metric)(name=self.key, **self.arguments)
 
+    @property
+    def _names(self) -> list[str]:
+        return [name for name in (self.prediction, self.target, self.weights) if name is not None]
+
+    def check_spelling(self, values: Collection[str]) -> None:
+        """A ValueError if it asks for a value that is almost the name of one of `values`.
+
+        What mode 'train' gives tells a misspelt name before there is something to evaluate. Others may be of 'eval' alone.
+        """
+        for name in self._names:
+            if name not in values and (meant := suggestion(name, values, 0.8)):
+                raise ValueError(f"metric {self.key!r} asks for {name!r}, which the model does not give.{meant}")
+
     def update(self, metric: tf_keras.metrics.Metric, values: Mapping[str, Any]) -> None:
         """Adds one batch of `values` (predictions, and labels as `labels.<name>`) to `metric`.
 
@@ -90,9 +103,9 @@ class MetricConfig(Config):
             KeyError: if a named value is missing.
             ValueError: if the shapes of the two values, or of the weights, do not match; tf-keras would broadcast them.
         """
-        for name in (self.prediction, self.target, self.weights):
-            if name is not None and name not in values:
-                raise KeyError(f"metric {self.key!r} asks for {name!r}; there are {sorted(values)}.")
+        for name in self._names:
+            if name not in values:
+                raise KeyError(f"metric {self.key!r} asks for {name!r}; there are {sorted(values)}.{suggestion(name, values)}")
         prediction = tf.convert_to_tensor(values[self.prediction])
         weights = None if self.weights is None else tf.convert_to_tensor(values[self.weights])
         if weights is not None and not (weights.shape.rank == 1 and weights.shape.is_compatible_with(prediction.shape[:1])):

@@ -31,6 +31,7 @@ HINTS = {
     **dict.fromkeys(("n_envs", "num_env", "n_env", "num_environments", "number_of_envs"), "Use num_envs."),
     **dict.fromkeys(("asynchronous", "vec_env_cls"), "Use vectorization_mode, 'sync' or 'async'."),
     **dict.fromkeys(("wrapper", "wrapper_class", "wrapper_kwargs"), "Use wrappers, with functools.partial for arguments."),
+    "seed": "Use Agent(config=RunConfig(seed=...)), of which the environments' seeds come.",
     "render": "Use render_mode='human'.",
 }
 """What arguments of other libraries, which no environment takes, are called here."""

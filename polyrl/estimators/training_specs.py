@@ -104,6 +104,7 @@ def _check_is_given(owner: str, env: Any) -> None:
         )
 
 
+@explains({"estimator": "Use agent."})
 def train_and_evaluate(agent: Agent, train_spec: TrainSpec, eval_spec: EvalSpec) -> Trained:
     """Trains to the budget with evaluations on the way, keeps the best, and evaluates the weights of the end.
 

@@ -22,7 +22,7 @@ from polyrl.experiments.ending import ended, finished
 from polyrl.experiments.serving import Serving, export, serve
 from polyrl.paths import resolved
 from polyrl.serving.versions import newest
-from polyrl.validation import check_float, check_int, suggestion
+from polyrl.validation import check_float, check_int, explains, suggestion
 
 logger = logging.getLogger("polyrl")
 
@@ -33,6 +33,7 @@ ALIASES = {
 }
 
 
+@explains({})
 class RLExperiment:
     """What to train on, for how long, and how to evaluate it.
 
@@ -270,10 +271,9 @@ class RLExperiment:
         return checkpoints.readable("best" if best else self._checkpoint)
 
 
+@explains({})
 def run_experiment(
-    experiment_fn: Callable[[str], RLExperiment],
-    output_dir: str | os.PathLike[str],
-    schedule: str = "train_and_evaluate",
+    experiment_fn: Callable[[str], RLExperiment], output_dir: str | os.PathLike[str], schedule: str = "train_and_evaluate"
 ) -> Any:
     """Builds the experiment for `output_dir` and runs the schedule of that name.
 

@@ -31,7 +31,7 @@ HINTS = {
         ("epsilon", "exploration", "exploration_rate", "eps"), "Use exploration_config, as ConstantExplorationConfig(0.05)."
     ),
     **dict.fromkeys(
-        ("network", "q_network", "model", "torso", "hidden_units", "units", "net_arch"),
+        ("network", "policy", "policy_kwargs", "q_network", "model", "torso", "hidden_units", "units", "net_arch"),
         "Use graph_fn, as polyrl.networks.mlp([64, 64]).",
     ),
     **dict.fromkeys(("state_shape", "observation_space", "state_dim", "input_shape"), "Use num_states, a number or a shape."),
@@ -57,7 +57,7 @@ HINTS = {
     "rescaling_slope": "It is an argument of R2D2Model.",
     **dict.fromkeys(("sequence_length", "stored_state"), "It belongs to the memory: SequenceReplay(sequence_length=16)."),
     **dict.fromkeys(("lstm", "lstm_size", "use_lstm", "recurrent"), "Use graph_fn, as recurrent(mlp([64]), units=64)."),
-    **dict.fromkeys(("double", "double_q", "double_dqn"), "Use double=True; continuous actions have no such choice."),
+    **dict.fromkeys(("double", "double_q", "double_dqn"), "Use double=True, of models of discrete actions."),
     **dict.fromkeys(
         ("exploration_fraction", "exploration_final_eps", "exploration_initial_eps", "epsilon_decay", "epsilon_end"),
         "Use exploration_config, as DecayExplorationConfig().",
@@ -70,6 +70,8 @@ HINTS = {
     ),
     **dict.fromkeys(("prioritized", "prioritized_replay"), "Use the memory PrioritizedReplay."),
     **dict.fromkeys(("seed", "random_seed"), "Use RunConfig(seed=...)."),
+    "alpha": "Use munchausen_scale, of MunchausenDQNModel. That of priorities belongs to the memory PrioritizedReplay.",
+    **dict.fromkeys(("env", "environment"), "Give it to the calls: Agent.train(env), Agent.evaluate(env)."),
     "params": "Read what you need of them in model_fn.",
 }
 """What arguments of other libraries' models are called here."""
@@ -86,6 +88,17 @@ def check_metrics(configs: Any) -> tuple[MetricConfig, ...]:
     if len(set(keys)) < len(keys):
         raise ValueError(f"eval_metrics_config: the metrics are called {keys}; give each a name of its own.")
     return tuple(configs or ())
+
+
+def named_values(predictions: Mapping[str, Any], labels: Mapping[str, Any]) -> dict[str, Any]:
+    """What metrics name: the predictions, and the labels as `labels.<name>`."""
+    return {**predictions, **{f"labels.{key}": value for key, value in labels.items()}}
+
+
+def check_spelling(metrics: Sequence[MetricConfig], predictions: Mapping[str, Any], labels: Any) -> None:
+    """A ValueError for a metric whose value has almost the name of a prediction or a label."""
+    for config in metrics:
+        config.check_spelling(named_values(predictions, labels))
 
 
 def label_names(metrics: Sequence[MetricConfig]) -> list[str]:

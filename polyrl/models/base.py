@@ -18,8 +18,10 @@ from polyrl.models.arguments import (
     check_metrics,
     check_name,
     check_pair,
+    check_spelling,
     check_subclass,
     check_type,
+    named_values,
 )
 from polyrl.models.gradients import check_gradients, check_torso, clip_gradients
 from polyrl.models.graph_functions import GraphFn, as_graph_fn
@@ -115,8 +117,8 @@ class BaseModel(KeepsArguments):
                 if labels is None:
                     results = self._call_graph_fn(features)
                     predictions = self._build_predictions(results, features, labels)
-                    extra = self._build_extra_ops(results, features, labels)
                     exports = {"serving_default": predictions} if self.mode == Modes.PREDICT else None
+                    extra = self._build_extra_ops(results, features, labels)
                     return EstimatorSpec(self.mode, predictions, extra_ops=extra, export_outputs=exports)
                 with call.watching(self._trainable_variables):
                     results = self._call_graph_fn(features)
@@ -126,6 +128,7 @@ class BaseModel(KeepsArguments):
                     metrics = self._build_eval_metrics(predictions, features, labels)
                     extra = self._build_extra_ops(results, features, labels)
                     return EstimatorSpec(self.mode, predictions, loss, eval_metric_ops=metrics, extra_ops=extra)
+                check_spelling(self.eval_metrics_config, predictions, labels)
                 train_op = call.with_moved(self._build_train_op(loss))
                 summaries = self._build_summary_op(results, features, labels)
                 summaries = summaries if self._is_first else summaries.with_prefix(self.name)
@@ -161,12 +164,9 @@ class BaseModel(KeepsArguments):
         self, predictions: Mapping[str, tf.Tensor], features: Nest, labels: Mapping[str, tf.Tensor]
     ) -> dict[str, tf_keras.metrics.Metric]:
         """Updates and returns the metrics of `eval_metrics_config`."""
-        values = {**predictions, **{f"labels.{key}": value for key, value in labels.items()}}
-        metrics = {}
+        metrics = {c.key: self._part(f"metrics/{c.key}", c.build, saved=False, made_from=c) for c in self.eval_metrics_config}
         for config in self.eval_metrics_config:
-            metric = self._part(f"metrics/{config.key}", config.build, saved=False, made_from=config)
-            config.update(metric, values)
-            metrics[config.key] = metric
+            config.update(metrics[config.key], named_values(predictions, labels))
         return metrics
 
     def _build_train_op(self, loss: tf.Tensor) -> Callable[[], tf.Tensor]:

@@ -250,4 +250,8 @@ def _check_state(name: str, state: tf.Tensor, shape: tuple[int, ...]) -> None:
     check_index(name, state, shape)
     if state.shape.rank is not None and not is_index(state, shape) and not state.shape[1:].is_compatible_with(shape):
         wanted = ", ".join(["batch", *map(str, shape)])
-        raise ValueError(f"{name}: expected shape [{wanted}] by num_states, got {tuple(state.shape)}.")
+        got = tuple(state.shape)
+        given = got[1:] if len(got) != 2 else got[1]
+        is_known = len(got) > 1 and None not in got[1:]
+        remedy = f" For states as these build the model with num_states={given}." if is_known else ""
+        raise ValueError(f"{name}: expected shape [{wanted}] by num_states, got {got}.{remedy}")

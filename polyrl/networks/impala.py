@@ -11,12 +11,13 @@ import tf_keras
 from polyrl.configs import InitializerConfig
 from polyrl.networks.any_mode import SameInEveryMode
 from polyrl.networks.layers import check_channels_last, dense
-from polyrl.networks.torsos import SMALLEST_IMAGE, sizes
-from polyrl.validation import check_int
+from polyrl.networks.torsos import NAMES, SMALLEST_IMAGE, sizes
+from polyrl.validation import check_int, explains
 
 layers = tf_keras.layers
 
 
+@explains(NAMES)
 def impala_cnn(
     filters: Sequence[int] = (16, 32, 32),
     units: int = 512,

@@ -13,7 +13,7 @@ from polyrl.engine.recurrence import unrolled
 from polyrl.modes import Modes
 from polyrl.networks.any_mode import SameInEveryMode
 from polyrl.networks.unrolling import forward_pass
-from polyrl.validation import check_int
+from polyrl.validation import check_int, explains
 
 CELLS = {"lstm": tf_keras.layers.LSTMCell, "gru": tf_keras.layers.GRUCell}
 """They create the weights."""
@@ -100,6 +100,7 @@ STEPS = {"lstm": lstm_step, "gru": gru_step}
 """By cell, one step: the output comes first in the state."""
 
 
+@explains({})
 def recurrent(torso: Callable[[str, Any], Any], units: int = 64, cell: str = "lstm") -> Callable[[str, Any], Any]:
     """A torso that ends with a recurrent layer: `graph_fn=recurrent(mlp([64]), units=64)`.
 

@@ -12,7 +12,7 @@ from polyrl.configs import InitializerConfig
 from polyrl.networks.any_mode import SameInEveryMode
 from polyrl.networks.layers import check_channels_last, convolution, dense
 from polyrl.networks.running_normalization import RunningNormalization
-from polyrl.validation import check_int
+from polyrl.validation import check_int, explains
 
 layers = tf_keras.layers
 
@@ -20,6 +20,16 @@ SMALLEST_IMAGE = 36
 """Height and width of which the three convolutions of `nature_cnn` leave one pixel."""
 
 
+NAMES = {
+    **dict.fromkeys(("hidden_sizes", "hidden_units", "net_arch", "layers", "fc_layer_params"), "Use units, as (64, 64)."),
+    **dict.fromkeys(("activation_fn", "act"), "Use activation, a name as 'relu'."),
+    "kernel_initializer": "Use initializer, a config.",
+    "use_layer_norm": "Use layer_norm.",
+}
+"""What arguments of other libraries' networks are called here."""
+
+
+@explains(NAMES)
 def mlp(
     units: Sequence[int] = (64, 64),
     activation: str = "relu",
@@ -63,6 +73,7 @@ def mlp(
     return SameInEveryMode(build)
 
 
+@explains(NAMES)
 def embedding_mlp(
     num_states: int,
     dimension: int = 32,
@@ -96,6 +107,7 @@ def embedding_mlp(
     return SameInEveryMode(build)
 
 
+@explains(NAMES)
 def nature_cnn(*, initializer: InitializerConfig | None = None, noisy: bool = False) -> SameInEveryMode:
     """The convolutional torso of Mnih et al. 2015: uint8 images `[B, 84, 84, 4]` to `[B, 512]`. Sides are at least 36.
 
@@ -123,6 +135,7 @@ def nature_cnn(*, initializer: InitializerConfig | None = None, noisy: bool = Fa
     return SameInEveryMode(build)
 
 
+@explains(NAMES)
 def cnn(
     filters: Sequence[int] = (16,),
     units: Sequence[int] = (128,),
@@ -197,10 +210,8 @@ def _one_hot(x: tf.Tensor, number: int) -> tf.Tensor:
 def sizes(name: str, units: Sequence[int]) -> list[int]:
     """Numbers of units, one for each layer, each at least 1."""
     if not isinstance(units, Iterable) or isinstance(units, str):
-        raise TypeError(
-            f"{name}={units!r} must be a sequence with the number of units of each layer, as (64, 64). A torso is what mlp() "
-            "returns, not mlp itself."
-        )
+        torso = " A torso is what mlp() returns, not mlp itself." if name == "units" else ""
+        raise TypeError(f"{name}={units!r} must be a sequence with the size of each layer, as (64, 64).{torso}")
     return [check_int(name, size, minimum=1) for size in units]
 
 

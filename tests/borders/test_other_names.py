@@ -20,10 +20,11 @@ from polyrl._quiet import leave_out_cast_warnings
 from polyrl.envs import GymEnvironment, factory
 from polyrl.envs.checking import check_environment
 from polyrl.errors import NonFiniteError
-from polyrl.estimators import Predictor, RunConfig
+from polyrl.estimators import Predictor, RunConfig, WarmStartSettings
 from polyrl.estimators.hooks import EvaluationHook
-from polyrl.models import DQNModel
-from polyrl.networks import mlp
+from polyrl.experiments import RLExperiment
+from polyrl.models import DQNModel, NAFModel
+from polyrl.networks import mlp, recurrent
 
 layers = tf_keras.layers
 STATE = np.zeros([2, 4], np.float32)
@@ -78,6 +79,33 @@ NAMES = {
         "model_fn is a DQNModel, which has one mode; give a function",
     ),
     "terminated": (lambda _: model()(STATE, {**LABELS, "terminated": [0, 1]}), ValueError, "is called 'done' here"),
+    "params without an argument": (
+        lambda tmp: make_agent(lambda features, labels, mode: None, params={"learning_rate": 0.1}),
+        ValueError,
+        r"takes \['features', 'labels', 'mode'\], so that params={'learning_rate': 0.1} have no effect; give it",
+    ),
+    "seed of an environment": (lambda _: GymEnvironment("CartPole-v1", seed=8), TypeError, "Use Agent.config=RunConfig.seed"),
+    "policy": (lambda _: DQNModel("train", mlp([8]), policy="MlpPolicy"), TypeError, "Use graph_fn"),
+    "double of NAF": (lambda _: NAFModel("train", mlp([8]), double=True), TypeError, "of models of discrete actions"),
+    "a number as head_units": (
+        lambda _: DQNModel("train", mlp([8]), num_states=4, num_actions=2, head_units=64),
+        TypeError,
+        r"head_units=64 must be a sequence with the size of each layer, as \(64, 64\)\.$",
+    ),
+    "hidden_sizes": (lambda _: mlp(hidden_sizes=[8]), TypeError, r"mlp got an unexpected .*Use units, as \(64, 64\)"),
+    "unit": (lambda _: recurrent(mlp([8]), unit=8), TypeError, "Did you mean 'units'"),
+    "warm start": (lambda _: WarmStartSettings("x", vars_to_warmstart="y"), TypeError, "Did you mean 'vars_to_warm_start'"),
+    "num_timesteps": (lambda a: RLExperiment(a, "CartPole-v1", eval_episode=1), TypeError, "Did you mean 'eval_episodes'"),
+    "states": (
+        lambda _: model()(STATE[:, :3], LABELS),
+        ValueError,
+        r"expected shape \[batch, 4\] by num_states, got \(2, 3\). For states as these build the model with num_states=3",
+    ),
+    "a metric of a misspelt value": (
+        lambda _: metric("td_eror"),
+        ValueError,
+        "'Mean_td_eror' asks for 'td_eror', which the model does not give. Did you mean 'td_error'",
+    ),
     "rows of a feature": (
         lambda _: model()({"state": STATE, "k": np.zeros([1, 2])}, LABELS),
         ValueError,
@@ -85,6 +113,11 @@ NAMES = {
     ),
     "a class": (lambda _: model(layers.Dense), TypeError, r"is a class; give one of its objects, as Dense\(...\)"),
 }
+
+
+def metric(name):
+    metrics = [configs.MetricConfig("Mean", name)]
+    return DQNModel("train", mlp([8]), num_states=4, num_actions=2, eval_metrics_config=metrics)(STATE, LABELS)
 
 
 def model(graph_fn=None):

@@ -19,7 +19,7 @@ from polyrl.estimators.checkpoints.manager import CheckpointManager
 from polyrl.models.q_network import QNetwork
 from polyrl.models.scope import Scope
 from polyrl.paths import literal, resolved
-from polyrl.validation import suggestion
+from polyrl.validation import explains, suggestion
 
 COUNTERS = ("global_step", "global_timestep", "global_episode")
 _PARTS, _VALUE = "scope/parts/", "/.ATTRIBUTES/VARIABLE_VALUE"
@@ -61,6 +61,7 @@ class CheckpointVariables:
         return self._reader.get_tensor(self._keys[name])
 
 
+@explains({})
 @dataclasses.dataclass(frozen=True)
 class WarmStartSettings:
     """Which weights of another run's checkpoint a new run begins with.

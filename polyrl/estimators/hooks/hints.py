@@ -75,6 +75,7 @@ class HintsHook(Hook):
         for name, arguments in self._models.items():
             self._look_at_rate(name, arguments)
             self._look_at_period(self._updates_by_the_end(run), name, arguments)
+            self._look_at_memory(name, arguments)
 
     def end(self, run: RunContext) -> None:
         for name, arguments in self._models.items():
@@ -134,12 +135,20 @@ class HintsHook(Hook):
         return min(known, default=None)
 
     def _look_at_period(self, updates: int | None, name: str, arguments: Mapping[str, Any]) -> None:
-        period = arguments.get("target_update_frequency")
+        period = arguments.get("target_update_frequency") if arguments.get("use_target_graph", True) else None
         if period is not None and updates is not None and 0 < updates < period:
             self._tell(
                 f"period of {name}",
                 f"target_update_frequency={period} of {name} is longer than the run of {updates} updates: its target network "
                 "stays as it began. Give a shorter one, or train for longer.",
+            )
+
+    def _look_at_memory(self, name: str, arguments: Mapping[str, Any]) -> None:
+        if self._memory is not None and arguments.get("trace_decay") and not self._memory.SEQUENCES:
+            self._tell(
+                f"memory of {name}",
+                f"trace_decay={arguments['trace_decay']} of {name} has no effect with {type(self._memory).__name__}, which "
+                "gives single transitions. Use RolloutMemory, from which PQN learns.",
             )
 
     def _look_at_episodes(self, run: RunContext) -> None:

@@ -19,7 +19,7 @@ from polyrl.estimators.hooks import Hook
 from polyrl.estimators.hooks.hints import HintsHook
 from polyrl.models import DQNModel
 from polyrl.networks import mlp
-from polyrl.replay import UniformReplay
+from polyrl.replay import RolloutMemory, UniformReplay
 from polyrl.summaries import Summaries
 
 
@@ -121,6 +121,21 @@ def test_values_of_scaled_rewards_are_compared_with_scaled_returns(caplog):
 
 def test_a_target_period_longer_than_the_run(caplog):
     assert any("target_update_frequency=900 of DQN is longer" in text for text in hints(caplog, target_update_frequency=900))
+
+
+def test_no_target_network_has_no_period(caplog):
+    """It was said that the target network stays as it began, also of a model without one."""
+    settings = {"use_target_graph": False, "target_update_frequency": 900}
+    assert not [text for text in hints(caplog, **settings) if "target_update_frequency" in text]
+
+
+@pytest.mark.parametrize(("memory", "told"), [(UniformReplay, True), (RolloutMemory, False)])
+def test_a_mixture_of_returns_needs_sequences(caplog, memory, told):
+    hook = HintsHook({"PQN": {"trace_decay": 0.65}}, memory=memory(8, 4))
+    with caplog.at_level(logging.WARNING, "polyrl"):
+        hook.begin(Run(pretrain_updates=0))
+    words = "trace_decay=0.65 of PQN has no effect with UniformReplay, which gives single transitions. Use RolloutMemory"
+    assert [words in text for text in caplog.messages] == [True] * told
 
 
 class Run(types.SimpleNamespace):
