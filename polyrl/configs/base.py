@@ -126,7 +126,7 @@ def made(config: Config, root: type[Config], kind: type, *places: Any, **further
     arguments: dict[str, Any] = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     for key, value in arguments.items():
         if hasattr(value, "build"):  # A config in a config.
-            arguments[key] = value.build()
+            arguments[key] = _built(value)
     for owner in type(config).__mro__[: type(config).__mro__.index(root)]:
         for place in places:
             found = getattr(place, owner.__name__.removesuffix("Config"), None)
@@ -142,6 +142,15 @@ def made(config: Config, root: type[Config], kind: type, *places: Any, **further
         f"{name} must define build(self), which returns a new {kind.__name__} of tf-keras, or be a subclass of a config that "
         "has one."
     )
+
+
+def _built(config: Any) -> Any:
+    """What a config in a config builds; a TypeError for a function, which has no place in an object of tf-keras."""
+    built = config.build()
+    if inspect.isroutine(built):
+        name = type(config).__name__
+        raise TypeError(f"{name}.build returned a function; expected an object of tf-keras's, as a LearningRateSchedule.")
+    return built
 
 
 def _normal(value: Any, annotation: str) -> Any:

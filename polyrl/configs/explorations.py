@@ -118,7 +118,8 @@ class DecayExplorationConfig(ExplorationConfig):
         check_float("power", self.power, 0.0)
         check_increasing("boundaries", self.boundaries)
         if self.decay_type not in _DECAYS:
-            raise ValueError(f"decay_type={self.decay_type!r} is unknown; use one of {sorted(_DECAYS)}.")
+            linear = " With power=1, the default, polynomial_decay is linear." if self.decay_type == "linear" else ""
+            raise ValueError(f"decay_type={self.decay_type!r} is unknown; use one of {sorted(_DECAYS)}.{linear}")
         piecewise = self.decay_type == "piecewise_constant"
         if piecewise and (not self.boundaries or len(self.values) != len(self.boundaries) + 1):
             raise ValueError(

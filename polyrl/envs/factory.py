@@ -219,9 +219,10 @@ def check_arguments(env_id: str | EnvSpec | Callable[..., Any], given: Mapping[s
 
 def _tell_version(env_id: str, name: str, newest: str) -> None:
     """A warning for an old version, or none in an id, as by `gymnasium.make`."""
-    if name not in gymnasium.registry:
+    is_known, has_version = name in gymnasium.registry, re.search(r"-v\d+$", name) is not None
+    if not is_known and not has_version:
         text = f"names no version; the newest, {newest!r}, is used"
-    elif re.search(r"-v\d+$", name):
+    elif is_known and has_version:
         text = f"is not the newest version, which is {newest!r}"
     else:
         return

@@ -89,6 +89,17 @@ EVAL_SPEC = {
 }
 """What tf.estimator calls the arguments of `EvalSpec`, and what to use here."""
 
+EXPERIMENT = {
+    **dict.fromkeys(("timesteps", "max_timesteps", "total_timesteps", "num_timesteps"), "Use train_timesteps."),
+    **dict.fromkeys(("steps", "max_steps"), "Use train_steps, gradient updates."),
+    **dict.fromkeys(("episodes", "max_episodes"), "Use train_episodes."),
+    **dict.fromkeys(("eval_steps", "n_eval_episodes"), "Use eval_episodes."),
+    **dict.fromkeys(("eval_freq", "eval_delay_secs", "min_eval_frequency"), "Use eval_frequency, environment steps."),
+    **dict.fromkeys(("train_input_fn", "eval_input_fn", "input_fn"), "Give the environment: RLExperiment(agent, env)."),
+    **dict.fromkeys(("hooks", "train_monitors", "callback"), "Use train_hooks."),
+}
+"""What others, and `Agent.train`, call the arguments of `RLExperiment`, and what to use here."""
+
 _KNOWN_ALREADY = "Leave it out: a policy knows what its states look like."
 EXPORTER = {
     **dict.fromkeys(("serving_input_receiver_fn", "serving_input_fn", "event_file_pattern"), _KNOWN_ALREADY),

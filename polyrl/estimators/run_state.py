@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from polyrl.envs import Episode
+from polyrl.errors import add_note
 from polyrl.estimators.hooks import Hook
 from polyrl.estimators.hooks.base import hook_states
 
@@ -51,7 +52,12 @@ def restore_run(run: Resumable, hooks: Iterable[Hook], state: Mapping[str, Any])
     here = dict(named(hooks))
     for name, hook in here.items():
         if name in state["hooks"]:
-            hook.set_state(state["hooks"][name])
+            kept = state["hooks"][name]
+            try:
+                hook.set_state(kept)
+            except Exception as error:
+                add_note(error, f"{type(hook).__name__}.set_state raised this, given what get_state had returned: {kept}.")
+                raise
     lost = [name.partition("/")[0] for name, kept in state["hooks"].items() if kept and name not in here]
     if lost:
         logger.warning("The run had hooks that it does not have now, and what they kept is left out: %s.", ", ".join(lost))

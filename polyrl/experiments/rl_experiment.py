@@ -16,6 +16,7 @@ from polyrl.estimators import Agent, TrainingResult, WarmStartSettings
 from polyrl.estimators.exporters import Exporter
 from polyrl.estimators.hooks import EvaluationHook, ExportHook, Hook, WholeEvaluationHook
 from polyrl.estimators.hooks.export import checked_exporters
+from polyrl.estimators.names import EXPERIMENT
 from polyrl.experiments import report
 from polyrl.experiments.cadence import evaluation_cadence
 from polyrl.experiments.ending import ended, finished
@@ -33,7 +34,7 @@ ALIASES = {
 }
 
 
-@explains({})
+@explains(EXPERIMENT)
 class RLExperiment:
     """What to train on, for how long, and how to evaluate it.
 
@@ -66,15 +67,8 @@ class RLExperiment:
     """
 
     SCHEDULES: Final = (
-        "train",
-        "evaluate",
-        "infer",
-        "record",
-        "train_and_evaluate",
-        "continuous_eval",
-        "continuous_train_and_eval",
-        "export",
-        "serve",
+        *("train", "evaluate", "infer", "record", "train_and_evaluate"),
+        *("continuous_eval", "continuous_train_and_eval", "export", "serve"),
     )
 
     def __init__(

@@ -6,6 +6,7 @@ deviation of 0.1 is a twentieth of the range.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -24,9 +25,11 @@ class Explorer(tf.Module):
     Attributes:
         STATEFUL: whether it has variables that change from step to step. A checkpoint holds them where environments in the
             graph continue in mid-episode; elsewhere a resumed run starts new episodes.
+        HIGHEST_RATE: rates are between 0 and this.
     """
 
     STATEFUL: ClassVar[bool] = False
+    HIGHEST_RATE: ClassVar[float] = math.inf
 
     def __init__(self, config: Any, shape: tf.TensorShape):
         super().__init__(name="explorer")
@@ -80,6 +83,8 @@ class RandomAtFirst(Explorer):
 
 class EpsilonGreedy(Explorer):
     """A random action with probability `rate`, independently for each row."""
+
+    HIGHEST_RATE: ClassVar[float] = 1.0
 
     def __call__(
         self, values: tf.Tensor, /, rate: tf.Tensor, seed: tf.Tensor, is_first: tf.Tensor | None, mask: tf.Tensor | None = None

@@ -14,10 +14,10 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from polyrl.configs import MetricConfig, OptimizerConfig
+from polyrl.configs import LossConfig, MetricConfig, OptimizerConfig
 from polyrl.configs.base import known_configs
 from polyrl.ops import LossOutput
-from polyrl.validation import KERAS3_REMEDY, check_bool, check_float, check_int, explains, is_keras3
+from polyrl.validation import KERAS3_REMEDY, check_bool, check_float, check_int, explains, is_keras3, takes
 
 logger = logging.getLogger("polyrl")
 
@@ -88,6 +88,16 @@ def check_metrics(configs: Any) -> tuple[MetricConfig, ...]:
     if len(set(keys)) < len(keys):
         raise ValueError(f"eval_metrics_config: the metrics are called {keys}; give each a name of its own.")
     return tuple(configs or ())
+
+
+def check_loss_config(config: LossConfig) -> LossConfig:
+    """Returns it; a TypeError unless it builds a function of target and prediction."""
+    if not takes(config.build(), 2):
+        raise TypeError(
+            f"{type(config).__name__}.build must return a function loss_fn(target, prediction), each [B], the loss of "
+            "each, [B]."
+        )
+    return config
 
 
 def named_values(predictions: Mapping[str, Any], labels: Mapping[str, Any]) -> dict[str, Any]:

@@ -109,7 +109,7 @@ class QArguments(BaseModel):
             raise ValueError(f"loss_config must be None: the loss of {self.OWN_LOSS}.")
         metrics, clips = eval_metrics_config, (clip_gradients, clip_embed_gradients)
         super().__init__(mode, graph_fn, loss_config, optimizer_config, metrics, summaries, *clips, name)
-        self.loss_config = self.loss_config or self.LOSS
+        self.loss_config = arguments.check_loss_config(self.loss_config or self.LOSS)
         self.num_states = batches.state_shape(num_states)
         self.num_actions = arguments.check_num_actions(num_actions, self.CONTINUOUS)
         self.discount = check_float("discount", discount, 0.0, 1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import tensorflow as tf
 
 from polyrl import ops
 from polyrl.engine import functional
+from polyrl.errors import add_note
 from polyrl.explorations import Explorer, random_at_first
 from polyrl.models import arguments, batches, sequences
 from polyrl.models import features as features_of
@@ -26,6 +28,9 @@ from polyrl.networks.unrolling import Unroll, unrolling
 from polyrl.ops import LossOutput
 from polyrl.policies import BasePolicy, BoundedTensorSpec
 from polyrl.summaries import Summaries
+
+ROUNDING = 1e-5
+"""By so much a schedule may miss the ends of its range."""
 
 
 class BaseQModel(QArguments):
@@ -120,7 +125,7 @@ class BaseQModel(QArguments):
             is_first, preferred = features_of.is_first(call.features), self.head.preferred(online)
             explorer = self._explorer(online)
             with tf.name_scope("exploration"):  # Beside the network in TensorBoard's graph, not among its parts.
-                rate, seed = self._build_exploration(), self._scope.random_seed("exploration")
+                rate, seed = self._rate(), self._scope.random_seed("exploration")
                 return self.head.actions(explorer(preferred, rate, seed, is_first, mask))
         return self.head.greedy_actions(online, mask)
 
@@ -193,7 +198,7 @@ class BaseQModel(QArguments):
             extra["policy"] = self._build_policy()
         elif self.mode == Modes.TRAIN and call.acting:
             with tf.name_scope("exploration"):
-                extra["exploration_rate"] = self._build_exploration()
+                extra["exploration_rate"] = self._rate()
         elif self.mode == Modes.TRAIN and call.loss_output is not None:
             priorities, steps = self._priorities(call.loss_output), self._steps()
             # Of what is not learned from, nothing is known.
@@ -201,6 +206,20 @@ class BaseQModel(QArguments):
         return extra
 
     # Parts. -------------------------------------------------------------------------------------------------------------
+
+    def _rate(self) -> tf.Tensor:
+        """How much to explore; NaN, which ends a run, for what is below 0, or above 1 as a probability."""
+        try:
+            rate = tf.cast(self._build_exploration(), tf.float32)
+        except Exception as error:
+            add_note(
+                error,
+                f"The rate of {type(self.exploration_config).__name__} raised this. It is given a tensor: use operations of "
+                "TensorFlow, and `tf.where` in place of `if`.",
+            )
+            raise
+        highest = self._explorer_class.HIGHEST_RATE
+        return tf.where((rate >= -ROUNDING) & (rate <= highest + ROUNDING), rate, math.nan)
 
     def _batch(self, features: Any, labels: Any) -> Batch:
         """The transitions to learn from, rewards scaled and clipped, windows reduced to single transitions."""

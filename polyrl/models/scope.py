@@ -61,7 +61,13 @@ class Scope(tf.Module):
 
     def learners(self) -> dict[str, dict[str, Any]]:
         """The arguments of the models that have been called to learn, by the models' names."""
-        ending = "/arguments"
+        return self._of_models("/arguments")
+
+    def shared(self) -> dict[str, Any]:
+        """What all models of one name were given alike, see `Shared`, by the models' names."""
+        return self._of_models("/shared")
+
+    def _of_models(self, ending: str) -> dict[str, Any]:
         return {name.removesuffix(ending): value for name, value in self._transient.parts.items() if name.endswith(ending)}
 
     def random_seed(self, stream: str, count: tf.Tensor | None = None) -> tf.Tensor:

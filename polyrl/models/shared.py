@@ -44,6 +44,12 @@ OWN = (
 optimizer from the `optimizer_config` of the first one that learns, which must be that of all that do.
 """
 
+OF_THE_WEIGHTS = (
+    *("num_states", "num_actions", "dueling", "action_low", "action_high"),
+    *("num_atoms", "min_q_value", "max_q_value", "num_quantiles"),
+)
+"""Arguments that give trained weights their meaning: with others the same weights are another policy."""
+
 SHOWN = ("mode", "graph_fn", "name", "summaries", "eval_metrics_config", "temperature")
 """Arguments that change nothing of what is learned, and the graph function."""
 
@@ -82,6 +88,10 @@ class Shared(NamedTuple):
         # As the constructor understood it, where it keeps it under the same name: `num_states=4` is `(4,)`.
         kept = {name: _plain(getattr(model, name, value)) for name, value in given.items() if name not in OWN}
         return cls(model.graph_fn, kept)
+
+    def of_the_weights(self) -> dict[str, Any]:
+        """Those of `OF_THE_WEIGHTS`, as `KeepsArguments.described` has them."""
+        return {name: json.loads(json.dumps(self.arguments[name])) for name in OF_THE_WEIGHTS if name in self.arguments}
 
     def check(self, other: Shared, name: str) -> None:
         """Refuses a further model of this name that was given something else: its networks are made already.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import enum
 import logging
@@ -17,7 +18,7 @@ from tiny_envs import ScheduleEnv
 
 from polyrl import configs, policies
 from polyrl._quiet import leave_out_cast_warnings
-from polyrl.envs import GymEnvironment, factory
+from polyrl.envs import GymEnvironment, compiled_environment, factory
 from polyrl.envs.checking import check_environment
 from polyrl.errors import NonFiniteError
 from polyrl.estimators import Predictor, RunConfig, WarmStartSettings
@@ -29,6 +30,18 @@ from polyrl.networks import mlp, recurrent
 layers = tf_keras.layers
 STATE = np.zeros([2, 4], np.float32)
 LABELS = {"action": [0, 1], "reward": [0.0, 1.0], "done": [0.0, 1.0], "next_state": STATE}
+
+
+@dataclasses.dataclass(frozen=True)
+class OneArgument(configs.LossConfig):
+    def build(self):
+        return lambda error: error**2
+
+
+@dataclasses.dataclass(frozen=True)
+class Falling(configs.ScheduleConfig):
+    def build(self):
+        return lambda step: 1.0 - step
 
 
 class Colour(enum.Enum):
@@ -106,6 +119,19 @@ NAMES = {
         ValueError,
         "'Mean_td_eror' asks for 'td_eror', which the model does not give. Did you mean 'td_error'",
     ),
+    "a loss of one argument": (
+        lambda _: DQNModel("train", mlp([8]), num_states=4, num_actions=2, loss_config=OneArgument()),
+        TypeError,
+        r"OneArgument.build must return a function loss_fn\(target, prediction\)",
+    ),
+    "a schedule that builds a function": (
+        lambda _: configs.AdamConfig(Falling()).build(),
+        TypeError,
+        "Falling.build returned a function; expected an object of tf-keras's, as a LearningRateSchedule",
+    ),
+    "linear": (lambda _: configs.DecayExplorationConfig(decay_type="linear"), ValueError, "polynomial_decay is linear"),
+    "colums": (lambda _: compiled_environment("Catch", colums=4), TypeError, "Did you mean 'columns'"),
+    "eval_steps": (lambda a: RLExperiment(a, "CartPole-v1", eval_steps=1), TypeError, "Use eval_episodes"),
     "rows of a feature": (
         lambda _: model()({"state": STATE, "k": np.zeros([1, 2])}, LABELS),
         ValueError,

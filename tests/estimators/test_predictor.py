@@ -192,6 +192,39 @@ def test_another_model_does_not_fit(directories, make, model_fn):
         MAKERS[make](directories["dqn"], model_fn, None)
 
 
+@pytest.mark.parametrize(
+    ("kind", "changed"),
+    [
+        ("naf", {"action_low": -20.0, "action_high": 20.0}),
+        ("c51", {"max_q_value": 77.0}),
+        ("c51", {"num_atoms": 5}),
+        ("dqn", {"dueling": "max"}),
+    ],
+)
+def test_weights_that_meant_something_else_are_refused_by_the_arguments_name(directories, kind, changed):
+    """With other bounds NAF's actions were ten times as large, in `act` and in what was exported."""
+
+    def naf(features, labels, mode):
+        return NAFModel(mode, mlp([8]), 3, 2, **changed)(features, labels)
+
+    own = {} if kind == "dqn" else {"max_q_value": 9.0}
+    model_fn = naf if kind == "naf" else q_model_fn(kind, **{**own, **changed})
+    words = "; ".join(rf"{name}=\S+ there, \S+ now" for name in changed)
+    with pytest.raises(CheckpointMismatchError, match=f"trained with other arguments of the model 'Model': {words}"):
+        make_agent(model_fn, model_dir=directories[kind]).act(STATE)
+
+
+def test_an_export_replaces_an_export_and_nothing_else(directories, tmp_path):
+    """It wrote among the files of anybody, as into the model_dir of a run."""
+    predictor = make_agent(MODELS["dqn"], model_dir=directories["dqn"]).predictor()
+    for _ in range(2):
+        predictor.export(tmp_path / "saved")
+    before = sorted(directories["dqn"].rglob("*"))
+    with pytest.raises(FileExistsError, match=r"holds '\S+', which is not of an export; give a directory of its own"):
+        predictor.export(directories["dqn"])
+    assert sorted(directories["dqn"].rglob("*")) == before
+
+
 @pytest.mark.slow
 def test_evaluate_is_that_of_the_agent(directories):
     for kind, which in (("dqn", None), ("c51", "best")):

@@ -14,7 +14,7 @@ from polyrl.envs.compiled.deep_sea import DeepSea
 from polyrl.envs.compiled.grid_world import GridWorld
 from polyrl.envs.compiled.mountain_car import MountainCar
 from polyrl.envs.compiled.pendulum import Pendulum
-from polyrl.validation import suggestion
+from polyrl.validation import check_keywords, keyword_names, suggestion
 
 ENVIRONMENTS: dict[str, Callable[..., CompiledEnvironment]] = {
     "CartPole-v1": CartPole,
@@ -44,4 +44,6 @@ def compiled_environment(env_id: str, num_envs: int = 1, **kwargs: Any) -> Compi
     if env_id not in ENVIRONMENTS:
         hint = suggestion(str(env_id), ENVIRONMENTS)
         raise ValueError(f"env_id={env_id!r} is not an in-graph environment; use one of {', '.join(ENVIRONMENTS)}.{hint}")
-    return ENVIRONMENTS[env_id](num_envs=num_envs, **kwargs)
+    kind = ENVIRONMENTS[env_id]
+    check_keywords(f"env_id={env_id!r}", kwargs, keyword_names(kind), {})
+    return kind(num_envs=num_envs, **kwargs)

@@ -54,12 +54,13 @@ def optimizer_configs(scope: Scope) -> dict[str, Any]:
 
 
 def check_architecture(path: Path, state: Mapping[str, Any], scope: Scope) -> None:
-    """Refuses a checkpoint whose networks' variables have other names or shapes than those that exist now, or whose layers
-    computed something else.
+    """Refuses a checkpoint whose networks' variables have other names or shapes than those that exist now, whose layers
+    computed something else, or whose weights meant something else.
 
     Raises:
         CheckpointMismatchError: names the first difference.
     """
+    _check_arguments(path, state, scope)
     saved = {name: tuple(shape) for name, shape in state["variables"].items()}
     parts = {part for part, network in scope.parts.items() if isinstance(network, QNetwork)}
     wanted = {name: tuple(variable.shape) for name, variable in network_variables(scope).items()}
@@ -83,6 +84,17 @@ def check_architecture(path: Path, state: Mapping[str, Any], scope: Scope) -> No
         changed = differences(before[part], layers) if part in before else []
         if changed:
             raise CheckpointMismatchError(f"{path} was trained with another network, {part}: {'; '.join(changed)}. {_SAME}")
+
+
+def _check_arguments(path: Path, state: Mapping[str, Any], scope: Scope) -> None:
+    for name, shared in scope.shared().items():
+        before, now = state.get("models", {}).get(name, {}), shared.of_the_weights()
+        changed = [f"{key}={before[key]} there, {now[key]} now" for key in now if key in before and before[key] != now[key]]
+        if changed:
+            raise CheckpointMismatchError(
+                f"{path} was trained with other arguments of the model {name!r}: {'; '.join(changed)}. Use the same "
+                "arguments, or another model_dir."
+            )
 
 
 def check_optimizers(path: Path, state: Mapping[str, Any], scope: Scope) -> None:

@@ -1,4 +1,4 @@
-"""Hooks that end a run: by budget, or because the loss is not finite."""
+"""Hooks that end a run: by budget, or because the loss is not finite, or would rise."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 from polyrl.errors import NonFiniteError
 from polyrl.estimators.hooks.base import Hook
 from polyrl.estimators.hooks.context import RunContext
+from polyrl.summaries import Summaries
 
 
 class StopHook(Hook):
@@ -19,12 +20,20 @@ class StopHook(Hook):
 
 
 class NanHook(Hook):
-    """Raises as soon as the loss is NaN or infinite: no checkpoint is written after it."""
+    """Raises as soon as the loss is NaN or infinite, and where panels show a learning rate below 0."""
 
     def after_update(self, run: RunContext) -> None:
         if not math.isfinite(run.loss):
             raise NonFiniteError(
                 f"The loss is {run.loss} at update {run.step} (environment step {run.timestep}, "
                 f"last actions {run.actions.tolist()}). The checkpoints written before it are as they were. A smaller "
-                "learning rate or reward scale, or clip_gradients, may help."
+                "learning rate or reward scale, or clip_gradients, may help; so may a look at a schedule of your own."
             )
+
+    def after_summaries(self, run: RunContext, summaries: Summaries) -> None:
+        for tag, value in summaries.numbers().items():
+            if tag.endswith("train/learning_rate") and value < 0.0:
+                raise ValueError(
+                    f"The learning rate is {value:g} at update {run.step}: its schedule must not go below 0, or the loss "
+                    "would rise. The checkpoints written before it are as they were."
+                )

@@ -136,7 +136,7 @@ class GraphLoop(Loop):
             name = "reward" if log.finite[iteration, index] else "observation"
             raise NonFiniteError(
                 f"Environment {index} gave a non-finite {name} at environment step {timestep + iteration * self.num_envs}. "
-                "The steps of this call are stored already: resume from the last checkpoint."
+                "The steps of this call are stored already: resume from the last checkpoint, if there is one."
             )
 
 

@@ -230,7 +230,7 @@ class Loop(abc.ABC):
         """
         if math.isinf(result.exploration_rate):
             raise NonFiniteError(
-                "The exploration rate is NaN or infinite in this step, and so are actions that depend on it: see the model's "
+                "The exploration rate is NaN, infinite, below 0, or as a probability above 1 in this step: see the model's "
                 "exploration_config, or its _build_exploration. The checkpoints are as they were."
             )
         if before is None or not result.updates:

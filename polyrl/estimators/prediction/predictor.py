@@ -233,7 +233,7 @@ class Predictor:
         return Demonstrations(recorded, str(self.checkpoint))
 
     def export(self, path: str | os.PathLike[str]) -> None:
-        """Writes the policy as a SavedModel, which TensorFlow alone can load and serve.
+        """Writes the policy as a SavedModel, which TensorFlow alone can load and serve, in place of one that is there.
 
         It has the signatures of `policy.signatures()`, and `serving_default`, which servers call; see docs/policies.md and
         docs/serving.md. As `act` they take states as the environment returns them, and give actions as it takes them; for NaN
@@ -241,7 +241,7 @@ class Predictor:
 
         Raises:
             TypeError: if the model gives no policy.
-            ValueError: for a path with `[`, `]` or a backslash, which TensorFlow could not load it from.
+            FileExistsError, ValueError: for a directory that it cannot be written to, see `saved_model.save`.
         """
         saved_model.save(self.policy, path, self._state_spec, self._first_action)
 

@@ -15,6 +15,9 @@ from polyrl.policies import BasePolicy
 from polyrl.policies.export import in_the_environments_terms, serving_default
 from polyrl.serving.formats import SERVING
 
+EXPORTED = frozenset(("saved_model.pb", "variables", "assets", "assets.extra", "fingerprint.pb", "keras_metadata.pb"))
+"""What TensorFlow writes into the directory of a SavedModel."""
+
 
 @leaving_the_root_logger()
 def save(policy: BasePolicy, path: str | os.PathLike[str], state_spec: Mapping[str, Any], first_action: int) -> None:
@@ -27,6 +30,7 @@ def save(policy: BasePolicy, path: str | os.PathLike[str], state_spec: Mapping[s
         first_action: the action that the policy counts as 0.
 
     Raises:
+        FileExistsError: if the directory holds other files than those of an export, which would come among them.
         ValueError: for a path with `[`, `]` or a backslash, which TensorFlow could not load it from.
     """
     directory = resolved_directory("path", path)
@@ -35,6 +39,11 @@ def save(policy: BasePolicy, path: str | os.PathLike[str], state_spec: Mapping[s
         raise ValueError(
             f"path={str(directory)!r} has {' '.join(unreadable)}, and tf.saved_model.load takes that for a pattern; "
             "export to another directory."
+        )
+    if others := sorted({name.name for name in directory.glob("*")} - EXPORTED):
+        raise FileExistsError(
+            f"path={str(directory)!r} holds {others[0]!r}, which is not of an export; give a directory of its own. An export "
+            "that is there already would be replaced."
         )
     directory.mkdir(parents=True, exist_ok=True)  # If it cannot be made, the error is the system's, with the path.
     tf.saved_model.save(policy, str(directory), signatures=signatures(policy, state_spec, first_action))

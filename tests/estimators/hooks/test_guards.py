@@ -8,12 +8,13 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 from hook_testing import BATCH, schedule
 from tiny_agents import counting_model_fn, make_agent, q_model_fn
 from tiny_envs import Bad, ScheduleEnv, vector
 from tiny_hooks import Recorder
 
-from polyrl.configs import ExplorationConfig, HuberLossConfig, MeanSquaredErrorConfig
+from polyrl.configs import AdamConfig, ExplorationConfig, HuberLossConfig, MeanSquaredErrorConfig, ScheduleConfig
 from polyrl.envs.compiled import CartPole
 from polyrl.errors import NonFiniteError
 from polyrl.estimators import Agent, EstimatorSpec
@@ -119,10 +120,40 @@ class Failing(ExplorationConfig):
         return tf.where(timestep < 20, 0.5, float(self.bad))
 
 
-@pytest.mark.parametrize("bad", ["nan", *(pytest.param(bad, marks=pytest.mark.slow) for bad in ("inf", "-inf"))])
+@pytest.mark.parametrize(
+    "bad", ["nan", *(pytest.param(bad, marks=pytest.mark.slow) for bad in ("-0.5", "1.5", "inf", "-inf"))]
+)
 @pytest.mark.parametrize("env", [ScheduleEnv, pytest.param(lambda: CartPole(num_envs=2), id="in the graph")])
 def test_an_exploration_rate_that_is_not_finite_ends_the_run(tmp_path, env, bad):
     actions = 2 if env is not ScheduleEnv else 3
     model_fn = q_model_fn(num_actions=actions, exploration_config=Failing(bad=bad))
-    with pytest.raises(NonFiniteError, match="The exploration rate is NaN or infinite in this step"):
+    with pytest.raises(NonFiniteError, match="The exploration rate is NaN, infinite, below 0"):
         make_agent(model_fn, model_dir=tmp_path).train(env(), first_update=4, timesteps=400)
+
+
+@dataclasses.dataclass(frozen=True)
+class Falling(ScheduleConfig):
+    """A learning rate of the user's own that is below zero from the 20th update on."""
+
+    def build(self):
+        return tf_keras.optimizers.schedules.PolynomialDecay(1e-3, 40, -1e-3)
+
+
+def test_a_learning_rate_below_zero_ends_the_run(tmp_path):
+    """It trained uphill to the end."""
+    model_fn = q_model_fn(optimizer_config=AdamConfig(Falling()), summaries="all")
+    trained = make_agent(model_fn, model_dir=tmp_path, save_summary_timesteps=1, max_overhead=None)
+    with pytest.raises(ValueError, match=r"The learning rate is -5e-05 at update 22: its schedule must not go below 0"):
+        trained.train(ScheduleEnv(), first_update=4, timesteps=400)
+
+
+@dataclasses.dataclass(frozen=True)
+class Branching(ExplorationConfig):
+    def rate(self, timestep):
+        return 1.0 if timestep < 100 else 0.1
+
+
+def test_a_rate_that_branches_says_whose_it_is(tmp_path):
+    with pytest.raises(TypeError) as caught:
+        make_agent(q_model_fn(exploration_config=Branching()), model_dir=tmp_path).train(ScheduleEnv(), timesteps=8)
+    assert any(note.startswith("The rate of Branching raised this. It is given a tensor") for note in caught.value.__notes__)
