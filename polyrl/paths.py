@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import difflib
 import errno
+import json
 import os
 import re
 import shutil
@@ -85,6 +87,9 @@ def nearest(path: Path, others: Iterable[Path]) -> str:
     return f" Did you mean {str(by_name[near[0]])!r}?" if near else ""
 
 
+HAD_CHECKPOINTS = "had_checkpoints"
+"""In `params.json` whether there have been checkpoints."""
+
 SHOWN = 10
 """So many names are listed at the most."""
 
@@ -98,7 +103,17 @@ def without_checkpoints(model_dir: Path) -> str:
     """What to do about a directory without checkpoints, which may hold runs, as those of several seeds."""
     runs = runs_in(model_dir)
     shown = [*runs[:SHOWN], "..."] if len(runs) > SHOWN else runs
-    return f"Its runs are {', '.join(shown)}: name one of these directories." if runs else "Train first."
+    if runs:
+        return f"Its runs are {', '.join(shown)}: name one of these directories."
+    gone = "Those that a run has written there are gone: put one back from a copy."
+    return gone if _had_checkpoints(model_dir) else "Train first."
+
+
+def _had_checkpoints(model_dir: Path) -> bool:
+    """Whether `params.json` says that there have been checkpoints; False if it cannot be read."""
+    with contextlib.suppress(OSError, ValueError, AttributeError, RecursionError):
+        return bool(json.loads((model_dir / "params.json").read_bytes()).get(HAD_CHECKPOINTS, False))
+    return False
 
 
 def literal(directory: Path) -> Path:

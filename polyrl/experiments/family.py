@@ -145,6 +145,7 @@ def _check_names(params: dict[str, Any]) -> None:
 
 def experiment_fn(output_dir: str, fixed: Collection[str] = ()) -> RLExperiment:
     """The agent and what it is trained on; `fixed` names flags whose values a trained `output_dir` must have too."""
+    worlds.complete_version()
     params = cli.read_hyper_parameters(output_dir, *command.PARAMETERS, fixed=fixed, check_names=_check_names)
     useless = [name for name in _NOT_OF_NOISE if cli.FLAGS[name].present and is_noisy(params)]
     if useless:

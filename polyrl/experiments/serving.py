@@ -74,6 +74,7 @@ def export(predictor: Predictor, env: EnvLike, model_dir: Path, serving: Serving
         difference = check(predictor, format, version, states)
         logger.info("Checked in %s states: the same actions, values to within %.1g.", f"{CHECKED:,}", difference)
 
+    logger.info("Exporting %s as %s; this takes some seconds.", predictor.checkpoint, format)
     path, is_new = exports.export(predictor, directory, format, check=compare)
     if is_new:
         logger.info("Exported %s as %s: %s", predictor.checkpoint, format, path)

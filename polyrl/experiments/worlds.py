@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Callable
 from typing import Any
 
 from polyrl.envs import GymEnvironment
 from polyrl.envs.compiled import CompiledEnvironment, compiled_environment
 from polyrl.envs.compiled.registry import ENVIRONMENTS
+from polyrl.envs.factory import registered
 from polyrl.envs.gym import EnvLike
 from polyrl.experiments import cli, games
 from polyrl.experiments.settings import read
@@ -33,6 +36,16 @@ ELSEWHERE = {
 def is_game(params: Any) -> bool:
     """Whether the environment is an Atari game."""
     return params["env"].startswith(ATARI)
+
+
+def complete_version() -> None:
+    """Makes of an `--env` without a version the newest one, which is what is meant, and what a run's parameters then name."""
+    env_id = cli.FLAGS.env
+    if ":" in env_id or env_id in ENVIRONMENTS or env_id.startswith(ATARI):
+        return
+    with contextlib.suppress(ValueError):  # Who makes the environment says what is wrong with it.
+        if re.search(r"-v\d+$", env_id) is None:
+            cli.FLAGS.env = registered(env_id).id
 
 
 def useless_flags(params: Any) -> str | None:

@@ -70,6 +70,22 @@ def _check_is_of_the_command() -> None:
         )
 
 
+def _check_is_unchanged(file: Path) -> None:
+    """Refuses a run's file of settings that somebody has edited: the run would go on with those that it was trained with."""
+    try:
+        trained = json.loads((file.parent / "params.json").read_bytes())["params"]
+        found = json.loads(file.read_bytes())
+    except (OSError, ValueError, KeyError, TypeError):  # Who reads a damaged file says so.
+        return
+    differ = [name for name in found if trained.get(name, found[name]) != found[name]]
+    changed = [f"{name}={trained[name]} in training, {found[name]} now" for name in differ]
+    if changed:
+        raise ValueError(
+            f"{file} has been changed since the run was trained: {'; '.join(changed)}. Put the values back. To train with "
+            "others give a copy of the file as --config, and another --model_dir."
+        )
+
+
 def _settle_by_run_or_preset() -> None:
     directory = Path(FLAGS.model_dir).expanduser()
     file = directory / config.FILE
@@ -86,7 +102,9 @@ def _settle_by_run_or_preset() -> None:
             if not isinstance(error, config.AnotherProgramError):
                 told = f"{told} It is what the run was made with: bring it back, or move it aside.{otherwise}"
             raise ValueError(told) from error
-        if FLAGS.overwrite:
+        if not FLAGS.overwrite:
+            _check_is_unchanged(file)
+        else:
             logger.info("Begins again with the settings of %s; flags replace them.", file)
         config.use(settings, str(file))
         return

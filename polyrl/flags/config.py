@@ -15,6 +15,7 @@ import ml_collections
 from absl import flags
 
 from polyrl import presets
+from polyrl.flags import other_names
 from polyrl.flags.choice import defined_in
 from polyrl.flags.value_errors import in_words
 from polyrl.validation import suggestion
@@ -97,7 +98,8 @@ def load(source: str) -> dict[str, Any]:
             raise ValueError(f"--config={source} has {name!r}, which is no setting of a run; give it on the command line.")
         if name not in FLAGS:
             is_part = str(name).partition(".")[0] in PARTS
-            how = f" What --set chooses is a list here: 'set': ['{name}=...']." if is_part else suggestion(str(name), [*FLAGS])
+            how = f" What --set chooses is a list here: 'set': ['{name}=...']." if is_part else ""
+            how = how or other_names.hint(other_names.FLAGS, str(name)) or suggestion(str(name), [*FLAGS])
             raise ValueError(f"--config={source} has {name!r}, which is no flag.{how}")
     return settings
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
@@ -22,11 +24,12 @@ def check_mode(model_dir: Path) -> None:
     """Refuses flags that have no effect in the mode, and a mode for which `--model_dir` holds no checkpoint.
 
     Raises:
-        ValueError: for such flags, a line for each.
+        ValueError: for such flags, a line for each; for a `--checkpoint` of the run of another environment or model.
         NotTrainedError: if a run, or with `--seeds` one of the runs, has none; with the nearest name of a run beside it.
     """
     check_given({}, only=("mode",))
     check_run(model_dir)
+    _check_checkpoint(model_dir)
 
 
 def check_run(model_dir: Path) -> None:
@@ -38,6 +41,29 @@ def check_run(model_dir: Path) -> None:
     for directory in [directory_of_seed(model_dir, seed) for seed in FLAGS.seeds] if FLAGS.seeds else [model_dir]:
         if FLAGS.mode in OF_A_RUN and not (holds_a_run(directory) or _is_elsewhere(directory)):
             raise NotTrainedError(f"There is no checkpoint in model_dir={str(directory)!r}. {_what_to_do(directory)}")
+
+
+def _check_checkpoint(model_dir: Path) -> None:
+    if FLAGS.checkpoint is None or os.sep not in FLAGS.checkpoint:
+        return
+    owner = resolved("--checkpoint", FLAGS.checkpoint).parent.parent
+    own, other = _trained_with(model_dir), _trained_with(owner)
+    differ = [name for name in own if own[name] != other.get(name, own[name])]
+    if differ:
+        found = "; ".join(f"{name}={other[name]} there, {own[name]} here" for name in differ)
+        raise ValueError(
+            f"--checkpoint={FLAGS.checkpoint} is of another run than --model_dir={model_dir}: {found}. Give its own "
+            f"directory, --model_dir={owner}."
+        )
+
+
+def _trained_with(directory: Path) -> dict[str, Any]:
+    """Environment and model of the run in a directory; empty if they are not known."""
+    try:
+        params = json.loads((directory / "params.json").read_bytes())["params"]
+        return {name: params[name] for name in ("env", "model")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def check_warm_start(model_dir: Path) -> None:

@@ -8,6 +8,7 @@ another name first and renamed when complete: a server that watches the director
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -20,6 +21,10 @@ from polyrl.paths import make_directory
 
 RECORD = Path("assets.extra") / "polyrl.json"
 """What polyrl notes of a version, where a SavedModel has room for such files."""
+
+
+ABANDONED_SECONDS = 3_600.0
+"""No export takes so long."""
 
 
 def found_in(directory: Path) -> list[Path]:
@@ -61,6 +66,7 @@ def write(directory: Path, fill: Callable[[Path], None], record: Mapping[str, An
         record: is noted of the version.
     """
     make_directory(directory)
+    _clear(directory)
     staging = directory / f"temp-{os.getpid()}-{time.time_ns()}"
     staging.mkdir()
     try:
@@ -77,6 +83,14 @@ def write(directory: Path, fill: Callable[[Path], None], record: Mapping[str, An
                     raise
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _clear(directory: Path) -> None:
+    """Removes what processes that were killed have left, once it is an hour old: others may be at work on other machines."""
+    for left in directory.glob("temp-*"):
+        with contextlib.suppress(OSError):  # Another process was first.
+            if time.time() - left.stat().st_mtime > ABANDONED_SECONDS:
+                shutil.rmtree(left)
 
 
 def collect(directory: Path, keep: int | None) -> list[Path]:

@@ -87,22 +87,12 @@ class Optimized(tf.Module):
         return [self.optimizers[0].iterations.read_value()]
 
 
-NADAM = pytest.mark.xfail(
-    strict=True,
-    reason="tf-keras's Nadam counts its updates in Python, that is by traces: in a graph its bias correction is another one.",
-)
-
-
 BY_NAME = {**OPTIMIZERS, **{f"sgd_{name}": SGDConfig(schedule, momentum=0.5) for name, schedule in SCHEDULES.items()}}
 
 
-OTHERS = [name for name in BY_NAME if name != "nadam"]
-
-
 GROUPS = [
-    pytest.param(OTHERS, True, marks=SLOW, id="others-xla"),
-    pytest.param(OTHERS, False, id="others-function"),
-    pytest.param(["nadam"], False, marks=NADAM, id="nadam-function"),
+    pytest.param(list(BY_NAME), True, marks=SLOW, id="xla"),
+    pytest.param(list(BY_NAME), False, id="function"),
 ]
 
 
@@ -128,7 +118,7 @@ def test_each_optimizer_on_one_vector_is_the_one_on_each_variable(names, jit):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("jit", [True, False], ids=["xla", "function"])
-@pytest.mark.parametrize("name", [pytest.param(name, marks=NADAM) if name == "nadam" else name for name in OPTIMIZERS])
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_model_learns_as_with_each_plain_optimizer(name, jit):
     config = OPTIMIZERS[name]
     check_against_oracle(model_fn_of("dqn", optimizer_config=config), config, jit)

@@ -87,7 +87,7 @@ def same_run(first: Agent, second: Agent) -> None:
     states = [read_state(path) for path in paths]
     for state in states:
         # Of hooks, evaluations and TensorBoard's files there are more in one of the runs.
-        for name in ("hooks", "events", "checksum", "last_evaluation"):
+        for name in ("hooks", "events", "checksum", "last_evaluation", "best_score"):
             state.pop(name)
     assert json.dumps(states[0]) == json.dumps(states[1])
     readers = [tf.train.load_checkpoint(str(path / "variables")) for path in paths]

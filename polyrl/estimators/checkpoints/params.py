@@ -23,6 +23,7 @@ import polyrl
 from polyrl.configs.base import Config
 from polyrl.errors import CheckpointMismatchError, DamagedCheckpointError
 from polyrl.estimators.checkpoints.files import write_text
+from polyrl.paths import HAD_CHECKPOINTS
 from polyrl.validation import suggestion
 
 FILE = "params.json"
@@ -30,8 +31,6 @@ FILE = "params.json"
 
 SHOWN = 6
 """How many hyper-parameters a message lists that one side alone has: those of another program are many."""
-
-_HAD = "had_checkpoints"
 
 
 def frozen_params(params: Any) -> ml_collections.FrozenConfigDict:
@@ -197,7 +196,7 @@ def had_checkpoints(model_dir: Path) -> bool:
     """
     path = model_dir / FILE
     try:
-        return bool(json.loads(path.read_bytes()).get(_HAD, False))
+        return bool(json.loads(path.read_bytes()).get(HAD_CHECKPOINTS, False))
     except FileNotFoundError:
         return False
     except (OSError, ValueError, AttributeError, RecursionError) as error:
@@ -217,7 +216,7 @@ def note_checkpoints(model_dir: Path) -> None:
     path = model_dir / FILE
     with contextlib.suppress(OSError, ValueError, TypeError):
         if path.is_file() and not had_checkpoints(model_dir):
-            write_text(path, json.dumps({**json.loads(path.read_bytes()), _HAD: True}, indent=2) + "\n")
+            write_text(path, json.dumps({**json.loads(path.read_bytes()), HAD_CHECKPOINTS: True}, indent=2) + "\n")
 
 
 def write_params(model_dir: Path, params: Mapping[str, Any], config: Mapping[str, Any]) -> None:
@@ -230,7 +229,12 @@ def write_params(model_dir: Path, params: Mapping[str, Any], config: Mapping[str
         "python": platform.python_version(),
     }
     model_dir.mkdir(parents=True, exist_ok=True)
-    content = {"params": dict(params), "config": dict(config), "versions": versions, _HAD: had_checkpoints(model_dir)}
+    content = {
+        "params": dict(params),
+        "config": dict(config),
+        "versions": versions,
+        HAD_CHECKPOINTS: had_checkpoints(model_dir),
+    }
     write_text(model_dir / FILE, json.dumps(content, indent=2) + "\n")
 
 
