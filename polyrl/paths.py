@@ -87,6 +87,9 @@ def nearest(path: Path, others: Iterable[Path]) -> str:
     return f" Did you mean {str(by_name[near[0]])!r}?" if near else ""
 
 
+PARAMS = "params.json"
+"""Of a run's directory: its hyper-parameters, its RunConfig, the versions of libraries, and `HAD_CHECKPOINTS`."""
+
 HAD_CHECKPOINTS = "had_checkpoints"
 """In `params.json` whether there have been checkpoints."""
 
@@ -106,14 +109,21 @@ def without_checkpoints(model_dir: Path) -> str:
     if runs:
         return f"Its runs are {', '.join(shown)}: name one of these directories."
     gone = "Those that a run has written there are gone: put one back from a copy."
-    return gone if _had_checkpoints(model_dir) else "Train first."
+    return gone if noted(model_dir).get(HAD_CHECKPOINTS) else "Train first."
 
 
-def _had_checkpoints(model_dir: Path) -> bool:
-    """Whether `params.json` says that there have been checkpoints; False if it cannot be read."""
-    with contextlib.suppress(OSError, ValueError, AttributeError, RecursionError):
-        return bool(json.loads((model_dir / "params.json").read_bytes()).get(HAD_CHECKPOINTS, False))
-    return False
+def noted(model_dir: Path) -> dict[str, Any]:
+    """What `params.json` says of a run; empty if there is none, or if it is damaged, which is told by who needs it."""
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        found = json.loads((model_dir / PARAMS).read_bytes())
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def trained_with(model_dir: Path) -> dict[str, Any]:
+    """The hyper-parameters of a run, as `noted` knows them."""
+    params = noted(model_dir).get("params", {})
+    return params if isinstance(params, dict) else {}
 
 
 def literal(directory: Path) -> Path:

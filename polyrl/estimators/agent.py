@@ -32,7 +32,7 @@ from polyrl.estimators.loops import opening
 from polyrl.estimators.loops.graph_driver import GraphDriver
 from polyrl.estimators.loops.learner import Learner
 from polyrl.estimators.model_errors import UsersLines
-from polyrl.estimators.model_fn import bind
+from polyrl.estimators.model_fn import bind, takes_params
 from polyrl.estimators.names import AGENT, METHODS, check_tf_config, check_train
 from polyrl.estimators.prediction.predictor import Predictor
 from polyrl.estimators.prediction.readers import Readers
@@ -97,6 +97,10 @@ class Agent(Reading, metaclass=ExplainsMissing):
         self.checkpoints = CheckpointManager(self.model_dir, self.config.keep_checkpoint_max, self.config.save_replay)
         self._warm_start = warm_start_settings(warm_start_from)
         self._model_fn = bind(model_fn, self.params, self.config)
+        if len(self.params) > 0 and not takes_params(model_fn):
+            logger.warning(
+                "model_fn takes no argument 'params': they are noted in params.json, and change nothing of the model."
+            )
         self._scope = Scope(self.config.seed, xla=self.config.jit != "off")
         self._learner = Learner(self._model_fn, self._scope, memory)
         self._tell = write_line if self.config.progress else logger.info

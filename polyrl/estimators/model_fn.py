@@ -26,7 +26,7 @@ def bind(model_fn: Callable[..., Any], params: Any, config: Any) -> ModelFn:
 
     Raises:
         TypeError: if it is not a function.
-        ValueError: if it does not take `features` and `labels`, takes an argument that nobody gives, or none of the `params`.
+        ValueError: if it does not take `features` and `labels`, or takes an argument that nobody gives.
     """
     if isinstance(model_fn, KeepsArguments):
         raise TypeError(
@@ -44,15 +44,14 @@ def bind(model_fn: Callable[..., Any], params: Any, config: Any) -> ModelFn:
         has_default = parameters[name].default is not inspect.Parameter.empty
         if name not in ("features", "labels", *OPTIONAL) and not has_default:
             raise ValueError(f"model_fn takes {name!r}; it can be given features, labels, mode, params and config.")
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    if params and "params" not in names and not takes_any:
-        raise ValueError(
-            f"model_fn takes {names}, so that params={dict(params)} have no effect; give it an argument 'params', or leave "
-            "them out."
-        )
     given = {name: value for name, value in {"params": params, "config": config}.items() if name in names}
     bound = functools.partial(model_fn, **given)
     return bound if "mode" in names else lambda features, labels, mode: bound(features=features, labels=labels)
+
+
+def takes_params(model_fn: Callable[..., Any]) -> bool:
+    """Whether a `model_fn` gets the hyper-parameters; otherwise they are noted of the run, and change nothing of the model."""
+    return "params" in inspect.signature(model_fn).parameters
 
 
 def checked(spec: Any, mode: str) -> EstimatorSpec:

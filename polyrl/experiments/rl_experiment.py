@@ -265,7 +265,6 @@ class RLExperiment:
         return checkpoints.readable("best" if best else self._checkpoint)
 
 
-@explains({})
 def run_experiment(
     experiment_fn: Callable[[str], RLExperiment], output_dir: str | os.PathLike[str], schedule: str = "train_and_evaluate"
 ) -> Any:

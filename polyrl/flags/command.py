@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from polyrl import presets
 from polyrl.flags import FLAGS, TRAINING_MODES, config, environment, games, memory, model, torso
 from polyrl.flags.existing import check_mode, holds_a_run
+from polyrl.paths import noted, trained_with
 
 logger = logging.getLogger("polyrl")
 
@@ -59,11 +59,8 @@ def default_model_dir() -> str:
 def _check_is_of_the_command() -> None:
     """Refuses the trained run of another program; a damaged file of hyper-parameters is told by who reads it."""
     directory = Path(FLAGS.model_dir).expanduser()
-    names: Any = {"model"}
-    if holds_a_run(directory):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            names = json.loads((directory / "params.json").read_bytes())["params"].keys()
-    if "model" not in names:
+    params = noted(directory).get("params") if holds_a_run(directory) else None
+    if isinstance(params, dict) and "model" not in params:
         raise ValueError(
             f"--model_dir={FLAGS.model_dir} holds the run of another program, whose model the command polyrl does not know. "
             f"Use that program, as with --mode={FLAGS.mode}, or its Agent; or give another --model_dir."
@@ -72,11 +69,7 @@ def _check_is_of_the_command() -> None:
 
 def _check_is_unchanged(file: Path) -> None:
     """Refuses a run's file of settings that somebody has edited: the run would go on with those that it was trained with."""
-    try:
-        trained = json.loads((file.parent / "params.json").read_bytes())["params"]
-        found = json.loads(file.read_bytes())
-    except (OSError, ValueError, KeyError, TypeError):  # Who reads a damaged file says so.
-        return
+    trained, found = trained_with(file.parent), json.loads(file.read_bytes())
     differ = [name for name in found if trained.get(name, found[name]) != found[name]]
     changed = [f"{name}={trained[name]} in training, {found[name]} now" for name in differ]
     if changed:

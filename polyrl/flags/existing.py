@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 
 from polyrl.errors import NotTrainedError
 from polyrl.flags.partners import check_given
 from polyrl.flags.run import TRAINING_MODES
-from polyrl.paths import nearest, resolved, runs_in, without_checkpoints
+from polyrl.paths import nearest, resolved, runs_in, trained_with, without_checkpoints
 
 FLAGS = flags.FLAGS
 
@@ -47,23 +45,14 @@ def _check_checkpoint(model_dir: Path) -> None:
     if FLAGS.checkpoint is None or os.sep not in FLAGS.checkpoint:
         return
     owner = resolved("--checkpoint", FLAGS.checkpoint).parent.parent
-    own, other = _trained_with(model_dir), _trained_with(owner)
-    differ = [name for name in own if own[name] != other.get(name, own[name])]
+    own, other = trained_with(model_dir), trained_with(owner)
+    differ = [name for name in ("env", "model") if name in own and own[name] != other.get(name, own[name])]
     if differ:
         found = "; ".join(f"{name}={other[name]} there, {own[name]} here" for name in differ)
         raise ValueError(
             f"--checkpoint={FLAGS.checkpoint} is of another run than --model_dir={model_dir}: {found}. Give its own "
             f"directory, --model_dir={owner}."
         )
-
-
-def _trained_with(directory: Path) -> dict[str, Any]:
-    """Environment and model of the run in a directory; empty if they are not known."""
-    try:
-        params = json.loads((directory / "params.json").read_bytes())["params"]
-        return {name: params[name] for name in ("env", "model")}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
 
 
 def check_warm_start(model_dir: Path) -> None:

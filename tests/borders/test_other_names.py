@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import enum
 import logging
@@ -18,30 +17,17 @@ from tiny_envs import ScheduleEnv
 
 from polyrl import configs, policies
 from polyrl._quiet import leave_out_cast_warnings
-from polyrl.envs import GymEnvironment, compiled_environment, factory
+from polyrl.envs import GymEnvironment, factory
 from polyrl.envs.checking import check_environment
 from polyrl.errors import NonFiniteError
-from polyrl.estimators import Predictor, RunConfig, WarmStartSettings
+from polyrl.estimators import Predictor, RunConfig
 from polyrl.estimators.hooks import EvaluationHook
-from polyrl.experiments import RLExperiment
-from polyrl.models import DQNModel, NAFModel
-from polyrl.networks import mlp, recurrent
+from polyrl.models import DQNModel
+from polyrl.networks import mlp
 
 layers = tf_keras.layers
 STATE = np.zeros([2, 4], np.float32)
 LABELS = {"action": [0, 1], "reward": [0.0, 1.0], "done": [0.0, 1.0], "next_state": STATE}
-
-
-@dataclasses.dataclass(frozen=True)
-class OneArgument(configs.LossConfig):
-    def build(self):
-        return lambda error: error**2
-
-
-@dataclasses.dataclass(frozen=True)
-class Falling(configs.ScheduleConfig):
-    def build(self):
-        return lambda step: 1.0 - step
 
 
 class Colour(enum.Enum):
@@ -92,46 +78,6 @@ NAMES = {
         "model_fn is a DQNModel, which has one mode; give a function",
     ),
     "terminated": (lambda _: model()(STATE, {**LABELS, "terminated": [0, 1]}), ValueError, "is called 'done' here"),
-    "params without an argument": (
-        lambda tmp: make_agent(lambda features, labels, mode: None, params={"learning_rate": 0.1}),
-        ValueError,
-        r"takes \['features', 'labels', 'mode'\], so that params={'learning_rate': 0.1} have no effect; give it",
-    ),
-    "seed of an environment": (lambda _: GymEnvironment("CartPole-v1", seed=8), TypeError, "Use Agent.config=RunConfig.seed"),
-    "policy": (lambda _: DQNModel("train", mlp([8]), policy="MlpPolicy"), TypeError, "Use graph_fn"),
-    "double of NAF": (lambda _: NAFModel("train", mlp([8]), double=True), TypeError, "of models of discrete actions"),
-    "a number as head_units": (
-        lambda _: DQNModel("train", mlp([8]), num_states=4, num_actions=2, head_units=64),
-        TypeError,
-        r"head_units=64 must be a sequence with the size of each layer, as \(64, 64\)\.$",
-    ),
-    "hidden_sizes": (lambda _: mlp(hidden_sizes=[8]), TypeError, r"mlp got an unexpected .*Use units, as \(64, 64\)"),
-    "unit": (lambda _: recurrent(mlp([8]), unit=8), TypeError, "Did you mean 'units'"),
-    "warm start": (lambda _: WarmStartSettings("x", vars_to_warmstart="y"), TypeError, "Did you mean 'vars_to_warm_start'"),
-    "num_timesteps": (lambda a: RLExperiment(a, "CartPole-v1", eval_episode=1), TypeError, "Did you mean 'eval_episodes'"),
-    "states": (
-        lambda _: model()(STATE[:, :3], LABELS),
-        ValueError,
-        r"expected shape \[batch, 4\] by num_states, got \(2, 3\). For states as these build the model with num_states=3",
-    ),
-    "a metric of a misspelt value": (
-        lambda _: metric("td_eror"),
-        ValueError,
-        "'Mean_td_eror' asks for 'td_eror', which the model does not give. Did you mean 'td_error'",
-    ),
-    "a loss of one argument": (
-        lambda _: DQNModel("train", mlp([8]), num_states=4, num_actions=2, loss_config=OneArgument()),
-        TypeError,
-        r"OneArgument.build must return a function loss_fn\(target, prediction\)",
-    ),
-    "a schedule that builds a function": (
-        lambda _: configs.AdamConfig(Falling()).build(),
-        TypeError,
-        "Falling.build returned a function; expected an object of tf-keras's, as a LearningRateSchedule",
-    ),
-    "linear": (lambda _: configs.DecayExplorationConfig(decay_type="linear"), ValueError, "polynomial_decay is linear"),
-    "colums": (lambda _: compiled_environment("Catch", colums=4), TypeError, "Did you mean 'columns'"),
-    "eval_steps": (lambda a: RLExperiment(a, "CartPole-v1", eval_steps=1), TypeError, "Use eval_episodes"),
     "rows of a feature": (
         lambda _: model()({"state": STATE, "k": np.zeros([1, 2])}, LABELS),
         ValueError,
@@ -139,11 +85,6 @@ NAMES = {
     ),
     "a class": (lambda _: model(layers.Dense), TypeError, r"is a class; give one of its objects, as Dense\(...\)"),
 }
-
-
-def metric(name):
-    metrics = [configs.MetricConfig("Mean", name)]
-    return DQNModel("train", mlp([8]), num_states=4, num_actions=2, eval_metrics_config=metrics)(STATE, LABELS)
 
 
 def model(graph_fn=None):

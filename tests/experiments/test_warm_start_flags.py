@@ -25,7 +25,7 @@ SHORT = ("--mode=train", "--jit=off", "--noprogress", "--batch_size=4", "--memor
 def train(model_dir: Path, *arguments: str, units: int = 5, timesteps: int = 3) -> dict[str, np.ndarray]:
     """The weights at the end of what a program does with these flags; without `--first_update` it learns nothing."""
 
-    def model_fn(features, labels, mode, params) -> EstimatorSpec:
+    def model_fn(features, labels, mode) -> EstimatorSpec:
         return DQNModel(mode, mlp([units]), num_states=4, num_actions=3, name="DQN")(features, labels)
 
     if not cli.FLAGS.is_parsed():
