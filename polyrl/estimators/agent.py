@@ -98,9 +98,7 @@ class Agent(Reading, metaclass=ExplainsMissing):
         self._warm_start = warm_start_settings(warm_start_from)
         self._model_fn = bind(model_fn, self.params, self.config)
         if len(self.params) > 0 and not takes_params(model_fn):
-            logger.warning(
-                "model_fn takes no argument 'params': they are noted in params.json, and change nothing of the model."
-            )
+            logger.warning("model_fn takes no argument 'params': they are noted in params.json, and change no model.")
         self._scope = Scope(self.config.seed, xla=self.config.jit != "off")
         self._learner = Learner(self._model_fn, self._scope, memory)
         self._tell = write_line if self.config.progress else logger.info
