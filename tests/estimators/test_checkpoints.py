@@ -112,7 +112,7 @@ def test_the_last_one_to_go_leaves_nothing_to_read(run, monkeypatch):
         raise FileNotFoundError(path)
 
     monkeypatch.setattr(CheckpointManager, "restore_models", staticmethod(gone))
-    with pytest.raises(NotTrainedError, match="Train first"):
+    with pytest.raises(NotTrainedError, match="Those that a run has written there are gone: put one back"):
         make_agent(q_model_fn(), model_dir=run).act(STATE)
 
 
