@@ -16,14 +16,14 @@ import polyrl
 
 def main() -> None:
     """Runs the command line; `--help`, and what is wrong with a flag, without TensorFlow, which takes seconds to import."""
-    from polyrl.flags import command, help_text, parsing  # noqa: F401  The first defines the flags.
+    from polyrl.flags import command, help_text, parsing
 
     if sys.argv[1:] == ["--version"]:
         print(f"polyrl {polyrl.__version__}")
         return
     if help_text.show(sys.argv[1:], __doc__):
         return
-    rest = parsing.parse(sys.argv)
+    rest = parsing.parse(sys.argv, command.check_alone)
     sys.path.insert(0, "")  # As with `python -m`: an environment of one's own lies in the working directory.
     try:
         from polyrl.experiments import cli, family

@@ -77,7 +77,7 @@ def load_npz(path: str | os.PathLike[str]) -> Demonstrations:
                 shapes = _checked_shapes(file.zip, place.stat().st_size)
                 lengths = _checked_lengths(name, shapes, file)
                 columns = {column: file[column] for column in COLUMNS}
-    except _UnfitError:
+    except UnfitFileError:
         raise
     except Exception as error:  # Of a dozen kinds, zipfile's and zlib's among them, for a damaged file.
         raise ValueError(f"{name} cannot be read as an .npz file of plain arrays: {error}") from error
@@ -92,7 +92,7 @@ def load_npz(path: str | os.PathLike[str]) -> Demonstrations:
     return Demonstrations(episodes, name)
 
 
-class _UnfitError(ValueError):
+class UnfitFileError(ValueError):
     """Arrays that can be read, and do not fit together."""
 
 
@@ -104,18 +104,18 @@ def _checked_lengths(name: str, shapes: Mapping[str, tuple[int, ...]], file: Map
     """
     missing = [column for column in COLUMNS if column not in shapes]
     if missing:
-        raise _UnfitError(f"{name} lacks the arrays {missing}; it has {sorted(shapes)}, and needs {list(COLUMNS)}.")
+        raise UnfitFileError(f"{name} lacks the arrays {missing}; it has {sorted(shapes)}, and needs {list(COLUMNS)}.")
     lengths = file["lengths"]
     # In int64: unsigned ones become floats beside signed ones. Those beyond its range become negative.
     if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or (lengths.astype(np.int64) < 1).any():
-        raise _UnfitError(f"{name}: lengths must be integers [E], each at least 1; got {lengths.dtype} {lengths.shape}.")
+        raise UnfitFileError(f"{name}: lengths must be integers [E], each at least 1; got {lengths.dtype} {lengths.shape}.")
     lengths = lengths.astype(np.int64)
     steps = int(lengths.sum())
     expected = {"observations": steps + len(lengths), "actions": steps, "rewards": steps}
     expected |= {"terminated": len(lengths), "truncated": len(lengths)}
     for column, rows in expected.items():
         if not shapes[column] or shapes[column][0] != rows:
-            raise _UnfitError(
+            raise UnfitFileError(
                 f"{name}: expected {rows} rows of {column} for {len(lengths)} episodes with {steps} steps, got shape "
                 f"{shapes[column]}."
             )

@@ -18,30 +18,8 @@ from polyrl.flags.existing import directory_of_seed
 
 logger = logging.getLogger("polyrl")
 
-MODES = ("train_and_eval", "eval")
-"""Those that end with the evaluation of a checkpoint."""
-
 PATIENCE = 0.2
 """Seconds between two looks at the processes."""
-
-
-def checked(seeds: Sequence[str], mode: str, seed_is_given: bool) -> list[int]:
-    """The seeds as numbers.
-
-    Raises:
-        ValueError: for what is no seed, the same one twice, another mode, or `--seed` beside them.
-    """
-    given = f"--seeds={','.join(seeds)}"
-    if not all(seed.strip().isdecimal() for seed in seeds):
-        raise ValueError(f"{given} must be integers of at least 0, as --seeds=1,2,3.")
-    numbers = [int(seed) for seed in seeds]
-    if len(set(numbers)) < len(numbers):
-        raise ValueError(f"{given} has a seed twice, which would be the same run.")
-    if mode not in MODES:
-        raise ValueError(f"{given} has no effect with --mode={mode}: it needs --mode={' or --mode='.join(MODES)}.")
-    if seed_is_given:
-        raise ValueError(f"--seed has no effect with {given}. Leave one of them out.")
-    return numbers
 
 
 def run(command: Sequence[str], seeds: Sequence[int], model_dir: Path, jobs: int) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from polyrl import presets
-from polyrl.flags import FLAGS, TRAINING_MODES, config, environment, games, memory, model, torso
-from polyrl.flags.existing import check_mode, holds_a_run
-from polyrl.paths import noted, trained_with
+from polyrl.flags import FLAGS, TRAINING_MODES, config, environment, games, memory, model, seeds, torso
+from polyrl.flags.existing import check_mode, check_run, holds_a_run
+from polyrl.flags.partners import check_given
+from polyrl.paths import noted, resolved, trained_with
 
 logger = logging.getLogger("polyrl")
 
@@ -18,6 +19,27 @@ GROUPS = (config, environment, games, model, torso, memory)
 
 PARAMETERS = tuple(name for group in GROUPS for name in group.PARAMETERS)
 """The flags beyond the shared ones that are hyper-parameters."""
+
+WITHOUT_A_RUN = ("list", "compare")
+"""Modes that show what there is; `--model_dir` is not theirs."""
+
+
+def check_alone() -> None:
+    """Refuses what is wrong with the flags whatever preset or run they are of, and a directory without the run that it needs.
+
+    It is for the command's first second: none of it needs TensorFlow.
+
+    Raises:
+        ValueError: for the first that is wrong.
+    """
+    if FLAGS.mode in WITHOUT_A_RUN:
+        return
+    config.check_forms()
+    check_given({}, only=config.NOT_CONFIGURED)
+    if FLAGS.seeds:
+        seeds.checked(FLAGS.seeds, FLAGS.mode, FLAGS["seed"].present)
+    if FLAGS.model_dir is not None:
+        check_run(resolved("--model_dir", FLAGS.model_dir))
 
 
 def settle() -> frozenset[str]:

@@ -18,6 +18,7 @@ from polyrl import presets
 from polyrl.flags import other_names
 from polyrl.flags.choice import defined_in
 from polyrl.flags.value_errors import in_words
+from polyrl.paths import nearest
 from polyrl.validation import suggestion
 
 FLAGS = flags.FLAGS
@@ -67,17 +68,24 @@ class AnotherProgramError(ValueError):
     """A configuration of the run of another program."""
 
 
-def load(source: str) -> dict[str, Any]:
-    """The settings that `--config` names, by flag.
+def check_forms() -> None:
+    """Refuses a `--config` that is neither a preset nor a file, and a `--set` without a value.
 
     Raises:
-        ValueError: if it is neither a preset nor a file, or if the file holds something else; says what.
+        ValueError: says what is expected.
     """
+    if FLAGS.config is not None:
+        _check_source(FLAGS.config)
+    for entry in FLAGS.set:
+        _name_and_value(entry)
+
+
+def _check_source(source: str) -> None:
     if not source.strip():
         raise ValueError("--config= is empty: give a preset, as --mode=list shows them, or a file; or leave it out.")
     path = Path(source).expanduser()
     if source in presets.NAMES:
-        return dict(presets.get(source))
+        return
     if (of_run := (path if path.is_dir() else path.parent) / FILE).is_file() and (path.is_dir() or path.name == "params.json"):
         raise ValueError(f"--config={source}: the configuration of this run is in another file, --config={of_run}.")
     if path.suffix not in (".json", ".py"):
@@ -85,7 +93,19 @@ def load(source: str) -> dict[str, Any]:
             f"--config={source} is neither a preset nor a file that ends in .json or .py.{suggestion(source, presets.NAMES)}"
         )
     if not path.is_file():
-        raise ValueError(f"--config={source}: there is no such file.")
+        raise ValueError(f"--config={source}: there is no such file.{nearest(path, path.parent.glob(f'*{path.suffix}'))}")
+
+
+def load(source: str) -> dict[str, Any]:
+    """The settings that `--config` names, by flag.
+
+    Raises:
+        ValueError: if it is neither a preset nor a file, or if the file holds something else; says what.
+    """
+    _check_source(source)
+    if source in presets.NAMES:
+        return dict(presets.get(source))
+    path = Path(source).expanduser()
     settings = _of_python(path) if path.suffix == ".py" else _of_json(path)
     whose = settings.pop(PROGRAM, program())
     if whose != program():
@@ -127,9 +147,7 @@ def use_set() -> None:
     """
     parts, named = [], set()
     for entry in FLAGS.set:
-        name, equals, value = entry.partition("=")
-        if not equals:
-            raise ValueError(f"--set={entry} must be NAME=VALUE, as --set=optimizer.learning_rate=0.001.")
+        name, value = _name_and_value(entry)
         is_flag = name in FLAGS and name not in NOT_CONFIGURED
         _check_is_one(entry, [*FLAGS, *PARTS] if is_flag and FLAGS[name].flag_type() == "string" else None)
         if not is_flag:
@@ -146,6 +164,13 @@ def use_set() -> None:
         FLAGS[name].using_default_value = False
         named.add(name)
     FLAGS["set"].value = parts
+
+
+def _name_and_value(entry: str) -> tuple[str, str]:
+    name, equals, value = entry.partition("=")
+    if not equals:
+        raise ValueError(f"--set={entry} must be NAME=VALUE, as --set=optimizer.learning_rate=0.001.")
+    return name, value
 
 
 def _check_is_one(entry: str, unless: Collection[str] | None = None) -> None:

@@ -64,6 +64,9 @@ def check_warm_start(model_dir: Path) -> None:
     if FLAGS.warm_start_from is None or FLAGS.mode not in TRAINING_MODES or (holds_a_run(model_dir) and not FLAGS.overwrite):
         return
     source = resolved("--warm_start_from", FLAGS.warm_start_from)
+    if not source.exists():
+        near = nearest(source, filter(holds_a_run, source.parent.glob("*")))
+        raise NotTrainedError(f"--warm_start_from={FLAGS.warm_start_from}: there is no such directory.{near}")
     if not holds_a_run(source) and not (source / "state.json").exists():
         raise NotTrainedError(
             f"--warm_start_from={FLAGS.warm_start_from}: there is no checkpoint in it. {_what_to_do(source)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from absl import app, flags
 
@@ -13,10 +13,15 @@ from polyrl.flags import FLAGS, other_names
 from polyrl.flags.value_errors import in_words
 
 
-def parse(arguments: Sequence[str]) -> list[str]:
+def parse(arguments: Sequence[str], check: Callable[[], None] | None = None) -> list[str]:
     """Parses the flags, and returns the program's name; ends the program with one message if they are wrong.
 
     To be called once: what flags that may be repeated have would be there twice.
+
+    Args:
+        arguments: the command line, the program's name first.
+        check: is called with the flags parsed, and raises a ValueError for what is wrong with them; not with `--debug`, which
+            shows where an error comes from.
     """
     app.define_help_flags()
     try:
@@ -30,6 +35,11 @@ def parse(arguments: Sequence[str]) -> list[str]:
         _end(f"{text}{'' if text.endswith(('.', '?')) else '.'}{tip} --help shows all flags.")
     if len(rest) > 1:
         _end(f"Unknown arguments: {' '.join(rest[1:])}.{meant(rest[1:])} Flags begin with --; --help shows all.")
+    if check is not None and not FLAGS.debug:
+        try:
+            check()
+        except ValueError as error:
+            _end(f"{type(error).__name__}: {error}")
     return rest
 
 

@@ -21,6 +21,10 @@ GIVEN: Final = object()
 """In place of a partner's value: any, as long as there is one."""
 
 
+MANY = 6
+"""More values than these are not listed."""
+
+
 class Need(NamedTuple):
     """What a flag needs: one of the accepted values of each partner. With `unused_because` it never has an effect."""
 
@@ -116,6 +120,8 @@ def _wanted(name: str, accepted: tuple[Any, ...]) -> str:
     """`--demos`, `--mode=eval or --mode=infer`."""
     if GIVEN in accepted:
         return f"--{name}"
+    if len(accepted) > MANY:
+        return f"another --{name}"
     return " or ".join(_spelled(name, value) for value in accepted)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from polyrl.experiments import processes, report, seeds
+from polyrl.flags.seeds import checked
 
 PROGRAM = """
 import os, pathlib, sys, time
@@ -90,8 +91,8 @@ def test_one_that_fails_is_told_and_the_others_count(tmp_path, capsys, caplog):
 )
 def test_what_makes_no_sense_is_refused(given, mode, seed, message):
     with pytest.raises(ValueError, match=message):
-        seeds.checked(given, mode, seed)
-    assert seeds.checked(["3", " 12"], "eval", False) == [3, 12]
+        checked(given, mode, seed)
+    assert checked(["3", " 12"], "eval", False) == [3, 12]
 
 
 def test_half_a_row_is_not_read(tmp_path):

@@ -55,7 +55,7 @@ MADE = {
 }
 """By flags, whether there is noise, and whether double."""
 REFUSED = {
-    ("--model=pqn", "--prioritized"): "--prioritized has no effect with --model=pqn",
+    ("--model=pqn", "--prioritized"): "--prioritized has no effect with --model=pqn: it needs another --model.",
     ("--model=pqn", "--n_step=3"): "--n_step=3 has no effect with --model=pqn",
     ("--model=pqn", "--target_update_tau=0.1"): "--target_update_tau=0.1 has no effect with --model=pqn",
     ("--env=Pendulum-v1", "--model=naf", "--noisy"): "--noisy has no effect with --model=naf",

@@ -25,6 +25,7 @@ from polyrl.flags import FLAGS, help_text
 from polyrl.flags.existing import check_mode, check_run
 from polyrl.flags.parsing import parse
 from polyrl.flags.partners import check_given
+from polyrl.flags.seeds import checked
 from polyrl.paths import resolved
 
 logger = logging.getLogger("polyrl")
@@ -68,7 +69,7 @@ def _without_an_experiment() -> Callable[[], None] | None:
 
 def _run_seeds() -> None:
     """What `--seeds` asks for, by starting this program again for each of them."""
-    numbers = seeds.checked(FLAGS.seeds, FLAGS.mode, FLAGS["seed"].present)
+    numbers = checked(FLAGS.seeds, FLAGS.mode, FLAGS["seed"].present)
     if FLAGS.model_dir is None:
         from polyrl.flags import command  # It defines flags, which other programs may define too.
 
