@@ -32,7 +32,8 @@ SLOW = pytest.mark.slow
 ATOMS = {"num_atoms": 21, "min_q_value": -1.0, "max_q_value": 1.0}
 FEW = {"num_samples": 8, "num_policy_samples": 16, "num_cosines": 16}
 SOFT = {"entropy_temperature": 0.02}
-NOISE = {"noisy": True, "exploration_config": GreedyExplorationConfig()}
+# By noise alone, without random actions first, 2 of 10 seeds stay at a poor policy.
+NOISE = {"noisy": True, "exploration_config": GreedyExplorationConfig(warmup_timesteps=2_000)}
 FAMILY = {
     "dqn": (DQNModel, {}),
     "dqn_noisy": (DQNModel, NOISE),
