@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import tensorflow as tf
@@ -10,6 +11,16 @@ from gymnasium.spaces import Box, Discrete
 from polyrl.envs.compiled.base import CompiledEnvironment, StepOutput
 from polyrl.errors import SYMBOLIC, gist, raised_by
 from polyrl.validation import check_int
+
+OF_NO_SEED = frozenset(
+    {
+        *("RandomUniform", "RandomUniformInt", "RandomStandardNormal", "TruncatedNormal", "ParameterizedTruncatedNormal"),
+        *("RandomGamma", "RandomPoissonV2", "RandomShuffle", "Multinomial", "RngReadAndSkip", "RngSkip"),
+        *("StatefulStandardNormalV2", "StatefulTruncatedNormal", "StatefulUniform", "StatefulUniformFullInt"),
+        *("StatefulUniformInt", "StatefulRandomBinomial"),
+    }
+)
+"""TensorFlow's operations that draw from a state of their own."""
 
 
 def check_environment(env: CompiledEnvironment, num_envs: int | None = None) -> None:
@@ -21,7 +32,8 @@ def check_environment(env: CompiledEnvironment, num_envs: int | None = None) -> 
 
     Raises:
         TypeError: if `env` is not a `CompiledEnvironment`, or a space or an output has the wrong type.
-        ValueError: for a wrong shape, dtype or structure; the message names the expected one.
+        ValueError: for a wrong shape, dtype or structure; the message names the expected one. For random numbers that do not
+            follow from the seed.
     """
     if not isinstance(env, CompiledEnvironment):
         is_class = isinstance(env, type) and issubclass(env, CompiledEnvironment)
@@ -86,8 +98,11 @@ def _outputs(name: str, function: Any, *specs: Any) -> Any:
     def traced(*arguments: Any) -> None:
         outputs.append(function(*arguments))
 
+    def trace() -> tf.Graph:
+        return tf.function(traced, autograph=False).get_concrete_function(*specs).graph
+
     try:
-        tf.function(traced, autograph=False).get_concrete_function(*specs)
+        graph, again = trace(), trace()
     except Exception as error:
         if not raised_by(error, "tensorflow"):
             raise
@@ -95,7 +110,25 @@ def _outputs(name: str, function: Any, *specs: Any) -> Any:
         said = remedy if "symbolic" in str(error) else gist(error).rstrip(".")
         text = f"{name} raised {type(error).__name__}: {said}."
         raise ValueError(text).with_traceback(error.__traceback__) from error  # With the user's line.
+    nodes = _nodes(graph)
+    drawn = sorted({node.op for node in nodes if node.op in OF_NO_SEED})
+    if drawn or _constants(nodes) != _constants(_nodes(again)):
+        what = f"draws by {drawn[0]}" if drawn else "draws in Python, which happens once, when it is traced"
+        raise ValueError(
+            f"{name} {what}: random numbers must follow from its seed, or runs cannot be repeated and resumed. Use "
+            "polyrl.ops.uniform(shape, seed), or TensorFlow's tf.random.stateless_uniform."
+        )
     return outputs[0]
+
+
+def _nodes(graph: tf.Graph) -> list[Any]:
+    """Those of a graph and of the functions that it calls, in the order in which they were made."""
+    definition = graph.as_graph_def()
+    return [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
+
+
+def _constants(nodes: Iterable[Any]) -> list[bytes]:
+    return [node.attr["value"].tensor.SerializeToString(deterministic=True) for node in nodes if node.op == "Const"]
 
 
 def _specs(nest: Any) -> Any:

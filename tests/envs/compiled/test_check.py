@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from gymnasium.spaces import Box, Discrete, MultiBinary
 
 from polyrl.envs.compiled import CompiledEnvironment, StepOutput, TensorVectorEnv, check_environment
+
+GENERATOR = tf.random.Generator.from_seed(1)
 
 
 class Good(CompiledEnvironment):
@@ -68,6 +72,31 @@ WRONG = {
         {"reset": lambda self, num_envs, seed: {"sum": tf.zeros([num_envs], tf.float64) + tf.zeros([num_envs])}},
         (ValueError, TypeError),
         "Wrong.reset raised .*float64",
+    ),
+    "NumPy draws": (
+        {"reset": lambda self, num_envs, seed: {"sum": tf.constant(np.random.normal(size=[num_envs]), tf.float32)}},
+        ValueError,
+        "Wrong.reset draws in Python, .*polyrl.ops.uniform",
+    ),
+    "Python draws": (
+        {"step": step_giving(reward=lambda good: good.reward + random.random())},
+        ValueError,
+        "Wrong.step draws in Python",
+    ),
+    "TensorFlow draws": (
+        {"reset": lambda self, num_envs, seed: {"sum": tf.random.normal([num_envs])}},
+        ValueError,
+        "draws by RandomStandardNormal: .*tf.random.stateless_uniform",
+    ),
+    "a generator draws": (
+        {"observe": lambda self, state: state["sum"][:, None] + GENERATOR.uniform([3, 1])},
+        ValueError,
+        "Wrong.observe draws by RngReadAndSkip",
+    ),
+    "a called function draws": (
+        {"step": step_giving(reward=lambda good: tf.function(tf.random.uniform)([3]))},
+        ValueError,
+        "Wrong.step draws by RandomUniform",
     ),
     "first_action": ({"action_space": Discrete(2, start=1)}, ValueError, "start at 0"),
     "action_space": ({"action_space": MultiBinary(2)}, TypeError, "Discrete or Box"),
