@@ -8,6 +8,7 @@ import functools
 import itertools
 import os
 import sysconfig
+import traceback
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, TypeVar, cast
@@ -36,8 +37,8 @@ class UsersLines:
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        short = _of_user(error, traceback) if isinstance(error, Exception) else None
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, lines: TracebackType | None) -> None:
+        short = _of_user(error, lines) if isinstance(error, Exception) else None
         if error is not None and short is not None:
             error.__traceback__ = short
 
@@ -72,11 +73,19 @@ def is_worded(error: BaseException) -> bool:
     return bool(frames) and _raises(frames[-1]) and not _file(frames[-1]).startswith(_BELOW)
 
 
-def _of_user(error: BaseException, traceback: TracebackType | None) -> TracebackType | None:
+def users_lines(error: BaseException) -> str:
+    """The user's lines of an error from a `model_fn`, as a traceback shows them; empty for other errors."""
+    if not getattr(error, "_from_model_fn", False):
+        return ""
+    frames = [(frame.tb_frame, frame.tb_lineno) for frame in _frames(error.__traceback__) if not _is_library(frame)]
+    return "".join(traceback.StackSummary.extract(iter(frames)).format())
+
+
+def _of_user(error: BaseException, lines: TracebackType | None) -> TracebackType | None:
     """The traceback without the libraries' frames; None if the error does not come from a `model_fn`."""
-    frames = _frames(traceback)
-    pairs = itertools.pairwise(frames)
-    called = any(_file(caller) in _CALLERS and not _is_library(frame) for caller, frame in pairs)
+    frames = _frames(lines)
+    # The `model_fn` may be polyrl's own, as of its command, and call the user's network.
+    called = not all(map(_is_library, itertools.dropwhile(lambda frame: _file(frame) not in _CALLERS, frames)))
     if not (called or getattr(error, "_from_model_fn", False)) or not tf.debugging.is_traceback_filtering_enabled():
         return None
     with contextlib.suppress(AttributeError):
@@ -90,11 +99,11 @@ def _of_user(error: BaseException, traceback: TracebackType | None) -> Traceback
     return chain
 
 
-def _frames(traceback: TracebackType | None) -> list[TracebackType]:
+def _frames(lines: TracebackType | None) -> list[TracebackType]:
     frames = []
-    while traceback is not None:
-        frames.append(traceback)
-        traceback = traceback.tb_next
+    while lines is not None:
+        frames.append(lines)
+        lines = lines.tb_next
     return frames
 
 

@@ -145,7 +145,8 @@ def _numbered(inputs: Any) -> str:
         )
     if numbered:
         return (
-            f" {' and '.join(map(repr, numbered))}: integers [B], the numbers of categories. Use `layers.Embedding` of them."
+            f" {' and '.join(map(repr, numbered))}: integers [B], numbers of categories, of which `layers.Embedding` or "
+            "`tf.one_hot` makes vectors."
         )
     return ""
 

@@ -114,3 +114,52 @@ def test_a_flag_of_the_command_is_told_as_that_by_a_program_without_it(flag):
     done = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert done.returncode == 1
     assert "It is a flag of the command polyrl; this program decides that itself." in done.stderr
+
+
+NETWORK = """
+from tf_keras import layers
+
+def graph_fn(mode, inputs):
+    state = inputs["state"]
+    return layers.Concatenate()([state, layers.Reshape((2, 2))(state)])
+"""
+PROGRAM = """
+from network import graph_fn
+from polyrl.estimators import Agent
+from polyrl.experiments import RLExperiment, cli, run_experiment
+from polyrl.models import DQNModel
+from polyrl.replay import UniformReplay
+
+def model_fn(features, labels, mode):
+    return DQNModel(mode, graph_fn, 4, 2)(features, labels)
+
+def experiment_fn(output_dir):
+    return RLExperiment(Agent(model_fn, UniformReplay(100, 10), output_dir), "CartPole-v1", train_timesteps=100)
+
+def main(argv):
+    return run_experiment(experiment_fn, "run", "train")
+
+if __name__ == "__main__":
+    cli.run(main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "functions"),
+    [
+        (["-m", "polyrl", "--env=CartPole-v1", "--torso=network:graph_fn"], ["graph_fn"]),
+        pytest.param(["program.py"], ["main", "model_fn", "graph_fn"], marks=pytest.mark.slow),
+    ],
+)
+def test_an_error_in_a_network_is_shown_with_the_users_lines_alone(tmp_path, command, functions):
+    (tmp_path / "network.py").write_text(NETWORK)
+    (tmp_path / "program.py").write_text(PROGRAM)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, *command, "--mode=train", "--noprogress"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=tmp_path, env=environment, check=False)
+    shown = [line.rpartition(" in ")[2] for line in done.stderr.splitlines() if line.startswith("  File ")]
+    assert [name for name in functions if name in shown] == shown
+    assert shown[-1] == "graph_fn"
+    assert "ValueError: graph_fn, called with {'state': 'float32 (None, 4)'}, raised ValueError: A `Conc" in done.stderr
+    assert done.stderr.endswith("(--debug shows the traceback.)\n")
+    assert done.returncode == 1

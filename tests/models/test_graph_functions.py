@@ -228,7 +228,7 @@ def test_numbers_of_categories_are_told_beside_what_the_library_says(dqn):
     def torso(mode, inputs):
         return layers.Dense(3)(inputs["kind"])
 
-    words = r"min_ndim=2.*\. 'kind': integers \[B\], the numbers of categories\. Use `layers.Embedding` of them\.$"
+    words = r"min_ndim=2.*\. 'kind': integers \[B\], numbers of categories, of which `layers.Embedding` or `tf.one_hot` makes"
     with pytest.raises(ValueError, match=words):
         dqn("train", graph_fn=torso)({**FEATURES, "kind": tf.zeros([len(FEATURES["state"])], tf.int32)})
 

@@ -29,6 +29,8 @@ EXPLORING = 0.5
 ERRORS = 2.0
 """So many standard errors of the difference are no difference."""
 
+NO_BETTER = "With half of its budget spent this run acts no better than at its beginning"
+
 
 def is_better(later: float, later_error: float, first: Sequence[float]) -> bool:
     """Whether a mean return is larger than that of the first episodes, by more than chance may give.
@@ -101,7 +103,7 @@ class Improvement:
 
     def _compared(self, later: Sequence[float]) -> str | None:
         mean, first = float(np.mean(later)), float(np.mean(self._first))
-        seen = f"the mean return of the last {len(later)} episodes is {mean:.3g}"
+        before = f"that of the first {len(self._first)} training episodes was {first:.3g}"
         if not self._evaluations:
             if is_better(mean, float(np.std(later)) / math.sqrt(len(later)), self._first):
                 return None
@@ -110,9 +112,12 @@ class Improvement:
             if is_better(evaluated, 0.0, self._first) or mean - first > np.std(self._first):
                 return None
             count = len(self._evaluations)
-            seen += f", that of the last {'evaluation' if count == 1 else f'{count} evaluations'} {evaluated:.3g}"
-        before = f"that of the first {len(self._first)} was {first:.3g}"
-        return f"With half of its budget spent this run acts no better than at its beginning: {seen}, {before}."
+            return (
+                f"{NO_BETTER}, to judge by its evaluations: the mean return of the last "
+                f"{'evaluation' if count == 1 else f'{count} evaluations'} is {evaluated:.3g}, {before} (of the last "
+                f"{len(later)}: {mean:.3g})."
+            )
+        return f"{NO_BETTER}: the mean return of the last {len(later)} episodes is {mean:.3g}, {before}."
 
 
 def spent(run: RunContext) -> float | None:

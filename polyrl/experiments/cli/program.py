@@ -18,7 +18,7 @@ from rich.logging import RichHandler
 
 from polyrl.errors import BrokenEnvironmentError, ModelDirInUseError, NonFiniteError
 from polyrl.estimators import TrainingResult
-from polyrl.estimators.model_errors import is_worded
+from polyrl.estimators.model_errors import is_worded, users_lines
 from polyrl.experiments import processes, seeds
 from polyrl.experiments.comparing import print_comparison
 from polyrl.flags import FLAGS, help_text
@@ -29,6 +29,9 @@ from polyrl.flags.seeds import checked
 from polyrl.paths import resolved
 
 logger = logging.getLogger("polyrl")
+
+TOLD = (ValueError, TypeError, KeyError, NonFiniteError, BrokenEnvironmentError, ModelDirInUseError)
+"""Errors whose message says all, if polyrl or the program raised them."""
 
 
 def _log_to_console() -> None:
@@ -82,7 +85,8 @@ def _run_seeds() -> None:
 def run(main: Callable[[Sequence[str]], Any], parsed: list[str] | None = None) -> None:
     """Parses the flags and runs `main`; errors that polyrl or the script raises are shown as one message.
 
-    Those from inside of a library keep their traceback, and so do all with `--debug`.
+    Those from inside of a `model_fn` have the user's lines above it. Those from inside of a library keep their traceback, and
+    so do all with `--debug`.
 
     The exit status is 0, 1 after an error, or 128 plus the number of the signal that ended a training run; 130 after a second
     one, which does not wait for the environments. With `--help` it shows all flags instead, with `--help=WORD` those that
@@ -111,12 +115,13 @@ def run(main: Callable[[Sequence[str]], Any], parsed: list[str] | None = None) -
                 raise
             print(*("Interrupted.", *getattr(error, "__notes__", ())), sep="\n", file=sys.stderr)
             sys.exit(128 + signal.SIGINT)
-        except (ValueError, TypeError, KeyError, OSError, NonFiniteError, BrokenEnvironmentError, ModelDirInUseError) as error:
-            if FLAGS.debug or not (isinstance(error, OSError) or is_worded(error)):
+        except Exception as error:
+            lines = users_lines(error)
+            if FLAGS.debug or not (lines or isinstance(error, OSError) or (isinstance(error, TOLD) and is_worded(error))):
                 raise
             message = error.args[0] if isinstance(error, KeyError) and error.args else error
             message = "\n".join([str(message), *getattr(error, "__notes__", ())])
-            print(f"{type(error).__name__}: {message}\n(--debug shows the traceback.)", file=sys.stderr)
+            print(f"{lines}{type(error).__name__}: {message}\n(--debug shows the traceback.)", file=sys.stderr)
             sys.exit(1)
         training = result[0] if isinstance(result, tuple) else result
         if isinstance(training, TrainingResult) and training.signal is not None:

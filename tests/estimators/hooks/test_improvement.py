@@ -112,7 +112,8 @@ def test_a_run_that_acts_no_better_is_told_once(caplog, returns, arguments, expe
 
 def test_the_hint_has_the_numbers(caplog):
     (text,) = told(caplog, lambda rng, share: 20.0 if share < 0.1 else 10.0, evaluation=9.0)
-    assert "the mean return of the last 50 episodes is 10, that of the last evaluation 9, that of the first 50 was 20." in text
+    assert "to judge by its evaluations: the mean return of the last evaluation is 9, that of the first 50 training" in text
+    assert "training episodes was 20 (of the last 50: 10)." in text
     assert text.endswith("See docs/when_it_does_not_learn.md.")
 
 
