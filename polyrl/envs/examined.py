@@ -61,7 +61,7 @@ class Examined(gymnasium.Wrapper[Any, Any, Any, Any]):
         if isinstance(space, Dict) and isinstance(value, Mapping) and space.spaces.keys() == value.keys():
             for key, part in space.items():
                 if value[key] not in part:
-                    return f" Of the part {key!r} the space is {part}; newest it is {_shown(value[key])}."
+                    return f" Of the part {key!r} the space is {part}; the newest observation has {_shown(value[key])}."
         return f" The space is {space}; the newest observation is {_shown(value)}."
 
     @property

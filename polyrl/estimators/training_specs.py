@@ -111,6 +111,10 @@ def train_and_evaluate(agent: Agent, train_spec: TrainSpec, eval_spec: EvalSpec)
     The exporters are offered each evaluated checkpoint, and the last one as the final one. A run whose budget is used up is
     evaluated, and not trained; nothing is exported twice.
 
+    Returns:
+        The `TrainingResult`, the evaluation of the weights of the end, as `Agent.evaluate` returns it, and the exports. For
+        the best weights of the run there is `agent.evaluate(env, episodes, "best")`.
+
     Raises:
         TypeError: if an argument is of another type.
     """

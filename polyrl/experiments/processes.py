@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import logging
 import os
 import re
 import signal
@@ -17,6 +18,8 @@ from types import FrameType
 from typing import NoReturn
 
 from polyrl.paths import make_directory
+
+logger = logging.getLogger("polyrl")
 
 ONE_CORE = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
 """Several processes with as many threads as cores each would stand in each other's way."""
@@ -79,6 +82,8 @@ def ended_with_this(running: Collection[subprocess.Popen[bytes]]) -> Iterator[No
             signal.signal(number, handler)
         for process in running:
             process.terminate()  # After Ctrl-C, which they had too, polyrl takes it for the same signal.
+        if running:
+            logger.info("Interrupted: the runs under way end with a checkpoint. The same command goes on with them.")
         for process in running:
             process.wait()
 

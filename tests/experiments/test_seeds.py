@@ -219,6 +219,24 @@ def test_an_interruption_that_the_shell_has_switched_off_is_obeyed(tmp_path):
     assert end.value.code == 128 + signal.SIGINT
 
 
+def test_whoever_interrupts_runs_is_told_that_the_same_command_goes_on_with_them(caplog):
+    """It ended without a word."""
+    caplog.set_level("INFO", "polyrl")
+    with processes.ended_with_this([]):
+        pass
+    assert caplog.messages == []
+
+    def interrupted():
+        with processes.ended_with_this([subprocess.Popen(["sleep", "60"])]):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1.0)
+
+    with pytest.raises(SystemExit) as end:
+        interrupted()
+    assert end.value.code == 128 + signal.SIGTERM
+    assert caplog.messages == ["Interrupted: the runs under way end with a checkpoint. The same command goes on with them."]
+
+
 @pytest.mark.parametrize("seeds", [(1,), (1, 2)])
 def test_of_one_seed_there_is_no_interval(capsys, seeds):
     """It went from the mean to the mean."""
