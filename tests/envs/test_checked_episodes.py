@@ -82,7 +82,7 @@ class Parts(Sound):
 
 
 def test_of_an_observation_of_several_parts_the_one_outside_is_named():
-    words = r"Of the part 'state' the space is Box\(-1\.0, 1\.0, \(2,\), float32\); the newest observation has float32 \(2,\) array"
+    words = r"Of the part 'state' the space is Box\(-1\.0, 1\.0, \(2,\), float32\); the newest observation has float32 \(2,\)"
     with pytest.raises(ValueError, match=words):
         check_environment(GymEnvironment(Parts))
 
