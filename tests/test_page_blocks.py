@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
 import ml_collections
+import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 from tiny_agents import make_agent, q_model_fn
 
 import polyrl
 from polyrl import demos
-from polyrl.configs import AdamConfig, OptimizerConfig
-from polyrl.models import NAFModel, Scope
+from polyrl.configs import AdamConfig, MetricConfig, OptimizerConfig
+from polyrl.estimators.hooks import EvaluationHook
+from polyrl.models import DQNModel, NAFModel, Scope
 from polyrl.networks import mlp
 
 TESTS = Path(__file__).resolve().parent
@@ -47,7 +52,10 @@ def short_runs(monkeypatch, tmp_path):
 
 def test_the_python_of_each_page_is_run_by_a_test():
     """A block that nothing runs is a block that is wrong one day."""
-    tests = "\n".join(path.read_text() for path in TESTS.rglob("*.py"))
+    # A test that only reads a page does not run it.
+    tests = "\n".join(
+        text for path in TESTS.rglob("*.py") if re.search(r"\b(exec\(|run_path\(|subprocess)", text := path.read_text())
+    )
     pages = [page for page in DOCS.rglob("*.md") if blocks(page) and page not in FAMILY]
     assert [page.name for page in pages if f'{page.name}"' not in tests and f'"{page.name}' not in tests] == []
 
@@ -118,3 +126,45 @@ def test_exploration():
     exec(code, scope := {"NAFModel": NAFModel, "mode": "infer", "graph_fn": mlp([4])})
     with Scope().active():
         assert scope["model"]({"state": tf.zeros([2, 3])}).predictions["results"].shape == (2, 1)
+
+
+def test_models():
+    """In each of them the code is within the words of the page: what it is about is put around it here."""
+    sgd, scale, taxi, metrics = blocks(DOCS / "models.md")
+    exec(sgd, scope := {"DQNModel": DQNModel})
+    plain = scope["PlainSGD"]
+    agent = make_agent(lambda features, labels, mode: plain(mode, mlp([8]), 4, 2)(features, labels))
+    assert agent.train("CartPole-v1", first_update=8, timesteps=20).global_step == 12
+
+    exec(scale, scope := {"layers": tf_keras.layers})
+    np.testing.assert_array_equal(scope["Scale"]()(tf.constant([[1.0, 2.0]])), [[1.0, 2.0]])
+
+    exec(taxi, scope := {"polyrl": polyrl})
+    assert (scope["num_states"], scope["num_actions"]) == (500, 6)
+    assert scope["graph_fn"]("infer", {"state": tf.constant([3, 499])}).shape == (2, 64)
+
+    exec(metrics, scope := {"MetricConfig": MetricConfig})
+    agent = make_agent(q_model_fn(num_actions=2, eval_metrics_config=scope["eval_metrics_config"]))
+    agent.train("CartPole-v1", first_update=8, timesteps=20)
+    assert {"Mean_td_error", "distance", "SparseCategoricalAccuracy_q"} <= agent.evaluate("CartPole-v1", 2).keys()
+
+
+def test_tensorboard(monkeypatch):
+    """Weights & Biases and MLflow are stand-ins here: what of them is called, and with what."""
+    (code,) = blocks(DOCS / "tensorboard.md")
+    exec(code, scope := {})
+    told: list[Any] = []
+    run = types.SimpleNamespace(finish=lambda: told.append("finished"))
+    wandb = types.SimpleNamespace(init=lambda **given: told.append(given) or run)
+    mlflow = types.SimpleNamespace(log_metric=lambda name, value, step: told.append((name, step)))
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    monkeypatch.setitem(sys.modules, "mlflow", mlflow)
+    agent = make_agent(q_model_fn(num_actions=2), model_dir="mine")
+    evaluating = EvaluationHook("CartPole-v1", every_timesteps=20, episodes=1)
+    agent.train("CartPole-v1", first_update=8, timesteps=50, hooks=[evaluating, scope["WandbHook"](), scope["MLflowHook"]()])
+    assert told == [
+        {"project": "polyrl", "id": "mine", "resume": "allow", "sync_tensorboard": True},
+        ("mean_reward", 20),
+        ("mean_reward", 40),
+        "finished",
+    ]

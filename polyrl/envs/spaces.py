@@ -11,6 +11,8 @@ import numpy as np
 from gymnasium.spaces import Dict, Discrete, MultiDiscrete
 
 from polyrl.envs.actions import action_spec
+from polyrl.envs.compiled.base import CompiledEnvironment
+from polyrl.envs.compiled.check import check_spaces
 from polyrl.envs.gym import EnvLike, as_vector, check_vector
 from polyrl.envs.observations import MASK
 
@@ -76,6 +78,10 @@ def action_bounds(env: EnvLike) -> tuple[np.ndarray, np.ndarray]:
 @contextlib.contextmanager
 def _spaces(env: EnvLike) -> Iterator[tuple[gymnasium.Space, gymnasium.Space]]:
     """Those of one environment, of observations and of actions; what was opened for it is closed again."""
+    if isinstance(env, CompiledEnvironment):  # Without TensorFlow, which may still be told how to compute.
+        check_spaces(env)
+        yield env.observation_space, env.action_space
+        return
     vector, is_new = as_vector(env, num_envs=1)
     with contextlib.closing(vector) if is_new else contextlib.nullcontext():
         check_vector(vector)

@@ -38,6 +38,7 @@ from polyrl.estimators.prediction.predictor import Predictor
 from polyrl.estimators.prediction.readers import Readers
 from polyrl.estimators.prediction.reading import Reading
 from polyrl.estimators.run_config import RunConfig
+from polyrl.estimators.threads import use_threads
 from polyrl.estimators.training import TrainingRun
 from polyrl.estimators.training_result import TrainingResult
 from polyrl.models.scope import Scope
@@ -90,6 +91,7 @@ class Agent(Reading, metaclass=ExplainsMissing):
         if config is not None and not isinstance(config, RunConfig):
             raise TypeError(f"config={config!r} must be a RunConfig.")
         self.config = RunConfig() if config is None else config
+        use_threads(self.config.threads)
         self.params = frozen_params(params)
         where = tempfile.mkdtemp(prefix="polyrl-") if model_dir is None else model_dir
         self.model_dir = resolved_directory("model_dir", where)
@@ -198,6 +200,8 @@ class Agent(Reading, metaclass=ExplainsMissing):
             run = self._run(saver, restored, budgets, hooks, pretrain_updates, untrained=settings is None)
             self._training_events.truncate({} if restored is None else restored["events"])
             self._tell(promise(self.config, loop.resets_environments, loop.may_keep, self._learner.unsaved_draws))
+            if (advice := self._learner.advice_on_threads()) is not None:
+                self._tell(advice)
             with run.session():
                 write_params(self.model_dir, self.params.to_dict(), dataclasses.asdict(self.config))
                 while run.pretraining:

@@ -56,6 +56,9 @@ class RunConfig:
         jit: whether XLA compiles the training loop: `'on'`, `'off'`, or `'auto'`: where it pays. Environments in the graph use
             it from the start; those in Python from the 1,000th update on, so that a short run does not wait for a compilation
             that takes longer than it saves; convolutions do without it.
+        threads: among how many cores TensorFlow divides each operation, in all of the process; None: as it is, by default all
+            of them. Small networks are faster on one. It is settled by the process's first `Agent`, as TensorFlow takes it
+            only before it computes anything.
         check_env: before training, run gymnasium's `check_env` on a new instance of the environment, and refuse to train if it
             fails: as for an environment that takes no seed, or that writes all its observations into one array. Only what
             makes instances is checked, an id or a `GymEnvironment`.
@@ -78,6 +81,7 @@ class RunConfig:
     progress: bool = True
     overlap: bool = False
     jit: str = "auto"
+    threads: int | None = None
     check_env: bool = True
     exact_resume: bool = True
     save_replay: bool = True
@@ -97,6 +101,8 @@ class RunConfig:
                 raise ValueError(
                     "max_overhead=0.0 leaves no time to write anything; use None for cadences of steps or seconds."
                 )
+        if self.threads is not None:
+            checked["threads"] = check_int("threads", self.threads, minimum=1)
         for name in ("save_summary_timesteps", "save_checkpoints_timesteps"):
             value = getattr(self, name)
             if isinstance(value, str) and name == "save_summary_timesteps":

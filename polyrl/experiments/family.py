@@ -6,6 +6,8 @@ Its flags are those of `polyrl.flags.command`.
 from __future__ import annotations
 
 import functools
+import logging
+import os
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -25,12 +27,14 @@ from polyrl.configs import (
 )
 from polyrl.envs import action_bounds, num_states_and_actions, other_keys
 from polyrl.envs.gym import EnvLike
-from polyrl.estimators import Agent, EstimatorSpec
+from polyrl.estimators import Agent, EstimatorSpec, RunConfig, threads
 from polyrl.estimators.checkpoints.params import frozen_params
 from polyrl.experiments import cli, memories, settings, torsos, worlds
 from polyrl.experiments.rl_experiment import RLExperiment, run_experiment
 from polyrl.flags import command
 from polyrl.flags.model import DISCRETE, MODELS
+
+logger = logging.getLogger("polyrl")
 
 INITIALIZERS: dict[str, InitializerConfig | None] = {
     "keras": None,
@@ -137,6 +141,16 @@ def run() -> Any:
     return run_experiment(functools.partial(experiment_fn, fixed=fixed), cli.FLAGS.model_dir, cli.FLAGS.mode)
 
 
+def _run_config(params: dict[str, Any], num_states: Any) -> RunConfig:
+    """As the flags say; with one core for each operation if they do not, and the network is too small for more."""
+    config = cli.run_config(params)
+    is_open = config.threads is None and threads.VARIABLE not in os.environ and threads.cores() > 1
+    if is_open and torsos.is_small(params, num_states) and threads.can_use_threads(1):
+        logger.info("Each operation runs on one core, as the network is too small for more; --threads says otherwise.")
+        return config.replace(threads=1)
+    return config
+
+
 def _check_names(params: dict[str, Any]) -> None:
     worlds.check_names(params)
     torsos.check_name(params)
@@ -167,5 +181,5 @@ def experiment_fn(output_dir: str, fixed: Collection[str] = ()) -> RLExperiment:
         if refusal is not None:
             raise ValueError(refusal)
     function, memory = functools.partial(model_fn, spaces=spaces, keys=other_keys(evaluated)), memories.memory(params)
-    agent = Agent(function, memory, output_dir, cli.run_config(params), params)
+    agent = Agent(function, memory, output_dir, _run_config(params, spaces["num_states"]), params)
     return cli.rl_experiment(agent, env, evaluated)

@@ -10,21 +10,11 @@ from typing import Any
 
 from polyrl.configs import Config, ExplorationConfig, LossConfig, OptimizerConfig
 from polyrl.flags import FLAGS, other_names
+from polyrl.flags.config import EQUIVALENT
 from polyrl.validation import suggestion
 
 PARTS: dict[str, type[Config]] = {"optimizer": OptimizerConfig, "exploration": ExplorationConfig, "loss": LossConfig}
 """By the name in front of the dot. The model's argument has `_config` after it."""
-
-
-EQUIVALENT = {
-    "optimizer.learning_rate": "learning_rate",
-    "optimizer.epsilon": "adam_epsilon",
-    "exploration.exploration_rate": "exploration_start",
-    "exploration.min_exploration_rate": "exploration_final",
-    "exploration.decay_steps": "exploration_timesteps",
-    "exploration.warmup_timesteps": "warmup_timesteps",
-}
-"""Fields that flags set too."""
 
 
 def applied(entries: Sequence[str], parts: Mapping[str, Config | None]) -> dict[str, Config | None]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import functools
+import itertools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from polyrl import networks
 from polyrl.configs import InitializerConfig
+from polyrl.estimators.threads import SMALL
 from polyrl.experiments import cli
+from polyrl.flags.model import MODELS
 from polyrl.flags.torso import PARAMETERS, READS
 from polyrl.networks.torsos import SMALLEST_IMAGE
 from polyrl.own_modules import import_name
@@ -31,6 +35,18 @@ def kind(params: Any, num_states: Any) -> str:
     if len(num_states) != 3:
         return "mlp"
     return "nature_cnn" if min(num_states[:2]) >= SMALLEST_IMAGE else "cnn"
+
+
+def is_small(params: Any, num_states: Any) -> bool:
+    """Whether no layer is known to be large enough to gain by several cores."""
+    if kind(params, num_states) not in ("mlp", "embedding"):
+        return False
+    inputs = 1 if isinstance(num_states, int) else math.prod(num_states)
+    sizes = [inputs, *map(int, params["units"]), *map(int, params["head_units"])]
+    if params["recurrent"] is not None or params["model"] == "r2d2":
+        sizes.append(4 * params["recurrent_units"])  # Of an LSTM.
+    rows = params["batch_size"] * (params["num_samples"] if "num_samples" in MODELS[params["model"]].own else 1)
+    return rows * max((one * next_one for one, next_one in itertools.pairwise(sizes)), default=0) <= SMALL
 
 
 def check_name(params: Any) -> None:

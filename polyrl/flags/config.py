@@ -26,6 +26,19 @@ COMMAND = "polyrl"
 PARTS = ("optimizer", "exploration", "loss")
 """The parts of a model that `--set` reaches."""
 
+EQUIVALENT = {
+    "optimizer.learning_rate": "learning_rate",
+    "optimizer.epsilon": "adam_epsilon",
+    "exploration.exploration_rate": "exploration_start",
+    "exploration.min_exploration_rate": "exploration_final",
+    "exploration.decay_steps": "exploration_timesteps",
+    "exploration.warmup_timesteps": "warmup_timesteps",
+}
+"""Fields of the parts that flags set too."""
+
+OF_ALL_KINDS = ("optimizer.learning_rate", "exploration.warmup_timesteps")
+"""Those that another kind of the part has too."""
+
 FILE = "config.json"
 """The file of a run's directory that holds its whole configuration."""
 
@@ -146,8 +159,11 @@ def use_set() -> None:
         ValueError: for an entry without `=`, a value that the flag does not take, or another one than is given.
     """
     parts, named = [], set()
+    kinds = {entry.partition("=")[0] for entry in FLAGS.set} & {*PARTS}
     for entry in FLAGS.set:
         name, value = _name_and_value(entry)
+        if name in EQUIVALENT and (name in OF_ALL_KINDS or name.partition(".")[0] not in kinds) and _is_number(value):
+            name = EQUIVALENT[name]  # So what else depends on the flag holds: a rate that falls begins with it.
         is_flag = name in FLAGS and name not in NOT_CONFIGURED
         _check_is_one(entry, [*FLAGS, *PARTS] if is_flag and FLAGS[name].flag_type() == "string" else None)
         if not is_flag:
@@ -164,6 +180,14 @@ def use_set() -> None:
         FLAGS[name].using_default_value = False
         named.add(name)
     FLAGS["set"].value = parts
+
+
+def _is_number(value: str) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _name_and_value(entry: str) -> tuple[str, str]:

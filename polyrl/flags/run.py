@@ -48,6 +48,13 @@ define_choice(
     ["auto", "on", "off"],
     "Compile with XLA. auto: only where a training run is long enough to gain by it.",
 )
+flags.DEFINE_integer(
+    "threads",
+    None,
+    "Among how many cores TensorFlow divides each operation. By default all; with the command polyrl one for networks that "
+    "are too small for more.",
+    lower_bound=1,
+)
 define_choice(
     "env_backend",
     "gymnasium",

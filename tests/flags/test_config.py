@@ -101,6 +101,17 @@ GIVEN = {
     ("--set=n_step=5", "--set=learning_rate=1e-4"): {"n_step": 5, "learning_rate": 1e-4, "set": []},
     ("--set=n_step=5", "--set=optimizer.beta_1=0.5"): {"n_step": 5, "set": ["optimizer.beta_1=0.5"]},
     ("--config=cartpole_c51", "--set=n_step=7"): {"n_step": 7},
+    # A field that a flag sets too is the flag: a rate that falls began at another one, and nobody said so.
+    ("--set=optimizer.learning_rate=3e-4", "--learning_rate_final=1e-4"): {
+        "learning_rate": 3e-4,
+        "learning_rate_final": 1e-4,
+        "set": [],
+    },
+    ("--config=cartpole_c51", "--set=exploration.min_exploration_rate=0.125"): {"exploration_final": 0.125, "set": []},
+    ("--set=optimizer=rmsprop", "--set=optimizer.learning_rate=0.5", "--set=optimizer.epsilon=0.25"): {
+        "learning_rate": 0.5,
+        "set": ["optimizer=rmsprop", "optimizer.epsilon=0.25"],
+    },
     # A comma is part of what is no other setting.
     ("--set=units=8,9", "--set=demos=a,b=c x=1.npz"): {"units": ["8", "9"], "demos": "a,b=c x=1.npz"},
     ("--set=optimizer.learning_rate={'identifier': 'cosine_decay', 'decay_steps': 5}",): {
@@ -126,6 +137,8 @@ REFUSED = {
     ("--config=raises.py",): "--config=raises.py raised ZeroDivisionError in line 2: ",
     ("--config=none.py",): "--config=none.py must define get_config()",
     ("--config=number.py",): "--config=number.py: get_config() returned 3; expected a ConfigDict.",
+    ("--set=optimizer.learning_rate=0.003", "--learning_rate=0.002"): "--set=optimizer.learning_rate=0.003: "
+    "--learning_rate=0.002 is given too, which is another value. Leave one of them out.",
     ("--set=n_step",): "--set=n_step must be NAME=VALUE, as --set=optimizer.learning_rate=0.001.",
     (
         "--set=n_step=5",

@@ -17,7 +17,19 @@ C51 = ROOT / "experiments" / "cartpole_c51.py"
 
 NOT_LEARNED = {
     # How the run is done, and for how long.
-    *("mode", "model_dir", "progress", "jit", "env_backend", "env_timeout", "env_restarts", "overlap", "check_env", "debug"),
+    *(
+        "mode",
+        "model_dir",
+        "progress",
+        "jit",
+        "env_backend",
+        "env_timeout",
+        "env_restarts",
+        "overlap",
+        "check_env",
+        "debug",
+        "threads",
+    ),
     *("exact_resume", "overwrite", "seeds", "jobs"),
     *("warm_start_from", "warm_start_vars"),  # A run that is resumed says that it goes on with its own weights.
     *("train_timesteps", "train_steps", "train_episodes"),

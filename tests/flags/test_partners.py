@@ -12,7 +12,7 @@ from polyrl.flags import SHARED, partners
 
 NEED_NOTHING = {
     # They say what is done, or how, in every mode.
-    *("mode", "model_dir", "seed", "progress", "jit", "env_backend", "debug"),
+    *("mode", "model_dir", "seed", "progress", "jit", "threads", "env_backend", "debug"),
     "seeds",  # Checked before anything is started, see polyrl.experiments.seeds.
     # Budgets, cadences and evaluations: without effect in some modes, but part of the command of the run.
     *("train_timesteps", "train_steps", "train_episodes"),

@@ -40,7 +40,7 @@ def check_environment(env: CompiledEnvironment, num_envs: int | None = None) -> 
         hint = f" It is a class; give one of its objects, as {env.__name__}()." if is_class else ""
         raise TypeError(f"env={env!r} is not a CompiledEnvironment.{hint}")
     size = env.num_envs if num_envs is None else num_envs
-    _check_spaces(env)
+    check_spaces(env)
     if env.max_episode_steps is not None:
         check_int("max_episode_steps", env.max_episode_steps, minimum=1)
     name = type(env).__name__
@@ -75,7 +75,8 @@ def action_spec(env: CompiledEnvironment, num_envs: int) -> tf.TensorSpec:
     return tf.TensorSpec([num_envs, *env.action_space.shape], tf.float32)
 
 
-def _check_spaces(env: CompiledEnvironment) -> None:
+def check_spaces(env: CompiledEnvironment) -> None:
+    """Refuses an environment without spaces, or with some that are not supported, as `check_environment` does."""
     name = type(env).__name__
     if not isinstance(getattr(env, "observation_space", None), Box):
         raise TypeError(f"{name} needs an observation_space that is a gymnasium.spaces.Box.")

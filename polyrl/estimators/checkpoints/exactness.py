@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from polyrl.estimators.run_config import RunConfig
+from polyrl.estimators.threads import threads_in_use
 
 PACKAGES = ("tensorflow", "tf-keras", "numpy", "gymnasium")
 """Packages: results of another version may differ in the last bits."""
@@ -31,6 +32,7 @@ def circumstances(config: RunConfig, environment: str) -> dict[str, Any]:
         "environment": environment,
         "python": platform.python_version(),
         "processor": processor(),
+        "threads": threads_in_use(),
         **versions,
         **settings,
     }

@@ -19,11 +19,12 @@ from polyrl.engine.tracing import traced, without_collection
 from polyrl.envs import Transitions
 from polyrl.envs.observations import as_features, split_columns
 from polyrl.errors import gist
-from polyrl.estimators import extra_ops
+from polyrl.estimators import extra_ops, threads
 from polyrl.estimators.loops.panel_calls import PanelCalls, Snapshot
 from polyrl.estimators.loops.recurrence import Recurrence, check_memory, check_no_recurrent_layers
 from polyrl.estimators.model_fn import ModelActions, ModelFn, acting_predictions, checked
 from polyrl.models.features import NETWORK_STATE
+from polyrl.models.q_network import QNetwork
 from polyrl.models.scope import Scope
 from polyrl.modes import Modes
 from polyrl.policies import BoundedTensorSpec, StepType
@@ -198,6 +199,11 @@ class Learner:
     def has_convolution(self) -> bool:
         """Whether a network convolves."""
         return any(isinstance(module, CONVOLUTIONS) for module in self.scope.submodules)
+
+    def advice_on_threads(self) -> str | None:
+        """What is to be said of networks that more than one core slows down; None if there is nothing."""
+        networks = [part for part in self.scope.parts.values() if isinstance(part, QNetwork)]
+        return threads.advice(networks, self.memory.batch_size, self.has_convolution())
 
     def snapshot(self) -> Snapshot:
         """The values that a loss is computed from, weights and random generators, for `summaries`."""

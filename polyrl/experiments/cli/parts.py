@@ -81,6 +81,7 @@ def run_config(params: dict[str, Any]) -> RunConfig:
         check_env=FLAGS.check_env,
         exact_resume=FLAGS.exact_resume,
         jit=FLAGS.jit,
+        threads=FLAGS.threads,
     )
 
 

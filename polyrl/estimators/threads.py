@@ -1,0 +1,79 @@
+"""Among how many cores TensorFlow divides an operation: a small network is computed faster by one than by several."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+import tensorflow as tf
+
+from polyrl.models.q_network import QNetwork
+from polyrl.networks.quantile_embedding import QuantileEmbedding
+
+VARIABLE = "TF_NUM_INTRAOP_THREADS"
+"""TensorFlow's environment variable for it."""
+
+SMALL = 5_000_000
+"""Up to so many multiplications, a product of a batch with a layer's weights is faster on one core: measured with two cores,
+see docs/performance.md."""
+
+
+def use_threads(threads: int | None) -> None:
+    """Has TensorFlow divide each operation among so many threads, in all of this process; None changes nothing.
+
+    Raises:
+        ValueError: if TensorFlow has computed something already, and divides it among another number.
+    """
+    if threads is None or threads == threads_in_use():
+        return
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+    except RuntimeError as error:
+        raise ValueError(
+            f"threads={threads} comes too late: TensorFlow computes in this process already, with {threads_in_use()}. Give "
+            f"it to the process's first Agent, before anything is computed; or set {VARIABLE}={threads} for the program."
+        ) from error
+
+
+def can_use_threads(threads: int) -> bool:
+    """`use_threads`, and whether that was not too late."""
+    try:
+        use_threads(threads)
+    except ValueError:
+        return False
+    return True
+
+
+def threads_in_use() -> int:
+    """Among how many threads TensorFlow divides an operation in this process."""
+    chosen = tf.config.threading.get_intra_op_parallelism_threads() or int(os.environ.get(VARIABLE) or 0)
+    return chosen or cores()
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def advice(networks: Iterable[QNetwork], batch_size: int, has_convolution: bool) -> str | None:
+    """What is to be said of networks that more than one core slows down; None if there is nothing.
+
+    Args:
+        networks: those of the models.
+        batch_size: rows of an update.
+        has_convolution: whether one of them convolves, which pays on several cores.
+    """
+    largest = max((_multiplications(network) for network in networks), default=0) * batch_size
+    if threads_in_use() == 1 or has_convolution or not 0 < largest <= SMALL:
+        return None
+    return (
+        f"TensorFlow divides each operation among {threads_in_use()} cores, for which this network is too small: it is faster "
+        "on one, by RunConfig(threads=1)."
+    )
+
+
+def _multiplications(network: QNetwork) -> int:
+    """Of one row with the largest of its weights; with IQN's fractions each row is several."""
+    rows = [layer.num_samples for layer in network.model.layers if isinstance(layer, QuantileEmbedding)]
+    largest = max((int(variable.shape.num_elements()) for variable in network.model.trainable_variables), default=0)
+    return largest * max(rows, default=1)
