@@ -23,12 +23,15 @@ class Modes:
 
     @classmethod
     def is_train(cls, mode: str) -> bool:
+        """Whether it learns."""
         return mode == cls.TRAIN
 
     @classmethod
     def is_eval(cls, mode: str) -> bool:
+        """Whether it is evaluated: greedy, with a loss."""
         return mode == cls.EVAL
 
     @classmethod
     def is_infer(cls, mode: str) -> bool:
+        """Whether it predicts, without a loss."""
         return mode == cls.PREDICT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import re
 import subprocess
@@ -40,6 +41,24 @@ def test_each_public_room_has_a_page_of_reference():
     assert rooms <= {name.split(".")[1] for name in found.values()}
     for name in found.values():
         importlib.import_module(name)
+
+
+def test_each_module_that_the_documentation_imports_has_a_page_of_reference():
+    text = "\n".join(page.read_text() for page in [ROOT / "README.md", *DOCS.rglob("*.md")])
+    imported = set(re.findall(r"^(?:from|import) (polyrl\.[\w.]+)", text, flags=re.MULTILINE))
+    for module, names in re.findall(r"^from (polyrl(?:\.\w+)*) import ([\w, ]+)$", text, flags=re.MULTILINE):
+        found = [f"{module}.{name.split(' as ')[0].strip()}" for name in names.split(",")]
+        imported |= set(filter(is_module, found))
+    pages = "\n".join(page.read_text() for page in (DOCS / "api").glob("*.md"))
+    assert {"polyrl.estimators", "polyrl.experiments.cli"} <= imported
+    assert sorted(name for name in imported if f"::: {name}\n" not in pages) == []
+
+
+def is_module(name: str) -> bool:
+    """Whether it can be imported, and is no other thing of the module around it."""
+    room, _, own = name.rpartition(".")
+    thing = getattr(importlib.import_module(room), own, None)
+    return inspect.ismodule(thing) or (thing is None and importlib.util.find_spec(name) is not None)
 
 
 @pytest.mark.parametrize("page", sorted((DOCS / "api").glob("*.md")), ids=lambda page: page.stem)

@@ -10,7 +10,7 @@ from typing import Any
 
 from polyrl.configs import Config, ExplorationConfig, LossConfig, OptimizerConfig
 from polyrl.flags import FLAGS, other_names
-from polyrl.flags.config import EQUIVALENT
+from polyrl.flags.config import EQUIVALENT, OF_ALL_KINDS
 from polyrl.validation import suggestion
 
 PARTS: dict[str, type[Config]] = {"optimizer": OptimizerConfig, "exploration": ExplorationConfig, "loss": LossConfig}
@@ -43,6 +43,8 @@ def applied(entries: Sequence[str], parts: Mapping[str, Config | None]) -> dict[
         flag = EQUIVALENT.get(name)
         if flag is not None and FLAGS[flag].present:
             raise ValueError(f"--set={entry} and --{flag}={FLAGS[flag].value} set the same. Leave one of them out.")
+        if not path and value != values[part].get("identifier"):
+            _check_nothing_is_lost(part, entry)
         said.setdefault(part, []).append(f"--set={entry}")
         try:
             values[part] = _with_field(values[part], path, read(value)) if path else _of_kind(part, values[part], value)
@@ -55,6 +57,17 @@ def applied(entries: Sequence[str], parts: Mapping[str, Config | None]) -> dict[
         except (ValueError, TypeError) as error:
             raise ValueError(f"{' '.join(given)}: {error}") from error
     return made
+
+
+def _check_nothing_is_lost(part: str, entry: str) -> None:
+    """A ValueError for flags on the command line that set fields of the kind which this entry replaces."""
+    fields = {name: flag for name, flag in EQUIVALENT.items() if name.startswith(f"{part}.") and name not in OF_ALL_KINDS}
+    for name, flag in fields.items():
+        if flag in FLAGS and FLAGS[flag].present:
+            raise ValueError(
+                f"--{flag}={FLAGS[flag].value} has no effect with --set={entry}. Leave it out; if that one has the field, say "
+                f"--set={name}={FLAGS[flag].value}."
+            )
 
 
 def _depth(entry: str) -> int:
@@ -74,6 +87,8 @@ def _check_once(entries: Sequence[str]) -> None:
 
 def _of_kind(part: str, values: Mapping[str, Any], identifier: str) -> dict[str, Any]:
     """The fields of the config of that identifier, with the values of those that all configs of the part have."""
+    if identifier == values.get("identifier"):
+        return dict(values)
     shared = {field.name for field in dataclasses.fields(PARTS[part])}
     new = PARTS[part].from_dict({"identifier": identifier}).to_dict()
     return {**new, **{name: value for name, value in values.items() if name in shared}, "identifier": identifier}

@@ -6,6 +6,7 @@ https://www.tensorflow.org/tfx/serving/api_rest
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -34,6 +35,26 @@ class Request(NamedTuple):
     signature: str | None
     form: str
     given: Any
+
+
+def unpacked(body: bytes, encoding: str, most: int) -> bytes:
+    """A body without its `Content-Encoding`; of more than `most` bytes, so many and one.
+
+    Raises:
+        RequestError: for an encoding other than gzip, or for what is not gzip.
+    """
+    if encoding.strip().lower() == "identity":
+        return body
+    if encoding.strip().lower() not in ("gzip", "x-gzip"):
+        raise RequestError(f"Content-Encoding: {encoding} is unknown; send gzip, or none.", HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+    stream = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    try:
+        found = stream.decompress(body, most + 1)
+    except zlib.error as error:
+        raise RequestError(f"The body is not gzip, as its Content-Encoding says: {error}.") from None
+    if not stream.eof and len(found) <= most:
+        raise RequestError("The body is not gzip, as its Content-Encoding says: its end is missing.")
+    return found
 
 
 def parsed(body: bytes) -> Request:

@@ -17,7 +17,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from polyrl.serving.requests import RequestError
+from polyrl.serving.requests import RequestError, unpacked
 from polyrl.serving.served_model import ServedModel
 
 logger = logging.getLogger("polyrl")
@@ -249,7 +249,11 @@ class _Handler(BaseHTTPRequestHandler):
         if self._is_too_large():
             raise self._too_large()
         self._has_read = True
-        return self.rfile.read(int(length))
+        body = self.rfile.read(int(length))
+        body = unpacked(body, self.headers.get("Content-Encoding", "identity"), LARGEST_BODY)
+        if len(body) > LARGEST_BODY:
+            raise self._too_large()
+        return body
 
     def _is_too_large(self) -> bool:
         length = self.headers.get("Content-Length", "")

@@ -87,6 +87,25 @@ def test_a_field_whose_flag_is_given_is_refused_and_a_part_of_the_models_own_is_
     assert made["optimizer"] == AdamConfig(0.003)
 
 
+def test_a_flag_of_the_kind_that_another_one_replaces_is_refused_and_the_same_kind_keeps_what_it_has(monkeypatch):
+    """The flag was dropped without a word."""
+    from polyrl.configs import AdamConfig
+    from polyrl.experiments import settings
+
+    given = types.SimpleNamespace(present=1, value=0.001)
+    monkeypatch.setattr(settings, "FLAGS", {"adam_epsilon": given, "learning_rate": given})
+    parts = {"optimizer": AdamConfig(0.003, epsilon=0.001)}
+    message = (
+        "--adam_epsilon=0.001 has no effect with --set=optimizer=rmsprop. Leave it out; if that one has the field, say "
+        "--set=optimizer.epsilon=0.001."
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
+        settings.applied(["optimizer=rmsprop"], parts)
+    assert settings.applied(["optimizer=adam", "optimizer.beta_1=0.5"], parts)["optimizer"] == AdamConfig(
+        0.003, beta_1=0.5, epsilon=0.001
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [("false", False), ("True", True), ("None", None), ("8x8", "8x8"), ("-0.5", -0.5), ("(1, 2)", (1, 2)), ("truth", "truth")],

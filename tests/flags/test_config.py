@@ -274,24 +274,6 @@ def test_a_mistake_beside_overwrite_leaves_the_run_where_it_is(tmp_path, wrong):
     assert (tmp_path / "mine" / "replaced-0" / "config.json").is_file()
 
 
-NAMES = """
-import re
-from polyrl.flags import FLAGS, command, other_names
-for table in (other_names.FLAGS, other_names.MODELS, other_names.MODES):
-    for name, use in table.items():
-        if name in FLAGS and table is other_names.FLAGS:
-            print(name, "is a flag here")
-        for flag in re.findall(r"--([a-z_0-9]+)", use):
-            if flag not in FLAGS:
-                print(use, "names no flag")
-"""
-
-
-def test_what_is_said_of_other_libraries_names_flags_that_exist():
-    done = subprocess.run([sys.executable, "-c", NAMES], capture_output=True, text=True, timeout=100)
-    assert (done.stdout, done.stderr) == ("", "")
-
-
 def test_a_default_for_what_is_no_flag_is_refused():
     from polyrl.flags import set_defaults
 

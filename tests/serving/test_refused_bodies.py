@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 import time
@@ -77,3 +78,27 @@ def test_another_method_without_a_body_is_answered_at_once_on_a_connection_that_
             head, _, body = connection.recv(65536).partition(b"\r\n\r\n")
             assert head.startswith(f"HTTP/1.1 {status} ".encode())
             assert (body == b"") == (method == "HEAD")
+
+
+GOOD = json.dumps({"instances": [[1.0, 2.0]]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "status", "words"),
+    [
+        ("gzip", gzip.compress(GOOD), 200, "predictions"),
+        ("GZIP", gzip.compress(GOOD), 200, "predictions"),
+        ("identity", GOOD, 200, "predictions"),
+        ("gzip", GOOD, 400, "The body is not gzip, as its Content-Encoding says"),
+        ("gzip", gzip.compress(GOOD)[:-9], 400, "its end is missing"),
+        ("br", GOOD, 415, "Content-Encoding: br is unknown; send gzip, or none."),
+        ("gzip", gzip.compress(bytes(2_000_000)), 413, "larger than"),
+    ],
+)
+def test_a_packed_body_is_unpacked_up_to_a_bound(served, client, monkeypatch, encoding, body, status, words):
+    """TensorFlow Serving unpacks gzip; and a small body may be a large one."""
+    monkeypatch.setattr(server_module, "LARGEST_BODY", 1_000_000)
+    for _ in range(2):  # The connection stays.
+        client.request("POST", PREDICT, body, {"Content-Encoding": encoding})
+        answer = client.getresponse()
+        assert (answer.status, words in answer.read().decode()) == (status, True)

@@ -2,7 +2,7 @@
 
 from polyrl.envs.compiled.acrobot import Acrobot
 from polyrl.envs.compiled.base import CompiledEnvironment, StepOutput
-from polyrl.envs.compiled.cart_pole import CartPole
+from polyrl.envs.compiled.cart_pole import CartPole, CartPoleState
 from polyrl.envs.compiled.catch import Catch
 from polyrl.envs.compiled.chains import DiscountingChain, MemoryChain, UmbrellaChain
 from polyrl.envs.compiled.check import check_environment
@@ -16,6 +16,7 @@ from polyrl.envs.compiled.vector import TensorVectorEnv
 __all__ = [
     "Acrobot",
     "CartPole",
+    "CartPoleState",
     "Catch",
     "CompiledEnvironment",
     "DeepSea",
