@@ -31,7 +31,9 @@ def import_own(argument: str, value: str) -> ModuleType:
         dotted = module.removesuffix(".py").strip("./").replace("/", ".")
         path = f" A module is named as in an import: {dotted}:{name}." if dotted != module else ""
         if isinstance(error, ModuleNotFoundError) and error.name == module.partition(".")[0] and not path:
+            here = [file.stem for file in Path().glob("*.py")]
             path = f" It is looked for in the working directory, {os.getcwd()}, and where PYTHONPATH says."
+            path += suggestion(error.name, here)
         cause: Exception = error
         why = f"{sentence(error)}{path}"
     except Exception as error:

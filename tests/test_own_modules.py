@@ -35,6 +35,7 @@ def test_it_is_what_the_module_has(written):
         ("wrong_b", "x = 1\nx = y\n", "wrong_b:x", r"'wrong_b' cannot be imported: NameError in .*wrong_b\.py, line 2: "),
         ("wrong_c", "import nowhere_c\n", "wrong_c:x", r"cannot be imported: No module named 'nowhere_c'\.$"),
         ("wrong_d", "x = 1\n", "nowhere_d:x", r"No module named 'nowhere_d'\. It is looked for in the working directory, "),
+        ("networks_g", "x = 1\n", "network_g:x", r"PYTHONPATH says\. Did you mean 'networks_g'\?$"),
         ("wrong_e", "x = 1\n", "nowhere_e/wrong_e.py:x", r"A module is named as in an import: nowhere_e\.wrong_e:x\."),
         ("wrong_f", "graph_fn = 1\n", "wrong_f:graph_fm", r"'wrong_f' has no 'graph_fm'\. Did you mean 'graph_fn'\?"),
     ],

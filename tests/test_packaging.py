@@ -8,9 +8,12 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import zipfile
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -81,3 +84,46 @@ def test_the_source_distribution_holds_all_tests_and_what_they_read(tmp_path):
     assert "Classifier: License" not in info  # setuptools warns of it; the license is an SPDX expression.
     if int(importlib.metadata.version("setuptools").split(".")[0]) >= 77:  # As pyproject.toml asks for.
         assert re.search(r"^License-Expression: Apache-2\.0$", info, re.MULTILINE)
+
+
+CLEAN = """
+import polyrl, sys
+from polyrl.estimators import threads
+print(polyrl.__file__, polyrl.__version__)
+assert not any("editable" in name for name in sys.modules)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["wheel", "sdist"])
+def test_what_is_built_is_installed_in_an_environment_of_its_own_and_its_command_trains(tmp_path, kind):
+    """All but polyrl itself is lent by the environment of the tests, so that nothing is fetched."""
+    source, built, clean = (tmp_path / name for name in ("source", "built", "clean"))
+    ignored = shutil.ignore_patterns(".*", "runs", "build", "dist", "*.egg-info", "site", "__pycache__")
+    shutil.copytree(ROOT, source, ignore=ignored)
+    build = f"import sys; from setuptools import build_meta; print(build_meta.build_{kind}(sys.argv[1]))"
+    built.mkdir()
+    archive = built / run("-c", build, str(built), directory=source).splitlines()[-1]
+    run("-m", "venv", "--without-pip", str(clean), directory=tmp_path)
+    python = str(clean / "bin" / "python")
+    site = subprocess.run(
+        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    lent = "-m pip --python {python} install --no-deps --no-index --no-build-isolation".replace("{python}", python).split()
+    # An editable installation of polyrl there has a .pth file, which counts in its own directory alone.
+    Path(site, "lent.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    run(*lent, str(archive), directory=tmp_path)
+    done = subprocess.run([python, "-c", CLEAN], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert Path(done.stdout.split()[0]).is_relative_to(clean)
+    command = [
+        str(clean / "bin" / "polyrl"),
+        "--env=CartPole-v1",
+        "--mode=train",
+        "--train_timesteps=300",
+        "--first_update=100",
+    ]
+    trained = subprocess.run([*command, "--model_dir=run"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert trained.returncode == 0, trained.stderr
+    assert list((tmp_path / "run" / "checkpoints").glob("ckpt-*"))
+    listed = subprocess.run([str(clean / "bin" / "polyrl"), "--mode=list"], cwd=tmp_path, capture_output=True, text=True)
+    assert "cartpole_c51" in listed.stdout
