@@ -74,7 +74,7 @@ class TrainingRun:
         self.episodes: collections.deque[Episode] = collections.deque(maxlen=WINDOW)
         self.last_evaluation: dict[str, float] | None = None
         self.pretrain_updates, self.summary_options = pretrain_updates, summary_options
-        self.checkpoint_seconds = self.summary_seconds = self.evaluation_seconds = 0.0
+        self.checkpoint_seconds = self.summary_seconds = self.evaluation_seconds = self.aside_seconds = 0.0
         self.restarts = self.wants_summaries = self._wants_checkpoint = self._counted = False
         self._stop_reason: str | None = None
         self._signal: int | None = None

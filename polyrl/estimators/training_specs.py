@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from polyrl.envs.gym import EnvLike
 from polyrl.estimators.agent import Agent
+from polyrl.estimators.cadence import evaluation_cadence
 from polyrl.estimators.exporters import Exporter
 from polyrl.estimators.hooks import EvaluationHook, ExportHook, Hook
 from polyrl.estimators.hooks.base import checked_hooks
@@ -58,7 +59,7 @@ class EvalSpec:
     Args:
         env: the environment; not the instance that is trained on.
         episodes: of each evaluation while training.
-        every_timesteps: environment steps between them.
+        every_timesteps: environment steps between them; None: a twenty-fifth of the budget, but from 800 to 2,000.
         final_episodes: of the evaluation at the end, by default as many.
         name: of the TensorBoard run of the evaluation at the end, `eval_<name>`; None: `eval`.
         exporters: see `polyrl.estimators.exporters`.
@@ -67,7 +68,7 @@ class EvalSpec:
 
     env: EnvLike
     episodes: int = 20
-    every_timesteps: int = 10_000
+    every_timesteps: int | None = None
     final_episodes: int | None = None
     name: str | None = None
     exporters: Sequence[Exporter] = ()
@@ -75,8 +76,9 @@ class EvalSpec:
 
     def __post_init__(self) -> None:
         _check_is_given("EvalSpec", self.env)
-        for name in ("episodes", "every_timesteps", "final_episodes"):
-            if name != "final_episodes" or self.final_episodes is not None:
+        check_int("episodes", self.episodes, minimum=1)
+        for name in ("every_timesteps", "final_episodes"):
+            if getattr(self, name) is not None:
                 check_int(name, getattr(self, name), minimum=1)
         if self.name is not None:
             checked_run_name(self.name)
@@ -125,7 +127,8 @@ def train_and_evaluate(agent: Agent, train_spec: TrainSpec, eval_spec: EvalSpec)
     ):
         if not isinstance(value, kind):
             raise TypeError(f"{name}={value!r} must be {'an' if kind.__name__[0] in 'AE' else 'a'} {kind.__name__}.")
-    evaluating = EvaluationHook(eval_spec.env, eval_spec.every_timesteps, eval_spec.episodes, eval_spec.stop_at_reward)
+    every = evaluation_cadence(eval_spec.every_timesteps, train_spec.max_timesteps)
+    evaluating = EvaluationHook(eval_spec.env, every, eval_spec.episodes, eval_spec.stop_at_reward)
     exporting = ExportHook(agent, eval_spec.exporters)
     given: dict[str, Any] = {field.name: getattr(train_spec, field.name) for field in dataclasses.fields(train_spec)}
     hooks = [*(given.pop("hooks") or ()), evaluating, exporting]

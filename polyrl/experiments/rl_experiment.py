@@ -13,12 +13,12 @@ from polyrl.envs import film, film_files
 from polyrl.envs.gym import EnvLike
 from polyrl.errors import NotTrainedError
 from polyrl.estimators import Agent, TrainingResult, WarmStartSettings
+from polyrl.estimators.cadence import evaluation_cadence
 from polyrl.estimators.exporters import Exporter
 from polyrl.estimators.hooks import EvaluationHook, ExportHook, Hook, WholeEvaluationHook
 from polyrl.estimators.hooks.export import checked_exporters
 from polyrl.estimators.names import EXPERIMENT
 from polyrl.experiments import report
-from polyrl.experiments.cadence import evaluation_cadence
 from polyrl.experiments.ending import ended, finished
 from polyrl.experiments.serving import Serving, export, serve
 from polyrl.paths import resolved
@@ -53,7 +53,7 @@ class RLExperiment:
         train_hooks: hooks of the training runs.
         eval_env: what to evaluate and to infer on, `env` by default.
         eval_episodes: episodes of an evaluation.
-        eval_frequency: environment steps between two evaluations while training; None: see `polyrl.experiments.cadence`.
+        eval_frequency: environment steps between two evaluations while training; None: see `polyrl.estimators.cadence`.
         eval_episodes_while_training: episodes of those.
         stop_at_reward: training ends when one of those has at least this mean reward; None: never.
         infer_episodes: episodes of `infer`.

@@ -132,3 +132,7 @@ def _settle_by_run_or_preset() -> None:
     if name is not None and not FLAGS.wrappers and not FLAGS.env_kwargs:  # With these it is another environment.
         logger.info("Settings of the preset %s; --config=%s says so, flags replace them.", name, name)
         config.use(presets.get(name), f"the preset {name}")
+    elif settings := presets.of_model(FLAGS.model):
+        shown = ", ".join(f"--{flag}={value}" for flag, value in settings.items())
+        logger.info("There is no preset: --model=%s begins with %s; flags replace them.", FLAGS.model, shown)
+        config.use(settings, f"the defaults of --model={FLAGS.model}")

@@ -6,6 +6,7 @@ command line `polyrl --config=cartpole_c51 --n_step=5`.
 
 import ml_collections
 
+from polyrl.presets.control import PQN as _PQN
 from polyrl.presets.control import PRESETS as _CONTROL
 from polyrl.presets.diagnostics import PRESETS as _DIAGNOSTICS
 from polyrl.presets.discrete import PRESETS as _DISCRETE
@@ -30,6 +31,11 @@ def get(name: str) -> ml_collections.ConfigDict:
     return ml_collections.ConfigDict(dict(_PRESETS[name]))
 
 
+def of_model(model: str) -> ml_collections.ConfigDict:
+    """Settings of a model on an environment without a preset; empty where the flags' defaults are for it."""
+    return ml_collections.ConfigDict(dict(_PQN) if model == "pqn" else {})
+
+
 def _is_of(known: str, env: str) -> bool:
     return known == env or known.rpartition("-v")[0] == env
 
@@ -44,4 +50,4 @@ def find(env: str, model: str) -> str | None:
     return next(iter([*named, *names]), None)
 
 
-__all__ = ["NAMES", "find", "get"]
+__all__ = ["NAMES", "find", "get", "of_model"]

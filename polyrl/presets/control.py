@@ -95,6 +95,19 @@ PENDULUM: dict[str, Any] = {
     "target_update_tau": 0.01,
 }
 
+PQN: dict[str, Any] = {
+    # Of Gallici et al. 2024: many environments, rollouts learned from several times, LayerNorm in place of a target network.
+    "num_envs": 32,
+    "layer_norm": True,
+    "dueling": "none",
+    "trace_decay": 0.9,
+    "first_update": 0,
+    "update_frequency": 2_048,
+    "updates_at_once": 32,
+    "batch_size": 256,
+}
+"""What PQN needs on any environment: the defaults of the others, a replay memory's, make no rollouts."""
+
 PRESETS: dict[str, dict[str, Any]] = {
     "cartpole_dqn": {**CARTPOLE, "model": "dqn"},
     "cartpole_c51": {**CARTPOLE, "model": "c51", "min_q_value": 0.0, "max_q_value": 100.0, "n_step": 3},
@@ -114,14 +127,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "cartpole_pqn": {
         **CARTPOLE,
         "model": "pqn",
-        "num_envs": 32,
-        "layer_norm": True,
-        "dueling": "none",
-        "trace_decay": 0.9,
-        "first_update": 0,
-        "update_frequency": 2_048,
-        "updates_at_once": 32,
-        "batch_size": 256,
+        **PQN,
         "train_timesteps": 200_000,
         "exploration_timesteps": 60_000,
         "learning_rate_updates": 3_000,

@@ -57,9 +57,9 @@ def complete(wanted: list[tuple[str, int, str, list[str]]], directory: Path, job
 def work(arguments: list[str]) -> None:
     """The run itself: trains, evaluates, and prints its result as one JSON line."""
     import polyrl  # noqa: F401  Before TensorFlow.
+    from polyrl.estimators.cadence import evaluation_cadence
     from polyrl.estimators.hooks import EvaluationHook, Hook
     from polyrl.experiments import cli, family
-    from polyrl.experiments.cadence import evaluation_cadence
     from polyrl.flags import command
 
     class Curve(Hook):

@@ -8,8 +8,8 @@ import inspect
 import pytest
 from tiny_agents import make_agent, q_model_fn
 
+from polyrl.estimators.cadence import evaluation_cadence
 from polyrl.experiments import RLExperiment
-from polyrl.experiments.cadence import evaluation_cadence
 
 
 @pytest.mark.parametrize(

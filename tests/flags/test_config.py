@@ -78,6 +78,8 @@ GIVEN = {
     ("--env_kwargs=a=1, b=x=y",): {"env_kwargs": ["a=1", "b=x=y"]},
     ("--env=ALE/Pong-v5", "--model=c51"): {"num_envs": 8, "model_dir": "runs/ALE_Pong-v5_c51"},
     ("--env=Taxi-v3",): {"num_envs": 8, "n_step": 1, "model_dir": "runs/Taxi-v3_dqn"},
+    # The flags' defaults make no rollouts, and were refused.
+    ("--env=Acrobot-v1", "--model=pqn", "--num_envs=8"): {"num_envs": 8, "update_frequency": 2_048, "batch_size": 256},
     ("--config=acrobot_c51",): {"env": "Acrobot-v1", "model": "c51", "model_dir": "runs/Acrobot-v1_c51"},
     ("--config=acrobot_c51", "--model=dqn"): {"env": "Acrobot-v1", "model": "dqn", "n_step": 3},
     ("--config=mine.py",): {"n_step": 4, "units": ["8", "8"], "env_backend": "gymnasium", "fixed": ["n_step", "units"]},

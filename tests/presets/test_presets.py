@@ -62,7 +62,7 @@ REFUSED = {
     ("--env=Pendulum-v1", "--model=naf", "--dueling=max"): "--dueling=max has no effect with --model=naf",
     ("--env=Pendulum-v1", "--model=naf", "--reward_scale=0.1"): "--reward_scale=0.1 has no effect with --model=naf",
     ("--config=cartpole_dqn", "--trace_decay=0.5"): "--trace_decay=0.5 has no effect with --model=dqn",
-    ("--env=Acrobot-v1", "--model=pqn"): "--update_frequency=1 is the size of a rollout",
+    ("--env=Acrobot-v1", "--model=pqn", "--update_frequency=1"): "--update_frequency=1 is the size of a rollout",
     ("--model=rainbow", "--initializer=torch"): "--initializer: no effect on a noisy model",
     ("--noisy", "--exploration_final=0.1"): "--exploration_final: no effect on a noisy model",
     ("--exploration_start=0.5", "--exploration_final=0.9"): "--exploration_final=0.9 is above --exploration_start=0.5",

@@ -32,6 +32,7 @@ class RunContext(Protocol):
         checkpoint_seconds: how long the last checkpoint took to write.
         summary_seconds: how long the last summaries took to compute.
         evaluation_seconds: how long all evaluations took so far.
+        aside_seconds: how long all recordings and exports took so far.
     """
 
     model_dir: Path
@@ -48,6 +49,7 @@ class RunContext(Protocol):
     checkpoint_seconds: float
     summary_seconds: float
     evaluation_seconds: float
+    aside_seconds: float
 
     @property
     def summary_options(self) -> tuple[str, ...]:

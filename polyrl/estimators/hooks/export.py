@@ -12,6 +12,7 @@ from polyrl.estimators.exporters import Exporter
 from polyrl.estimators.exports import DIRECTORY
 from polyrl.estimators.hooks.base import Hook
 from polyrl.estimators.hooks.context import RunContext
+from polyrl.estimators.hooks.pace import aside
 
 logger = logging.getLogger("polyrl")
 
@@ -48,7 +49,8 @@ class ExportHook(Hook):
 
     def after_checkpoint(self, run: RunContext, path: Path) -> None:
         if self._is_due(run):
-            self._export(run, path)
+            with aside(run):
+                self._export(run, path)
 
     def end(self, run: RunContext) -> None:
         if self._exporters and run.last_evaluation is None and self._seen is None:

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 
 from polyrl.estimators.hooks.context import RunContext
 
 
 def working_time(run: RunContext) -> float:
-    """Seconds on a clock that stands still while XLA compiles and while the agent is evaluated."""
-    return time.monotonic() - run.compile_seconds - run.evaluation_seconds
+    """Seconds on a clock that stands still while XLA compiles, and while the agent is evaluated, recorded or exported."""
+    return time.monotonic() - run.compile_seconds - run.evaluation_seconds - run.aside_seconds
+
+
+@contextlib.contextmanager
+def aside(run: RunContext) -> Iterator[None]:
+    """What the `with` block does is no training: it does not count for the speed."""
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        run.aside_seconds += time.monotonic() - started
 
 
 class Pace:
     """Environment steps a second, without the first iteration of a run, in which calls are traced.
 
-    Compilations do not count, nor do evaluations, for the speed. For what is left evaluations are counted by their number and
-    by how long the last one took: before the first one nothing is known of what is left.
+    Compilations do not count for the speed, nor do evaluations, recordings and exports. For what is left the latter two take
+    the share of the time that they have taken; evaluations are counted by their number and by how long the last one took:
+    before the first one nothing is known of what is left.
 
     Args:
         evaluates_every: environment steps between evaluations; None: they take the share of the time that they have taken.
@@ -33,6 +46,7 @@ class Pace:
         if self._first is None:
             self._mark = self._first = self._stepping(run)
             self._before, self._evaluated = run.evaluation_seconds, run.evaluation_seconds
+            self._aside = run.aside_seconds
         if run.evaluation_seconds != self._evaluated:
             assert self._evaluated is not None
             self._evaluation, self._evaluated = run.evaluation_seconds - self._evaluated, run.evaluation_seconds
@@ -49,7 +63,7 @@ class Pace:
         if self._first is None or run.budget.timestep is None or run.timestep == self._first[1]:
             return None
         now, _ = self._stepping(run)
-        seconds, steps = now - self._first[0], run.timestep - self._first[1]
+        seconds, steps = now - self._first[0] + run.aside_seconds - self._aside, run.timestep - self._first[1]
         evaluations = 0.0
         if self._every is None:
             seconds += run.evaluation_seconds - self._before

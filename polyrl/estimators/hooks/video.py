@@ -8,6 +8,7 @@ from polyrl.envs import film, film_files
 from polyrl.envs.gym import EnvLike
 from polyrl.estimators.hooks.base import Cadence, Hook
 from polyrl.estimators.hooks.context import RunContext
+from polyrl.estimators.hooks.pace import aside
 from polyrl.summaries import write_animation
 from polyrl.validation import check_int
 
@@ -51,7 +52,8 @@ class VideoHook(Hook):
         if self._has_failed or not self._cadence.due(run.timestep):
             return
         try:
-            self._record(run)
+            with aside(run):
+                self._record(run)
         except Exception as error:  # Whatever a graphics library, an encoder or the disk comes up with: it is only a video.
             self._has_failed = True
             logger.warning("VideoHook: %s: %s The run goes on without videos.", type(error).__name__, error)

@@ -16,6 +16,7 @@ class Timed:
 
     def __init__(self, monkeypatch, every, lengths, told, budget=1_000):
         self.seconds, self.timestep, self.evaluation_seconds, self.compile_seconds = 0.0, 0, 0.0, 0.0
+        self.aside_seconds = 0.0
         self.budget = Budget(timestep=budget)
         self.left = {}
         monkeypatch.setattr(pace.time, "monotonic", lambda: self.seconds)
@@ -52,6 +53,21 @@ def test_evaluations_that_are_not_foreseen_take_their_share(monkeypatch):
     assert run.left[501] == pytest.approx(499 * (500 + 250) / 500)
 
 
+def test_recordings_and_exports_are_no_part_of_the_speed_and_part_of_what_is_left(monkeypatch):
+    """A run that took videos was said to be a tenth as fast."""
+    run = Timed(monkeypatch, 100, [], told=True, budget=10)
+    speed = pace.Pace()
+    for step in range(1, 11):
+        run.timestep, run.seconds = step, run.seconds + 1.0
+        speed.after_act(run)
+        with pace.aside(run):
+            run.seconds += 9.0
+        if step == 5:
+            assert speed.since_last(run) == pytest.approx(1.0)
+            assert speed.seconds_left(run) == pytest.approx(5 * (4 * 1.0 + 5 * 9.0) / 4)
+    assert run.aside_seconds == pytest.approx(90.0)
+
+
 def test_without_an_evaluation_before_the_end_all_is_known_at_once(monkeypatch):
     assert Timed(monkeypatch, 100, [], told=True, budget=90).left[50] == pytest.approx(40.0)
 
@@ -62,7 +78,7 @@ def test_the_speed_in_tensorboard_is_without_evaluations_and_compilations(monkey
     monkeypatch.setattr(pace.time, "monotonic", lambda: clock.now)
     writer = types.SimpleNamespace(flush=lambda: None)
     run = types.SimpleNamespace(
-        timestep=0, step=0, episode=0, stored=0, compile_seconds=0.0, evaluation_seconds=0.0, episodes=()
+        timestep=0, step=0, episode=0, stored=0, compile_seconds=0.0, evaluation_seconds=0.0, aside_seconds=0.0, episodes=()
     )
     run.writer, run.write_scalars, run.request_summaries = writer, written.append, lambda: None
     run.summary_options, run.exploration_rate = (SummaryOptions.LOSS,), float("nan")
