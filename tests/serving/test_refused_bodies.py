@@ -94,6 +94,7 @@ GOOD = json.dumps({"instances": [[1.0, 2.0]]}).encode()
         ("br", GOOD, 415, "Content-Encoding: br is unknown; send gzip, or none."),
         ("gzip", gzip.compress(bytes(2_000_000)), 413, "larger than"),
     ],
+    ids=["gzip", "upper case", "nothing", "not gzip", "cut", "another", "large"],  # What is packed says when.
 )
 def test_a_packed_body_is_unpacked_up_to_a_bound(served, client, monkeypatch, encoding, body, status, words):
     """TensorFlow Serving unpacks gzip; and a small body may be a large one."""
