@@ -4,7 +4,7 @@
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/setup.sh
-setup_environment dev || exit 1
+setup_environment dev,docs || exit 1
 
 status=0
 run() {

@@ -68,7 +68,7 @@ def advice(networks: Iterable[QNetwork], batch_size: int, has_convolution: bool)
         return None
     return (
         f"TensorFlow divides each operation among {threads_in_use()} cores, for which this network is too small: it is faster "
-        "on one, by RunConfig(threads=1)."
+        "on one, by RunConfig(threads=1) or --threads=1."
     )
 
 

@@ -34,9 +34,10 @@ class SupportHook(Hook):
     """Warns once if discounted returns leave the support, or if they use less than a tenth of it.
 
     Outside of the support no return can be told from its end; and where all returns lie between a few atoms, the distribution
-    says little. Both learn, badly, and without another sign. It looks at the returns of all states in the newest episodes. If
-    none of them is known, because episodes are truncated or do not end, it looks at the part that is: whether any return
-    within the support could follow. Later it looks at what the returns would come to if rewards continue as they are.
+    says little. Both learn, badly, and without another sign. It looks at the returns of all states in the newest episodes. Of
+    those that are not known, because episodes are truncated or have not ended, it looks at the part that is: whether any
+    return within the support could follow. If none is known, it later looks at what they would come to if rewards continue as
+    they are.
 
     Args:
         memory: holds the rewards.
@@ -88,8 +89,9 @@ class SupportHook(Hook):
             width, (lowest, highest) = self._high - self._low, self._support
             if run.timestep >= LATE and 0.0 < width < 0.1 * (highest - lowest):
                 self._warn(self._low, self._high, "were seen", "in less than a tenth of", "Most atoms have nothing to say")
-        elif returns.size:
-            self._compare_parts(returns, weight, reward)
+        parts = weight >= 0.1
+        if parts.any():  # Also beside returns that are known: those may be of the episodes alone that ended early.
+            self._compare_parts(returns[parts], weight[parts], reward)
         if not (self._warned or known.size) and returns.size and run.timestep >= LATE and self._discount < 1.0:
             expected = returns + weight * reward.mean(dtype=np.float64) / (1.0 - self._discount)
             how = "are to be expected if rewards continue as they are, as no episode came to its own end"
@@ -116,18 +118,22 @@ class SupportHook(Hook):
             return
         self._warned = True
         margin = max(0.1 * (high - low), 1e-3 * max(abs(low), abs(high)))
+        least, most = self._support
+        # What was not left stays: returns grow as the agent learns.
+        lower = f"{least:g}" if where == "beyond" and low >= least else _rounded(low - margin, up=False)
+        upper = f"{most:g}" if where == "beyond" and high <= most else _rounded(high + margin, up=True)
         logger.warning(
             "Discounted returns from %.4g to %.4g %s, %s the support of the distribution, min_q_value=%g to max_q_value=%g. "
-            "%s. For the returns so far, min_q_value=%s and max_q_value=%s would do; train from the start with them, or scale "
-            "the rewards.",
+            "%s. For the returns so far, min_q_value=%s and max_q_value=%s would do: leave room for better ones, and train "
+            "from the start; or scale the rewards.",
             low,
             high,
             how,
             where,
             *self._support,
             why,
-            _rounded(low - margin, up=False),
-            _rounded(high + margin, up=True),
+            lower,
+            upper,
         )
 
 
