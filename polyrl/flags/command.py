@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from pathlib import Path
@@ -83,9 +84,12 @@ def _check_is_of_the_command() -> None:
     directory = Path(FLAGS.model_dir).expanduser()
     params = noted(directory).get("params") if holds_a_run(directory) else None
     if isinstance(params, dict) and "model" not in params:
+        which = "that program"
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # The Agent of a program without flags has none.
+            which = json.loads((directory / config.FILE).read_bytes())[config.PROGRAM]
         raise ValueError(
             f"--model_dir={FLAGS.model_dir} holds the run of another program, whose model the command polyrl does not know. "
-            f"Use that program, as with --mode={FLAGS.mode}, or its Agent; or give another --model_dir."
+            f"Use {which}, as with --mode={FLAGS.mode}, or its Agent; or give another --model_dir."
         )
 
 

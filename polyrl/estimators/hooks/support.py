@@ -31,7 +31,8 @@ BEYOND = "A return outside of it cannot be told from its end"
 
 
 class SupportHook(Hook):
-    """Warns once if discounted returns leave the support, or if they use less than a tenth of it.
+    """Warns if discounted returns leave the support, and again if they leave what was advised; once if they use less than a
+    tenth of it.
 
     Outside of the support no return can be told from its end; and where all returns lie between a few atoms, the distribution
     says little. Both learn, badly, and without another sign. It looks at the returns of all states in the newest episodes. Of
@@ -59,21 +60,24 @@ class SupportHook(Hook):
     ):
         self._scale, self._clip = scale, clip
         self._memory, self._support, self._discount = memory, (min_q_value, max_q_value), discount
-        self._next, self._warned = FIRST, False
+        self._next, self._is_narrow = FIRST, False
+        self._within = self._support  # What returns have to leave for a warning.
         self._low, self._high = math.inf, -math.inf
 
     def get_state(self) -> dict[str, Any]:
-        return {"warned": self._warned}
+        return {"warned": self._is_narrow, "within": list(self._within)}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        self._warned = bool(state["warned"])
+        self._is_narrow = bool(state["warned"])
+        if "within" in state:  # Checkpoints of earlier versions have none.
+            self._within = float(state["within"][0]), float(state["within"][1])
 
     def begin(self, run: RunContext) -> None:
         while self._next <= run.timestep:
             self._next *= 2
 
     def after_act(self, run: RunContext) -> None:
-        if run.timestep < self._next or self._warned:
+        if run.timestep < self._next or self._is_narrow:
             return
         while self._next <= run.timestep:
             self._next *= 2
@@ -87,12 +91,15 @@ class SupportHook(Hook):
             self._low, self._high = min(self._low, float(known.min())), max(self._high, float(known.max()))
             self._compare(self._low, self._high, "were seen")
             width, (lowest, highest) = self._high - self._low, self._support
-            if run.timestep >= LATE and 0.0 < width < 0.1 * (highest - lowest):
+            if self._within == self._support and run.timestep >= LATE and 0.0 < width < 0.1 * (highest - lowest):
+                self._is_narrow = True
                 self._warn(self._low, self._high, "were seen", "in less than a tenth of", "Most atoms have nothing to say")
         parts = weight >= 0.1
-        if parts.any():  # Also beside returns that are known: those may be of the episodes alone that ended early.
+        # Also beside returns that are known: those may be of the episodes alone that ended early. What was seen of an episode
+        # without an end grows with each look, and is told once.
+        if parts.any() and (self._within == self._support or truncated.any()):
             self._compare_parts(returns[parts], weight[parts], reward)
-        if not (self._warned or known.size) and returns.size and run.timestep >= LATE and self._discount < 1.0:
+        if self._within == self._support and not known.size and returns.size and run.timestep >= LATE and self._discount < 1.0:
             expected = returns + weight * reward.mean(dtype=np.float64) / (1.0 - self._discount)
             how = "are to be expected if rewards continue as they are, as no episode came to its own end"
             self._compare(float(expected.min()), float(expected.max()), how)
@@ -105,23 +112,22 @@ class SupportHook(Hook):
         lowest = max(self._support[0], 0.0) if (reward >= 0.0).all() else self._support[0]
         highest = min(self._support[1], 0.0) if (reward <= 0.0).all() else self._support[1]
         least, most = float((returns + weight * lowest).max()), float((returns + weight * highest).min())
-        if least > self._support[1] or most < self._support[0]:
+        if least > self._within[1] or most < self._within[0]:
             low, high = float(returns.min()), float(returns.max())
             self._warn(low, high, "were seen, of episodes that continue", "beyond", BEYOND)
 
     def _compare(self, low: float, high: float, how: str) -> None:
-        if low < self._support[0] or high > self._support[1]:
+        if low < self._within[0] or high > self._within[1]:
             self._warn(low, high, how, "beyond", BEYOND)
 
     def _warn(self, low: float, high: float, how: str, where: str, why: str) -> None:
-        if self._warned:
-            return
-        self._warned = True
         margin = max(0.1 * (high - low), 1e-3 * max(abs(low), abs(high)))
         least, most = self._support
         # What was not left stays: returns grow as the agent learns.
         lower = f"{least:g}" if where == "beyond" and low >= least else _rounded(low - margin, up=False)
         upper = f"{most:g}" if where == "beyond" and high <= most else _rounded(high + margin, up=True)
+        if where == "beyond":
+            self._within = min(self._within[0], float(lower)), max(self._within[1], float(upper))
         logger.warning(
             "Discounted returns from %.4g to %.4g %s, %s the support of the distribution, min_q_value=%g to max_q_value=%g. "
             "%s. For the returns so far, min_q_value=%s and max_q_value=%s would do: leave room for better ones, and train "

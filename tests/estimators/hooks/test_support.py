@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 
 import gymnasium
 import numpy as np
@@ -216,3 +217,24 @@ def test_truncated_episodes_count_beside_those_that_failed_early(warnings):
     (text,) = warnings()
     assert "were seen, of episodes that continue, beyond the support" in text
     assert "min_q_value=-2 and max_q_value=2" in text  # What was not left stays.
+
+
+class Growing(Paying):
+    """Each episode pays more than the one before."""
+
+    paid = 0.0
+
+    def reset(self, *, seed=None, options=None):
+        self.paid += 5.0
+        self._reward = self.paid
+        return super().reset(seed=seed)
+
+
+def test_returns_that_leave_what_was_advised_are_told_again(warnings):
+    """The first warning came when the agent acted at random; whoever followed it learned at the upper atom, in silence."""
+    train(GymEnvironment(Growing, reward=0.0), timesteps=400)
+    texts = [text for text in warnings() if "beyond the support" in text]
+    advised = [float(re.search(r"max_q_value=(\S+) would do", text)[1]) for text in texts]
+    assert 2 <= len(texts) <= 5  # Looks come after 20, 40, 80, 160 and 320 steps.
+    assert advised == sorted(advised)
+    assert advised[-1] > 2 * advised[0]
