@@ -101,7 +101,7 @@ def test_what_makes_no_sense_is_refused_and_nothing_is_made(source, tmp_path):
     for arguments, error, message in (
         ((from_there, "--mode=eval"), ValueError, "has no effect with --mode=eval: it needs --mode=train or"),
         (("--warm_start_vars=DQN/dense",), ValueError, "has no effect without --warm_start_from"),
-        ((f"{from_there}s",), NotTrainedError, f"{from_there}s: there is no checkpoint in it. Train first. Did you mean '"),
+        ((f"{from_there}s",), NotTrainedError, f"{from_there}s: there is no such directory. Did you mean '"),
         ((f"--warm_start_from={tmp_path / 'several'}",), NotTrainedError, "Its runs are seed-4: name one of these"),
         ((from_there, "--warm_start_vars=DQN/(dense"), ValueError, "--warm_start_vars=DQN/(dense: vars_to_warm_start: "),
         ((from_there, "--warm_start_vars=DQN/dens/"), ValueError, "matches none of DQN/dense/kernel, DQN/dense/bias"),
