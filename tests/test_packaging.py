@@ -88,7 +88,6 @@ def test_the_source_distribution_holds_all_tests_and_what_they_read(tmp_path):
 
 CLEAN = """
 import polyrl, sys
-from polyrl.estimators import threads
 print(polyrl.__file__, polyrl.__version__)
 assert not any("editable" in name for name in sys.modules)
 """
@@ -109,10 +108,10 @@ def test_what_is_built_is_installed_in_an_environment_of_its_own_and_its_command
     site = subprocess.run(
         [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], capture_output=True, text=True, check=True
     ).stdout.strip()
-    lent = "-m pip --python {python} install --no-deps --no-index --no-build-isolation".replace("{python}", python).split()
     # An editable installation of polyrl there has a .pth file, which counts in its own directory alone.
     Path(site, "lent.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
-    run(*lent, str(archive), directory=tmp_path)
+    install = ("install", "--no-deps", "--no-index", "--no-build-isolation", str(archive))
+    run("-m", "pip", "--python", python, *install, directory=tmp_path)
     done = subprocess.run([python, "-c", CLEAN], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert Path(done.stdout.split()[0]).is_relative_to(clean)
     command = [

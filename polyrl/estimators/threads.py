@@ -46,8 +46,9 @@ def can_use_threads(threads: int) -> bool:
 
 def threads_in_use() -> int:
     """Among how many threads TensorFlow divides an operation in this process."""
-    chosen = tf.config.threading.get_intra_op_parallelism_threads() or int(os.environ.get(VARIABLE) or 0)
-    return chosen or cores()
+    given = os.environ.get(VARIABLE, "").strip()  # TensorFlow passes over what is no number.
+    chosen = tf.config.threading.get_intra_op_parallelism_threads()
+    return chosen or (int(given) if given.isdecimal() else 0) or cores()
 
 
 def cores() -> int:

@@ -11,7 +11,7 @@ from typing import Any, cast
 from polyrl import networks
 from polyrl.configs import InitializerConfig
 from polyrl.estimators.threads import SMALL
-from polyrl.experiments import cli
+from polyrl.experiments import cli, memories
 from polyrl.flags.model import MODELS
 from polyrl.flags.torso import PARAMETERS, READS
 from polyrl.networks.torsos import SMALLEST_IMAGE
@@ -43,7 +43,7 @@ def is_small(params: Any, num_states: Any) -> bool:
         return False
     inputs = 1 if isinstance(num_states, int) else math.prod(num_states)
     sizes = [inputs, *map(int, params["units"]), *map(int, params["head_units"])]
-    if params["recurrent"] is not None or params["model"] == "r2d2":
+    if memories.cell(params) is not None:
         sizes.append(4 * params["recurrent_units"])  # Of an LSTM.
     rows = params["batch_size"] * (params["num_samples"] if "num_samples" in MODELS[params["model"]].own else 1)
     return rows * max((one * next_one for one, next_one in itertools.pairwise(sizes)), default=0) <= SMALL

@@ -102,8 +102,9 @@ def test_without_a_number_nothing_changes_and_the_environments_variable_counts(m
     monkeypatch.setattr(tf.config.threading, "get_intra_op_parallelism_threads", lambda: 0)
     monkeypatch.setenv(threads.VARIABLE, "5")
     assert threads.threads_in_use() == 5
-    monkeypatch.setenv(threads.VARIABLE, "0")
-    assert threads.threads_in_use() == threads.cores() >= 1
+    for nothing in ("0", "", "many"):
+        monkeypatch.setenv(threads.VARIABLE, nothing)
+        assert threads.threads_in_use() == threads.cores() >= 1
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 1.5, True, "2"])

@@ -228,7 +228,8 @@ def test_numbers_of_categories_are_told_beside_what_the_library_says(dqn):
     def torso(mode, inputs):
         return layers.Dense(3)(inputs["kind"])
 
-    words = r"min_ndim=2.*\. 'kind': integers \[B\], numbers of categories, of which `layers.Embedding` or `tf.one_hot` makes"
+    words = r"min_ndim=2.*\. 'kind': integers \[B\], numbers of categories, of which `layers.Embedding` or `tf.one_hot` "
+    words += r"makes vectors\.$"
     with pytest.raises(ValueError, match=words):
         dqn("train", graph_fn=torso)({**FEATURES, "kind": tf.zeros([len(FEATURES["state"])], tf.int32)})
 

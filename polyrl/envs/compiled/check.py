@@ -116,20 +116,22 @@ def _outputs(name: str, function: Any, *specs: Any) -> Any:
     if drawn or _constants(nodes) != _constants(_nodes(again)):
         what = f"draws by {drawn[0]}" if drawn else "draws in Python, which happens once, when it is traced"
         raise ValueError(
-            f"{name} {what}: random numbers must follow from its seed, or runs cannot be repeated and resumed. Use "
-            "polyrl.ops.uniform(shape, seed), or TensorFlow's tf.random.stateless_uniform."
+            f"{name} {what}: random numbers must follow from the seed of reset or step, or runs cannot be repeated and "
+            "resumed. Use polyrl.ops.uniform(shape, seed), or TensorFlow's tf.random.stateless_uniform."
         )
     return outputs[0]
 
 
 def _nodes(graph: tf.Graph) -> list[Any]:
-    """Those of a graph and of the functions that it calls, in the order in which they were made."""
+    """Those of a graph and of the functions that it calls."""
     definition = graph.as_graph_def()
     return [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
 
 
 def _constants(nodes: Iterable[Any]) -> list[bytes]:
-    return [node.attr["value"].tensor.SerializeToString(deterministic=True) for node in nodes if node.op == "Const"]
+    """In an order of their own: that of the functions of a graph may be another one in the next."""
+    values = (node.attr["value"].tensor for node in nodes if node.op == "Const")
+    return sorted(value.SerializeToString(deterministic=True) for value in values)
 
 
 def _specs(nest: Any) -> Any:

@@ -36,6 +36,19 @@ def test_a_good_one_passes():
     check_environment(Good(), 5)
 
 
+class Nested(Good):
+    """Calls functions, whose order in a graph is TensorFlow's own."""
+
+    def reset(self, num_envs, seed):
+        sums = [tf.function(lambda number=number: tf.fill([num_envs], float(number)))() for number in range(20)]
+        return {"sum": tf.add_n(sums)}
+
+
+def test_functions_that_are_called_change_nothing():
+    for _ in range(3):
+        check_environment(Nested())
+
+
 def step_giving(**parts):
     """A step of which some parts are computed otherwise, from state and action."""
 
