@@ -1,7 +1,7 @@
 """Lists the checkpoints of a model_dir, checks every byte of them, and chooses the one to resume from.
 
     .venv/bin/python scripts/checkpoints.py list runs/cartpole
-    .venv/bin/python scripts/checkpoints.py verify runs/cartpole       status 1 if one is damaged
+    .venv/bin/python scripts/checkpoints.py verify runs/cartpole       # status 1 if one is damaged
     .venv/bin/python scripts/checkpoints.py choose runs/cartpole ckpt-000020000
 
 `choose` makes a checkpoint the newest: those that are newer get the name `ckpt-<timestep>.set-aside-<number>`, and are kept.
