@@ -14,7 +14,7 @@ import tf_keras
 from polyrl.configs.base import Config
 from polyrl.validation import suggestion
 
-RESULTS = ("mean_reward", "std_reward", "min_reward", "max_reward", "mean_ep_length", "loss")
+RESULTS = ("mean_reward", "std_reward", "min_reward", "max_reward", "mean_ep_length", "episodes", "loss")
 """What `Agent.evaluate` always reports, in addition to the counters `global_...`."""
 
 NEEDS_CLASSES = ("Categorical", "TopK", "F1Score", "FBetaScore", "KLDivergence", "OneHot")

@@ -27,8 +27,10 @@ LEAST = ("seeds", "environment", "model", "training", "last", "steps")
 
 TITLE = (
     "mean reward: of the newest training episodes, with exploration; and of the evaluations the last one, the best one, and "
-    "the last one of the best weights after training"
+    "the one of most episodes of the best weights after training"
 )
+SHOWN = {"progress", "class"}
+"""Settings of what a run shows, and not of what it does."""
 TRAINING = "rollout/ep_rew_mean"
 
 
@@ -36,9 +38,9 @@ class Run(NamedTuple):
     """What the files of a run say: its settings, and the mean rewards of its episodes and evaluations.
 
     `timestep` is how far it has come: that of its newest checkpoint, or of its evaluations. `training` is of the last hundred
-    training episodes, or None. `evaluations` are those while training, in their order; `final` is the last one of its best
-    checkpoint, or None. `settings` are its hyper-parameters and configuration but for the seed, of another program than the
-    command also its models.
+    training episodes, or None. `evaluations` are those while training, in their order; `final` is of its best checkpoint the
+    newest one of most episodes, or None. `settings` are its hyper-parameters and configuration but for the seed, of another
+    program than the command also its models.
     """
 
     directory: Path
@@ -86,8 +88,52 @@ def print_comparison(directories: Iterable[str]) -> None:
     while not tables.fits(table := _table(rows, left_out)) and len(left_out) < len(LEAST):
         left_out.append(LEAST[len(left_out)])
     tables.show(table, title, wrap_title=True)
+    for line in differences({cells[0]: runs for cells, runs in zip(rows, groups.values(), strict=True)}):
+        tables.note(line)
     if left_out:
         tables.note(f"Left out, as the terminal has {tables.width()} columns: {', '.join(left_out)}. In a file all are shown.")
+
+
+def differences(groups: dict[str, list[Run]]) -> list[str]:
+    """In which settings the runs of one environment and one model differ: a line for each run, none where it is the only one.
+
+    Left out are what only some of them have a setting for, as a program without flags, and how a run is shown.
+    """
+    lines: list[str] = []
+    alike: dict[tuple[str, str], dict[str, dict[str, str]]] = {}
+    for name, (run, *others) in groups.items():
+        settings = run.settings if others else {**run.settings, "params": {**run.settings["params"], "seed": run.seed}}
+        alike.setdefault((run.environment, run.model), {})[name] = _flat(settings)
+    for (environment, model), of_runs in alike.items():
+        every = set.intersection(*({_outermost(key) for key in settings} for settings in of_runs.values())) - SHOWN
+        found = dict.fromkeys(key for settings in of_runs.values() for key in settings if _outermost(key) in every)
+        keys = [key for key in found if len({settings.get(key) for settings in of_runs.values()}) > 1]
+        if keys:
+            lines.append(f"What differs between the runs of {model} on {environment}:")
+        for name, settings in of_runs.items() if keys else ():
+            lines.append(f"  {name}: {', '.join(f'{key}={settings[key]}' for key in keys if key in settings)}")
+    return lines
+
+
+def _outermost(key: str) -> str:
+    return key.partition(".")[0]
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, str]:
+    """By name all settings of a run, and those of its only model; what a value has inside has its name behind a point."""
+    models = [*settings["models"].values()]
+    pending = {**(models[0] if len(models) == 1 else {}), **settings["config"], **settings["params"]}
+    flat: dict[str, str] = {}
+    while pending:
+        name, *_ = pending
+        value = pending.pop(name)
+        if isinstance(value, dict):
+            pending = {**{f"{name}.{key}": inner for key, inner in value.items()}, **pending}
+        elif isinstance(value, float):
+            flat[name] = f"{value:.4g}"
+        else:
+            flat[name] = value if isinstance(value, str) else json.dumps(value)
+    return flat
 
 
 def _table(rows: Iterable[list[str]], left_out: Collection[str]) -> Table:
@@ -163,7 +209,7 @@ def _read(directory: Path) -> Run:
     rows, final = _rows(directory / EVALUATIONS), _rows(directory / "eval" / EVALUATIONS)
     best = _newest(directory, "best")
     steps = [_step(row) for row in (*rows, *final)] if newest is None else [newest]
-    of_best = [row for row in final if _step(row) == best]
+    of_best = sorted((row for row in final if _step(row) == best), key=_episodes)
     return Run(
         directory,
         seeds[0],
@@ -185,6 +231,10 @@ def _newest(directory: Path, kind: str) -> int | None:
 
 def _step(row: dict[str, str]) -> int:
     return int(float(row["global_timestep"]))
+
+
+def _episodes(row: dict[str, str]) -> int:
+    return int(row.get("episodes") or 0)
 
 
 def _newest_state(directory: Path) -> dict[str, Any]:

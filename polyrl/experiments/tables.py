@@ -38,7 +38,7 @@ def show(table: Table, title: str | None = None, wrap_title: bool = False) -> No
 
 def note(text: str) -> None:
     """Prints lines as they are, below a table."""
-    _console().print(text, highlight=False)
+    _console().print(text, highlight=False, soft_wrap=not sys.stdout.isatty())
 
 
 def width() -> int:

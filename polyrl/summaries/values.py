@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -46,8 +47,8 @@ class Summaries(NamedTuple):
 
 
 def write_evaluation(writer: tf.summary.SummaryWriter, result: Mapping[str, float]) -> None:
-    """Writes the result of an evaluation under `eval/`, at its `global_timestep`; the counters are not written."""
-    values = {f"eval/{name}": value for name, value in result.items() if not name.startswith("global_")}
+    """Writes the result of an evaluation under `eval/`, at its `global_timestep`; without counters and number of episodes."""
+    values = {f"eval/{name}": value for name, value in result.items() if not re.match("global_|episodes$", name)}
     write_scalars(writer, int(result["global_timestep"]), values)
     writer.flush()
 

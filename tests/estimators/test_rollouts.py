@@ -25,6 +25,7 @@ def test_an_evaluation_gives_the_known_returns_and_counters(counting):
         "min_reward": 1.0,
         "max_reward": 6.0,
         "mean_ep_length": 2.0,
+        "episodes": 4,
         "loss": pytest.approx(14.0 / 8.0),  # The mean over the steps 1 2 3, 1, 1 2 3, 1.
         "global_step": 5,
         "global_timestep": 9,

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from polyrl.experiments.comparing import COLUMNS, LEAST, find, grouped, print_comparison, row
+from polyrl.experiments.comparing import COLUMNS, LEAST, differences, find, grouped, print_comparison, row
 
 
 @pytest.fixture
@@ -86,8 +86,9 @@ def test_steps_are_those_of_the_run_and_the_best_weights_are_the_best_ones(runs)
         ("700,41.0\n700,42.0\n1234,7.0\n", "42.00"),  # The newest weights were evaluated after the best ones.
         ("1234,7.0\n", ""),
         ("600,9.0\n", ""),  # It was the best one once.
+        ("700,41.0,100\n700,42.0,100\n700,9.0,10\n", "42.00"),  # A look at few episodes says less.
     ):
-        table.write_text("global_timestep,mean_reward\n" + rows)
+        table.write_text("global_timestep,mean_reward,episodes\n" + rows)
         (found,) = find([str(run)])
         line = dict(zip(COLUMNS, row("c51", [found]), strict=True))
         assert (line["steps"], line["last"], line["best weights"]) == ("1,234", "5.000", expected)
@@ -116,6 +117,33 @@ def test_two_configurations_in_one_directory_are_two_lines(runs):
     for seed in (1, 2):
         copied(runs / "dqn" / f"seed-{seed}", f"seed-1{seed}", n_step=3)
     assert [len(members) for members in grouped(find([str(runs / "dqn")])).values()] == [2, 2]
+
+
+def test_in_what_runs_of_one_model_differ_is_told(runs):
+    """They were alike in the table but for their paths."""
+    schedule = {"identifier": "cosine", "alpha": 0.1}
+    copied(runs / "c51", "slow", learning_rate=1e-4, rate=schedule, units=["8"], progress=True)
+    copied(runs / "c51", "fast", learning_rate=0.00123456, rate={**schedule, "alpha": 0.5}, units=["8"], progress=False)
+    groups = grouped(find([str(runs / name) for name in ("slow", "fast", "naf", "dqn", "own")]))
+    assert differences({name.removeprefix(f"{runs}/"): members for name, members in groups.items()}) == [
+        "What differs between the runs of c51 on A:",
+        "  slow: learning_rate=0.0001, rate.alpha=0.1",
+        "  fast: learning_rate=0.001235, rate.alpha=0.5",
+        "What differs between the runs of DDQNModel on Bowl(size=3):",
+        "  own/far: discount=0.99",
+        "  own/near: discount=0.9",
+    ]
+
+
+def test_settings_that_only_some_runs_have_are_no_difference_of_settings(runs):
+    copied(runs / "c51", "more", n_step=3)
+    copied(runs / "c51", "again")
+    file = runs / "again" / "params.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "config": {"seed": 2}}))
+    named = {name: find([str(runs / name)]) for name in ("c51", "more", "again")}
+    assert differences({name: named[name] for name in ("c51", "more")}) == []
+    assert differences(named)[1:] == ["  c51: seed=1", "  more: seed=1", "  again: seed=2"]
+    assert differences({"c51": named["c51"], "both": named["c51"] + named["again"]}) == []
 
 
 def test_the_same_seed_twice_is_no_mean_of_seeds(runs):

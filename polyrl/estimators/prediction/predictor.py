@@ -209,7 +209,7 @@ class Predictor:
             stream: names the random stream that the environments draw their seeds from.
 
         Returns:
-            `mean_reward`, `std_reward`, `min_reward`, `max_reward`, `mean_ep_length`, `loss`, metrics, and the counters.
+            `mean_reward`, `std_reward`, `min_reward`, `max_reward`, `mean_ep_length`, `episodes`, `loss`, metrics, counters.
         """
         return self.evaluate_while(env, episodes, stream, lambda: None)
 

@@ -25,8 +25,8 @@ def evaluate(calls: RolloutCalls, driver: EnvDriver, episodes: int, check: Calla
     The driver has been reset. `check()` is called before each step, and ends the evaluation if it raises.
 
     Returns:
-        `mean_reward`, `std_reward`, `min_reward`, `max_reward`, `mean_ep_length`, the mean `loss` over the steps taken, and
-        the model's eval metrics by name.
+        `mean_reward`, `std_reward`, `min_reward`, `max_reward`, `mean_ep_length`, of how many `episodes` they are, the mean
+        `loss` over the steps taken, and the model's eval metrics by name.
     """
     quota = _quota(driver.num_envs, episodes)
     rewards, lengths, losses = [], [], []
@@ -55,6 +55,7 @@ def evaluate(calls: RolloutCalls, driver: EnvDriver, episodes: int, check: Calla
         "min_reward": float(np.min(rewards)),
         "max_reward": float(np.max(rewards)),
         "mean_ep_length": float(np.mean(lengths)),
+        "episodes": episodes,
         "loss": float(np.mean(losses)),
         **{key: value for name, metric in calls.metrics.items() for key, value in _numbers(name, metric.result())},
     }
