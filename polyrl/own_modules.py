@@ -65,5 +65,11 @@ def own_line(error: BaseException) -> traceback.FrameSummary:
     return (own or frames)[-1]
 
 
+def own_place(error: BaseException) -> str:
+    """`', in FILE, line N'` of the last line that is neither of a library nor of polyrl; empty without one."""
+    place = own_line(error)
+    return "" if _is_of_others(Path(place.filename)) else f", in {place.filename}, line {place.lineno}"
+
+
 def _is_of_others(path: Path) -> bool:
     return bool({*path.parts} & INSTALLED) or any(other in path.parents for other in _OTHERS) or path.name.startswith("<")

@@ -15,6 +15,7 @@ from gymnasium.vector import VectorEnv, VectorWrapper
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
 from polyrl.errors import add_note
+from polyrl.own_modules import own_place
 
 VERSION = gymnasium.__version__
 COUNTED = (Discrete, MultiBinary, MultiDiscrete)
@@ -232,7 +233,7 @@ class Contract:
         """Says of an error that the environment raised which environment it was, and when."""
         if not str(error).startswith(f"Environment {self._index} ("):
             when = "at its reset" if self._steps < 0 else f"at step {self._steps + 1} of its episode"
-            add_note(error, f"Environment {self._index} ({self._env}), {when}, raised this. {UNSTORED}")
+            add_note(error, f"Environment {self._index} ({self._env}), {when}, raised this{own_place(error)}. {UNSTORED}")
 
     def _where(self, call: str) -> str:
         when = "at its reset" if call == "its reset" else f"at step {self._steps} of its episode"

@@ -22,7 +22,7 @@ from polyrl.envs.contract import check_has_spaces
 from polyrl.envs.packages import import_for
 from polyrl.envs.processes import ProcessVectorEnv
 from polyrl.errors import add_note
-from polyrl.own_modules import import_own, own_line
+from polyrl.own_modules import import_own, own_place
 from polyrl.validation import check_keywords, keyword_names, sentence, suggestion
 
 _MADE = "_polyrl_made"
@@ -62,12 +62,11 @@ class EnvMaker:
             if isinstance(error, TypeError) and (why := _unbound(self.make)):
                 raise TypeError(
                     f"{self.name} cannot be made without arguments: {why}. Give them, as GymEnvironment(MyEnv, level=3), or a "
-                    "function that makes it; on the command line module:function."
+                    "function that makes it; on the command line --env_kwargs=level=3, or module:function."
                 ) from error
             if isinstance(error, TypeError) and (name := _refused(self.make, error)):
                 raise TypeError(f"{self.name} does not take the argument {name!r}: {sentence(error)}") from error
-            place = own_line(error)
-            add_note(error, f"{self.name} raised this while it was made, in {place.filename}, line {place.lineno}.")
+            add_note(error, f"{self.name} raised this while it was made{own_place(error)}.")
             raise
         if not isinstance(env, gymnasium.Env):
             raise TypeError(f"{self.name} returned {env!r}; expected one new gymnasium.Env.")

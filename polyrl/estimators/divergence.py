@@ -34,6 +34,6 @@ def divergence_named(scope: Scope, write_back: Callable[[], None]) -> Iterator[N
                 raise NonFiniteError(
                     f"The largest number in {variable.name} is {largest} after {int(scope.global_step.numpy())} updates: "
                     "training has diverged. The checkpoints written before it are as they were. A smaller learning rate or "
-                    "reward scale, or clip_gradients, may help."
+                    "reward scale, or clip_gradients, may help; so may states of about 1."
                 ) from error
         raise

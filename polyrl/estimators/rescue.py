@@ -18,6 +18,7 @@ from polyrl.errors import BrokenEnvironmentError, NonFiniteError, add_note
 from polyrl.estimators.loops.loop import Loop
 from polyrl.estimators.signals import ENDINGS, RunInterrupted
 from polyrl.models.scope import Scope
+from polyrl.own_modules import own_place
 
 logger = logging.getLogger("polyrl")
 
@@ -74,7 +75,8 @@ def rescued(save: Callable[[bool], Path | None], is_interrupted: Callable[[], bo
         left = isinstance(error, KeyboardInterrupt)
         if not (isinstance(error, BrokenEnvironmentError) or _may_leave(_frames(error.__traceback__), not left)):
             if (hook := _hook(_frames(error.__traceback__))) is not None:
-                add_note(error, f"The hook's method {hook} raised this. Nothing was saved after the last checkpoint.")
+                place = own_place(error)
+                add_note(error, f"The hook's method {hook} raised this{place}. Nothing was saved after the last checkpoint.")
             raise
         try:
             path = save(not _was_in_a_hook(_frames(error.__traceback__)))

@@ -15,6 +15,7 @@ from polyrl.flags.config import NOT_CONFIGURED
 from polyrl.flags.value_errors import in_words
 from polyrl.validation import suggestion
 
+FORM = "LOW..HIGH, with :log for a logarithmic scale"
 RANGE = re.compile(r"(?P<low>[^:]+?)\.\.(?P<high>[^:]+?)(?P<log>:log)?")
 
 
@@ -36,11 +37,11 @@ def search_space(entries: list[str]) -> dict[str, Any]:
         _check_name(entry, name)
         ranged = RANGE.fullmatch(values)
         if ranged is None and ".." in values:
-            raise ValueError(f"--search {entry}: expected LOW..HIGH, or LOW..HIGH:log for a logarithmic scale.")
+            raise ValueError(f"--search {entry}: expected {FORM}.")
         if ranged is None:
             choices = [_read(value) for value in values.split(",")]
             if len(set(choices)) < 2:
-                raise ValueError(f"--search {entry}: there is nothing to choose; give two different values or more.")
+                raise ValueError(f"--search {entry}: there is nothing to choose; give different values, or {FORM}.")
             ends, found[name] = choices, made.CategoricalDistribution(choices)
         else:
             low, high = ends = [_read(ranged[end]) for end in ("low", "high")]

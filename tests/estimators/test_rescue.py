@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import numpy as np
 import pytest
@@ -136,7 +137,10 @@ class Fails(Hook):
 def test_errors_of_another_origin_save_nothing(agent, error):
     trained = agent()
     assert train(trained, ScheduleEnv(), hooks=[Fails(error)]) is error
-    assert error.__notes__ == ["The hook's method Fails.after_act raised this. Nothing was saved after the last checkpoint."]
+    (note,) = error.__notes__
+    place = re.fullmatch(r"The hook's method Fails\.after_act raised this, in (.+), line \d+\. Nothing was saved .+", note)
+    assert place is not None
+    assert place[1] == __file__
     assert trained.checkpoints.latest() is None
 
 
@@ -216,4 +220,4 @@ def test_a_hook_that_raises_is_named(tmp_path):
     with pytest.raises(ZeroDivisionError) as error:
         make_agent(model_dir=tmp_path).train(ScheduleEnv(), first_update=4, timesteps=8, hooks=[Divides()])
     (note,) = error.value.__notes__
-    assert note.endswith("Divides.after_act raised this. Nothing was saved after the last checkpoint.")
+    assert re.search(r"Divides\.after_act raised this, in \S+, line \d+\. Nothing was saved after the last", note)

@@ -53,6 +53,11 @@ TOLD = {
     ("--env=polyrl/TinySchedule",): "unknown to gymnasium",
     ("--env=CartPole-v1", "--batch_size=99"): "or use --overwrite, which moves it.",
     ("--batch_size=99", "--mode=eval"): "128 there, 99 now\nLeave these flags out, or name another --model_dir.",
+    (
+        "--env_kwargs=max_episode_steps=9",
+        "--batch_size=99",
+        "--mode=eval",
+    ): "name another --model_dir. In Python, `Agent.evaluate` takes any env",
     ("--set=optimizer.beta_1=0.5",): "trained with other hyper-parameters:\n  set:",
     ("--env=Acrobot-v1",): "taken",
 }

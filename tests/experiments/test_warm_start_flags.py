@@ -109,8 +109,9 @@ def test_what_makes_no_sense_is_refused_and_nothing_is_made(source, tmp_path):
         with pytest.raises(error, match=re.escape(message)):
             train(new, *arguments)
         assert not new.exists()
-    with pytest.raises(CheckpointMismatchError, match=r"No layer has the same shapes there"):
+    with pytest.raises(CheckpointMismatchError, match=r"No layer has the same shapes there") as error:
         train(new, from_there, units=6)
+    assert str(error.value).endswith(f"are in {directory}/params.json.")
     assert not new.exists()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 
@@ -50,7 +51,8 @@ def test_an_environment_in_the_trainers_own_process(deed, tmp_path):
     assert "KeyError: 'no such level'" in output
     assert "in _misbehave" in output
     if sys.version_info >= (3, 11):
-        assert "Environment 0 (<FaultyEnv instance>), at step 5 of its episode, raised this." in output
+        assert "Environment 0 (<FaultyEnv instance>), at step 5 of its episode, raised this, in " in output
+        assert re.search(r"faulty_envs\.py, line \d+\. Nothing of this step was stored\.", output)
 
 
 @pytest.mark.slow

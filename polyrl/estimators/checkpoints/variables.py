@@ -16,6 +16,7 @@ from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectG
 from polyrl.errors import CheckpointMismatchError
 from polyrl.estimators.checkpoints.files import STATE, found_in, read_state
 from polyrl.estimators.checkpoints.manager import CheckpointManager
+from polyrl.estimators.checkpoints.params import FILE as PARAMS_FILE
 from polyrl.models.q_network import QNetwork
 from polyrl.models.scope import Scope
 from polyrl.paths import literal, resolved
@@ -190,7 +191,9 @@ def _those_that_fit(variables: CheckpointVariables, every: Mapping[str, tf.Varia
         fits[layer] = fits.get(layer, True) and same
     layers = [layer for layer, fit in fits.items() if fit]
     if not layers:
-        return "No layer has the same shapes there."
+        file = variables.checkpoint.parent.parent / PARAMS_FILE
+        of_run = f" The settings of that run, as those of its network, are in {file}." if file.exists() else ""
+        return f"No layer has the same shapes there.{of_run}"
     return f"Take what fits: vars_to_warm_start={layers} (on the command line --warm_start_vars={','.join(layers)})."
 
 

@@ -27,7 +27,8 @@ class NanHook(Hook):
             raise NonFiniteError(
                 f"The loss is {run.loss} at update {run.step} (environment step {run.timestep}, "
                 f"last actions {run.actions.tolist()}). The checkpoints written before it are as they were. A smaller "
-                "learning rate or reward scale, or clip_gradients, may help; so may a look at a schedule of your own."
+                "learning rate or reward scale, or clip_gradients, may help; so may a look at a schedule of your own, "
+                "and at the size of the states: networks like numbers of about 1."
             )
 
     def after_summaries(self, run: RunContext, summaries: Summaries) -> None:

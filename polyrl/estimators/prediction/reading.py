@@ -77,7 +77,22 @@ class Reading:
         steps: int | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> Iterator[dict[str, Any]]:
-        """Acts by the policy of PREDICT mode: `Predictor.predict` with a checkpoint's weights."""
+        """Acts by the policy of PREDICT mode, and yields one dict for each environment step, as `Predictor.predict` does.
+
+        Args:
+            env: as for `train`; one instance of a `GymEnvironment` is opened.
+            episodes: ends after this number of episodes.
+            steps: ends after this number of environment steps.
+            checkpoint: as for `evaluate`.
+
+        Yields:
+            The predictions of the model, of which `results` is the action as the environment takes it, `index` a discrete
+            action counted from 0, and `q` the values; with `state`, `reward`, `done`, `truncated`, `episode`, `env` and
+            `timestep`.
+
+        Raises:
+            NotTrainedError: if there is no such checkpoint.
+        """
         return self._readers.get(checkpoint).predict(env, episodes, steps)
 
     @public(READ)

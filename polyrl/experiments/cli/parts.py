@@ -58,6 +58,8 @@ def read_hyper_parameters(
         if not FLAGS.overwrite:
             trains = FLAGS.mode in TRAINING_MODES
             remedy = OTHERWISE if trains else "Leave these flags out, or name another --model_dir."
+            if not trains and any(name in FLAGS and FLAGS[name].present for name in ("env", "env_kwargs", "wrappers")):
+                remedy += " In Python, `Agent.evaluate` takes any environment of the same spaces."
             check_same_params(directory, values, remedy)
     except CheckpointMismatchError:
         if check_names is not None:
