@@ -17,7 +17,7 @@ import tf_keras
 from tiny_agents import make_agent, q_model_fn
 
 import polyrl
-from polyrl import demos
+from polyrl import configs, demos
 from polyrl.configs import AdamConfig, MetricConfig, OptimizerConfig
 from polyrl.estimators.hooks import EvaluationHook
 from polyrl.models import DQNModel, NAFModel, Scope
@@ -95,6 +95,12 @@ def test_coming_from_tf_estimator(tmp_path, capsys):
     exec(code, scope := {"agent": make_agent(q_model_fn("dqn", num_actions=2), model_dir=tmp_path / "run")})
     # The only evaluation is that at the end, as the first one in between is after 2,000 steps: it is the best, too.
     assert {path.parent.name for path in scope["result"].exports} == {"best", "final"}
+
+
+def test_configuration_names_every_config():
+    """Of the optimizers a page had Adam's alone, and `RMSPropConfig` was guessed."""
+    named = re.findall(r"`(\w+)`", (DOCS / "configuration.md").read_text())
+    assert {*configs.__all__} - {*named} == {"Config"}
 
 
 def test_configuration():
