@@ -123,7 +123,10 @@ class NAFModel(BaseQModel):
         action_high: float | Sequence[float] = 1.0,
     ):
         if dueling is not None and not (isinstance(dueling, (bool, np.bool_)) and dueling):
-            raise ValueError(f"dueling={dueling!r} must be left out: NAF always has heads for value and advantage.")
+            raise ValueError(
+                f"dueling={dueling!r} must be left out: NAF always has heads for value and advantage. A program with polyrl's "
+                "flags decides so by cli.set_defaults(dueling='none')."
+            )
         if check_bool("use_expert_demo", use_expert_demo):
             raise ValueError(
                 f"use_expert_demo={use_expert_demo!r}: the large-margin loss compares discrete actions; leave it False."
