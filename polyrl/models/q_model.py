@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from polyrl import ops
@@ -208,17 +209,21 @@ class BaseQModel(QArguments):
     # Parts. -------------------------------------------------------------------------------------------------------------
 
     def _rate(self) -> tf.Tensor:
-        """How much to explore; NaN, which ends a run, for what is below 0, or above 1 as a probability."""
+        """How much to explore; below 0, or above 1 as a probability, it is refused if known, and else NaN, which ends a run."""
+        whose = f"The rate of {type(self.exploration_config).__name__}"
         try:
             rate = tf.cast(self._build_exploration(), tf.float32)
+        except NotImplementedError:
+            raise
         except Exception as error:
-            add_note(
-                error,
-                f"The rate of {type(self.exploration_config).__name__} raised this. It is given a tensor: use operations of "
-                "TensorFlow, and `tf.where` in place of `if`.",
-            )
+            tensor = "It is given a tensor: use operations of TensorFlow, and `tf.where` in place of `if`."
+            add_note(error, f"{whose} raised this. {tensor}")
             raise
         highest = self._explorer_class.HIGHEST_RATE
+        known = tf.get_static_value(rate)
+        if known is not None and np.shape(known) == () and not -ROUNDING <= known <= highest + ROUNDING:
+            expected = "a probability from 0 to 1" if highest == 1.0 else "a finite number of at least 0"
+            raise ValueError(f"{whose} is {known:g}; expected {expected}.")
         return tf.where((rate >= -ROUNDING) & (rate <= highest + ROUNDING), rate, math.nan)
 
     def _batch(self, features: Any, labels: Any) -> Batch:

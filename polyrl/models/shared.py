@@ -67,7 +67,7 @@ class KeepsArguments:
     def described(self) -> dict[str, Any]:
         """The class, and the arguments that decide what is learned, as JSON has them; without functions and other objects."""
         given = {name: _plain(getattr(self, name, value)) for name, value in self._given.items() if name not in SHOWN}
-        found = {name: value.to_dict() if isinstance(value, Config) else value for name, value in given.items()}
+        found = {name: value.described() if isinstance(value, Config) else value for name, value in given.items()}
         plain = {name: json.loads(json.dumps(value)) for name, value in found.items() if _is_json(value)}
         return {"class": type(self).__name__, **plain}
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import pytest
+import tf_keras
 from tiny_agents import q_model_fn
 from tiny_envs import ScheduleEnv, vector
 
-from polyrl.configs import ConstantExplorationConfig, HuberLossConfig
+from polyrl.configs import AdamConfig, ConstantExplorationConfig, ExplorationConfig, HuberLossConfig, ScheduleConfig
 from polyrl.envs import GymEnvironment
 from polyrl.errors import CheckpointMismatchError
 from polyrl.estimators import Agent, RunConfig
@@ -55,6 +57,53 @@ def test_another_configuration_is_refused(tmp_path, changed, words):
         train(tmp_path, **changed)
     assert re.search(words, str(error.value)), error.value
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def own(base, name, **methods):
+    """A config of the user's own, as two programs may have one of the same fields and of another name."""
+    return dataclasses.dataclass(frozen=True)(type(name, (base,), methods))
+
+
+def own_optimizer(rate):
+    return AdamConfig(own(ScheduleConfig, rate, build=lambda self: tf_keras.optimizers.schedules.CosineDecay(1e-3, 10))())
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "words"),
+    [
+        (
+            {"exploration_config": own(ExplorationConfig, "Slow", rate=lambda self, timestep: 0.9)()},
+            {"exploration_config": own(ExplorationConfig, "Fast", rate=lambda self, timestep: 0.1)()},
+            "Model.exploration_config.identifier=Slow there, Fast now",
+        ),
+        (
+            {"exploration_config": ConstantExplorationConfig(0.5)},
+            {"exploration_config": own(ConstantExplorationConfig, "Half")(0.5)},
+            "Model.exploration_config.identifier=constant there, Half now",
+        ),
+        (
+            {"optimizer_config": own_optimizer("Falls")},
+            {"optimizer_config": own_optimizer("Rises")},
+            "Model.optimizer_config.learning_rate.identifier=Falls there, Rises now",
+        ),
+        (
+            {"loss_config": HuberLossConfig()},
+            {"loss_config": own(HuberLossConfig, "Own")()},
+            "identifier=huber there, Own now",
+        ),
+    ],
+    ids=["exploration", "a_subclass", "a_schedule_inside", "loss"],
+)
+def test_another_class_of_ones_own_with_the_same_fields_is_refused(tmp_path, before, now, words):
+    """Those without an identifier were all alike, and a subclass was its parent."""
+    train(tmp_path, before)
+    train(tmp_path, {name: type(config)(**fields(config)) for name, config in before.items()})
+    with pytest.raises(CheckpointMismatchError, match=re.escape(words)):
+        train(tmp_path, now)
+
+
+def fields(config):
+    return {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 from hook_testing import BATCH, schedule
+from masked_envs import TemptingEnv
 from tiny_agents import counting_model_fn, make_agent, q_model_fn
 from tiny_envs import Bad, ScheduleEnv, vector
 from tiny_hooks import Recorder
@@ -151,6 +152,32 @@ def test_a_learning_rate_below_zero_ends_the_run(tmp_path):
 class Branching(ExplorationConfig):
     def rate(self, timestep):
         return 1.0 if timestep < 100 else 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Excessive(ExplorationConfig):
+    def rate(self, timestep):
+        return 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Without(ExplorationConfig):
+    pass
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_constant_rate_out_of_range_is_told_with_its_value(tmp_path, masked):
+    """With a mask it was 'epsilon=nan must be in [0, 1]'."""
+    env, spaces = (TemptingEnv(), {"num_states": 1, "num_actions": 4}) if masked else (ScheduleEnv(), {})
+    with pytest.raises(ValueError, match=r"^The rate of Excessive is 2; expected a probability from 0 to 1\.$"):
+        make_agent(q_model_fn(exploration_config=Excessive(), **spaces), model_dir=tmp_path).train(env, timesteps=8)
+
+
+def test_a_schedule_without_a_rate_is_told_alone(tmp_path):
+    """Below it stood that it is given a tensor."""
+    with pytest.raises(NotImplementedError, match=r"^Without must define rate; .* do\.$") as caught:
+        make_agent(q_model_fn(exploration_config=Without()), model_dir=tmp_path).train(ScheduleEnv(), timesteps=8)
+    assert not hasattr(caught.value, "__notes__")
 
 
 def test_a_rate_that_branches_says_whose_it_is(tmp_path):
