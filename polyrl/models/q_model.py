@@ -209,7 +209,7 @@ class BaseQModel(QArguments):
     # Parts. -------------------------------------------------------------------------------------------------------------
 
     def _rate(self) -> tf.Tensor:
-        """How much to explore; below 0, or above 1 as a probability, it is refused if known, and else NaN, which ends a run."""
+        """How much to explore; below 0, or above 1 as a probability, it is refused if known, else NaN, which ends a run."""
         whose = f"The rate of {type(self.exploration_config).__name__}"
         try:
             rate = tf.cast(self._build_exploration(), tf.float32)
