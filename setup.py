@@ -9,7 +9,7 @@ HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "polyrl" / "__init__.py").read_text()).group(1)
 
 # ale-py 0.12.1 is the first that is tested to reset some environments of a vector; headless opencv needs no display.
-ATARI = ["ale-py>=0.12.1,<1", "opencv-python-headless>=4.8,<6"]
+ATARI = ["ale-py>=0.12.1,<1", "opencv-python-headless>=4.10.0.84,<6"]
 # An extra of its own: it takes 750 MB. It does not support Python 3.10.
 ENVPOOL = ["envpool>=1.2,<2; python_version >= '3.11'"]
 # 0.5.4 is the first that can keep images as they are, and does not support Python 3.10, where demonstrations are .npz files.
@@ -21,11 +21,11 @@ MINATAR = ["minatar>=1.0.15,<2"]
 MINIGRID = ["minigrid>=3.0,<4"]
 # Renders gymnasium's small environments, writes mp4, writes GIFs. Not by gymnasium's own extras: some versions ask for
 # pygame-ce there, which lies in the same directory as the pygame that minigrid asks for.
-VIDEO = ["pygame>=2.1.3,<3", "moviepy>=2.0,<3", "pillow>=10,<14"]
+VIDEO = ["pygame>=2.4,<3", "moviepy>=2.0,<3", "pillow>=10,<14"]
 # Searches hyper-parameters, and keeps the trials in a file of SQLite.
 TUNE = ["optuna>=4.0,<6"]
 # Draws learning curves in scripts/plot.py.
-PLOT = ["matplotlib>=3.8,<4"]
+PLOT = ["matplotlib>=3.9,<4"]
 # tf2onnx 1.17 is the first that runs with NumPy 2 and today's protobuf.
 ONNX = ["tf2onnx>=1.17,<2", "onnxruntime>=1.20,<2"]
 
@@ -40,17 +40,18 @@ setup(
     packages=find_packages(include=["polyrl", "polyrl.*"]),
     package_data={"polyrl": ["py.typed"]},
     python_requires=">=3.10",
-    # Up to the next major version of those that the tests have run with, which may be another library.
+    # From those with which the tests pass together (scripts/lowest.sh), up to the next major version of those that they have
+    # run with, which may be another library.
     install_requires=[
         "tensorflow>=2.21,<3",
         "tf-keras>=2.21,<3",
         "absl-py>=2.1,<3",
         "tensorboard>=2.20,<3",
-        "numpy>=1.26,<3",
-        "gymnasium>=1.1,<2",
+        "numpy>=2.0,<3",
+        "gymnasium>=1.4,<2",
         "tensorflow-probability>=0.25,<1",
         "ml-collections>=1.0,<2",
-        "rich>=13.7,<16",
+        "rich>=14.3,<16",
     ],
     entry_points={"console_scripts": ["polyrl = polyrl.__main__:main"]},
     extras_require={

@@ -74,7 +74,7 @@ def test_help_is_shown_and_nothing_is_done(run, program, flag):
     assert (ROOT / "docs" / "errors.md").stat().st_mtime_ns == page
 
 
-@pytest.mark.parametrize("script", ["quickstart.sh", "slow.sh", "test.sh"])
+@pytest.mark.parametrize("script", ["lowest.sh", "quickstart.sh", "slow.sh", "test.sh"])
 def test_shell_scripts_show_their_comment_and_install_nothing(tmp_path, script):
     (tmp_path / "scripts").mkdir()
     for name in (script, "setup.sh"):
