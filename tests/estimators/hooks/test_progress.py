@@ -83,7 +83,7 @@ sys.path.insert(0, sys.argv[1])
 from polyrl import Agent, RunConfig, UniformReplay
 from tiny_agents import q_model_fn
 
-config = RunConfig(jit="off", save_summary_timesteps=None)
+config = RunConfig(jit="off", save_summary_timesteps=None, threads=1)
 agent = Agent(q_model_fn(num_actions=2), UniformReplay(100, 4), sys.argv[2], config)
 agent.train("CartPole-v1", first_update=4, max_timesteps=30)
 agent.train("CartPole-v1", first_update=4, max_timesteps=33)
