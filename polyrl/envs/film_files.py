@@ -1,4 +1,4 @@
-"""Clips as files: mp4 through gymnasium and moviepy, GIF through pillow."""
+"""Clips as files: mp4 through moviepy, GIF through pillow."""
 
 from __future__ import annotations
 
@@ -41,19 +41,21 @@ def write(clip: Clip, directory: Path, step: int, index: int, file_format: str) 
         index: tells episodes with the same weights apart.
         file_format: `'mp4'` or `'gif'`.
     """
-    prefix = f"step-{step}-return-{clip.reward:.6g}"
-    path = directory / f"{prefix}-episode-{index}.{file_format}"
+    path = directory / f"step-{step}-return-{clip.reward:.6g}-episode-{index}.{file_format}"
     make_directory(directory)
     if file_format == "gif":
         path.write_bytes(gif(clip, 320, 400)[0])
         return path
-    from gymnasium.utils.save_video import save_video  # It imports moviepy.
+    from moviepy import VideoClip
 
     height, width = clip.frames[0].shape[:2]
     times = _times(width)
     # Players refuse videos with odd heights or widths.
     frames = [_enlarged(frame, times)[: height * times // 2 * 2, : width * times // 2 * 2] for frame in clip.frames]
-    save_video(frames, str(directory), lambda _: True, name_prefix=prefix, episode_index=index, fps=clip.fps)
+    # Half a picture longer: moviepy shows those of whole numbers, and a clip of pictures loses its last one to rounding.
+    length = (len(frames) + 0.5) / clip.fps
+    video = VideoClip(lambda time: frames[min(round(time * clip.fps), len(frames) - 1)], duration=length)
+    video.write_videofile(str(path), fps=clip.fps, logger=None)
     return path
 
 

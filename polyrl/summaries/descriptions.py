@@ -26,8 +26,8 @@ DESCRIPTIONS: Final = {
     "train/grad_norm_clipped": "after clipping",
     "gradients/<variable>": "histogram of each variable's gradient, after clipping",
     "variables/<variable>": "histogram of each variable of the online network",
-    "activations/<layer>": "histogram of each layer's output on the last batch; of several outputs `<layer>/0`, "
-    "`<layer>/1`, ...",
+    "activations/<layer>": "histogram of the output of each layer with weights on the last batch; of several "
+    "`<layer>/0`, `<layer>/1`, ...",
     "activations/<layer>/zero_fraction": "share of zeros in that output, of layers that can be zero, as with ReLU: near "
     "1 the layer is dead",
     "input/state": "the newest channel of the first images of the last batch",

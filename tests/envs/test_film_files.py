@@ -79,6 +79,15 @@ def test_an_mp4_has_each_picture_in_real_time(tmp_path, size):
     assert list((tmp_path / "videos").iterdir()) == [path]
 
 
+@pytest.mark.parametrize(("pictures", "fps"), [(30, 15.0), (25, 15.0), (30, 30.0), (1, 30.0), (200, 50.0), (11, 29.97)])
+def test_an_mp4_has_the_last_picture_too(tmp_path, pictures, fps):
+    """30 at 15 a second were 29: thirty fifteenths of a second are less than two in floating point."""
+    from imageio_ffmpeg import count_frames_and_secs
+
+    path = film_files.write(clip(pictures, (8, 2 * pictures), fps), tmp_path, 0, 0, "mp4")
+    assert count_frames_and_secs(path)[0] == pictures
+
+
 def test_the_name_of_a_file_tells_step_return_and_number(tmp_path):
     for reward, shown in ((500.0, "500"), (-0.25, "-0.25"), (1234.5678, "1234.57")):
         path = film_files.write(clip(2, reward=reward), tmp_path, 7, 0, "gif")
