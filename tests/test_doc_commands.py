@@ -12,6 +12,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from flag_cases import PARSE
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -46,15 +47,9 @@ import json, sys
 from polyrl.experiments import cli, family
 from polyrl.flags import command
 
-defaults = {name: cli.FLAGS[name].default for name in cli.FLAGS}
-
 for flags in json.loads(sys.argv[1]):
-    cli.FLAGS.unparse_flags()
-    for name, value in defaults.items():  # Of the case before.
-        cli.FLAGS[name].unparse()
-        cli.FLAGS.set_default(name, value)
     try:
-        assert cli.FLAGS(["polyrl", *flags]) == ["polyrl"], "an argument that is no flag"
+        assert parse(*flags) == ["polyrl"], "an argument that is no flag"
         command.check_alone()
         if cli.FLAGS.mode not in command.WITHOUT_A_RUN:
             command.settle()
@@ -85,6 +80,15 @@ WITHOUT_PARSER = ("scripts/checkpoints.py", "scripts/errors.py", "scripts/record
 """They read their words themselves; their own tests call them."""
 
 
+def run(*arguments: str, cwd: Path, timeout: float = 400) -> str:
+    """What a Python process writes to stdout; it must succeed."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=cwd, env=environment)
+    assert done.returncode == 0, f"{arguments}\n{done.stderr[-3000:]}"
+    return done.stdout
+
+
 def test_there_are_commands():
     assert len(OURS) > 20
     assert len(SCRIPTS) > 20
@@ -96,31 +100,15 @@ def test_the_flags_of_polyrl_are_taken_together(tmp_path):
     config = tmp_path / "runs" / "CartPole-v1_c51" / "config.json"  # Of the run that the first page makes.
     config.parent.mkdir(parents=True)
     config.write_text(json.dumps({"env": "CartPole-v1", "model": "c51"}))
-    done = subprocess.run(
-        [sys.executable, "-c", SETTLED, json.dumps([*OURS.values()])],
-        capture_output=True,
-        text=True,
-        timeout=250,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert done.returncode == 0, done.stderr
-    told = dict(zip(OURS, map(json.loads, done.stdout.splitlines()), strict=True))
+    lines = run("-c", PARSE + SETTLED, json.dumps([*OURS.values()]), cwd=tmp_path, timeout=250).splitlines()
+    told = dict(zip(OURS, map(json.loads, lines), strict=True))
     assert {name: error for name, error in told.items() if error is not None} == {}
 
 
 @pytest.mark.parametrize("name", [name for name, words in SCRIPTS.items() if words[0] not in WITHOUT_PARSER])
 def test_the_arguments_of_scripts_are_taken(name):
     script, *arguments = SCRIPTS[name]
-    done = subprocess.run(
-        [sys.executable, "-c", PARSED, str(ROOT / script), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert done.returncode == 0, done.stderr
+    run("-c", PARSED, str(ROOT / script), *arguments, cwd=ROOT, timeout=60)
 
 
 OWN = """
@@ -160,15 +148,7 @@ def test_the_command_runs(tmp_path, name):
     elif not trains and name in EXPERIMENTS:
         calls.insert(0, [*program, *SHORT])
     for call in calls:
-        done = subprocess.run(
-            [sys.executable, *call],
-            capture_output=True,
-            text=True,
-            timeout=400,
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )
-        assert done.returncode == 0, f"{call}\n{done.stderr[-3000:]}"
+        run(*call, cwd=tmp_path)
 
 
 def test_what_pip_is_asked_for_is_there():

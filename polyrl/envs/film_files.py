@@ -52,7 +52,7 @@ def write(clip: Clip, directory: Path, step: int, index: int, file_format: str) 
     times = _times(width)
     # Players refuse videos with odd heights or widths.
     frames = [_enlarged(frame, times)[: height * times // 2 * 2, : width * times // 2 * 2] for frame in clip.frames]
-    # Half a picture longer: moviepy shows those of whole numbers, and a clip of pictures loses its last one to rounding.
+    # Half a picture longer: moviepy writes int(duration * fps) pictures, one too few where rounding makes the product smaller.
     length = (len(frames) + 0.5) / clip.fps
     video = VideoClip(lambda time: frames[min(round(time * clip.fps), len(frames) - 1)], duration=length)
     video.write_videofile(str(path), fps=clip.fps, logger=None)

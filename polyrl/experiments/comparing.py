@@ -8,7 +8,7 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -122,18 +122,17 @@ def _outermost(key: str) -> str:
 def _flat(settings: dict[str, Any]) -> dict[str, str]:
     """By name all settings of a run, and those of its only model; what a value has inside has its name behind a point."""
     models = [*settings["models"].values()]
-    pending = {**(models[0] if len(models) == 1 else {}), **settings["config"], **settings["params"]}
-    flat: dict[str, str] = {}
-    while pending:
-        name, *_ = pending
-        value = pending.pop(name)
+    return dict(_named({**(models[0] if len(models) == 1 else {}), **settings["config"], **settings["params"]}))
+
+
+def _named(values: dict[str, Any], place: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in values.items():
         if isinstance(value, dict):
-            pending = {**{f"{name}.{key}": inner for key, inner in value.items()}, **pending}
+            yield from _named(value, f"{place}{name}.")
         elif isinstance(value, float):
-            flat[name] = f"{value:.4g}"
+            yield place + name, f"{value:.4g}"
         else:
-            flat[name] = value if isinstance(value, str) else json.dumps(value)
-    return flat
+            yield place + name, value if isinstance(value, str) else json.dumps(value)
 
 
 def _table(rows: Iterable[list[str]], left_out: Collection[str]) -> Table:

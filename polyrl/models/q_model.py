@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from polyrl import ops
+from polyrl.configs import ExplorationConfig
 from polyrl.engine import functional
 from polyrl.errors import add_note
 from polyrl.explorations import Explorer, random_at_first
@@ -213,11 +214,10 @@ class BaseQModel(QArguments):
         whose = f"The rate of {type(self.exploration_config).__name__}"
         try:
             rate = tf.cast(self._build_exploration(), tf.float32)
-        except NotImplementedError:
-            raise
         except Exception as error:
-            tensor = "It is given a tensor: use operations of TensorFlow, and `tf.where` in place of `if`."
-            add_note(error, f"{whose} raised this. {tensor}")
+            if type(self.exploration_config).rate is not ExplorationConfig.rate:
+                tensor = "It is given a tensor: use operations of TensorFlow, and `tf.where` in place of `if`."
+                add_note(error, f"{whose} raised this. {tensor}")
             raise
         highest = self._explorer_class.HIGHEST_RATE
         known = tf.get_static_value(rate)

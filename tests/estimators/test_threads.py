@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import tensorflow as tf
+from flag_cases import PARSE
 from tiny_agents import make_agent, q_model_fn
 
 from polyrl.estimators import RunConfig, threads
@@ -45,14 +46,9 @@ from polyrl.estimators import threads
 logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
 os.environ.pop(threads.VARIABLE, None)
 threads.cores = lambda: 8
-defaults = {name: cli.FLAGS[name].default for name in cli.FLAGS}
 chosen = []
 for number, arguments in enumerate(json.loads(sys.argv[1])):
-    cli.FLAGS.unparse_flags()
-    for name, value in defaults.items():  # Of the case before.
-        cli.FLAGS[name].unparse()
-        cli.FLAGS.set_default(name, value)
-    cli.FLAGS(["polyrl", f"--model_dir=run-{number}", *arguments])
+    parse(f"--model_dir=run-{number}", *arguments)
     chosen.append(family.experiment_fn(f"run-{number}", command.settle()).agent.config.threads)
 os.environ[threads.VARIABLE] = "8"
 chosen.append(family.experiment_fn("run-last", command.settle()).agent.config.threads)
@@ -85,7 +81,7 @@ def test_the_command_takes_one_core_for_small_networks(tmp_path):
         ("--env=MinAtar/Breakout-v1", "--units=16"): None,
         ("--env=FrozenLake-v1", "--units=64"): 1,
     }
-    chosen, told = printed(tmp_path, COMMAND, json.dumps([[*small, *case] for case in cases]))
+    chosen, told = printed(tmp_path, PARSE + COMMAND, json.dumps([[*small, *case] for case in cases]))
     assert chosen == [*cases.values(), None]
     assert told.count("runs on one core, as the network is too small for more; --threads says otherwise.") == 3
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from flag_cases import PARSE
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = ("--jit=off", "--mode=train")
@@ -35,13 +36,8 @@ from polyrl.flags import command
 from polyrl.models import Scope
 import tf_keras
 
-defaults = {name: cli.FLAGS[name].default for name in cli.FLAGS}
 for arguments in json.loads(sys.argv[1]):
-    cli.FLAGS.unparse_flags()
-    for name, value in defaults.items():  # Of the case before.
-        cli.FLAGS[name].unparse()
-        cli.FLAGS.set_default(name, value)
-    cli.FLAGS(["train", "--mode=train", *arguments])
+    parse("--mode=train", *arguments)
     command.settle()
     params = {name: cli.FLAGS[name].value for name in (*cli.HYPER_PARAMETERS, *command.PARAMETERS)}
     try:
@@ -136,7 +132,7 @@ REFUSED = {
 def seen() -> dict:
     """What each command line gives, from one process: the torso, its layers, its output, both environments; or the error."""
     cases = [*CHOSEN, *DESCRIBED, *ARGUMENTS, *REFUSED]
-    command = [sys.executable, "-c", LOOK, json.dumps(cases)]
+    command = [sys.executable, "-c", PARSE + LOOK, json.dumps(cases)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     return dict(zip(cases, map(json.loads, done.stdout.splitlines()), strict=True))

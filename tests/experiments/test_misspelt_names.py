@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from flag_cases import PARSE
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -18,13 +19,8 @@ from polyrl.experiments import cli, family
 from polyrl.flags import command, config
 
 run = pathlib.Path(sys.argv[1])
-defaults = {name: cli.FLAGS[name].default for name in cli.FLAGS}
 for arguments in [["--env=Acrobot-v1"], *json.loads(sys.argv[2])]:
-    cli.FLAGS.unparse_flags()
-    for name, value in defaults.items():  # Of the case before.
-        cli.FLAGS[name].unparse()
-        cli.FLAGS.set_default(name, value)
-    cli.FLAGS(["polyrl", f"--model_dir={run}", *arguments])
+    parse(f"--model_dir={run}", *arguments)
     try:
         experiment = family.experiment_fn(str(run), command.settle())
         found = "taken"
@@ -65,7 +61,7 @@ TOLD = {
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
-    command = [sys.executable, "-c", LOOK, str(tmp_path_factory.mktemp("runs") / "run"), json.dumps([*TOLD])]
+    command = [sys.executable, "-c", PARSE + LOOK, str(tmp_path_factory.mktemp("runs") / "run"), json.dumps([*TOLD])]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     made, *lines = map(json.loads, done.stdout.splitlines())

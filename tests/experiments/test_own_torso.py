@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from flag_cases import PARSE
 
 ROOT = Path(__file__).resolve().parents[2]
 NETS = """
@@ -57,14 +58,9 @@ from polyrl.experiments import cli, family, worlds
 from polyrl.flags import command
 from polyrl.models import Scope
 
-defaults = {name: cli.FLAGS[name].default for name in cli.FLAGS}
 for number, arguments in enumerate(json.loads(sys.argv[1])):
-    cli.FLAGS.unparse_flags()
-    for name, value in defaults.items():  # Of the case before.
-        cli.FLAGS[name].unparse()
-        cli.FLAGS.set_default(name, value)
     run = f"run-{number}"
-    cli.FLAGS(["polyrl", f"--model_dir={run}", "--env=CartPole-v1", "--mode=train", *arguments])
+    parse(f"--model_dir={run}", "--env=CartPole-v1", "--mode=train", *arguments)
     try:
         agent = family.experiment_fn(run, command.settle()).agent
     except (ValueError, TypeError) as error:
@@ -99,7 +95,7 @@ def found(tmp_path_factory):
     (directory / "nets.py").write_text(NETS)
     (directory / "world.py").write_text(WORLD)
     done = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path[:0] = ['', {str(ROOT)!r}]\n{LOOK}", json.dumps(list(ASKED.values()))],
+        [sys.executable, "-c", f"import sys; sys.path[:0] = ['', {str(ROOT)!r}]\n{PARSE}{LOOK}", json.dumps(list(ASKED.values()))],
         cwd=directory,
         capture_output=True,
         text=True,

@@ -9,20 +9,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from flag_cases import PARSE
 
 LOOK = """
 import json, sys
 from absl import flags
 from polyrl.flags import FLAGS, command, config
 
-defaults = {name: FLAGS[name].default for name in FLAGS}
 for arguments in json.loads(sys.argv[1]):
-    FLAGS.unparse_flags()
-    for name, value in defaults.items():  # Of the case before.
-        FLAGS[name].unparse()
-        FLAGS.set_default(name, value)
     try:
-        FLAGS(["polyrl", *arguments])
+        parse(*arguments)
         fixed = command.settle()
         found = {**config.written(), "model_dir": FLAGS.model_dir, "fixed": sorted(fixed)}
     except (ValueError, flags.Error) as error:
@@ -212,7 +208,7 @@ def found(tmp_path_factory):
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
         (directory / name).write_text(text)
     cases = [*GIVEN, *REFUSED]
-    command = [sys.executable, "-c", LOOK, json.dumps(cases)]
+    command = [sys.executable, "-c", PARSE + LOOK, json.dumps(cases)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=directory)
     assert done.returncode == 0, done.stderr
     *lines, tensorflow = done.stdout.splitlines()

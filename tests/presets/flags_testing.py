@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from flag_cases import PARSE
+
 ROOT = Path(__file__).resolve().parents[2]
 LOOK = """
 import json, sys, tempfile
@@ -17,15 +19,10 @@ from polyrl.experiments import cli, family, worlds
 from polyrl.flags import command
 from polyrl.models import Scope
 
-defaults = {name: cli.FLAGS[name].default for name in cli.FLAGS}
 
 
 def look(flags):
-    cli.FLAGS.unparse_flags()
-    for name, value in defaults.items():  # Of the case before.
-        cli.FLAGS[name].unparse()
-        cli.FLAGS.set_default(name, value)
-    cli.FLAGS(["train", "--mode=train", *flags])
+    parse("--mode=train", *flags)
     try:
         command.settle()
         agent = family.experiment_fn(tempfile.mkdtemp()).agent
@@ -65,7 +62,7 @@ for flags in json.loads(sys.argv[1]):
 
 def look(cases: list[tuple[str, ...]]) -> dict[tuple[str, ...], Any]:
     """By flags: what the model and its memory are like, or the error."""
-    command = [sys.executable, "-c", LOOK, json.dumps([list(flags) for flags in cases])]
+    command = [sys.executable, "-c", PARSE + LOOK, json.dumps([list(flags) for flags in cases])]
     done = subprocess.run(command, capture_output=True, text=True, timeout=250, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     return dict(zip(cases, [json.loads(line) for line in done.stdout.splitlines()], strict=True))

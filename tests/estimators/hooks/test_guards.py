@@ -180,7 +180,15 @@ def test_a_schedule_without_a_rate_is_told_alone(tmp_path):
     assert not hasattr(caught.value, "__notes__")
 
 
-def test_a_rate_that_branches_says_whose_it_is(tmp_path):
-    with pytest.raises(TypeError) as caught:
-        make_agent(q_model_fn(exploration_config=Branching()), model_dir=tmp_path).train(ScheduleEnv(), timesteps=8)
-    assert any(note.startswith("The rate of Branching raised this. It is given a tensor") for note in caught.value.__notes__)
+@dataclasses.dataclass(frozen=True)
+class OfNumPy(ExplorationConfig):
+    def rate(self, timestep):
+        return np.exp(-timestep)
+
+
+@pytest.mark.parametrize(("config", "error"), [(Branching, TypeError), (OfNumPy, NotImplementedError)])
+def test_a_rate_that_takes_no_tensor_says_whose_it_is(tmp_path, config, error):
+    with pytest.raises(error) as caught:
+        make_agent(q_model_fn(exploration_config=config()), model_dir=tmp_path).train(ScheduleEnv(), timesteps=8)
+    said = f"The rate of {config.__name__} raised this. It is given a tensor"
+    assert any(note.startswith(said) for note in caught.value.__notes__)
