@@ -8,7 +8,7 @@ import dataclasses
 import inspect
 import numbers
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -69,19 +69,17 @@ class Config:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values, nested configs included, with the class's `identifier`."""
-        return self._plain(lambda config: config.IDENTIFIER)
-
-    def described(self) -> dict[str, Any]:
-        """As `to_dict`, to compare runs: a class without an identifier of its own has its name as that."""
-        return self._plain(lambda config: vars(type(config)).get("IDENTIFIER") or type(config).__name__)
-
-    def _plain(self, identified: Callable[[Config], str]) -> dict[str, Any]:
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         plain = {
-            name: value._plain(identified) if isinstance(value, Config) else copy.deepcopy(value)
-            for name, value in fields.items()
+            name: value.to_dict() if isinstance(value, Config) else copy.deepcopy(value) for name, value in fields.items()
         }
-        return {"identifier": identified(self), **plain}
+        return {"identifier": self.IDENTIFIER, **plain}
+
+    def described(self) -> dict[str, Any]:
+        """As `to_dict`, with the name of each `class`, to compare runs: a class of one's own may be without an identifier."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        nested = {name: value.described() for name, value in values.items() if isinstance(value, Config)}
+        return {"class": type(self).__name__, **self.to_dict(), **nested}
 
     @classmethod
     def from_dict(cls: type[C], values: Mapping[str, Any]) -> C:

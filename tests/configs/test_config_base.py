@@ -43,6 +43,18 @@ def test_the_dict_holds_the_identifier_and_every_field_as_plain_values(config) -
     assert not any(isinstance(value, Config) for value in plain.values())
 
 
+@pytest.mark.parametrize("config", EXAMPLES, ids=name_of)
+def test_the_description_has_the_class_too(config) -> None:
+    def without(values):
+        return {
+            name: without(value) if isinstance(value, dict) else value for name, value in values.items() if name != "class"
+        }
+
+    assert config.described()["class"] == type(config).__name__
+    assert without(config.described()) == config.to_dict()
+    json.dumps(config.described())
+
+
 def test_changing_the_dict_does_not_change_the_config() -> None:
     config = configs.MetricConfig(arguments={"dtype": "float64"})
     config.to_dict()["arguments"]["dtype"] = "float32"

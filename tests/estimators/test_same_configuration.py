@@ -10,7 +10,7 @@ import tf_keras
 from tiny_agents import q_model_fn
 from tiny_envs import ScheduleEnv, vector
 
-from polyrl.configs import AdamConfig, ConstantExplorationConfig, ExplorationConfig, HuberLossConfig, ScheduleConfig
+from polyrl.configs import AdamConfig, Config, ConstantExplorationConfig, ExplorationConfig, HuberLossConfig, ScheduleConfig
 from polyrl.envs import GymEnvironment
 from polyrl.errors import CheckpointMismatchError
 from polyrl.estimators import Agent, RunConfig
@@ -74,22 +74,22 @@ def own_optimizer(rate):
         (
             {"exploration_config": own(ExplorationConfig, "Slow", rate=lambda self, timestep: 0.9)()},
             {"exploration_config": own(ExplorationConfig, "Fast", rate=lambda self, timestep: 0.1)()},
-            "Model.exploration_config.identifier=Slow there, Fast now",
+            "Model.exploration_config.class=Slow there, Fast now",
         ),
         (
             {"exploration_config": ConstantExplorationConfig(0.5)},
             {"exploration_config": own(ConstantExplorationConfig, "Half")(0.5)},
-            "Model.exploration_config.identifier=constant there, Half now",
+            "Model.exploration_config.class=ConstantExplorationConfig there, Half now",
         ),
         (
             {"optimizer_config": own_optimizer("Falls")},
             {"optimizer_config": own_optimizer("Rises")},
-            "Model.optimizer_config.learning_rate.identifier=Falls there, Rises now",
+            "Model.optimizer_config.learning_rate.class=Falls there, Rises now",
         ),
         (
             {"loss_config": HuberLossConfig()},
             {"loss_config": own(HuberLossConfig, "Own")()},
-            "identifier=huber there, Own now",
+            "Model.loss_config.class=HuberLossConfig there, Own now",
         ),
     ],
     ids=["exploration", "a_subclass", "a_schedule_inside", "loss"],
@@ -100,6 +100,17 @@ def test_another_class_of_ones_own_with_the_same_fields_is_refused(tmp_path, bef
     train(tmp_path, {name: type(config)(**fields(config)) for name, config in before.items()})
     with pytest.raises(CheckpointMismatchError, match=re.escape(words)):
         train(tmp_path, now)
+
+
+@pytest.mark.parametrize("base", [ExplorationConfig, ConstantExplorationConfig])
+def test_a_checkpoint_of_before_does_not_know_the_class_and_is_resumed(tmp_path, monkeypatch, base):
+    given = {
+        "exploration_config": own(base, "Slow", rate=lambda self, timestep: 0.9)(*([] if base is ExplorationConfig else [0.5]))
+    }
+    with monkeypatch.context() as before:
+        before.setattr(Config, "described", Config.to_dict)
+        train(tmp_path, given)
+    assert train(tmp_path, given).global_timestep == 24
 
 
 def fields(config):

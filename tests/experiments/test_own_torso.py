@@ -95,7 +95,12 @@ def found(tmp_path_factory):
     (directory / "nets.py").write_text(NETS)
     (directory / "world.py").write_text(WORLD)
     done = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path[:0] = ['', {str(ROOT)!r}]\n{PARSE}{LOOK}", json.dumps(list(ASKED.values()))],
+        [
+            sys.executable,
+            "-c",
+            f"import sys; sys.path[:0] = ['', {str(ROOT)!r}]\n{PARSE}{LOOK}",
+            json.dumps(list(ASKED.values())),
+        ],
         cwd=directory,
         capture_output=True,
         text=True,
