@@ -25,12 +25,14 @@ IN_LINE = re.compile(rf"`({PROGRAM}[^`\n]+)`")
 
 PARSED = """
 import argparse
+import json
 import runpy
 import sys
 
 def only(parse):
     def parse_and_end(*arguments, **named):
-        parse(*arguments, **named)
+        found = parse(*arguments, **named)
+        print(json.dumps(found[1] if isinstance(found, tuple) else []))
         sys.exit()
     return parse_and_end
 
@@ -89,6 +91,12 @@ def run(*arguments: str, cwd: Path, timeout: float = 400) -> str:
     return done.stdout
 
 
+@pytest.fixture(scope="module")
+def flags(tmp_path_factory) -> set[str]:
+    """The names of the command's."""
+    return {*re.findall(r"^  --(\w+)", run("-m", "polyrl", "--help", cwd=tmp_path_factory.mktemp("help")), flags=re.MULTILINE)}
+
+
 def test_there_are_commands():
     assert len(OURS) > 20
     assert len(SCRIPTS) > 20
@@ -106,9 +114,12 @@ def test_the_flags_of_polyrl_are_taken_together(tmp_path):
 
 
 @pytest.mark.parametrize("name", [name for name, words in SCRIPTS.items() if words[0] not in WITHOUT_PARSER])
-def test_the_arguments_of_scripts_are_taken(name):
+def test_the_arguments_of_scripts_are_taken(name, flags):
+    """Those behind `--` are flags of the runs that they start."""
     script, *arguments = SCRIPTS[name]
-    run("-c", PARSED, str(ROOT / script), *arguments, cwd=ROOT, timeout=60)
+    assert json.loads(run("-c", PARSED, str(ROOT / script), *arguments, cwd=ROOT, timeout=60)) == []
+    of_runs = arguments[arguments.index("--") + 1 :] if "--" in arguments else []
+    assert {word.removeprefix("--").partition("=")[0] for word in of_runs} <= flags
 
 
 OWN = """
