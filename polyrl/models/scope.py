@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import tensorflow as tf
 
+from polyrl.engine.tracing import outside_of_graphs
+
 T = TypeVar("T")
 
 _active: contextvars.ContextVar[Scope | None] = contextvars.ContextVar("polyrl_scope", default=None)
@@ -51,8 +53,7 @@ class Scope(tf.Module):
         """
         parts = self.parts if saved else self._transient.parts
         if name not in parts:
-            with tf.init_scope():
-                parts[name] = build()
+            parts[name] = outside_of_graphs(build)
         return parts[name]
 
     def unsaved_modules(self) -> list[tf.Module]:

@@ -15,7 +15,8 @@ import tensorflow as tf
 import tf_keras
 
 from polyrl.engine import functional
-from polyrl.engine.tracing import traced, without_collection
+from polyrl.engine.shared_trace import SharedTrace
+from polyrl.engine.tracing import outside_of_graphs, traced, without_collection
 from polyrl.envs import Transitions
 from polyrl.envs.observations import as_features, split_columns
 from polyrl.errors import gist
@@ -79,6 +80,7 @@ class Learner:
         self._actions: ModelActions | None = None
         self._built: tuple[Any, int] | None = None
         self._first_act: Any = None
+        self._traced_update: Any = None
         self.acting_graph = tf.Graph()
         self._token = object()  # The memory does not keep the learner alive.
         self._panels: Any = None
@@ -122,9 +124,9 @@ class Learner:
         updates = self._no_updates()
         if isinstance(count, int):
             for _ in range(count):
-                updates = Updates(*self.update(*updates))
+                updates = Updates(*self._traced_update(*updates))
             return updates
-        return Updates(*functional.loops().while_loop(lambda done, *_: done < count, self.update, list(updates)))
+        return Updates(*functional.loops().while_loop(lambda done, *_: done < count, self._traced_update, list(updates)))
 
     def update(self, count: tf.Tensor, loss: tf.Tensor, drawn: dict[str, tf.Tensor]) -> tuple[Any, ...]:
         """One more update: draws a batch, computes the loss and its gradients, applies them, and notes the new priorities.
@@ -176,9 +178,9 @@ class Learner:
                 check_memory(self.memory)
                 columns[NETWORK_STATE] = tf.TensorSpec(self.recurrence.before.shape[1:], tf.float32)
             self.memory.build(columns, num_envs)
-            self.unsaved_draws = _stateful_draws(
-                traced(self.update).get_concrete_function(*self._no_updates()).graph.as_graph_def()
-            )
+            traced_once = traced(self.update).get_concrete_function(*self._no_updates())
+            self._traced_update = SharedTrace(self.update, traced_once)
+            self.unsaved_draws = _stateful_draws(traced_once.graph.as_graph_def())
             if self.recurrence is None:
                 check_no_recurrent_layers(self.scope)
             self._built, self._panels = (state, num_envs), None
@@ -247,12 +249,12 @@ class Learner:
 
     @contextlib.contextmanager
     def _kept_if_refused(self) -> Iterator[None]:
-        """What is remembered stays what it was if the `with` block raises."""
-        recurrence = self.recurrence
+        """What is remembered and what was traced stays what it was if the `with` block raises."""
+        before = self.recurrence, self._traced_update
         try:
             yield
         except BaseException:
-            self.recurrence = recurrence
+            self.recurrence, self._traced_update = before
             raise
 
     def _remember(self, network_state: tf.Tensor | None, is_first: tf.Tensor) -> None:
@@ -260,8 +262,8 @@ class Learner:
         if network_state is None:
             return
         if self.recurrence is None:
-            with tf.init_scope():
-                self.recurrence = Recurrence(network_state.shape)
+            shape = network_state.shape
+            self.recurrence = outside_of_graphs(lambda: Recurrence(shape))
         self.recurrence.move_on(is_first, network_state)
 
     def _build_summaries(self, drawn: dict[str, tf.Tensor]) -> Summaries:
