@@ -41,6 +41,7 @@ def test_list_shows_each_checkpoint_and_says_how_far_it_looked(script, model_dir
         assert words in shown
 
 
+@pytest.mark.slow
 def test_verify_reads_every_byte(script, model_dir, capsys):
     script.main(["", "verify", str(model_dir)])
     assert "whole" in capsys.readouterr().out
@@ -54,6 +55,7 @@ def test_verify_reads_every_byte(script, model_dir, capsys):
     assert "variables.data-00000-of-00001 has" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_choose_makes_a_checkpoint_the_newest_and_keeps_the_others(script, model_dir):
     script.main(["", "choose", str(model_dir), "ckpt-000000010"])
     expected = ["ckpt-000000010", "ckpt-000000020.set-aside-0", "ckpt-000000030.set-aside-0"]
@@ -63,6 +65,7 @@ def test_choose_makes_a_checkpoint_the_newest_and_keeps_the_others(script, model
     assert set(expected) <= set(names(model_dir))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ckpt-000000015", "best"])
 def test_what_is_not_there_cannot_be_chosen(script, model_dir, name):
     before = names(model_dir)
@@ -89,6 +92,7 @@ def test_an_empty_directory_is_told(script, tmp_path):
         script.main(["", "list", str(tmp_path)])
 
 
+@pytest.mark.slow
 def test_a_checkpoint_in_the_wrong_place_is_not_whole_and_cannot_be_chosen(script, model_dir, capsys):
     """As a run that is resumed would say."""
     agent = make_agent(q_model_fn(), model_dir=model_dir, save_checkpoints_timesteps=10)
@@ -105,6 +109,7 @@ def test_a_checkpoint_in_the_wrong_place_is_not_whole_and_cannot_be_chosen(scrip
     assert names(model_dir) == before
 
 
+@pytest.mark.slow
 def test_choose_says_how_one_that_is_set_aside_is_taken_again(script, model_dir):
     script.main(["", "choose", str(model_dir), "ckpt-000000010"])
     with pytest.raises(SystemExit, match=r"mv ckpt-000000030\.set-aside-0 ckpt-000000030"):

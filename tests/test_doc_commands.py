@@ -113,6 +113,7 @@ def test_the_flags_of_polyrl_are_taken_together(tmp_path):
     assert {name: error for name, error in told.items() if error is not None} == {}
 
 
+@pytest.mark.default_cases(14)
 @pytest.mark.parametrize("name", [name for name, words in SCRIPTS.items() if words[0] not in WITHOUT_PARSER])
 def test_the_arguments_of_scripts_are_taken(name, flags):
     """Those behind `--` are flags of the runs that they start."""

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from tiny_agents import make_agent, q_model_fn
 from tiny_envs import ScriptedEnv
@@ -24,6 +25,7 @@ def blocks(page: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), flags=re.DOTALL)
 
 
+@pytest.mark.slow
 def test_schedules(tmp_path, capsys):
     rates, exploration, phases = blocks("schedules.md")
     exec(rates, {})

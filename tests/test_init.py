@@ -33,6 +33,7 @@ assert not {"keras", "matplotlib", "cv2", "optuna", "ray", "torch", "jax"} & set
 """
 
 
+@pytest.mark.slow
 def test_importing_it_imports_no_other_module_of_it():
     done = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr

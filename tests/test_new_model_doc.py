@@ -37,6 +37,7 @@ def names():
     return found
 
 
+@pytest.mark.slow
 def test_the_penalty_is_that_of_the_paper(names):
     """Against a loop: the loss of C51, and how far the values of all actions lie above that of the one taken."""
     scope, plain = Scope(), Scope()

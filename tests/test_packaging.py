@@ -41,6 +41,7 @@ def run(*arguments: str, directory: Path, **environment: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_wheel_holds_the_package_and_trains_away_from_the_checkout(tmp_path):
     source, site, elsewhere = (tmp_path / name for name in ("source", "site", "elsewhere"))
     elsewhere.mkdir()

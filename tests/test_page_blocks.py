@@ -60,6 +60,7 @@ def test_the_python_of_each_page_is_run_by_a_test():
     assert [page.name for page in pages if f'{page.name}"' not in tests and f'"{page.name}' not in tests] == []
 
 
+@pytest.mark.default_cases(6)
 @pytest.mark.parametrize("page", [page for page in FAMILY if page.stem != "dqfd"], ids=lambda page: page.stem)
 def test_a_model_is_made_as_its_page_shows(page):
     """The function builds its network for the states that it is written for."""
@@ -134,6 +135,7 @@ def test_exploration():
         assert scope["model"]({"state": tf.zeros([2, 3])}).predictions["results"].shape == (2, 1)
 
 
+@pytest.mark.slow
 def test_models():
     """In each of them the code is within the words of the page: what it is about is put around it here."""
     sgd, scale, taxi, metrics = blocks(DOCS / "models.md")
@@ -155,6 +157,7 @@ def test_models():
     assert {"Mean_td_error", "distance", "SparseCategoricalAccuracy_q"} <= agent.evaluate("CartPole-v1", 2).keys()
 
 
+@pytest.mark.slow
 def test_tensorboard(monkeypatch):
     """Weights & Biases and MLflow are stand-ins here: what of them is called, and with what."""
     (code,) = blocks(DOCS / "tensorboard.md")

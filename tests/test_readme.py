@@ -59,6 +59,7 @@ def test_the_experiment_in_the_readme_runs(trained: tuple[Path, subprocess.Compl
     assert end.startswith("Training ended: budget of timesteps reached: 1504 environment steps")
 
 
+@pytest.mark.slow
 def test_what_is_exported_acts_the_same_with_tensorflow_alone(
     trained: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:

@@ -56,6 +56,7 @@ def run(tmp_path_factory):
     return command
 
 
+@pytest.mark.default_cases(14)
 @pytest.mark.parametrize(
     ("program", "flag"),
     [
@@ -89,6 +90,7 @@ def test_shell_scripts_show_their_comment_and_install_nothing(tmp_path, script):
     assert [path.name for path in tmp_path.iterdir()] == ["scripts"]
 
 
+@pytest.mark.default_cases(19)
 @pytest.mark.parametrize("program", sorted({*PROGRAMS} - {"scripts/record_demos.py", "scripts/checkpoints.py"}))
 def test_every_argument_has_a_text_and_its_default_is_told(run, program):
     done, _ = run("-c", INSPECT, str(ROOT / program))

@@ -104,6 +104,7 @@ def picture_model(mode: str) -> DQNModel:
     return DQNModel(mode, graph_fn, (6, 6, 3), 2, summaries=["image_input"])
 
 
+@pytest.mark.slow
 def test_tags_written_are_the_tags_documented(tmp_path: Path) -> None:
     env = GymEnvironment("CartPole-v1")
     hooks = [EvaluationHook(env, 30, 2), VideoHook(env, 30, file_format="gif")]

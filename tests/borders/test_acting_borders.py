@@ -132,6 +132,7 @@ PROPERTIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROPERTIES)
 def test_a_state_is_acted_on_or_refused(name):
     check, cases = PROPERTIES[name]

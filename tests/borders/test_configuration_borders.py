@@ -186,6 +186,7 @@ PROPERTIES = {
 }
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("name", PROPERTIES)
 def test_configuration_is_used_as_given_or_refused(name):
     quick(*PROPERTIES[name], examples=200)

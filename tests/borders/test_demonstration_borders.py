@@ -178,6 +178,7 @@ QUICK = {"exports": NO_PATHS, "exported": OF_FLOATS}
 """For the default run, which trains and exports one model."""
 
 
+@pytest.mark.default_cases(6)
 @pytest.mark.parametrize("name", PROPERTIES)
 def test_demonstrations_and_exports_are_used_or_refused(name):
     check, cases, examples = PROPERTIES[name]

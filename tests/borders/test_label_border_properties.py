@@ -134,6 +134,7 @@ PROPERTIES = {
 }
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", PROPERTIES)
 def test_features_and_labels_have_a_meaning_or_are_refused(name):
     quick(*PROPERTIES[name], examples=150)

@@ -200,6 +200,7 @@ def test_every_op_is_here():
     }
 
 
+@pytest.mark.slow
 def test_an_argument_of_an_op_is_taken_or_refused():
     quick(an_argument_is_taken_or_refused, CASES, examples=200)
 

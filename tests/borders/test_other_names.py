@@ -217,6 +217,7 @@ def test_a_reward_beyond_float32_is_shown_as_it_is_and_numpy_says_nothing(tmp_pa
             agent(tmp_path).train(Huge(), timesteps=20)
 
 
+@pytest.mark.slow
 def test_a_masked_array_is_not_a_state(tmp_path):
     trained = agent(tmp_path)
     trained.train(ScheduleEnv(), timesteps=20, first_update=10)
@@ -227,6 +228,7 @@ def test_a_masked_array_is_not_a_state(tmp_path):
 # Divergence. ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [1e30, 1e10])
 def test_a_run_that_has_diverged_is_told_so(tmp_path, rate):
     """Its action values are NaN, and their largest is none of them."""
@@ -244,6 +246,7 @@ def test_a_run_that_has_diverged_is_told_so(tmp_path, rate):
 # Predictors. ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_predictors_params_are_those_of_the_training_and_those_given(tmp_path):
     seen = []
 

@@ -121,6 +121,7 @@ PROPERTIES = {
 }
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", PROPERTIES)
 def test_a_step_is_taken_as_it_is_or_refused(name):
     quick(*PROPERTIES[name], examples=200)

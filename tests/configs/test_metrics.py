@@ -135,6 +135,7 @@ def test_a_metric_over_two_batches_is_that_of_numpy_over_all_rows(name):
     np.testing.assert_allclose(found, oracle(joined(data())), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["function", "xla"])
 def test_every_metric_of_tf_keras_gives_a_finite_result(jit):
     for name in ALL:
@@ -235,6 +236,7 @@ def environments():
     return vector(ScheduleEnv(0, (3,)), ScheduleEnv(1, (3,)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
 def test_an_evaluation_reports_returns_and_metrics_and_writes_them_to_tensorboard(tmp_path, jit):
     agent = make_agent(q_model_fn(eval_metrics_config=CONFIGS), model_dir=tmp_path, jit=jit)

@@ -65,6 +65,7 @@ def test_every_schedule_and_decay_is_among_these():
     }
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_a_schedule_is_the_same_under_xla_at_each_border(name):
     for length in LENGTHS:

@@ -131,11 +131,13 @@ OTHERS = [kind for kind in MODELS if kind not in ("simple_rnn", "lstm", "gru")]
 LONG = ("wide", "counter", "reused")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [pytest.param(kind, marks=pytest.mark.slow) if kind in LONG else kind for kind in OTHERS])
 def test_layers_learn_as_on_plain_variables(kind):
     assert check_learning(kind).xla
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", RECURRENT)
 def test_recurrent_layers_learn_without_xla(kind, caplog):
     """Their loop over time has no static number of rounds, which XLA says at the first call."""

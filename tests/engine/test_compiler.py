@@ -89,6 +89,7 @@ def test_starting_again_with_the_same_modules_keeps_the_calls_and_loads(jit):
     assert model.traces == before
 
 
+@pytest.mark.default_cases(7)
 @pytest.mark.parametrize("change", ["jit", "roots", "form", "forget"])
 @JIT
 def test_starting_otherwise_compiles_again_from_the_same_values(jit, change):

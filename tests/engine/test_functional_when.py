@@ -212,6 +212,7 @@ def test_an_exception_in_the_function_leaves_everything_as_it_was():
     assert run([holder], lambda: holder.own.assign_add(1.0)) == ([2.0], 2.0)
 
 
+@pytest.mark.default_cases(1)
 @JIT
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_random_programs_of_branches_and_loops_do_what_they_do_to_variables(seed, jit):

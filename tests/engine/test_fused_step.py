@@ -23,6 +23,7 @@ def gradients(step: int) -> list[tf.Tensor]:
     return [tf.constant(rng.normal(size=shape).astype(np.float32)) for shape in SHAPES]
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize("config", [AdamConfig(0.01), RMSpropConfig(0.01, momentum=0.9, centered=True)])
 @pytest.mark.parametrize("xla", [False, True])
 def test_a_fused_step_is_a_step_on_each_variable(config, xla):

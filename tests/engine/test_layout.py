@@ -52,6 +52,7 @@ def test_an_update_changes_what_it_names_and_nothing_else(kinds, seed, data):
         same(found, after[index] if index in chosen else before[index])
 
 
+@pytest.mark.default_cases(2)
 @JIT
 @pytest.mark.parametrize("seed", [0, 1])
 def test_every_shape_of_every_dtype_goes_through_a_compiled_call(jit, seed):

@@ -23,6 +23,7 @@ def _layers(units: int, **arguments: object) -> tuple[tf_keras.layers.Layer, tf_
     return narrow, dense, inputs
 
 
+@pytest.mark.default_cases(12)
 @pytest.mark.parametrize("arguments", [{}, {"use_bias": False}, {"activation": "tanh"}], ids=["plain", "no-bias", "tanh"])
 @pytest.mark.parametrize("jit", [False, True], ids=["graph", "xla"])
 def test_outputs_and_gradients_are_those_of_a_dense_layer(units: int, arguments: dict[str, object], jit: bool) -> None:

@@ -27,6 +27,7 @@ def packing_for(carrier: str) -> Packing:
     return Packing([tf.TensorSpec(shape, dtype) for dtype, shape in kinds_for(carrier)], tf.as_dtype(carrier))
 
 
+@pytest.mark.default_cases(5)
 @pytest.mark.parametrize("how", COMPILATIONS)
 @pytest.mark.parametrize("batch", [(), (5,), (2, 3)], ids=str)
 @pytest.mark.parametrize("carrier", CARRIERS)
@@ -51,6 +52,7 @@ def test_tensors_are_one_behind_the_other_in_their_order():
     np.testing.assert_array_equal(packed, [1.0, 2.0, 7.5, 5.0])
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("how", COMPILATIONS)
 @pytest.mark.parametrize("carrier", CARRIERS)
 def test_a_write_changes_its_tensor_and_nothing_else(carrier, how):

@@ -24,6 +24,7 @@ def loss_and_gradient(function, target, quantiles, fractions, kappa):
     return loss, tape.gradient(total, quantiles)
 
 
+@pytest.mark.default_cases(10)
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("kappa", [1.0, 0.3, 0.0])
 @pytest.mark.parametrize(("samples", "count"), [(1, 1), (3, 5), (4, 4), (8, 50), (50, 7)])

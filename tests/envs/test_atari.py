@@ -83,6 +83,7 @@ def lives(backend: str) -> Run:
 # Observations. ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.default_cases(2)
 @every_backend
 def test_spaces(backend):
     environment = AtariEnvironment("Pong", 2, backend, frame_stack=3)
@@ -97,6 +98,7 @@ def test_spaces(backend):
         assert env.observation_space.contains(observation)
 
 
+@pytest.mark.slow
 @every_backend
 def test_a_stack_shifts_within_an_episode_and_starts_with_its_first_frame_repeated(backend):
     run = lives(backend)
@@ -108,6 +110,7 @@ def test_a_stack_shifts_within_an_episode_and_starts_with_its_first_frame_repeat
     np.testing.assert_array_equal(first, np.broadcast_to(first[..., :1], first.shape))
 
 
+@pytest.mark.default_cases(2)
 @every_backend
 def test_all_backends_play_the_same_game(backend):
     """The same frames, rewards and ends, to the last pixel."""
@@ -146,6 +149,7 @@ def test_after_a_lost_life_the_same_game_continues(backend):
         assert same == ((t, column) not in ended)
 
 
+@pytest.mark.slow
 @backends(slow=("ale", "envpool"))
 def test_without_the_option_an_episode_is_a_game(backend):
     run = play(breakout(backend), random_actions(300, 4), [0, 1, 2])
@@ -172,6 +176,7 @@ def test_max_episode_frames_truncates_and_the_final_observation_is_that_of_the_g
 # Options. ---------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.default_cases(2)
 @every_backend
 def test_clipped_rewards_are_for_the_learner_and_episodes_report_unclipped_ones(backend):
     options = {"backend": backend, "max_episode_frames": 320, "sticky_actions": 0.0, "noop_max": 1}
@@ -184,6 +189,7 @@ def test_clipped_rewards_are_for_the_learner_and_episodes_report_unclipped_ones(
     assert true.episodes[-1][0].reward == true.rewards.sum() > 0
 
 
+@pytest.mark.slow
 @backends(slow=("ale",))
 def test_the_same_seeds_give_the_same_games_and_other_seeds_do_not(backend):
     environment = AtariEnvironment("Pong", backend=backend, max_episode_frames=80)
@@ -214,6 +220,7 @@ def test_sticky_actions_make_the_same_actions_differ(backend, sticky):
     assert differ == [False, False, sticky > 0, sticky > 0]  # ale-py draws the no-op for all of these seeds.
 
 
+@pytest.mark.slow
 @backends(slow=("gymnasium", "envpool"))
 def test_games_start_with_different_numbers_of_no_ops(backend):
     def starts(noop_max: int) -> int:

@@ -209,6 +209,7 @@ def test_training_refuses_an_evaluation_on_its_own_environment(kind, tmp_path):
     free(env)
 
 
+@pytest.mark.slow
 def test_the_remedies_of_the_error_work(tmp_path):
     for number, evaluated in enumerate(["polyrl/TinySchedule-v0", GymEnvironment(ScheduleEnv), ScheduleEnv()]):
         agent = make_agent(model_dir=tmp_path / str(number))

@@ -71,6 +71,7 @@ def test_an_environment_that_fails_is_named_with_its_step_and_what_it_did(deed):
     assert error.signal == {"kill": signal.SIGKILL, "crash": signal.SIGSEGV}.get(deed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deed", [pytest.param(deed, marks=[] if deed == "C" else pytest.mark.slow) for deed in HANGS])
 def test_a_hang_is_named_with_what_it_hangs_in_and_ended(deed):
     error = failed(opened(timeout=0.5, deed=deed, at=2))
@@ -176,6 +177,7 @@ def test_processes_leave_ctrl_c_and_the_end_of_the_terminal_to_their_owner():
     vector.close()
 
 
+@pytest.mark.slow
 def test_an_interrupted_call_leaves_no_process_behind():
     vector = opened(deed="sleep", at=1)
     vector.reset(seed=0)

@@ -62,6 +62,7 @@ def test_fewer_than_one_episode_or_step_is_refused(counting, number):
 # Single actions. --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_one_state_gives_an_int_and_a_batch_an_array(reader):
     states = np.random.default_rng(0).uniform(0, 5, [6, 4]).astype(np.float32)
     batch = reader.act(states)
@@ -103,6 +104,7 @@ CALLS = {
 # What fits not. ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("before", [False, True], ids=["first_call", "after_a_call_that_fitted"])
 @pytest.mark.parametrize("ask", CALLS)
 def test_an_environment_with_another_number_of_actions_is_refused(dqn, agent, ask, before):
@@ -118,6 +120,7 @@ def test_an_environment_with_other_observations_is_refused(dqn):
         make_agent(q_model_fn(), model_dir=dqn).evaluate(BanditEnv(), 1)
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("ask", ["train", "evaluate", "predict"])
 @pytest.mark.parametrize("wrong", [BanditEnv, Fewer], ids=["observations", "actions"])
 def test_an_agent_that_refused_one_environment_takes_the_next(dqn, agent, ask, wrong):
@@ -127,6 +130,7 @@ def test_an_agent_that_refused_one_environment_takes_the_next(dqn, agent, ask, w
     CALLS[ask](asked, schedule())
 
 
+@pytest.mark.slow
 def test_a_model_of_another_size_is_refused(dqn):
     for ask in (*CALLS.values(), lambda agent, env: agent.act(np.zeros(4))):
         with pytest.raises(CheckpointMismatchError, match=r"Model/online/dense/.*8.*16"):

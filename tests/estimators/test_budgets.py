@@ -63,6 +63,7 @@ def found(result: TrainingResult) -> tuple[int, int, int]:
 # Each of the six ends where it should. -----------------------------------------------------------------------------------
 
 
+@pytest.mark.default_cases(8)
 @pytest.mark.parametrize("name", ["timesteps", "max_timesteps"])
 @pytest.mark.parametrize("count", [1, 2, 3, 10, 13])
 def test_environment_steps_end_exactly_also_in_the_middle_of_an_episode(agent, name, count):
@@ -74,6 +75,7 @@ def test_environment_steps_end_exactly_also_in_the_middle_of_an_episode(agent, n
     assert result.signal is None
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize("name", ["steps", "max_steps"])
 @pytest.mark.parametrize("count", [1, 2, 7])
 def test_updates_end_exactly_also_in_the_middle_of_an_episode(agent, name, count):
@@ -85,6 +87,7 @@ def test_updates_end_exactly_also_in_the_middle_of_an_episode(agent, name, count
     assert result.stop_reason.startswith(f"budget of steps reached: {count} of {count}")
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize("name", ["episodes", "max_episodes"])
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_episodes_are_whole_and_as_many_as_asked(agent, name, count):
@@ -152,6 +155,7 @@ def counts_of(kind: str, result: TrainingResult) -> int:
     return {"steps": result.global_step, "timesteps": result.global_timestep, "episodes": result.global_episode}[kind]
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("fresh", [False, True], ids=["same_agent", "new_agent"])
 def test_incremental_budgets_count_from_where_the_run_stands(agent, kind, fresh):
@@ -161,6 +165,7 @@ def test_incremental_budgets_count_from_where_the_run_stands(agent, kind, fresh)
     assert (counts_of(kind, before), counts_of(kind, after)) == (6, 11)
 
 
+@pytest.mark.default_cases(4)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("fresh", [False, True], ids=["same_agent", "new_agent"])
 def test_absolute_budgets_count_from_the_beginning(agent, kind, fresh):
@@ -170,6 +175,7 @@ def test_absolute_budgets_count_from_the_beginning(agent, kind, fresh):
     assert (counts_of(kind, before), counts_of(kind, after)) == (6, 11)
 
 
+@pytest.mark.default_cases(4)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("later", [6, 2], ids=["same", "smaller"])
 @pytest.mark.parametrize("fresh", [False, True], ids=["same_agent", "new_agent"])
@@ -255,6 +261,7 @@ def test_a_run_without_a_budget_says_so_once(agent, caplog, budget, warnings):
 # Warm-up and update frequency. --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.default_cases(4)
 @pytest.mark.parametrize("num_envs", [1, 3, 8])
 @pytest.mark.parametrize(("first_update", "update_frequency"), [(4, 1), (10, 1), (10, 4), (12, 4), (5, 20), (48, 1)])
 def test_updates_are_counted_in_environment_steps(agent, num_envs, first_update, update_frequency):
@@ -267,6 +274,7 @@ def test_updates_are_counted_in_environment_steps(agent, num_envs, first_update,
         assert step == naive_updates(timestep, first_update, update_frequency)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_neither_warms_up_again_nor_shifts_its_updates(agent, tmp_path):
     """F11: with an empty memory the warm-up was over, and training went on with a handful of rows."""
     straight, parts = Watch(), Watch()

@@ -23,6 +23,7 @@ SCHEDULES = [
 ]
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize(("first_update", "frequency", "at_once"), SCHEDULES)
 @pytest.mark.parametrize("num_envs", [1, 3])
 @pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
@@ -32,6 +33,7 @@ def test_in_the_graph_updates_are_those_of_a_naive_loop(tmp_path, num_envs, jit,
     check(agent, watch, Naive(num_envs, 5, first_update, frequency, at_once).run(timesteps=60))
 
 
+@pytest.mark.default_cases(4)
 @pytest.mark.parametrize(("first_update", "frequency", "at_once"), SCHEDULES)
 @pytest.mark.parametrize("num_envs", [1, 3])
 @pytest.mark.parametrize("overlap", [False, True])
@@ -53,6 +55,7 @@ def test_a_budget_of_updates_ends_within_a_burst(env):
     assert counters(agent)[:2] == (7, 16)
 
 
+@pytest.mark.slow
 def test_a_burst_is_as_many_updates_one_by_one(tmp_path):
     """The batches are those of their numbers, wherever they are drawn: from the same memory, the same weights."""
     together, apart = (make_agent(q_model_fn(), model_dir=tmp_path / name, seed=3) for name in ("together", "apart"))
@@ -65,6 +68,7 @@ def test_a_burst_is_as_many_updates_one_by_one(tmp_path):
         np.testing.assert_allclose(weights(together)[name], values, rtol=1e-6, atol=1e-7, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", [UniformReplay, PrioritizedReplay])
 @pytest.mark.parametrize("n_step", [1, 3])
 @pytest.mark.parametrize("num_envs", [1, 2])

@@ -49,6 +49,7 @@ def test_a_whole_checkpoint_takes_the_place_of_half_a_one(agent, tmp_path):
     assert agent().train(ScheduleEnv(), first_update=BATCH, timesteps=1).global_timestep == 100
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("where", ["variables", "state", "rename"])
 def test_a_save_that_fails_leaves_the_checkpoint_before_it_to_resume_from(agent, monkeypatch, where):
     def fail(*arguments, **more):
@@ -91,6 +92,7 @@ class Keeping(tf_keras.layers.Layer):
         return self.dense(inputs)
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("way", ["keys that are no strings", "changed list", "strings"])
 def test_what_no_checkpoint_can_hold_is_refused_before_the_first_step(tmp_path, way):
     def model_fn(features, labels, mode):
@@ -108,6 +110,7 @@ def test_what_no_checkpoint_can_hold_is_refused_before_the_first_step(tmp_path, 
     assert not list(tmp_path.glob("checkpoints/*"))
 
 
+@pytest.mark.slow
 def test_a_model_dir_without_its_checkpoints_is_refused_and_one_that_never_had_any_begins(tmp_path):
     def run(timesteps, hooks=()):
         agent = make_agent(q_model_fn(), model_dir=tmp_path)

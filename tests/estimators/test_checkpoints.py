@@ -77,6 +77,7 @@ def pruned_at(monkeypatch):
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["state", "variables"])
 @pytest.mark.parametrize("times", [pytest.param(1, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("which", ["latest", "best"])
@@ -89,6 +90,7 @@ def test_the_next_one_takes_its_place(run, pruned_at, when, times, which):
     assert predictor.act(STATE) == Predictor.from_model_dir(run, q_model_fn(), checkpoint=which).act(STATE)
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize("when", ["state", "variables"])
 @pytest.mark.parametrize(
     "call",
@@ -129,6 +131,7 @@ def test_one_that_does_not_fit_is_an_error(run):
         make_agent(q_model_fn(units=9), model_dir=run).act(STATE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["checkpoints", "best"])
 def test_pruning_takes_all_of_a_checkpoint_at_once(run, monkeypatch, folder):
     """A reader would take one whose state is there still, and its variables not, for damaged."""

@@ -54,6 +54,7 @@ CASES = [
 ]
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize(("file", "damage"), CASES)
 def test_the_newest_one_that_is_whole_is_taken_and_nothing_is_removed(agent, twice, caplog, file, damage):
     DAMAGES[damage](twice / "ckpt-000000016" / file)
@@ -68,6 +69,7 @@ def test_the_newest_one_that_is_whole_is_taken_and_nothing_is_removed(agent, twi
     assert [*state_of(twice / "ckpt-000000016.damaged-0").values()] == [*damaged.values()]
 
 
+@pytest.mark.slow
 def test_one_that_cannot_be_read_is_as_a_damaged_one(agent, twice, monkeypatch, caplog):
     """As where its owner is another one, or where the disk is defective."""
     read = checkpoint_files._sha256
@@ -103,6 +105,7 @@ def test_one_that_is_named_is_refused(agent, twice):
         agent().predictor(twice / "ckpt-000000008")
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("key", ["global_step", "global_timestep", "seed", "num_envs"])
 def test_a_number_that_somebody_has_edited_is_not_believed(agent, twice, key):
     file = twice / "ckpt-000000016" / "state.json"

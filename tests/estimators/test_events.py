@@ -27,6 +27,7 @@ def written(directory):
     return sorted(path.name for path in directory.glob("events*training"))
 
 
+@pytest.mark.slow
 def test_a_new_run_leaves_the_files_of_others_below_it_alone(tmp_path):
     for name in ("first", "second"):
         train(tmp_path / name)
@@ -36,6 +37,7 @@ def test_a_new_run_leaves_the_files_of_others_below_it_alone(tmp_path):
     assert [written(tmp_path / name) for name in ("first", "second")] == before
 
 
+@pytest.mark.slow
 def test_a_run_that_was_set_aside_keeps_its_files(tmp_path):
     train(tmp_path)
     before = written(tmp_path)

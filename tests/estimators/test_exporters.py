@@ -161,6 +161,7 @@ def test_other_weights_at_the_same_step_or_another_temperature_are_another_expor
     assert export(predictor, tmp_path / "policy").is_new
 
 
+@pytest.mark.slow
 def test_an_export_that_is_found_wrong_is_not_kept(directories, tmp_path):
     def refuse(version):
         assert (version / "saved_model.pb").is_file()

@@ -81,6 +81,7 @@ def cases(entries):
     return [(name, value, words) for name, (values, words) in entries.items() for value in values]
 
 
+@pytest.mark.default_cases(15)
 @pytest.mark.parametrize(("name", "value", "words"), cases(LEARNING))
 def test_a_wrong_entry_of_learning_is_refused(name, value, words, tmp_path):
     made = agent(tmp_path, learning=lambda state: {name: SUMMARIES[value](state) if name == "summaries" else value})
@@ -122,6 +123,7 @@ def test_one_action_for_any_number_of_states_is_refused(tmp_path):
         made.act(np.ones([3, 4], np.float32))
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("name", ["state", "reward", "index"])
 def test_a_prediction_that_a_row_would_not_show_is_refused(name, tmp_path):
     made = trained(tmp_path, more={name: tf.constant(1.0)})
@@ -129,6 +131,7 @@ def test_a_prediction_that_a_row_would_not_show_is_refused(name, tmp_path):
         next(made.predict(ScheduleEnv(), steps=1))
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("name", ["loss", "mean_reward", "global_step"])
 def test_a_metric_by_the_name_of_a_result_is_refused(name, tmp_path):
     made = trained(tmp_path, metrics={name: tf_keras.metrics.Mean()})

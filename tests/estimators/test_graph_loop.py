@@ -23,6 +23,7 @@ from polyrl.replay import UniformReplay
 # As a naive loop. -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("num_envs", "limit", "first_update", "frequency"),
@@ -47,6 +48,7 @@ def test_actions_rows_updates_and_episodes_are_those_of_a_naive_loop(tmp_path, n
     assert kinds == ({False} if limit is None else {True, False} if limit > 1 else {True})
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("timesteps", [1, 2, 99, 100, 101, 230])
 def test_a_budget_of_environment_steps_ends_exactly(tmp_path, timesteps):
     agent, watch = train(tmp_path, Ring(), first_update=BATCH, timesteps=timesteps)
@@ -54,6 +56,7 @@ def test_a_budget_of_environment_steps_ends_exactly(tmp_path, timesteps):
     assert counters(agent)[1] == timesteps
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("num_envs", [1, 3])
 @pytest.mark.parametrize("episodes", [1, 2, 13])
 def test_a_budget_of_episodes_ends_in_mid_chunk_with_the_iteration_that_reaches_it(tmp_path, num_envs, episodes):
@@ -64,6 +67,7 @@ def test_a_budget_of_episodes_ends_in_mid_chunk_with_the_iteration_that_reaches_
     assert naive.timestep < 100
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("num_envs", [1, 3])
 @pytest.mark.parametrize("steps", [1, 7])
 def test_a_budget_of_updates_ends_in_mid_chunk_with_the_iteration_that_reaches_it(tmp_path, num_envs, steps):
@@ -72,6 +76,7 @@ def test_a_budget_of_updates_ends_in_mid_chunk_with_the_iteration_that_reaches_i
     check(agent, watch, Naive(num_envs, 5, BATCH, 2).run(updates=steps))
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("num_envs", [1, 3])
 @pytest.mark.parametrize("steps", [1, 7])
 def test_a_budget_of_updates_is_never_exceeded(tmp_path, num_envs, steps):
@@ -79,6 +84,7 @@ def test_a_budget_of_updates_is_never_exceeded(tmp_path, num_envs, steps):
     assert counters(agent)[0] == steps
 
 
+@pytest.mark.slow
 def test_the_first_of_several_budgets_ends_the_run(tmp_path):
     agent, watch = train(tmp_path / "a", Ring(), first_update=BATCH, timesteps=50, episodes=3)
     check(agent, watch, Naive(1, 5, BATCH, 1).run(timesteps=50, episodes=3))
@@ -106,6 +112,7 @@ def new_loop(num_envs: int, schedule: UpdateSchedule, chunk: int):
 # The loop by itself. ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize(("num_envs", "chunk"), [(1, 100), (3, 10), (4, 1_000), (7, 1_000)])
 def test_advances_report_what_they_did_and_end_at_multiples_of_the_chunk(num_envs, chunk):
     loop, scope = new_loop(num_envs, UpdateSchedule(10, 4), chunk)

@@ -47,6 +47,7 @@ def evaluation(**arguments):
     return EvaluationHook(schedule(first=3), 6, 1, **arguments)
 
 
+@pytest.mark.slow
 def test_hooks_see_the_scores_as_of_then(tmp_path):
     uninterrupted = Scores()
     train(tmp_path / "whole", hooks=[evaluation(), uninterrupted])
@@ -60,6 +61,7 @@ def test_hooks_see_the_scores_as_of_then(tmp_path):
         assert seen == uninterrupted.seen[timestep], timestep
 
 
+@pytest.mark.slow
 def test_a_run_that_is_solved_by_a_best_checkpoint_of_later_is_solved_then(tmp_path):
     """Not at the checkpoint, and with the same number of updates."""
     _, whole = train(tmp_path / "whole", hooks=[EvaluationHook(schedule(first=3), 30, 1, stop_at_reward=0.0)])
@@ -119,6 +121,7 @@ class Counts(Hook):
         pass
 
 
+@pytest.mark.slow
 def test_hooks_that_are_not_there_any_more_are_named(tmp_path, caplog):
     train(tmp_path, 8, [Counts()])
     with caplog.at_level(logging.WARNING, "polyrl"):
@@ -130,6 +133,7 @@ def test_hooks_that_are_not_there_any_more_are_named(tmp_path, caplog):
     assert not any("hooks that it does not have now" in text for text in caplog.messages)
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("damage", ["gone", "cut"])
 def test_missing_files_of_tensorboard_are_named(tmp_path, caplog, damage):
     train(tmp_path, 16, save_summary_timesteps=4)

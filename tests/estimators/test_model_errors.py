@@ -71,6 +71,7 @@ def test_the_traceback_has_the_users_lines(model_fn):
     assert is_worded(caught.value) is worded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ask", [name for name in CALLS if name != "train"])
 def test_so_it_does_where_a_checkpoint_is_read(dqn, ask):
     with pytest.raises(KeyError) as caught:

@@ -149,6 +149,7 @@ def test_continuous_actions_with_a_discrete_model_say_which_model(number):
 # None. ------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_none_is_nothing_as_in_tf_estimator(tmp_path):
     def model_fn(features, labels, mode):
         spec = q_model_fn()(features, labels, mode)
@@ -172,6 +173,7 @@ def test_what_is_not_a_list_of_hooks_is_named(hooks, words):
 # NumPy's numbers. -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_numpy_bools_and_ints_are_taken_wherever_pythons_are(tmp_path):
     no, yes, two = np.bool_(False), np.bool_(True), np.int64(2)
     settings = {

@@ -34,6 +34,7 @@ def trained(run, tmp_path):
     return shutil.copytree(run, tmp_path, dirs_exist_ok=True)
 
 
+@pytest.mark.slow
 def test_all_of_it_is_kept_under_another_name(trained):
     before = files_of(trained)
     assert train(trained, units=16).global_timestep == 8
@@ -45,6 +46,7 @@ def test_all_of_it_is_kept_under_another_name(trained):
     assert make_agent(q_model_fn(), model_dir=trained).checkpoints.latest().name == "ckpt-000000009"
 
 
+@pytest.mark.slow
 def test_where_there_is_nothing_nothing_is_moved(tmp_path):
     assert train(tmp_path / "none").global_timestep == 8
     assert not list(tmp_path.rglob("replaced-*"))
@@ -84,6 +86,7 @@ def test_a_mistake_leaves_the_run_where_it_is(trained, mistake):
     assert not (trained / "replaced-0").exists()
 
 
+@pytest.mark.slow
 def test_without_it_the_same_is_refused_and_an_agent_that_has_trained_cannot_begin_again(trained):
     with pytest.raises(CheckpointMismatchError):
         train(trained, overwrite=False, units=16)

@@ -44,6 +44,7 @@ def test_a_model_dir_may_have_any_character(tmp_path, name):
     assert again.predictor(path).checkpoint == path
 
 
+@pytest.mark.slow
 def test_a_relative_model_dir_stays_where_it_was(tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
@@ -85,6 +86,7 @@ def test_demonstrations_and_outputs_take_the_same_paths(tmp_path, monkeypatch):
     assert (tmp_path / "out" / "[1].jsonl").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a[b]", "a\\b"])
 def test_an_export_that_tensorflow_could_not_load_is_refused(tmp_path, name):
     predictor = train(tmp_path / "run").predictor()
@@ -123,6 +125,7 @@ def test_a_file_in_the_way_of_a_directory_is_named(tmp_path, below):
     assert (tmp_path / "other" / below).is_dir()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_looked_for_by_its_own_characters(tmp_path):
     made = train(tmp_path / "run")
     with pytest.raises(NotTrainedError, match="is not a checkpoint"):

@@ -72,6 +72,7 @@ with claimed(Path(sys.argv[1])):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_process_that_was_forked_does_not_keep_the_claim_of_a_run_that_has_died(tmp_path):
     trainer = subprocess.Popen([sys.executable, "-c", FORKS, str(tmp_path)], stdout=subprocess.PIPE, text=True)
@@ -131,6 +132,7 @@ def test_a_checkpoint_of_the_other_kind_is_named_and_not_taken(evaluated, to):
 # What has the name of a checkpoint. -------------------------------------------------------------------------------------
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("kind", ["file", "dangling link", "pipe as its state"])
 def test_what_is_in_place_of_the_newest_checkpoint_is_named_and_left_alone(tmp_path, caplog, kind):
     run = tmp_path / "run"

@@ -26,6 +26,7 @@ from polyrl.replay import Replay
 # Apart from training. ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MODELS)
 def test_it_has_neither_memory_nor_optimizer_and_shares_no_variable(directories, kind):
     agent = make_agent(MODELS[kind], model_dir=directories[kind])
@@ -41,6 +42,7 @@ def test_it_has_neither_memory_nor_optimizer_and_shares_no_variable(directories,
     assert not other & {variable.ref() for variable in predictor._scope.variables}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checkpoint", ["latest", "best", "path"])
 def test_training_on_does_not_move_it(run, checkpoint):
     agent = make_agent(MODELS["dqn"], model_dir=run)
@@ -77,6 +79,7 @@ def test_it_says_what_it_holds(directories):
 # Random numbers. --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["dqn", pytest.param("c51", marks=pytest.mark.slow)])
 def test_each_call_draws_again_and_two_predictors_draw_the_same(directories, kind, jit):
@@ -93,6 +96,7 @@ def test_each_call_draws_again_and_two_predictors_draw_the_same(directories, kin
     assert [set(batch.tolist()) for batch in batches] == [{0, 1, 2}] * 2
 
 
+@pytest.mark.slow
 def test_naf_draws_again_too(directories):
     def warm_fn(features: Any, labels: Any, mode: str) -> Any:
         bounds = {"action_low": TargetEnv.LOW, "action_high": TargetEnv.HIGH}
@@ -118,6 +122,7 @@ def with_params(tmp_path_factory) -> Path:
 # Without an agent. ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("params", "checkpoint"),
     [
@@ -142,6 +147,7 @@ def test_other_params_than_those_trained_with_do_not_fit(with_params):
         Predictor.from_model_dir(with_params, params_fn, {"units": (8, 5)})
 
 
+@pytest.mark.slow
 def test_the_best_alone_is_enough(with_params, tmp_path):
     """As when the checkpoints to resume from were cleared away."""
     run = Path(shutil.copytree(with_params, tmp_path / "run"))
@@ -176,6 +182,7 @@ def test_without_a_checkpoint_there_is_nothing_to_predict_with(directories, tmp_
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", MAKERS)
 def test_without_an_evaluation_there_is_no_best_one(tmp_path, make):
     make_agent(MODELS["dqn"], model_dir=tmp_path).train(environment("dqn"), first_update=4, max_timesteps=8)
@@ -183,6 +190,7 @@ def test_without_an_evaluation_there_is_no_best_one(tmp_path, make):
         MAKERS[make](tmp_path, MODELS["dqn"], "best")
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("make", MAKERS)
 @pytest.mark.parametrize(
     "model_fn", [q_model_fn(units=9), q_model_fn("c51"), q_model_fn(num_actions=4)], ids=["units", "kind", "actions"]
@@ -192,6 +200,7 @@ def test_another_model_does_not_fit(directories, make, model_fn):
         MAKERS[make](directories["dqn"], model_fn, None)
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize(
     ("kind", "changed"),
     [
@@ -214,6 +223,7 @@ def test_weights_that_meant_something_else_are_refused_by_the_arguments_name(dir
         make_agent(model_fn, model_dir=directories[kind]).act(STATE)
 
 
+@pytest.mark.slow
 def test_an_export_replaces_an_export_and_nothing_else(directories, tmp_path):
     """It wrote among the files of anybody, as into the model_dir of a run."""
     predictor = make_agent(MODELS["dqn"], model_dir=directories["dqn"]).predictor()
@@ -232,6 +242,7 @@ def test_evaluate_is_that_of_the_agent(directories):
         assert agent.predictor(which).evaluate(environment(kind), 3) == agent.evaluate(environment(kind), 3, which)
 
 
+@pytest.mark.slow
 def test_continuous_actions_are_not_recorded_and_nothing_is_played(directories):
     env = TargetEnv(4)
     with pytest.raises(TypeError, match=r"float32 \(2,\); demonstrations hold discrete"):
@@ -239,6 +250,7 @@ def test_continuous_actions_are_not_recorded_and_nothing_is_played(directories):
     assert env.actions == []
 
 
+@pytest.mark.slow
 def test_the_agent_leaves_memory_and_weights_alone(directories):
     agent = make_agent(MODELS["dqn"], model_dir=directories["dqn"])
     agent.act(STATE)

@@ -21,6 +21,7 @@ POLICIES = {"dqn": QPolicy, "c51": CategoricalQPolicy, "naf": NAFPolicy}
 # The policy. ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("kind", MODELS)
 def test_the_policy_acts_as_it_does(directories, kind):
     predictor = make_agent(MODELS[kind], model_dir=directories[kind]).predictor()
@@ -34,6 +35,7 @@ def test_the_policy_acts_as_it_does(directories, kind):
         np.testing.assert_allclose(each.action(step).action.numpy(), expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MODELS)
 def test_the_policy_can_be_updated_from_another(directories, kind):
     model_dir = directories[kind]
@@ -55,6 +57,7 @@ def test_a_model_fn_without_a_policy_is_told_what_to_give(tmp_path):
         agent.predictor().export(tmp_path / "saved")
 
 
+@pytest.mark.slow
 def test_an_export_refuses_states_that_are_not_numbers(directories, tmp_path):
     predictor = Predictor.from_model_dir(directories["dqn"], MODELS["dqn"], config=RunConfig(jit="off"))
     predictor.export(tmp_path / "saved")

@@ -50,6 +50,7 @@ def test_those_that_say_what_they_keep_and_gymnasiums_are_not(caplog):
     assert "may keep" not in line
 
 
+@pytest.mark.slow
 def test_random_numbers_whose_state_cannot_be_saved_are_named(caplog):
     def graph_fn(mode, features):
         x = tf_keras.layers.Dense(8)(features["state"])
@@ -63,6 +64,7 @@ def test_random_numbers_whose_state_cannot_be_saved_are_named(caplog):
     assert "the networks draw by RandomStandardNormal" in line
 
 
+@pytest.mark.slow
 def test_layers_of_tf_keras_draw_what_is_saved(caplog):
     def graph_fn(mode, features):
         return tf_keras.layers.Dropout(0.5)(tf_keras.layers.Dense(8)(features["state"]))

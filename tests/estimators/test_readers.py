@@ -32,6 +32,7 @@ def reads(monkeypatch) -> list[str]:
 # Read once. -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_read_once(run, reads):
     agent = make_agent(MODELS["dqn"], model_dir=run)
     for _ in range(50):
@@ -41,6 +42,7 @@ def test_a_checkpoint_is_read_once(run, reads):
     assert reads == ["ckpt-000000060"]
 
 
+@pytest.mark.slow
 def test_a_new_checkpoint_is_read_and_the_best_and_the_latest_are_kept_apart(run, reads):
     agent = make_agent(MODELS["dqn"], model_dir=run)
     best = agent.checkpoints.best().name

@@ -45,6 +45,7 @@ def environment(where):
 SCHEDULE = {"first_update": 100, "update_frequency": 8}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["graph", pytest.param("python", marks=SLOW)])
 def test_what_is_stored_is_what_the_network_remembered_before_each_step(tmp_path, where):
     """Without an update in between, walking through the stored states again comes to the same."""
@@ -69,6 +70,7 @@ MEMORIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("where", "jit", "memory", "model_class"),
     [
@@ -107,6 +109,7 @@ def trained(tmp_path_factory):
     return learner, function
 
 
+@pytest.mark.slow
 def test_an_evaluation_remembers_each_episode_by_itself(trained):
     """As a walk by the policy does, whatever the number of episodes side by side."""
     learner, _ = trained
@@ -152,6 +155,7 @@ def test_a_predictor_of_the_directory_does_the_same(trained):
     assert other.evaluate(env, 10) == learner.predictor().evaluate(env, 10)
 
 
+@pytest.mark.slow
 def test_one_state_alone_is_refused_as_it_says_too_little(trained):
     learner, _ = trained
     with pytest.raises(TypeError, match="what it remembers has to be handed on"):
@@ -178,6 +182,7 @@ def another_learns(features, labels, mode):
     return DQNModel(mode, mlp([8]), 4, 2, name="Model")(features, labels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", [no_memory, another_learns])
 def test_a_network_whose_memory_is_not_handed_on_is_refused(tmp_path, function):
     with pytest.raises(ValueError, match="have no 'network_state': nothing would be remembered"):
@@ -232,6 +237,7 @@ def test_masks_may_be_learned_from_before_a_sequence_is_whole(tmp_path):
     assert learner.predictor().counters["global_step"] > 5
 
 
+@pytest.mark.slow
 def test_overlap_is_refused(tmp_path):
     with pytest.raises(ValueError, match="overlap=True"):
         agent(tmp_path, overlap=True).train(environment("python"), timesteps=100)

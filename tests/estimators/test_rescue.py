@@ -46,6 +46,7 @@ class Look(Hook):
 SETTINGS = [{}, {"overlap": True}, pytest.param({"jit": "on"}, marks=pytest.mark.slow)]
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize(("mode", "deed"), [("sync", "raise"), ("async", "raise"), ("async", "kill")])
 @pytest.mark.parametrize("settings", SETTINGS, ids=["plain", "overlap", "xla"])
 def test_all_whole_steps_are_saved_and_nothing_of_the_one_that_failed(agent, mode, deed, settings):
@@ -168,6 +169,7 @@ def test_actions_that_do_not_exist_are_not_a_fault_of_the_environment(agent, mon
     assert trained.checkpoints.latest() is None
 
 
+@pytest.mark.slow
 def test_weights_that_are_not_numbers_are_not_saved(agent):
     trained = agent(q_model_fn(), check_env=False)
 

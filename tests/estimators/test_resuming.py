@@ -97,6 +97,7 @@ def test_the_same_params_fit_also_as_tuples_and_nested(agent, trained):
     agent(params=params).train(schedule(), first_update=BATCH, timesteps=2)
 
 
+@pytest.mark.slow
 def test_another_size_of_a_layer_is_refused_with_its_name_and_both_shapes(agent, copied, tmp_path):
     before = copied()
     message = refused(agent, tmp_path, before, q_model_fn(units=16))
@@ -121,6 +122,7 @@ def test_another_activation_is_refused_also_where_a_model_is_only_read(agent, tr
         agent(model_fn("tanh")).predictor()
 
 
+@pytest.mark.slow
 def test_another_constant_in_graph_fn_is_refused(agent, trained, tmp_path):
     """As of a graph function that draws one, in a new process."""
 
@@ -143,11 +145,13 @@ def test_a_missing_head_is_refused_with_its_name(agent, copied, tmp_path):
     assert "Model.dueling=mean there, None now" in refused(agent, tmp_path, before, q_model_fn(dueling=None))
 
 
+@pytest.mark.slow
 def test_an_additional_head_is_refused_with_its_name(agent, trained, tmp_path):
     before = trained(q_model_fn(dueling=None))
     assert "Model.dueling=None there, mean now" in refused(agent, tmp_path, before, q_model_fn(dueling="mean"))
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize(
     ("there", "now"),
     [
@@ -231,6 +235,7 @@ class Parts(gymnasium.Env):
         return self._observed(), 1.0, True, False, self._info
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize(
     ("there", "now", "words"),
     [

@@ -22,6 +22,7 @@ def test_it_may_differ_with_single_steps(tmp_path, before, now):
     assert train(tmp_path, now, 1) == 24
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize(("before", "now"), [(2, 3), (3, 2)])
 def test_windows_depend_on_it(tmp_path, before, now):
     assert train(tmp_path, before, 3) == 12
@@ -31,6 +32,7 @@ def test_windows_depend_on_it(tmp_path, before, now):
     assert train(tmp_path, before, 3) == 24
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
 def test_the_same_agent_too(tmp_path, jit):
     """Its calls are compiled for a number of environments: the same one before an update, none after it."""

@@ -73,6 +73,7 @@ class Noted(ConstantEnv):
         return super().step(action)
 
 
+@pytest.mark.slow
 def test_evaluation_and_prediction_are_greedy_though_training_acts_at_random(agent):
     """Side by side: all random actions of one step of a rollout would be drawn with one seed."""
     model_fn = q_model_fn(num_states=1, num_actions=2, exploration_config=RandomExplorationConfig())
@@ -88,6 +89,7 @@ def test_evaluation_and_prediction_are_greedy_though_training_acts_at_random(age
     assert {len(env.actions) for env in (*evaluation, *prediction)} == {20}
 
 
+@pytest.mark.slow
 def test_the_same_checkpoint_gives_the_same_evaluation_again(agent, tmp_path):
     model_fn = q_model_fn(num_states=3)
     trained = train_on(BanditEnv(), model_fn, tmp_path / "run")
@@ -107,6 +109,7 @@ def test_an_older_checkpoint_can_be_evaluated(agent):
     assert found[0]["loss"] == found[1]["loss"] != found[2]["loss"] == found[3]["loss"]
 
 
+@pytest.mark.slow
 def test_metrics_start_at_zero_in_each_evaluation(tmp_path):
     model_fn = q_model_fn(eval_metrics_config=[MetricConfig("Mean", "labels.reward", name="step_reward")])
     trained = train_on(schedule(), model_fn, tmp_path / "run")
@@ -120,6 +123,7 @@ ROW = {"results", "index", "state", "reward", "done", "truncated", "episode", "e
 # Prediction. ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_rows_hold_what_is_documented(reader):
     first = next(reader.predict(schedule()))
     assert first.keys() == ROW | {"graph_results", "a", "v", "q"}
@@ -204,6 +208,7 @@ def test_a_temperature_draws_actions_that_vary_and_can_be_drawn_again(tmp_path, 
     assert 10 < first.act(np.ones([60, 1])).sum() < 50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", ["evaluate", *(pytest.param(call, marks=pytest.mark.slow) for call in ("record", "predict"))])
 def test_an_environment_of_other_states_is_named_so(call):
     """And not by an argument of the model, which is right."""
@@ -213,6 +218,7 @@ def test_an_environment_of_other_states_is_named_so(call):
         list(getattr(agent, call)(BanditEnv(), 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("state", "got"), [(None, "None"), ({"state": np.zeros(4)}, r"a dict with the keys \['state'\]")])
 def test_what_is_not_an_array_is_named_where_states_are_arrays(state, got):
     agent = make_agent(q_model_fn())

@@ -30,6 +30,7 @@ def train(model_dir, model=None, memory=None, kind=PrioritizedReplay, num_envs=2
 SLOW = pytest.mark.slow
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
@@ -68,6 +69,7 @@ def own_optimizer(rate):
     return AdamConfig(own(ScheduleConfig, rate, build=lambda self: tf_keras.optimizers.schedules.CosineDecay(1e-3, 10))())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "now", "words"),
     [
@@ -102,6 +104,7 @@ def test_another_class_of_ones_own_with_the_same_fields_is_refused(tmp_path, bef
         train(tmp_path, now)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("base", [ExplorationConfig, ConstantExplorationConfig])
 def test_a_checkpoint_of_before_does_not_know_the_class_and_is_resumed(tmp_path, monkeypatch, base):
     given = {

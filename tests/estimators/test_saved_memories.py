@@ -79,6 +79,7 @@ def test_each_checkpoint_is_complete_when_those_before_it_are_pruned(run):
     assert counters(resumed) == counters(trained)
 
 
+@pytest.mark.slow
 def test_a_run_that_resumes_from_an_older_checkpoint_links_the_shards_of_that_one(run):
     """Not those of the damaged newest one, whose later rows were others: the environments count their episodes from 0."""
     _, found = run(80)
@@ -112,6 +113,7 @@ def test_a_damaged_shard_is_found_in_each_checkpoint_that_holds_it(run, shared):
         assert counters(run(100)[0])[1] == 100
 
 
+@pytest.mark.slow
 def test_a_forged_shard_is_refused_before_memory_is_taken(run):
     """Its checksum is right, and its header claims 2^40 rows."""
     _, (path,) = run(20, save_checkpoints_timesteps=None)
@@ -151,6 +153,7 @@ class Watch(Hook):
 ENVIRONMENTS = {"python": schedule, "graph": lambda: Ring(2, 5)}
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("kind", ENVIRONMENTS)
 def test_a_memory_that_is_not_saved_starts_empty_and_says_so(tmp_path, caplog, kind):
     caplog.set_level("INFO", "polyrl")

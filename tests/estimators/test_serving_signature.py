@@ -51,6 +51,7 @@ def numbers(outputs: dict[str, tf.Tensor]) -> dict[str, np.ndarray]:
     return {name: value.numpy() for name, value in outputs.items()}
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("kind", MODELS)
 def test_states_go_in_and_what_the_model_predicts_comes_out(directories: Any, kind: str, tmp_path: Any) -> None:
     predictor = make_agent(MODELS[kind], model_dir=directories[kind]).predictor()
@@ -80,6 +81,7 @@ def test_it_is_greedy_whatever_the_temperature(directories: Any, tmp_path: Any) 
     np.testing.assert_array_equal(signature(state=tf.constant(given))["action"], greedy.act(given))
 
 
+@pytest.mark.slow
 def test_discrete_states_and_actions_are_numbered_as_the_environment_does(tmp_path: Any) -> None:
     def model_fn(features: Any, labels: Any, mode: str) -> Any:
         return DQNModel(mode, embedding_mlp(5, 8, [8]), 5, 3, summaries=[])(features, labels)
@@ -107,6 +109,7 @@ def test_images(tmp_path: Any) -> None:
     np.testing.assert_allclose(found["q"], predictor.predictions(images)["q"], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_state_that_is_a_dict_comes_key_by_key(tmp_path: Any) -> None:
     model_fn = q_model_fn(num_states=1, num_actions=4)
     predictor, signature = exported(make_agent(model_fn, model_dir=tmp_path / "run"), TemptingEnv(), tmp_path / "saved")

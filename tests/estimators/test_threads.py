@@ -62,6 +62,7 @@ def printed(tmp_path, code, *arguments):
     return json.loads(done.stdout.splitlines()[-1]), done.stderr
 
 
+@pytest.mark.slow
 def test_the_first_agent_of_a_process_settles_it_and_a_later_one_is_told(tmp_path):
     (before, now, error), _ = printed(tmp_path, BEGUN)
     assert (before, now) == (0, 3)  # 0: TensorFlow decides.
@@ -69,6 +70,7 @@ def test_the_first_agent_of_a_process_settles_it_and_a_later_one_is_told(tmp_pat
     assert "TF_NUM_INTRAOP_THREADS=2" in error
 
 
+@pytest.mark.slow
 def test_the_command_takes_one_core_for_small_networks(tmp_path):
     small = ["--env=CartPole-v1", "--model=dqn"]
     cases = {
@@ -109,6 +111,7 @@ def test_what_is_no_number_of_threads_is_refused(wrong):
         RunConfig(threads=wrong)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 4])
 def test_who_trains_a_small_network_on_several_cores_is_told(tmp_path, monkeypatch, capsys, count):
     monkeypatch.setattr(threads, "threads_in_use", lambda: count)

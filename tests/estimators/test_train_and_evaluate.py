@@ -86,6 +86,7 @@ def test_the_last_weights_are_exported_with_their_own_evaluation(tmp_path):
         assert (noted["checkpoint"], noted["eval_result"]) == ("checkpoints/ckpt-000000015", result.evaluation)
 
 
+@pytest.mark.slow
 def test_hooks_run_and_a_good_evaluation_ends_it(tmp_path):
     class Counts(Hook):
         steps = 0

@@ -85,6 +85,7 @@ def test_hooks_are_closed_after_an_exception_of_the_environment(agent):
     assert recorder.log[-3][:2] == ("after_act", 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
 def test_after_an_exception_training_resumes_from_the_checkpoint_before_it(agent, jit):
     """As an agent does that knows of nothing but the checkpoint."""

@@ -44,6 +44,7 @@ def weights(agent: Agent, name: str = "online") -> dict[str, np.ndarray]:
     return {label: variable.numpy() for label, variable in network.labelled_variables().items()}
 
 
+@pytest.mark.slow
 def test_values_of_variables_by_name(trained):
     names = trained.get_variable_names()
     assert names[:3] == ["global_step", "global_timestep", "global_episode"]
@@ -82,6 +83,7 @@ def test_without_a_checkpoint_there_are_no_variables(tmp_path):
         new.get_variable_names()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["checkpoint", "model_dir", "settings", "its checkpoints"])
 def test_a_new_run_begins_with_the_weights(trained, tmp_path, kind):
     paths = {"checkpoint": trained.checkpoints.latest(), "its checkpoints": trained.checkpoints.directory}
@@ -95,6 +97,7 @@ def test_a_new_run_begins_with_the_weights(trained, tmp_path, kind):
     assert int(started._scope.global_timestep) == 3  # Counters are its own.
 
 
+@pytest.mark.slow
 def test_some_weights_go_to_another_model(trained, tmp_path):
     settings = WarmStartSettings(trained.model_dir, ["DQN/dense/", "DQN/dense_1/"])
     other = train(agent(tmp_path / "c51", CategoricalDQNModel, seed=1, warm_start_from=settings), 3, first_update=30)
@@ -146,6 +149,7 @@ GRAPHS = {
 SLOW = sorted(GRAPHS.keys() - {"dropout", "one name"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("graph", ["dropout", "one name", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
 def test_the_variables_of_any_graph_have_names(tmp_path, graph):
     """None could be read where a model was inside of the model, or a layer draws random numbers."""
@@ -169,6 +173,7 @@ def test_the_variables_of_any_graph_have_names(tmp_path, graph):
         np.testing.assert_array_equal(value, weights(made)[label])
 
 
+@pytest.mark.slow
 def test_a_variable_that_cannot_be_told_from_another_is_named_and_the_others_are_read(tmp_path):
     def model_fn(features: Any, labels: Any, mode: str) -> EstimatorSpec:
         def graph_fn(mode, inputs):
@@ -183,6 +188,7 @@ def test_a_variable_that_cannot_be_told_from_another_is_named_and_the_others_are
     assert made.get_variable_value("DQN/online/value/bias").shape == (1,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("between", ["/", "/online/"])
 def test_a_variable_may_have_had_another_name(trained, tmp_path, between):
     names = {f"DQN{between}dense_1/bias": f"DQN{between}dense/bias"}
@@ -202,6 +208,7 @@ def test_a_resumed_run_goes_on_with_its_own_weights(trained, tmp_path):
         np.testing.assert_array_equal(value, weights(expected)[label])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("units", "fit"),
     [
@@ -219,6 +226,7 @@ def test_the_layers_that_fit_are_told_and_can_be_taken(trained, tmp_path, units,
         train(agent(tmp_path, units=units, warm_start_from=WarmStartSettings(trained.model_dir, fit)), 2)
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize(
     ("settings", "units", "error", "message"),
     [
@@ -243,6 +251,7 @@ def test_a_directory_without_a_run_is_refused(tmp_path):
         agent(tmp_path / "new", warm_start_from=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["agent", "train", "neither"])
 def test_a_run_with_trained_weights_is_not_told_that_it_has_not_become_better(trained, tmp_path, monkeypatch, by):
     known = []

@@ -43,6 +43,7 @@ def test_a_budget_that_is_none_is_refused_by_its_name(budget):
         evaluation_cadence(None, budget)
 
 
+@pytest.mark.slow
 def test_a_run_at_the_defaults_is_evaluated_in_its_middle(tmp_path):
     """With an evaluation every 2,000 steps a run of so many had the first at its end."""
     agent = make_agent(q_model_fn(num_actions=2), model_dir=tmp_path)

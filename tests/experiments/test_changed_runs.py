@@ -38,12 +38,14 @@ def run(trained, tmp_path):
     return Path(shutil.copytree(trained, tmp_path / "copy"))
 
 
+@pytest.mark.slow
 def test_the_newest_version_is_what_is_noted(trained):
     """The name without one was refused by the preset's backend, and was another environment for a run with it."""
     assert json.loads((trained / "params.json").read_text())["params"]["env"] == "CartPole-v1"
     assert json.loads((trained / "config.json").read_text())["env"] == "CartPole-v1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["train", pytest.param("eval", marks=pytest.mark.slow)])
 def test_a_setting_that_somebody_has_edited_is_told(run, mode):
     """The run went on with what it was trained with, and the file said something else."""
@@ -63,6 +65,7 @@ def test_checkpoints_that_are_gone_are_not_to_be_trained_first(run):
     assert "Those that a run has written there are gone: put one back from a copy." in done.stderr
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_environment_is_told_with_its_run(trained, run):
     for name in ("params.json", "config.json"):
         file = run / name

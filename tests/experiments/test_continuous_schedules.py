@@ -45,6 +45,7 @@ def test_continuous_eval_ends_with_the_checkpoint_at_the_end_of_the_budget(exper
     assert (result["global_timestep"], result["mean_reward"], evaluations.rollouts) == (10, 4.0, 1)
 
 
+@pytest.mark.slow
 def test_continuous_eval_evaluates_each_checkpoint_that_another_process_writes(experiment, monkeypatch):
     """I7. The other process is played by whoever is asleep."""
     trainers = iter([4, 8, 8, 12])
@@ -66,6 +67,7 @@ def test_continuous_eval_ends_when_the_predicate_says_so(experiment):
     assert experiment(train_timesteps=100).continuous_eval(lambda result: False)["global_timestep"] == 6
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize(
     ("budget", "ended", "evaluations"),
     [
@@ -89,6 +91,7 @@ def test_continuous_train_and_eval_does_not_train_beyond_the_budget_when_called_
     assert (training.steps, result["global_timestep"], evaluation.rollouts) == (0, 10, 1)
 
 
+@pytest.mark.slow
 def test_continuous_train_and_eval_stops_by_reward_predicate_or_signal(experiment):
     evaluation = ScriptedEnv([1.0, 7.0])
     _, result = experiment(eval_env=evaluation, train_timesteps=100, stop_at_reward=6.0).continuous_train_and_eval()
@@ -100,6 +103,7 @@ def test_continuous_train_and_eval_stops_by_reward_predicate_or_signal(experimen
 # In another process, the end. -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("saved", [False, True], ids=["ended later", "ended with it"])
 @pytest.mark.parametrize("timestep", [7, 10])
 def test_continuous_eval_ends_after_a_run_that_a_hook_ended(experiment, monkeypatch, timestep, saved):
@@ -120,6 +124,7 @@ def test_continuous_eval_ends_after_a_run_that_was_solved(experiment, monkeypatc
     assert experiment(eval_env=ScriptedEnv([4.0]), **solved).continuous_eval()["global_timestep"] == 10
 
 
+@pytest.mark.slow
 def test_continuous_eval_ends_when_the_run_it_has_evaluated_ends_without_another_step(experiment, monkeypatch):
     """The checkpoint at 10 steps is evaluated, then the run ends with it."""
     experiment(train_timesteps=10).train()
@@ -141,6 +146,7 @@ def test_continuous_eval_ends_when_the_run_it_has_evaluated_ends_without_another
     assert (seen, len(slept)) == ([10], 2)
 
 
+@pytest.mark.slow
 def test_continuous_eval_waits_for_a_run_that_is_to_be_resumed(experiment, monkeypatch):
     """One that a hook ended ends, one whose budget was smaller does not, and one that was resumed is not over."""
     experiment(train_timesteps=100, train_hooks=[StopAt(5)]).train()
@@ -257,6 +263,7 @@ def test_continuous_train_and_eval_reads_no_checkpoint_between_its_turns(experim
 # The same instance. -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("schedule_name", ["train_and_evaluate", "continuous_train_and_eval"])
 @pytest.mark.parametrize("make", [schedule, lambda: vector(schedule(), schedule(2))], ids=["single", "vector"])
 def test_an_open_environment_does_not_serve_training_and_evaluation_at_once(tmp_path, schedule_name, make):

@@ -61,6 +61,7 @@ def test_export_writes_the_best_once_and_checks_it(trained, caplog):
     assert "is newer, and servers take the newest" in caplog.text
 
 
+@pytest.mark.slow
 def test_an_export_that_answers_something_else_is_refused(trained, monkeypatch):
     caller = formats.caller
 
@@ -79,6 +80,7 @@ def test_nothing_trained_nothing_exported(experiment):
         experiment(q_model_fn()).export()
 
 
+@pytest.mark.slow
 def test_a_package_that_is_missing_is_named_with_its_extra(trained, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tf2onnx" else find(name))
@@ -88,6 +90,7 @@ def test_a_package_that_is_missing_is_named_with_its_extra(trained, monkeypatch)
         trained(serving=Serving(export_format="pb")).export()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["tflite", pytest.param("onnx", marks=pytest.mark.slow)])
 def test_other_formats_answer_the_same(trained, format, capfd, monkeypatch):
     if format == "onnx":
@@ -152,6 +155,7 @@ def test_states_to_ask_are_of_the_space_and_masks_leave_an_action():
     assert all(np.array_equal(found[key], again[key]) for key in found)
 
 
+@pytest.mark.slow
 def test_exporters_are_offered_evaluations_while_training_and_the_end(experiment, monkeypatch):
     """Evaluations at 5 and 10 of 12 environment steps; the weights offered are those that were evaluated."""
     offered = []

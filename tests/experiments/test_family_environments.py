@@ -145,6 +145,7 @@ def package_of(flags) -> None:
             pytest.importorskip(module, reason=f"{module} is not installed: pip install 'polyrl[{extra}]'")
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("flags", CHOSEN, ids=" ".join)
 def test_the_torso_is_chosen_by_the_states_unless_one_is_asked_for(seen, flags):
     package_of(flags)

@@ -69,6 +69,7 @@ def told(tmp_path_factory):
     return dict(zip(TOLD, lines, strict=True))
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("flags", TOLD, ids=" ".join)
 def test_a_name_that_does_not_exist_is_told_before_a_difference_to_the_run(told, flags):
     """It was told as another hyper-parameter of the run, as if it existed."""

@@ -110,6 +110,7 @@ def found(tmp_path_factory):
     return dict(zip(ASKED, map(json.loads, done.stdout.splitlines()), strict=True))
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize(
     ("case", "layer", "shape"),
     [

@@ -58,6 +58,7 @@ TOLD = {
 }
 
 
+@pytest.mark.default_cases(4)
 @pytest.mark.parametrize("argument", TOLD)
 def test_flags_that_cannot_be_read_are_told_in_one_line(argument):
     """They were called FATAL, and followed by names of help flags that show the same text.
@@ -107,6 +108,7 @@ def test_what_is_wrong_with_a_flag_is_told_before_tensorflow_is_imported(tmp_pat
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flag", ["--double", pytest.param("--learning_rate_final=0.1", marks=pytest.mark.slow)])
 def test_a_flag_of_the_command_is_told_as_that_by_a_program_without_it(flag):
     """It was told to use the flag that it had given."""
@@ -144,6 +146,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "functions"),
     [

@@ -134,6 +134,7 @@ def test_hooks_and_update_frequency_reach_the_training(experiment):
     assert seen == [10, 15, 20]
 
 
+@pytest.mark.slow
 def test_the_end_of_training_is_told(experiment, capsys):
     experiment(train_timesteps=1234).train()
     output = capsys.readouterr().out
@@ -141,6 +142,7 @@ def test_the_end_of_training_is_told(experiment, capsys):
         assert words in output
 
 
+@pytest.mark.slow
 def test_paths_are_shown_whole_where_there_is_no_terminal(experiment, tmp_path, capsys):
     """Whoever redirects the output wants to find the checkpoint again."""
     result = experiment(q_model_fn(), train_timesteps=6).train()
@@ -188,6 +190,7 @@ def lines_of(path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["c51", pytest.param("dqn", marks=pytest.mark.slow)])
 def test_infer_writes_a_line_for_each_step_and_sums_up(experiment, tmp_path, capsys, kind):
     model_fn = q_model_fn(kind)

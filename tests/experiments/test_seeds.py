@@ -142,6 +142,7 @@ def wait_for(what, seconds: float = 20.0) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
 def test_a_run_ends_when_what_started_it_is_killed(tmp_path):
     """The runs of `--seeds` went on for hours, and nobody knew."""

@@ -51,6 +51,7 @@ def values_of(trials, name="learning_rate"):
     return [trial[name] for trial in trials]
 
 
+@pytest.mark.slow
 def test_a_trial_without_an_evaluation_on_the_way_has_its_steps_all_the_same(tmp_path):
     """The table said 0."""
     made = Sweep(tmp_path, ["learning_rate=0.1,0.2"], ["--brief"], startup=9, score="final")
@@ -116,6 +117,7 @@ def test_without_optuna_the_extra_is_named(monkeypatch, tmp_path):
 RATES = "learning_rate=0.001..1.0:log"
 
 
+@pytest.mark.slow
 def test_each_trial_is_a_run_with_its_values_and_the_best_is_first(tmp_path):
     made = Sweep(tmp_path, [RATES, "optimizer.beta_1=0.8,0.9"], ["--config=some"], startup=9)
     made.run(4, 2)
@@ -140,6 +142,7 @@ def test_the_score_may_be_the_mean_of_the_evaluations(tmp_path):
     assert result["score"] == pytest.approx(250 * result["learning_rate"])
 
 
+@pytest.mark.slow
 def test_what_is_worse_than_the_median_is_ended(tmp_path):
     made = Sweep(tmp_path, [RATES], ["--slow=0.2"], startup=3)
     for rate in (0.1, 0.2, 0.3, 0.15, 0.25):
@@ -155,6 +158,7 @@ def test_what_is_worse_than_the_median_is_ended(tmp_path):
     assert not (tmp_path / pruned["model_dir"] / "eval").exists()
 
 
+@pytest.mark.slow
 def test_the_same_command_continues_with_other_values(tmp_path):
     Sweep(tmp_path, [RATES], []).run(2, 2)
     again = Sweep(tmp_path, [RATES], [])
@@ -167,6 +171,7 @@ def test_the_same_command_continues_with_other_values(tmp_path):
         Sweep(tmp_path, [RATES], ["--n_step=3"])
 
 
+@pytest.mark.slow
 def test_a_trial_that_was_killed_with_the_search_is_continued_in_its_place(tmp_path):
     first = Sweep(tmp_path, [RATES], [])
     killed = first._study.ask(first._searched)
@@ -255,6 +260,7 @@ def refusals(tmp_path_factory):
     return dict(zip(REFUSED, map(json.loads, done.stdout.splitlines()), strict=True))
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("arguments", REFUSED, ids=" ".join)
 def test_flags_of_the_runs_are_read_and_checked_before_anything_is_begun(refusals, arguments):
     assert REFUSED[arguments] in refusals[arguments]

@@ -27,6 +27,7 @@ def test_a_name_is_shown_as_it_is(capsys, name):
     assert shown.count(name) == 3
 
 
+@pytest.mark.slow
 def test_the_list_has_the_extras_and_whole_names():
     """`[atari]` was markup, and `cartpole_munchausen_dqn` was broken in the middle."""
     shown = subprocess.run([sys.executable, "-m", "polyrl", "--mode=list"], capture_output=True, text=True, check=True).stdout

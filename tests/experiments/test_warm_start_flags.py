@@ -51,6 +51,7 @@ def source(tmp_path_factory):
     return directory, train(directory, "--first_update=4", timesteps=20)
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("kind", ["model_dir", "checkpoint"])
 def test_a_new_run_begins_with_the_weights(source, tmp_path, kind):
     directory, learned = source
@@ -63,6 +64,7 @@ def test_a_new_run_begins_with_the_weights(source, tmp_path, kind):
         np.testing.assert_array_equal(begun[name.replace("/online/", "/target/")], value)
 
 
+@pytest.mark.slow
 def test_patterns_say_which_weights(source, tmp_path):
     directory, learned = source
     plain = train(tmp_path / "plain", "--seed=2")
@@ -75,6 +77,7 @@ def test_patterns_say_which_weights(source, tmp_path):
     assert np.any(plain["DQN/online/dense/kernel"] != learned["DQN/online/dense/kernel"])
 
 
+@pytest.mark.slow
 def test_a_run_that_is_resumed_says_that_it_goes_on_with_its_own(source, tmp_path, caplog):
     directory, _ = source
     own = train(tmp_path / "run", "--seed=2")
@@ -94,6 +97,7 @@ def test_with_overwrite_a_run_may_begin_with_its_own_weights(tmp_path):
     assert (tmp_path / "replaced-0" / "checkpoints" / "ckpt-000000020").is_dir()
 
 
+@pytest.mark.slow
 def test_what_makes_no_sense_is_refused_and_nothing_is_made(source, tmp_path):
     directory, _ = source
     from_there, new = f"--warm_start_from={directory}", tmp_path / "new"

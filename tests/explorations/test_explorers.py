@@ -175,6 +175,7 @@ def test_the_network_does_not_get_the_step_type():
     assert seen == [["state"]] * 4  # The online network in three modes, the target network.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit", [pytest.param(False, marks=pytest.mark.slow), True], ids=["function", "xla"])
 @pytest.mark.parametrize(("continuous", "name"), EVERY)
 def test_the_same_actions_eagerly_traced_and_compiled(continuous, name, jit):
@@ -193,6 +194,7 @@ def test_the_same_actions_eagerly_traced_and_compiled(continuous, name, jit):
     np.testing.assert_allclose(found[0], found[1], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.default_cases(11)
 @pytest.mark.parametrize("mode", ["eval", "infer"])
 @pytest.mark.parametrize(("continuous", "name"), EVERY)
 def test_nobody_explores_in_eval_or_infer(continuous, name, mode):
@@ -207,6 +209,7 @@ def test_nobody_explores_in_eval_or_infer(continuous, name, mode):
     assert list(scope.parts) == ["Model/online", "Model/target"]
 
 
+@pytest.mark.default_cases(10)
 @pytest.mark.parametrize(("continuous", "name"), EVERY)
 def test_the_rate_is_reported_whatever_the_config_is(continuous, name):
     """As a scalar."""

@@ -15,6 +15,7 @@ def with_warmup(config, timesteps):
     return type(config).from_dict({**config.to_dict(), "warmup_timesteps": timesteps})
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("jit", [False, True])
 @pytest.mark.parametrize("name", sorted(set(CONTINUOUS) - {"random"}))
 def test_continuous_actions_are_uniform_over_the_range_until_its_end(name, jit):

@@ -230,6 +230,7 @@ def test_the_whole_configuration_of_another_program_is_not_to_be_moved(found):
     assert found[("--model_dir=others", "--mode=eval")].endswith("what its run was made with is in the file.")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flag", ["--seeds=4", *(pytest.param(flag, marks=pytest.mark.slow) for flag in ("--overwrite", "--jit=on"))]
 )

@@ -26,6 +26,7 @@ def told(tmp_path, *arguments):
     return done.stderr
 
 
+@pytest.mark.default_cases(5)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -52,6 +53,7 @@ def test_what_is_wrong_is_told_before_tensorflow_is_imported(tmp_path, arguments
     assert message in told(tmp_path, "--env=CartPole-v1", *arguments)
 
 
+@pytest.mark.slow
 def test_what_is_right_goes_on_to_it(tmp_path):
     for arguments in (["--config=mine.json"], ["--set=optimizer.beta_1=0.9"], ["--mode=eval", "--model_dir=runs/there"]):
         assert "tensorflow" in told(tmp_path / arguments[0], "--env=CartPole-v1", *arguments)

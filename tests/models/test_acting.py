@@ -107,6 +107,7 @@ def test_a_compiled_function_sees_the_environment_steps_continue(dqn, scope, sta
     np.testing.assert_allclose(rates, [1.0, 0.55, 0.1], rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("restored_randomness")
 def test_actions_follow_from_the_seed_and_the_environment_steps(dqn, states):
     def actions(seed, timestep, disturb=False):
@@ -135,6 +136,7 @@ def test_coins_of_successive_steps_are_independent(dqn, scope, states):
     assert_rate((explores[0] & explores[1]).mean(), 1 / 9, ROWS)
 
 
+@pytest.mark.slow
 def test_compiled_and_eager_exploration_draw_the_same_actions(dqn, states):
     model = dqn("train", Scope(seed=3), exploration_config=ConstantExplorationConfig(0.5))
     eager = model(states()).predictions["results"]
@@ -161,6 +163,7 @@ def test_with_labels_the_results_are_greedy_and_no_rate_is_reported(head_kind, b
 # EVAL -----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.default_cases(13)
 @pytest.mark.parametrize("mode", ["eval", "infer"])
 @pytest.mark.parametrize("exploration", [RandomExplorationConfig(), DECAY], ids=["random", "decay"])
 def test_nobody_explores_in_eval_or_infer(head_kind, scope, states, mode, exploration):
@@ -246,6 +249,7 @@ def test_sampling_works_compiled_and_moves_on_at_each_call(head_kind, states, ji
     assert_rate((first == second).mean(), 1 / 3, ROWS)
 
 
+@pytest.mark.slow
 def test_an_eager_model_draws_another_action_each_time(head_kind, scope, batch):
     """The original of this fault: one and the same action for ever, at any temperature."""
     model = head_kind("infer", scope, temperature=1e4)
@@ -253,6 +257,7 @@ def test_an_eager_model_draws_another_action_each_time(head_kind, scope, batch):
     assert len({int(model(row).predictions["results"][0]) for _ in range(40)}) == 3
 
 
+@pytest.mark.slow
 def test_infer_exports_its_predictions_and_the_other_modes_do_not(head_kind, batch):
     spec = head_kind("infer")(batch()[0])
     assert set(spec.export_outputs) == {"serving_default"}
@@ -264,6 +269,7 @@ def test_infer_exports_its_predictions_and_the_other_modes_do_not(head_kind, bat
         assert head_kind(mode)(*given).export_outputs is None
 
 
+@pytest.mark.slow
 def test_infer_acts_by_what_training_has_learnt(head_kind, scope, batch):
     """Each state's rewarded action becomes the greedy one."""
     features, labels = batch(size=3, action=[0, 1, 2], reward=[2.0, 2.0, 2.0], done=[1.0, 1.0, 1.0])

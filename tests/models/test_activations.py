@@ -106,6 +106,7 @@ def test_zero_fractions_of_several_outputs(dqn, batch):
     np.testing.assert_array_equal(found, [0.0, 1.0])
 
 
+@pytest.mark.default_cases(5)
 @pytest.mark.parametrize(
     ("name", "make", "shown"),
     [

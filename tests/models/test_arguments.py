@@ -141,6 +141,7 @@ def build(scope: Scope, model_class: type[BaseQModel], mode: str = "train", **ar
         return model_class(mode, mlp([4]), **given)
 
 
+@pytest.mark.default_cases(5)
 @pytest.mark.parametrize(("first", "second"), [("train", "train"), ("train", "infer"), ("eval", "train"), ("infer", "eval")])
 @pytest.mark.parametrize(("model_class", "given", "other", "words"), DIFFERENT)
 def test_other_arguments_under_the_same_name_are_refused_with_the_difference(
@@ -183,6 +184,7 @@ def test_another_process_of_noise_is_refused(scope, batch):
     build(scope, NAFModel, **OU)(features)
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize("model_class", [DQNModel, DDQNModel, CategoricalDQNModel, NAFModel])
 def test_the_same_arguments_are_accepted_in_all_modes(scope, batch, model_class):
     features, labels = batch()

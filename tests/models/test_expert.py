@@ -41,6 +41,7 @@ def pair(kind, networks_of, batch):
     return make
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize(
     ("mode", "given"), [("train", {}), ("train", {"expert_margin": 0.1, "expert_weight": 3.0}), ("eval", {})]
 )

@@ -66,6 +66,7 @@ def expected(name, model, found, labels):
     return np.array(losses)
 
 
+@pytest.mark.default_cases(5)
 @pytest.mark.parametrize("mode", ["train", "eval"])
 def test_the_loss_is_the_papers_of_two_different_networks(name, apart, batch, networks, mode):
     model = apart(name, mode)
@@ -77,6 +78,7 @@ def test_the_loss_is_the_papers_of_two_different_networks(name, apart, batch, ne
     np.testing.assert_allclose(spec.loss, losses.mean(), rtol=2e-4)
 
 
+@pytest.mark.default_cases(4)
 def test_windows_of_steps_are_reduced(name, apart, batch):
     """As one transition with their discounted reward."""
     model = apart(name, "eval")
@@ -88,6 +90,7 @@ def test_windows_of_steps_are_reduced(name, apart, batch):
     np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.default_cases(6)
 def test_illegal_actions_change_nothing_whatever_their_values_are(name, apart, masked, networks):
     """Their head's weights may be anything: neither greedy actions nor losses of legal actions depend on them."""
     model = apart(name, "eval")
@@ -100,6 +103,7 @@ def test_illegal_actions_change_nothing_whatever_their_values_are(name, apart, m
     assert np.isfinite(spec.predictions["losses"]).all()
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("jit", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_an_update_learns_in_a_compiled_call(name, scope, batch, networks, jit):
     model = build(name, scope=scope)
@@ -119,6 +123,7 @@ def test_an_update_learns_in_a_compiled_call(name, scope, batch, networks, jit):
     assert all((first != second).any() for first, second in zip(before, networks.trained(), strict=True))
 
 
+@pytest.mark.default_cases(4)
 def test_the_policy_of_infer_takes_the_greedy_actions_of_eval(name, scope, batch):
     features, _ = batch(7, size=ROWS)
     acting = [build(name, mode, scope)(features).predictions["results"].numpy() for mode in ("eval", "infer")]

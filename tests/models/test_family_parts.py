@@ -23,6 +23,7 @@ NOISY = ("qr_dqn_noisy", "munchausen_noisy", "dqn_noisy", "rainbow", "iqn", "mun
 """Those that draw in a forward pass: noise, or fractions."""
 
 
+@pytest.mark.default_cases(4)
 @pytest.mark.parametrize("name", NOISY)
 def test_only_training_draws(name, scope, batch):
     features, _ = batch(4, size=ROWS)
@@ -41,6 +42,7 @@ def test_only_training_draws(name, scope, batch):
         np.testing.assert_array_equal(draws[mode][0], draws["eval"][0])
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize("name", NOISY)
 def test_each_role_of_an_update_draws_its_own_numbers_and_each_update_others(name, scope, batch, networks):
     """With equal networks and equal states: the online and the target network differ by their noise alone."""
@@ -95,6 +97,7 @@ def test_iqn_computes_equation_4(scope, batch, networks):
 # Switches. --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.default_cases(4)
 @pytest.mark.parametrize("name", [*FAMILY])
 def test_rewards_are_scaled_then_clipped_before_anything_is_learned_from_them(name, apart, scope, batch):
     features, labels = batch(3, size=ROWS)

@@ -65,6 +65,7 @@ def numbers(batch, size=8):
     return {"state": tf.constant(state)}, labels
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize(
     ("compilation", "table", "largest"),
     [
@@ -225,6 +226,7 @@ JOINED = {
 }
 
 
+@pytest.mark.default_cases(5)
 @pytest.mark.parametrize("name", CUT)
 def test_a_torso_that_no_gradient_reaches_is_refused(head_kind, batch, name):
     features, labels = batch()
@@ -234,12 +236,14 @@ def test_a_torso_that_no_gradient_reaches_is_refused(head_kind, batch, name):
         head_kind("train", graph_fn=lambda _, inputs: CUT[name](inputs["state"]))(features, labels)
 
 
+@pytest.mark.default_cases(5)
 @pytest.mark.parametrize("name", JOINED)
 def test_a_torso_need_not_have_a_gradient_everywhere(head_kind, batch, name):
     features, labels = batch()
     head_kind("train", graph_fn=lambda _, inputs: JOINED[name](inputs["state"]))(features, labels).train_op()
 
 
+@pytest.mark.slow
 def test_without_a_torso_to_reach_the_heads_are_trained_in_a_run():
     def model_fn(features, labels, mode):
         return DQNModel(mode, lambda _, x: tf.cast(x["state"], tf.int32), 4, 3, summaries=[])(features, labels)

@@ -89,6 +89,7 @@ def test_it_does_something_in_the_updates(dqn, scope, batch, torso):
     assert len(losses) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
 @TORSOS
 def test_a_trained_agent_and_its_predictor_act_by_the_weights(tmp_path, torso, jit):
@@ -178,6 +179,7 @@ BUILT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [pytest.param(mode, marks=pytest.mark.slow) if mode != "infer" else mode for mode in MODES])
 @pytest.mark.parametrize("layer", BUILT)
 def test_all_modes_share_all_weights(dqn, batch, networks_of, layer, first):
@@ -279,6 +281,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.default_cases(12)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("model_class", [DQNModel, CategoricalDQNModel, NAFModel])
 @pytest.mark.parametrize("torso", REFUSED, ids=lambda torso: torso.__name__)

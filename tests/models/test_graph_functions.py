@@ -139,6 +139,7 @@ def test_what_does_not_do_as_a_model_is_refused(dqn, given, features, error, wor
         dqn("train", graph_fn=given)(features)
 
 
+@pytest.mark.slow
 def test_an_agent_trains_with_a_given_model_and_reads_it_back(tmp_path):
     given = [layers.BatchNormalization(), layers.Dense(6, "relu"), layers.Dropout(0.5)]
 
@@ -204,6 +205,7 @@ def test_a_layer_with_the_name_of_another_is_told_so(dqn, name):
         dqn("train", graph_fn=torso, dueling="mean")(FEATURES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", [layers.LSTM, layers.GRU, layers.SimpleRNN])
 def test_a_recurrent_layer_over_one_state_is_refused(dqn, layer):
     """It trained without a word, and remembered nothing."""
@@ -242,6 +244,7 @@ def test_any_other_error_of_a_function_is_raised_as_it_is(dqn):
         dqn("train", graph_fn=divides)(FEATURES)
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("dtype", [tf.bool, tf.uint8])
 @pytest.mark.parametrize("name", ["cast", "rescaling", "dense"])
 def test_a_network_is_given_the_dtype_of_the_states_in_training_and_as_exported(dqn, scope, dtype, name):

@@ -130,6 +130,7 @@ def test_rewards_after_the_end_of_a_window_may_be_anything(head_kind, batch):
 # Terminal states. -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("bad", [NAN, *(pytest.param(bad, marks=pytest.mark.slow) for bad in (INF, -INF))])
 @pytest.mark.parametrize("traced", [None, pytest.param(False, marks=pytest.mark.slow), True], ids=["eager", "graph", "xla"])
 def test_what_a_terminal_state_holds_reaches_neither_loss_nor_weights(kind, batch, scope, bad, traced):
@@ -187,6 +188,7 @@ def test_the_base_class_says_what_it_lacks(batch):
         model(*batch())
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("xla", [False, True])
 def test_naf_learns_from_batches_of_any_size(scope, xla):
     with scope.active():

@@ -45,6 +45,7 @@ def test_the_bootstrap_is_deterministic_under_dropout(kind, scope, batch):
     np.testing.assert_allclose(targets[0], targets[2], rtol=1e-4, atol=SMALL)
 
 
+@pytest.mark.slow
 def test_dropout_follows_from_the_seed_of_the_scope(dqn, batch, compilations):
     """One root seed, one run: the masks too."""
 

@@ -68,6 +68,7 @@ def test_done_rows_do_not_bootstrap_and_truncated_rows_do(kind, differing, batch
     np.testing.assert_array_equal(changed, done == 0)
 
 
+@pytest.mark.default_cases(2)
 def test_a_row_is_compared_with_its_own_next_state_and_no_row_is_dropped(kind, differing, batch):
     """A3, A4: the successor of a row is its `next_state`, not the row after it."""
     features, labels = batch(2, size=7)
@@ -118,6 +119,7 @@ def test_rows_of_weight_zero_do_not_train(head_kind, batch, networks_of):
         np.testing.assert_allclose(first, second, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
 def test_a_weight_that_is_not_finite_shows_in_the_loss_where_numbers_are_not_checked(head_kind, batch, wrong):
     features, labels = batch()
@@ -157,6 +159,7 @@ def test_the_default_loss_is_huber_with_delta_one(scalar_kind, scope, batch):
     np.testing.assert_allclose(predictions["losses"], expected, rtol=1e-5)
 
 
+@pytest.mark.default_cases(4)
 @pytest.mark.parametrize(
     ("config", "loss"),
     [

@@ -29,10 +29,12 @@ SHAPES = {
 }
 
 
+@pytest.mark.slow
 def test_a_loss_of_one_number_for_each_transition_trains():
     run(loss_of(), "off")
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("part", ["loss", "td_error"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_loss_of_another_shape_is_refused(part, shape):

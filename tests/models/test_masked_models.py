@@ -52,6 +52,7 @@ def naive_target(kind, row, reward, discount, networks, next_state, mask):
     )
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("mode", ["train", "eval"])
 def test_targets_bootstrap_from_legal_actions_only(kind, differing, masked, networks, mode, seed):
@@ -138,6 +139,7 @@ def _updated(model, features, labels):
 # Actions. ---------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize("mode", ["train", "eval", "infer"])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_greedy_action_is_the_best_legal_one_in_each_mode(head_kind, scope, masked, compiled, mode, seed):
@@ -195,6 +197,7 @@ def test_without_a_mask_the_policy_has_no_splitter(head_kind, scope, batch, mask
     assert mask.shape == [SIZE, ACTIONS]
 
 
+@pytest.mark.slow
 def test_boltzmann_exploration_is_among_legal_actions(dqn, scope, masked):
     """At so high a temperature every action is drawn, if it is legal."""
     features = masked()[0]

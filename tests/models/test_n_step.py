@@ -38,6 +38,7 @@ def windows(batch):
     return make
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("mode", ["train", "eval"])
 def test_the_losses_are_those_of_the_reduced_transitions(kind, scope, networks, windows, compiled, mode, seed):

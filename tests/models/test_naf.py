@@ -32,6 +32,7 @@ def test_predictions_without_labels(scope, networks, lively, batch_of, mode):
     np.testing.assert_allclose(predictions["q"], value + expected, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_mean_has_the_largest_value_of_all_actions(scope, lively, batch_of):
     features, labels = batch_of()
     model = naf("eval", scope)
@@ -153,6 +154,7 @@ def test_an_update_trains_all_heads_of_the_online_network_and_nothing_of_the_tar
     assert equal(networks.weights("target"), networks.weights())
 
 
+@pytest.mark.slow
 def test_many_updates_on_one_batch_bring_the_values_to_their_targets(batch_of):
     features, labels = batch_of(done=np.ones(ROWS, np.float32))
     model = naf(optimizer_config=SGDConfig(0.05), clip_gradients=None)

@@ -109,6 +109,7 @@ def test_actions_of_another_shape_are_refused(batch_of, shape):
         naf()(features, labels)
 
 
+@pytest.mark.default_cases(4)
 @pytest.mark.parametrize(
     ("build", "env", "error", "words"),
     [

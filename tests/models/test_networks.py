@@ -19,6 +19,7 @@ layers = tf_keras.layers
 MODES = pytest.mark.parametrize("mode", ["train", "eval", "infer"])
 
 
+@pytest.mark.default_cases(11)
 @pytest.mark.parametrize("as_arrays", [False, True])
 @pytest.mark.parametrize("use_target_graph", [True, False])
 @MODES

@@ -36,6 +36,7 @@ def test_build_exploration_decides_how_much_is_explored(parent, jit):
     assert changed.inferred == greedy(changed)
 
 
+@pytest.mark.slow
 @JIT
 @PARENTS
 def test_build_actions_decides_the_action_in_each_mode(parent, jit):
@@ -74,6 +75,7 @@ def test_build_graph_fn_is_the_whole_network(parent, jit):
     assert changed.inferred == np.argmax(values, axis=1).tolist()
 
 
+@pytest.mark.slow
 @JIT
 @PARENTS
 def test_call_graph_fn_returns_the_actions(parent, jit):
@@ -88,6 +90,7 @@ def test_call_graph_fn_returns_the_actions(parent, jit):
     assert not np.array_equal(changed.weights()[0], changed.weights("target")[0])  # The networks are there, and learn.
 
 
+@pytest.mark.slow
 @JIT
 @PARENTS
 def test_build_update_target_graph_is_what_happens_to_the_target_network(parent, jit):
@@ -125,6 +128,7 @@ def test_build_train_op_may_have_gradients_and_steps_of_its_own(parent, jit):
     assert "Model/optimizer" not in changed.agent._scope.parts
 
 
+@pytest.mark.slow
 @JIT
 def test_a_train_op_that_does_not_count_is_refused_after_its_first_update(jit):
     """Budgets, schedules and the target network would stand still in silence."""

@@ -136,6 +136,7 @@ def agent(path, **config):
     return Agent(model_fn, RolloutMemory(64, 32), path, RunConfig(**settings))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", [pytest.param("graph", marks=pytest.mark.slow), "python"])
 def test_a_run_that_is_resumed_is_the_run_that_was_not_interrupted(tmp_path, where):
     env = CartPole(num_envs=8) if where == "graph" else GymEnvironment("CartPole-v1", 8)

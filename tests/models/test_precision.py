@@ -29,6 +29,7 @@ def torso(mode, inputs):
     return layers.Dense(5)(layers.BatchNormalization()(x))
 
 
+@pytest.mark.default_cases(2)
 def test_the_torso_computes_as_the_policy_says_and_the_heads_in_float32(kind, scope, batch, networks, policy):
     seen = []
 
@@ -47,6 +48,7 @@ def test_the_torso_computes_as_the_policy_says_and_the_heads_in_float32(kind, sc
     assert all(np.any(old != new) for old, new in zip(before, networks.trained(), strict=True))
 
 
+@pytest.mark.default_cases(1)
 def test_gradients_are_those_of_float32_to_the_precision(dqn, batch, policy):
     def gradients():
         with Scope(seed=0).active():

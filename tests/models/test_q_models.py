@@ -21,6 +21,7 @@ SEEDS = [0, 1, 2]
 # Predictions ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.default_cases(9)
 @pytest.mark.parametrize("dueling", ["mean", None])
 @pytest.mark.parametrize(
     ("mode", "learning"), [("train", True), ("train", False), ("eval", True), ("eval", False), ("infer", False)]
@@ -58,6 +59,7 @@ def test_a_two_layer_network_gives_what_its_weights_say(dqn, scope, batch, netwo
     np.testing.assert_allclose(predictions["q"], torso @ head + head_bias, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.default_cases(11)
 @pytest.mark.parametrize("dueling", [True, "mean", "max", "naive", None, False])
 def test_dueling_combines_the_heads_as_documented(kind, batch, dueling):
     """A10: `dueling=False` leaves the value head out, as None does. C51 combines logits, atom by atom over the actions."""
@@ -154,6 +156,7 @@ def test_a_metric_of_an_unknown_value_lists_those_there_are(dqn, batch):
 # Compiled and not -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["dqn", pytest.param("ddqn", marks=pytest.mark.slow), "c51_double"], indirect=True)
 def test_twenty_updates_are_the_same_eager_traced_and_compiled(kind, batch, networks_of, compilations):
     results = {}

@@ -12,6 +12,7 @@ from polyrl.models import CategoricalDQNModel, DQNModel, R2D2Model, Scope
 from polyrl.networks import Recurrent, mlp
 
 
+@pytest.mark.slow
 def test_acting_hands_on_what_is_remembered_and_forgets_at_the_start_of_episodes():
     scope = Scope()
     features, labels = sequences(5, ends=0.0)
@@ -115,6 +116,7 @@ def test_a_burn_in_that_leaves_nothing_is_refused():
         build(Scope(), burn_in=-1)
 
 
+@pytest.mark.slow
 def test_c51_with_windows_and_double_is_finite_and_trains():
     scope = Scope()
     model = build(scope, CategoricalDQNModel, double=True, num_atoms=5, min_q_value=-2.0, max_q_value=2.0)

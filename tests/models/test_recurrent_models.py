@@ -28,6 +28,7 @@ def huber(target, prediction):
     return np.where(error <= 1.0, 0.5 * error**2, error - 0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("double", [False, True])
 @pytest.mark.parametrize("seed", range(3))
 def test_the_loss_of_dqn_is_that_of_a_walk_through_the_sequences(double, seed):
@@ -45,6 +46,7 @@ def test_the_loss_of_dqn_is_that_of_a_walk_through_the_sequences(double, seed):
     np.testing.assert_allclose(spec.loss, expected.mean(), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_burn_in_is_walked_through_but_not_learned_from():
     scope, burn_in = Scope(), 2
     model = build(scope, burn_in=burn_in)
@@ -61,6 +63,7 @@ def test_burn_in_is_walked_through_but_not_learned_from():
     np.testing.assert_allclose(priorities[:, burn_in:], np.abs(target - taken(q, labels["action"]))[:, burn_in:], rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_no_gradient_comes_from_the_burn_in():
     """The gradients are those of the other steps alone, which begin with what is remembered after the burn-in."""
     start, scope = 2, Scope()
@@ -78,6 +81,7 @@ def test_no_gradient_comes_from_the_burn_in():
         np.testing.assert_allclose(first, second, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", [2, 3, 6])
 def test_windows_of_several_steps_remember_what_they_saw(window):
     """The next state of a window is seen after all of its steps."""
@@ -122,6 +126,7 @@ def test_steps_that_are_not_valid_count_nothing():
     np.testing.assert_allclose(loss, losses[valid > 0].mean(), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_r2d2_learns_rescaled_values():
     scope, slope = Scope(), 1e-2
     model = build(scope, R2D2Model, rescaling_slope=slope)
@@ -152,6 +157,7 @@ def invert(y, slope):
     return (low + high) / 2
 
 
+@pytest.mark.slow
 def test_a_munchausen_reward_is_that_of_the_target_network_where_it_is_in_the_sequence():
     scope = Scope()
     soft = {"entropy_temperature": 0.3, "munchausen_scale": 0.8, "log_policy_minimum": -0.5}

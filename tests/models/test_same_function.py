@@ -166,6 +166,7 @@ def build(scope: Scope, mode: str, graph_fn, **arguments) -> DQNModel:
         return DQNModel(mode, graph_fn, 4, 3, summaries=[], **arguments)
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize(("first", "second"), [("train", "train"), ("train", "infer"), ("eval", "train")])
 @pytest.mark.parametrize("other", [large, dense(4)], ids=["code", "closure"])
 def test_another_graph_fn_under_the_same_name_is_refused(scope, batch, first, second, other):

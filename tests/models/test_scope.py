@@ -54,6 +54,7 @@ def test_a_part_first_asked_for_while_tracing_outlives_the_trace(scope):
     assert scope.parts["total"].numpy() == 5.0
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_networks_built_while_tracing_are_those_an_eager_call_finds(head_kind, scope, batch, networks, jit_compile):
     model, acting = head_kind("infer", scope), head_kind("eval", scope)
@@ -210,6 +211,7 @@ def test_different_seeds_give_different_initial_weights(head_kind, networks_of, 
     assert not any(np.allclose(kernels[i], kernels[j]) for i, j in [(0, 1), (0, 2), (1, 2)])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("restored_randomness")
 @pytest.mark.parametrize("disturb", [random.seed, np.random.seed, tf.random.set_seed, tf_keras.utils.set_random_seed])
 def test_initial_weights_depend_on_no_global_random_state(dqn, networks_of, batch, equal, disturb):
@@ -284,16 +286,14 @@ def test_the_next_seed_is_another_one_each_time_and_the_same_in_each_scope(jit):
 
     first, second = seeds(Scope(seed=3)), seeds(Scope(seed=3))
     assert first == second
-    assert len(set(first)) == 5
-    assert not set(first) & set(seeds(Scope(seed=4)))
+    assert len({*first, *seeds(Scope(seed=4))}) == 10
 
 
 @pytest.mark.parametrize("root", [0, 1, 2**31, -5])
 def test_stream_seeds_are_31_bit_and_differ_by_stream(root):
     streams = [stream_seed(root, f"stream/{i}") for i in range(50)]
     assert all(0 <= number < 2**31 for pair in streams for number in pair)
-    assert len(set(streams)) == 50
-    assert streams[0] == stream_seed(root, "stream/0")
+    assert (len(set(streams)), streams[0]) == (50, stream_seed(root, "stream/0"))
 
 
 def test_stream_seeds_differ_by_root():

@@ -69,6 +69,7 @@ def test_the_tables_cover_all_options():
     assert set(SCALARS) == set(SummaryOptions.ALL)
 
 
+@pytest.mark.default_cases(4)
 @pytest.mark.parametrize("option", SCALARS)
 def test_each_option_alone_gives_its_tags_and_only_them(head_kind, summarized, option):
     values = summarized(head_kind, [option])
@@ -113,6 +114,7 @@ def test_the_loss_panel_shows_what_the_predictions_say(kind, batch):
         np.testing.assert_allclose(scalars[tag], value, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.default_cases(4)
 @pytest.mark.parametrize("clip", [1e-3, 0.05, 1e6])
 def test_the_clipped_norm_never_exceeds_the_bound_and_the_norm_before_is_shown_too(head_kind, summarized, clip):
     """J5: two different numbers where clipping acts, one where it does not."""
@@ -122,6 +124,7 @@ def test_the_clipped_norm_never_exceeds_the_bound_and_the_norm_before_is_shown_t
     np.testing.assert_allclose(after, min(before, clip), rtol=1e-4)
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize("off", [0, None])
 def test_gradients_are_shown_without_clipping_too(head_kind, summarized, off):
     """J5: the panel does not vanish with the clipping."""
@@ -194,6 +197,7 @@ def test_the_return_distribution_is_drawn_by_quantiles_of_the_actions_taken(c51,
         np.testing.assert_allclose((drawn == atom).mean(), probability, atol=2e-3)
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize(
     "torso",
     [
@@ -212,6 +216,7 @@ def test_torsos_of_any_build_can_be_summarized(dqn, scope, batch, networks, tors
     assert len(histograms) >= number.get(option, 3)
 
 
+@pytest.mark.slow
 def test_summaries_come_out_of_a_compiled_function(c51, batch):
     model = c51("train", summaries="all")
     eager = model(*batch()).extra_ops["summaries"]

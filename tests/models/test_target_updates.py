@@ -40,6 +40,7 @@ def mixed(old, new, tau):
 MIXTURES = [(0.3, 1), (0.01, 3), (1.0, 3)]
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize(
     ("compiled", "tau", "period"),
     [
@@ -98,6 +99,7 @@ def test_a_tau_without_a_target_network_is_refused(kind):
     kind("train", use_target_graph=False, target_update_tau=1.0)
 
 
+@pytest.mark.slow
 def test_soft_updates_resume_from_a_checkpoint_bit_for_bit(tmp_path, dqn, batch, networks_of):
     def go_on(scope, seeds):
         model = dqn("train", scope, graph_fn=torso, target_update_frequency=2, target_update_tau=0.1)

@@ -198,6 +198,7 @@ def test_base_model_names_the_steps_and_leaves_them_to_its_subclasses():
         BaseModel("infer", lambda mode, inputs: inputs)(tf.zeros([1, 2]))
 
 
+@pytest.mark.slow
 def test_a_model_of_another_family_needs_the_steps_alone(scope):
     """Least squares, with a variable of the scope."""
 

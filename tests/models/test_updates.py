@@ -69,6 +69,7 @@ def test_the_optimizer_holds_the_online_network_alone(head_kind, scope, batch, n
     assert slots == 2 * [sum(v.shape.num_elements() for v in networks.online.model.trainable_variables)]
 
 
+@pytest.mark.default_cases(1)
 def test_the_two_networks_share_no_variable(head_kind, scope, batch, networks):
     head_kind("train", scope)(*batch())
     online, target = ({v.ref() for v in n.model.variables} for n in (networks.online, networks.target))
@@ -99,6 +100,7 @@ def test_train_op_applies_the_gradient_of_the_loss(head_kind, scope, batch, netw
 # The target network's period ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.default_cases(1)
 def test_the_target_is_the_online_network_at_the_start_and_after_each_period_only(
     dqn, scope, batch, networks, equal, compiled
 ):
@@ -178,6 +180,7 @@ class TwoNorms(layers.Layer):
         return self.norms[1](3.0 * self.norms[0](inputs, training=training) + 2.0, training=training)
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize(
     "torso",
     [

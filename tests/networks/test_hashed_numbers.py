@@ -75,6 +75,7 @@ def test_uniform_numbers_are_uniform_to_their_last_bits(seed):
         assert p_value(numbers * scale % 1.0) > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", [(0, 1), (1, 0), (2**31, 0), (1, -1)])
 def test_neighbours_in_place_and_seed_are_independent(other):
     """The counters of a run, one after the other, and streams that are close to each other."""

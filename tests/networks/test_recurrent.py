@@ -47,6 +47,7 @@ def step_by_step(cell, data, state, ended, burn_in):
     return tf.reshape(tf.stack(outputs, 1), [S * T, -1]), tf.reshape(tf.stack(states, 1), [S * T, -1])
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize("jit", [None, False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("burn_in", [0, 2])
 @pytest.mark.parametrize("cell", CELLS)

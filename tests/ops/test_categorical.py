@@ -135,6 +135,7 @@ def projections(draw):
     )
 
 
+@pytest.mark.slow
 @PROPERTY
 @given(projections())
 def test_any_projection_preserves_the_mass_and_equals_the_papers_loop(case) -> None:

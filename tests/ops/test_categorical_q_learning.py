@@ -144,6 +144,7 @@ def test_the_gradient_into_the_logits_is_softmax_minus_target_at_the_action_and_
     np.testing.assert_allclose(gradient, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_gradient_into_the_logits_is_that_of_finite_differences() -> None:
     data = transitions(seed=2, rows=3, num_atoms=5, dtype=tf.float64)
     atoms = tf.constant(atoms_of(-2.0, 2.0, 5))
@@ -201,6 +202,7 @@ def test_an_argument_of_another_size_is_named(name, kept) -> None:
         ops.categorical_q_learning(*given_arguments)
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("double", [False, True], ids=["single", "double"])
 def test_the_loss_is_the_same_eagerly_traced_and_compiled(double, mode) -> None:

@@ -94,6 +94,7 @@ def test_an_epsilon_that_would_broadcast_is_named() -> None:
         ops.epsilon_greedy(tf.zeros([3, 2]), tf.fill([3, 1], 0.5), seed_of(0))
 
 
+@pytest.mark.default_cases(4)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("epsilon", [0.0, 0.3, 1.0])
 def test_the_same_actions_eagerly_traced_and_compiled(epsilon, mode) -> None:
@@ -198,6 +199,7 @@ def test_of_equal_best_values_each_is_as_likely(explore, masked, seed) -> None:
     assert chi_square_p_value(counts[best]) > 1e-4
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("temperature", [0.0, 0.5, 1e-20])
 def test_the_same_boltzmann_actions_eagerly_traced_and_compiled(temperature, mode) -> None:

@@ -48,6 +48,7 @@ def test_numbers_by_hand():
     np.testing.assert_allclose(ops.quantile_huber_loss([[0.5]], [[0.0]], [[0.9]], 1.0), [0.9 * 0.125], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_plain_quantile_regression_is_smallest_at_the_quantiles():
     samples = np.random.default_rng(0).exponential(size=4_001).astype(np.float32)
     fractions = np.array([0.1, 0.5, 0.9], np.float32)

@@ -103,6 +103,7 @@ def test_the_process_equals_a_loop_over_its_elements(theta, mu, sigma, dt) -> No
     np.testing.assert_allclose(noise, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("theta", "sigma", "dt"), [(0.15, 0.3, 1.0), (0.5, 0.2, 0.25), (1.9, 0.1, 1.0)])
 def test_the_process_reaches_its_stationary_mean_and_variance(theta, sigma, dt) -> None:
     """`x' = a x + b n` with `a = 1 - theta dt`, `b^2 = sigma^2 dt` has the variance `b^2 / (1 - a^2)`, about mu."""

@@ -52,6 +52,7 @@ def test_naf_learns_the_best_action_of_each_state(tmp_path, seed, overlap):
 # Memories. --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n_step", "memory"),
     [
@@ -75,6 +76,7 @@ def test_memories_keep_numbers_as_they_were_done(tmp_path, memory, n_step):
 # Acting. ----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_acting_gives_an_array_for_one_state_and_for_many(tmp_path):
     agent, _ = run(tmp_path, naf_fn(), timesteps=20)
     one, many = agent.act(np.eye(3)[0]), agent.act(np.eye(3))
@@ -84,6 +86,7 @@ def test_acting_gives_an_array_for_one_state_and_for_many(tmp_path):
     assert ((many >= LOW) & (many <= HIGH)).all()
 
 
+@pytest.mark.slow
 def test_predictions_are_those_of_each_step(tmp_path):
     agent, _ = run(tmp_path, naf_fn(), timesteps=20)
     steps = list(agent.predict(TargetEnv(LENGTH), episodes=2))
@@ -94,6 +97,7 @@ def test_predictions_are_those_of_each_step(tmp_path):
         np.testing.assert_allclose(step["results"], agent.act(step["state"]), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_evaluation_acts_by_the_mean_and_reports_a_loss(tmp_path):
     agent, _ = run(tmp_path, naf_fn(exploration_config=RandomExplorationConfig()), timesteps=20)
     env = TargetEnv(LENGTH)
@@ -145,6 +149,7 @@ LOGGED = [
 # What is logged. --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "config", "rate"), LOGGED, ids=str)
 def test_the_rate_is_in_tensorboard_whatever_the_config_is(tmp_path, kind, config, rate):
     """E10."""

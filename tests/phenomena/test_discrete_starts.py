@@ -65,6 +65,7 @@ def observed(is_dict: bool, *states: int):
     return {"state": array, "other": 5 + (array - 10) % 3} if is_dict else array
 
 
+@pytest.mark.slow
 def test_act_takes_the_environments_states_and_gives_its_actions(trained):
     agent, is_dict = trained
     assert agent.act(observed(is_dict, *range(10, 15))).tolist() == [1] * 5
@@ -115,6 +116,7 @@ def test_predictions_are_in_the_environments_language(trained, tmp_path):
     assert first.get("other") == (5 if is_dict else None)  # Every key of the observation.
 
 
+@pytest.mark.slow
 def test_what_is_exported_speaks_it_too(trained, tmp_path):
     agent, is_dict = trained
     agent.predictor().export(tmp_path / "policy")

@@ -78,6 +78,7 @@ def test_priorities_and_importance_weights_are_those_of_eager_updates(kind):
 # Clipping, constraints, penalties, kinds of layers. ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit", [pytest.param(True, marks=SLOW), False], ids=["xla", "function"])
 @pytest.mark.parametrize("clip", [pytest.param(None, marks=SLOW), pytest.param(0.0, marks=SLOW), 0.01])
 def test_gradients_are_clipped_by_the_norm_of_all_of_them(clip, jit):
@@ -96,6 +97,7 @@ TORSOS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit", [pytest.param(True, marks=SLOW), False], ids=["xla", "function"])
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=SLOW) if name in ("constraints", "penalties", "nested") else name for name in TORSOS]
@@ -105,6 +107,7 @@ def test_torsos_of_many_kinds_learn_as_on_plain_variables(name, jit):
     check_against_oracle(model_fn_of("dqn", TORSOS[name], optimizer_config=config), config, jit)
 
 
+@pytest.mark.slow
 def test_constraints_hold_after_compiled_updates():
     """So that the comparison above compares something."""
     ours = System(model_fn_of("dqn", TORSOS["constraints"], optimizer_config=SGDConfig(1.0)))

@@ -31,6 +31,7 @@ def test_a_resumed_run_continues_in_the_middle_of_its_episodes(tmp_path, jit):
     check(agent, watch, naive)
 
 
+@pytest.mark.slow
 def test_the_same_agent_trains_again_with_the_same_environment_and_with_another(tmp_path):
     env = Ring(2)
     agent = make_agent(noting_model_fn, model_dir=tmp_path, batch_size=BATCH, size=5_000, jit="on")

@@ -98,6 +98,7 @@ def same_run(first: Agent, second: Agent, apart_from: tuple[str, ...] = ()) -> N
         np.testing.assert_array_equal(*(reader.get_tensor(name) for reader in readers), err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=SLOW)])
 @pytest.mark.parametrize("kind", ["dqn", *(pytest.param(kind, marks=SLOW) for kind in MODELS if kind != "dqn")])
 def test_a_hook_may_act_evaluate_predict_and_record(tmp_path, kind, jit):
@@ -171,6 +172,7 @@ def test_training_with_evaluations_is_the_training_without_them(tmp_path):
     same_run(*agents, apart_from=("best_score",))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [PaintedEnv, pytest.param(NeedsPackage, marks=SLOW), BlackOut])
 def test_training_with_videos_is_the_training_without_them_also_if_recording_fails(tmp_path, kind):
     agents = []
@@ -233,6 +235,7 @@ class OnItsOwn(Hook):
             calls[self._call]()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "call", ["run.evaluate", *(pytest.param(call, marks=SLOW) for call in ("evaluate", "predict", "record"))]
 )

@@ -30,6 +30,7 @@ def some_states(count: int) -> dict[str, np.ndarray]:
 # Acting. --------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_act_takes_dicts_one_by_one_or_as_batches(trained):
     states = some_states(7)
     np.testing.assert_array_equal(trained.act(states), np.arange(7) % 3)

@@ -75,6 +75,7 @@ def one_hot_taxi():
     )
 
 
+@pytest.mark.slow
 def test_taxi_is_never_driven_into_a_wall(tmp_path):
     """Its mask is in the infos; single instances are trained on and evaluated as they are."""
     env = one_hot_taxi()
@@ -123,6 +124,7 @@ def test_a_run_with_xla_is_the_run_without(tmp_path, kind, overlap):
         np.testing.assert_allclose(value, weights(plain)[name], rtol=1e-3, atol=1e-4, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["observation", "info"])
 def test_the_memory_holds_every_part_of_both_states(tmp_path, where):
     agent, _ = run(tmp_path, "off", 60, UniformReplay(100, 8), env=scheduled(where=where))
@@ -139,6 +141,7 @@ def test_the_memory_holds_every_part_of_both_states(tmp_path, where):
         assert columns["action_mask"][row][columns["action"][row]]
 
 
+@pytest.mark.slow
 def test_without_dicts_and_masks_the_memory_has_no_further_columns(tmp_path):
     agent = agent_of(tmp_path, q_model_fn("dqn"), UniformReplay(50, 4))
     agent.train("polyrl/TinySchedule-v0", first_update=4, timesteps=10)

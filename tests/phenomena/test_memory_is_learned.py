@@ -61,5 +61,6 @@ def test_it_is_learned_with_xla(tmp_path, cell):
     assert score(tmp_path, "r2d2", 1, recurrent(mlp([16]), 16, cell), jit="on") == 1.0
 
 
+@pytest.mark.slow
 def test_without_memory_it_is_a_guess(tmp_path):
     assert abs(score(tmp_path, "dqn", 1, mlp([16]), timesteps=2_000)) < 0.5

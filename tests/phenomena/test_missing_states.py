@@ -66,6 +66,7 @@ def test_a_table_with_too_few_rows_is_refused_before_a_step(start, tmp_path):
     assert not hasattr(env, "_t") or env._t == 0
 
 
+@pytest.mark.slow
 def test_a_table_with_too_few_rows_for_one_key_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"discrete states, \{'place': 5\}"):
         trained(tmp_path, functools.partial(table_of_places, 5), Walk(True), (2,))
@@ -85,6 +86,7 @@ def test_demonstrated_states_must_exist(state, tmp_path):
         trained(tmp_path, embedding_mlp(6), Walk(), memory=UniformReplay(64, 4, demonstrations=demonstrations, demo_share=0.5))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [0, 10])
 def test_an_exported_model_refuses_states_that_do_not_exist(start, tmp_path):
     predictor = trained(tmp_path / "run", embedding_mlp(6), Walk(start=start)).predictor("latest")
@@ -99,6 +101,7 @@ def test_an_exported_model_refuses_states_that_do_not_exist(start, tmp_path):
                 loaded[name](observation_state=tf.constant([start, state]), **more)
 
 
+@pytest.mark.slow
 def test_a_policy_of_a_model_refuses_states_that_do_not_exist(tmp_path):
     policy = trained(tmp_path, embedding_mlp(6), Walk()).predictor("latest").policy
     policy.action(TimeStep.restart({"state": tf.constant([5])}, 1))
@@ -118,6 +121,7 @@ class WithAState(Layer):
         return tf.gather(self.table, state)
 
 
+@pytest.mark.slow
 def test_trying_the_last_states_changes_nothing(tmp_path, monkeypatch):
     tried, try_them = [], Learner._try_last_states
 

@@ -78,6 +78,7 @@ def test_nothing_is_left_out_at_the_end(tmp_path, budget):
         assert ended[0][0] == ended[1][0] == 13
 
 
+@pytest.mark.slow
 def test_hooks_see_each_update_once(tmp_path):
     counts = Counts()
     agent = make_agent(q_model_fn(num_states=3), overlap=True, model_dir=tmp_path)
@@ -85,6 +86,7 @@ def test_hooks_see_each_update_once(tmp_path):
     assert [step for step, _ in counts.seen] == list(range(1, 9))
 
 
+@pytest.mark.slow
 def test_the_learner_runs_while_the_environment_steps(tmp_path):
     agent = make_agent(q_model_fn(num_states=3), overlap=True, model_dir=tmp_path)
     env = ThreadEnv(agent.memory)

@@ -110,6 +110,7 @@ class Trained(tf.Module):
         return [spec.loss]
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("way", ["eager", "function", pytest.param("carried", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", CONFIGS)
 def test_each_step_is_the_optimizers_own(name, way):

@@ -72,6 +72,7 @@ def test_what_was_learned_under_xla_is_kept_when_the_environments_start(agent):
 # What it does. ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_it_comes_before_the_first_environment_step_and_counts_as_updates(agent):
     hook, pretrained = StopAt(), agent()
     result = train(pretrained, 250, timesteps=10, hooks=[hook])
@@ -80,6 +81,7 @@ def test_it_comes_before_the_first_environment_step_and_counts_as_updates(agent)
     assert (result.global_step, result.global_timestep) == (252, 10)  # Updates at steps 9 and 10.
 
 
+@pytest.mark.slow
 def test_the_first_actions_are_those_of_the_pretrained_network(agent):
     """Both loops start to act after it."""
     trained = agent()
@@ -102,6 +104,7 @@ def test_one_demonstration_teaches_what_chance_does_not_find(agent, kind, memory
     assert trained.evaluate("polyrl/TinyCorridor-v0", 5)["mean_reward"] == 1.0
 
 
+@pytest.mark.slow
 def test_without_it_the_same_steps_teach_nothing(tmp_path):
     trained = make_agent(q_model_fn("dqn", 16, LENGTH + 1, 3, **FAST), model_dir=tmp_path, batch_size=8)
     trained.train(GymEnvironment("polyrl/TinyCorridor-v0", 8), first_update=8, timesteps=464)
@@ -211,6 +214,7 @@ def test_checkpoints_in_pretraining_come_before_those_of_environment_steps(agent
 # What is said and refused. ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_console_says_how_far_it_is(agent, caplog):
     with caplog.at_level(logging.INFO, "polyrl"):
         train(agent(progress=True), 150, timesteps=5)
@@ -225,6 +229,7 @@ def test_it_needs_demonstrations(tmp_path):
         train(trained, -1, timesteps=5)
 
 
+@pytest.mark.slow
 def test_it_cannot_be_added_to_a_run_that_is_past_it(agent):
     train(agent(), 10, timesteps=10)
     with pytest.raises(ValueError, match="pretrain_updates=100 come before the first environment step"):

@@ -85,6 +85,7 @@ def test_everything_is_there_again_before_the_resumed_run_begins(agent):
     assert not np.array_equal(*kernels)  # So that one restored in place of the other would be seen.
 
 
+@pytest.mark.slow
 def test_the_same_agent_resumes_too(agent):
     trained = agent(q_model_fn())
     trained.train(schedule(), first_update=BATCH, timesteps=8)

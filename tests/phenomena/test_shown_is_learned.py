@@ -94,6 +94,7 @@ CASES = [
 ]
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize(("kind", "memory", "jit", "frequency"), CASES)
 def test_the_panels_are_those_of_the_first_update_of_an_iteration(tmp_path, kind, memory, jit, frequency):
     """They once described a second sample, of an update that was never done."""
@@ -120,6 +121,7 @@ def test_the_panels_are_those_of_the_first_update_of_an_iteration(tmp_path, kind
     assert memory == "uniform" or len(np.unique(notes.weights.numpy())) > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["one", *(pytest.param(kind, marks=SLOW) for kind in ("three", "overlap", "graph"))])
 def test_to_be_shown_changes_nothing(tmp_path, kind):
     found = []
@@ -133,6 +135,7 @@ def test_to_be_shown_changes_nothing(tmp_path, kind):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first_update", "frequency"), [(3_000, 1), (12, 3_000), (2_700, 700)])
 def test_environments_in_the_graph_are_not_slowed_down_while_there_is_no_update(tmp_path, first_update, frequency):
     """Waiting for an update to show, the loop once made one step in each call."""

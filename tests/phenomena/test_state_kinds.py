@@ -70,6 +70,7 @@ def test_numbers_of_states_are_counted_from_zero_also_the_last_of_an_episode(kin
         assert driver.state.tolist() == [0] * driver.num_envs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
 def test_a_table_learns_the_values_of_a_chain_of_numbered_states(tmp_path, jit):
     """By hand: going on is worth 0.9^(rooms left), which beats 0.3 everywhere."""
@@ -218,6 +219,7 @@ class NumberedAndMasked(NumberedChain):
         return {"state": self._room, "action_mask": np.array([self._room > START, True], np.int8)}
 
 
+@pytest.mark.slow
 def test_a_number_may_be_the_state_of_a_dict_with_a_mask():
     env = NumberedAndMasked()
     assert num_states_and_actions(env) == (LENGTH + 1, 2)

@@ -39,6 +39,7 @@ def arguments(**others):
     return {**common, "optimizer_config": SGDConfig(0.0), **others}
 
 
+@pytest.mark.slow
 @JIT
 @pytest.mark.parametrize("use_target_graph", [True, False])
 def test_dropout_acts_in_the_update_and_not_in_the_bootstrap(jit, use_target_graph):
@@ -96,6 +97,7 @@ def test_actions_in_a_compiled_run_are_those_of_inference_mode(jit):
     assert [call(tf.constant(states))[1].numpy().tolist() for _ in range(20)] == [expected] * 20
 
 
+@pytest.mark.slow
 @JIT
 def test_batch_normalisation_moves_by_the_states_of_updates_alone(jit):
     """A16: from 0 half of the way to 3 in each update; the target's when it is copied."""

@@ -115,6 +115,7 @@ def random_batch(seed):
     return {"state": state}, labels
 
 
+@pytest.mark.slow
 def test_each_counts_its_own_updates_whatever_the_other_does():
     """Periods and schedules: of the first by `global_step`, of the second by a counter of its own."""
     scope = Scope()

@@ -59,6 +59,7 @@ def predicting_model_fn(features, labels, mode):
     return spec
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model_fn", [acting_model_fn, assigning_model_fn])
 def test_a_model_that_cannot_be_compiled_where_it_acts_trains_without_xla(agent, model_fn, caplog):
     caplog.set_level(logging.WARNING, "polyrl")
@@ -143,6 +144,7 @@ BREAKING = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("jit", "value", "what"), BREAKING)
 def test_what_is_not_finite_in_an_environment_in_the_graph_ends_the_run(agent, what, value, jit):
     env = Breaking(2)

@@ -9,14 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
-from fast_testing import (
-    ACTIONS,
-    BATCH,
-    SLOW,
-    STATES,
-    model_fn_of,
-    torso,
-)
+from fast_testing import ACTIONS, BATCH, SLOW, STATES, model_fn_of, torso
 from gymnasium.spaces import Box, Discrete
 from tiny_agents import assert_equal, counters, differ, rows, weights
 from tiny_envs import vector
@@ -294,6 +287,7 @@ class Scattered(tf_keras.layers.Layer):
         return x
 
 
+@pytest.mark.slow
 def test_a_layer_that_a_stand_in_does_not_suit_trains_without_xla(tmp_path):
     model_fn = model_fn_of("dqn", lambda mode, inputs: Scattered()(torso(mode, inputs)))
     agent, _ = run_agent(tmp_path, model_fn, timesteps=30)

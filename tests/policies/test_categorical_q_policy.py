@@ -99,6 +99,7 @@ def test_a_risk_level_outside_of_zero_to_one_is_refused(level: float) -> None:
         categorical(risk_level=level)
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("wrap", COMPILATIONS.values(), ids=COMPILATIONS)
 def test_the_distribution_over_returns_of_a_keras_model_by_hand(wrap: Any) -> None:
     model = atoms_model()

@@ -17,6 +17,7 @@ from polyrl.policies import BoundedTensorSpec, NAFPolicy, StepType
 # Actions ----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.default_cases(5)
 @pytest.mark.parametrize(("k", "compilation"), CASES)
 @pytest.mark.parametrize("temperature", [0.0, 0.01, 2.0])
 def test_the_actions_are_those_of_numpy(k: int, compilation: str, temperature: float) -> None:
@@ -73,6 +74,7 @@ def test_draws_have_the_mean_and_the_covariance_of_numpy() -> None:
     np.testing.assert_allclose(found, covariance / np.outer(deviation, deviation), atol=5 * math.sqrt(2 / rows))
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_actions_and_another_seed_others() -> None:
     policy, step = naf(temperature=0.5), steps(rows=100)
     first = policy.action(step, seed=5).action

@@ -15,6 +15,7 @@ from polyrl.policies import QPolicy
 ROWS = 100
 
 
+@pytest.mark.default_cases(2)
 @BOTH
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("seed", [0, 7, -3])
@@ -27,6 +28,7 @@ def test_the_same_seed_gives_the_same_actions_eagerly_traced_and_compiled(policy
     assert (policy.action(steps_of(ROWS), seed=seed + 1).action.numpy() != first.numpy()).any()
 
 
+@pytest.mark.default_cases(3)
 @BOTH
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_both_numbers_of_a_seed_tensor_count(policy_class, jit_compile) -> None:
@@ -56,6 +58,7 @@ def test_any_integer_is_a_seed(seed) -> None:
         assert (policy.action(steps_of(ROWS), seed=other).action.numpy() != first.numpy()).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [7, -3, 2**31, 2**40 + 5])
 def test_a_scalar_tensor_is_the_same_seed_as_the_int(seed: int) -> None:
     policy, step = categorical(temperature=10.0), steps(rows=ROWS)

@@ -14,6 +14,7 @@ from policy_testing import COMPILATIONS, HIGH, LOW, ROWS, SPEC, naf, steps
 from polyrl.policies import NAFPolicy
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize(("k", "compilation"), CASES)
 @pytest.mark.parametrize("temperature", [0.01, 2.0])
 def test_the_distribution_is_that_of_numpy_before_clipping(k: int, compilation: str, temperature: float) -> None:
@@ -48,6 +49,7 @@ def test_at_temperature_zero_the_distribution_is_deterministic_and_not_clipped(t
     np.testing.assert_allclose(distribution.sample(), expected, rtol=1e-4)
 
 
+@pytest.mark.default_cases(4)
 @pytest.mark.parametrize("wrap", COMPILATIONS.values(), ids=COMPILATIONS)
 @pytest.mark.parametrize("temperature", [1e-4, 1.0])
 def test_the_log_probability_is_the_density_at_the_action(wrap: Any, temperature: float) -> None:

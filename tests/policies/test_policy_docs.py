@@ -126,6 +126,7 @@ def test_every_word_of_the_source_has_a_test() -> None:
     assert all(HELD_BY.values())
 
 
+@pytest.mark.slow
 def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     discrete, loaded, continuous, *_ = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)

@@ -233,6 +233,7 @@ def test_a_saved_recurrent_policy_gives_its_states(outputs: dict[str, Any]) -> N
     np.testing.assert_allclose(outputs["recurrent_keras"]["action/policy_state_0"], expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_saved_policy_refuses_a_row_without_a_legal_action(tmp_path: Path) -> None:
     policy = by_mask()
     tf.saved_model.save(policy, str(tmp_path), signatures=policy.signatures())
@@ -242,6 +243,7 @@ def test_a_saved_policy_refuses_a_row_without_a_legal_action(tmp_path: Path) -> 
         act(observation_seen=tf.zeros([1, FEATURES]), observation_mask=nothing, seed=tf.constant(SEED))
 
 
+@pytest.mark.slow
 def test_a_saved_policy_refuses_inputs_with_different_numbers_of_rows(tmp_path: Path) -> None:
     """One row would be repeated for each of the others."""
     policy = by_mask()

@@ -52,6 +52,7 @@ def test_legal_actions_of_very_low_value_are_preferred_to_illegal_ones(low, temp
     assert probabilities_of(policy, 1).tolist() == [[1.0, 0.0]]
 
 
+@pytest.mark.default_cases(15)
 @BOTH
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 @pytest.mark.parametrize("wrap", [lambda function: function, tf.function], ids=["eager", "function"])

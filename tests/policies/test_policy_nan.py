@@ -64,6 +64,7 @@ def step(rows) -> TimeStep:
     return TimeStep.restart(tf.constant(rows, tf.float32), batch_size=len(rows))
 
 
+@pytest.mark.default_cases(15)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("method", "traced"),

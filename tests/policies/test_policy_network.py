@@ -106,6 +106,7 @@ KINDS = {
 }
 
 
+@pytest.mark.default_cases(5)
 @pytest.mark.parametrize("wrap", COMPILATIONS.values(), ids=COMPILATIONS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_module_is_called_with_its_state(kind: str, wrap: Any) -> None:

@@ -104,6 +104,7 @@ REFUSED = {(NAFPolicy, "observation_and_action_constraint_splitter")}
 CASES = [(cls, name) for cls, values in CONSTRUCTORS.items() for name in values]
 
 
+@pytest.mark.default_cases(15)
 @pytest.mark.parametrize(("cls", "name"), CASES, ids=[f"{cls.__name__}-{name}" for cls, name in CASES])
 def test_every_constructor_parameter_has_an_effect(cls: type, name: str) -> None:
     usual = {key: values[0] for key, values in CONSTRUCTORS[cls].items()}

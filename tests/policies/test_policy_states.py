@@ -79,6 +79,7 @@ def by_hand(network: Recurrent, observations: list[np.ndarray], first: list[bool
     return (state @ head + head_bias).reshape(ROWS, ACTIONS, ATOMS)
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("wrap", COMPILATIONS.values(), ids=COMPILATIONS)
 def test_a_keras_model_with_a_state_remembers_its_own_episode_only(wrap: Any) -> None:
     network = Recurrent()

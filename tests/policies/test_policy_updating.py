@@ -33,6 +33,7 @@ def pair() -> tuple[QPolicy, QPolicy]:
     return own, other
 
 
+@pytest.mark.default_cases(10)
 @pytest.mark.parametrize("wrap", WRAPS.values(), ids=WRAPS)
 @pytest.mark.parametrize(
     ("tau", "rest"), [(1.0, None), (0.0, None), (0.25, None), (0.25, 1.0), (0.0, 1.0), (1.0, 0.0), (0.5, 0.1)]

@@ -90,6 +90,7 @@ def test_wrappers_keep_the_contract_of_what_they_wrap(make: Any) -> None:
     assert len(make(QPolicy(SPEC, ACTION, q_model())).variables) >= 6
 
 
+@pytest.mark.slow
 def test_epsilon_and_temperature_may_change_from_call_to_call() -> None:
     epsilon, temperature = tf.Variable(0.0), tf.Variable(1.0)
     for policy in (EpsilonGreedyPolicy(categorical(), epsilon), EpsilonGreedyPolicy(categorical(), lambda: epsilon)):
@@ -128,6 +129,7 @@ def test_epsilon_explores_all_legal_actions_whatever_the_other_policy_draws(inne
     assert (found[MASK == 0] == 0.0).all()
 
 
+@pytest.mark.default_cases(6)
 @pytest.mark.parametrize("make", WRAPPERS.values(), ids=WRAPPERS)
 @pytest.mark.parametrize("wrap", COMPILATIONS.values(), ids=COMPILATIONS)
 def test_the_same_seed_gives_the_same_legal_actions_by_every_wrapper(make: Any, wrap: Any) -> None:
@@ -149,6 +151,7 @@ def test_a_row_without_a_legal_action_is_an_error_by_every_wrapper(make: Any, wr
         wrap(lambda step: policy.action(step, seed=0).action)(steps())
 
 
+@pytest.mark.slow
 def test_a_number_that_leaves_its_bounds_later_is_refused() -> None:
     value = tf.Variable(0.5)
     for policy, name in (
@@ -207,6 +210,7 @@ def test_a_random_policy_keeps_the_contract() -> None:
 # Continuous actions -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("wrap", COMPILATIONS.values(), ids=COMPILATIONS)
 @pytest.mark.parametrize("fixed", [True, False], ids=["number", "variable"])
 def test_a_boltzmann_policy_multiplies_the_temperatures(wrap: Any, fixed: bool) -> None:

@@ -64,6 +64,7 @@ def test_a_risk_level_out_of_range_is_refused(level):
         quantile(risk_level=level)
 
 
+@pytest.mark.slow
 def test_a_saved_policy_acts_as_the_policy(tmp_path):
     policy = quantile(atoms_model(3), temperature=0.7, risk_level=0.5)
     tf.saved_model.save(policy, str(tmp_path), signatures=policy.signatures())

@@ -82,6 +82,7 @@ def found():
     return look([*MADE, *REFUSED, NAF, *VARIANTS])
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("flags", MADE)
 def test_flags_make_the_model_they_name(found, flags):
     """Rainbow has its parts without flags; noise is in heads and torso, and explores alone."""

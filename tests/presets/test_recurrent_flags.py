@@ -45,6 +45,7 @@ def found():
     return look([*MADE, *REFUSED])
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("flags", MADE)
 def test_flags_make_the_torso_and_the_memory_they_name(found, flags):
     assert {name: found[flags][name] for name in MADE[flags]} == MADE[flags]

@@ -86,6 +86,7 @@ def _selects(expression: str, name: str) -> bool:
     return eval(" ".join(word if word in ("and", "or", "not") else str(word in name) for word in words))
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize(
     "case",
     [

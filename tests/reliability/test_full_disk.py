@@ -59,6 +59,7 @@ def test_at_the_end_of_a_run_it_is_an_error_that_names_the_newest_checkpoint(tmp
     assert_same(whole, train(Case(), tmp_path / "died", 200))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", ["fsync", "replace", "open"])
 def test_whatever_fails_inside_of_a_save_the_one_before_is_whole(tmp_path, monkeypatch, call):
     agent = new_agent(Case(), tmp_path, save_summary_timesteps=None)

@@ -13,6 +13,7 @@ from polyrl.engine.functional import Functional
 from polyrl.replay import PrioritizedReplay, Replay, UniformReplay
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MEMORIES)
 @pytest.mark.parametrize(
     ("num_envs", "size", "stack", "n", "end"),
@@ -30,6 +31,7 @@ def test_batches_hold_only_transitions_whose_frames_are_all_stored(kind, num_env
             memory.update_priorities(tf.constant(batch["index"]), tf.constant(rng.random(12), tf.float32))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MEMORIES)
 @pytest.mark.parametrize("n", [1, 3])
 def test_neither_stacks_nor_windows_cross_an_unseen_episode_start(kind, n):
@@ -63,6 +65,7 @@ def test_samples_are_uniform_over_the_valid_rows(number, steps):
     assert abs(np.sum((counts - expected) ** 2 / expected) - free) < 6 * np.sqrt(2 * free)
 
 
+@pytest.mark.slow
 def test_rows_are_drawn_independently():
     """The two rows of a sample are equal as often as by chance."""
     world, memory = built(num_envs=1, size=10, batch_size=2, end=0.5, seed=3)
@@ -74,6 +77,7 @@ def test_rows_are_drawn_independently():
     assert abs(np.mean(pairs[:, 0] == pairs[:, 1]) - chance) < 5 * np.sqrt(chance * (1 - chance) / len(pairs))
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.int32])
 def test_frames_keep_their_dtype(dtype):
     world, memory = built(dtype=dtype)
@@ -83,6 +87,7 @@ def test_frames_keep_their_dtype(dtype):
     assert batch["state"].dtype == batch["next_state"].dtype == dtype
 
 
+@pytest.mark.slow
 def test_frames_may_be_scalars():
     memory = UniformReplay(20, 8, frame_stack=3)
     memory.build(specs_of(tf.TensorSpec([3], tf.float32)))
@@ -96,6 +101,7 @@ def test_frames_may_be_scalars():
         np.testing.assert_array_equal(batch["next_state"], np.maximum(batch["action"][:, np.newaxis] + [[-1, 0, 1]], 0))
 
 
+@pytest.mark.slow
 def test_sampling_an_empty_memory_gives_zeros_in_a_graph_and_terminates():
     _, memory = built()
     assert int(memory.stored().numpy()) == 0
@@ -121,6 +127,7 @@ def iteration(memory: Replay, row: dict[str, tf.Tensor], number: tf.Tensor) -> d
     return {name: batch[name] for name in ("state", "action", "next_state")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [pytest.param("uniform", marks=pytest.mark.slow), "prioritized"])
 def test_eager_traced_compiled_and_carried_loops_give_the_same(kind):
     def memory_of(world: FrameWorld) -> Replay:
@@ -161,6 +168,7 @@ def test_eager_traced_compiled_and_carried_loops_give_the_same(kind):
             np.testing.assert_array_equal(results[how][name], expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MEMORIES)
 def test_a_checkpoint_restores_everything(kind, tmp_path):
     (world, memory), (_, other) = built(kind, n_step=2), built(kind, n_step=2)

@@ -55,6 +55,7 @@ def sampler(memory, compilation: str = "function"):
 KINDS = {"uniform": UniformReplay, "prioritized": PrioritizedReplay}
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize("compilation", COMPILATIONS)
 @pytest.mark.parametrize("n", [1, 3])
 @pytest.mark.parametrize("kind", KINDS)
@@ -74,6 +75,7 @@ def test_sampled_demonstrations_equal_the_recorded_ones(kind, n, compilation):
     assert seen == {(DEMO + number, step) for number, length in enumerate(LENGTHS) for step in range(length)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compilation", ["function", "xla"])
 @pytest.mark.parametrize(("share", "rows"), [(0.25, 2), (0.5, 4), (0.0, 0), (1.0, 8)])
 def test_a_uniform_sample_holds_the_given_share_of_demonstrations(share, rows, compilation):
@@ -189,6 +191,7 @@ def frame_demos(change: int = 0) -> Demonstrations:
     return Demonstrations(episodes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "n"),
     [

@@ -22,6 +22,7 @@ def built(world: World, size: int, n: int, batch_size: int = 24) -> UniformRepla
 RINGS = [(3, 48, 2), (1, 37, 3), (3, 50, 5), (4, 64, 4), (2, 33, 1), (5, 32, 6)]
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize(
     ("num_envs", "size", "n", "how"),
     [

@@ -37,6 +37,7 @@ def tails(world: World, count: int) -> dict[str, np.ndarray]:
     }
 
 
+@pytest.mark.default_cases(28)
 @pytest.mark.parametrize("kind", MEMORIES)
 @pytest.mark.parametrize(("taken", "asked", "given"), [(1, 5, 1), (7, 5, 5), (7, 100, 7), (33, 6, 6), (33, 100, 10)])
 def test_it_is_the_end_of_the_list(kind, taken, asked, given):

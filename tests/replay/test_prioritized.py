@@ -76,6 +76,7 @@ def test_empty_rows_and_priorities_that_are_not_finite_are_ignored():
     assert float(memory.max_priority.numpy()) == 1.0
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("number", SEEDS)
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 1.0])
 def test_rows_are_sampled_in_proportion_to_their_priorities(number, alpha):
@@ -145,6 +146,7 @@ def run(memory: PrioritizedReplay, rows: list[dict[str, tf.Tensor]], wrap) -> li
     return [np.concatenate(column) for column in zip(*results, strict=True)]
 
 
+@pytest.mark.slow
 def test_compiled_and_eager_loops_sample_the_same():
     results = {}
     for how, wrap in COMPILATIONS.items():
@@ -156,6 +158,7 @@ def test_compiled_and_eager_loops_sample_the_same():
         np.testing.assert_array_equal(results[how][2], results["eager"][2])
 
 
+@pytest.mark.slow
 def test_a_loop_that_carries_the_memory_as_tensors_samples_the_same():
     """As in the training loop, see `polyrl.engine.functional`."""
     (world, memory), (_, other) = built(alpha=1.0, epsilon=0.5, n_step=2), built(alpha=1.0, epsilon=0.5, n_step=2)
@@ -180,6 +183,7 @@ def test_a_loop_that_carries_the_memory_as_tensors_samples_the_same():
     np.testing.assert_array_equal(found.numpy().ravel(), index)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_restores_the_priorities(tmp_path):
     (world, memory), (_, other) = built(), built()
     run(memory, [world.step() for _ in range(30)], tf.function)

@@ -62,6 +62,7 @@ def test_an_epoch_has_each_step_of_each_environment_once(times, batch_size):
             assert batch["valid"].all()
 
 
+@pytest.mark.slow
 def test_the_order_is_another_in_each_epoch_and_the_same_for_the_same_one():
     memory = filled(3, 3)
 
@@ -125,6 +126,7 @@ def kept(times, size=24, batch_size=8, length=4, ends=()):
     return memory
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("times", [4, 5, 6, 9, 13])
 @pytest.mark.parametrize("size", [24, 26])
 def test_each_whole_sequence_that_is_kept_is_drawn_equally_often(times, size):

@@ -100,6 +100,7 @@ def prioritized(**arguments):
     return PrioritizedSequenceReplay(30, 4 * LENGTH, **given)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stride", "count"), [(None, 9), (1, 9), (3, 23), (2, 40)])
 def test_the_sequences_that_can_be_sampled_are_the_whole_ones_at_each_stride(stride, count):
     memory = prioritized(stride=stride)
@@ -128,6 +129,7 @@ def test_a_priority_is_a_mixture_of_the_largest_and_the_mean_of_its_steps():
         np.testing.assert_allclose(memory._tree.get(tf.constant([first])), [expected], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_sequences_are_sampled_by_their_priorities_and_weighted_against_it():
     memory = prioritized(stride=2, beta=1.0)
     filled(memory, 6)  # Sequences begin at the steps 0 and 2.

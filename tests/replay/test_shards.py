@@ -100,6 +100,7 @@ COVERING = [
 """Each pair of values occurs in one of them."""
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize(
     "case", [pytest.param(case, marks=() if case in COVERING else pytest.mark.slow) for case in PRODUCT], ids=str
 )
@@ -253,6 +254,7 @@ FORGED = {
 }
 
 
+@pytest.mark.default_cases(19)
 @pytest.mark.filterwarnings("ignore:overflow encountered")
 @pytest.mark.parametrize("part", ["0.3", "open"])
 @pytest.mark.parametrize("content", FORGED)

@@ -65,11 +65,13 @@ OTHERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overlap", [False, True])
 def test_stacks_are_taken(overlap):
     assert train(repeated, overlap=overlap).global_timestep == 12
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("overlap", [False, True])
 @pytest.mark.parametrize("kind", OTHERS)
 def test_what_is_not_a_stack_is_refused(kind, overlap):

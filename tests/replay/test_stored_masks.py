@@ -50,6 +50,7 @@ WINDOWS = [(4, 3), (1, None), (4, None), (1, 3)]
 """Steps and frames."""
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize(
     ("n", "frames", "memory_class", "how"),
     [

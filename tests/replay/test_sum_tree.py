@@ -45,6 +45,7 @@ def check_draws(tree: SumTree, number: int, count: int) -> np.ndarray:
 values = st.one_of(st.just(0.0), st.floats(2**-20, 2**20, width=32))
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     capacity=st.sampled_from(CAPACITIES),
@@ -90,6 +91,7 @@ def test_zeros_are_never_drawn_between_values_of_very_different_size(number):
         np.testing.assert_array_equal(value, naive[index.numpy()])
 
 
+@pytest.mark.default_cases(5)
 @pytest.mark.parametrize("number", range(4))
 @pytest.mark.parametrize("spread", [0.0, 1.0, 3.0])
 def test_leaves_are_drawn_in_proportion_to_their_values(number, spread):
@@ -113,6 +115,7 @@ def test_leaves_are_drawn_in_proportion_to_their_values(number, spread):
     assert not counts[naive == 0].any()
 
 
+@pytest.mark.slow
 def test_a_million_leaves_are_drawn_evenly():
     """A position among them takes nearly all of a float32's 24 binary digits."""
     tree = SumTree(2**20)
@@ -140,6 +143,7 @@ def test_sampling_an_empty_tree_gives_a_valid_leaf():
     assert not value.numpy().any()
 
 
+@pytest.mark.slow
 def test_compiled_and_eager_calls_give_the_same():
     results = {}
     for how, wrap in COMPILATIONS.items():

@@ -84,6 +84,7 @@ def test_exactly_the_stored_rows_are_sampled(count):
     assert seen == set(range(100 + max(0, count - 8), 100 + count))
 
 
+@pytest.mark.default_cases(5)
 @pytest.mark.parametrize("number", SEEDS)
 @pytest.mark.parametrize("filled", [10, 16, 37])
 def test_samples_are_uniform(number, filled):

@@ -157,6 +157,7 @@ def test_balls_of_catch_start_uniformly(seed):
     np.testing.assert_allclose(counts, 2_000, atol=5 * 40)
 
 
+@pytest.mark.default_cases(8)
 @pytest.mark.parametrize("mapping_seed", [None, 0, 1, 2])
 @pytest.mark.parametrize("size", [1, 2, 3, 10])
 def test_deep_sea(size, mapping_seed):
@@ -187,6 +188,7 @@ def test_the_mapping_of_deep_sea_depends_on_its_seed():
     assert np.all(DeepSea(size=20).right == 1)
 
 
+@pytest.mark.default_cases(5)
 @pytest.mark.parametrize("seed", range(6))
 def test_grid_world(seed):
     grid = random_grid(seed)

@@ -29,6 +29,7 @@ def test_an_episode_that_terminates_in_its_last_allowed_step_counts_as_terminate
     assert (transitions.done.tolist(), transitions.truncated.tolist()) == ([1.0], [0.0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [None, 4, 6])
 def test_both_drivers_end_episodes_alike(limit):
     """Each driver's transitions and episodes follow from the states; they draw different random numbers."""

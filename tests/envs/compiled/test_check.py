@@ -44,6 +44,7 @@ class Nested(Good):
         return {"sum": tf.add_n(sums)}
 
 
+@pytest.mark.slow
 def test_functions_that_are_called_change_nothing():
     for _ in range(3):
         check_environment(Nested())

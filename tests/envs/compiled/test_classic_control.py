@@ -161,6 +161,7 @@ def test_a_torque_too_large_for_the_pendulum_is_clipped():
         np.testing.assert_allclose(output.reward[0], reward, rtol=0, atol=TOLERANCE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), 2])
 @pytest.mark.parametrize("env_id", CASES)
 def test_a_thousand_steps_run_freely(env_id, seed):

@@ -38,6 +38,7 @@ def test_the_written_environment_is_as_long_as_the_readme_says():
     assert len(BALLOON.splitlines()) < 50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_written_environment_by_itself(balloon, seed):
     """Compared with the same rules for one balloon at a time."""
@@ -68,6 +69,7 @@ def test_the_written_environment_by_itself(balloon, seed):
     assert ended > 3
 
 
+@pytest.mark.slow
 def test_an_agent_trains_on_the_written_environment(balloon, tmp_path):
     agent = make_agent(q_model_fn(num_states=2, num_actions=2), model_dir=tmp_path, jit="off")
     result = agent.train(balloon(num_envs=4), first_update=40, max_timesteps=400)
@@ -91,6 +93,7 @@ def test_the_training_example_runs(balloon, tmp_path, monkeypatch, capsys):
     assert "mean_reward" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_check_against_gymnasium_runs():
     run(CHECKING)
 

@@ -106,6 +106,7 @@ def test_compiled_steps_are_the_eager_ones(env_id, mode):
         assert any(np.ptp(column.astype(np.float32), axis=0).any() for column in expected)
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("env_id", ENVIRONMENTS)
 def test_a_loop_gives_the_same(env_id, mode):
@@ -113,6 +114,7 @@ def test_a_loop_gives_the_same(env_id, mode):
         check_same(actual, expected)
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize("env_id", ENVIRONMENTS)
 def test_first_states_are_the_same_with_xla(env_id):
     """Of many, so that the random numbers fill more than a few rows of the generator."""
@@ -150,6 +152,7 @@ def test_another_seed_gives_other_slips():
     assert np.any(cells[0] != cells[2])
 
 
+@pytest.mark.default_cases(6)
 @pytest.mark.parametrize("env_id", ENVIRONMENTS)
 def test_shapes_and_dtypes_are_as_promised(env_id):
     for count in (1, 7):

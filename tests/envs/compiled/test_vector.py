@@ -23,6 +23,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", KINDS)
 def test_environments_are_reset_in_the_step_that_ends_their_episodes(limit):
     """Each step compared with a record of what each episode should be."""
@@ -57,6 +58,7 @@ def test_environments_are_reset_in_the_step_that_ends_their_episodes(limit):
     assert seen == KINDS[limit]
 
 
+@pytest.mark.slow
 def test_outputs_are_those_of_gymnasiums_vectors():
     """Types, shapes and dtypes, of steps that end an episode and of others."""
     ours = TensorVectorEnv(CartPole(), 2)
@@ -80,6 +82,7 @@ def test_outputs_are_those_of_gymnasiums_vectors():
     assert finals > 2
 
 
+@pytest.mark.slow
 def test_truncation_is_that_of_gymnasium():
     """A car that never gets out of its valley."""
     ours = TensorVectorEnv(MountainCar(), 2)
@@ -121,6 +124,7 @@ def test_open_env_opens_an_in_graph_environment():
         assert vector.num_envs == 2
 
 
+@pytest.mark.slow
 def test_driver_states_have_the_dtype_of_the_space():
     driver = EnvDriver(TensorVectorEnv(Walk(), 2))
     assert driver.reset([0, 1]).dtype == np.uint8
@@ -132,6 +136,7 @@ def test_driver_states_have_the_dtype_of_the_space():
 # What is refused. -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize("actions", [[0], [0, 1, 0], [[0, 1]], [0, 2], [-1, 0], [0.5, 1.0]])
 def test_wrong_actions_are_refused(actions):
     vector = TensorVectorEnv(CartPole(), 2)
@@ -163,6 +168,7 @@ class Foreign(Walk):
         return super().step(state, action, seed)
 
 
+@pytest.mark.slow
 def test_what_xla_cannot_compile_steps_without_it_and_says_so(caplog):
     steps, plain = drive(TensorVectorEnv(Foreign(), 3), 2, 20), drive(TensorVectorEnv(Walk(), 3), 2, 20)
     assert same(steps, plain)

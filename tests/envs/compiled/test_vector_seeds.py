@@ -12,6 +12,7 @@ from polyrl.envs.compiled.registry import ENVIRONMENTS
 LONG = ("CartPole-v1", "MountainCar-v0", "Pendulum-v1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "env_id", [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in ENVIRONMENTS]
 )
@@ -44,6 +45,7 @@ def test_other_seeds_give_other_episodes():
         assert not any(np.array_equal(run[0][0], other[0][0]) for other in runs[:index])
 
 
+@pytest.mark.slow
 def test_one_seed_stands_for_consecutive_seeds():
     assert same(drive(TensorVectorEnv(CartPole(), 3), 7, 30), drive(TensorVectorEnv(CartPole(), 3), [7, 8, 9], 30))
 
@@ -53,6 +55,7 @@ def test_environments_differ_even_with_one_seed_for_all():
     assert len(np.unique(first[:, 0])) == 3
 
 
+@pytest.mark.slow
 def test_no_two_episodes_are_alike():
     """The random streams continue from episode to episode, from step to step, and across resets without a seed."""
     vector = TensorVectorEnv(CartPole(), 4)
@@ -67,6 +70,7 @@ def test_no_two_episodes_are_alike():
     assert len(np.unique(rows, axis=0)) == len(rows)
 
 
+@pytest.mark.slow
 def test_each_step_draws_new_random_numbers():
     """In a corridor, moved by slips alone: all walkers go both ways, and no two take the same way."""
     vector = TensorVectorEnv(GridWorld(grid=("." * 41, "." * 20 + "S" + "." * 19 + "G", "." * 41), slip=1.0), 8)
@@ -86,6 +90,7 @@ def test_a_seed_restarts_the_random_streams_and_no_seed_continues_them():
     np.testing.assert_array_equal(vector.reset()[0], again)
 
 
+@pytest.mark.slow
 def test_without_a_seed_each_instance_has_its_own_episodes():
     assert np.any(TensorVectorEnv(CartPole(), 2).reset()[0] != TensorVectorEnv(CartPole(), 2).reset()[0])
 

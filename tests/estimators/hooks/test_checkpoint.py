@@ -26,6 +26,7 @@ def naive_checkpoints(timesteps: int, num_envs: int, every: int) -> list[int]:
 # Checkpoints. -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize(("num_envs", "every"), [(1, 1), (1, 5), (3, 5), (3, 2), (2, 30)])
 def test_checkpoints_come_in_the_rhythm_of_environment_steps(agent, num_envs, every):
     trained = agent(save_checkpoints_timesteps=every, keep_checkpoint_max=100)

@@ -41,6 +41,7 @@ def test_the_best_evaluation_decides_which_weights_are_kept(agent):
     assert len(list(trained.checkpoints.best_directory.iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_the_weights_kept_are_those_evaluated(agent):
     kept = {}
 
@@ -59,6 +60,7 @@ def test_the_weights_kept_are_those_evaluated(agent):
         np.testing.assert_array_equal(found[name], kept[name], err_msg=name)
 
 
+@pytest.mark.slow
 def test_a_worse_evaluation_in_a_resumed_run_does_not_replace_the_best(agent):
     evaluating(agent(), [5.0])
     resumed = agent()
@@ -81,6 +83,7 @@ def test_the_best_is_not_a_checkpoint_to_resume_from(agent):
     assert agent().train(schedule(), first_update=BATCH, timesteps=1).global_timestep == 13
 
 
+@pytest.mark.slow
 def test_pruning_leaves_the_best_alone(agent):
     trained = agent(save_checkpoints_timesteps=1, keep_checkpoint_max=1)
     evaluating(trained, [5.0, 1.0])
@@ -136,6 +139,7 @@ def test_a_resumed_run_keeps_the_rhythm_of_evaluations(agent):
     assert rhythm == [5, 10, 15, 20]
 
 
+@pytest.mark.slow
 def test_a_run_with_eval_metrics_and_evaluations_can_be_resumed(agent):
     """Evaluations create the metrics in the middle of training; the next process knows nothing of them yet."""
     model_fn = q_model_fn(eval_metrics_config=[MetricConfig("MeanAbsoluteError", "td_error", "losses")])

@@ -76,6 +76,7 @@ def rewarding(reward: float) -> ScheduleEnv:
     return env
 
 
+@pytest.mark.slow
 def test_an_overflow_of_the_loss_leaves_the_last_good_checkpoint_loadable(agent):
     """Four rewards of 1e38 are more than float32 holds."""
     trained = agent(q_model_fn(loss_config=HuberLossConfig()), size=8, save_checkpoints_timesteps=1, keep_checkpoint_max=2)
@@ -121,6 +122,7 @@ class Failing(ExplorationConfig):
         return tf.where(timestep < 20, 0.5, float(self.bad))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "bad", ["nan", *(pytest.param(bad, marks=pytest.mark.slow) for bad in ("-0.5", "1.5", "inf", "-inf"))]
 )
@@ -140,6 +142,7 @@ class Falling(ScheduleConfig):
         return tf_keras.optimizers.schedules.PolynomialDecay(1e-3, 40, -1e-3)
 
 
+@pytest.mark.slow
 def test_a_learning_rate_below_zero_ends_the_run(tmp_path):
     """It trained uphill to the end."""
     model_fn = q_model_fn(optimizer_config=AdamConfig(Falling()), summaries="all")

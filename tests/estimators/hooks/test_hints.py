@@ -62,6 +62,7 @@ def test_a_run_that_learns_is_left_alone(caplog):
     assert hints(caplog) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [1e6, 0.1, 1e-7])
 def test_a_learning_rate_far_off_is_told_at_the_start(caplog, rate):
     from polyrl.configs import AdamConfig
@@ -74,6 +75,7 @@ def test_a_learning_rate_far_off_is_told_at_the_start(caplog, rate):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("reward", "scale"), [(1e4, "0.0001"), (-500.0, "0.002"), (1e-3, None)])
 def test_the_scale_of_rewards(caplog, reward, scale):
     told = [text for text in hints(caplog, reward) if "reward_scale" in text]
@@ -93,6 +95,7 @@ class Cancelling(Rewards):
         return super().step(action)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("timesteps", [20, 60])
 def test_large_rewards_that_cancel_in_an_episode_are_large(caplog, timesteps):
     """Only their sum was looked at, which hardly grows with their number."""
@@ -119,10 +122,12 @@ def test_values_of_scaled_rewards_are_compared_with_scaled_returns(caplog):
         assert len([text for text in texts if "values diverge" in text]) == told
 
 
+@pytest.mark.slow
 def test_a_target_period_longer_than_the_run(caplog):
     assert any("target_update_frequency=900 of DQN is longer" in text for text in hints(caplog, target_update_frequency=900))
 
 
+@pytest.mark.slow
 def test_no_target_network_has_no_period(caplog):
     """It was said that the target network stays as it began, also of a model without one."""
     settings = {"use_target_graph": False, "target_update_frequency": 900}
@@ -226,6 +231,7 @@ def test_episodes_without_an_end_are_told(caplog):
     assert text.startswith("No episode has ended in 100,000 environment steps.")
 
 
+@pytest.mark.slow
 def test_a_target_period_longer_than_the_run_is_told_at_its_start(caplog, tmp_path):
     """With a budget of environment steps it was told when all of them had been spent."""
     told: list[str] = []

@@ -56,6 +56,7 @@ def test_half_of_a_state_is_refused(has, lacks):
         train(hook(**{has: lambda self, *arguments: {}}))
 
 
+@pytest.mark.default_cases(4)
 @pytest.mark.parametrize(
     "state", [None, {"best": np.float32(1.0)}, {"seen": np.zeros(3)}, {1: "a"}, [1, 2], {"a": {1, 2}}, {"a": {1: 2}}]
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hook_testing import BATCH, schedule
 from tiny_agents import q_model_fn
 from tiny_envs import vector
@@ -86,6 +87,7 @@ def test_the_loss_shown_is_that_of_the_updates(agent):
     assert seen == [1.0] * 5
 
 
+@pytest.mark.slow
 def test_the_exploration_rate_shown_is_that_of_the_timestep(agent):
     rates = []
 
@@ -123,6 +125,7 @@ class Memo(Hook):
 # States of hooks. -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_states_of_hooks_come_back_before_the_resumed_run_begins(agent):
     first, second = Memo(), Memo()
     agent().train(schedule(), first_update=BATCH, timesteps=5, hooks=[first])

@@ -65,6 +65,7 @@ def lines(directory: Path) -> list[dict]:
     return [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_scalars_come_at_their_cadence_whatever_the_rest_costs(trained):
     found = events(trained.model_dir)
     steps = {tag: [event.step for event in found.Tensors(tag)] for tag in found.Tags()["tensors"]}
@@ -75,6 +76,7 @@ def test_scalars_come_at_their_cadence_whatever_the_rest_costs(trained):
     assert 0 < len(steps["variables/dense/kernel"]) < len(steps["train/q_mean"])  # The rest is put off.
 
 
+@pytest.mark.slow
 def test_scalars_are_never_put_off(tmp_path):
     """After fifty writes they were, until they took no more than their share of the time."""
     agent = make(tmp_path / "run", save_summary_timesteps=2, max_overhead=SLOWEST)
@@ -84,6 +86,7 @@ def test_scalars_are_never_put_off(tmp_path):
         assert [event.step for event in found.Tensors(tag)] == [*range(first, 201, 2)]
 
 
+@pytest.mark.slow
 def test_a_slow_first_write_of_histograms_does_not_silence_the_rest_of_a_short_run(tmp_path, monkeypatch):
     """The first two came, and no other one: one of them takes thirty times as long as those that follow."""
     real, seconds = Summaries.write_large, iter((0.3, 0.3, *[0.0] * 100))
@@ -158,6 +161,7 @@ def test_hyper_parameters_and_the_graph_are_shown(trained):
     assert data.session_start_info.group_name == f"{where.name} in {where.parent}"
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_before_its_budget_is_not_called_a_success(tmp_path):
     class Stop(Hook):
         def after_act(self, run):
@@ -169,6 +173,7 @@ def test_a_run_that_was_stopped_before_its_budget_is_not_called_a_success(tmp_pa
     assert "_hparams_/session_end_info" not in events(agent.model_dir).Tags()["tensors"]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_is_evaluated_again_has_one_point(tmp_path):
     """TensorBoard showed two at one step; the file has a row for each."""
     agent = make(tmp_path / "run")
@@ -211,6 +216,7 @@ def test_five_hyper_parameters_come_first():
     assert [info.name for info in in_order] == [*FIRST, "alpha", "zeta"]
 
 
+@pytest.mark.slow
 def test_below_a_sweep_the_sweep_says_which_columns_there_are(tmp_path):
     tf.summary.create_file_writer(str(tmp_path)).flush()
     agent = make(tmp_path / "trial-0003" / "run")

@@ -34,6 +34,7 @@ class Broken(Hook):
             raise RuntimeError("broken")
 
 
+@pytest.mark.slow
 def test_it_profiles_between_two_updates_once(tmp_path):
     agent = make_agent(model_dir=tmp_path)
     agent.train(ScheduleEnv(lengths=(3,)), first_update=4, max_timesteps=8, hooks=[ProfilerHook(9, 12)])

@@ -36,6 +36,7 @@ def written(directory):
     return [line["global_timestep"] for line in lines if "replay/size" in line]
 
 
+@pytest.mark.slow
 def test_a_run_keeps_to_it(tmp_path):
     agent = make_agent(model_dir=tmp_path / "auto", save_summary_timesteps="auto")
     agent.train(ConstantEnv(), first_update=10, update_frequency=100, timesteps=1_100)

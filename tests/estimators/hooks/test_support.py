@@ -53,6 +53,7 @@ def train(env, kind="c51", jit="off", timesteps=200, num_actions=3, **arguments)
     agent.train(env, timesteps=timesteps, first_update=4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("num_envs", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_returns_beyond_the_support_are_told_once(warnings, jit, num_envs):
@@ -64,6 +65,7 @@ def test_returns_beyond_the_support_are_told_once(warnings, jit, num_envs):
     assert "min_q_value=-10 and max_q_value=1100" in text
 
 
+@pytest.mark.slow
 def test_negative_returns_beyond_it_too(warnings):
     train(GymEnvironment(Paying, reward=-30.0))
     (text,) = warnings()
@@ -71,6 +73,7 @@ def test_negative_returns_beyond_it_too(warnings):
     assert "min_q_value=-32 and max_q_value=10" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit", ["off", pytest.param("on", marks=pytest.mark.slow)])
 def test_environments_in_the_graph_too(warnings, jit):
     train(CartPole(num_envs=2), jit=jit, timesteps=2_000, num_actions=2, min_q_value=0.0, max_q_value=3.0)
@@ -94,6 +97,7 @@ def test_what_fits_is_not_told(warnings, reward):
     assert not warnings()
 
 
+@pytest.mark.slow
 def test_models_without_a_support_are_left_alone(warnings):
     train(GymEnvironment(Paying, reward=1000.0), kind="dqn")
     assert not warnings()
@@ -111,6 +115,7 @@ class Going(Paying):
         return self.np_random.random(4, np.float32), self._reward, False, self._steps >= self._length, {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reward", "length", "discount", "expected"),
     [
@@ -141,6 +146,7 @@ class Trading(Going):
         return state, reward if self._steps % 2 else -reward, *rest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("reward", "told"), [(1_000.0, True), (-1_000.0, True), (12.0, False), (5.0, False)])
 def test_episodes_that_are_cut_off_tell_where_no_later_return_could_bring_theirs_back(warnings, reward, told):
     """Of rewards with both signs they told nothing before the 16,000th step, and then their mean, which was about 0."""
@@ -211,6 +217,7 @@ class Improving(Paying):
         return self.np_random.random(4, np.float32), -1.0 if fails else 1.0, fails, self._steps == 20, {}
 
 
+@pytest.mark.slow
 def test_truncated_episodes_count_beside_those_that_failed_early(warnings):
     """Only the returns of those that ended were looked at: the good ones left the support, and nobody was told."""
     train(GymEnvironment(Improving, reward=0.0), discount=0.99, min_q_value=-2.0, max_q_value=14.0)
@@ -230,6 +237,7 @@ class Growing(Paying):
         return super().reset(seed=seed)
 
 
+@pytest.mark.slow
 def test_returns_that_leave_what_was_advised_are_told_again(warnings):
     """The first warning came when the agent acted at random; whoever followed it learned at the upper atom, in silence."""
     train(GymEnvironment(Growing, reward=0.0), timesteps=400)

@@ -47,6 +47,7 @@ def test_it_records_at_its_cadence_a_file_of_each_episode_and_a_gif_of_the_first
         assert (int(width), int(height)) == image.size == (160, 120)
 
 
+@pytest.mark.slow
 def test_what_tensorboard_gets_is_small(tmp_path):
     trained(tmp_path, VideoHook(GymEnvironment(PaintedEnv, size=(400, 600), lengths=(250,)), 8, file_format="gif"), 8)
     ((width, height, gif),) = animations(tmp_path).values()
