@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 import tensorflow as tf
 import tf_keras
 
 from polyrl.configs.base import Config
+from polyrl.engine.tracing import outside_of_graphs
 from polyrl.validation import suggestion
 
 RESULTS = ("mean_reward", "std_reward", "min_reward", "max_reward", "mean_ep_length", "episodes", "loss")
@@ -66,9 +66,8 @@ class MetricConfig(Config):
         if not compares and self.target is not None:
             raise ValueError(f"metric={self.metric!r} measures a single value: target={self.target!r} must be None.")
         try:
-            # Not in this thread, which may be tracing a function that can create no more variables.
-            with ThreadPoolExecutor(max_workers=1) as pool:
-                pool.submit(self.build).result()
+            # A function that is being traced may be one that can create no more variables.
+            outside_of_graphs(self.build)
         except Exception as error:
             raise ValueError(f"arguments={dict(self.arguments)} are not valid for {self.metric}: {error}") from error
         if self.key in RESULTS or self.key.startswith("global_"):

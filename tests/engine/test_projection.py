@@ -16,7 +16,6 @@ CALLS = {
 }
 
 
-@pytest.mark.default_cases(12)
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize(("low", "high", "atoms"), [(-10.0, 10.0, 51), (0.0, 1.0, 2), (-3.0, 17.5, 7)])
 def test_agrees_with_the_plain_formula(call, low, high, atoms):

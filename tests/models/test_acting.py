@@ -163,7 +163,6 @@ def test_with_labels_the_results_are_greedy_and_no_rate_is_reported(head_kind, b
 # EVAL -----------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.default_cases(13)
 @pytest.mark.parametrize("mode", ["eval", "infer"])
 @pytest.mark.parametrize("exploration", [RandomExplorationConfig(), DECAY], ids=["random", "decay"])
 def test_nobody_explores_in_eval_or_infer(head_kind, scope, states, mode, exploration):

@@ -51,7 +51,6 @@ def agent(path, kind, jit):
     return Agent(model_fn, PrioritizedReplay(100, 8, n_step=2), path, config)
 
 
-@pytest.mark.default_cases(3)
 @pytest.mark.parametrize(
     ("kind", "where", "jit"),
     [

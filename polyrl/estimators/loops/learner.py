@@ -158,7 +158,7 @@ class Learner:
                 states = tf.nest.map_structure(lambda spec: tf.TensorSpec([num_envs, *spec.shape], spec.dtype), state)
                 self._action_dtype = action.dtype
                 self.recurrence = None
-                # A new function: it may create variables when it is traced for the first time only.
+                # A new function: it is traced again also for an environment that was there before another one.
                 self._first_act = traced(self.act)
                 self.acting_graph = self._first_act.get_concrete_function(states).graph
             assert self._actions is not None
