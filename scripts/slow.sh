@@ -28,7 +28,8 @@ elif [ "$#" -gt 0 ]; then
     run "$@"
 else
     exact_resume
-    run tests/phenomena
+    run tests/phenomena/test_[a-f]*.py
+    run tests/phenomena/test_[g-z]*.py
     run tests/models tests/engine tests/replay tests/policies
     run tests --ignore="$exact" --ignore=tests/phenomena --ignore=tests/models --ignore=tests/engine --ignore=tests/replay --ignore=tests/policies
 fi

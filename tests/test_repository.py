@@ -79,10 +79,15 @@ def test_ci_runs_the_script_on_every_python_that_is_promised():
 def test_the_parts_of_the_slow_tests_are_all_of_them():
     lines = [line.strip() for line in read("scripts/slow.sh").replace('"$exact"', EXACT).splitlines()]
     parts = [line.split()[1:] for line in lines[lines.index('elif [ "$#" -gt 0 ]; then') :] if line.startswith("run tests")]
-    named = [EXACT, *(name for part in parts[:-1] for name in part)]
+    patterns = [name for part in parts[:-1] for name in part]
+    named = list(dict.fromkeys([EXACT, *(name.partition("/test_[")[0] for name in patterns)]))
     assert f"exact={EXACT}" in lines
     assert parts[-1] == ["tests", *(f"--ignore={name}" for name in named)]
     assert all((ROOT / name).exists() for name in named)
+    # A directory in several parts is whole, and no file of it is in two.
+    for directory in {name.partition("/test_[")[0] for name in patterns if "*" in name}:
+        matched = [path for name in patterns if name.startswith(f"{directory}/") for path in ROOT.glob(name)]
+        assert sorted(matched) == sorted((ROOT / directory).glob("test_*.py"))
 
 
 def test_there_are_forms_for_faults_features_and_environments():

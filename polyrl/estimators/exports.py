@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import tf_keras
+
 from polyrl.estimators.prediction.predictor import Predictor
 from polyrl.serving import formats, versions
 
@@ -68,9 +70,12 @@ def _short(checkpoint: Path | None) -> str | None:
 
 
 def identity_of(predictor: Predictor) -> dict[str, Any]:
-    """What makes two exports the same: the counters, every number of the policy, and how it draws actions."""
+    """What makes two exports the same: the counters, every number of the policy, how it computes and how it draws actions."""
     digest = hashlib.sha256()
     for variable in predictor.policy.variables:
         digest.update(variable.numpy().tobytes())
     temperature = getattr(predictor.policy, "temperature", None)
-    return {**predictor.counters, "weights": digest.hexdigest(), "temperature": temperature}
+    layers = (part for part in predictor.policy.submodules if isinstance(part, tf_keras.layers.Layer))
+    others = sorted({layer.compute_dtype for layer in layers if layer.dtype_policy.variable_dtype == "float32"} - {"float32"})
+    precision = {"precision": others} if others else {}
+    return {**predictor.counters, "weights": digest.hexdigest(), "temperature": temperature, **precision}

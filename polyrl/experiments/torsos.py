@@ -96,14 +96,17 @@ def _parts(params: Any, num_states: Any, shared: dict[str, Any]) -> tuple[GraphF
     name = kind(params, num_states)
     if name in IMAGES and (isinstance(num_states, int) or len(num_states) != 3):
         raise ValueError(f"--torso={name} is for images [h, w, c]; here are {_shown(num_states)}. Leave it out.")
+    of_images = {**shared, "precision": params["precision"]}
     if name in ("nature_cnn", "impala_cnn"):
-        large = networks.nature_cnn(**shared) if name == "nature_cnn" else networks.impala_cnn(width=params["width"], **shared)
+        is_nature = name == "nature_cnn"
+        large = networks.nature_cnn(**of_images) if is_nature else networks.impala_cnn(width=params["width"], **of_images)
         return large, large, networks.mlp([WIDE], **shared)
     shared = {**shared, "layer_norm": params["layer_norm"]}
     dense = networks.mlp(units, **shared)
     if name == "cnn":
         filters = [int(number) for number in params["filters"]]
-        images = functools.partial(networks.cnn, filters, categories=params["categories"], **shared)
+        more = {"categories": params["categories"], "layer_norm": params["layer_norm"]}
+        images = functools.partial(networks.cnn, filters, **more, **of_images)
         return images(units=units), images(units=()), dense
     if name == "embedding":
         if not isinstance(num_states, int):

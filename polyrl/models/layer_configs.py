@@ -46,6 +46,15 @@ def layer_configs(model: tf_keras.Model) -> Layers:
     return configs
 
 
+def without_precision(layers: Any) -> Any:
+    """`Layers` without what says in which precision they compute: their dtypes, and casts from one to another."""
+    if isinstance(layers, dict):
+        return {key: without_precision(value) for key, value in layers.items() if key != "dtype"}
+    if isinstance(layers, list):
+        return [without_precision(each) for each in layers if not (isinstance(each, dict) and each.get("function") == "cast")]
+    return layers
+
+
 def differences(there: Layers, now: Layers) -> list[str]:
     """How two networks differ, in words; empty if they do not."""
     if [each["class"] for each in there] != [each["class"] for each in now]:
@@ -101,7 +110,9 @@ def _constants(arguments: Any) -> Any:
 
 
 def _without_names(value: Any) -> Any:
-    """Also inside: a layer of layers has their configurations in its own."""
+    """Also inside: a layer of layers has their configurations in its own. A policy of precision is its name."""
+    if isinstance(value, dict) and value.get("class_name") == "Policy":
+        return value["config"]["name"]
     if isinstance(value, dict):
         return {key: _without_names(inner) for key, inner in value.items() if not IGNORED.fullmatch(key)}
     return [_without_names(inner) for inner in value] if isinstance(value, list) else value

@@ -10,7 +10,7 @@ import tf_keras
 
 from polyrl.configs import InitializerConfig
 from polyrl.networks.any_mode import SameInEveryMode
-from polyrl.networks.layers import check_channels_last, dense
+from polyrl.networks.layers import check_channels_last, convolution, dense, layer_dtype
 from polyrl.networks.torsos import NAMES, SMALLEST_IMAGE, sizes
 from polyrl.validation import check_int, explains
 
@@ -25,6 +25,7 @@ def impala_cnn(
     width: int = 1,
     initializer: InitializerConfig | None = None,
     noisy: bool = False,
+    precision: str | None = None,
 ) -> SameInEveryMode:
     """Three blocks of a convolution, a pooling and two residual parts; then a pooling to a grid and a dense layer.
 
@@ -37,7 +38,9 @@ def impala_cnn(
         width: multiplies the filters; 2 in Clark et al. 2024.
         initializer: of the dense layer's weights; None: tf-keras's.
         noisy: whether the dense layer has learned noise, see `NoisyDense`.
+        precision: of the layers, as in `nature_cnn`.
     """
+    dtype = layer_dtype(precision)
     factor, size = check_int("width", width, minimum=1), check_int("units", units, minimum=1)
     maps = [factor * number for number in sizes("filters", filters)]
 
@@ -49,14 +52,14 @@ def impala_cnn(
                 f"impala_cnn expects images [B, height, width, channels] with sides of at least {SMALLEST_IMAGE}; got "
                 f"{tuple(x.shape)}. Use cnn() for smaller ones."
             )
-        x = layers.Rescaling(1.0 / 255.0)(x)
+        x = layers.Rescaling(1.0 / 255.0, **dtype)(x)
         for number in maps:
-            x = layers.MaxPool2D(3, 2, "same")(layers.Conv2D(number, 3, padding="same")(x))
+            x = layers.MaxPool2D(3, 2, "same", **dtype)(convolution(x, number, 3, 1, None, padding="same", **dtype))
             for _ in range(2):
-                y = layers.Conv2D(number, 3, padding="same")(layers.ReLU()(x))
-                y = layers.Conv2D(number, 3, padding="same")(layers.ReLU()(y))
-                x = layers.Add()([x, y])
-        x = layers.Flatten()(layers.MaxPool2D(2, 2, "same")(layers.ReLU()(x)))
-        return dense(x, size, "relu", initializer=initializer, noisy=noisy)
+                y = convolution(layers.ReLU(**dtype)(x), number, 3, 1, None, padding="same", **dtype)
+                y = convolution(layers.ReLU(**dtype)(y), number, 3, 1, None, padding="same", **dtype)
+                x = layers.Add(**dtype)([x, y])
+        x = layers.Flatten(**dtype)(layers.MaxPool2D(2, 2, "same", **dtype)(layers.ReLU(**dtype)(x)))
+        return dense(x, size, "relu", initializer=initializer, noisy=noisy, **dtype)
 
     return SameInEveryMode(build)

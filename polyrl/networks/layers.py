@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -10,11 +11,33 @@ import tf_keras
 
 from polyrl.configs import InitializerConfig
 from polyrl.engine.narrow_dense import NarrowDense
+from polyrl.networks import bias
 from polyrl.networks.noisy_dense import NoisyDense
 from polyrl.networks.product_dense import ProductDense
 
 MANY_CHANNELS = 32
 """So many channels, of at most four rows, are no channels."""
+
+PRECISIONS: dict[str | None, dict[str, Any]] = {
+    None: {},
+    "float32": {"dtype": "float32"},
+    "bfloat16": {"dtype": "mixed_bfloat16"},
+}
+"""What layers are given for each `precision` of a torso."""
+
+
+def layer_dtype(precision: str | None) -> dict[str, Any]:
+    """The argument that has a layer of tf-keras compute in a precision; none for None, which leaves it to tf-keras's policy.
+
+    Raises:
+        ValueError: for an unknown precision.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(
+            f"precision={precision!r} must be 'float32' or 'bfloat16', in which weights are float32, too; or None for "
+            "tf-keras's global policy."
+        )
+    return PRECISIONS[precision]
 
 
 def check_channels_last(name: str, shape: tf.TensorShape) -> None:
@@ -47,14 +70,14 @@ def dense(
         noisy: whether the weights have learned noise, see `NoisyDense`.
         layer_norm: whether what it gives is normalised before the activation.
         narrow: whether the layer is `NarrowDense`, which is quicker with few units.
-        **arguments: those of a tf-keras layer, as its name.
+        **arguments: those of a tf-keras layer, as its name and its dtype.
     """
     if layer_norm:
         x = dense(x, units, initializer=initializer, noisy=noisy, narrow=narrow, **arguments)
-        return tf_keras.layers.Activation(activation)(tf_keras.layers.LayerNormalization()(x))
+        return _normalised(x, activation, arguments.get("dtype"))
     if noisy:
         return NoisyDense(units, activation, **arguments)(x)
-    kind = NarrowDense if narrow else tf_keras.layers.Dense
+    kind = NarrowDense if narrow else bias.Dense if _in_bfloat16(arguments) else tf_keras.layers.Dense
     return kind(units, activation, **_initial(initializer, x.shape[-1]), **arguments)(x)
 
 
@@ -73,16 +96,34 @@ def convolution(
     activation: Any,
     initializer: InitializerConfig | None = None,
     layer_norm: bool = False,
+    **arguments: Any,
 ) -> tf.Tensor:
     """A new convolution on images `x`, `[B, height, width, channels]`.
 
-    With `layer_norm` the channels of each place are normalised before the activation.
+    With `layer_norm` the channels of each place are normalised before the activation. Further arguments are those of a
+    tf-keras layer, as its dtype.
     """
     if layer_norm:
-        x = convolution(x, filters, size, stride, None, initializer)
-        return tf_keras.layers.Activation(activation)(tf_keras.layers.LayerNormalization()(x))
+        x = convolution(x, filters, size, stride, None, initializer, **arguments)
+        return _normalised(x, activation, arguments.get("dtype"))
+    kind = bias.Conv2D if _in_bfloat16(arguments) else tf_keras.layers.Conv2D
     initial = _initial(initializer, math.prod([size, size, x.shape[-1]]))
-    return tf_keras.layers.Conv2D(filters, size, stride, activation=activation, **initial)(x)
+    return kind(filters, size, stride, activation=activation, **initial, **arguments)(x)
+
+
+def _normalised(x: tf.Tensor, activation: Any, dtype: str | None) -> tf.Tensor:
+    """The activation of what a layer gives, normalised over its last axis."""
+    return tf_keras.layers.Activation(activation, dtype=dtype)(tf_keras.layers.LayerNormalization(dtype=dtype)(x))
+
+
+def _in_bfloat16(arguments: Mapping[str, Any]) -> bool:
+    """Whether a layer with these arguments computes in bfloat16."""
+    dtype = arguments.get("dtype")
+    if isinstance(dtype, tf.DType):
+        return dtype == tf.bfloat16
+    precision = tf_keras.mixed_precision
+    policy = precision.global_policy() if dtype is None else precision.Policy(dtype)
+    return policy.compute_dtype == "bfloat16"
 
 
 def _initial(config: InitializerConfig | None, fan_in: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from polyrl.networks.bias import add_bias
 from polyrl.networks.drawing import forward_pass
 from polyrl.networks.random_numbers import hashed_normal
 from polyrl.validation import check_float, check_int
@@ -55,10 +56,10 @@ class NoisyDense(tf_keras.layers.Layer):
             bias += self.bias_sigma * after
         inputs = tf.cast(inputs, kernel.dtype)
         if inputs.shape.rank == 2:
-            return self.activation(tf.nn.bias_add(tf.matmul(inputs, kernel), bias))
+            return self.activation(add_bias(tf.matmul(inputs, kernel), bias))
         flat = tf.reshape(inputs, [-1, kernel.shape[0]])  # One product, not one for each row.
         shape = tf.concat([tf.shape(inputs)[:-1], [self.units]], axis=0)
-        outputs = tf.reshape(tf.nn.bias_add(tf.matmul(flat, kernel), bias), shape)
+        outputs = tf.reshape(add_bias(tf.matmul(flat, kernel), bias), shape)
         return self.activation(tf.ensure_shape(outputs, [*inputs.shape[:-1], self.units]))
 
     def get_config(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import tf_keras
 
 from polyrl.configs import InitializerConfig
 from polyrl.networks.any_mode import SameInEveryMode
-from polyrl.networks.layers import check_channels_last, convolution, dense
+from polyrl.networks.layers import check_channels_last, convolution, dense, layer_dtype
 from polyrl.networks.running_normalization import RunningNormalization
 from polyrl.validation import check_int, explains
 
@@ -25,6 +25,7 @@ NAMES = {
     **dict.fromkeys(("activation_fn", "act"), "Use activation, a name as 'relu'."),
     "kernel_initializer": "Use initializer, a config.",
     "use_layer_norm": "Use layer_norm.",
+    **dict.fromkeys(("dtype", "compute_dtype", "mixed_precision"), "Images have precision, as 'bfloat16'."),
 }
 """What arguments of other libraries' networks are called here."""
 
@@ -108,13 +109,18 @@ def embedding_mlp(
 
 
 @explains(NAMES)
-def nature_cnn(*, initializer: InitializerConfig | None = None, noisy: bool = False) -> SameInEveryMode:
+def nature_cnn(
+    *, initializer: InitializerConfig | None = None, noisy: bool = False, precision: str | None = None
+) -> SameInEveryMode:
     """The convolutional torso of Mnih et al. 2015: uint8 images `[B, 84, 84, 4]` to `[B, 512]`. Sides are at least 36.
 
     Args:
         initializer: of the weights; None: tf-keras's.
         noisy: whether the dense layer has learned noise, see `NoisyDense`.
+        precision: `'bfloat16'`: the layers compute in it, and keep their weights in float32 (tf-keras's `mixed_bfloat16`);
+            `'float32'`; None: as tf-keras's global policy says, which is float32 unless it was set.
     """
+    dtype = layer_dtype(precision)
 
     def build(inputs: Any) -> tf.Tensor:
         x = inputs["state"] if isinstance(inputs, Mapping) else inputs
@@ -127,10 +133,10 @@ def nature_cnn(*, initializer: InitializerConfig | None = None, noisy: bool = Fa
                 f"nature_cnn expects images with sides of at least {SMALLEST_IMAGE}; got {tuple(x.shape)}. Use cnn(), or a "
                 "graph_fn of your own with fewer or smaller convolutions."
             )
-        x = layers.Rescaling(1.0 / 255.0)(x)
+        x = layers.Rescaling(1.0 / 255.0, **dtype)(x)
         for filters, size, stride in ((32, 8, 4), (64, 4, 2), (64, 3, 1)):
-            x = convolution(x, filters, size, stride, "relu", initializer)
-        return dense(layers.Flatten()(x), 512, "relu", initializer=initializer, noisy=noisy)
+            x = convolution(x, filters, size, stride, "relu", initializer, **dtype)
+        return dense(layers.Flatten(**dtype)(x), 512, "relu", initializer=initializer, noisy=noisy, **dtype)
 
     return SameInEveryMode(build)
 
@@ -146,6 +152,7 @@ def cnn(
     initializer: InitializerConfig | None = None,
     noisy: bool = False,
     layer_norm: bool = False,
+    precision: str | None = None,
 ) -> SameInEveryMode:
     """Convolutions for small images, then dense layers: `[B, height, width, channels]` to `[B, units[-1]]`.
 
@@ -162,7 +169,9 @@ def cnn(
         initializer: of the weights that have no noise; None: tf-keras's.
         noisy: whether the dense layers have learned noise, see `NoisyDense`.
         layer_norm: whether each layer is normalised before its activation, a convolution over the channels of each place.
+        precision: of the layers, as in `nature_cnn`.
     """
+    dtype = layer_dtype(precision)
     maps, layer_sizes = sizes("filters", filters), sizes("units", units)
     side = check_int("kernel_size", kernel_size, minimum=1)
     number = None if categories is None else check_int("categories", categories, minimum=2)
@@ -185,10 +194,10 @@ def cnn(
             )
         x = _quantities(x) if number is None else _one_hot(x, number)
         for size in maps:
-            x = convolution(x, size, side, 1, activation, initializer, layer_norm)
-        x = layers.Flatten()(x)
+            x = convolution(x, size, side, 1, activation, initializer, layer_norm, **dtype)
+        x = layers.Flatten(**dtype)(x)
         for size in layer_sizes:
-            x = dense(x, size, activation, initializer=initializer, noisy=noisy, layer_norm=layer_norm)
+            x = dense(x, size, activation, initializer=initializer, noisy=noisy, layer_norm=layer_norm, **dtype)
         return x
 
     return SameInEveryMode(build)

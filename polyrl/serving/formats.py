@@ -49,9 +49,15 @@ def convert(format: str, saved_model: Path, file: Path) -> None:
     What the SavedModel refuses (NaN, states that do not exist, masks without a legal action) the other formats do not check.
 
     Raises:
+        ValueError: if it computes in bfloat16.
         RuntimeError: if the converter fails; with what it said.
     """
     check_installed(format)
+    if _computes_in_bfloat16(saved_model):
+        raise ValueError(
+            f"export_format={format!r} cannot hold a model that computes in bfloat16. Use saved_model, or export the same "
+            "weights in float32: --precision=float32."
+        )
     if format == "tflite":
         with filtered_stderr():
             file.write_bytes(tf.lite.TFLiteConverter.from_saved_model(str(saved_model), signature_keys=[SERVING]).convert())
@@ -79,6 +85,13 @@ def caller(format: str, path: Path) -> Callable[[Arrays], dict[str, np.ndarray]]
         return {name: value.numpy() for name, value in function(**_tensors(inputs)).items()}
 
     return call
+
+
+def _computes_in_bfloat16(saved_model: Path) -> bool:
+    """Whether anything in `serving_default` is of this dtype."""
+    definition = tf.saved_model.load(str(saved_model)).signatures[SERVING].graph.as_graph_def()
+    nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
+    return any(value.type == tf.bfloat16.as_datatype_enum for node in nodes for value in node.attr.values())
 
 
 def _tensors(inputs: Arrays) -> dict[str, tf.Tensor]:

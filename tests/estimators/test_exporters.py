@@ -30,7 +30,9 @@ class FakeAgent:
 
         return SimpleNamespace(
             counters={"global_step": number, "global_timestep": number, "global_episode": 0},
-            policy=SimpleNamespace(variables=[SimpleNamespace(numpy=lambda: np.float32(number))], temperature=0.0),
+            policy=SimpleNamespace(
+                variables=[SimpleNamespace(numpy=lambda: np.float32(number))], submodules=(), temperature=0.0
+            ),
             checkpoint=Path("/runs/checkpoints") / str(number),
             export=write,
         )

@@ -51,7 +51,11 @@ for arguments in json.loads(sys.argv[1]):
         state = tf_keras.Input(shape, dtype=dtype)
         torso = family.torso(ConfigDict(params), states)
         model = tf_keras.Model(state, torso("train", state))
-        kinds = [type(layer).__name__ for layer in model.layers if layer.weights]
+        kinds = [
+            type(layer).__name__ + {"float32": ""}.get(layer.compute_dtype, f" in {layer.compute_dtype}")
+            for layer in model.layers
+            if layer.weights
+        ]
         found = [torsos.kind(params, states), kinds, list(model.output.shape[1:]), described(env), described(evaluated)]
     except (ValueError, TypeError) as error:
         found = str(error)
@@ -59,6 +63,7 @@ for arguments in json.loads(sys.argv[1]):
 """
 
 MINATAR, MINIGRID = "--config=minatar_breakout_dqn", "--config=minigrid_empty_dqn"
+IMPALA = ("--config=atari_pong_dqn", "--torso=impala_cnn")
 CHOSEN = {
     ("--env=CartPole-v1",): ("mlp", ["Dense", "Dense"], [64]),
     ("--env=FrozenLake-v1", "--units=8"): ("embedding", ["Embedding", "Dense"], [8]),
@@ -71,6 +76,8 @@ CHOSEN = {
     (MINIGRID,): ("cnn", ["Conv2D", "Dense"], [64]),
     (MINATAR,): ("cnn", ["Conv2D", "Dense"], [128]),
     (MINATAR, "--filters=4,8", "--units=9"): ("cnn", ["Conv2D", "Conv2D", "Dense"], [9]),
+    (MINATAR, "--precision=bfloat16"): ("cnn", ["Conv2D in bfloat16", "Dense in bfloat16"], [128]),
+    (*IMPALA, "--precision=bfloat16"): ("impala_cnn", [*["Conv2D in bfloat16"] * 15, "Dense in bfloat16"], [512]),
     (MINATAR, "--torso=mlp"): ("mlp", ["Dense"], [128]),
     (MINATAR, "--model=rainbow"): ("cnn", ["Conv2D", "NoisyDense"], [128]),
 }
@@ -98,6 +105,7 @@ REFUSED = {
         "--normalize_inputs: no effect with --torso=embedding, which is chosen for 16 discrete states. Leave it out."
     ),
     ("--env=CartPole-v1", "--torso=mlp", "--categories=3"): "--categories: no effect with --torso=mlp. Leave it out.",
+    ("--env=CartPole-v1", "--precision=bfloat16"): "--precision: no effect with --torso=mlp, which is chosen for states of",
     ("--env=Cach",): "Did you mean 'Catch'? That one is in the graph.",
     (
         "--env=CartPole-v1",

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from polyrl.models import DQNModel, Scope
-from polyrl.models.layer_configs import differences, layer_configs
+from polyrl.models.layer_configs import differences, layer_configs, without_precision
 
 layers = tf_keras.layers
 
@@ -70,6 +70,22 @@ def test_how_variables_begin_makes_no_difference():
 )
 def test_what_differs_is_named_with_its_layer(changed, words):
     assert words in differences(read_back(network()), layer_configs(network(**changed)))
+
+
+def cast_network(dtype, units=3):
+    inputs = layers.Input([4])
+    inner = tf_keras.Sequential([layers.Dense(units, dtype=dtype)])
+    x = inner(layers.TimeDistributed(layers.Dense(2, dtype=dtype), dtype=dtype)(layers.Reshape([2, 2])(inputs))[:, 0])
+    return tf_keras.Model(inputs, x if dtype == "float32" else tf.cast(x, tf.float32))
+
+
+def test_precisions_differ_unless_they_are_left_out():
+    plain, half, brain = (read_back(cast_network(dtype)) for dtype in ("float32", "mixed_float16", "mixed_bfloat16"))
+    assert "the layers" in differences(plain, brain)[0]
+    assert any("dtype=mixed_float16 there, mixed_bfloat16 now" in each for each in differences(half, brain))
+    assert differences(without_precision(plain), without_precision(brain)) == []
+    (words,) = differences(without_precision(plain), without_precision(read_back(cast_network("float32", units=5))))
+    assert words.endswith("units=3 there, 5 now")
 
 
 def test_other_layers_are_named_all():

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tf_keras.optimizers import Optimizer
 
 from polyrl.errors import CheckpointMismatchError, gist
-from polyrl.models.layer_configs import differences, layer_configs
+from polyrl.models.layer_configs import differences, layer_configs, without_precision
 from polyrl.models.q_network import QNetwork
 from polyrl.models.scope import Scope
 
@@ -53,9 +53,9 @@ def optimizer_configs(scope: Scope) -> dict[str, Any]:
     return json.loads(json.dumps(configs, default=lambda value: getattr(value, "tolist", lambda: str(value))()))
 
 
-def check_architecture(path: Path, state: Mapping[str, Any], scope: Scope) -> None:
+def check_architecture(path: Path, state: Mapping[str, Any], scope: Scope, precisely: bool = True) -> None:
     """Refuses a checkpoint whose networks' variables have other names or shapes than those that exist now, whose layers
-    computed something else, or whose weights meant something else.
+    computed something else, or whose weights meant something else; if `precisely`, also whose layers had another precision.
 
     Raises:
         CheckpointMismatchError: names the first difference.
@@ -81,7 +81,8 @@ def check_architecture(path: Path, state: Mapping[str, Any], scope: Scope) -> No
             )
     before = state.get("layers", {})
     for part, layers in _network_layers(scope).items():
-        changed = differences(before[part], layers) if part in before else []
+        compared = [before.get(part, layers), layers]
+        changed = differences(*(compared if precisely else map(without_precision, compared)))
         if changed:
             raise CheckpointMismatchError(f"{path} was trained with another network, {part}: {'; '.join(changed)}. {_SAME}")
 

@@ -160,7 +160,7 @@ class CheckpointManager:
 
     @staticmethod
     def restore_models(path: Path, scope: Scope) -> dict[str, Any]:
-        """Reads the models alone, for evaluation and prediction; returns `state.json`.
+        """Reads the models alone, for evaluation and prediction, in any precision; returns `state.json`.
 
         Raises:
             CheckpointMismatchError: if the checkpoint holds another architecture.
@@ -168,7 +168,7 @@ class CheckpointManager:
         """
         checkpoint_files.check_whole(path, _VARIABLES)
         state = read_state(path)
-        check_architecture(path, state, scope)
+        check_architecture(path, state, scope, precisely=False)
         status = tf.train.Checkpoint(scope=scope).read(str(literal(path) / _VARIABLES))
         status.assert_existing_objects_matched().expect_partial()
         return state

@@ -60,7 +60,9 @@ def read_hyper_parameters(
             remedy = OTHERWISE if trains else "Leave these flags out, or name another --model_dir."
             if not trains and any(name in FLAGS and FLAGS[name].present for name in ("env", "env_kwargs", "wrappers")):
                 remedy += " In Python, `Agent.evaluate` takes any environment of the same spaces."
-            check_same_params(directory, values, remedy)
+            # The same weights serve each precision.
+            free = {} if trains else {name: saved[name] for name in ("precision",) if name in saved}
+            check_same_params(directory, {**values, **free}, remedy)
     except CheckpointMismatchError:
         if check_names is not None:
             check_names(values)
