@@ -99,7 +99,7 @@ def agent(setting: Setting, model_dir: str, config: RunConfig) -> Agent:
     def model_fn(features: Any, labels: Any, mode: str) -> EstimatorSpec:
         model = model_class(
             mode,
-            nature_cnn() if setting.atari else mlp(setting.hidden),
+            nature_cnn(precision=setting.precision) if setting.atari else mlp(setting.hidden),
             num_states=(84, 84, settings.FRAME_STACK) if setting.atari else 4,
             num_actions=6 if setting.atari else 2,
             optimizer_config=AdamConfig(learning_rate=settings.LEARNING_RATE),

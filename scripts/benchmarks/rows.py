@@ -92,6 +92,13 @@ ROWS = (
     _training("cartpole_compiled_120x84", Peer(_sb3(), 15)),
     _training("cartpole_compiled_128envs", Peer(_sb3(), 230)),
     _training("pong", Peer(_sb3("pong"), 2)),
+    # On a processor with instructions for it.
+    Row(
+        "pong_bfloat16",
+        _polyrl("pong_bfloat16"),
+        (Peer(_polyrl("pong", title="in float32")), Peer(_sb3("pong"), 2.2)),
+        by_default=False,
+    ),
     Row(
         "prioritized",
         Worker("polyrl", POLYRL, "polyrl_prioritized.py"),

@@ -16,6 +16,7 @@ class Setting:
         compiled: whether polyrl runs the environment in its graph.
         num_envs: parallel environments.
         hidden: units of the dense layers; for Atari the network of Mnih et al. 2015.
+        precision: what polyrl's network for Atari computes in.
         batch_size: transitions of an update.
         update_frequency: steps for each update.
         memory_size: transitions that the replay memory keeps.
@@ -31,6 +32,7 @@ class Setting:
     compiled: bool = False
     num_envs: int = 1
     hidden: tuple[int, ...] = (64, 64)
+    precision: str = "float32"
     batch_size: int = 64
     update_frequency: int = 1
     memory_size: int = 50_000
@@ -56,6 +58,9 @@ PRIORITIZED_SIZE, PRIORITIZED_BATCH = 1_000_000, 64
 ONE = Setting()
 COMPILED = dataclasses.replace(ONE, compiled=True)
 LARGER = dataclasses.replace(COMPILED, hidden=(120, 84))
+PONG = dataclasses.replace(
+    ONE, env="Pong", batch_size=32, update_frequency=4, memory_size=10_000, first_update=200, warm_up=400, seconds=12
+)
 
 SETTINGS = {
     "cartpole_dqn": ONE,
@@ -67,16 +72,8 @@ SETTINGS = {
     "cartpole_compiled_128envs": dataclasses.replace(
         LARGER, num_envs=128, batch_size=1_024, update_frequency=128, first_update=1_024, warm_up=100_000
     ),
-    "pong": dataclasses.replace(
-        ONE,
-        env="Pong",
-        batch_size=32,
-        update_frequency=4,
-        memory_size=10_000,
-        first_update=200,
-        warm_up=400,
-        seconds=12,
-    ),
+    "pong": PONG,
+    "pong_bfloat16": dataclasses.replace(PONG, precision="bfloat16"),
 }
 
 
