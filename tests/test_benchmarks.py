@@ -25,7 +25,7 @@ def modules(monkeypatch):
     import rows
 
     yield measuring, rows
-    for name in ("measuring", "rows", "stopwatch"):
+    for name in ("measuring", "rows", "stopwatch", "results", "time_to_result"):
         sys.modules.pop(name, None)
 
 
@@ -204,3 +204,25 @@ def test_the_optimum_of_the_pendulum_moves_as_gymnasium_does(monkeypatch):
         assert reward == pytest.approx(expected, rel=1e-6)
         assert env.state == pytest.approx([turned, faster], rel=1e-6)
     sys.modules.pop("pendulum_optimum", None)
+
+
+def test_a_run_that_never_gets_there_is_not_left_out(modules):
+    import time_to_result
+
+    def of(*seconds):
+        return time_to_result.shown([{"value": value, "steps": 10 * (n + 1)} for n, value in enumerate(seconds)])
+
+    assert of(3.0, 1.0, 2.0) == ("3 of 3", "2.0 (1.0..3.0)", "20")
+    assert of(3.0, float("inf"), 2.0) == ("2 of 3", "3.0 (2.0..never)", "20")
+    assert of(float("inf"), float("inf"), 2.0) == ("1 of 3", "never (2.0..never)", "20")
+
+
+@pytest.mark.slow
+def test_the_time_to_a_result_begins_with_the_process(modules):
+    measuring, rows = modules
+    arguments = ("CartPole-v1", "--seed=101")
+    worker = rows.Worker("polyrl", "polyrl", "polyrl_result.py", arguments)
+    before = time.monotonic()
+    result = measuring.Processes({"polyrl": sys.executable}, core=-1)(worker)
+    assert 2.0 < result["value"] < time.monotonic() - before
+    assert 2_500 <= result["steps"] <= 50_000
