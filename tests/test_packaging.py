@@ -96,8 +96,9 @@ assert not any("editable" in name for name in sys.modules)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["wheel", "sdist"])
-def test_what_is_built_is_installed_in_an_environment_of_its_own_and_its_command_trains(tmp_path, kind):
+def test_what_is_built_is_installed_in_an_environment_of_its_own_and_its_command_trains(tmp_path, kind, monkeypatch):
     """All but polyrl itself is lent by the environment of the tests, so that nothing is fetched."""
+    monkeypatch.delenv("PYTHONPATH", raising=False)  # The checkout may be in it.
     source, built, clean = (tmp_path / name for name in ("source", "built", "clean"))
     ignored = shutil.ignore_patterns(".*", "runs", "build", "dist", "*.egg-info", "site", "__pycache__")
     shutil.copytree(ROOT, source, ignore=ignored)
