@@ -11,6 +11,7 @@ Everything is in the seconds: imports, compilation, training, and the evaluation
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 import math
 import os
 import statistics
@@ -23,14 +24,14 @@ from rich.table import Table
 from rows import PEERS, POLYRL, Worker
 
 
-def workers(env: str, seed: int) -> list[Worker]:
+SETTINGS = {"zoo": "SB3, its zoo's settings", "cleanrl": "SB3, CleanRL's settings"}
+
+
+def workers(env: str, seed: int, settings: Iterable[str]) -> list[Worker]:
     """The programs that are compared on a task."""
     common = (env, f"--seed={seed}")
-    return [
-        Worker(f"polyrl, {TASKS[env].preset}", POLYRL, "polyrl_result.py", common),
-        Worker("SB3, its zoo's settings", PEERS, "peers/sb3_result.py", (*common, "--settings=zoo")),
-        Worker("SB3, CleanRL's settings", PEERS, "peers/sb3_result.py", (*common, "--settings=cleanrl")),
-    ]
+    peers = (Worker(SETTINGS[name], PEERS, "peers/sb3_result.py", (*common, f"--settings={name}")) for name in settings)
+    return [Worker(f"polyrl, {TASKS[env].preset}", POLYRL, "polyrl_result.py", common), *peers]
 
 
 def command_line() -> argparse.Namespace:
@@ -38,6 +39,7 @@ def command_line() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=[*TASKS], help="the tasks (default: all)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5], help="(default: %(default)s)")
+    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=[*SETTINGS], help="SB3's (default: both)")
     parser.add_argument("--peers_python", help="the Python that has stable-baselines3; without it polyrl is alone")
     parser.add_argument("--core", type=int, default=0, help="the core of all processes; -1: any (default: %(default)s)")
     return parser.parse_args()
@@ -64,7 +66,7 @@ def main() -> int:
     for env in given.tasks:
         figures: dict[str, list[dict[str, float]]] = {}
         for seed in given.seeds:
-            for worker in workers(env, seed):
+            for worker in workers(env, seed, given.settings):
                 if worker.python not in pythons:
                     continue
                 try:
