@@ -23,7 +23,6 @@ from rich.console import Console
 from rich.table import Table
 from rows import PEERS, POLYRL, Worker
 
-
 SETTINGS = {"zoo": "SB3, its zoo's settings", "cleanrl": "SB3, CleanRL's settings"}
 
 
