@@ -75,6 +75,7 @@ def identity_of(predictor: Predictor) -> dict[str, Any]:
     for variable in predictor.policy.variables:
         digest.update(variable.numpy().tobytes())
     temperature = getattr(predictor.policy, "temperature", None)
+    # Of other variables the bytes differ; and what has none, as an input of bytes, is no precision.
     layers = (part for part in predictor.policy.submodules if isinstance(part, tf_keras.layers.Layer))
     others = sorted({layer.compute_dtype for layer in layers if layer.dtype_policy.variable_dtype == "float32"} - {"float32"})
     precision = {"precision": others} if others else {}

@@ -48,7 +48,7 @@ ZOO: dict[str, dict[str, Any]] = {
         "policy_kwargs": {"net_arch": [256, 256]},
     },
 }
-# CleanRL, dqn.py: its defaults, which are made for 500,000 steps, the exploration's half of which is 250,000.
+# CleanRL, dqn.py: its defaults, which are made for as many steps as its budget.
 CLEANRL: dict[str, Any] = {
     "learning_rate": 2.5e-4,
     "batch_size": 128,
@@ -58,10 +58,10 @@ CLEANRL: dict[str, Any] = {
     "target_update_interval": 500,
     "train_freq": 10,
     "gradient_steps": 1,
+    "exploration_fraction": 0.5,
     "exploration_final_eps": 0.05,
     "policy_kwargs": {"net_arch": [120, 84]},
 }
-CLEANRL_EXPLORES = 250_000  # Steps in which epsilon falls.
 CLEANRL_BUDGET = 500_000
 
 
@@ -97,7 +97,7 @@ def main() -> None:
 
     is_zoo = arguments.settings == "zoo"
     budget = task.budget if is_zoo else CLEANRL_BUDGET
-    chosen = ZOO[arguments.env] if is_zoo else {**CLEANRL, "exploration_fraction": CLEANRL_EXPLORES / budget}
+    chosen = ZOO[arguments.env] if is_zoo else CLEANRL
     model = DQN("MlpPolicy", make_vec_env(arguments.env, seed=arguments.seed), seed=arguments.seed, device="cpu", **chosen)
     model.learn(budget, callback=Reached(), log_interval=10**9)
     report_and_exit(*packages, value=math.inf, steps=budget)
