@@ -28,6 +28,8 @@ TUNE = ["optuna>=4.0,<6"]
 PLOT = ["matplotlib>=3.9,<4"]
 # tf2onnx 1.17 is the first that runs with NumPy 2 and today's protobuf.
 ONNX = ["tf2onnx>=1.17,<2", "onnxruntime>=1.20,<2"]
+# Processes on one machine or many.
+RAY = ["ray>=2.40,<3"]
 
 setup(
     name="polyrl",
@@ -65,6 +67,7 @@ setup(
         "video": VIDEO,
         "tune": TUNE,
         "onnx": ONNX,
+        "ray": RAY,
         "plot": PLOT,
         "docs": ["mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.26,<2"],
         "dev": [
@@ -76,6 +79,7 @@ setup(
             *VIDEO,
             *TUNE,
             *ONNX,
+            *RAY,
             *PLOT,
             "pytest>=8",
             "pytest-timeout>=2.3",

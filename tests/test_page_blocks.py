@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -108,6 +109,16 @@ def test_configuration():
     (code,) = blocks(DOCS / "configuration.md")
     exec(code, scope := {"AdamConfig": AdamConfig, "OptimizerConfig": OptimizerConfig})
     scope["model_fn"](None, None, "train", ml_collections.FrozenConfigDict(scope["params"]))
+
+
+@pytest.mark.slow
+def test_distributed():
+    """As a program: Ray's processes get functions of `__main__` by value."""
+    (code,) = blocks(DOCS / "distributed.md")
+    Path("program.py").write_text(code.replace("max_timesteps=20_000", "max_timesteps=1_500"))
+    done = subprocess.run([sys.executable, "program.py"], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "mean_reward" in done.stdout
 
 
 @pytest.mark.slow

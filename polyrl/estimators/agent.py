@@ -199,7 +199,7 @@ class Agent(Reading, metaclass=ExplainsMissing):
             saver = Saver(self.checkpoints, self._scope, self.memory, loop, now, self._training_events, is_there)
             run = self._run(saver, restored, budgets, hooks, pretrain_updates, untrained=settings is None)
             self._training_events.truncate({} if restored is None else restored["events"])
-            self._tell(promise(self.config, loop.resets_environments, loop.may_keep, self._learner.unsaved_draws))
+            self._tell(promise(self.config, loop, self._learner.unsaved_draws))
             if (advice := self._learner.advice_on_threads()) is not None:
                 self._tell(advice)
             with run.session():
@@ -234,7 +234,7 @@ class Agent(Reading, metaclass=ExplainsMissing):
         counters = (self._scope.global_step, self._scope.global_timestep, self._scope.global_episode)
         step, timestep, episode = (int(counter.numpy()) for counter in counters)
         opening.check_pretraining_is_first(pretrain_updates, step, timestep, self.model_dir)
-        others = [*checked_hooks("training_hooks", self._learner.hooks), *hooks]
+        others = [*checked_hooks("training_hooks", self._learner.hooks), *saver.loop.hooks, *hooks]
         own = default_hooks(self.config, self.memory, self._learner, self.params, saver.loop.updates, untrained, others)
         return TrainingRun(
             saver=saver,

@@ -18,7 +18,7 @@ HINTS = {
     "session_config": "There are no sessions; jit says whether XLA compiles, and tf.config.threading sets the threads.",
     **dict.fromkeys(
         ("train_distribute", "eval_distribute", "experimental_distribute", "device_fn", "protocol", "cluster", "master"),
-        "A run is one process on one machine, which GymEnvironment(num_envs=...) fills with environments.",
+        "A run has one learner; polyrl.distributed.RemoteActors step environments in other processes.",
     ),
     **dict.fromkeys(("verbose", "progress_bar", "log_interval"), "Use progress."),
     **dict.fromkeys(("device", "gpu"), "TensorFlow chooses; hide a GPU by the environment variable CUDA_VISIBLE_DEVICES."),

@@ -26,13 +26,15 @@ from polyrl.configs import (
     VarianceScalingConfig,
 )
 from polyrl.envs import action_bounds, num_states_and_actions, other_keys
+from polyrl.envs.environment import Environment
 from polyrl.envs.gym import EnvLike
 from polyrl.estimators import Agent, EstimatorSpec, RunConfig, threads
 from polyrl.estimators.checkpoints.params import frozen_params
 from polyrl.experiments import cli, memories, settings, torsos, worlds
 from polyrl.experiments.rl_experiment import RLExperiment, run_experiment
-from polyrl.flags import command
+from polyrl.flags import TRAINING_MODES, command
 from polyrl.flags.model import DISCRETE, MODELS
+from polyrl.replay import Replay
 
 logger = logging.getLogger("polyrl")
 
@@ -111,11 +113,21 @@ def _initializer(params: Any) -> InitializerConfig | None:
 
 
 def model_fn(
-    features: Any, labels: Any, mode: str, params: Any, spaces: Any = None, keys: Mapping[str, int | None] = NO_KEYS
+    features: Any,
+    labels: Any,
+    mode: str,
+    params: Any,
+    spaces: Any = None,
+    keys: Mapping[str, int | None] = NO_KEYS,
+    arguments: Mapping[str, Any] | None = None,
 ) -> EstimatorSpec:
-    """The model, in each of the three modes; `spaces` are its arguments that the environment decides."""
-    model = class_of(params.model)(mode, torso(params, spaces["num_states"], keys), **spaces, **model_arguments(params))
-    return model(features, labels)
+    """The model, in each of the three modes.
+
+    `spaces` are its arguments that the environment decides, `arguments` the others: a process without the command's flags, as
+    an actor, is given them.
+    """
+    given = model_arguments(params) if arguments is None else arguments
+    return class_of(params.model)(mode, torso(params, spaces["num_states"], keys), **spaces, **given)(features, labels)
 
 
 def spaces_of(env: EnvLike, model: str) -> dict[str, Any]:
@@ -157,6 +169,16 @@ def _check_names(params: dict[str, Any]) -> None:
     model_arguments(frozen_params(params))
 
 
+def _distributed(env: EnvLike, memory: Replay, actors: int) -> tuple[Environment, Replay]:
+    """Environment and memory in processes of their own."""
+    from polyrl.distributed import RemoteActors, RemoteReplay  # Ray is an extra.
+
+    if not isinstance(env, Environment):
+        raise ValueError(f"--actors={actors}: each actor opens environments of its own, and this is one that is open already.")
+    remote = RemoteReplay(memory, cli.FLAGS.memory_shards)
+    return RemoteActors(env, actors, address=cli.FLAGS.ray_address), remote
+
+
 def experiment_fn(output_dir: str, fixed: Collection[str] = ()) -> RLExperiment:
     """The agent and what it is trained on; `fixed` names flags whose values a trained `output_dir` must have too."""
     worlds.complete_version()
@@ -180,6 +202,10 @@ def experiment_fn(output_dir: str, fixed: Collection[str] = ()) -> RLExperiment:
     ):
         if refusal is not None:
             raise ValueError(refusal)
-    function, memory = functools.partial(model_fn, spaces=spaces, keys=other_keys(evaluated)), memories.memory(params)
+    memory: Replay = memories.memory(params)
+    arguments = model_arguments(frozen_params(params))
+    function = functools.partial(model_fn, spaces=spaces, keys=other_keys(evaluated), arguments=arguments)
+    if params["actors"] is not None and cli.FLAGS.mode in TRAINING_MODES:
+        env, memory = _distributed(env, memory, params["actors"])
     agent = Agent(function, memory, output_dir, _run_config(params, spaces["num_states"]), params)
     return cli.rl_experiment(agent, env, evaluated)

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from polyrl import presets
-from polyrl.flags import FLAGS, TRAINING_MODES, config, environment, games, memory, model, seeds, torso
+from polyrl.flags import FLAGS, TRAINING_MODES, config, distributed, environment, games, memory, model, seeds, torso
 from polyrl.flags.existing import check_mode, check_run, holds_a_run
 from polyrl.flags.partners import check_given
 from polyrl.paths import noted, resolved, trained_with
 
 logger = logging.getLogger("polyrl")
 
-GROUPS = (config, environment, games, model, torso, memory)
+GROUPS = (config, environment, games, model, torso, memory, distributed)
 
 PARAMETERS = tuple(name for group in GROUPS for name in group.PARAMETERS)
 """The flags beyond the shared ones that are hyper-parameters."""

@@ -33,6 +33,7 @@ ORDER = (
     "torso",
     "memory",
     "learning",
+    "distributed",
     "demonstrations",
 )
 """The modules whose flags come first; the others follow."""

@@ -193,7 +193,9 @@ class BaseQModel(QArguments):
         return predictions
 
     def _build_extra_ops(self, results: tf.Tensor, features: Any, labels: Any) -> dict[str, Any]:
-        """`summary_options`, `action_spec`; TRAIN: `exploration_rate` or, learning, `priorities` `[B]`; PREDICT: `policy`."""
+        """`summary_options`, `action_spec`; with labels `priorities` `[B]`, without them in TRAIN `exploration_rate`; in
+        PREDICT the `policy`.
+        """
         call = self.current_call
         extra: dict[str, Any] = {"summary_options": self.summaries, "action_spec": self.action_spec}
         if self.mode == Modes.PREDICT:
@@ -201,7 +203,7 @@ class BaseQModel(QArguments):
         elif self.mode == Modes.TRAIN and call.acting:
             with tf.name_scope("exploration"):
                 extra["exploration_rate"] = self._rate()
-        elif self.mode == Modes.TRAIN and call.loss_output is not None:
+        elif call.loss_output is not None:
             priorities, steps = self._priorities(call.loss_output), self._steps()
             # Of what is not learned from, nothing is known.
             extra["priorities"] = priorities if steps is None else tf.where(steps.of_rows > 0.0, priorities, 0.0)
@@ -224,7 +226,9 @@ class BaseQModel(QArguments):
         if known is not None and np.shape(known) == () and not -ROUNDING <= known <= highest + ROUNDING:
             expected = "a probability from 0 to 1" if highest == 1.0 else "a finite number of at least 0"
             raise ValueError(f"{whose} is {known:g}; expected {expected}.")
-        return tf.where((rate >= -ROUNDING) & (rate <= highest + ROUNDING), rate, math.nan)
+        rate = tf.where((rate >= -ROUNDING) & (rate <= highest + ROUNDING), rate, math.nan)
+        power = self._scope.exploration_power
+        return tf.pow(tf.maximum(rate, 0.0), power) if power != 1.0 and highest == 1.0 else rate
 
     def _batch(self, features: Any, labels: Any) -> Batch:
         """The transitions to learn from, rewards scaled and clipped, windows reduced to single transitions."""

@@ -30,12 +30,14 @@ class Scope(tf.Module):
         global_episode: int64 scalar, finished episodes.
         seed: the run's root seed.
         xla: whether models may have parts of what they do compiled by XLA.
+        exploration_power: the power that a probability to explore is raised to: actors of one run explore unequally by it.
     """
 
     def __init__(self, seed: int = 0, xla: bool = False):
         super().__init__(name="scope")
         self.seed = seed
         self.xla = xla
+        self.exploration_power = 1.0
         self.global_step = tf.Variable(0, dtype=tf.int64, trainable=False, name="global_step")
         self.global_timestep = tf.Variable(0, dtype=tf.int64, trainable=False, name="global_timestep")
         self.global_episode = tf.Variable(0, dtype=tf.int64, trainable=False, name="global_episode")

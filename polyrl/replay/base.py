@@ -144,8 +144,10 @@ class Replay(tf.Module):
         self._specs = {name: tf.TensorSpec(spec.shape, spec.dtype) for name, spec in specs.items()}
         self.num_envs = num_envs
 
-    def add(self, rows: Mapping[str, tf.Tensor]) -> None:
+    def add(self, rows: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Stores one step of all environments, `[N, ...]`, row `n` from environment `n`; the oldest rows are overwritten.
+
+        Returns the positions of those that are kept, int64 `[N]`.
 
         With `n_step` 1 and without `frame_stack`, `N` may be any number.
 
@@ -158,7 +160,9 @@ class Replay(tf.Module):
         count = next(iter(rows.values())).shape[0]
         if self.in_lockstep and count != self.num_envs:
             raise ValueError(f"rows has {count} rows; the memory was built for num_envs={self.num_envs}.")
-        self._after_add(storage.add(rows))
+        written = storage.add(rows)
+        self._after_add(written)
+        return written.new
 
     def sample(self, seed: tf.Tensor, step: tf.Tensor | int = 0) -> dict[str, tf.Tensor]:
         """A batch: `state`, `action`, `reward`, `done`, `next_state`, each `[B, ...]`. An empty memory gives zeros in a graph.
@@ -205,6 +209,11 @@ class Replay(tf.Module):
     def stored(self) -> tf.Tensor:
         """Number of transitions that can be sampled, int64 scalar."""
         return self.storage.stored()
+
+    def mass(self) -> tf.Tensor:
+        """What its share is among several memories that are sampled together, a scalar: the transitions that are stored, or
+        with priorities the sum of these."""
+        return self.stored()
 
     def start_episodes(self) -> None:
         """Marks that every environment starts a new episode although the last one was not seen to end (after a resume).

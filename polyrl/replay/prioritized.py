@@ -119,6 +119,9 @@ class PrioritizedReplay(Replay):
         self._tree.update(index, tf.where(taken, tf.pow(priorities, self.alpha), present))
         self.max_priority.assign(tf.maximum(self.max_priority, tf.reduce_max(tf.where(taken, priorities, 0.0))))
 
+    def mass(self) -> tf.Tensor:
+        return self._tree.total()
+
     def beta_at(self, step: tf.Tensor | int) -> tf.Tensor:
         """Beta after `step` updates, a float32 scalar."""
         progress = tf.minimum(tf.cast(step, tf.float32) / self.beta_steps, 1.0)

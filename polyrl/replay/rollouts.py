@@ -127,8 +127,8 @@ class SequenceReplay(SequenceMemory):
     def build(self, specs: Mapping[str, tf.TensorSpec], num_envs: int = 1) -> None:
         super().build(self._kept(specs), num_envs)
 
-    def add(self, rows: Mapping[str, tf.Tensor]) -> None:
-        super().add(self._kept(rows))
+    def add(self, rows: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        return super().add(self._kept(rows))
 
     def _kept(self, columns: Any) -> Any:
         """The columns that are stored."""

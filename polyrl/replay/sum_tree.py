@@ -41,6 +41,10 @@ class SumTree(tf.Module):
         indices = tf.cast(indices, tf.int32)
         return tf.gather(tf.gather(self.levels[-1], indices // BRANCHING), indices % BRANCHING, batch_dims=1)
 
+    def total(self) -> tf.Tensor:
+        """The sum of all values, a float32 scalar."""
+        return tf.reduce_sum(self.levels[0])
+
     def update(self, indices: tf.Tensor, values: tf.Tensor) -> None:
         """Sets leaves `[M]` to `values` float32 `[M]`; a leaf that occurs several times gets the largest of its values.
 

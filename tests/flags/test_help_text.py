@@ -62,7 +62,14 @@ for word in sys.argv[1:]:
 print("tensorflow" in sys.modules)
 """
 FOUND = {
-    "replay": ["How it learns", "memory_size", "What is written, and how often", "save_replay"],
+    "replay": [
+        "How it learns",
+        "memory_size",
+        "Actors in processes of their own",
+        "memory_shards",
+        "What is written, and how often",
+        "save_replay",
+    ],
     "GAMMA": ["How it learns", "discount"],
     "lr": "No flag has 'lr' in its name or its help. Use --learning_rate. --help shows all flags.",
     "quantiles": ["The model", "num_quantiles", "kappa"],

@@ -105,11 +105,12 @@ def test_priorities_are_absolute_td_errors_or_the_losses_of_c51(kind, scope, net
         expected = spec.predictions["losses"] if kind.categorical else tf.abs(spec.predictions["td_error"])
         np.testing.assert_array_equal(spec.extra_ops["priorities"], expected)
         assert spec.extra_ops["priorities"].shape == [SIZE]
+        # The same without learning: an actor says by them how surprising its transitions are.
+        seen = kind("eval", scope)(features, labels)
+        np.testing.assert_allclose(seen.extra_ops["priorities"], expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("mode", ["train", "eval", "infer"])
-def test_there_are_priorities_in_learning_only(kind, batch, mode):
-    features, labels = batch()
+def test_there_are_no_priorities_without_labels(kind, batch, mode):
+    features, _ = batch()
     assert "priorities" not in kind(mode)(features).extra_ops
-    if mode == "eval":
-        assert "priorities" not in kind(mode)(features, labels).extra_ops

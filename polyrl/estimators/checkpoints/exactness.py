@@ -6,7 +6,7 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from polyrl.estimators.run_config import RunConfig
 from polyrl.estimators.threads import threads_in_use
@@ -54,19 +54,26 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return f" It is not the same run bit for bit: {'; '.join(changed)}." if changed else ""
 
 
-def promise(
-    config: RunConfig, resets_environments: bool, may_keep: Sequence[str] = (), unsaved_draws: Sequence[str] = ()
-) -> str:
+class Resumes(Protocol):
+    """What a loop says of its own resumption, see `polyrl.estimators.loops.loop.Loop`."""
+
+    resets_environments: bool
+    may_keep: Sequence[str]
+    inexact: str
+
+
+def promise(config: RunConfig, loop: Resumes, unsaved_draws: Sequence[str] = ()) -> str:
     """What a run says at its start of its own resumption.
 
     Args:
         config: of the run.
-        resets_environments: whether the environments start new episodes at checkpoints; otherwise they continue.
-        may_keep: wrappers of the environments that may keep something which no checkpoint holds.
+        loop: of the run.
         unsaved_draws: TensorFlow's operations in an update that draw random numbers from a state which no checkpoint holds.
     """
+    resets_environments, may_keep = loop.resets_environments, loop.may_keep
     by_time = config.save_checkpoints_secs is not None
     reasons = [
+        *([loop.inexact] if loop.inexact else []),
         *(["exact_resume=False"] if resets_environments and not config.exact_resume else []),
         *(["save_checkpoints_secs, as time is not the same twice"] if resets_environments and by_time else []),
         *(["save_replay=False, as the memory would start empty"] if not config.save_replay else []),

@@ -75,7 +75,7 @@ class Learner:
         self.support: tuple[float, ...] | None = None
         self.unsaved_draws: tuple[str, ...] = ()
         self.recurrence: Recurrence | None = None
-        self._model_fn = model_fn
+        self.model_fn = model_fn
         self._action_dtype = tf.int32
         self._actions: ModelActions | None = None
         self._built: tuple[Any, int] | None = None
@@ -101,7 +101,7 @@ class Learner:
         if self.recurrence is not None:
             features[NETWORK_STATE] = self.recurrence.after.read_value()
         with self.scope.active():
-            spec = self._model_fn(features=features, labels=None, mode=Modes.TRAIN)
+            spec = self.model_fn(features=features, labels=None, mode=Modes.TRAIN)
         predictions = acting_predictions(spec, Modes.TRAIN, count)
         self._remember(predictions.get(NETWORK_STATE), is_first)
         self._actions = ModelActions.of(spec)
@@ -137,7 +137,7 @@ class Learner:
         batch = self.memory.draw(self.scope.random_seed("replay", step), step)
         features, labels = split_columns(self.memory.read(batch))
         with self.scope.active():
-            spec = self._model_fn(features=features, labels=labels, mode=Modes.TRAIN)
+            spec = self.model_fn(features=features, labels=labels, mode=Modes.TRAIN)
         self._train_op(spec)()
         if self.memory.PRIORITIZED:
             self.memory.update_priorities(batch["index"], extra_ops.priorities(spec, self.memory.batch_size))
@@ -155,12 +155,7 @@ class Learner:
         # What is refused changes nothing for the environment before.
         with self._kept_if_refused(), without_collection():
             if self._built != (state, num_envs):
-                states = tf.nest.map_structure(lambda spec: tf.TensorSpec([num_envs, *spec.shape], spec.dtype), state)
-                self._action_dtype = action.dtype
-                self.recurrence = None
-                # A new function: it is traced again also for an environment that was there before another one.
-                self._first_act = traced(self.act)
-                self.acting_graph = self._first_act.get_concrete_function(states).graph
+                self.build_acting(state, num_envs, action)
             assert self._actions is not None
             self._actions.check(action)
             if self._built == (state, num_envs):
@@ -184,6 +179,15 @@ class Learner:
             if self.recurrence is None:
                 check_no_recurrent_layers(self.scope)
             self._built, self._panels = (state, num_envs), None
+
+    def build_acting(self, state: Any, num_envs: int, action: BoundedTensorSpec) -> None:
+        """Creates the networks, and nothing that only learning needs; the arguments are those of `build`."""
+        states = tf.nest.map_structure(lambda spec: tf.TensorSpec([num_envs, *spec.shape], spec.dtype), state)
+        self._action_dtype = action.dtype
+        self.recurrence = None
+        # A new function: it is traced again also for an environment that was there before another one.
+        self._first_act = traced(self.act)
+        self.acting_graph = self._first_act.get_concrete_function(states).graph
 
     def probe(self) -> tf.Tensor:
         """One update, to be traced: the compiler finds out by it which variables an update assigns, and how."""
@@ -269,7 +273,7 @@ class Learner:
     def _build_summaries(self, drawn: dict[str, tf.Tensor]) -> Summaries:
         features, labels = split_columns(self.memory.read(drawn))
         with self.scope.active():
-            spec = self._model_fn(features=features, labels=labels, mode=Modes.TRAIN)
+            spec = self.model_fn(features=features, labels=labels, mode=Modes.TRAIN)
         return extra_ops.summaries(spec)
 
     def _train_op(self, spec: EstimatorSpec) -> Callable[[], tf.Tensor]:

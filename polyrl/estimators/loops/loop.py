@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import dataclasses
 import math
 import time
@@ -19,6 +20,7 @@ from polyrl.envs import Episode
 from polyrl.errors import NonFiniteError
 from polyrl.estimators.loops.learner import Learner, Updates
 from polyrl.estimators.loops.panel_calls import Snapshot
+from polyrl.estimators.run_config import RunConfig
 from polyrl.explorations.explorers import Explorer
 from polyrl.summaries import Summaries
 
@@ -87,6 +89,8 @@ class Loop(abc.ABC):
         environment: what a checkpoint says of it, see `polyrl.estimators.inputs.describe`.
         xla_from: updates from which on a compilation by XLA pays.
         xla: whether the calls are prepared to run with XLA; once True, it never changes back to False.
+        inexact: why a resumed run would be another one; empty where it is the same.
+        hooks: what the loop itself has to show of a run.
     """
 
     num_envs: int
@@ -94,6 +98,8 @@ class Loop(abc.ABC):
     environment: dict[str, Any]
     xla_from = NEVER
     resets_environments: bool
+    inexact: str = ""
+    hooks: Sequence[Any] = ()
     may_keep: Sequence[str] = ()
     """Wrappers of the environments that may keep something which no checkpoint holds."""
     modules: Sequence[tf.Module] = ()
@@ -240,6 +246,16 @@ class Loop(abc.ABC):
         names: Mapping[str, Any] = self._learner.memory.drawn_specs
         summaries = self._learner.summaries(before, dict(zip(names, drawn, strict=True)))
         return result._replace(summaries=summaries, summary_seconds=before.seconds + time.monotonic() - started)
+
+
+class BringsLoop(abc.ABC):
+    """An environment of `Agent.train` that is advanced by a loop of its own."""
+
+    @abc.abstractmethod
+    def open_loop(
+        self, learner: Learner, compiler: Compiler, schedule: UpdateSchedule, timestep: int, config: RunConfig
+    ) -> contextlib.AbstractContextManager[Loop]:
+        """The loop, whose variables are not built; what was opened for it is closed at the end. See `opening.open_loop`."""
 
 
 def mean_loss(updates: Updates) -> tf.Tensor:

@@ -16,7 +16,7 @@ from polyrl.estimators.checkpoints.manager import CheckpointManager, read_state
 from polyrl.estimators.loops.graph_driver import GraphDriver
 from polyrl.estimators.loops.graph_loop import GraphLoop
 from polyrl.estimators.loops.learner import Learner
-from polyrl.estimators.loops.loop import Loop, UpdateSchedule
+from polyrl.estimators.loops.loop import BringsLoop, Loop, UpdateSchedule
 from polyrl.estimators.loops.overlap import OverlappedLoop
 from polyrl.estimators.loops.python_loop import PythonLoop
 from polyrl.estimators.run_config import RunConfig
@@ -116,6 +116,10 @@ def open_loop(
         config: whether environments in Python are checked first, and whether they step beside the learner.
         graph_driver: the driver of an in-graph environment, which is kept from call to call.
     """
+    if isinstance(env, BringsLoop):
+        with env.open_loop(learner, compiler, schedule, timestep, config) as loop:
+            yield loop
+        return
     if isinstance(env, CompiledEnvironment):
         if config.overlap:
             raise ValueError("overlap=True: an in-graph environment steps with the learner, not beside it; leave it False.")

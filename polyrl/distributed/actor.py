@@ -1,0 +1,196 @@
+"""`Actor`: steps environments in a process of its own, with weights that the learner publishes."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import time
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from polyrl.distributed.blocks import shrink
+from polyrl.distributed.weights import assign_weights
+from polyrl.distributed.wire import pack, unpack
+from polyrl.engine.tracing import traced
+from polyrl.envs import EnvDriver, Transitions, open_env
+from polyrl.envs.gym import EnvLike
+from polyrl.envs.observations import as_features, split_columns
+from polyrl.estimators import extra_ops
+from polyrl.estimators.inputs import spec_of_states
+from polyrl.estimators.loops.learner import Learner
+from polyrl.estimators.model_fn import ModelFn, checked
+from polyrl.estimators.threads import can_use_threads
+from polyrl.models.features import NETWORK_STATE
+from polyrl.models.scope import Scope, stream_seed
+from polyrl.modes import Modes
+from polyrl.replay import Replay
+from polyrl.replay.frames import check_stack
+
+STACKS_CHECKED = 100
+"""Steps of an actor in which stacked frames are compared."""
+
+LADDER = 7.0
+"""Alpha of Horgan et al. 2018: the last actor explores with the rate of the first one to the power of 1 + alpha."""
+
+PRIORITY = "initial_priority"
+"""The column of a block that has the priorities of its transitions."""
+
+
+class ActorTask(NamedTuple):
+    """What every actor of a run is given.
+
+    `env`: the environment, of which each actor opens its own; `memory`: not built, as that of the learner; `seed`: the run's
+    root seed; `actors`: how many there are; `steps`: of each environment in a block, `T`.
+    """
+
+    model_fn: ModelFn
+    env: EnvLike
+    memory: Replay
+    seed: int
+    actors: int
+    steps: int
+
+
+class Actor:
+    """Acts with the newest weights it was given, and gives its steps as blocks.
+
+    `begin` comes first, also after the process was started again.
+
+    Args:
+        task: that of all actors.
+        index: which of them it is, from 0.
+    """
+
+    def __init__(self, task: ActorTask, index: int):
+        can_use_threads(1)  # The others have theirs; what this process computes is small.
+        self._task, self._index = task, index
+        self._opened = contextlib.ExitStack()
+        self._driver = EnvDriver(self._opened.enter_context(open_env(task.env, purpose="training")))
+        self._scope = Scope(stream_seed(task.seed, f"actor/{index}")[0])
+        self._scope.exploration_power = rung(index, task.actors)
+        self._learner = Learner(task.model_fn, self._scope, task.memory)
+        self._begun: int | None = None
+        self._version = 0
+        self._unchecked = STACKS_CHECKED if task.memory.frame_stack is not None else 0
+
+    def begin(self, timestep: int, weights: bytes) -> None:
+        """Starts episodes, which follow from the run's seed and the run's environment steps so far, and takes the weights."""
+        names = [f"environment/{index}/{timestep}" for index in range(self._driver.num_envs)]
+        states = self._driver.reset([stream_seed(self._scope.seed, name)[0] for name in names])
+        if self._begun is None:
+            self._build(states)
+        self.set_weights(weights)
+        if self._unchecked:
+            check_stack(as_features(states)["state"])
+        self._begun = timestep
+        self._is_new = True
+        self._choose(np.ones(self._driver.num_envs, np.bool_), 0)
+
+    def set_weights(self, weights: bytes) -> None:
+        """Acts with these weights from now on; see `pack` and `read_weights`."""
+        values, about = unpack(weights)
+        assign_weights(self._scope, values)
+        self._version = int(about["version"])
+
+    def collect(self) -> tuple[bytes, bytes]:
+        """`T` steps of each environment: a report for the learner, and the block for the replay memory.
+
+        Raises:
+            RuntimeError: before `begin`.
+        """
+        if self._begun is None:
+            raise RuntimeError(f"Actor {self._index} has not begun: call begin first.")
+        started, rows, ended = time.monotonic(), [], []
+        for _ in range(self._task.steps):
+            transitions, episodes = self._step()
+            rows.append(transitions)
+            ended += [[episode.reward, episode.length, episode.env, episode.truncated] for episode in episodes]
+        columns = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        about = {
+            "actor": self._index,
+            "timesteps": self._task.steps * self._driver.num_envs,
+            "episodes": ended,
+            "exploration_rate": self._rate if np.isfinite(self._rate) else str(self._rate),
+            "version": self._version,
+            "is_new": self._is_new,
+        }
+        self._is_new = False
+        sent = shrink(columns, self._task.memory.frame_stack)
+        if self._evaluate is not None:
+            sent[PRIORITY] = self._evaluate({name: tf.constant(values) for name, values in columns.items()}).numpy()
+        about["seconds"] = time.monotonic() - started
+        outcomes = {name: columns[name] for name in ("reward", "done", "truncated")}
+        return pack(outcomes, about), pack(sent, about, compress=True)
+
+    def close(self) -> None:
+        """Closes the environments."""
+        self._opened.close()
+
+    # Parts. -------------------------------------------------------------------------------------------------------------
+
+    def _build(self, states: Any) -> None:
+        """Traces acting, and the first priorities of transitions, for states `[N, ...]`."""
+        spec, count = spec_of_states(states, self._driver.env.single_observation_space), self._driver.num_envs
+        self._learner.build_acting(spec, count, self._driver.action_spec)
+
+        def act(state: Any, is_first: tf.Tensor, timesteps: tf.Tensor) -> list[tf.Tensor]:
+            self._scope.global_timestep.assign_add(timesteps)
+            actions, rate = self._learner.act(state, is_first)
+            recurrence = self._learner.recurrence
+            return [actions, rate, *([] if recurrence is None else [recurrence.before.read_value()])]
+
+        shaped = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), states)
+        flags = tf.TensorSpec([count], tf.bool), tf.TensorSpec([], tf.int64)
+        self._act = traced(act).get_concrete_function(shaped, *flags)
+        self._evaluate = None
+        memory = self._task.memory
+        if memory.PRIORITIZED and not memory.SEQUENCES:
+            self._evaluate = traced(first_priorities(self._scope, self._task, spec, count, self._driver.action_spec))
+
+    def _step(self) -> tuple[dict[str, Any], list[Any]]:
+        transitions, episodes = self._driver.step(self._actions)
+        if self._unchecked:
+            self._unchecked -= 1
+            check_stack(as_features(transitions.state)["state"], as_features(transitions.next_state)["state"])
+        columns = transitions.columns()
+        if self._network_state is not None:
+            columns[NETWORK_STATE] = self._network_state
+        self._choose(transitions.ended, self._driver.num_envs)
+        return columns, episodes
+
+    def _choose(self, is_first: np.ndarray, timesteps: int) -> None:
+        """The actions for the present states."""
+        states = tf.nest.map_structure(tf.constant, self._driver.state)
+        actions, rate, *network_state = self._act(states, tf.constant(is_first), tf.constant(timesteps, tf.int64))
+        self._actions, self._rate = actions.numpy(), float(rate)
+        self._network_state = network_state[0].numpy() if network_state else None
+
+
+def rung(index: int, actors: int) -> float:
+    """The power that the rate of exploration of actor `index` is raised to (Horgan et al. 2018, section 4.1)."""
+    return 1.0 + LADDER * index / (actors - 1) if actors > 1 else 1.0
+
+
+def first_priorities(scope: Scope, task: ActorTask, state: Any, num_envs: int, action: Any) -> Any:
+    """A function from the columns `[T, N, ...]` of a block to the priorities of its transitions, float32 `[T, N]`.
+
+    They are those of an update with the actor's weights. Windows of several steps end with the block.
+    """
+    memory = copy.deepcopy(task.memory)
+    stack = memory.frame_stack or 1
+    memory.size = num_envs * (2 * task.steps + stack + memory.n_step + 4)
+    one, number = tf.TensorSpec(action.shape, action.dtype), tf.TensorSpec([], tf.float32)
+    memory.build(Transitions(state, one, number, number, number, state).columns(), num_envs)
+    rows = task.steps * num_envs
+
+    def evaluate(columns: dict[str, tf.Tensor]) -> tf.Tensor:
+        positions = tf.map_fn(memory.add, columns, fn_output_signature=tf.int64, parallel_iterations=1)  # [T, N]
+        index = tf.cast(tf.reshape(positions, [-1]), tf.int32)
+        features, labels = split_columns(memory.read({"index": index, "weights": tf.ones([rows])}))
+        with scope.active():
+            spec = task.model_fn(features=features, labels=labels, mode=Modes.EVAL)
+        return tf.reshape(tf.cast(extra_ops.priorities(checked(spec, Modes.EVAL), rows), tf.float32), [task.steps, num_envs])
+
+    return evaluate

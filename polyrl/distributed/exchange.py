@@ -1,0 +1,229 @@
+"""`Exchange`: what the learner asks of actors and shards, what they give, and what becomes of those that die."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import logging
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from polyrl.distributed.actor import Actor, ActorTask
+from polyrl.distributed.cluster import Asked, Cluster
+from polyrl.distributed.shard import ReplayShard, ShardTask
+from polyrl.distributed.wire import pack, unpack
+from polyrl.errors import BrokenEnvironmentError, CheckpointWriteError
+
+logger = logging.getLogger("polyrl")
+
+REPLAY = "replay"
+"""The directory of a checkpoint that holds the shards' memories."""
+
+AHEAD = 2
+"""Chunks of batches, and blocks of each actor, that are asked for before they are needed."""
+
+PATIENCE = 0.2
+"""Seconds between two tries to have a process begin that died."""
+
+TRIES = 300
+"""So often a process that died is asked to begin again, before it is given up; Ray needs some seconds to start it."""
+
+
+class Report(NamedTuple):
+    """Of a block that is on its way to its shard: its rewards and ends `[T, N]`, what is said of it, and when it came."""
+
+    outcomes: dict[str, np.ndarray]
+    about: dict[str, Any]
+    came: float
+    life: int
+
+
+@dataclasses.dataclass
+class Chunk:
+    """Batches `[chunk, ...]` of a shard, by their number there, and how many of them have been learned from."""
+
+    shard: int
+    batches: dict[str, np.ndarray]
+    sample: str
+    came: float
+    used: int = 0
+
+
+class Exchange:
+    """The processes of a run. Whatever dies is started again by Ray; what it had and nobody else has is lost, and counted.
+
+    Args:
+        cluster: where they run.
+        task: of the actors.
+
+    Attributes:
+        reports: of blocks, in the order in which they came.
+        chunks: of batches, in the order in which they came.
+        statuses: of each shard, what it said last.
+        saved: the directory of the newest checkpoint that the shards have written; None: there is none.
+        lost_blocks: blocks that died with their actor, or on the way to a shard.
+        lost_transitions: those that were stored in a shard that died, and are in no checkpoint.
+        restarts: how often a process began again.
+        failure: what an environment of an actor raised, or that a process dies again and again: the run is to end by it.
+        rates: of each actor, the environment steps in each second of its newest block.
+        versions: of each actor, the updates that its weights come from.
+    """
+
+    def __init__(self, cluster: Cluster, task: ActorTask):
+        self._cluster, self._task = cluster, task
+        self._actors: list[Any] = []
+        self._shards: list[Any] = []
+        self.reports: collections.deque[Report] = collections.deque()
+        self.chunks: collections.deque[Chunk] = collections.deque()
+        self.statuses: list[dict[str, Any]] = []
+        self.saved: Path | None = None
+        self.lost_blocks = self.lost_transitions = self.restarts = 0
+        self.rates = np.zeros(task.actors)
+        self.versions = np.zeros(task.actors, np.int64)
+        self.failure: BrokenEnvironmentError | None = None
+        self._turn = 0
+        self._later: dict[tuple[str, int], float] = {}  # When processes that died are to begin again.
+        self._lives: collections.Counter[tuple[str, int]] = collections.Counter()
+        self._tries: collections.Counter[tuple[str, int]] = collections.Counter()
+
+    # Begin and end. -----------------------------------------------------------------------------------------------------
+
+    def start_shards(self, task: ShardTask, shards: int) -> Any:
+        """Starts them; gives the form of their batches."""
+        of_shard = [list(range(index, task.actors, shards)) for index in range(shards)]
+        self._shards = [self._cluster.start(ReplayShard, task, index, actors) for index, actors in enumerate(of_shard)]
+        self.statuses = [{"stored": 0, "inserted": 0, "ready": False, "dropped": 0} for _ in of_shard]
+        return self._cluster.get(self._shards[0].batch_specs.remote())
+
+    def start_actors(self) -> None:
+        """Starts them; they wait for `begin`."""
+        self._actors = [self._cluster.start(Actor, self._task, index) for index in range(self._task.actors)]
+
+    def begin(self, timestep: int, weights: bytes) -> None:
+        """Has all actors begin, with these weights, and step their environments from then on."""
+        self._timestep, self._weights = timestep, self._cluster.put(weights)
+        for index in range(len(self._actors)):
+            self._begin(index)
+
+    def publish(self, timestep: int, weights: bytes) -> None:
+        """Gives all actors new weights, which those that begin again later begin with."""
+        self._timestep, self._weights = timestep, self._cluster.put(weights)
+        for actor in self._actors:
+            actor.set_weights.remote(self._weights)
+
+    def save(self, directory: Path) -> None:
+        """Has each shard write its memories below a directory.
+
+        Raises:
+            CheckpointWriteError: if one of them dies, or cannot write.
+        """
+        calls = [shard.save.remote(str(directory)) for shard in self._shards]
+        for index, call in enumerate(calls):
+            try:
+                self.statuses[index] = unpack(self._cluster.get(call))[1]
+            except (OSError, *self._cluster.DIED) as error:
+                raise CheckpointWriteError(f"Replay shard {index} could not write to {directory}: {_line(error)}.") from error
+
+    def restore(self, directory: Path) -> None:
+        """Has each shard read what `save` wrote."""
+        self.saved = directory
+        for index, shard in enumerate(self._shards):
+            self.statuses[index] = unpack(self._cluster.get(shard.restore.remote(str(directory))))[1]
+
+    # While it runs. -----------------------------------------------------------------------------------------------------
+
+    def look(self, seconds: float) -> None:
+        """Takes what has been given, and waits for it up to some seconds."""
+        for kind, index in [process for process, due in self._later.items() if due <= time.monotonic()]:
+            del self._later[kind, index]
+            (self._begin if kind == "actor" else self._revive)(index)
+        for asked, result in self._cluster.ready(seconds):
+            kind = "actor" if asked.name in ("begin", "collect") else "shard"
+            if isinstance(result, self._cluster.DIED):
+                self._after_death(kind, asked, result)
+            elif isinstance(result, BaseException):
+                where = f"{kind.capitalize()} {asked.process} failed"
+                self.failure = BrokenEnvironmentError(f"{where}: {type(result).__name__}: {result}", env=asked.process)
+                self.failure.__cause__ = result
+            else:
+                self._tries[kind, asked.process] = 0
+                self._take(asked, result)
+
+    def ask_after(self, report: Report) -> None:
+        """Has the actor of a report make another block, unless it has died since: then it has begun again with its own."""
+        actor = report.about["actor"]
+        if report.life == self._lives["actor", actor]:
+            self._ask_for_blocks(actor, 1)
+
+    def _ask_for_blocks(self, actor: int, blocks: int) -> None:
+        for _ in range(blocks):
+            report, block = self._actors[actor].collect.options(num_returns=2).remote()
+            self._cluster.expect(report, Asked("collect", actor, self._lives["actor", actor], block))
+
+    def ask_for_batches(self, count: int, step: int) -> None:
+        """Has shards make chunks of `count` batches, so that there is always one to go on with."""
+        ready = [index for index, status in enumerate(self.statuses) if status["ready"]]
+        while ready and len(self.chunks) + self._cluster.expected("sample") < AHEAD:
+            index, self._turn = ready[self._turn % len(ready)], self._turn + 1
+            asked = Asked("sample", index, self._lives["shard", index])
+            self._cluster.expect(self._shards[index].sample.remote(count, step), asked)
+
+    def send_priorities(self, chunk: Chunk, priorities: np.ndarray) -> None:
+        """Gives the shard of a chunk the priorities `[chunk, B]` of its rows."""
+        self._shards[chunk.shard].update_priorities.remote(pack({"priorities": priorities}, {"sample": chunk.sample}))
+
+    def _take(self, asked: Asked, result: Any) -> None:
+        if asked.name == "begin":
+            self._ask_for_blocks(asked.process, AHEAD)
+        elif asked.name == "collect":
+            outcomes, about = unpack(result)
+            self.rates[asked.process] = about["timesteps"] / max(about["seconds"], 1e-9)
+            self.versions[asked.process] = about["version"]
+            shard = asked.process % len(self._shards)
+            inserted = Asked("insert", shard, self._lives["shard", shard])
+            self._cluster.expect(self._shards[shard].insert.remote(asked.what), inserted)
+            self.reports.append(Report(outcomes, about, time.monotonic(), asked.life))
+        elif asked.name == "sample":
+            batches, about = unpack(result)
+            self.chunks.append(Chunk(asked.process, batches, about["sample"], time.monotonic()))
+        else:
+            status = unpack(result)[1]
+            if asked.name == "revive":
+                self.lost_transitions += max(self.statuses[asked.process]["inserted"] - status["inserted"], 0)
+            self.statuses[asked.process] = status
+
+    def _after_death(self, kind: str, asked: Asked, error: BaseException) -> None:
+        """Has a process that Ray starts again begin where it can."""
+        self.lost_blocks += asked.name in ("collect", "insert")
+        process = kind, asked.process
+        if asked.life != self._lives[process]:
+            return  # Known already, by another of its calls.
+        self._lives[process] += 1
+        if kind == "shard":
+            self.statuses[asked.process] = {**self.statuses[asked.process], "ready": False}
+        if asked.name not in ("begin", "revive"):
+            self.restarts += 1
+            logger.warning("%s %d died, and is started again: %s", kind.capitalize(), asked.process, _line(error))
+        self._tries[process] += 1
+        if self._tries[process] > TRIES:
+            text = f"{kind.capitalize()} {asked.process} died again and again: {_line(error)}"
+            self.failure = BrokenEnvironmentError(text, env=asked.process)
+        self._later[process] = time.monotonic() + PATIENCE
+
+    def _begin(self, index: int) -> None:
+        asked = Asked("begin", index, self._lives["actor", index])
+        self._cluster.expect(self._actors[index].begin.remote(self._timestep, self._weights), asked)
+
+    def _revive(self, index: int) -> None:
+        """A shard begins again with what it wrote last."""
+        shard = self._shards[index]
+        there = self.saved is not None and self.saved.is_dir()
+        call = shard.restore.remote(str(self.saved)) if there else shard.status.remote()
+        self._cluster.expect(call, Asked("revive", index, self._lives["shard", index]))
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].partition(". ")[0]

@@ -1,0 +1,97 @@
+"""`RemoteActors`: environments that are stepped in processes of their own, of Ray, by actors with copies of the networks."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+
+from gymnasium.vector import VectorEnv
+
+from polyrl.distributed.actor import ActorTask
+from polyrl.distributed.actor_loop import ActorLoop
+from polyrl.distributed.cluster import connected
+from polyrl.distributed.exchange import Exchange
+from polyrl.distributed.remote_replay import RemoteReplay
+from polyrl.engine.compiler import Compiler
+from polyrl.envs import EnvDriver, open_env
+from polyrl.envs.checking import check_environment
+from polyrl.envs.environment import Environment
+from polyrl.estimators.loops.learner import Learner
+from polyrl.estimators.loops.loop import BringsLoop, Loop, UpdateSchedule
+from polyrl.estimators.run_config import RunConfig
+from polyrl.models.scope import stream_seed
+from polyrl.validation import check_int
+
+
+class RemoteActors(Environment, BringsLoop):
+    """An environment for `Agent.train` that actors step in processes of their own (Horgan et al. 2018, Ape-X).
+
+    Each actor has `env.num_envs` environments and a copy of the networks, explores at a rung of a ladder (the rate of the
+    model to the power of 1 for the first actor, up to 8 for the last one), and sends its steps in blocks to the shards of the
+    agent's `RemoteReplay`. The learner learns from batches that come from there, and publishes its weights. How many updates
+    there are for each step is up to `update_frequency` and `updates_at_once`, as in one process: whoever is ahead waits.
+
+    Args:
+        env: what each actor opens for itself: a `GymEnvironment`, which says how many environments it has, or another one.
+        actors: processes.
+        steps: steps of each environment in a block.
+        publish_every: updates between two times that the actors are given new weights.
+        address: of a cluster of Ray that is there, as `ray.init` takes it; None: one of its own, on this machine.
+
+    Raises:
+        TypeError: if `env` is not an `Environment`.
+    """
+
+    def __init__(
+        self, env: Environment, actors: int = 2, steps: int = 50, publish_every: int = 100, address: str | None = None
+    ):
+        if not isinstance(env, Environment) or isinstance(env, RemoteActors):
+            raise TypeError(
+                f"env={env!r} must be something that each actor can open: GymEnvironment('CartPole-v1', num_envs=4)."
+            )
+        self.env = env
+        self.num_envs = env.num_envs
+        self.actors = check_int("actors", actors, minimum=1)
+        self.steps = check_int("steps", steps, minimum=1)
+        self.publish_every = check_int("publish_every", publish_every, minimum=1)
+        self.address = address
+
+    def open(self, num_envs: int | None = None) -> VectorEnv:
+        return self.env.open(num_envs)
+
+    @contextlib.contextmanager
+    def open_loop(
+        self, learner: Learner, compiler: Compiler, schedule: UpdateSchedule, timestep: int, config: RunConfig
+    ) -> Iterator[Loop]:
+        memory = learner.memory
+        if not isinstance(memory, RemoteReplay):
+            raise ValueError(
+                f"RemoteActors need a replay memory that they can reach, got a {type(memory).__name__}: give the agent "
+                "RemoteReplay(memory)."
+            )
+        if config.overlap:
+            raise ValueError("overlap=True: actors step beside the learner anyway; leave it False.")
+        self._check_size(memory)
+        if config.check_env:
+            check_environment(self.env)
+        with open_env(self.env, 1, purpose="training") as vector:
+            driver = EnvDriver(vector)
+            driver.reset([stream_seed(config.seed, f"environment/0/{timestep}")[0]])
+            task = ActorTask(learner.model_fn, self.env, memory.memory, config.seed, self.actors, self.steps)
+            shards = min(memory.shards, self.actors)
+            with connected(self.address, self.actors + shards) as cluster:
+                exchange = Exchange(cluster, task)
+                yield ActorLoop(
+                    exchange, task, driver, learner, compiler, schedule, self.num_envs, self.publish_every, config.save_replay
+                )
+
+    def _check_size(self, memory: RemoteReplay) -> None:
+        """A ValueError unless each actor's share of the memory holds a block, and a batch."""
+        share, least = memory.size // self.actors, max(self.steps * self.num_envs, memory.batch_size)
+        if share < least:
+            block = math.prod((self.steps, self.num_envs))
+            raise ValueError(
+                f"size={memory.size} of the memory, divided among actors={self.actors}, are {share} transitions, fewer than a "
+                f"block of {block} or a batch of {memory.batch_size}; use a size of at least {least * self.actors}."
+            )

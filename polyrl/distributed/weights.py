@@ -1,0 +1,47 @@
+"""The weights that a learner publishes and actors act with: all of the models' state but the optimizers'."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from polyrl.engine.fused_step import FusedStep
+from polyrl.models.scope import Scope
+
+COUNTERS = ("global_step", "global_timestep", "global_episode")
+LEARNS = (tf_keras.optimizers.Optimizer, tf_keras.optimizers.legacy.Optimizer, FusedStep)
+"""Parts of a scope that only learning needs."""
+
+
+def read_weights(scope: Scope) -> dict[str, np.ndarray]:
+    """The values of a scope by name; its variables are up to date."""
+    return {name: variable.numpy() for name, variable in _variables(scope).items()}
+
+
+def assign_weights(scope: Scope, weights: Mapping[str, np.ndarray]) -> None:
+    """Takes over weights, and the counters, which never go back: random numbers follow from them.
+
+    Raises:
+        ValueError: if they are those of another model. Nothing is taken over then.
+    """
+    own = _variables(scope)
+    there = {name: (values.shape, values.dtype) for name, values in weights.items()}
+    here = {name: (tuple(variable.shape), variable.dtype.as_numpy_dtype) for name, variable in own.items()}
+    if there != here:
+        differ = sorted(name for name in {*there, *here} if there.get(name) != here.get(name))
+        raise ValueError(f"These weights are not of this model; they differ in {differ}.")
+    for name, variable in own.items():
+        values = weights[name]
+        variable.assign(np.maximum(values, variable.numpy()) if name in COUNTERS else values)
+
+
+def _variables(scope: Scope) -> dict[str, tf.Variable]:
+    found = {name: getattr(scope, name) for name in COUNTERS}
+    for part, module in scope.parts.items():
+        if not isinstance(module, LEARNS):
+            variables = [module] if isinstance(module, tf.Variable) else getattr(module, "variables", ())
+            found |= {f"{part}/{index}": variable for index, variable in enumerate(variables)}
+    return found

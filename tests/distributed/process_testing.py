@@ -1,0 +1,68 @@
+"""Actors and shards in the test's own process, and what is needed to make them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tiny_agents import q_model_fn
+
+from polyrl.distributed.actor import Actor, ActorTask
+from polyrl.distributed.shard import ReplayShard, ShardTask
+from polyrl.distributed.weights import read_weights
+from polyrl.distributed.wire import pack, unpack
+from polyrl.envs import EnvDriver, GymEnvironment, Transitions, open_env
+from polyrl.estimators.inputs import spec_of_states
+from polyrl.estimators.loops.learner import Learner
+from polyrl.estimators.model_fn import bind
+from polyrl.models.scope import Scope
+from polyrl.replay import Replay, UniformReplay
+
+STEPS, ENVS = 5, 2
+
+
+def learner_of(env: Any, model_fn: Any, memory: Replay, seed: int = 1) -> Learner:
+    """A learner that acts in such an environment; its scope has the weights."""
+    learner = Learner(bind(model_fn, {}, None), Scope(seed), memory)
+    with open_env(env, 1) as opened:
+        driver = EnvDriver(opened)
+        driver.reset([0])
+        spec = spec_of_states(driver.state, opened.single_observation_space)
+        learner.build_acting(spec, 1, driver.action_spec)
+    return learner
+
+
+def begun_actor(
+    env: GymEnvironment,
+    model_fn: Any = None,
+    memory: Replay | None = None,
+    index: int = 0,
+    actors: int = 1,
+    steps: int = STEPS,
+) -> tuple[Actor, Learner]:
+    """An actor with the weights of a learner."""
+    model_fn = q_model_fn() if model_fn is None else model_fn
+    memory = UniformReplay(100, 4) if memory is None else memory
+    learner = learner_of(env, model_fn, memory)
+    actor = Actor(ActorTask(learner.model_fn, env, memory, 1, actors, steps), index)
+    actor.begin(0, pack(read_weights(learner.scope), {"version": 0}))
+    return actor, learner
+
+
+def shard_of(memory: Replay, actors: int = 2, num_envs: int = ENVS, state: tuple[int, ...] = (4,)) -> ReplayShard:
+    """A shard of all actors, for states of this shape and discrete actions."""
+    number, action = tf.TensorSpec([], tf.float32), tf.TensorSpec([], tf.int32)
+    spec = tf.TensorSpec(state, tf.float32)
+    specs = Transitions(spec, action, number, number, number, spec).columns()
+    return ReplayShard(ShardTask(memory, specs, num_envs, actors, 1), 0, range(actors))
+
+
+def status(packed: bytes) -> dict[str, Any]:
+    return unpack(packed)[1]
+
+
+def rows_of(columns: dict[str, np.ndarray], *names: str) -> set[tuple[float, ...]]:
+    """The transitions of columns `[..., ]` with two leading axes, each as a tuple of the named columns' numbers."""
+    flat = [np.reshape(columns[name], [-1, *columns[name].shape[2:]]) for name in names]
+    return {tuple(np.concatenate([np.ravel(values[row]) for values in flat]).tolist()) for row in range(len(flat[0]))}

@@ -1,0 +1,186 @@
+"""What an actor sends: the steps of its environments, acted in with the learner's weights, and first priorities."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from process_testing import ENVS, STEPS, begun_actor, learner_of
+from tiny_agents import q_model_fn
+from tiny_envs import ScheduleEnv, expected_steps
+
+from polyrl.configs import ConstantExplorationConfig, GreedyExplorationConfig, OrnsteinUhlenbeckExplorationConfig
+from polyrl.distributed.actor import PRIORITY, Actor, ActorTask, rung
+from polyrl.distributed.blocks import expand
+from polyrl.distributed.weights import assign_weights, read_weights
+from polyrl.distributed.wire import pack, unpack
+from polyrl.envs import GymEnvironment
+from polyrl.models import NAFModel
+from polyrl.models.scope import Scope
+from polyrl.networks import mlp
+from polyrl.replay import PrioritizedReplay, UniformReplay
+
+LENGTHS, ENDS = (3, 2, 4), ("terminated", "truncated")
+ENV = GymEnvironment(ScheduleEnv, num_envs=ENVS, lengths=LENGTHS, ends=ENDS)
+
+
+def test_blocks_hold_all_steps_in_their_order() -> None:
+    """Over three blocks, against a plain loop over the environment's schedule."""
+    actor, _ = begun_actor(ENV)
+    blocks = [actor.collect() for _ in range(3)]
+    columns = [expand(unpack(block)[0]) for _, block in blocks]
+    found = {name: np.concatenate([part[name] for part in columns]) for name in columns[0]}
+    assert found["state"].shape == (3 * STEPS, ENVS, 4)
+    for env in range(ENVS):
+        wanted = expected_steps(iter(found["action"][:, env].tolist()), 0, LENGTHS, ENDS)
+        for row, step in zip(range(3 * STEPS), wanted, strict=False):
+            assert tuple(found["state"][row, env]) == step.state
+            assert tuple(found["next_state"][row, env]) == step.next_state
+            assert found["reward"][row, env] == step.reward
+            assert found["done"][row, env] == step.terminated
+            assert found["truncated"][row, env] == (step.truncated and not step.terminated)
+    abouts = [unpack(report)[1] for report, _ in blocks]
+    assert [about["is_new"] for about in abouts] == [True, False, False]
+    assert {about["timesteps"] for about in abouts} == {STEPS * ENVS}
+    ended = [episode for about in abouts for episode in about["episodes"]]
+    lengths = [length for _, length, env, _ in ended if env == 0]
+    assert lengths == [3, 2, 4, 3, 2]  # 14 of 15 steps; the sixth one goes on.
+    assert [bool(truncated) for _, _, env, truncated in ended if env == 0] == [False, True, False, True, False]
+
+
+def test_it_acts_with_the_weights_that_it_was_given() -> None:
+    model_fn = q_model_fn(exploration_config=GreedyExplorationConfig())
+    actor, learner = begun_actor(ENV, model_fn)
+    weights = read_weights(learner.scope)
+    for wanted in (2, 0):
+        changed = {name: np.zeros_like(values) for name, values in weights.items()}
+        biases = [name for name, values in weights.items() if values.shape == (3,)]
+        assert len(biases) == 2  # Of the advantages, online and target.
+        for name in biases:
+            changed[name] = np.eye(3, dtype=np.float32)[wanted]
+        actor.set_weights(pack(changed, {"version": 7}))
+        actor.collect()  # Its first action was chosen before.
+        report, block = actor.collect()
+        assert set(expand(unpack(block)[0])["action"].ravel().tolist()) == {wanted}
+        assert unpack(report)[1]["version"] == 7
+
+
+def test_before_it_begins_it_has_nothing_to_give() -> None:
+    learner = learner_of(ENV, q_model_fn(), UniformReplay(100, 4))
+    actor = Actor(ActorTask(learner.model_fn, ENV, UniformReplay(100, 4), 1, 1, STEPS), 0)
+    with pytest.raises(RuntimeError, match="call begin first"):
+        actor.collect()
+
+
+def test_actors_play_episodes_of_their_own() -> None:
+    """They share the run's seed, and neither environments' nor exploration's numbers."""
+    env = GymEnvironment("CartPole-v1", num_envs=2)
+    blocks = []
+    for index in range(2):
+        actor, _ = begun_actor(env, q_model_fn(num_actions=2, exploration_config=ConstantExplorationConfig(1.0)), index=index)
+        blocks.append(expand(unpack(actor.collect()[1])[0]))
+    assert not np.array_equal(blocks[0]["state"][0], blocks[1]["state"][0])
+    assert not np.array_equal(blocks[0]["action"], blocks[1]["action"])
+
+
+# The ladder of exploration. -----------------------------------------------------------------------------------------------
+
+
+def test_the_ladder_is_that_of_the_paper() -> None:
+    """Horgan et al. 2018: actor i of N explores with epsilon^(1 + alpha i / (N - 1)), epsilon 0.4, alpha 7."""
+    for actors in (2, 8, 360):
+        for index in (0, 1, actors - 1):
+            assert 0.4 ** rung(index, actors) == pytest.approx(0.4 ** (1.0 + 7.0 * index / (actors - 1.0)))
+    assert rung(0, 1) == 1.0
+
+
+@pytest.mark.parametrize(("index", "wanted"), [(0, 0.4), (1, 0.4**4.5), (2, 0.4**8)])
+def test_each_actor_explores_at_its_rung(index: int, wanted: float) -> None:
+    model_fn = q_model_fn(exploration_config=ConstantExplorationConfig(0.4))
+    actor, _ = begun_actor(ENV, model_fn, index=index, actors=3)
+    assert unpack(actor.collect()[0])[1]["exploration_rate"] == pytest.approx(wanted)
+
+
+def test_what_is_no_probability_has_no_ladder() -> None:
+    def model_fn(features, labels, mode):
+        config = OrnsteinUhlenbeckExplorationConfig(sigma=0.3)
+        return NAFModel(mode, mlp([8]), 3, 1, action_low=-2.0, action_high=2.0, exploration_config=config)(features, labels)
+
+    rates = []
+    for index in range(2):
+        actor, _ = begun_actor(GymEnvironment("Pendulum-v1", num_envs=1), model_fn, index=index, actors=2)
+        rates.append(unpack(actor.collect()[0])[1]["exploration_rate"])
+    assert rates[0] == rates[1]
+
+
+# First priorities. --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_step", [1, 3])
+def test_first_priorities_are_the_td_errors_of_the_learner(n_step: int) -> None:
+    """Against a loop in NumPy over windows that end with their episode or with the block; online and target differ."""
+    discount = 0.9
+    model_fn = q_model_fn("ddqn", discount=discount)
+    actor, learner = begun_actor(ENV, model_fn, PrioritizedReplay(100, 4, n_step=n_step))
+    rng = np.random.default_rng(0)
+    weights = {
+        name: rng.normal(size=values.shape).astype(np.float32) if values.dtype == np.float32 else values
+        for name, values in read_weights(learner.scope).items()
+    }
+    actor.set_weights(pack(weights, {"version": 0}))
+    assign_weights(learner.scope, weights)
+    for _ in range(2):  # The second block begins in mid-episode.
+        sent = dict(unpack(actor.collect()[1])[0])
+        found = sent.pop(PRIORITY)
+        columns = expand(sent)
+        online, target = learner.scope.parts["Model/online"], learner.scope.parts["Model/target"]
+
+        wanted = np.zeros_like(found)
+        for step, env in np.ndindex(*found.shape):
+            total, weight, last = 0.0, 1.0, step
+            for last in range(step, min(step + n_step, len(found))):
+                total += weight * columns["reward"][last, env]
+                weight *= discount
+                if columns["done"][last, env] or columns["truncated"][last, env]:
+                    break
+            if columns["done"][last, env]:
+                weight = 0.0
+            following = columns["next_state"][last, env]
+            best = int(np.argmax(q_of(online, following)))
+            bootstrap = q_of(target, following)[best]
+            present = q_of(online, columns["state"][step, env])[columns["action"][step, env]]
+            wanted[step, env] = abs(total + weight * bootstrap - present)
+        np.testing.assert_allclose(found, wanted, rtol=1e-4)
+
+
+def q_of(network, state: np.ndarray) -> np.ndarray:
+    return network(tf.constant(state[np.newaxis]), "eval").q[0].numpy()
+
+
+def test_without_priorities_none_are_sent() -> None:
+    actor, _ = begun_actor(ENV)
+    assert PRIORITY not in unpack(actor.collect()[1])[0]
+
+
+# Weights. -----------------------------------------------------------------------------------------------------------------
+
+
+def test_weights_of_another_model_are_refused_and_leave_it_alone() -> None:
+    actor, learner = begun_actor(ENV)
+    before = read_weights(learner.scope)
+    others = read_weights(learner_of(ENV, q_model_fn(units=9), UniformReplay(100, 4)).scope)
+    with pytest.raises(ValueError, match="These weights are not of this model; they differ in"):
+        assign_weights(learner.scope, others)
+    after = read_weights(learner.scope)
+    assert all(np.array_equal(values, after[name]) for name, values in before.items())
+    with pytest.raises(ValueError, match="not of this model"):
+        actor.set_weights(pack({}, {"version": 0}))
+
+
+def test_counters_never_go_back() -> None:
+    """Random numbers follow from them: the same ones would come again."""
+    scope = Scope()
+    scope.global_timestep.assign(500)
+    assign_weights(scope, {name: np.int64(100) for name in ("global_step", "global_timestep", "global_episode")})
+    assert int(scope.global_timestep.numpy()) == 500
+    assert int(scope.global_step.numpy()) == 100

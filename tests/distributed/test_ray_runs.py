@@ -1,0 +1,166 @@
+"""Runs with actors and shards in processes of Ray, also such as are killed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import gymnasium
+import numpy as np
+import pytest
+import tensorflow as tf
+from tiny_agents import q_model_fn
+from tiny_envs import ChainEnv
+
+from polyrl import Agent, GymEnvironment, PrioritizedReplay, RunConfig, UniformReplay
+from polyrl.configs import ConstantExplorationConfig
+from polyrl.distributed import RemoteActors, RemoteReplay
+from polyrl.distributed.cluster import connected
+from polyrl.errors import BrokenEnvironmentError, CheckpointMismatchError
+from polyrl.estimators.hooks import Hook
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[None]:
+    """One for all runs of this file: it takes seconds to start."""
+    before = listening()
+    with connected(None, 4):
+        assert {address for address in listening() - before if not is_loopback(address)} == set()
+        yield
+    ray = sys.modules["ray"]
+    assert not ray.is_initialized()
+
+
+def listening() -> set[tuple[str, str]]:
+    """Addresses and ports that something listens on, in hexadecimal."""
+    lines = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
+    return {tuple(line[1].split(":")) for line in lines if line[3] == "0A"}
+
+
+def is_loopback(address: tuple[str, str]) -> bool:
+    return address[0] in ("0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000")
+
+
+def an_agent(model_dir: Path, memory=None, **config) -> Agent:
+    memory = RemoteReplay(PrioritizedReplay(10_000, 16, n_step=2), shards=1) if memory is None else memory
+    model_fn = q_model_fn(
+        num_states=4, num_actions=2, discount=0.9, exploration_config=ConstantExplorationConfig(0.5), summaries="all"
+    )
+    return Agent(model_fn, memory, model_dir, RunConfig(seed=1, progress=False, **config))
+
+
+ENV = GymEnvironment(ChainEnv, num_envs=2)
+ACTORS = RemoteActors(ENV, actors=2, steps=20)
+
+
+class Killer(Hook):
+    """Kills a process of each of these kinds, once, after so many environment steps."""
+
+    def __init__(self, **after: int):
+        self._after = after
+
+    def after_act(self, run) -> None:
+        for kind, timestep in list(self._after.items()):
+            if run.timestep >= timestep:
+                del self._after[kind]
+                os.kill(processes(kind)[0], signal.SIGKILL)
+
+
+def processes(kind: str) -> list[int]:
+    """The ids of those that hold an object of this class of an actor of Ray."""
+    found = []
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            title = (directory / "cmdline").read_text()
+        except OSError:
+            continue
+        if title.startswith(f"ray::{kind}"):
+            found.append(int(directory.name))
+    return sorted(found)
+
+
+def tags(directory: Path) -> set[str]:
+    found = set()
+    for file in directory.glob("events*"):
+        for event in tf.compat.v1.train.summary_iterator(str(file)):
+            found |= {value.tag for value in event.summary.value}
+    return found
+
+
+def test_a_run_learns_and_resumes(tmp_path: Path) -> None:
+    """As many updates as in one process, the optimum of a tiny environment, and all of the memory in the resumed run."""
+    agent = an_agent(tmp_path / "run", save_summary_timesteps=500)
+    result = agent.train(ACTORS, first_update=200, max_timesteps=2_000)
+    assert 2_000 <= result.global_timestep < 2_000 + 20 * 2 * 4
+    assert result.global_step == result.global_timestep - 200
+    assert agent.evaluate(ENV, 5)["mean_reward"] == pytest.approx(1.0)
+    wanted = {"actors/steps_per_sec", "actors/steps_per_sec_1", "actors/weights_behind", "replay/updates_per_step"}
+    assert wanted <= tags(tmp_path / "run")
+    before = int(agent.memory.stored().numpy())
+    assert before >= result.global_timestep
+
+    again = an_agent(tmp_path / "run")
+    resumed = again.train(ACTORS, first_update=200, max_timesteps=3_000)
+    assert resumed.global_step == resumed.global_timestep - 200
+    assert resumed.global_timestep >= 3_000
+    assert int(again.memory.inserted.numpy()) >= max(before, resumed.global_timestep)
+    with pytest.raises(CheckpointMismatchError, match="actors=2 there, 3 now"):
+        an_agent(tmp_path / "run").train(RemoteActors(ENV, actors=3, steps=20), first_update=200, max_timesteps=4_000)
+
+
+def test_processes_that_are_killed_begin_again(tmp_path: Path, caplog) -> None:
+    memory = RemoteReplay(UniformReplay(10_000, 16), shards=1)
+    agent = an_agent(tmp_path / "run", memory, save_checkpoints_timesteps=500, max_overhead=None, save_summary_timesteps=500)
+    killer = Killer(Actor=600, ReplayShard=1_200)
+    with caplog.at_level(logging.WARNING, "polyrl"):
+        result = agent.train(ACTORS, first_update=200, max_timesteps=3_000, hooks=[killer])
+    assert result.stop_reason.startswith("budget of timesteps")
+    assert result.global_step == result.global_timestep - 200
+    told = [record.getMessage() for record in caplog.records]
+    assert [line for line in told if line.startswith("Actor")]
+    assert len([line for line in told if "died, and is started again" in line]) == 2
+    assert len([line for line in told if line.startswith("Shard 0 died")]) == 1
+    assert int(agent.memory.inserted.numpy()) >= 2_000  # What was written at 1,000, and what came since.
+    assert agent.evaluate(ENV, 5)["mean_reward"] == pytest.approx(1.0)
+
+
+class Failing(gymnasium.Wrapper):
+    """Raises an error in its 60th step."""
+
+    def __init__(self, env: gymnasium.Env):
+        super().__init__(env)
+        self._steps = 0
+
+    def step(self, action):
+        self._steps += 1
+        if self._steps == 60:
+            raise ZeroDivisionError("the robot's arm is off")
+        return self.env.step(action)
+
+
+@pytest.mark.slow
+def test_an_environment_that_fails_in_an_actor_is_told(tmp_path: Path) -> None:
+    env = GymEnvironment(ChainEnv, num_envs=2, wrappers=[Failing])
+    agent = an_agent(tmp_path / "run", check_env=False)
+    with pytest.raises(BrokenEnvironmentError, match=r"Actor [01] failed: [\s\S]*the robot's arm is off") as raised:
+        agent.train(RemoteActors(env, actors=2, steps=20), first_update=40, max_timesteps=3_000)
+    assert any("saved as of its last whole step" in note for note in raised.value.__notes__)
+    assert agent.checkpoints.latest() is not None
+
+
+@pytest.mark.slow
+def test_what_is_shown_of_exploration_is_that_of_the_actors(tmp_path: Path) -> None:
+    class Rates(Hook):
+        found: ClassVar[list[float]] = []
+
+        def after_act(self, run) -> None:
+            self.found.append(run.exploration_rate)
+
+    agent = an_agent(tmp_path / "run")
+    agent.train(ACTORS, first_update=200, max_timesteps=400, hooks=[Rates()])
+    np.testing.assert_allclose(sorted({round(rate, 6) for rate in Rates.found if rate == rate}), [0.5**8, 0.5], rtol=1e-4)
