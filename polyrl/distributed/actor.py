@@ -21,7 +21,6 @@ from polyrl.estimators import extra_ops
 from polyrl.estimators.inputs import spec_of_states
 from polyrl.estimators.loops.learner import Learner
 from polyrl.estimators.model_fn import ModelFn, checked
-from polyrl.estimators.threads import can_use_threads
 from polyrl.models.features import NETWORK_STATE
 from polyrl.models.scope import Scope, stream_seed
 from polyrl.modes import Modes
@@ -64,7 +63,6 @@ class Actor:
     """
 
     def __init__(self, task: ActorTask, index: int):
-        can_use_threads(1)  # The others have theirs; what this process computes is small.
         self._task, self._index = task, index
         self._opened = contextlib.ExitStack()
         self._driver = EnvDriver(self._opened.enter_context(open_env(task.env, purpose="training")))

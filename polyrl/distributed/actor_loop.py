@@ -86,6 +86,8 @@ class ActorLoop(Loop):
 
     def build(self) -> None:
         self._learner.build(self.state_spec, self.num_envs, self._action_spec)
+        if not self._exchange.statuses:  # The memory was built in an earlier call of `train`, whose shards have ended.
+            self._open_shards(self._memory.column_specs, self.num_envs)
         self.xla_from = NEVER if self._learner.has_convolution() else 0
         count = tf.TensorSpec([], tf.int32)
         self._counts = [tf.TensorSpec([], tf.int64), count, count, count]
@@ -105,7 +107,12 @@ class ActorLoop(Loop):
         self._updates_left = remaining.updates
         self._look(timestep, 0.0)
         while True:
-            while self._exchange.reports and not self._chunk_is_due():
+            while (
+                self._exchange.reports
+                and not self._chunk_is_due()
+                and timesteps < remaining.timesteps
+                and len(episodes) < remaining.episodes
+            ):
                 timesteps += self._count_block(timestep + timesteps, episodes)
             if timesteps or self._can_learn() or time.monotonic() > until:
                 break

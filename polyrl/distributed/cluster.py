@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from polyrl.envs.backends import import_package
+from polyrl.estimators.threads import use_one_core
 
 logger = logging.getLogger("polyrl")
 
@@ -18,6 +19,9 @@ LOOPBACK = "127.0.0.1"
 
 ONE_MACHINE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Ray's environment variable that says, by 0, that there are no other machines."""
+
+NICENESS = "RAY_worker_niceness"
+"""Ray's environment variable for how nice its processes are: with its own 15 they would hardly get a core that others want."""
 
 STORE_BYTES = 512 << 20
 """Shared memory that blocks and batches on their way may take, in a cluster of the run's own."""
@@ -48,7 +52,7 @@ class Cluster:
     def start(self, kind: type, *arguments: Any) -> Any:
         """A process with a `kind(*arguments)`, which methods can be asked of."""
         options = {"max_restarts": -1, "max_task_retries": 0, "num_cpus": 1}
-        process = self._ray.remote(kind).options(**options).remote(*arguments)
+        process = self._ray.remote(_on_one_core(kind)).options(**options).remote(*arguments)
         self._processes.append(process)
         return process
 
@@ -95,6 +99,18 @@ class Cluster:
         self._processes.clear()
 
 
+def _on_one_core(kind: type) -> type:
+    """The class in a process of its own, which shares the cores with others."""
+
+    class OnOneCore(kind):
+        def __init__(self, *arguments: Any):
+            use_one_core()
+            super().__init__(*arguments)
+
+    OnOneCore.__name__ = OnOneCore.__qualname__ = kind.__name__
+    return OnOneCore
+
+
 @contextlib.contextmanager
 def connected(address: str | None, processes: int) -> Iterator[Cluster]:
     """A cluster of Ray: that at an address, or one of its own on this machine, which ends with the `with` block.
@@ -108,6 +124,7 @@ def connected(address: str | None, processes: int) -> Iterator[Cluster]:
     if address is None:
         # Read when Ray is imported: without it, Ray listens on all interfaces, also where it is told the loopback address.
         os.environ.setdefault(ONE_MACHINE, "0")
+        os.environ.setdefault(NICENESS, "0")
     ray = import_package("ray", "RemoteActors", "ray", "an environment in this process")
     begun = not ray.is_initialized()
     if begun:

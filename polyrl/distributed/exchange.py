@@ -13,6 +13,7 @@ import numpy as np
 
 from polyrl.distributed.actor import Actor, ActorTask
 from polyrl.distributed.cluster import Asked, Cluster
+from polyrl.distributed.local_cluster import LocalCluster
 from polyrl.distributed.shard import ReplayShard, ShardTask
 from polyrl.distributed.wire import pack, unpack
 from polyrl.errors import BrokenEnvironmentError, CheckpointWriteError
@@ -72,7 +73,7 @@ class Exchange:
         versions: of each actor, the updates that its weights come from.
     """
 
-    def __init__(self, cluster: Cluster, task: ActorTask):
+    def __init__(self, cluster: Cluster | LocalCluster, task: ActorTask):
         self._cluster, self._task = cluster, task
         self._actors: list[Any] = []
         self._shards: list[Any] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator
+from typing import Any
 
 from gymnasium.vector import VectorEnv
 
@@ -12,6 +13,7 @@ from polyrl.distributed.actor import ActorTask
 from polyrl.distributed.actor_loop import ActorLoop
 from polyrl.distributed.cluster import connected
 from polyrl.distributed.exchange import Exchange
+from polyrl.distributed.local_cluster import LocalCluster
 from polyrl.distributed.remote_replay import RemoteReplay
 from polyrl.engine.compiler import Compiler
 from polyrl.envs import EnvDriver, open_env
@@ -21,7 +23,7 @@ from polyrl.estimators.loops.learner import Learner
 from polyrl.estimators.loops.loop import BringsLoop, Loop, UpdateSchedule
 from polyrl.estimators.run_config import RunConfig
 from polyrl.models.scope import stream_seed
-from polyrl.validation import check_int
+from polyrl.validation import check_bool, check_int
 
 
 class RemoteActors(Environment, BringsLoop):
@@ -38,13 +40,21 @@ class RemoteActors(Environment, BringsLoop):
         steps: steps of each environment in a block.
         publish_every: updates between two times that the actors are given new weights.
         address: of a cluster of Ray that is there, as `ray.init` takes it; None: one of its own, on this machine.
+        in_process: all in this process, one after another, without Ray: to look into what happens. A run with the same seed is
+            the same run then.
 
     Raises:
         TypeError: if `env` is not an `Environment`.
     """
 
     def __init__(
-        self, env: Environment, actors: int = 2, steps: int = 50, publish_every: int = 100, address: str | None = None
+        self,
+        env: Environment,
+        actors: int = 2,
+        steps: int = 50,
+        publish_every: int = 100,
+        address: str | None = None,
+        in_process: bool = False,
     ):
         if not isinstance(env, Environment) or isinstance(env, RemoteActors):
             raise TypeError(
@@ -55,6 +65,11 @@ class RemoteActors(Environment, BringsLoop):
         self.actors = check_int("actors", actors, minimum=1)
         self.steps = check_int("steps", steps, minimum=1)
         self.publish_every = check_int("publish_every", publish_every, minimum=1)
+        self.in_process = check_bool("in_process", in_process)
+        if address is not None and in_process:
+            raise ValueError(
+                f"address={address!r} is of other processes, in_process=True without them; leave one of them out."
+            )
         self.address = address
 
     def open(self, num_envs: int | None = None) -> VectorEnv:
@@ -80,7 +95,8 @@ class RemoteActors(Environment, BringsLoop):
             driver.reset([stream_seed(config.seed, f"environment/0/{timestep}")[0]])
             task = ActorTask(learner.model_fn, self.env, memory.memory, config.seed, self.actors, self.steps)
             shards = min(memory.shards, self.actors)
-            with connected(self.address, self.actors + shards) as cluster:
+            processes: contextlib.AbstractContextManager[Any] = connected(self.address, self.actors + shards)
+            with contextlib.closing(LocalCluster()) if self.in_process else processes as cluster:
                 exchange = Exchange(cluster, task)
                 yield ActorLoop(
                     exchange, task, driver, learner, compiler, schedule, self.num_envs, self.publish_every, config.save_replay

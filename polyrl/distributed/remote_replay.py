@@ -82,6 +82,11 @@ class RemoteReplay(Replay):
         self._specs = {name: tf.TensorSpec(spec.shape, spec.dtype) for name, spec in specs.items()}
         self.num_envs = num_envs
 
+    @property
+    def column_specs(self) -> dict[str, tf.TensorSpec]:
+        """Of the columns of a transition, as `build` was given them."""
+        return dict(self._specs)
+
     # In the compiled update. --------------------------------------------------------------------------------------------
 
     @property

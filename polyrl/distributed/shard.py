@@ -17,7 +17,6 @@ from polyrl.distributed.actor import PRIORITY
 from polyrl.distributed.blocks import expand
 from polyrl.distributed.wire import pack, unpack
 from polyrl.engine.tracing import traced
-from polyrl.estimators.threads import can_use_threads
 from polyrl.models.scope import stream_seed
 from polyrl.replay import Replay, shards
 
@@ -52,7 +51,6 @@ class ReplayShard:
     """
 
     def __init__(self, task: ShardTask, index: int, actors: Sequence[int]):
-        can_use_threads(1)
         self._task, self._index = task, index
         self._memories = {actor: _Memory(task) for actor in actors}
         self._samples, self._life = 0, time.time_ns()  # A shard that begins again knows nothing of samples before.

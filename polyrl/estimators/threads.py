@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 
@@ -42,6 +43,17 @@ def can_use_threads(threads: int) -> bool:
     except ValueError:
         return False
     return True
+
+
+def use_one_core() -> None:
+    """Has TensorFlow compute on one core in this process, one operation after another, unless it has computed already.
+
+    Of several processes on the same cores each then takes one: operations that are handed from thread to thread cost a
+    process twice as much where others run.
+    """
+    if can_use_threads(1):
+        with contextlib.suppress(RuntimeError):
+            tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 def threads_in_use() -> int:

@@ -14,6 +14,7 @@ import gymnasium
 import numpy as np
 import pytest
 import tensorflow as tf
+from ray_testing import processes
 from tiny_agents import q_model_fn
 from tiny_envs import ChainEnv
 
@@ -69,19 +70,6 @@ class Killer(Hook):
             if run.timestep >= timestep:
                 del self._after[kind]
                 os.kill(processes(kind)[0], signal.SIGKILL)
-
-
-def processes(kind: str) -> list[int]:
-    """The ids of those that hold an object of this class of an actor of Ray."""
-    found = []
-    for directory in Path("/proc").glob("[0-9]*"):
-        try:
-            title = (directory / "cmdline").read_text()
-        except OSError:
-            continue
-        if title.startswith(f"ray::{kind}"):
-            found.append(int(directory.name))
-    return sorted(found)
 
 
 def tags(directory: Path) -> set[str]:

@@ -1,0 +1,196 @@
+"""What each stage of a run with actors costs: `python scripts/benchmarks/stages.py minatar_breakout_dqn`, for docs/scale.md.
+
+    python scripts/benchmarks/stages.py minatar_breakout_dqn [--updates 500] [--write costs.json] [-- --num_envs=8]
+
+The run is done in one process, one stage after another, with the preset's settings; flags after `--` go to the command
+`polyrl`. What a message to another process takes is measured with Ray. `scripts/simulate_actors.py` computes from the file
+what many actors and learners would do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+import statistics
+import sys
+import tempfile
+import time
+from typing import Any
+
+WARM_UP = 100
+"""Updates before those that are measured."""
+
+
+class Nothing:
+    """Answers with a few bytes."""
+
+    def ask(self) -> bytes:
+        """What a message costs that is about nothing."""
+        return b"nothing"
+
+
+def messages(count: int = 50) -> list[float]:
+    """Seconds that a call of a process of Ray takes which does nothing: to send it, to wait, and to take the answer."""
+    from polyrl.distributed.cluster import connected
+
+    found = []
+    with connected(None, 1) as cluster:
+        process = cluster.start(Nothing)
+        for _ in range(count + 10):
+            started = time.perf_counter()
+            cluster.get(process.ask.remote())
+            found.append(time.perf_counter() - started)
+    return found[10:]
+
+
+def stages(flags: list[str], updates: int) -> dict[str, Any]:
+    """Seconds of each call by stage, how many environment steps, batches and bytes it is about, and the schedule."""
+    import polyrl  # noqa: F401  Before TensorFlow.
+    from polyrl.distributed import actor_loop, exchange, remote_actors
+    from polyrl.distributed.local_cluster import LocalCluster
+    from polyrl.estimators.hooks import Hook
+    from polyrl.experiments import cli, family
+    from polyrl.flags import command
+
+    found: dict[str, list[float]] = {name: [] for name in ("learn", "learned", "publish", "block_bytes", "chunk_bytes")}
+    clusters: list[LocalCluster] = []
+
+    class Kept(LocalCluster):
+        """The run's cluster, and the sizes of what it sends."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            clusters.append(self)
+
+        def ready(self, seconds: float) -> list[tuple[Any, Any]]:
+            ended = super().ready(seconds)
+            found["block_bytes"] += [len(asked.what.value) for asked, _ in ended if asked.name == "collect"]
+            found["chunk_bytes"] += [len(result) for asked, result in ended if asked.name == "sample"]
+            return ended
+
+    class Loop(actor_loop.ActorLoop):
+        """Notes how long updates and publications take."""
+
+        def _learn(self, timesteps: int, episodes: int) -> Any:
+            started = time.perf_counter()
+            result = super()._learn(timesteps, episodes)
+            found["learn"].append(time.perf_counter() - started)
+            found["learned"].append(result[0])
+            return result
+
+        def _weights(self) -> bytes:
+            started = time.perf_counter()
+            weights = super()._weights()
+            found["publish"].append(time.perf_counter() - started)
+            found["weights_bytes"] = [len(weights)]
+            return weights
+
+    class WarmedUp(Hook):
+        """Forgets what was measured before."""
+
+        is_done = False
+
+        def after_act(self, run: Any) -> None:
+            if run.step >= WARM_UP and not self.is_done:
+                self.is_done = True
+                clusters[0].seconds.clear()
+                for values in found.values():
+                    values.clear()
+
+    remote_actors.LocalCluster, remote_actors.ActorLoop = Kept, Loop  # type: ignore[misc]
+    with tempfile.TemporaryDirectory() as directory:
+        off = ["--progress=false", "--save_checkpoints_timesteps=1000000000", "--threads=1", f"--model_dir={directory}"]
+        cli.FLAGS([sys.argv[0], "--actors=1", *off, *flags])
+        command.settle()
+        experiment: Any = family.experiment_fn(cli.FLAGS.model_dir)
+        experiment.env.in_process = True
+        experiment.agent.train(experiment.env, hooks=[WarmedUp()], **{**experiment.training, **budget(updates)})
+    found["decode"] = decoding(int(statistics.median(found["chunk_bytes"])))
+    found |= dict(clusters[0].seconds)
+    params, env, memory = experiment.agent.params, experiment.env, experiment.agent.memory
+    about = {
+        "flags": flags,
+        "block_steps": env.steps * env.num_envs,
+        "chunk": memory.chunk,
+        "publish_every": env.publish_every,
+        "updates_per_step": params.updates_at_once / params.update_frequency,
+        "ahead": exchange.AHEAD,
+    }
+    return {"about": about, "found": found}
+
+
+def budget(updates: int) -> dict[str, Any]:
+    """That of the measurement in place of the run's own."""
+    return {"timesteps": None, "episodes": None, "steps": updates + WARM_UP, "first_update": 1_000}
+
+
+def decoding(size: int) -> list[float]:
+    """Seconds that it takes to take bytes apart, and to hand them to TensorFlow."""
+    import numpy as np
+    from polyrl.distributed.wire import pack, unpack
+    import tensorflow as tf
+
+    packed, found = pack({"batch": np.zeros(size, np.uint8)}), []
+    for _ in range(50):
+        started = time.perf_counter()
+        tf.constant(unpack(packed)[0]["batch"])
+        found.append(time.perf_counter() - started)
+    return found
+
+
+def costs(measured: dict[str, Any]) -> dict[str, Any]:
+    """Of each stage mean and spread in microseconds, for one environment step or one update; and sizes."""
+    about, found = measured["about"], measured["found"]
+    chunk, block = about["chunk"], about["block_steps"]
+    learned = statistics.mean(found["learned"])
+    per = {
+        "act": (found["collect"], block),
+        "insert": (found["insert"], block),
+        "sample": (found["sample"], chunk),
+        "decode": (found["decode"], chunk),
+        "update": ([statistics.mean(found["learn"])], learned),
+        "publish": (found["publish"], 1),
+        "take_weights": (found["set_weights"], 1),
+        "message": (measured["messages"], 1),
+    }
+    if "update_priorities" in found:
+        per["priorities"] = (found["update_priorities"], chunk)
+    shown = {name: spread([1e6 * second / count for second in seconds]) for name, (seconds, count) in per.items()}
+    sizes = {
+        "bytes_per_step": statistics.median(found["block_bytes"]) / block,
+        "bytes_per_batch": statistics.median(found["chunk_bytes"]) / chunk,
+        "bytes_of_weights": found["weights_bytes"][0],
+    }
+    return {**about, "microseconds": shown, **sizes}
+
+
+def spread(values: list[float]) -> list[float]:
+    """Mean, and the tenth and ninetieth percentile. What many calls take together is their mean."""
+    ordered = sorted(values)
+    return [statistics.mean(ordered), ordered[len(ordered) // 10], ordered[-1 - len(ordered) // 10]]
+
+
+def main() -> None:
+    """Measures, prints a table, and writes it as JSON if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("preset", help="of which model and environment are, as polyrl --mode=list shows them")
+    parser.add_argument("--updates", type=int, default=500, help="gradient updates that are measured (default: %(default)s)")
+    parser.add_argument("--write", type=Path, help="file for the costs, JSON (default: none)")
+    own, flags = sys.argv[1:], []
+    if "--" in own:
+        own, flags = own[: own.index("--")], own[own.index("--") + 1 :]
+    arguments = parser.parse_args(own)
+    measured = stages([f"--config={arguments.preset}", *flags], arguments.updates)
+    measured["messages"] = messages()
+    result = costs(measured)
+    print("| stage | microseconds: mean (10 % .. 90 %) |\n|---|---|")
+    for name, (mean, low, high) in result["microseconds"].items():
+        print(f"| {name} | {mean:.0f} ({low:.0f} .. {high:.0f}) |")
+    print({name: value for name, value in result.items() if name != "microseconds"})
+    if arguments.write is not None:
+        arguments.write.write_text(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()

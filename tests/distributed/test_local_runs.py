@@ -1,0 +1,184 @@
+"""The loop with actors and shards in the test's own process: all of it but processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from process_testing import ENVS
+from tiny_agents import q_model_fn
+from tiny_envs import ChainEnv
+
+from polyrl import Agent, GymEnvironment, RunConfig
+from polyrl.configs import ConstantExplorationConfig
+from polyrl.demos import DemoEpisode, Demonstrations
+from polyrl.distributed import RemoteActors, RemoteReplay
+from polyrl.envs.compiled import CartPole
+from polyrl.estimators.hooks import Hook
+from polyrl.models import DQNModel
+from polyrl.networks import mlp, recurrent
+from polyrl.replay import PrioritizedReplay, PrioritizedSequenceReplay, Replay, RolloutMemory, SequenceReplay, UniformReplay
+
+ENV = GymEnvironment(ChainEnv, num_envs=ENVS)
+MEMORIES: dict[str, Replay] = {
+    "uniform": UniformReplay(2_000, 16),
+    "n_step": UniformReplay(2_000, 16, n_step=3),
+    "prioritized": PrioritizedReplay(2_000, 16, n_step=2),
+}
+
+
+def an_agent(model_dir: Path | None, memory: Replay, jit: str = "off", **config: Any) -> Agent:
+    exploration = ConstantExplorationConfig(0.5)
+    model_fn = q_model_fn(num_states=4, num_actions=2, discount=0.9, exploration_config=exploration)
+    return Agent(model_fn, memory, model_dir, RunConfig(seed=1, progress=False, jit=jit, **config))
+
+
+def actors(env: Any = ENV, **given: Any) -> RemoteActors:
+    return RemoteActors(env, **{"actors": 2, "steps": 10, "in_process": True, **given})
+
+
+def weights_of(agent: Agent) -> list[np.ndarray]:
+    return [variable.numpy() for variable in agent._scope.variables]
+
+
+@pytest.mark.parametrize("jit", ["off", "on"])
+@pytest.mark.parametrize("kind", MEMORIES)
+def test_every_memory_learns_the_chain(kind: str, jit: str, tmp_path: Path) -> None:
+    agent = an_agent(tmp_path, RemoteReplay(MEMORIES[kind], shards=2), jit)
+    result = agent.train(actors(), first_update=100, max_timesteps=2_000)
+    assert result.global_step == result.global_timestep - 100
+    assert agent.evaluate(ENV, 5)["mean_reward"] == pytest.approx(1.0)
+
+
+def test_the_same_seed_is_the_same_run(tmp_path: Path) -> None:
+    found = []
+    for name in "ab":
+        agent = an_agent(tmp_path / name, RemoteReplay(MEMORIES["prioritized"]))
+        agent.train(actors(), first_update=100, max_timesteps=400)
+        found.append(weights_of(agent))
+    for first, second in zip(*found, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize(("frequency", "at_once"), [(1, 1), (4, 1), (7, 3), (40, 50)])
+def test_there_are_as_many_updates_as_the_schedule_says(frequency: int, at_once: int, tmp_path: Path) -> None:
+    agent = an_agent(tmp_path, RemoteReplay(UniformReplay(2_000, 16)))
+    result = agent.train(actors(), first_update=100, update_frequency=frequency, updates_at_once=at_once, max_timesteps=640)
+    assert result.global_timestep == 640
+    assert result.global_step == at_once * (640 // frequency - 100 // frequency)
+
+
+def test_a_budget_of_updates_is_kept(tmp_path: Path) -> None:
+    agent = an_agent(tmp_path, RemoteReplay(UniformReplay(2_000, 16)))
+    assert agent.train(actors(), first_update=100, max_steps=77).global_step == 77
+    assert agent.train(actors(), first_update=100, steps=5).global_step == 82
+
+
+def test_a_resumed_run_has_what_the_shards_had(tmp_path: Path) -> None:
+    agent = an_agent(tmp_path, RemoteReplay(MEMORIES["prioritized"], shards=2))
+    first = agent.train(actors(), first_update=100, max_timesteps=600)
+    stored = int(agent.memory.inserted.numpy())
+    assert stored >= 600
+    # Divided among another number of shards.
+    again = an_agent(tmp_path, RemoteReplay(MEMORIES["prioritized"], shards=1))
+    second = again.train(actors(), first_update=100, max_timesteps=800)
+    assert second.global_timestep == 800
+    assert second.global_step == first.global_step + second.global_timestep - first.global_timestep
+    assert int(again.memory.inserted.numpy()) >= stored + 200
+
+
+def test_without_the_memory_updates_wait_for_it(tmp_path: Path) -> None:
+    agent = an_agent(tmp_path, RemoteReplay(UniformReplay(2_000, 16)), save_replay=False)
+    first = agent.train(actors(), first_update=100, max_timesteps=300)
+    again = an_agent(tmp_path, RemoteReplay(UniformReplay(2_000, 16)), save_replay=False)
+    second = again.train(actors(), first_update=100, max_timesteps=600)
+    assert second.global_step == first.global_step + 600 - first.global_timestep - 100
+
+
+def test_weights_are_published(tmp_path: Path) -> None:
+    """What actors act with comes from updates, at most those of a publication and of the blocks ahead behind."""
+
+    class Versions(Hook):
+        found: list[int]
+
+        def begin(self, run: Any) -> None:
+            self.found = []
+
+        def after_act(self, run: Any) -> None:
+            self.found.append(int(loop[0]._exchange.versions.min()))
+
+    loop: list[Any] = []
+    given = actors(publish_every=50)
+    open_loop = given.open_loop
+
+    def opened(*arguments: Any) -> Any:
+        context = open_loop(*arguments)
+
+        class Kept:
+            def __enter__(self) -> Any:
+                loop.append(context.__enter__())
+                return loop[0]
+
+            def __exit__(self, *error: Any) -> Any:
+                return context.__exit__(*error)
+
+        return Kept()
+
+    given.open_loop = opened  # type: ignore[method-assign]
+    agent, versions = an_agent(tmp_path, RemoteReplay(UniformReplay(2_000, 16))), Versions()
+    result = agent.train(given, first_update=100, max_timesteps=1_000, hooks=[versions])
+    assert versions.found[0] == 0
+    assert versions.found == sorted(versions.found)
+    assert result.global_step - versions.found[-1] <= 50 + 32 + 2 * 2 * 10 * ENVS
+
+
+def recurrent_model_fn(features: Any, labels: Any, mode: str) -> Any:
+    def torso(mode: str, inputs: Any) -> Any:
+        return mlp([8])(mode, inputs)
+
+    return DQNModel(mode, recurrent(torso, 8, "gru"), 4, 2, discount=0.9)(features, labels)
+
+
+@pytest.mark.parametrize(
+    "memory",
+    [
+        SequenceReplay(400, 16, sequence_length=4),
+        PrioritizedSequenceReplay(400, 16, sequence_length=4),
+    ],
+    ids=lambda memory: type(memory).__name__,
+)
+def test_recurrent_networks_learn_from_sequences(memory: Replay, tmp_path: Path) -> None:
+    agent = Agent(recurrent_model_fn, RemoteReplay(memory), tmp_path, RunConfig(seed=1, progress=False, jit="off"))
+    result = agent.train(actors(), first_update=100, max_timesteps=400)
+    assert result.global_step == 300
+    assert np.isfinite(agent.evaluate(ENV, 2)["mean_reward"])
+
+
+# What is refused. ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_cannot_be_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="must be something that each actor can open"):
+        RemoteActors(ChainEnv())  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="must be something that each actor can open"):
+        RemoteActors(CartPole(2))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="must be a replay memory of one process"):
+        RemoteReplay(RemoteReplay(UniformReplay(100, 4)))
+    with pytest.raises(ValueError, match="rollouts are learned from while they are the newest"):
+        RemoteReplay(RolloutMemory(64, 16))
+    episode = DemoEpisode(np.zeros([3, 4], np.float32), np.zeros(2, np.int32), np.zeros(2, np.float32), True, False)
+    with pytest.raises(ValueError, match="demonstrations are not supported"):
+        RemoteReplay(UniformReplay(100, 4, demonstrations=Demonstrations([episode], "mine")))
+    with pytest.raises(ValueError, match="leave one of them out"):
+        actors(address="127.0.0.1:6379")
+    with pytest.raises(ValueError, match="give the agent RemoteReplay"):
+        an_agent(tmp_path / "a", UniformReplay(100, 4)).train(actors(), max_timesteps=100)
+    with pytest.raises(ValueError, match="RemoteReplay is for a run with"):
+        an_agent(tmp_path / "b", RemoteReplay(UniformReplay(100, 4))).train(ENV, max_timesteps=100)
+    with pytest.raises(ValueError, match="use a size of at least 40"):
+        an_agent(tmp_path / "c", RemoteReplay(UniformReplay(30, 4))).train(actors(), max_timesteps=100)
+    with pytest.raises(ValueError, match="overlap=True"):
+        an_agent(tmp_path / "d", RemoteReplay(UniformReplay(100, 4)), overlap=True).train(actors(), max_timesteps=100)
+    assert not list(tmp_path.glob("*/checkpoints/ckpt*"))
