@@ -64,6 +64,9 @@ def main() -> None:
     )
     parser.add_argument("--trials", type=at_least_one, default=20, help="trials in all, over all calls (20)")
     parser.add_argument("--jobs", type=at_least_one, default=1, help="runs side by side, each on one core (1)")
+    parser.add_argument("--backend", choices=["local", "ray"], default="local", help="what starts the runs: this machine, or "
+                        "Ray, on the machines of its cluster, which share the directory (local)")  # fmt: skip
+    parser.add_argument("--ray_address", help="of a cluster of Ray that is there, as host:6379; with --backend=ray")
     parser.add_argument("--directory", help="directory of the sweep; runs/tune/<config> by default")
     parser.add_argument("--score", choices=["final", "mean"], default="final", help="of a trial: the score of its best "
                         "checkpoint, or the mean of all its evaluations, which says how fast it learned (final)")  # fmt: skip
@@ -109,14 +112,23 @@ def check_names(searched: list[str]) -> None:
 
 def sweep(arguments: argparse.Namespace, given: list[str]) -> None:
     """The sweep that the arguments describe; what is wrong in them is a ValueError before anything is started."""
-    from polyrl.experiments.sweep import Sweep  # As above.
+    from polyrl.experiments.processes import placed_by_ray  # As above.
+    from polyrl.experiments.sweep import Sweep
 
+    if arguments.ray_address is not None and arguments.backend != "ray":
+        raise ValueError(
+            f"--ray_address={arguments.ray_address} has no effect without --backend=ray. Leave it out, or say that."
+        )
     given = [*([] if arguments.config is None else [f"--config={arguments.config}"]), *given]
     check_flags(given, arguments.search)
     check_names(arguments.search)
     directory = resolved("--directory", arguments.directory or f"runs/tune/{Path(arguments.config or 'polyrl').stem}")
     search = Sweep(directory, arguments.search, given, arguments.score, arguments.startup, arguments.seed)
-    search.run(arguments.trials, arguments.jobs)
+    if arguments.backend == "local":
+        search.run(arguments.trials, arguments.jobs)
+    else:
+        with placed_by_ray(arguments.ray_address, arguments.jobs) as start:
+            search.run(arguments.trials, arguments.jobs, start)
     show(search.results(), directory)
 
 

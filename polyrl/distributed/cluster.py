@@ -49,10 +49,17 @@ class Cluster:
         self._processes: list[Any] = []
         self._waiting: dict[Any, Asked] = {}
 
-    def start(self, kind: type, *arguments: Any) -> Any:
-        """A process with a `kind(*arguments)`, which methods can be asked of."""
-        options = {"max_restarts": -1, "max_task_retries": 0, "num_cpus": 1}
-        process = self._ray.remote(_on_one_core(kind)).options(**options).remote(*arguments)
+    def start(self, kind: type, *arguments: Any, restarts: int = -1, computes: bool = True) -> Any:
+        """A process with a `kind(*arguments)`, which methods can be asked of.
+
+        Args:
+            kind: a class.
+            *arguments: of it.
+            restarts: how often it is started again; -1: always.
+            computes: whether it is to use TensorFlow, on one core then.
+        """
+        options = {"max_restarts": restarts, "max_task_retries": 0, "num_cpus": 1}
+        process = self._ray.remote(_on_one_core(kind) if computes else kind).options(**options).remote(*arguments)
         self._processes.append(process)
         return process
 
@@ -63,6 +70,10 @@ class Cluster:
     def get(self, reference: Any) -> Any:
         """What a call gave; waits for it."""
         return self._ray.get(reference)
+
+    def wait_for(self, reference: Any, seconds: float) -> bool:
+        """Whether a call has ended; waits for it up to some seconds."""
+        return bool(self._ray.wait([reference], timeout=seconds)[0])
 
     def expect(self, reference: Any, asked: Asked) -> None:
         """Notes that a call was made, whose result `ready` will give."""

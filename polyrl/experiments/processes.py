@@ -12,10 +12,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from polyrl.paths import make_directory
 
@@ -34,6 +34,23 @@ ERROR = re.compile(r"(\w+\.)*\w*(Error|Exception|Interrupt)\b")
 """How the first line of an error begins."""
 
 
+class Started(Protocol):
+    """A run that was started: what `subprocess.Popen` has of it."""
+
+    def poll(self) -> int | None:
+        """Its exit status; None while it runs."""
+
+    def terminate(self) -> None:
+        """Asks it to end."""
+
+    def wait(self) -> int:
+        """Its exit status, once it has ended."""
+
+
+Start = Callable[[Sequence[str], Path], Started]
+"""Starts a command, whose output goes to a file."""
+
+
 def start(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
     """Starts a run on one core, unless the environment says how many; what it shows is appended to the file `log`.
 
@@ -43,6 +60,23 @@ def start(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
     variables = {**ONE_CORE, **os.environ, STARTER: str(os.getpid())}
     with open(log, "ab") as file:
         return subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=variables)
+
+
+@contextlib.contextmanager
+def placed_by_ray(address: str | None, jobs: int) -> Iterator[Start]:
+    """What starts runs as `start` does, but where Ray places them, each on a core of its own.
+
+    Args:
+        address: of a cluster that is there; None: one of its own, on this machine, with as many cores as there are jobs.
+        jobs: runs side by side.
+    """
+    from polyrl.distributed.cluster import connected  # Ray is an extra.
+    from polyrl.distributed.placed import Placed
+
+    # As this program's, not as that of Ray's processes, which has the directory of the program in it.
+    variables = {**ONE_CORE, "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+    with connected(address, jobs) as cluster:
+        yield lambda command, log: Placed(cluster, command, log, variables, STARTER)
 
 
 def end_with_starter() -> None:
@@ -65,7 +99,7 @@ def end_with_starter() -> None:
 
 
 @contextlib.contextmanager
-def ended_with_this(running: Collection[subprocess.Popen[bytes]]) -> Iterator[None]:
+def ended_with_this(running: Collection[Started]) -> Iterator[None]:
     """At the end of the `with` block, also by Ctrl-C, SIGTERM or SIGHUP, what is still running is ended with a checkpoint."""
 
     def leave(number: int, frame: FrameType | None) -> NoReturn:

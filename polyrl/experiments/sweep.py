@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -66,12 +65,14 @@ class Sweep:
         # With the seed alone a search that is continued would propose again what it began with.
         self._study.sampler = optuna.samplers.TPESampler(seed=seed + len(self._study.trials))
         self._check_same({"search": sorted(search), "flags": flags, "score": score})
-        self._running: dict[int, tuple[Any, subprocess.Popen[bytes]]] = {}
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._running: dict[int, tuple[Any, processes.Started]] = {}
+        self._processes: list[processes.Started] = []
+        self._start_run: processes.Start = processes.start
         self._told: dict[int, tuple[float, float]] = {}
 
-    def run(self, trials: int, jobs: int) -> None:
-        """Runs trials, `jobs` at a time, until so many have ended in all."""
+    def run(self, trials: int, jobs: int, start: processes.Start = processes.start) -> None:
+        """Runs trials, `jobs` at a time, until so many have ended in all; `start` starts them."""
+        self._start_run = start
         for trial in self._study.get_trials(states=[self._states.RUNNING]):  # This was killed; their runs can be resumed.
             self._study.tell(trial.number, state=self._states.FAIL)
             self._study.enqueue_trial(trial.params, user_attrs={"place": _place(trial)})
@@ -130,7 +131,7 @@ class Sweep:
             *as_flags(trial.params),
             f"--model_dir={place / 'run'}",
         ]
-        process = processes.start([*PROGRAM, *flags], place / "log.txt")
+        process = self._start_run([*PROGRAM, *flags], place / "log.txt")
         self._running[trial.number] = trial, process
         self._processes.append(process)
         self._told[trial.number] = (-1.0, float("nan"))
@@ -139,7 +140,7 @@ class Sweep:
     def _rows(self, trial: Any) -> list[dict[str, float]]:
         return processes.evaluations(self._directory / _place(trial) / "run" / "evaluations.csv")
 
-    def _look(self, trial: Any, process: subprocess.Popen[bytes]) -> None:
+    def _look(self, trial: Any, process: processes.Started) -> None:
         """Tells what is new; ends the run if that is too little."""
         for row in self._rows(trial):
             step, reward = row["global_timestep"], row["mean_reward"]

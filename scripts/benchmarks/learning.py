@@ -14,7 +14,6 @@ import json
 import os
 from pathlib import Path
 import statistics
-import subprocess
 import sys
 import time
 from typing import Any
@@ -23,20 +22,25 @@ ROOT = Path(__file__).resolve().parents[2]
 WORKER = "--worker"
 
 
-def run(preset: str, seed: int, label: str, flags: list[str], directory: Path) -> dict[str, Any]:
-    """One run as a process; its result."""
-    model_dir = directory / label / f"seed-{seed}"
+def run(preset: str, seed: int, label: str, flags: list[str], directory: Path, start: Any = None) -> dict[str, Any]:
+    """One run as a process, on this machine or as `start` starts it; its result. Its log is beside its directory."""
+    from polyrl.experiments import processes  # With it comes TensorFlow, without which --help is quick.
+
+    start = processes.start if start is None else start
+    model_dir = directory.resolve() / label / f"seed-{seed}"
+    log = model_dir.with_suffix(".log")
     command = [sys.executable, __file__, WORKER, f"--config={preset}", f"--seed={seed}", f"--model_dir={model_dir}", *flags]
-    alone = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     started = time.monotonic()
-    done = subprocess.run(command, env={**os.environ, **alone}, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)}\n{done.stderr[-2000:]}")
-    result = json.loads(done.stdout.splitlines()[-1])
+    status = start(command, log).wait()
+    if status != 0:
+        raise RuntimeError(f"{' '.join(command)}: exit status {status}\n{processes.last_error(log)}")
+    result = json.loads(log.read_text().splitlines()[-1])
     return {"label": label, "preset": preset, "seed": seed, "flags": flags, "seconds": time.monotonic() - started, **result}
 
 
-def complete(wanted: list[tuple[str, int, str, list[str]]], directory: Path, jobs: int) -> list[dict[str, Any]]:
+def complete(
+    wanted: list[tuple[str, int, str, list[str]]], directory: Path, jobs: int, start: Any = None
+) -> list[dict[str, Any]]:
     """Runs what the directory does not have yet of `(preset, seed, label, flags)`; the results of all that it has then."""
     directory.mkdir(parents=True, exist_ok=True)
     file = directory / "results.jsonl"
@@ -44,7 +48,7 @@ def complete(wanted: list[tuple[str, int, str, list[str]]], directory: Path, job
     known = {(result["label"], result["seed"]) for result in results}
     missing = [each for each in wanted if (each[2], each[1]) not in known]
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        for future in concurrent.futures.as_completed([pool.submit(run, *each, directory) for each in missing]):
+        for future in concurrent.futures.as_completed([pool.submit(run, *each, directory, start) for each in missing]):
             result = future.result()
             results.append(result)
             with file.open("a") as lines:
@@ -116,12 +120,24 @@ def main() -> None:
     """Runs what is missing, and shows a table of all."""
     parser = argument_parser(__doc__, "presets, as polyrl --mode=list shows them", ROOT / "runs" / "learning")
     parser.add_argument("--label", help="name of the runs (default: the preset's)")
+    parser.add_argument(
+        "--backend", choices=["local", "ray"], default="local", help="what starts the runs: this machine, or Ray, on the "
+        "machines of its cluster, which share the directory (default: %(default)s)"
+    )  # fmt: skip
+    parser.add_argument("--ray_address", help="of a cluster of Ray that is there; with --backend=ray")
     own, flags = sys.argv[1:], []
     if "--" in own:
         own, flags = own[: own.index("--")], own[own.index("--") + 1 :]
     arguments = parser.parse_args(own)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     wanted = [(preset, seed, arguments.label or preset, flags) for preset in arguments.presets for seed in arguments.seeds]
-    results = complete(wanted, arguments.directory, arguments.jobs)
+    if arguments.backend == "local":
+        results = complete(wanted, arguments.directory, arguments.jobs)
+    else:
+        from polyrl.experiments.processes import placed_by_ray  # As above.
+
+        with placed_by_ray(arguments.ray_address, arguments.jobs) as start:
+            results = complete(wanted, arguments.directory, arguments.jobs, start)
     for label in dict.fromkeys(label for _, _, label, _ in wanted):
         show(label, [result for result in results if result["label"] == label])
 

@@ -24,6 +24,7 @@ from polyrl.distributed import RemoteActors, RemoteReplay
 from polyrl.distributed.cluster import connected
 from polyrl.errors import BrokenEnvironmentError, CheckpointMismatchError
 from polyrl.estimators.hooks import Hook
+from polyrl.experiments.processes import placed_by_ray
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -129,6 +130,26 @@ class Failing(gymnasium.Wrapper):
         if self._steps == 60:
             raise ZeroDivisionError("the robot's arm is off")
         return self.env.step(action)
+
+
+def test_programs_are_placed_as_processes(tmp_path: Path) -> None:
+    """With exit status, output, environment, and an end when they are asked for it, or when what placed them is gone."""
+    with placed_by_ray(None, 2) as start:
+        quick = start([sys.executable, "-c", "import os; print(os.environ['OMP_NUM_THREADS']); exit(3)"], tmp_path / "quick")
+        slow = start([sys.executable, "-c", "import time; print('there', flush=True); time.sleep(600)"], tmp_path / "slow")
+        assert quick.wait() == quick.poll() == 3
+        assert (tmp_path / "quick").read_text() == "1\n"
+        while not (tmp_path / "slow").exists() or (tmp_path / "slow").read_text() != "there\n":
+            assert slow.poll() is None
+        slow.terminate()
+        assert slow.wait() == -signal.SIGTERM
+        killed = start([sys.executable, "-c", "import time; time.sleep(3)"], tmp_path / "killed")
+        while not (tmp_path / "killed").exists():
+            assert killed.poll() is None
+        # That of the program that was terminated is still there.
+        for process in processes("Runner"):
+            os.kill(process, signal.SIGKILL)
+        assert killed.wait() == -signal.SIGKILL
 
 
 @pytest.mark.slow
