@@ -14,6 +14,7 @@ from polyrl.engine.compiler import Compiler
 from polyrl.envs.compiled import CompiledEnvironment
 from polyrl.envs.described import described
 from polyrl.envs.gym import EnvLike
+from polyrl.estimators import tf_config
 from polyrl.estimators.budget import Budget, warn_of_budgets
 from polyrl.estimators.checkpoints.claims import claimed
 from polyrl.estimators.checkpoints.exactness import circumstances, promise
@@ -33,7 +34,7 @@ from polyrl.estimators.loops.graph_driver import GraphDriver
 from polyrl.estimators.loops.learner import Learner
 from polyrl.estimators.model_errors import UsersLines
 from polyrl.estimators.model_fn import bind, takes_params
-from polyrl.estimators.names import AGENT, METHODS, check_tf_config, check_train
+from polyrl.estimators.names import AGENT, METHODS, check_train
 from polyrl.estimators.prediction.predictor import Predictor
 from polyrl.estimators.prediction.readers import Readers
 from polyrl.estimators.prediction.reading import Reading
@@ -72,7 +73,8 @@ class Agent(Reading, metaclass=ExplainsMissing):
 
     Raises:
         TypeError: for an argument of another type; of `params`, the message names the key.
-        ValueError: for NaN or infinity in `params`, or if the environment variable `TF_CONFIG` describes a cluster.
+        ValueError: for NaN or infinity in `params`, or if the environment variable `TF_CONFIG` describes a cluster of several
+            processes that train.
         NotADirectoryError: if `model_dir` is a file.
     """
 
@@ -85,7 +87,7 @@ class Agent(Reading, metaclass=ExplainsMissing):
         params: Mapping[str, Any] | None = None,
         warm_start_from: str | os.PathLike[str] | WarmStartSettings | None = None,
     ):
-        check_tf_config()
+        tf_config.note()
         if not isinstance(memory, Replay):
             raise TypeError(f"memory={memory!r} must be a replay memory, as UniformReplay(50_000, 32) makes one.")
         if config is not None and not isinstance(config, RunConfig):
@@ -166,6 +168,7 @@ class Agent(Reading, metaclass=ExplainsMissing):
             RuntimeError: if this agent is training already (a hook calls this), or another run trains in the same `model_dir`.
         """
         check_train(positional, unknown, keyword_names(self.train))
+        tf_config.check_trains()
         budgets = Budget.validate(
             steps=steps,
             max_steps=max_steps,

@@ -1,17 +1,12 @@
-"""What tf.estimator's arguments are called here, and its `TF_CONFIG`."""
+"""What tf.estimator's arguments are called here."""
 
 from __future__ import annotations
 
-import json
-import logging
-import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from polyrl.validation import check_keywords
-
-logger = logging.getLogger("polyrl")
 
 AGENT = {
     "seed": "Use config=RunConfig(seed=...).",
@@ -106,33 +101,6 @@ EXPORTER = {
     **dict.fromkeys(("assets_extra", "as_text"), "Leave it out: there are neither assets nor a text form."),
 }
 """What tf.estimator calls the arguments of exporters, and what to use here."""
-
-
-def check_tf_config() -> None:
-    """Refuses what the environment variable TF_CONFIG says of a run and polyrl does not do; what has no effect is logged.
-
-    Raises:
-        ValueError: if it describes a cluster of several tasks, names a directory, or is not JSON.
-    """
-    text = os.environ.get("TF_CONFIG", "")
-    if not text.strip():
-        return
-    remedy = "unset TF_CONFIG for this process (env -u TF_CONFIG python ...)"
-    try:
-        content = json.loads(text)
-        tasks = {kind: list(addresses) for kind, addresses in content.get("cluster", {}).items()}
-    except (ValueError, AttributeError, TypeError) as error:
-        raise ValueError(f"TF_CONFIG={text!r} is set, but cannot be read as a cluster: {error}; {remedy}.") from error
-    count = sum(len(addresses) for addresses in tasks.values())
-    if count > 1:
-        listed = ", ".join(f"{len(addresses)} {kind}" for kind, addresses in tasks.items())
-        raise ValueError(
-            f"TF_CONFIG describes a cluster of {count} tasks ({listed}), but an agent is one process on one machine: "
-            f"each would train for itself, in one model_dir. Run one process, and {remedy}."
-        )
-    if content.get("model_dir"):
-        raise ValueError(f"TF_CONFIG has model_dir={content['model_dir']!r}; give it to Agent(model_dir=...), and {remedy}.")
-    logger.info("TF_CONFIG is set; it describes no other task, and has no effect here.")
 
 
 def check_train(positional: tuple[Any, ...], unknown: Mapping[str, Any], known: Sequence[str]) -> None:

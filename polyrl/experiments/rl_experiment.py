@@ -12,7 +12,7 @@ from typing import Any, Final
 from polyrl.envs import film, film_files
 from polyrl.envs.gym import EnvLike
 from polyrl.errors import NotTrainedError
-from polyrl.estimators import Agent, TrainingResult, WarmStartSettings
+from polyrl.estimators import Agent, TrainingResult, WarmStartSettings, tf_config
 from polyrl.estimators.cadence import evaluation_cadence
 from polyrl.estimators.exporters import Exporter
 from polyrl.estimators.hooks import EvaluationHook, ExportHook, Hook, WholeEvaluationHook
@@ -273,7 +273,8 @@ def run_experiment(
     Args:
         experiment_fn: `experiment_fn(output_dir)` returns the `RLExperiment`.
         output_dir: the run's `model_dir`.
-        schedule: one of `RLExperiment.SCHEDULES`, or a name in `ALIASES`.
+        schedule: one of `RLExperiment.SCHEDULES`, or a name in `ALIASES`. Where the environment variable `TF_CONFIG` says that
+            this process is the evaluator, those that train are `continuous_eval`.
 
     Returns:
         What the schedule returns.
@@ -290,4 +291,4 @@ def run_experiment(
     experiment = experiment_fn(os.fspath(output_dir))
     if not isinstance(experiment, RLExperiment):
         raise TypeError(f"experiment_fn must return an RLExperiment, got {experiment!r}.")
-    return getattr(experiment, name)()
+    return getattr(experiment, tf_config.schedule_of_task(name))()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from checkpoint_testing import BATCH, schedule
 from tiny_agents import make_agent, q_model_fn
+from tiny_envs import ChainEnv
 
 from polyrl.configs import AdamConfig
 from polyrl.envs import GymEnvironment
@@ -31,7 +32,7 @@ REFUSED = [
     (lambda **a: RunConfig(**a), "save_checkpoints_steps", "Use save_checkpoints_timesteps"),
     (lambda **a: RunConfig(**a), "tf_random_seed", r"Use seed\."),
     (lambda **a: RunConfig(**a), "session_config", "There are no sessions"),
-    (lambda **a: RunConfig(**a), "train_distribute", "one process"),
+    (lambda **a: RunConfig(**a), "train_distribute", "one learner"),
     (lambda **a: RunConfig(**a), "keep_checkpoints_max", "Did you mean 'keep_checkpoint_max'"),
     (lambda **a: EstimatorSpec("infer", **a), "scaffold", "There is no Scaffold"),
     (lambda **a: EstimatorSpec("infer", **a), "training_chief_hooks", "Use training_hooks"),
@@ -228,6 +229,10 @@ CLUSTER = {"chief": ["a:1"], "worker": ["b:1", "c:1"]}
         ("{cluster:", "cannot be read"),
         ("[1]", "cannot be read"),
         (json.dumps({"cluster": 3}), "cannot be read"),
+        (json.dumps({"task": 3}), "cannot be read"),
+        (json.dumps({"cluster": {"chief": ["a:1"], "ps": ["b:1"]}}), "a cluster of 2 tasks .1 chief, 1 ps"),
+        (json.dumps({"task": {"type": "ps", "index": 0}}), "a task of type 'ps'"),
+        (json.dumps({"task": {"type": "Evaluator", "index": 0}}), "a task of type 'Evaluator'"),
     ],
 )
 def test_a_tf_config_that_would_be_ignored_is_refused(monkeypatch, content, words):
@@ -242,6 +247,18 @@ def test_a_tf_config_of_one_task_is_noted(monkeypatch, caplog, content):
     with caplog.at_level(logging.INFO, "polyrl"):
         make_agent()
     assert "TF_CONFIG is set; it describes no other task" in caplog.text
+
+
+EVALUATOR = json.dumps({"cluster": {"chief": ["a:1"], "evaluator": ["b:1"]}, "task": {"type": "evaluator", "index": 0}})
+
+
+def test_the_evaluator_does_not_train(monkeypatch, caplog):
+    monkeypatch.setenv("TF_CONFIG", EVALUATOR)
+    with caplog.at_level(logging.INFO, "polyrl"):
+        agent = make_agent()
+    assert "this process is the evaluator" in caplog.text
+    with pytest.raises(ValueError, match=r"this process is the evaluator, which trains nothing.*unset TF_CONFIG"):
+        agent.train(ChainEnv(), max_timesteps=10)
 
 
 def test_an_empty_tf_config_is_none(monkeypatch, caplog):

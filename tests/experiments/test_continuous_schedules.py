@@ -11,7 +11,7 @@ from tiny_envs import ScheduleEnv, ScriptedEnv, vector
 
 from polyrl.estimators.checkpoints.manager import CheckpointManager, read_state
 from polyrl.estimators.hooks import Hook
-from polyrl.experiments import RLExperiment
+from polyrl.experiments import RLExperiment, run_experiment
 
 
 def schedule(*lengths: int) -> ScheduleEnv:
@@ -43,6 +43,18 @@ def test_continuous_eval_ends_with_the_checkpoint_at_the_end_of_the_budget(exper
     evaluations = ScriptedEnv([4.0])
     result = experiment(train_timesteps=10, eval_env=evaluations).continuous_eval()
     assert (result["global_timestep"], result["mean_reward"], evaluations.rollouts) == (10, 4.0, 1)
+
+
+@pytest.mark.parametrize("schedule", ["train", "train_and_evaluate", "continuous_train_and_eval"])
+def test_the_evaluator_of_a_cluster_evaluates_in_place_of_training(experiment, monkeypatch, tmp_path, schedule):
+    experiment(train_timesteps=10).train()
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"chief": ["a:1"]}, "task": {"type": "evaluator", "index": 0}}')
+    evaluations = ScriptedEnv([4.0])
+    result = run_experiment(lambda directory: experiment(train_timesteps=10, eval_env=evaluations), tmp_path, schedule)
+    assert (result["global_timestep"], result["mean_reward"], evaluations.rollouts) == (10, 4.0, 1)
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"chief": ["a:1"]}, "task": {"type": "chief", "index": 0}}')
+    run_experiment(lambda directory: experiment(train_timesteps=14), tmp_path, "train")
+    assert read_state(experiment().agent.checkpoints.latest())["global_timestep"] == 14
 
 
 @pytest.mark.slow
