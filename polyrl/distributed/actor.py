@@ -184,7 +184,7 @@ def first_priorities(scope: Scope, task: ActorTask, state: Any, num_envs: int, a
     rows = task.steps * num_envs
 
     def evaluate(columns: dict[str, tf.Tensor]) -> tf.Tensor:
-        positions = tf.map_fn(memory.add, columns, fn_output_signature=tf.int64, parallel_iterations=1)  # [T, N]
+        positions = memory.add_steps(columns)  # [T, N]
         index = tf.cast(tf.reshape(positions, [-1]), tf.int32)
         features, labels = split_columns(memory.read({"index": index, "weights": tf.ones([rows])}))
         with scope.active():

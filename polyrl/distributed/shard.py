@@ -207,7 +207,7 @@ class _Memory:
         self._numbers[:] = np.load(directory / "numbers.npy", allow_pickle=False)
 
     def _inserted(self, columns: dict[str, tf.Tensor]) -> tf.Tensor:
-        return tf.map_fn(self._replay.add, columns, fn_output_signature=tf.int64, parallel_iterations=1)
+        return self._replay.add_steps(columns)
 
     def _sampled(self, seeds: tf.Tensor, step: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         form = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), self._batch)

@@ -164,6 +164,17 @@ class Replay(tf.Module):
         self._after_add(written)
         return written.new
 
+    def add_steps(self, rows: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Stores `T` steps of all environments, `[T, N, ...]`, the oldest first; returns their positions, int64 `[T, N]`."""
+        storage, shape = self.storage, next(iter(rows.values())).shape[:2]
+        if type(storage) is not TransitionStorage or shape.num_elements() > storage.capacity:
+            return tf.map_fn(self.add, dict(rows), fn_output_signature=tf.int64, parallel_iterations=1)
+        # Its rows are in this order, step by step: all are written at once.
+        flat = {name: tf.reshape(column, [-1, *column.shape[2:]]) for name, column in rows.items()}
+        written = storage.add(checked_transitions(flat, self._specs))
+        self._after_add(written)
+        return tf.reshape(written.new, shape)
+
     def sample(self, seed: tf.Tensor, step: tf.Tensor | int = 0) -> dict[str, tf.Tensor]:
         """A batch: `state`, `action`, `reward`, `done`, `next_state`, each `[B, ...]`. An empty memory gives zeros in a graph.
 
