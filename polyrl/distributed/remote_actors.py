@@ -51,7 +51,7 @@ class RemoteActors(Environment, BringsLoop):
         self,
         env: Environment,
         actors: int = 2,
-        steps: int = 50,
+        steps: int = 100,
         publish_every: int = 100,
         address: str | None = None,
         in_process: bool = False,
