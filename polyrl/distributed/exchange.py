@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import logging
+import re
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +29,9 @@ AHEAD = 2
 
 PATIENCE = 0.2
 """Seconds between two tries to have a process begin that died."""
+
+NEVER_BEGAN = "creation task"
+"""In Ray's words for the death of a process whose constructor raised something."""
 
 TRIES = 300
 """So often a process that died is asked to begin again, before it is given up; Ray needs some seconds to start it."""
@@ -202,6 +206,11 @@ class Exchange:
         process = kind, asked.process
         if asked.life != self._lives[process]:
             return  # Known already, by another of its calls.
+        if NEVER_BEGAN in str(error):  # Ray does not try again what raises when it is made.
+            text = f"{kind.capitalize()} {asked.process} could not begin: {_cause(error)}"
+            self.failure = BrokenEnvironmentError(text, env=asked.process)
+            self.failure.__cause__ = error
+            return
         self._lives[process] += 1
         if kind == "shard":
             self.statuses[asked.process] = {**self.statuses[asked.process], "ready": False}
@@ -224,6 +233,13 @@ class Exchange:
         there = self.saved is not None and self.saved.is_dir()
         call = shard.restore.remote(str(self.saved)) if there else shard.status.remote()
         self._cluster.expect(call, Asked("revive", index, self._lives["shard", index]))
+
+
+def _cause(error: BaseException) -> str:
+    """What was raised in another process, without the frames above it."""
+    lines = str(error).strip().splitlines()
+    begins = [number for number, line in enumerate(lines) if re.match(r"[\w.]+(Error|Exception)\b", line)]
+    return "\n".join(lines[begins[-1] :] if begins else lines[-1:])
 
 
 def _line(error: BaseException) -> str:

@@ -163,6 +163,20 @@ def test_an_environment_that_fails_in_an_actor_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_an_environment_that_cannot_be_made_in_an_actor_is_told(tmp_path: Path) -> None:
+    here = os.getpid()
+
+    def make() -> gymnasium.Env:
+        if os.getpid() != here:
+            raise OSError("there is no display")
+        return ChainEnv()
+
+    agent = an_agent(tmp_path / "run")
+    with pytest.raises(BrokenEnvironmentError, match=r"Actor [01] could not begin: OSError: there is no display"):
+        agent.train(RemoteActors(GymEnvironment(make, num_envs=2), actors=2), first_update=40, max_timesteps=3_000)
+
+
+@pytest.mark.slow
 def test_what_is_shown_of_exploration_is_that_of_the_actors(tmp_path: Path) -> None:
     class Rates(Hook):
         found: ClassVar[list[float]] = []
