@@ -199,10 +199,12 @@ def main() -> None:
     parser.add_argument("--bandwidth", type=float, default=1.25e9, help="bytes a second (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=20.0, help="that are simulated (default: %(default)s)")
     parser.add_argument("--updates_per_step", type=float, help="other than measured (default: as measured)")
+    parser.add_argument("--publish_every", type=int, help="updates, other than measured (default: as measured)")
     arguments = parser.parse_args()
     costs = json.loads(arguments.costs.read_text())
-    if arguments.updates_per_step is not None:
-        costs["updates_per_step"] = arguments.updates_per_step
+    for name in ("updates_per_step", "publish_every"):
+        if getattr(arguments, name) is not None:
+            costs[name] = getattr(arguments, name)
     print("| actors | steps/s | updates/s | learner works | a shard | an actor | MB/s |\n|---|---|---|---|---|---|---|")
     for actors in arguments.actors:
         plan = Plan(

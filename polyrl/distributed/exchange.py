@@ -69,7 +69,7 @@ class Exchange:
         chunks: of batches, in the order in which they came.
         statuses: of each shard, what it said last.
         saved: the directory of the newest checkpoint that the shards have written; None: there is none.
-        lost_blocks: blocks that died with their actor, or on the way to a shard.
+        lost_blocks: blocks that were being made by actors that died.
         lost_transitions: those that were stored in a shard that died, and are in no checkpoint.
         restarts: how often a process began again.
         failure: what an environment of an actor raised, or that a process dies again and again: the run is to end by it.
@@ -90,6 +90,7 @@ class Exchange:
         self.versions = np.zeros(task.actors, np.int64)
         self.failure: BrokenEnvironmentError | None = None
         self._turn = 0
+        self._held: dict[int, list[Any]] = {}  # Blocks for shards that have died, until these have begun again.
         self._later: dict[tuple[str, int], float] = {}  # When processes that died are to begin again.
         self._lives: collections.Counter[tuple[str, int]] = collections.Counter()
         self._tries: collections.Counter[tuple[str, int]] = collections.Counter()
@@ -125,6 +126,8 @@ class Exchange:
         Raises:
             CheckpointWriteError: if one of them dies, or cannot write.
         """
+        if self._held:
+            raise CheckpointWriteError(f"Replay shard {min(self._held)} has died, and has not begun again yet.")
         calls = [shard.save.remote(str(directory)) for shard in self._shards]
         for index, call in enumerate(calls):
             try:
@@ -170,7 +173,7 @@ class Exchange:
 
     def ask_for_batches(self, count: int, step: int) -> None:
         """Has shards make chunks of `count` batches, so that there is always one to go on with."""
-        ready = [index for index, status in enumerate(self.statuses) if status["ready"]]
+        ready = [index for index, status in enumerate(self.statuses) if status["ready"] and index not in self._held]
         while ready and len(self.chunks) + self._cluster.expected("sample") < AHEAD:
             index, self._turn = ready[self._turn % len(ready)], self._turn + 1
             asked = Asked("sample", index, self._lives["shard", index])
@@ -187,23 +190,31 @@ class Exchange:
             outcomes, about = unpack(result)
             self.rates[asked.process] = about["timesteps"] / max(about["seconds"], 1e-9)
             self.versions[asked.process] = about["version"]
-            shard = asked.process % len(self._shards)
-            inserted = Asked("insert", shard, self._lives["shard", shard])
-            self._cluster.expect(self._shards[shard].insert.remote(asked.what), inserted)
+            self._insert(asked.process % len(self._shards), asked.what)
             self.reports.append(Report(outcomes, about, time.monotonic(), asked.life))
+        elif asked.life != self._lives["shard", asked.process]:
+            # Of a shard that has died since, or had not read yet what it wrote: a block that it stored is gone.
+            if asked.name == "insert":
+                self._insert(asked.process, asked.what)
         elif asked.name == "sample":
             batches, about = unpack(result)
             self.chunks.append(Chunk(asked.process, batches, about["sample"], time.monotonic()))
         else:
-            status = unpack(result)[1]
-            if asked.name == "revive":
-                self.lost_transitions += max(self.statuses[asked.process]["inserted"] - status["inserted"], 0)
+            status, before = unpack(result)[1], self.statuses[asked.process]
             self.statuses[asked.process] = status
+            if asked.name == "revive":
+                self.lost_transitions += max(before["inserted"] - status["inserted"], 0)
+                for block in self._held.pop(asked.process):
+                    self._insert(asked.process, block)
 
     def _after_death(self, kind: str, asked: Asked, error: BaseException) -> None:
         """Has a process that Ray starts again begin where it can."""
-        self.lost_blocks += asked.name in ("collect", "insert")
+        self.lost_blocks += asked.name == "collect"
         process = kind, asked.process
+        if asked.name == "insert":  # It is stored once the shard has begun again.
+            if asked.life == self._lives[process]:
+                self._held.setdefault(asked.process, [])
+            self._insert(asked.process, asked.what)
         if asked.life != self._lives[process]:
             return  # Known already, by another of its calls.
         if NEVER_BEGAN in str(error):  # Ray does not try again what raises when it is made.
@@ -213,7 +224,7 @@ class Exchange:
             return
         self._lives[process] += 1
         if kind == "shard":
-            self.statuses[asked.process] = {**self.statuses[asked.process], "ready": False}
+            self._held.setdefault(asked.process, [])
         if asked.name not in ("begin", "revive"):
             self.restarts += 1
             logger.warning("%s %d died, and is started again: %s", kind.capitalize(), asked.process, _line(error))
@@ -222,6 +233,13 @@ class Exchange:
             text = f"{kind.capitalize()} {asked.process} died again and again: {_line(error)}"
             self.failure = BrokenEnvironmentError(text, env=asked.process)
         self._later[process] = time.monotonic() + PATIENCE
+
+    def _insert(self, shard: int, block: Any) -> None:
+        if shard in self._held:
+            self._held[shard].append(block)
+            return
+        asked = Asked("insert", shard, self._lives["shard", shard], block)
+        self._cluster.expect(self._shards[shard].insert.remote(block), asked)
 
     def _begin(self, index: int) -> None:
         asked = Asked("begin", index, self._lives["actor", index])

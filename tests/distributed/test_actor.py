@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from process_testing import ENVS, STEPS, begun_actor, learner_of
+from actor_testing import ENVS, STEPS, begun_actor, learner_of
 from tiny_agents import q_model_fn
 from tiny_envs import ScheduleEnv, expected_steps
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from process_testing import ENVS
+from actor_testing import ENVS
 from tiny_agents import q_model_fn
 from tiny_envs import ChainEnv
 

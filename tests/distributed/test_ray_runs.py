@@ -114,7 +114,8 @@ def test_processes_that_are_killed_begin_again(tmp_path: Path, caplog) -> None:
     assert [line for line in told if line.startswith("Actor")]
     assert len([line for line in told if "died, and is started again" in line]) == 2
     assert len([line for line in told if line.startswith("Shard 0 died")]) == 1
-    assert int(agent.memory.inserted.numpy()) >= 2_000  # What was written at 1,000, and what came since.
+    # But for what the shard had stored since the checkpoint at 1,000, all is there: blocks waited for it.
+    assert int(agent.memory.inserted.numpy()) >= 2_300
     assert agent.evaluate(ENV, 5)["mean_reward"] == pytest.approx(1.0)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from process_testing import ENVS, begun_actor, rows_of, shard_of, status
+from actor_testing import ENVS, begun_actor, rows_of, shard_of, status
 from tiny_envs import ScheduleEnv
 
 from polyrl.distributed.actor import PRIORITY
