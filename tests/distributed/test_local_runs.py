@@ -43,8 +43,18 @@ def weights_of(agent: Agent) -> list[np.ndarray]:
     return [variable.numpy() for variable in agent._scope.variables]
 
 
-@pytest.mark.parametrize("jit", ["off", "on"])
-@pytest.mark.parametrize("kind", MEMORIES)
+@pytest.mark.default_cases(3)
+@pytest.mark.parametrize(
+    ("kind", "jit"),
+    [
+        ("prioritized", "on"),
+        ("uniform", "off"),
+        ("n_step", "off"),
+        ("uniform", "on"),
+        ("n_step", "on"),
+        ("prioritized", "off"),
+    ],
+)
 def test_every_memory_learns_the_chain(kind: str, jit: str, tmp_path: Path) -> None:
     agent = an_agent(tmp_path, RemoteReplay(MEMORIES[kind], shards=2), jit)
     result = agent.train(actors(), first_update=100, max_timesteps=2_000)
