@@ -133,9 +133,9 @@ class ActorLoop(Loop):
         return self._summarized(result._replace(updates=updates, loss=loss), before, drawn)
 
     def flush(self) -> tuple[int, float]:
-        """Does the updates that are due for the steps which have been counted."""
+        """Does the updates that are due for the steps which have been counted; those that nothing is there for wait."""
         done, total = 0, 0.0
-        while min(self._behind, self._updates_left) > 0 and self._exchange.failure is None:
+        while min(self._behind, self._updates_left) > 0 and self._exchange.failure is None and self._exchange.has_batches:
             if self._can_learn():
                 updates, loss, _ = self._learn(0, 0)
                 done, total = done + updates, total + updates * loss
@@ -188,7 +188,12 @@ class ActorLoop(Loop):
         return min(self._behind, self._updates_left) > 0 and bool(self._exchange.chunks)
 
     def _chunk_is_due(self) -> bool:
-        """Whether updates are due for the rest of a chunk, or as many as are left: before, more steps are counted."""
+        """Whether updates are due for the rest of a chunk, or as many as are left: before, more steps are counted.
+
+        So are they where no batch will come: then blocks have to, first.
+        """
+        if not self._exchange.has_batches:
+            return False
         used = self._exchange.chunks[0].used if self._exchange.chunks else 0
         return self._behind >= min(self._memory.chunk - used, self._updates_left)
 

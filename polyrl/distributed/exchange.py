@@ -171,9 +171,18 @@ class Exchange:
             report, block = self._actors[actor].collect.options(num_returns=2).remote()
             self._cluster.expect(report, Asked("collect", actor, self._lives["actor", actor], block))
 
+    @property
+    def has_batches(self) -> bool:
+        """Whether there is a chunk, or one will come: not where all shards have died with what no checkpoint has."""
+        return bool(self.chunks or self._cluster.expected("sample") or self._ready())
+
+    def _ready(self) -> list[int]:
+        """The shards that have something to be drawn from."""
+        return [index for index, status in enumerate(self.statuses) if status["ready"] and index not in self._held]
+
     def ask_for_batches(self, count: int, step: int) -> None:
         """Has shards make chunks of `count` batches, so that there is always one to go on with."""
-        ready = [index for index, status in enumerate(self.statuses) if status["ready"] and index not in self._held]
+        ready = self._ready()
         while ready and len(self.chunks) + self._cluster.expected("sample") < AHEAD:
             index, self._turn = ready[self._turn % len(ready)], self._turn + 1
             asked = Asked("sample", index, self._lives["shard", index])
