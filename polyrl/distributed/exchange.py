@@ -173,8 +173,9 @@ class Exchange:
 
     @property
     def has_batches(self) -> bool:
-        """Whether there is a chunk, or one will come: not where all shards have died with what no checkpoint has."""
-        return bool(self.chunks or self._cluster.expected("sample") or self._ready())
+        """Whether there is a chunk, or one will come: also from a shard that begins again, but not where all have, and none
+        has anything."""
+        return bool(self.chunks or self._cluster.expected("sample") or self._ready() or self._held)
 
     def _ready(self) -> list[int]:
         """The shards that have something to be drawn from."""
