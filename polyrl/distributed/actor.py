@@ -66,24 +66,32 @@ class Actor:
         self._task, self._index = task, index
         self._opened = contextlib.ExitStack()
         self._driver = EnvDriver(self._opened.enter_context(open_env(task.env, purpose="training")))
-        self._scope = Scope(stream_seed(task.seed, f"actor/{index}")[0])
+        self._scope = Scope()
         self._scope.exploration_power = rung(index, task.actors)
         self._learner = Learner(task.model_fn, self._scope, task.memory)
-        self._begun: int | None = None
-        self._version = 0
+        self._life = ""
+        self._blocks = self._version = 0
         self._unchecked = STACKS_CHECKED if task.memory.frame_stack is not None else 0
 
-    def begin(self, timestep: int, weights: bytes) -> None:
-        """Starts episodes, which follow from the run's seed and the run's environment steps so far, and takes the weights."""
-        names = [f"environment/{index}/{timestep}" for index in range(self._driver.num_envs)]
-        states = self._driver.reset([stream_seed(self._scope.seed, name)[0] for name in names])
-        if self._begun is None:
+    def begin(self, life: str, weights: bytes) -> None:
+        """Starts new episodes, with these weights.
+
+        Args:
+            life: each time another one: all random numbers follow from the run's seed, the actor's number and this.
+            weights: see `set_weights`.
+        """
+        root = stream_seed(self._task.seed, f"actor/{self._index}/{life}")[0]
+        names = [f"environment/{index}" for index in range(self._driver.num_envs)]
+        states = self._driver.reset([stream_seed(root, name)[0] for name in names])
+        if self._life:
+            self._interrupt()
+        else:
+            self._scope.seed = root  # Calls that are traced keep it; later lives go on in its streams.
             self._build(states)
         self.set_weights(weights)
         if self._unchecked:
             check_stack(as_features(states)["state"])
-        self._begun = timestep
-        self._is_new = True
+        self._life, self._blocks = life, 0
         self._choose(np.ones(self._driver.num_envs, np.bool_), 0)
 
     def set_weights(self, weights: bytes) -> None:
@@ -98,7 +106,7 @@ class Actor:
         Raises:
             RuntimeError: before `begin`.
         """
-        if self._begun is None:
+        if not self._life:
             raise RuntimeError(f"Actor {self._index} has not begun: call begin first.")
         started, rows, ended = time.monotonic(), [], []
         for _ in range(self._task.steps):
@@ -112,9 +120,10 @@ class Actor:
             "episodes": ended,
             "exploration_rate": self._rate if np.isfinite(self._rate) else str(self._rate),
             "version": self._version,
-            "is_new": self._is_new,
+            "life": self._life,
+            "number": self._blocks,
         }
-        self._is_new = False
+        self._blocks += 1
         sent = shrink(columns, self._task.memory.frame_stack)
         if self._evaluate is not None:
             sent[PRIORITY] = self._evaluate({name: tf.constant(values) for name, values in columns.items()}).numpy()
@@ -142,10 +151,11 @@ class Actor:
         shaped = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), states)
         flags = tf.TensorSpec([count], tf.bool), tf.TensorSpec([], tf.int64)
         self._act = traced(act).get_concrete_function(shaped, *flags)
-        self._evaluate = None
+        self._evaluate, self._interrupt = None, lambda: None
         memory = self._task.memory
         if memory.PRIORITIZED and not memory.SEQUENCES:
-            self._evaluate = traced(first_priorities(self._scope, self._task, spec, count, self._driver.action_spec))
+            evaluate, interrupt = first_priorities(self._scope, self._task, spec, count, self._driver.action_spec)
+            self._evaluate, self._interrupt = traced(evaluate), traced(interrupt)
 
     def _step(self) -> tuple[dict[str, Any], list[Any]]:
         transitions, episodes = self._driver.step(self._actions)
@@ -172,9 +182,10 @@ def rung(index: int, actors: int) -> float:
 
 
 def first_priorities(scope: Scope, task: ActorTask, state: Any, num_envs: int, action: Any) -> Any:
-    """A function from the columns `[T, N, ...]` of a block to the priorities of its transitions, float32 `[T, N]`.
+    """A function from the columns `[T, N, ...]` of a block to the priorities of its transitions, float32 `[T, N]`; and one to
+    be called where the next block does not follow the one before.
 
-    They are those of an update with the actor's weights. Windows of several steps end with the block.
+    The priorities are those of an update with the actor's weights. Windows of several steps end with the block.
     """
     memory = copy.deepcopy(task.memory)
     stack = memory.frame_stack or 1
@@ -191,4 +202,4 @@ def first_priorities(scope: Scope, task: ActorTask, state: Any, num_envs: int, a
             spec = task.model_fn(features=features, labels=labels, mode=Modes.EVAL)
         return tf.reshape(tf.cast(extra_ops.priorities(checked(spec, Modes.EVAL), rows), tf.float32), [task.steps, num_envs])
 
-    return evaluate
+    return evaluate, memory.start_episodes

@@ -74,7 +74,7 @@ class ActorLoop(Loop):
         self.environment = describe(self.state_spec, *self._spaces)
         self._action_spec = driver.action_spec
         memory.actors, memory.opener = task.actors, self._open_shards
-        self._behind = self._updates_left = 0
+        self._behind = self._updates_left = self._timestep = 0
         self._step = self._published = 0  # Gradient updates, and those of the newest publication.
         self._rate = float("nan")
         self.hooks = [ActorsHook(exchange, self._ages)]
@@ -104,8 +104,8 @@ class ActorLoop(Loop):
     def advance(self, timestep: int, remaining: Remaining, watch: bool = False) -> IterationResult:
         timesteps, until = 0, time.monotonic() + LONGEST
         episodes: list[Episode] = []
-        self._updates_left = remaining.updates
-        self._look(timestep, 0.0)
+        self._updates_left, self._timestep = remaining.updates, timestep
+        self._look(0.0)
         while True:
             while (
                 self._exchange.reports
@@ -118,7 +118,7 @@ class ActorLoop(Loop):
                 break
             if self._exchange.failure is not None:  # Once what came before it has been counted.
                 raise self._exchange.failure
-            self._look(timestep, WAITS)
+            self._look(WAITS)
         result = IterationResult(timesteps, 0, 0.0, np.zeros(0), self._rate, episodes)
         if not self._can_learn():
             call = self._compiler.call("count", lambda: (self._count, self._counts[:2]))
@@ -129,7 +129,7 @@ class ActorLoop(Loop):
         if self._step - self._published >= self._publish_every:
             self._published = self._step
             self._compiler.write_back()
-            self._exchange.publish(timestep + timesteps, self._weights())
+            self._exchange.publish(self._weights())
         return self._summarized(result._replace(updates=updates, loss=loss), before, drawn)
 
     def flush(self) -> tuple[int, float]:
@@ -140,11 +140,13 @@ class ActorLoop(Loop):
                 updates, loss, _ = self._learn(0, 0)
                 done, total = done + updates, total + updates * loss
             else:
-                self._look(self._schedule.first_update, WAITS)
+                self._look(WAITS)
         return done, total / max(done, 1)
 
     def write_environment(self, directory: Path, new_episodes: bool) -> None:
         """Has the shards write their memories; where the environments are is not saved."""
+        while self._saves_replay and not self._exchange.is_whole and self._exchange.failure is None:
+            self._look(WAITS)
         if self._saves_replay:
             self._exchange.save(directory / REPLAY)
             self._note_stored()
@@ -160,11 +162,11 @@ class ActorLoop(Loop):
         task = ShardTask(self._memory.memory, specs, num_envs, self._task.actors, self._task.seed)
         return self._exchange.start_shards(task, min(self._memory.shards, self._task.actors))
 
-    def _look(self, timestep: int, seconds: float) -> None:
+    def _look(self, seconds: float) -> None:
         """Takes what the other processes have given, for which it waits up to some seconds, and asks for batches."""
         self._exchange.look(seconds)
         self._note_stored()
-        if timestep >= self._schedule.first_update:
+        if self._timestep >= self._schedule.first_update:
             self._exchange.ask_for_batches(self._memory.chunk, self._step)
 
     def _note_stored(self) -> None:

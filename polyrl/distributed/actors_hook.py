@@ -37,7 +37,7 @@ class ActorsHook(Hook):
             "actors/steps_per_sec": float(rates.sum()),
             "actors/slowest_steps_per_sec": float(rates.min()),
             "actors/restarts": exchange.restarts,
-            "actors/lost_blocks": exchange.lost_blocks,
+            "actors/lost_blocks": exchange.lost_blocks + sum(int(status["left_out"]) for status in exchange.statuses),
             "replay/lost_transitions": exchange.lost_transitions,
             "replay/late_priorities": sum(int(status["dropped"]) for status in exchange.statuses),
         }

@@ -33,8 +33,8 @@ PATIENCE = 0.2
 NEVER_BEGAN = "creation task"
 """In Ray's words for the death of a process whose constructor raised something."""
 
-TRIES = 300
-"""So often a process that died is asked to begin again, before it is given up; Ray needs some seconds to start it."""
+GIVEN_UP = 300.0
+"""Seconds after which the run ends if a process has died, and given nothing since; Ray needs some to start it again."""
 
 
 class Report(NamedTuple):
@@ -69,7 +69,7 @@ class Exchange:
         chunks: of batches, in the order in which they came.
         statuses: of each shard, what it said last.
         saved: the directory of the newest checkpoint that the shards have written; None: there is none.
-        lost_blocks: blocks that were being made by actors that died.
+        lost_blocks: blocks that no shard has: they were being made by an actor that died, or were meant for a shard that did.
         lost_transitions: those that were stored in a shard that died, and are in no checkpoint.
         restarts: how often a process began again.
         failure: what an environment of an actor raised, or that a process dies again and again: the run is to end by it.
@@ -90,10 +90,10 @@ class Exchange:
         self.versions = np.zeros(task.actors, np.int64)
         self.failure: BrokenEnvironmentError | None = None
         self._turn = 0
-        self._held: dict[int, list[Any]] = {}  # Blocks for shards that have died, until these have begun again.
+        self._down: set[int] = set()  # Shards that have died, and have not begun again yet.
         self._later: dict[tuple[str, int], float] = {}  # When processes that died are to begin again.
         self._lives: collections.Counter[tuple[str, int]] = collections.Counter()
-        self._tries: collections.Counter[tuple[str, int]] = collections.Counter()
+        self._died: dict[tuple[str, int], float] = {}  # Since when a process has given nothing, as it died.
 
     # Begin and end. -----------------------------------------------------------------------------------------------------
 
@@ -101,7 +101,7 @@ class Exchange:
         """Starts them; gives the form of their batches."""
         of_shard = [list(range(index, task.actors, shards)) for index in range(shards)]
         self._shards = [self._cluster.start(ReplayShard, task, index, actors) for index, actors in enumerate(of_shard)]
-        self.statuses = [{"stored": 0, "inserted": 0, "ready": False, "dropped": 0} for _ in of_shard]
+        self.statuses = [{"stored": 0, "inserted": 0, "ready": False, "dropped": 0, "left_out": 0} for _ in of_shard]
         return self._cluster.get(self._shards[0].batch_specs.remote())
 
     def start_actors(self) -> None:
@@ -114,9 +114,9 @@ class Exchange:
         for index in range(len(self._actors)):
             self._begin(index)
 
-    def publish(self, timestep: int, weights: bytes) -> None:
+    def publish(self, weights: bytes) -> None:
         """Gives all actors new weights, which those that begin again later begin with."""
-        self._timestep, self._weights = timestep, self._cluster.put(weights)
+        self._weights = self._cluster.put(weights)
         for actor in self._actors:
             actor.set_weights.remote(self._weights)
 
@@ -126,8 +126,6 @@ class Exchange:
         Raises:
             CheckpointWriteError: if one of them dies, or cannot write.
         """
-        if self._held:
-            raise CheckpointWriteError(f"Replay shard {min(self._held)} has died, and has not begun again yet.")
         calls = [shard.save.remote(str(directory)) for shard in self._shards]
         for index, call in enumerate(calls):
             try:
@@ -157,8 +155,14 @@ class Exchange:
                 self.failure = BrokenEnvironmentError(f"{where}: {type(result).__name__}: {result}", env=asked.process)
                 self.failure.__cause__ = result
             else:
-                self._tries[kind, asked.process] = 0
+                if asked.name not in ("begin", "revive"):
+                    self._died.pop((kind, asked.process), None)
                 self._take(asked, result)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no shard is to begin again."""
+        return not self._down
 
     def ask_after(self, report: Report) -> None:
         """Has the actor of a report make another block, unless it has died since: then it has begun again with its own."""
@@ -175,11 +179,11 @@ class Exchange:
     def has_batches(self) -> bool:
         """Whether there is a chunk, or one will come: also from a shard that begins again, but not where all have, and none
         has anything."""
-        return bool(self.chunks or self._cluster.expected("sample") or self._ready() or self._held)
+        return bool(self.chunks or self._cluster.expected("sample") or self._ready() or self._down)
 
     def _ready(self) -> list[int]:
         """The shards that have something to be drawn from."""
-        return [index for index, status in enumerate(self.statuses) if status["ready"] and index not in self._held]
+        return [index for index, status in enumerate(self.statuses) if status["ready"] and index not in self._down]
 
     def ask_for_batches(self, count: int, step: int) -> None:
         """Has shards make chunks of `count` batches, so that there is always one to go on with."""
@@ -194,18 +198,23 @@ class Exchange:
         self._shards[chunk.shard].update_priorities.remote(pack({"priorities": priorities}, {"sample": chunk.sample}))
 
     def _take(self, asked: Asked, result: Any) -> None:
-        if asked.name == "begin":
-            self._ask_for_blocks(asked.process, AHEAD)
-        elif asked.name == "collect":
+        kind = "actor" if asked.name in ("begin", "collect") else "shard"
+        is_present = asked.life == self._lives[kind, asked.process]
+        if asked.name == "collect":
             outcomes, about = unpack(result)
             self.rates[asked.process] = about["timesteps"] / max(about["seconds"], 1e-9)
             self.versions[asked.process] = about["version"]
-            self._insert(asked.process % len(self._shards), asked.what)
             self.reports.append(Report(outcomes, about, time.monotonic(), asked.life))
-        elif asked.life != self._lives["shard", asked.process]:
-            # Of a shard that has died since, or had not read yet what it wrote: a block that it stored is gone.
-            if asked.name == "insert":
-                self._insert(asked.process, asked.what)
+            shard = asked.process % len(self._shards)
+            if is_present and shard not in self._down:
+                inserted = Asked("insert", shard, self._lives["shard", shard])
+                self._cluster.expect(self._shards[shard].insert.remote(asked.what), inserted)
+            else:
+                self.lost_blocks += 1
+        elif not is_present:  # Of a shard that has died since, or had not read yet what it wrote; or of an actor's begin.
+            self.lost_blocks += asked.name == "insert"
+        elif asked.name == "begin":
+            self._ask_for_blocks(asked.process, AHEAD)
         elif asked.name == "sample":
             batches, about = unpack(result)
             self.chunks.append(Chunk(asked.process, batches, about["sample"], time.monotonic()))
@@ -214,17 +223,17 @@ class Exchange:
             self.statuses[asked.process] = status
             if asked.name == "revive":
                 self.lost_transitions += max(before["inserted"] - status["inserted"], 0)
-                for block in self._held.pop(asked.process):
-                    self._insert(asked.process, block)
+                self._down.discard(asked.process)
+                # What its actors do next does not follow what it has: they begin new episodes.
+                for actor in range(asked.process, len(self._actors), len(self._shards)):
+                    if ("actor", actor) not in self._later:
+                        self._lives["actor", actor] += 1
+                        self._begin(actor)
 
     def _after_death(self, kind: str, asked: Asked, error: BaseException) -> None:
         """Has a process that Ray starts again begin where it can."""
-        self.lost_blocks += asked.name == "collect"
+        self.lost_blocks += asked.name in ("collect", "insert")
         process = kind, asked.process
-        if asked.name == "insert":  # It is stored once the shard has begun again.
-            if asked.life == self._lives[process]:
-                self._held.setdefault(asked.process, [])
-            self._insert(asked.process, asked.what)
         if asked.life != self._lives[process]:
             return  # Known already, by another of its calls.
         if NEVER_BEGAN in str(error):  # Ray does not try again what raises when it is made.
@@ -234,26 +243,20 @@ class Exchange:
             return
         self._lives[process] += 1
         if kind == "shard":
-            self._held.setdefault(asked.process, [])
+            self._down.add(asked.process)
         if asked.name not in ("begin", "revive"):
             self.restarts += 1
             logger.warning("%s %d died, and is started again: %s", kind.capitalize(), asked.process, _line(error))
-        self._tries[process] += 1
-        if self._tries[process] > TRIES:
-            text = f"{kind.capitalize()} {asked.process} died again and again: {_line(error)}"
+        now = time.monotonic()
+        if now - self._died.setdefault(process, now) > GIVEN_UP:
+            text = f"{kind.capitalize()} {asked.process} has died again and again: {_line(error)}"
             self.failure = BrokenEnvironmentError(text, env=asked.process)
-        self._later[process] = time.monotonic() + PATIENCE
-
-    def _insert(self, shard: int, block: Any) -> None:
-        if shard in self._held:
-            self._held[shard].append(block)
-            return
-        asked = Asked("insert", shard, self._lives["shard", shard], block)
-        self._cluster.expect(self._shards[shard].insert.remote(block), asked)
+        self._later[process] = now + PATIENCE
 
     def _begin(self, index: int) -> None:
-        asked = Asked("begin", index, self._lives["actor", index])
-        self._cluster.expect(self._actors[index].begin.remote(self._timestep, self._weights), asked)
+        life = self._lives["actor", index]
+        call = self._actors[index].begin.remote(f"{self._timestep}/{life}", self._weights)
+        self._cluster.expect(call, Asked("begin", index, life))
 
     def _revive(self, index: int) -> None:
         """A shard begins again with what it wrote last."""

@@ -60,6 +60,9 @@ class ReplayShard:
     def insert(self, block: bytes) -> bytes:
         """Stores a block of an actor; gives `status`.
 
+        A block that neither follows the newest one that is stored nor begins new episodes is left out, as windows and stacks
+        of frames would join what does not belong together.
+
         Raises:
             ValueError: for bytes that are no block of one of its actors.
         """
@@ -68,7 +71,7 @@ class ReplayShard:
         columns = expand(small, self._task.memory.frame_stack)
         if about.get("actor") not in self._memories:
             raise ValueError(f"This block is of actor {about.get('actor')}; shard {self._index} has {list(self._memories)}.")
-        self._memories[about["actor"]].insert(columns, priorities, bool(about["is_new"]))
+        self._memories[about["actor"]].insert(columns, priorities, str(about["life"]), int(about["number"]))
         return self.status()
 
     def sample(self, count: int, step: int) -> bytes:
@@ -113,7 +116,7 @@ class ReplayShard:
             self._dropped += self._memories[actor].update_priorities(index, numbers, priorities)
 
     def status(self) -> bytes:
-        """How many transitions are stored and how many ever were, and priorities that came too late."""
+        """How many transitions are stored and how many ever were, priorities that came too late, and blocks left out."""
         memories = self._memories.values()
         about = {
             "shard": self._index,
@@ -121,6 +124,7 @@ class ReplayShard:
             "inserted": sum(memory.inserted for memory in memories),
             "ready": bool(sum(memory.mass() for memory in memories) > 0.0),
             "dropped": self._dropped,
+            "left_out": sum(memory.left_out for memory in memories),
         }
         return pack({}, about)
 
@@ -156,7 +160,9 @@ class _Memory:
         self._replay.size = max(task.memory.size // task.actors, 1)
         self._replay.build(task.specs, task.num_envs)
         self._numbers = np.zeros(self._replay.storage.capacity, np.int64)  # Of the transition at each position, from 1.
-        self._insert = traced(self._inserted)
+        self._newest: tuple[str, int] | None = None  # Life and number of the newest block.
+        self.left_out = 0
+        self._insert = traced(self._replay.add_steps)
         seed, step = tf.TensorSpec([2], tf.int64), tf.TensorSpec([], tf.int64)
         self._batch = traced(self._sampled_once).get_concrete_function(seed, step).structured_outputs
         self._sample = traced(self._sampled, input_signature=[tf.TensorSpec([None, 2], tf.int64), step])
@@ -176,9 +182,14 @@ class _Memory:
     def batch_specs(self) -> dict[str, tuple[tuple[int, ...], str]]:
         return {name: (tuple(spec.shape), spec.dtype.name) for name, spec in self._batch[0].items()}
 
-    def insert(self, columns: Mapping[str, np.ndarray], priorities: np.ndarray | None, is_new: bool) -> None:
-        if is_new and self.inserted:  # Its episodes were cut off.
+    def insert(self, columns: Mapping[str, np.ndarray], priorities: np.ndarray | None, life: str, number: int) -> None:
+        """Stores a block, the `number`-th of an actor's life, from 0."""
+        if number > 0 and self._newest != (life, number - 1):
+            self.left_out += 1
+            return
+        if number == 0 and self.inserted:  # The episodes before were cut off.
             self._start()
+        self._newest = life, number
         before = self.inserted
         positions = self._insert({name: tf.constant(values) for name, values in columns.items()}).numpy()  # [T, N]
         self._numbers[positions.reshape(-1)] = before + 1 + np.arange(positions.size)
@@ -205,9 +216,7 @@ class _Memory:
     def restore(self, directory: Path) -> None:
         shards.read(self._replay, directory)
         self._numbers[:] = np.load(directory / "numbers.npy", allow_pickle=False)
-
-    def _inserted(self, columns: dict[str, tf.Tensor]) -> tf.Tensor:
-        return self._replay.add_steps(columns)
+        self._newest = None  # What follows is of another life.
 
     def _sampled(self, seeds: tf.Tensor, step: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         form = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), self._batch)

@@ -53,14 +53,14 @@ def unpack(packed: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
             begin += length
         about = dict(header["about"])
     except (ValueError, TypeError, KeyError, OverflowError, zlib.error) as error:
-        raise ValueError(
-            f"These {len(packed)} bytes are not arrays as polyrl.distributed.wire.pack makes them: {error}"
-        ) from error
+        raise _not_packed(packed, str(error)) from error
     if begin != len(packed):
-        raise ValueError(
-            f"These {len(packed)} bytes are not arrays as polyrl.distributed.wire.pack makes them: they end at {begin}."
-        )
+        raise _not_packed(packed, f"they end at {begin}.")
     return found, about
+
+
+def _not_packed(packed: bytes, why: str) -> ValueError:
+    return ValueError(f"These {len(packed)} bytes are not arrays as polyrl.distributed.wire.pack makes them: {why}")
 
 
 def _array(body: memoryview, dtype: str, shape: list[int], is_compressed: bool) -> np.ndarray:

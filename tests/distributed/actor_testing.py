@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tiny_agents import q_model_fn
 
+from polyrl.distributed import RemoteActors
 from polyrl.distributed.actor import Actor, ActorTask
 from polyrl.distributed.shard import ReplayShard, ShardTask
 from polyrl.distributed.weights import read_weights
@@ -46,7 +49,7 @@ def begun_actor(
     memory = UniformReplay(100, 4) if memory is None else memory
     learner = learner_of(env, model_fn, memory)
     actor = Actor(ActorTask(learner.model_fn, env, memory, 1, actors, steps), index)
-    actor.begin(0, pack(read_weights(learner.scope), {"version": 0}))
+    actor.begin("0/0", pack(read_weights(learner.scope), {"version": 0}))
     return actor, learner
 
 
@@ -60,6 +63,21 @@ def shard_of(memory: Replay, actors: int = 2, num_envs: int = ENVS, state: tuple
 
 def status(packed: bytes) -> dict[str, Any]:
     return unpack(packed)[1]
+
+
+def with_loops(actors: RemoteActors) -> list[Any]:
+    """The loops that runs with these actors open, as they open them."""
+    loops: list[Any] = []
+    open_loop = actors.open_loop
+
+    @contextlib.contextmanager
+    def opened(*arguments: Any) -> Iterator[Any]:
+        with open_loop(*arguments) as loop:
+            loops.append(loop)
+            yield loop
+
+    actors.open_loop = opened  # type: ignore[method-assign]
+    return loops
 
 
 def rows_of(columns: dict[str, np.ndarray], *names: str) -> set[tuple[float, ...]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gymnasium
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 from actor_testing import ENVS, STEPS, begun_actor, learner_of
 from tiny_agents import q_model_fn
 from tiny_envs import ScheduleEnv, expected_steps
@@ -15,7 +17,7 @@ from polyrl.distributed.blocks import expand
 from polyrl.distributed.weights import assign_weights, read_weights
 from polyrl.distributed.wire import pack, unpack
 from polyrl.envs import GymEnvironment
-from polyrl.models import NAFModel
+from polyrl.models import DQNModel, NAFModel
 from polyrl.models.scope import Scope
 from polyrl.networks import mlp
 from polyrl.replay import PrioritizedReplay, UniformReplay
@@ -40,7 +42,7 @@ def test_blocks_hold_all_steps_in_their_order() -> None:
             assert found["done"][row, env] == step.terminated
             assert found["truncated"][row, env] == (step.truncated and not step.terminated)
     abouts = [unpack(report)[1] for report, _ in blocks]
-    assert [about["is_new"] for about in abouts] == [True, False, False]
+    assert [(about["life"], about["number"]) for about in abouts] == [("0/0", 0), ("0/0", 1), ("0/0", 2)]
     assert {about["timesteps"] for about in abouts} == {STEPS * ENVS}
     ended = [episode for about in abouts for episode in about["episodes"]]
     lengths = [length for _, length, env, _ in ended if env == 0]
@@ -81,6 +83,78 @@ def test_actors_play_episodes_of_their_own() -> None:
         blocks.append(expand(unpack(actor.collect()[1])[0]))
     assert not np.array_equal(blocks[0]["state"][0], blocks[1]["state"][0])
     assert not np.array_equal(blocks[0]["action"], blocks[1]["action"])
+
+
+@pytest.mark.parametrize("is_process_new", [True, False])
+def test_another_life_is_not_the_one_before_again(is_process_new: bool) -> None:
+    """An actor that died before new weights were published would play the same episodes again; the same life is the same."""
+    env = GymEnvironment("CartPole-v1", num_envs=2)
+    model_fn = q_model_fn(num_actions=2, exploration_config=ConstantExplorationConfig(1.0))
+
+    def first_block(life: str) -> dict[str, np.ndarray]:
+        actor, learner = begun_actor(env, model_fn)
+        if not is_process_new:
+            actor.collect()
+        if life != "0/0" or not is_process_new:
+            other = Actor(actor._task, 0) if is_process_new else actor
+            other.begin(life, pack(read_weights(learner.scope), {"version": 0}))
+            actor = other
+        report, block = actor.collect()
+        assert unpack(report)[1]["number"] == 0
+        return expand(unpack(block)[0])
+
+    first, second, again = first_block("0/1"), first_block("0/2"), first_block("0/1")
+    assert not np.array_equal(first["state"][0], second["state"][0])
+    np.testing.assert_array_equal(first["state"], again["state"])
+    if is_process_new:
+        assert not np.array_equal(first["action"], second["action"])
+
+
+class Pictures(gymnasium.Env):
+    """Noise, two frames of it in a state; the fourth step truncates."""
+
+    observation_space = gymnasium.spaces.Box(0, 255, (3, 3, 2), np.uint8)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self._t = 0
+        self._frames = np.repeat(self._picture(), 2, axis=-1)
+        return self._frames, {}
+
+    def step(self, action):
+        self._t += 1
+        self._frames = np.concatenate([self._frames[..., 1:], self._picture()], axis=-1)
+        return self._frames, float(self._t), False, self._t == 4, {}
+
+    def _picture(self):
+        return self.np_random.integers(0, 256, (3, 3, 1), dtype=np.uint8)
+
+
+def pictures_model_fn(features, labels, mode):
+    def torso(mode, inputs):
+        flat = tf.reshape(tf.cast(inputs["state"], tf.float32) / 255.0, [-1, 18])
+        return tf_keras.layers.Dense(8, "tanh")(flat)
+
+    greedy = GreedyExplorationConfig()
+    return DQNModel(mode, torso, (3, 3, 2), 2, exploration_config=greedy)(features, labels)
+
+
+def test_first_priorities_do_not_reach_into_the_life_before() -> None:
+    """Where the episodes before were cut off, the first states have no frames of them: as in an actor that had none."""
+    env = GymEnvironment(Pictures, num_envs=ENVS)
+    memory = PrioritizedReplay(200, 4, n_step=2, frame_stack=2)
+    actor, learner = begun_actor(env, pictures_model_fn, memory)
+    weights = pack(read_weights(learner.scope), {"version": 0})
+    actor.collect()  # Ends in the middle of an episode.
+    fresh = Actor(actor._task, 0)
+    found, wanted = {}, {}
+    for each, into in ((actor, found), (fresh, wanted)):
+        each.begin("0/1", weights)
+        into.update(unpack(each.collect()[1])[0])
+    assert found.keys() == wanted.keys()
+    for name, values in wanted.items():
+        np.testing.assert_array_equal(found[name], values, err_msg=name)
 
 
 # The ladder of exploration. -----------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from actor_testing import ENVS
+from actor_testing import ENVS, with_loops
 from tiny_agents import q_model_fn
 from tiny_envs import ChainEnv
 
@@ -117,26 +117,10 @@ def test_weights_are_published(tmp_path: Path) -> None:
             self.found = []
 
         def after_act(self, run: Any) -> None:
-            self.found.append(int(loop[0]._exchange.versions.min()))
+            self.found.append(int(loops[0]._exchange.versions.min()))
 
-    loop: list[Any] = []
     given = actors(publish_every=50)
-    open_loop = given.open_loop
-
-    def opened(*arguments: Any) -> Any:
-        context = open_loop(*arguments)
-
-        class Kept:
-            def __enter__(self) -> Any:
-                loop.append(context.__enter__())
-                return loop[0]
-
-            def __exit__(self, *error: Any) -> Any:
-                return context.__exit__(*error)
-
-        return Kept()
-
-    given.open_loop = opened  # type: ignore[method-assign]
+    loops = with_loops(given)
     agent, versions = an_agent(tmp_path, RemoteReplay(UniformReplay(2_000, 16))), Versions()
     result = agent.train(given, first_update=100, max_timesteps=1_000, hooks=[versions])
     assert versions.found[0] == 0

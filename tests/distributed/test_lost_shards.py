@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from actor_testing import ENVS
+from actor_testing import ENVS, with_loops
 from tiny_agents import q_model_fn
 from tiny_envs import ChainEnv
 
@@ -27,8 +27,7 @@ def test_a_run_goes_on_whose_memory_is_gone(tmp_path: Path, monkeypatch: Any) ->
 
     monkeypatch.setattr(ReplayShard, "__init__", kept)
     given = RemoteActors(GymEnvironment(ChainEnv, num_envs=ENVS), actors=2, steps=10, in_process=True)
-    loops: list[Any] = []
-    open_loop = given.open_loop
+    loops = with_loops(given)
 
     class Forgets(Hook):
         done = False
@@ -39,23 +38,14 @@ def test_a_run_goes_on_whose_memory_is_gone(tmp_path: Path, monkeypatch: Any) ->
                 self.done = True
                 exchange = loops[0]._exchange
                 exchange.chunks.clear()
-                exchange._cluster._waiting.clear()
+                waiting = exchange._cluster._waiting
+                waiting[:] = [each for each in waiting if each[0].name not in ("sample", "insert")]
                 for index, shard in enumerate(list(shards)):
                     init(shard, *shard.arguments)  # type: ignore[attr-defined]
-                    exchange.statuses[index] = {"stored": 0, "inserted": 0, "ready": False, "dropped": 0}
+                    exchange._lives["shard", index] += 1
+                    exchange._down.add(index)
+                    exchange._revive(index)
 
-    class Opened:
-        def __init__(self, *arguments: Any):
-            self._context = open_loop(*arguments)
-
-        def __enter__(self) -> Any:
-            loops.append(self._context.__enter__())
-            return loops[0]
-
-        def __exit__(self, *error: Any) -> Any:
-            return self._context.__exit__(*error)
-
-    given.open_loop = Opened  # type: ignore[method-assign, assignment]
     model_fn = q_model_fn(num_states=4, num_actions=2)
     agent = Agent(model_fn, RemoteReplay(UniformReplay(2_000, 16), shards=2), tmp_path, RunConfig(progress=False, jit="off"))
     forgets = Forgets()

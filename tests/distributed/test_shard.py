@@ -23,8 +23,11 @@ FIRST, SECOND = (
 )
 
 
-def block(actor: int, first: int, length: int = 3, priority: float | None = None, is_new: bool = False) -> bytes:
-    """Steps numbered from `first` on: the state of step `t` of environment `n` is `(actor, t, n, 0)`; no episode ends."""
+def block(actor: int, first: int, length: int = 3, priority: float | None = None, life: str = "0") -> bytes:
+    """Steps numbered from `first` on: the state of step `t` of environment `n` is `(actor, t, n, 0)`; no episode ends.
+
+    Blocks of a life follow one another from step 0 on, those of life "50" from step 50 on.
+    """
     times, envs = np.meshgrid(np.arange(first, first + length + 1), np.arange(ENVS), indexing="ij")
     states = np.stack([np.full_like(times, actor), times, envs, np.zeros_like(times)], axis=-1).astype(np.float32)
     zeros = np.zeros([length, ENVS], np.float32)
@@ -39,7 +42,8 @@ def block(actor: int, first: int, length: int = 3, priority: float | None = None
     sent = shrink(columns)
     if priority is not None:
         sent[PRIORITY] = np.full([length, ENVS], priority, np.float32)
-    return pack(sent, {"actor": actor, "is_new": is_new}, compress=True)
+    number = (first - (50 if life == "50" else 0)) // length
+    return pack(sent, {"actor": actor, "life": life, "number": number}, compress=True)
 
 
 @pytest.mark.parametrize("memory", [UniformReplay(200, 8), PrioritizedReplay(200, 8)])
@@ -83,15 +87,32 @@ def test_with_priorities_each_counts_the_same() -> None:
 
 def test_windows_do_not_cross_a_new_beginning_of_an_actor() -> None:
     shard = shard_of(UniformReplay(100, 4, n_step=3), actors=1)
-    shard.insert(block(0, 0, is_new=True))
+    shard.insert(block(0, 0))
     shard.insert(block(0, 3))  # Goes on.
-    shard.insert(block(0, 50, is_new=True))  # Begun again: elsewhere.
+    shard.insert(block(0, 50, life="50"))  # Begun again: elsewhere.
     batches, _ = unpack(shard.sample(400, 0))
     start, end = batches["state"][..., 1].ravel(), batches["next_state"][..., 1].ravel()
     reached = collections.defaultdict(set)
     for begin, last in zip(start, end, strict=True):
         reached[int(begin)].add(int(last))
     assert reached == {0: {3}, 1: {4}, 2: {5}, 3: {6}, 4: {6}, 5: {6}, 50: {53}, 51: {53}, 52: {53}}
+
+
+@pytest.mark.parametrize("wrong", [block(0, 9), block(0, 3), block(0, 53, life="50"), block(0, 6, life="another")])
+def test_a_block_that_follows_nothing_is_left_out(wrong: bytes, tmp_path: Path) -> None:
+    """One between was lost, or it came before, or of another life. After a restart nothing follows what is there."""
+    shard = shard_of(UniformReplay(100, 4, n_step=3), actors=1)
+    shard.insert(block(0, 0))
+    shard.insert(block(0, 3))
+    before = status(shard.status())
+    assert status(shard.insert(wrong)) == {**before, "left_out": 1}
+    assert status(shard.insert(block(0, 6)))["stored"] == 18
+    shard.save(str(tmp_path / "replay"))
+    again = shard_of(UniformReplay(100, 4, n_step=3), actors=1)
+    again.restore(str(tmp_path / "replay"))
+    assert status(again.insert(block(0, 9)))["left_out"] == 1
+    found = status(again.insert(block(0, 50, life="50")))
+    assert (found["stored"], found["left_out"]) == (24, 1)
 
 
 def test_samples_differ_and_are_those_of_the_seed() -> None:
@@ -155,7 +176,12 @@ def test_what_is_not_its_own_is_refused() -> None:
     for wrong, words in (
         (block(5, 0), "of actor 5; shard 0 has"),
         (b"nothing", "are not arrays"),
-        (pack({"done": np.zeros(3, np.float32), "truncated": np.zeros(3, np.float32)}, {"actor": 0}), "not the columns"),
+        (
+            pack(
+                {"done": np.zeros(3, np.float32), "truncated": np.zeros(3, np.float32)}, {"actor": 0, "life": "0", "number": 0}
+            ),
+            "not the columns",
+        ),
     ):
         with pytest.raises(ValueError, match=words):
             shard.insert(wrong)
