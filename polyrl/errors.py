@@ -56,6 +56,10 @@ class BrokenEnvironmentError(RuntimeError):
         self.env, self.step, self.exit_status, self.signal = env, step, exit_status, signal
 
 
+class LostWorkerError(RuntimeError):
+    """A process that learned together with this one, by `strategy='multi_worker'`, is gone."""
+
+
 def add_note(error: BaseException, note: str) -> None:
     """Adds a line that is shown below the error; before Python 3.11, which has no notes, polyrl's logger shows it."""
     if hasattr(error, "add_note"):

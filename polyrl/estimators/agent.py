@@ -39,6 +39,9 @@ from polyrl.estimators.prediction.predictor import Predictor
 from polyrl.estimators.prediction.readers import Readers
 from polyrl.estimators.prediction.reading import Reading
 from polyrl.estimators.run_config import RunConfig
+from polyrl.estimators.strategies import strategy_of
+from polyrl.estimators.strategies.taking_part import followed, led
+from polyrl.estimators.strategies.workers import Workers
 from polyrl.estimators.threads import use_threads
 from polyrl.estimators.training import TrainingRun
 from polyrl.estimators.training_result import TrainingResult
@@ -87,13 +90,14 @@ class Agent(Reading, metaclass=ExplainsMissing):
         params: Mapping[str, Any] | None = None,
         warm_start_from: str | os.PathLike[str] | WarmStartSettings | None = None,
     ):
-        tf_config.note()
         if not isinstance(memory, Replay):
             raise TypeError(f"memory={memory!r} must be a replay memory, as UniformReplay(50_000, 32) makes one.")
         if config is not None and not isinstance(config, RunConfig):
             raise TypeError(f"config={config!r} must be a RunConfig.")
         self.config = RunConfig() if config is None else config
+        tf_config.note(self.config.strategy)
         use_threads(self.config.threads)
+        self._strategy = None if tf_config.task(self.config.strategy) == tf_config.EVALUATOR else strategy_of(self.config.strategy)
         self.params = frozen_params(params)
         where = tempfile.mkdtemp(prefix="polyrl-") if model_dir is None else model_dir
         self.model_dir = resolved_directory("model_dir", where)
@@ -104,7 +108,7 @@ class Agent(Reading, metaclass=ExplainsMissing):
         if len(self.params) > 0 and not takes_params(model_fn):
             logger.warning("model_fn takes no argument 'params': they are noted in params.json, and change no model.")
         self._scope = Scope(self.config.seed, xla=self.config.jit != "off")
-        self._learner = Learner(self._model_fn, self._scope, memory)
+        self._learner = Learner(self._model_fn, self._scope, memory, self._strategy)
         self._tell = write_line if self.config.progress else logger.info
         self._compiler = Compiler(self._tell)
         self._training = threading.Lock()
@@ -168,7 +172,7 @@ class Agent(Reading, metaclass=ExplainsMissing):
             RuntimeError: if this agent is training already (a hook calls this), or another run trains in the same `model_dir`.
         """
         check_train(positional, unknown, keyword_names(self.train))
-        tf_config.check_trains()
+        tf_config.check_trains(self.config.strategy)
         budgets = Budget.validate(
             steps=steps,
             max_steps=max_steps,
@@ -181,6 +185,9 @@ class Agent(Reading, metaclass=ExplainsMissing):
         pretrain_updates = opening.checked_pretraining(pretrain_updates, self.memory)
         hooks = checked_hooks("hooks", hooks)
         settings = warm_start_settings(warm_start_from) or self._warm_start
+        if isinstance(self._strategy, Workers) and not self._strategy.leads:
+            with UsersLines(), opening.one_run(self._training):
+                return followed(self._strategy, self._learner, self._tell)
         if not check_bool("overwrite", overwrite):
             check_same_params(self.model_dir, self.params.to_dict())
         # An error may have ended the last run with values that only its calls know; they come before those restored.
@@ -205,22 +212,25 @@ class Agent(Reading, metaclass=ExplainsMissing):
             self._tell(promise(self.config, loop, self._learner.unsaved_draws))
             if (advice := self._learner.advice_on_threads()) is not None:
                 self._tell(advice)
-            with run.session():
-                write_params(self.model_dir, self.params.to_dict(), dataclasses.asdict(self.config))
-                while run.pretraining:
-                    loop.prepare(run.known_updates, self.config.jit)
-                    updates = run.next_pretraining_updates()
-                    run.record_pretraining(updates, loop.learn(updates))
-                if run.running:
-                    loop.prepare(run.known_updates, self.config.jit)
-                    run.actions = loop.start(run.timestep)
-                while run.running:
-                    if not loop.xla:
-                        loop.prepare(run.known_updates, self.config.jit)
-                    run.record(loop.advance(run.timestep, run.remaining, run.wants_summaries))
-                    if run.restarts and run.running:
+            jit = self.config.jit if self._strategy is None else "off"
+            with led(self._strategy, self._learner, self._tell) as ended_with:
+                with run.session():
+                    write_params(self.model_dir, self.params.to_dict(), dataclasses.asdict(self.config))
+                    while run.pretraining:
+                        loop.prepare(run.known_updates, jit)
+                        updates = run.next_pretraining_updates()
+                        run.record_pretraining(updates, loop.learn(updates))
+                    if run.running:
+                        loop.prepare(run.known_updates, jit)
                         run.actions = loop.start(run.timestep)
-        result = run.result()
+                    while run.running:
+                        if not loop.xla:
+                            loop.prepare(run.known_updates, jit)
+                        run.record(loop.advance(run.timestep, run.remaining, run.wants_summaries))
+                        if run.restarts and run.running:
+                            run.actions = loop.start(run.timestep)
+                result = run.result()
+                ended_with(result)
         self._tell(f"Training ended: {result.stop_reason}. Checkpoint: {result.checkpoint}")
         return result
 

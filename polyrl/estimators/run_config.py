@@ -17,8 +17,12 @@ HINTS = {
     "keep_checkpoint_every_n_hours": "Use keep_checkpoint_max; the best checkpoint by evaluation is kept in addition.",
     "session_config": "There are no sessions; jit says whether XLA compiles, and tf.config.threading sets the threads.",
     **dict.fromkeys(
-        ("train_distribute", "eval_distribute", "experimental_distribute", "device_fn", "protocol", "cluster", "master"),
-        "A run has one learner; polyrl.distributed.RemoteActors step environments in other processes.",
+        ("train_distribute", "eval_distribute", "experimental_distribute", "distribute_strategy"),
+        "Use strategy, 'mirrored' or 'multi_worker'; polyrl.distributed.RemoteActors step environments in other processes.",
+    ),
+    **dict.fromkeys(
+        ("device_fn", "protocol", "cluster", "master"),
+        "The environment variable TF_CONFIG names the processes of a cluster; see strategy.",
     ),
     **dict.fromkeys(("verbose", "progress_bar", "log_interval"), "Use progress."),
     **dict.fromkeys(("device", "gpu"), "TensorFlow chooses; hide a GPU by the environment variable CUDA_VISIBLE_DEVICES."),
@@ -29,6 +33,9 @@ HINTS = {
 }
 """What arguments of tf.estimator's `RunConfig` are here."""
 
+
+STRATEGIES = ("one", "mirrored", "multi_worker")
+"""Who computes an update."""
 
 SWITCHES = ("progress", "overlap", "check_env", "exact_resume", "save_replay")
 """What is on or off."""
@@ -59,6 +66,10 @@ class RunConfig:
         threads: among how many cores TensorFlow divides each operation, in all of the process; None: as it is, by default all
             of them. Small networks are faster on one. It is settled by the process's first `Agent`, as TensorFlow takes it
             only before it computes anything.
+        strategy: who computes an update, each for an equal share of the batch's rows: `'one'`; `'mirrored'`: all GPUs of this
+            process, or without any its logical CPU devices; `'multi_worker'`: the processes that the environment variable
+            `TF_CONFIG` names, each of which runs the same program. Only the first, the chief, has environments, a memory and
+            checkpoints. XLA does not compile the loop then.
         check_env: before training, run gymnasium's `check_env` on a new instance of the environment, and refuse to train if it
             fails: as for an environment that takes no seed, or that writes all its observations into one array. Only what
             makes instances is checked, an id or a `GymEnvironment`.
@@ -82,6 +93,7 @@ class RunConfig:
     overlap: bool = False
     jit: str = "auto"
     threads: int | None = None
+    strategy: str = "one"
     check_env: bool = True
     exact_resume: bool = True
     save_replay: bool = True
@@ -94,6 +106,11 @@ class RunConfig:
         }
         if not isinstance(self.jit, str) or self.jit not in ("auto", "on", "off"):
             raise ValueError(f"jit={self.jit!r} is unknown; use 'auto', 'on' or 'off'.")
+        if self.strategy not in STRATEGIES:
+            raise ValueError(f"strategy={self.strategy!r} is unknown; use one of {', '.join(map(repr, STRATEGIES))}.")
+        if self.strategy != "one" and (self.jit == "on" or self.overlap):
+            name = "jit='on'" if self.jit == "on" else "overlap=True"
+            raise ValueError(f"{name} does not go with strategy={self.strategy!r}; leave it out.")
         checked["keep_checkpoint_max"] = check_int("keep_checkpoint_max", self.keep_checkpoint_max, minimum=1)
         if self.max_overhead is not None:
             checked["max_overhead"] = check_float("max_overhead", self.max_overhead, 0.0, 1.0)

@@ -291,4 +291,4 @@ def run_experiment(
     experiment = experiment_fn(os.fspath(output_dir))
     if not isinstance(experiment, RLExperiment):
         raise TypeError(f"experiment_fn must return an RLExperiment, got {experiment!r}.")
-    return getattr(experiment, tf_config.schedule_of_task(name))()
+    return getattr(experiment, tf_config.schedule_of_task(name, experiment.agent.config.strategy))()

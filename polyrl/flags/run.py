@@ -56,6 +56,13 @@ flags.DEFINE_integer(
     lower_bound=1,
 )
 define_choice(
+    "strategy",
+    "one",
+    ["one", "mirrored", "multi_worker"],
+    "Who computes an update, each for its share of the batch. mirrored: all GPUs of this process. multi_worker: the processes "
+    "that the environment variable TF_CONFIG names; start each of them by the same command.",
+)
+define_choice(
     "env_backend",
     "gymnasium",
     ["gymnasium", "async", "compiled", "ale", "envpool"],
@@ -97,6 +104,7 @@ flags.DEFINE_bool(
 flags.DEFINE_bool("debug", False, "Show the traceback of an error, not only its message.")
 
 needs("overwrite", mode=TRAINING_MODES, off=False)
+needs("strategy", mode=TRAINING_MODES, off="one")
 needs("check_env", env_backend=("gymnasium", "async"), off=True)
 # Only a process of its own can be ended, and made again.
 needs("env_timeout", env_backend="async")

@@ -12,6 +12,7 @@ import tf_keras
 from polyrl.configs import AdamConfig, LossConfig, MetricConfig, OptimizerConfig, ScheduleConfig
 from polyrl.engine import functional
 from polyrl.engine.fused_step import FusedStep
+from polyrl.engine.replicas import mean_gradients
 from polyrl.models.arguments import (
     built_optimizer,
     check_clip,
@@ -185,7 +186,7 @@ class BaseModel(KeepsArguments):
         gradients = [tf.zeros(v.shape, v.dtype) if g is None else g for v, g in zip(variables, gradients, strict=True)]
         # A sparse gradient may name a row more than once: its norm is that of the sum, so it is made dense first.
         fused = self._fused_step()
-        packed = fused.pack([tf.convert_to_tensor(gradient) for gradient in gradients])
+        packed = mean_gradients(fused.pack([tf.convert_to_tensor(gradient) for gradient in gradients]))
         embeddings = fused.positions(self._embedding_indices())
         clipped = clip_gradients(packed, embeddings, self.clip_gradients, self.clip_embed_gradients)
         call.gradients = clipped._replace(clipped=fused.unpack(clipped.clipped))

@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from polyrl.engine import functional
+from polyrl.engine.replicas import mean_over_replicas
 from polyrl.models.gradients import ClippedGradients
 from polyrl.models.q_network import QModelSpec
 from polyrl.ops import LossOutput
@@ -66,9 +67,10 @@ class ModelCall:
         """`train_op`, and before it what the forward pass found for non-trainable variables, `moved`."""
         if not self.moved:
             return train_op
+        values = mean_over_replicas([value for _, value in self.moved])
 
         def both() -> tf.Tensor:
-            for variable, value in self.moved:
+            for (variable, _), value in zip(self.moved, values, strict=True):
                 variable.assign(value)
             return train_op()
 

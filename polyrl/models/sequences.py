@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from polyrl.engine.replicas import mean_over_replicas
 from polyrl.models import features as features_of
 from polyrl.networks.unrolling import Unroll
 
@@ -52,7 +53,8 @@ class Steps(NamedTuple):
             tf.reshape(_first(labels[key]), tf.shape(valid)) if key in labels else nothing for key in ("done", "truncated")
         )
         learned = valid * tf.cast(tf.range(valid.shape[1]) >= burn_in, tf.float32)
-        weights = learned / tf.maximum(tf.reduce_mean(learned), 1e-6)
+        (share,) = mean_over_replicas([tf.reduce_mean(learned)])
+        weights = learned / tf.maximum(share, 1e-6)
         return cls(truncated, tf.maximum(done, truncated), weights)
 
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 from polyrl import ops
+from polyrl.engine.replicas import own_rows
 from polyrl.networks.drawing import forward_pass
 from polyrl.networks.random_numbers import hashed_uniform
 from polyrl.validation import check_bool, check_int
@@ -68,7 +69,8 @@ class QuantileEmbedding(tf_keras.layers.Layer):
         if drawn is None:
             return tf.zeros([rows, 1]) + ops.quantile_midpoints(self.num_policy_samples)
         count = self.num_samples if drawn.learns else self.num_policy_samples
-        return hashed_uniform(tf.stack([rows, count]), drawn.next_seed())
+        seed = drawn.next_seed()
+        return own_rows(lambda number: hashed_uniform(tf.stack([number, count]), seed), rows)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, for copies and checkpoints."""

@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from polyrl.engine.replicas import batch_moments
 from polyrl.validation import check_float
 
 LARGEST_COUNT = 1e6
@@ -44,8 +45,7 @@ class RunningNormalization(tf_keras.layers.Layer):
         mean, variance, count = (tf.convert_to_tensor(weight) for weight in (self.mean, self.variance, self.count))
         normal = (values - mean) * tf.math.rsqrt(variance + self.epsilon)
         if training:
-            rows = tf.cast(tf.shape(values)[0], tf.float32)
-            batch_mean, batch_variance = tf.nn.moments(tf.stop_gradient(values), axes=[0])
+            batch_mean, batch_variance, rows = batch_moments(tf.stop_gradient(values))
             share = rows / (count + rows)
             difference = batch_mean - mean
             # Before any row, the variance is that of the batch, whatever it was.

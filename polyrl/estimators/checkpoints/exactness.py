@@ -14,7 +14,7 @@ from polyrl.estimators.threads import threads_in_use
 PACKAGES = ("tensorflow", "tf-keras", "numpy", "gymnasium")
 """Packages: results of another version may differ in the last bits."""
 
-SETTINGS = ("jit", "overlap", "exact_resume", "save_checkpoints_timesteps", "save_checkpoints_secs")
+SETTINGS = ("jit", "overlap", "strategy", "exact_resume", "save_checkpoints_timesteps", "save_checkpoints_secs")
 """Arguments of `RunConfig`: they change the order of computations, or where environments start new episodes."""
 
 

@@ -7,7 +7,7 @@ the loops: they trace these methods into their calls.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,11 +19,13 @@ from polyrl.engine.shared_trace import SharedTrace
 from polyrl.engine.tracing import outside_of_graphs, traced, without_collection
 from polyrl.envs import Transitions
 from polyrl.envs.observations import as_features, split_columns
-from polyrl.errors import gist
 from polyrl.estimators import extra_ops, threads
+from polyrl.estimators.loops.last_states import try_last_states
 from polyrl.estimators.loops.panel_calls import PanelCalls, Snapshot
 from polyrl.estimators.loops.recurrence import Recurrence, check_memory, check_no_recurrent_layers
+from polyrl.estimators.loops.unsaved_draws import stateful_draws
 from polyrl.estimators.model_fn import ModelActions, ModelFn, acting_predictions, checked
+from polyrl.estimators.strategies import Learnt, Strategy
 from polyrl.models.features import NETWORK_STATE
 from polyrl.models.q_network import QNetwork
 from polyrl.models.scope import Scope
@@ -37,12 +39,6 @@ CONVOLUTIONS = tuple(
     getattr(tf_keras.layers, name)
     for name in ("Conv1D", "Conv2D", "Conv3D", "DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D")
 )
-
-STATEFUL_DRAWS = {
-    *("RandomUniform", "RandomUniformInt", "RandomStandardNormal", "TruncatedNormal", "ParameterizedTruncatedNormal"),
-    *("Multinomial", "RandomShuffle", "RandomGamma", "RandomPoissonV2"),
-}
-"""TensorFlow's operations that draw from a state of their own, which no checkpoint holds."""
 
 
 class Updates(NamedTuple):
@@ -64,12 +60,14 @@ class Learner:
         support: of a distribution over returns, see `extra_ops.support`; None if there is none.
         unsaved_draws: the `STATEFUL_DRAWS` of an update.
         acting_graph: in which the model acts, after `build`.
+        strategy: how several compute an update; None for one alone.
         recurrence: what the model's network remembers of the present episodes; None for one that remembers nothing.
     """
 
-    def __init__(self, model_fn: ModelFn, scope: Scope, memory: Replay):
+    def __init__(self, model_fn: ModelFn, scope: Scope, memory: Replay, strategy: Strategy | None = None):
         self.scope = scope
         self.memory = memory
+        self.strategy = strategy
         self.hooks: tuple[Any, ...] = ()
         self.summary_options: tuple[str, ...] = ()
         self.support: tuple[float, ...] | None = None
@@ -82,6 +80,7 @@ class Learner:
         self._first_act: Any = None
         self._traced_update: Any = None
         self.acting_graph = tf.Graph()
+        self._together: Strategy | None = None
         self._token = object()  # The memory does not keep the learner alive.
         self._panels: Any = None
 
@@ -136,13 +135,23 @@ class Learner:
         step = self.scope.global_step.read_value()
         batch = self.memory.draw(self.scope.random_seed("replay", step), step)
         features, labels = split_columns(self.memory.read(batch))
+        if self._together is None:
+            learnt = self.learn(features, labels)
+        else:
+            learnt = self._together.learn(self.learn, features, labels, self.scope.global_timestep)
+        learnt.train_op()
+        if learnt.priorities is not None:
+            self.memory.update_priorities(batch["index"], learnt.priorities)
+        first = {name: tf.where(count == 0, values, drawn[name]) for name, values in batch.items()}
+        return count + 1, loss + learnt.loss, first
+
+    def learn(self, features: Mapping[str, tf.Tensor], labels: Mapping[str, tf.Tensor]) -> Learnt:
+        """What the model finds in a batch, or in a share of one."""
         with self.scope.active():
             spec = self.model_fn(features=features, labels=labels, mode=Modes.TRAIN)
-        self._train_op(spec)()
-        if self.memory.PRIORITIZED:
-            self.memory.update_priorities(batch["index"], extra_ops.priorities(spec, self.memory.batch_size))
-        first = {name: tf.where(count == 0, values, drawn[name]) for name, values in batch.items()}
-        return count + 1, loss + tf.cast(spec.loss, tf.float32), first
+        train_op, rows = self._train_op(spec), self.memory.batch_size // (1 if self._together is None else self._together.count)
+        priorities = extra_ops.priorities(spec, rows) if self.memory.PRIORITIZED else None
+        return Learnt(train_op, tf.cast(spec.loss, tf.float32), priorities)
 
     # Before and between calls. ------------------------------------------------------------------------------------------
 
@@ -160,7 +169,7 @@ class Learner:
             self._actions.check(action)
             if self._built == (state, num_envs):
                 return
-            self._try_last_states(state, num_envs)
+            try_last_states(self.act, self.scope, state, num_envs)
             if self.memory.demonstrations is not None:
                 if not action.dtype.is_integer:
                     raise ValueError("Demonstrations teach discrete actions; those of the environment are continuous.")
@@ -173,12 +182,23 @@ class Learner:
                 check_memory(self.memory)
                 columns[NETWORK_STATE] = tf.TensorSpec(self.recurrence.before.shape[1:], tf.float32)
             self.memory.build(columns, num_envs)
+            self._together = None  # By one alone, at first: what it creates belongs to no replica.
             traced_once = traced(self.update).get_concrete_function(*self._no_updates())
+            if self.strategy is not None:
+                self._together = self.strategy
+                # A call by itself also in loops, in which processes would not find each other's collective operations.
+                traced_once = traced(self.update, experimental_attributes={"_noinline": True}).get_concrete_function(*self._no_updates())
             self._traced_update = SharedTrace(self.update, traced_once)
-            self.unsaved_draws = _stateful_draws(traced_once.graph.as_graph_def())
+            self.unsaved_draws = stateful_draws(traced_once.graph.as_graph_def())
             if self.recurrence is None:
                 check_no_recurrent_layers(self.scope)
-            self._built, self._panels = (state, num_envs), None
+            self._built, self._action, self._panels = (state, num_envs), action, None
+
+    @property
+    def built(self) -> tuple[Any, int, BoundedTensorSpec]:
+        """The arguments that `build` was called with."""
+        assert self._built is not None
+        return (*self._built, self._action)
 
     def build_acting(self, state: Any, num_envs: int, action: BoundedTensorSpec) -> None:
         """Creates the networks, and nothing that only learning needs; the arguments are those of `build`."""
@@ -188,6 +208,13 @@ class Learner:
         # A new function: it is traced again also for an environment that was there before another one.
         self._first_act = traced(self.act)
         self.acting_graph = self._first_act.get_concrete_function(states).graph
+
+    def build_following(self, state: Any, num_envs: int, action: BoundedTensorSpec, rows: Sequence[Any]) -> None:
+        """Creates what learning needs, of a run that another process has: `rows` are specs of a batch's features and labels,
+        the other arguments are those of `build`."""
+        self.build_acting(state, num_envs, action)
+        traced(lambda *batch: self.learn(*batch).train_op()).get_concrete_function(*rows)
+        self._together = self.strategy
 
     def probe(self) -> tf.Tensor:
         """One update, to be traced: the compiler finds out by it which variables an update assigns, and how."""
@@ -228,28 +255,6 @@ class Learner:
         return self._panels.show(before, drawn)
 
     # Parts. -------------------------------------------------------------------------------------------------------------
-
-    def _try_last_states(self, state: Any, num_envs: int) -> None:
-        """Acts in the last of the discrete states, if the spec of one state has any: a table of too few rows would fail at
-        some later time, or, compiled by XLA, never. It leaves all variables as they are.
-        """
-        specs = as_features(state)
-        last = {key: int(spec.maximum) for key, spec in specs.items() if isinstance(spec, BoundedTensorSpec)}
-        if not last:
-            return
-        states = {key: tf.fill([num_envs, *spec.shape], tf.cast(last.get(key, 1), spec.dtype)) for key, spec in specs.items()}
-        before = [(variable, variable.read_value()) for variable in self.scope.variables]
-        try:
-            with tf.device("CPU:0"):  # Elsewhere a lookup beyond the end of a table raises nothing.
-                self.act(states)
-        except tf.errors.OpError as error:
-            raise ValueError(
-                f"The model fails in the last of the environment's discrete states, {last}, counted from 0: {gist(error)}. "
-                "Give its layers a row for each state: the num_states of embedding_mlp, the input_dim of an Embedding."
-            ) from error
-        finally:
-            for variable, value in before:
-                variable.assign(value)
 
     @contextlib.contextmanager
     def _kept_if_refused(self) -> Iterator[None]:
@@ -292,9 +297,3 @@ class Learner:
     def _no_updates(self) -> Updates:
         drawn = {name: tf.zeros(spec.shape, spec.dtype) for name, spec in self.memory.drawn_specs.items()}
         return Updates(tf.constant(0), tf.constant(0.0), drawn)
-
-
-def _stateful_draws(definition: Any) -> tuple[str, ...]:
-    """The `STATEFUL_DRAWS` in a graph and its functions, sorted."""
-    nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
-    return tuple(sorted({node.op for node in nodes} & STATEFUL_DRAWS))

@@ -86,6 +86,7 @@ def run_config(params: dict[str, Any]) -> RunConfig:
         exact_resume=FLAGS.exact_resume,
         jit=FLAGS.jit,
         threads=FLAGS.threads,
+        strategy=FLAGS.strategy,
     )
 
 

@@ -16,7 +16,7 @@ from absl import logging as absl_logging
 from rich.console import Console
 from rich.logging import RichHandler
 
-from polyrl.errors import BrokenEnvironmentError, ModelDirInUseError, NonFiniteError
+from polyrl.errors import BrokenEnvironmentError, LostWorkerError, ModelDirInUseError, NonFiniteError
 from polyrl.estimators import TrainingResult
 from polyrl.estimators.model_errors import is_worded, users_lines
 from polyrl.experiments import processes, seeds
@@ -30,7 +30,7 @@ from polyrl.paths import resolved
 
 logger = logging.getLogger("polyrl")
 
-TOLD = (ValueError, TypeError, KeyError, NonFiniteError, BrokenEnvironmentError, ModelDirInUseError)
+TOLD = (ValueError, TypeError, KeyError, NonFiniteError, BrokenEnvironmentError, LostWorkerError, ModelDirInUseError)
 """Errors whose message says all, if polyrl or the program raised them."""
 
 

@@ -1,0 +1,104 @@
+"""How the processes of a cluster begin a run together: what the chief says of it, and what the others make of that."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from polyrl.errors import CheckpointMismatchError
+from polyrl.estimators.checkpoints.fitting import described
+from polyrl.estimators.strategies.learnt import Strategy
+from polyrl.estimators.strategies.workers import Workers
+from polyrl.estimators.training_result import TrainingResult
+from polyrl.models.scope import Scope
+from polyrl.policies import BoundedTensorSpec
+
+
+@contextlib.contextmanager
+def led(strategy: Strategy | None, learner: Any, tell: Callable[[str], None]) -> Iterator[Callable[[TrainingResult], None]]:
+    """What is trained in the `with` block is learned by all processes, if this one is the chief of several.
+
+    Args:
+        strategy: of the run.
+        learner: built, and restored: the others take its values.
+        tell: shows a line.
+
+    It gives a function that must be told how the run has ended.
+    """
+    if strategy is None:
+        yield lambda result: None
+        return
+    tell(f"Each update is computed by {strategy.described}: variables are plain ones, and XLA does not compile the loop.")
+    if not isinstance(strategy, Workers) or strategy.count == 1:
+        yield lambda result: None
+        return
+    state, num_envs, action = learner.built
+    about = {
+        "state": tf.nest.map_structure(_as_json, state) if isinstance(state, Mapping) else [_as_json(state)],
+        "num_envs": num_envs,
+        "action": _as_json(action),
+        "rows": [{name: _as_json(spec) for name, spec in part.items()} for part in strategy.rows],
+        "models": _models(learner.scope),
+    }
+    tell(f"Waiting for the other processes of the cluster, {strategy.count - 1} of them.")
+    with strategy.leading(about, list(learner.scope.variables)) as say:
+        yield say
+
+
+def followed(strategy: Workers, learner: Any, tell: Callable[[str], None]) -> TrainingResult:
+    """Takes part in the run of the chief, to its end; how that was.
+
+    Raises:
+        CheckpointMismatchError: if the models here are not those of the chief.
+        LostWorkerError: if the chief, or another process, is gone.
+        RuntimeError: if the chief's run has failed.
+    """
+    tell(f"Waiting for the chief of the cluster; this is worker {strategy.index} of {strategy.count} processes.")
+    about = strategy.about()
+    state = {name: _from_json(spec) for name, spec in about["state"].items()} if isinstance(about["state"], dict) else None
+    rows = tuple({name: _from_json(spec) for name, spec in part.items()} for part in about["rows"])
+    learner.build_following(
+        _from_json(about["state"][0]) if state is None else state, about["num_envs"], _from_json(about["action"]), rows
+    )
+    _check_same(about["models"], _models(learner.scope))
+    tell("The run has begun.")
+    result = strategy.follow(learner.learn, rows, list(learner.scope.variables), learner.scope.global_timestep)
+    learner.scope.global_timestep.assign(result.global_timestep)
+    learner.scope.global_episode.assign(result.global_episode)
+    tell(f"The chief's run ended: {result.stop_reason}. Checkpoint: {result.checkpoint}")
+    return result
+
+
+def _models(scope: Scope) -> dict[str, Any]:
+    """Networks, optimizers, and the arguments of the models, as JSON."""
+    found = {**described(scope), "arguments": scope.learners(), "variables": [list(v.shape) for v in scope.variables]}
+    return dict(json.loads(json.dumps(found, default=str)))
+
+
+def _check_same(chief: Mapping[str, Any], here: Mapping[str, Any], path: str = "") -> None:
+    for name in {**chief, **here}:
+        theirs, own = chief.get(name), here.get(name)
+        if isinstance(theirs, Mapping) and isinstance(own, Mapping):
+            _check_same(theirs, own, f"{path}{name}/")
+        elif theirs != own:
+            raise CheckpointMismatchError(
+                f"The models of this process are not those of the chief: {path}{name} is {own} here, and {theirs} there. Run "
+                "the same program, with the same arguments and packages, in each process."
+            )
+
+
+def _as_json(spec: Any) -> dict[str, Any]:
+    bounds = {"minimum": spec.minimum, "maximum": spec.maximum} if isinstance(spec, BoundedTensorSpec) else {}
+    return {"shape": [int(size) for size in spec.shape], "dtype": tf.as_dtype(spec.dtype).name, **bounds}
+
+
+def _from_json(found: Mapping[str, Any]) -> Any:
+    shape, dtype = tuple(found["shape"]), tf.as_dtype(found["dtype"])
+    if "minimum" not in found:
+        return tf.TensorSpec(shape, dtype)
+    return BoundedTensorSpec(shape, dtype, *(np.asarray(found[bound]) for bound in ("minimum", "maximum")))

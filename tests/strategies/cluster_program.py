@@ -1,0 +1,114 @@
+"""A small run, of one process or of a cluster's: `cluster_program.py <strategy> <directory> <environment steps> [key=value ...]`.
+
+It prints the result, and the sums of all variables, as a JSON line. `kind` says what is trained; `worker_units` gives the
+workers another network; `fails_at` has the environment fail; `runs` makes as many runs, one after another.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
+
+import polyrl  # noqa: F401, E402  Before TensorFlow.
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+from tiny_envs import ChainEnv  # noqa: E402
+
+from polyrl.demos import Demonstrations  # noqa: E402
+from polyrl.distributed import RemoteActors, RemoteReplay  # noqa: E402
+from polyrl.envs import GymEnvironment  # noqa: E402
+from polyrl.envs.compiled import CartPole  # noqa: E402
+from polyrl.estimators import Agent, RunConfig  # noqa: E402
+from polyrl.estimators.hooks import EvaluationHook  # noqa: E402
+from polyrl.models import CategoricalDQNModel, DQNModel, PQNModel  # noqa: E402
+from polyrl.networks import mlp, recurrent  # noqa: E402
+from polyrl.replay import PrioritizedReplay, PrioritizedSequenceReplay, RolloutMemory, UniformReplay  # noqa: E402
+
+SUPPORT = {"min_q_value": 0.0, "max_q_value": 20.0, "num_atoms": 11}
+
+
+class Failing(ChainEnv):
+    """Fails at some step."""
+
+    def __init__(self, fails_at):
+        super().__init__()
+        self.left = fails_at
+
+    def step(self, action):
+        self.left -= 1
+        if self.left == 0:
+            raise ZeroDivisionError("the robot's arm is off")
+        return super().step(action)
+
+
+def demonstrations(count=40):
+    rng = np.random.default_rng(0)
+    state = rng.normal(size=[count + 1, 4]).astype(np.float32)
+    done = np.zeros(count, np.float32)
+    done[9::10] = 1.0
+    columns = {"state": state[:-1], "action": rng.integers(2, size=count).astype(np.int32), "done": done}
+    columns |= {"reward": np.ones(count, np.float32), "next_state": state[1:], "truncated": np.zeros(count, np.float32)}
+    return Demonstrations(columns)
+
+
+def parts(kind, units):
+    """The model_fn, the memory, the environment, and how to train."""
+    model, torso, memory = CategoricalDQNModel, mlp([units]), PrioritizedReplay(500, 12, n_step=3)
+    arguments = dict(SUPPORT)
+    env, how = CartPole(num_envs=2), {"first_update": 20, "update_frequency": 2}
+    if kind == "python":
+        env = GymEnvironment("CartPole-v1", num_envs=2)
+    elif kind == "bursts":
+        env, how = GymEnvironment("CartPole-v1"), {"first_update": 20, "update_frequency": 10, "updates_at_once": 7}
+    elif kind == "recurrent":
+        model, torso, arguments = DQNModel, recurrent(mlp([units]), 5), {"dueling": None}
+        memory = PrioritizedSequenceReplay(500, 24, sequence_length=4, stride=2)
+    elif kind == "pqn":
+        model, arguments, memory = PQNModel, {}, RolloutMemory(20, 2, batch_size=10)
+        how = {"first_update": 0, "update_frequency": 40, "updates_at_once": 8}
+    elif kind == "demonstrations":
+        arguments["use_expert_demo"] = True
+        memory, how = UniformReplay(500, 12, demonstrations=demonstrations()), {**how, "pretrain_updates": 30}
+    elif kind == "actors":
+        env, memory = RemoteActors(GymEnvironment("CartPole-v1"), 2, steps=10, in_process=True), RemoteReplay(memory)
+
+    def model_fn(features, labels, mode):
+        return model(mode, torso, 4, 2, target_update_frequency=7, **arguments)(features, labels)
+
+    return model_fn, memory, env, how
+
+
+def main(strategy, directory, timesteps, options):
+    if strategy == "mirrored":
+        devices = [tf.config.LogicalDeviceConfiguration()] * 2
+        tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], devices)
+    is_worker = '"index": 1' in os.environ.get("TF_CONFIG", "")
+    kinds = options.get("kind", "graph").split("+")
+    for kind in kinds:
+        model_fn, memory, env, how = parts(kind, int(options.get("worker_units", 8)) if is_worker else 8)
+        if "fails_at" in options:
+            env = GymEnvironment(lambda: Failing(int(options["fails_at"])))
+        config = RunConfig(
+            seed=3,
+            strategy=strategy,
+            progress=False,
+            check_env=False,
+            save_checkpoints_timesteps=int(options.get("every", 200)),
+            max_overhead=None,
+            save_summary_timesteps=100,
+        )
+        agent = Agent(model_fn, memory, Path(directory) / kind, config)
+        hooks = [EvaluationHook(GymEnvironment("CartPole-v1"), 300, episodes=1)]
+        result = agent.train(env, max_timesteps=timesteps, hooks=hooks if "fails_at" not in options else (), **how)
+        sums = {v.name: float(np.abs(v.numpy()).sum(dtype=np.float64)) for v in agent._scope.variables}
+        counters = [result.global_step, result.global_timestep, result.global_episode]
+        shown = {"kind": kind, "counters": counters, "reason": result.stop_reason, "checkpoint": str(result.checkpoint)}
+        print(json.dumps({**shown, "sums": list(sums.values())}), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), dict(each.split("=") for each in sys.argv[4:]))

@@ -1,0 +1,77 @@
+"""Whole runs of a cluster: the chief's run is all there is of it, and every process ends with its models."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cluster_testing import LONG_AGO, cluster, run, written
+
+PROGRAM = str(Path(__file__).resolve().parent / "cluster_program.py")
+KINDS = ("python", "bursts", "recurrent", "pqn", "demonstrations", "actors")
+
+
+def lines(text):
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+def test_each_process_ends_with_the_chiefs_models_and_result(tmp_path: Path) -> None:
+    """Two runs of one program: in the graph, where updates are in a loop, and in Python."""
+    chief, worker = map(lines, run([PROGRAM, "multi_worker", str(tmp_path), "400", "kind=graph+python"], tmp_path))
+    assert chief == worker
+    assert [found["counters"][:2] for found in chief] == [[190, 400], [190, 400]]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.err", "0.out", "1.err", "1.out", "graph", "python"]
+    assert (tmp_path / "graph" / "checkpoints" / "ckpt-000000400").is_dir()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_cluster_does_the_runs_of_every_kind(count: int, tmp_path: Path) -> None:
+    kinds = [kind for kind in KINDS if count == 2 or kind not in ("recurrent", "pqn")]
+    found = list(map(lines, run([PROGRAM, "multi_worker", str(tmp_path), "400", f"kind={'+'.join(kinds)}"], tmp_path, count)))
+    assert [each["kind"] for each in found[0]] == kinds
+    assert all(each["counters"][0] > 100 for each in found[0])
+    assert found[1:] == [found[0]] * (count - 1)
+
+
+@pytest.mark.slow
+def test_devices_do_the_runs_of_every_kind(tmp_path: Path) -> None:
+    command = [sys.executable, PROGRAM, "mirrored", str(tmp_path), "400", f"kind={'+'.join(('graph', *KINDS))}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr
+    assert [each["kind"] for each in lines(done.stdout)] == ["graph", *KINDS]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["graph", "python", "recurrent"])
+def test_a_resumed_run_is_the_one_that_was_not_interrupted(kind: str, tmp_path: Path) -> None:
+    found = {}
+    for name, stops in (("whole", ("600",)), ("resumed", ("200", "600"))):
+        for stop in stops:
+            command = [PROGRAM, "multi_worker", str(tmp_path / name), stop, f"kind={kind}"]
+            found[name] = lines(run(command, tmp_path)[0])[0]
+    assert found["whole"]["sums"] == found["resumed"]["sums"]
+    assert found["whole"]["counters"] == found["resumed"]["counters"]
+
+
+def statuses(processes):
+    return [process.wait(LONG_AGO) for process in processes]
+
+
+@pytest.mark.slow
+def test_other_models_are_refused_by_the_process_that_has_them(tmp_path: Path) -> None:
+    with cluster([PROGRAM, "multi_worker", str(tmp_path), "400", "worker_units=9"], tmp_path) as processes:
+        assert statuses(processes) == [1, 1]
+    assert "The models of this process are not those of the chief" in written(tmp_path, 1)
+    assert "LostWorkerError" in written(tmp_path, 0)
+
+
+@pytest.mark.slow
+def test_what_ends_the_chiefs_run_is_told_by_the_others(tmp_path: Path) -> None:
+    with cluster([PROGRAM, "multi_worker", str(tmp_path), "400", "fails_at=90"], tmp_path) as processes:
+        assert statuses(processes) == [1, 1]
+    assert "The chief's run has failed: ZeroDivisionError: the robot's arm is off" in written(tmp_path, 1)
+    assert "The run is saved as of its last whole step" in written(tmp_path, 0)
