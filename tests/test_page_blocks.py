@@ -122,6 +122,16 @@ def test_distributed():
 
 
 @pytest.mark.slow
+def test_learners():
+    """As a program: it connects before anything is computed."""
+    (code,) = blocks(DOCS / "learners.md")
+    Path("program.py").write_text(code)
+    done = subprocess.run([sys.executable, "program.py"], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "budget of timesteps reached" in done.stdout
+
+
+@pytest.mark.slow
 def test_demonstrations(tmp_path):
     expert = make_agent(q_model_fn("dqn", num_actions=2), model_dir=tmp_path / "expert")
     expert.train("CartPole-v1", timesteps=SHORT)

@@ -97,7 +97,8 @@ class Agent(Reading, metaclass=ExplainsMissing):
         self.config = RunConfig() if config is None else config
         tf_config.note(self.config.strategy)
         use_threads(self.config.threads)
-        self._strategy = None if tf_config.task(self.config.strategy) == tf_config.EVALUATOR else strategy_of(self.config.strategy)
+        evaluates = tf_config.task(self.config.strategy) == tf_config.EVALUATOR
+        self._strategy = None if evaluates else strategy_of(self.config.strategy)
         self.params = frozen_params(params)
         where = tempfile.mkdtemp(prefix="polyrl-") if model_dir is None else model_dir
         self.model_dir = resolved_directory("model_dir", where)
@@ -198,7 +199,7 @@ class Agent(Reading, metaclass=ExplainsMissing):
             loop.build()
             check_evaluated_on(evaluated_on([*self._learner.hooks, *hooks]), loop.spaces)
             warn_of_budgets(budgets, begin, 0 if pretrain_updates else first_update)
-            now = circumstances(self.config, described(env))
+            now = circumstances(self.config, described(env), 1 if self._strategy is None else self._strategy.count)
             warn = self._tell if self.config.progress else logger.warning
             if settings is not None:  # It may read the run that is moved.
                 resumes = not overwrite and self.checkpoints.latest() is not None

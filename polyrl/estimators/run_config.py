@@ -106,11 +106,7 @@ class RunConfig:
         }
         if not isinstance(self.jit, str) or self.jit not in ("auto", "on", "off"):
             raise ValueError(f"jit={self.jit!r} is unknown; use 'auto', 'on' or 'off'.")
-        if self.strategy not in STRATEGIES:
-            raise ValueError(f"strategy={self.strategy!r} is unknown; use one of {', '.join(map(repr, STRATEGIES))}.")
-        if self.strategy != "one" and (self.jit == "on" or self.overlap):
-            name = "jit='on'" if self.jit == "on" else "overlap=True"
-            raise ValueError(f"{name} does not go with strategy={self.strategy!r}; leave it out.")
+        _check_strategy(self)
         checked["keep_checkpoint_max"] = check_int("keep_checkpoint_max", self.keep_checkpoint_max, minimum=1)
         if self.max_overhead is not None:
             checked["max_overhead"] = check_float("max_overhead", self.max_overhead, 0.0, 1.0)
@@ -141,3 +137,12 @@ class RunConfig:
                 hint = f" {HINTS[name]}" if name in HINTS else suggestion(name, names)
                 raise ValueError(f"RunConfig has no field {name!r}; it has {names}.{hint}")
         return dataclasses.replace(self, **changes)
+
+
+def _check_strategy(config: RunConfig) -> None:
+    """Raises a ValueError for one that is unknown, or that does not go with the rest."""
+    if config.strategy not in STRATEGIES:
+        raise ValueError(f"strategy={config.strategy!r} is unknown; use one of {', '.join(map(repr, STRATEGIES))}.")
+    if config.strategy != "one" and (config.jit == "on" or config.overlap):
+        name = "jit='on'" if config.jit == "on" else "overlap=True"
+        raise ValueError(f"{name} does not go with strategy={config.strategy!r}; leave it out.")

@@ -6,7 +6,7 @@ import collections
 import json
 import logging
 import os
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 logger = logging.getLogger("polyrl")
 
@@ -29,7 +29,7 @@ class Cluster(NamedTuple):
 
     tasks: dict[str, list[str]]
     kind: str | None
-    index: int
+    number: int
     model_dir: str | None
 
     @property
@@ -54,11 +54,17 @@ def cluster() -> Cluster | None:
         return None
     try:
         content = json.loads(text)
-        tasks = {str(kind): [str(each) for each in addresses] for kind, addresses in content.get("cluster", {}).items()}
+        tasks = {str(kind): _addresses(found) for kind, found in content.get("cluster", {}).items()}
         task = content.get("task", {})
         return Cluster(tasks, task.get("type"), int(task.get("index", 0)), content.get("model_dir"))
     except (ValueError, AttributeError, TypeError) as error:
         raise ValueError(f"TF_CONFIG={text!r} is set, but cannot be read as a cluster: {error}; {REMEDY}.") from error
+
+
+def _addresses(found: Any) -> list[str]:
+    if not isinstance(found, list):  # Of a string each letter would be an address.
+        raise ValueError(f"expected a list of addresses for each kind of task, got {found!r}")
+    return [str(each) for each in found]
 
 
 def task(strategy: str = "one") -> str | None:
@@ -91,8 +97,8 @@ def task(strategy: str = "one") -> str | None:
         raise ValueError(f"TF_CONFIG has model_dir={found.model_dir!r}; give it to Agent(model_dir=...), and {REMEDY}.")
     if found.kind is not None and found.kind != EVALUATOR and found.kind not in LEARNERS:
         raise ValueError(
-            f"TF_CONFIG says that this process is a task of type {found.kind!r}; there are {', '.join(LEARNERS)}, which train, "
-            f"and {EVALUATOR}, which evaluates each checkpoint. Start it as one of them, or {REMEDY}."
+            f"TF_CONFIG says that this process is a task of type {found.kind!r}; there are {', '.join(LEARNERS)}, which "
+            f"train, and {EVALUATOR}, which evaluates each checkpoint. Start it as one of them, or {REMEDY}."
         )
     return found.kind
 
@@ -110,9 +116,9 @@ def learners() -> tuple[int, list[str]]:
     if found.kind == EVALUATOR:
         return 0, []
     names = [(kind, index) for kind, index, _ in found.learners]
-    if (found.kind, found.index) not in names:
-        raise ValueError(f"{needed}; it says that this process is {found.kind} {found.index}, and the cluster has {names}.")
-    return names.index((str(found.kind), found.index)), [address for _, _, address in found.learners]
+    if (found.kind, found.number) not in names:
+        raise ValueError(f"{needed}; it says that this process is {found.kind} {found.number}, and the cluster has {names}.")
+    return names.index((str(found.kind), found.number)), [address for _, _, address in found.learners]
 
 
 def schedule_of_task(schedule: str, strategy: str = "one") -> str:

@@ -184,8 +184,8 @@ class BaseModel(KeepsArguments):
         if not functional.active():  # The same variables lack one there, see `_check_connected`.
             check_torso(self._torso_variables(), variables, gradients)
         gradients = [tf.zeros(v.shape, v.dtype) if g is None else g for v, g in zip(variables, gradients, strict=True)]
-        # A sparse gradient may name a row more than once: its norm is that of the sum, so it is made dense first.
         fused = self._fused_step()
+        # A sparse gradient may name a row more than once: its norm is that of the sum, so it is made dense first.
         packed = mean_gradients(fused.pack([tf.convert_to_tensor(gradient) for gradient in gradients]))
         embeddings = fused.positions(self._embedding_indices())
         clipped = clip_gradients(packed, embeddings, self.clip_gradients, self.clip_embed_gradients)
@@ -259,10 +259,8 @@ class BaseModel(KeepsArguments):
         return self._scope.global_step if self._is_first else self._optimizer().iterations
 
     def _fused_step(self) -> FusedStep:
-        def build() -> FusedStep:
-            return FusedStep(self._trainable_variables(), self._embedding_indices(), self.optimizer_config.element_wise)
-
-        return self._part("fused_step", build)
+        element_wise, alone = self.optimizer_config.element_wise, self._embedding_indices
+        return self._part("fused_step", lambda: FusedStep(self._trainable_variables(), alone(), element_wise))
 
     def _trainable_variables(self) -> list[tf.Variable]:
         raise NotImplementedError(f"{type(self).__name__} must define _trainable_variables.")

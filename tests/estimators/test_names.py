@@ -32,7 +32,7 @@ REFUSED = [
     (lambda **a: RunConfig(**a), "save_checkpoints_steps", "Use save_checkpoints_timesteps"),
     (lambda **a: RunConfig(**a), "tf_random_seed", r"Use seed\."),
     (lambda **a: RunConfig(**a), "session_config", "There are no sessions"),
-    (lambda **a: RunConfig(**a), "train_distribute", "one learner"),
+    (lambda **a: RunConfig(**a), "train_distribute", "strategy, .mirrored. or .multi_worker."),
     (lambda **a: RunConfig(**a), "keep_checkpoints_max", "Did you mean 'keep_checkpoint_max'"),
     (lambda **a: EstimatorSpec("infer", **a), "scaffold", "There is no Scaffold"),
     (lambda **a: EstimatorSpec("infer", **a), "training_chief_hooks", "Use training_hooks"),

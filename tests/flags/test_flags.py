@@ -22,6 +22,7 @@ NOT_LEARNED = {
         "model_dir",
         "progress",
         "jit",
+        "strategy",
         "env_backend",
         "env_timeout",
         "env_restarts",

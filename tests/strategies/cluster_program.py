@@ -1,7 +1,7 @@
-"""A small run, of one process or of a cluster's: `cluster_program.py <strategy> <directory> <environment steps> [key=value ...]`.
+"""Small runs, of one process or of several: `cluster_program.py <strategy> <directory> <environment steps> [key=value ...]`.
 
 It prints the result, and the sums of all variables, as a JSON line. `kind` says what is trained; `worker_units` gives the
-workers another network; `fails_at` has the environment fail; `runs` makes as many runs, one after another.
+workers another network; `fails_at` has the environment fail; kinds that are joined by `+` are trained one after another.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
-import polyrl  # noqa: F401, E402  Before TensorFlow.
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from tiny_envs import ChainEnv  # noqa: E402
 
-from polyrl.demos import Demonstrations  # noqa: E402
+import polyrl  # noqa: F401, E402  Before TensorFlow.
+from polyrl.demos import DemoEpisode, Demonstrations  # noqa: E402
 from polyrl.distributed import RemoteActors, RemoteReplay  # noqa: E402
 from polyrl.envs import GymEnvironment  # noqa: E402
 from polyrl.envs.compiled import CartPole  # noqa: E402
@@ -45,14 +45,11 @@ class Failing(ChainEnv):
         return super().step(action)
 
 
-def demonstrations(count=40):
+def demonstrations():
+    """Four episodes of ten steps."""
     rng = np.random.default_rng(0)
-    state = rng.normal(size=[count + 1, 4]).astype(np.float32)
-    done = np.zeros(count, np.float32)
-    done[9::10] = 1.0
-    columns = {"state": state[:-1], "action": rng.integers(2, size=count).astype(np.int32), "done": done}
-    columns |= {"reward": np.ones(count, np.float32), "next_state": state[1:], "truncated": np.zeros(count, np.float32)}
-    return Demonstrations(columns)
+    numbers = [(rng.normal(size=[11, 4]).astype(np.float32), rng.integers(2, size=10)) for _ in range(4)]
+    return Demonstrations([DemoEpisode(state, action, np.ones(10, np.float32), True, False) for state, action in numbers])
 
 
 def parts(kind, units):
@@ -68,8 +65,8 @@ def parts(kind, units):
         model, torso, arguments = DQNModel, recurrent(mlp([units]), 5), {"dueling": None}
         memory = PrioritizedSequenceReplay(500, 24, sequence_length=4, stride=2)
     elif kind == "pqn":
-        model, arguments, memory = PQNModel, {}, RolloutMemory(20, 2, batch_size=10)
-        how = {"first_update": 0, "update_frequency": 40, "updates_at_once": 8}
+        model, arguments, memory = PQNModel, {}, RolloutMemory(40, 40)
+        how = {"first_update": 0, "update_frequency": 40, "updates_at_once": 12}
     elif kind == "demonstrations":
         arguments["use_expert_demo"] = True
         memory, how = UniformReplay(500, 12, demonstrations=demonstrations()), {**how, "pretrain_updates": 30}

@@ -11,13 +11,13 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "models"), str(Path(__file__).resolve().parents[1])]
 
-import polyrl  # noqa: F401, E402  Before TensorFlow.
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 import tf_keras  # noqa: E402
 from family_testing import FAMILY  # noqa: E402
 from recurrent_testing import sequences  # noqa: E402
 
+import polyrl  # noqa: F401, E402  Before TensorFlow.
 from polyrl.configs import AdamConfig  # noqa: E402
 from polyrl.engine.tracing import traced  # noqa: E402
 from polyrl.estimators.strategies import Learnt, strategy_of  # noqa: E402

@@ -22,14 +22,15 @@ VARIABLES = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "XLA_FLAGS", "TF_XLA
 """Environment variables that choose other code for the same computation. No other variable is noted."""
 
 
-def circumstances(config: RunConfig, environment: str) -> dict[str, Any]:
-    """On what, how and in which environment a run is computed; a checkpoint notes it."""
+def circumstances(config: RunConfig, environment: str, learners: int = 1) -> dict[str, Any]:
+    """On what, how, in which environment and by how many learners a run is computed; a checkpoint notes it."""
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     settings = {name: getattr(config, name) for name in SETTINGS}
     variables = {name: os.environ.get(name) for name in VARIABLES}
     return {
         **variables,
         "environment": environment,
+        "learners": learners,
         "python": platform.python_version(),
         "processor": processor(),
         "threads": threads_in_use(),

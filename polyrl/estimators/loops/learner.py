@@ -61,6 +61,7 @@ class Learner:
         unsaved_draws: the `STATEFUL_DRAWS` of an update.
         acting_graph: in which the model acts, after `build`.
         strategy: how several compute an update; None for one alone.
+        built: the arguments that `build` was called with last.
         recurrence: what the model's network remembers of the present episodes; None for one that remembers nothing.
     """
 
@@ -77,6 +78,7 @@ class Learner:
         self._action_dtype = tf.int32
         self._actions: ModelActions | None = None
         self._built: tuple[Any, int] | None = None
+        self.built: tuple[Any, ...] = ()
         self._first_act: Any = None
         self._traced_update: Any = None
         self.acting_graph = tf.Graph()
@@ -149,8 +151,9 @@ class Learner:
         """What the model finds in a batch, or in a share of one."""
         with self.scope.active():
             spec = self.model_fn(features=features, labels=labels, mode=Modes.TRAIN)
-        train_op, rows = self._train_op(spec), self.memory.batch_size // (1 if self._together is None else self._together.count)
-        priorities = extra_ops.priorities(spec, rows) if self.memory.PRIORITIZED else None
+        train_op = self._train_op(spec)
+        share = self.memory.batch_size // (1 if self._together is None else self._together.count)
+        priorities = extra_ops.priorities(spec, share) if self.memory.PRIORITIZED else None
         return Learnt(train_op, tf.cast(spec.loss, tf.float32), priorities)
 
     # Before and between calls. ------------------------------------------------------------------------------------------
@@ -187,18 +190,13 @@ class Learner:
             if self.strategy is not None:
                 self._together = self.strategy
                 # A call by itself also in loops, in which processes would not find each other's collective operations.
-                traced_once = traced(self.update, experimental_attributes={"_noinline": True}).get_concrete_function(*self._no_updates())
+                apart = traced(self.update, experimental_attributes={"_noinline": True})
+                traced_once = apart.get_concrete_function(*self._no_updates())
             self._traced_update = SharedTrace(self.update, traced_once)
             self.unsaved_draws = stateful_draws(traced_once.graph.as_graph_def())
             if self.recurrence is None:
                 check_no_recurrent_layers(self.scope)
-            self._built, self._action, self._panels = (state, num_envs), action, None
-
-    @property
-    def built(self) -> tuple[Any, int, BoundedTensorSpec]:
-        """The arguments that `build` was called with."""
-        assert self._built is not None
-        return (*self._built, self._action)
+            self._built, self.built, self._panels = (state, num_envs), (state, num_envs, action), None
 
     def build_acting(self, state: Any, num_envs: int, action: BoundedTensorSpec) -> None:
         """Creates the networks, and nothing that only learning needs; the arguments are those of `build`."""

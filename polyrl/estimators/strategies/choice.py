@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from polyrl.estimators.strategies.learnt import Strategy
 from polyrl.estimators.strategies.mirrored import Mirrored
 from polyrl.estimators.strategies.workers import Workers
 
-KINDS: Final = {"mirrored": Mirrored, "multi_worker": Workers}
+KINDS: Final[dict[str, Callable[[], Strategy]]] = {"mirrored": Mirrored, "multi_worker": Workers}
 
 
 def strategy_of(name: str) -> Strategy | None:

@@ -101,4 +101,4 @@ def _from_json(found: Mapping[str, Any]) -> Any:
     shape, dtype = tuple(found["shape"]), tf.as_dtype(found["dtype"])
     if "minimum" not in found:
         return tf.TensorSpec(shape, dtype)
-    return BoundedTensorSpec(shape, dtype, *(np.asarray(found[bound]) for bound in ("minimum", "maximum")))
+    return BoundedTensorSpec(shape, dtype, np.asarray(found["minimum"]), np.asarray(found["maximum"]))

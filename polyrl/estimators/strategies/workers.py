@@ -184,8 +184,8 @@ def _lost_named() -> Iterator[None]:
         if not _is_of_the_group(error):
             raise
         raise LostWorkerError(
-            "Another process of the cluster is gone, or does something else, so that no update can be computed. Start all of them again by the same "
-            f"commands: the run resumes from its newest checkpoint. TensorFlow says: {_reason(error)}"
+            "Another process of the cluster is gone, or does something else, so that no update can be computed. Start all of "
+            f"them again by the same commands: the run resumes from its newest checkpoint. TensorFlow says: {_reason(error)}"
         ) from error
 
 
