@@ -8,11 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ray_testing import processes
+from ray_testing import descendants, processes
 from tiny_agents import q_model_fn
 from tiny_envs import ChainEnv
 
@@ -106,6 +107,53 @@ def test_the_learner_is_killed_twenty_times(tmp_path: Path) -> None:
     steps, timesteps = map(int, done.stdout.split()[-2:])
     assert timesteps >= end
     assert steps == timesteps - 200
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3_600)
+@pytest.mark.parametrize("name", ["raylet", "gcs_server"])
+def test_rays_own_processes_are_killed_twenty_times(name: str, tmp_path: Path) -> None:
+    """The run goes on, or ends within two minutes; the same command resumes it."""
+    program, run = tmp_path / "program.py", tmp_path / "run"
+    program.write_text(PROGRAM)
+    command = [sys.executable, str(program), str(run)]
+    env = {**os.environ, "PYTHONPATH": str(TESTS)}
+    chance, ended = random.Random(2), 0
+    for _ in range(TIMES):
+        before = newest(run)
+        with subprocess.Popen([*command, "1000000"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as started:
+            try:
+                assert comes_to(run, before + 1, started)
+                assert started.poll() is None
+                time.sleep(chance.uniform(0.0, 1.0))
+                (victim,) = descendants(started.pid, name)
+                os.kill(victim, signal.SIGKILL)
+                assert comes_to(run, newest(run) + 1_000, started)
+                ended += started.poll() is not None
+            finally:
+                started.kill()
+        assert waits_until(lambda: not (processes("Actor") or processes("ReplayShard")))
+    assert ended == TIMES or name == "gcs_server"
+    end = newest(run) + 1_000
+    done = subprocess.run([*command, str(end)], env=env, capture_output=True, text=True, check=True)
+    steps, timesteps = map(int, done.stdout.split()[-2:])
+    assert timesteps >= end
+    assert steps == timesteps - 200
+
+
+def comes_to(run: Path, timestep: int, started: subprocess.Popen[bytes]) -> bool:
+    """Whether a run has a checkpoint of that many environment steps, or has ended, within some seconds."""
+    return waits_until(lambda: newest(run) >= timestep or started.poll() is not None)
+
+
+def waits_until(condition: Callable[[], bool], seconds: float = 120.0) -> bool:
+    """Whether a condition comes true within some seconds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def newest(run: Path) -> int:

@@ -23,7 +23,7 @@ from polyrl.distributed import RemoteActors, RemoteReplay  # noqa: E402
 from polyrl.envs import GymEnvironment  # noqa: E402
 from polyrl.envs.compiled import CartPole  # noqa: E402
 from polyrl.estimators import Agent, RunConfig  # noqa: E402
-from polyrl.estimators.hooks import EvaluationHook  # noqa: E402
+from polyrl.estimators.hooks import EvaluationHook, Hook  # noqa: E402
 from polyrl.models import CategoricalDQNModel, DQNModel, PQNModel  # noqa: E402
 from polyrl.networks import mlp, recurrent  # noqa: E402
 from polyrl.replay import PrioritizedReplay, PrioritizedSequenceReplay, RolloutMemory, UniformReplay  # noqa: E402
@@ -43,6 +43,17 @@ class Failing(ChainEnv):
         if self.left == 0:
             raise ZeroDivisionError("the robot's arm is off")
         return super().step(action)
+
+
+class Begun(Hook):
+    """Says when the first step has been taken."""
+
+    said = False
+
+    def after_act(self, run):
+        if not self.said:
+            self.said = True
+            print("begun", file=sys.stderr, flush=True)
 
 
 def demonstrations():
@@ -99,8 +110,8 @@ def main(strategy, directory, timesteps, options):
             save_summary_timesteps=100,
         )
         agent = Agent(model_fn, memory, Path(directory) / kind, config)
-        hooks = [EvaluationHook(GymEnvironment("CartPole-v1"), 300, episodes=1)]
-        result = agent.train(env, max_timesteps=timesteps, hooks=hooks if "fails_at" not in options else (), **how)
+        hooks = [Begun(), *([] if "fails_at" in options else [EvaluationHook(GymEnvironment("CartPole-v1"), 300, episodes=1)])]
+        result = agent.train(env, max_timesteps=timesteps, hooks=hooks, **how)
         sums = {v.name: float(np.abs(v.numpy()).sum(dtype=np.float64)) for v in agent._scope.variables}
         counters = [result.global_step, result.global_timestep, result.global_episode]
         shown = {"kind": kind, "counters": counters, "reason": result.stop_reason, "checkpoint": str(result.checkpoint)}
