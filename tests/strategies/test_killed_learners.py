@@ -40,7 +40,7 @@ def test_a_process_is_killed_at_any_time(victim: int, tmp_path: Path) -> None:
             assert processes[other].wait(PATIENCE) == 1
             assert "Another process of the cluster is gone" in written(tmp_path, other)
     assert begins == sorted(begins)
-    assert len(set(begins)) > KILLS // 2  # It came further from time to time.
+    assert begins[-1] >= 1_000  # It came further from time to time.
     last = [PROGRAM, "multi_worker", str(tmp_path / "killed"), str(newest(tmp_path) + 300), "every=100"]
     killed, worker = (json.loads(text) for text in run(last, tmp_path))
     whole = json.loads(run([*last[:2], str(tmp_path / "whole"), *last[3:]], tmp_path)[0])
