@@ -48,7 +48,12 @@ def work(flags: list[str], seconds: float) -> None:
                 run.request_stop("measured")
 
     with tempfile.TemporaryDirectory() as directory:
-        off = ["--progress=false", "--save_checkpoints_timesteps=1000000000", "--threads=1", "--max_overhead=0.0001"]
+        off = [
+            "--progress=false",
+            "--save_checkpoints_timesteps=1000000000",
+            "--threads=1",
+            "--save_summary_timesteps=1000000000",
+        ]
         cli.FLAGS([sys.argv[0], *off, f"--model_dir={directory}", *flags])
         command.settle()
         experiment: Any = family.experiment_fn(cli.FLAGS.model_dir)

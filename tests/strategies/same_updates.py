@@ -146,7 +146,10 @@ def main(kind, count, names):
         if isinstance(strategy, Workers) and not strategy.leads:
             strategy.about()
             traced(lambda *rows: compute(*rows).train_op()).get_concrete_function(*batch(name, 0))  # noqa: B023
-            rows = tuple({key: tf.TensorSpec(v.shape, v.dtype) for key, v in part.items()} for part in batch(name, 0))
+            rows = tuple(
+                {key: tf.TensorSpec([v.shape[0] // count, *v.shape[1:]], v.dtype) for key, v in part.items()}
+                for part in batch(name, 0)
+            )
             for variable in scope.variables:  # It takes the chief's.
                 variable.assign(tf.zeros_like(variable))
             strategy.follow(compute, rows, list(scope.variables), scope.global_timestep)

@@ -208,11 +208,11 @@ class Learner:
         self.acting_graph = self._first_act.get_concrete_function(states).graph
 
     def build_following(self, state: Any, num_envs: int, action: BoundedTensorSpec, rows: Sequence[Any]) -> None:
-        """Creates what learning needs, of a run that another process has: `rows` are specs of a batch's features and labels,
+        """Creates what learning needs, of a run that another process has: `rows` are specs of a share's features and labels,
         the other arguments are those of `build`."""
         self.build_acting(state, num_envs, action)
-        traced(lambda *batch: self.learn(*batch).train_op()).get_concrete_function(*rows)
         self._together = self.strategy
+        traced(lambda *batch: self.learn(*batch).train_op()).get_concrete_function(*rows)
 
     def probe(self) -> tf.Tensor:
         """One update, to be traced: the compiler finds out by it which variables an update assigns, and how."""

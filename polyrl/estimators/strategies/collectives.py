@@ -1,4 +1,4 @@
-"""`Group`: sums over the processes of a cluster, by the collective operations of TensorFlow.
+"""`Group`: what the processes of a cluster send each other, by the collective operations of TensorFlow.
 
 `tf.distribute.MultiWorkerMirroredStrategy` connects the processes. It numbers its own collective operations by the order in
 which calls are made, and so would need the same calls in each process; here each has a number of its own, and a process may
@@ -18,7 +18,7 @@ GROUP_KEY = 100
 """That of all processes; TensorFlow's own begin with 1."""
 
 OF_AN_UPDATE = 1_000
-"""Numbers that the sums of an update have."""
+"""Numbers that the operations of an update have."""
 
 MESSAGES = 1_000_000_000
 """Numbers from here on are of messages between two updates."""
@@ -41,7 +41,7 @@ class Group:
 
     @contextlib.contextmanager
     def numbered(self, first: int) -> Iterator[None]:
-        """Sums in the `with` block are numbered from `first` on: those of the same number belong together."""
+        """Operations in the `with` block are numbered from `first` on: those of the same number belong together."""
         self._next, before = first, self._next
         try:
             yield
@@ -57,6 +57,13 @@ class Group:
         """The sums over all processes, each of which calls this with tensors of the same shapes, in the same order."""
         return [self._sum(tensor) for tensor in tensors]
 
+    def scatter(self, shares: tf.Tensor) -> tf.Tensor:
+        """What the first process has for this one, `[n]`, of the shares of all, `[count, n]`; those of the others are passed
+        over, but must have the same shape."""
+        with tf.device("CPU:0"):
+            given = tf.raw_ops.CollectiveAllToAllV2(input=shares, **self._numbered_operation())
+        return given[0]
+
     def broadcast(self, data: bytes | None) -> bytes:
         """What the first process says, outside of any graph; the others say None."""
         size = int(self._message(np.array([0 if data is None else len(data)], np.int32))[0])
@@ -71,18 +78,19 @@ class Group:
             return np.asarray(self._sum(tf.constant(words)).numpy())
 
     def _sum(self, tensor: tf.Tensor) -> tf.Tensor:
-        number, self._next = self._next, self._next + 1
         with tf.device("CPU:0"):
-            return tf.raw_ops.CollectiveReduceV2(
-                input=tensor,
-                group_size=self.count,
-                group_key=GROUP_KEY,
-                instance_key=number,
-                ordering_token=[self._order.handle],
-                merge_op="Add",
-                final_op="Id",
-                communication_hint="ring",
-            )
+            operation = self._numbered_operation()
+            return tf.raw_ops.CollectiveReduceV2(input=tensor, merge_op="Add", final_op="Id", **operation)
+
+    def _numbered_operation(self) -> dict[str, Any]:
+        number, self._next = self._next, self._next + 1
+        return {
+            "group_size": self.count,
+            "group_key": GROUP_KEY,
+            "instance_key": number,
+            "ordering_token": [self._order.handle],
+            "communication_hint": "ring",
+        }
 
 
 def as_words(tensor: tf.Tensor) -> tf.Tensor:

@@ -47,14 +47,20 @@ class Strategy(Protocol):
         """
 
 
+def share_of(replica: Replica, features: Columns, labels: Columns) -> tuple[Columns, Columns]:
+    """The replica's rows of a batch; a ValueError if they cannot be divided equally."""
+    own: tuple[Columns, Columns] = tf.nest.map_structure(replica.rows, (dict(features), dict(labels)))
+    return own
+
+
 def learn_share(replica: Replica, compute: Compute, features: Columns, labels: Columns) -> Learnt:
-    """What all replicas find, as one of them has it: it computes its share of the rows.
+    """What all replicas find, as one of them has it, that computes `share_of` the batch.
 
     Raises:
-        ValueError: if the rows cannot be divided equally, or `train_op` does not apply the mean of all replicas' gradients.
+        ValueError: if `train_op` does not apply the mean of all replicas' gradients.
     """
     with as_replica(replica):
-        learnt = compute(*tf.nest.map_structure(replica.rows, (dict(features), dict(labels))))
+        learnt = compute(features, labels)
     if not replica.averaged:
         raise ValueError(
             "model_fn returned a train_op whose gradients are not averaged over the replicas, so that each would learn "

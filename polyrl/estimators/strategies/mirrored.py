@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from polyrl.engine.replicas import Replica
-from polyrl.estimators.strategies.learnt import Columns, Compute, Learnt, learn_share
+from polyrl.estimators.strategies.learnt import Columns, Compute, Learnt, learn_share, share_of
 
 
 class Mirrored:
@@ -35,7 +35,7 @@ class Mirrored:
                 return list(context.all_reduce(tf.distribute.ReduceOp.SUM, list(tensors)))
 
             replica = Replica(context.replica_id_in_sync_group, self.count, add)
-            found.append(learn_share(replica, compute, features, labels))
+            found.append(learn_share(replica, compute, *share_of(replica, features, labels)))
             return found[-1].loss
 
         self._strategy.run(of_replica)

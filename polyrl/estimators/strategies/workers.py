@@ -1,7 +1,7 @@
 """`Workers`: the processes of a cluster compute an update together, by `tf.distribute`'s connection between them.
 
 The first, the chief, has the run: environments, memory, hooks, checkpoints. The others have the models alone. For each update
-the chief sends them the batch, and all compute its gradients, each for its share of the rows, and apply the same means.
+the chief sends each of them its share of the batch, and all compute the gradients of theirs and apply the same means.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from polyrl.engine.tracing import traced
 from polyrl.errors import LostWorkerError, gist
 from polyrl.estimators import tf_config
 from polyrl.estimators.strategies.collectives import Group, as_words, from_words, size_in_words
-from polyrl.estimators.strategies.learnt import Columns, Compute, Learnt, learn_share
+from polyrl.estimators.strategies.learnt import Columns, Compute, Learnt, learn_share, share_of
 from polyrl.estimators.training_result import TrainingResult
 
 END, UPDATE, FAILED = 0, 1, 2
@@ -64,7 +64,7 @@ class Workers:
     Attributes:
         count: how many there are.
         index: of this one; 0 is the chief.
-        rows: in the chief, specs of the features and labels of a batch.
+        rows: in the chief, specs of the features and labels of a share.
     """
 
     def __init__(self) -> None:
@@ -81,14 +81,16 @@ class Workers:
 
     def learn(self, compute: Compute, features: Columns, labels: Columns, timestep: tf.Variable) -> Learnt:
         """See `Strategy.learn`; in the chief."""
+        replicas = [Replica(index, self.count, self._group.sum) for index in range(self.count)]
+        shares = [share_of(replica, features, labels) for replica in replicas]
         head = tf.concat([[UPDATE], tf.bitcast(timestep.read_value(), tf.int32)], 0)
-        words = tf.concat([head, *(as_words(column) for column in tf.nest.flatten((dict(features), dict(labels))))], 0)
+        words = tf.stack([tf.concat([head, *map(as_words, tf.nest.flatten(share))], 0) for share in shares])
+        self.rows = tuple({name: tf.TensorSpec(v.shape, v.dtype) for name, v in part.items()} for part in shares[0])
         # Operations of one number have one shape: another batch has others.
-        self._first, self._width = self._group.new_numbers(), words.shape[0]
-        self.rows = tuple({name: tf.TensorSpec(v.shape, v.dtype) for name, v in part.items()} for part in (features, labels))
+        self._first, self._width = self._group.new_numbers(), words.shape[1]
         with self._group.numbered(self._first):
-            self._group.sum([words])
-            return self._share(compute, features, labels)
+            self._group.scatter(words)
+            return learn_share(replicas[0], compute, *shares[0])
 
     @contextlib.contextmanager
     def leading(self, about: dict[str, Any], variables: list[tf.Variable]) -> Iterator[Callable[[TrainingResult], None]]:
@@ -128,7 +130,7 @@ class Workers:
 
         Args:
             compute: what this process finds in its share.
-            rows: specs of the features and labels of a batch.
+            rows: specs of the features and labels of its share.
             variables: in the chief's order; they take its values.
             timestep: the scope's `global_timestep`.
 
@@ -144,7 +146,8 @@ class Workers:
             timestep.assign(tf.bitcast(head[1:], tf.int64))
             batch = [from_words(column, spec) for column, spec in zip(columns, specs, strict=True)]
             with self._group.numbered(self._first + 1):
-                self._share(compute, *tf.nest.pack_sequence_as(rows, batch)).train_op()
+                replica = Replica(self.index, self.count, self._group.sum)
+                learn_share(replica, compute, *tf.nest.pack_sequence_as(rows, batch)).train_op()
             return []
 
         with _lost_named():
@@ -152,10 +155,10 @@ class Workers:
                 data = self._group.broadcast(None)
                 variable.assign(tf.reshape(tf.io.decode_raw(data, variable.dtype), variable.shape))
             learn = traced(update, input_signature=[tf.TensorSpec([sum(sizes)], tf.int32)])
-            nothing = tf.zeros([sum(sizes)], tf.int32)
+            nothing = tf.zeros([self.count, sum(sizes)], tf.int32)
             while True:
                 with self._group.numbered(self._first):
-                    words = self._group.sum([nothing])[0]
+                    words = self._group.scatter(nothing)
                 kind = int(words[0].numpy())
                 if kind != UPDATE:
                     break
@@ -166,13 +169,11 @@ class Workers:
         fields = json.loads(said)
         return TrainingResult(**{**fields, "checkpoint": Path(fields["checkpoint"])})
 
-    def _share(self, compute: Compute, features: Columns, labels: Columns) -> Learnt:
-        return learn_share(Replica(self.index, self.count, self._group.sum), compute, features, labels)
-
     def _say(self, kind: int) -> None:
         """Has the others, which wait for a batch, end."""
         with self._group.numbered(self._first):
-            self._group.sum([tf.concat([[kind], tf.zeros([self._width - 1], tf.int32)], 0)])
+            word = tf.fill([self.count, 1], kind)
+            self._group.scatter(tf.concat([word, tf.zeros([self.count, self._width - 1], tf.int32)], 1))
 
 
 @contextlib.contextmanager
