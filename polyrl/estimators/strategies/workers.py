@@ -84,7 +84,9 @@ class Workers:
         replicas = [Replica(index, self.count, self._group.sum) for index in range(self.count)]
         shares = [share_of(replica, features, labels) for replica in replicas]
         head = tf.concat([[UPDATE], tf.bitcast(timestep.read_value(), tf.int32)], 0)
-        words = tf.stack([tf.concat([head, *map(as_words, tf.nest.flatten(share))], 0) for share in shares])
+        others = [tf.concat([head, *map(as_words, tf.nest.flatten(share))], 0) for share in shares[1:]]
+        own = tf.zeros([HEAD + sum(size_in_words(column) for column in tf.nest.flatten(shares[0]))], tf.int32)
+        words = tf.stack([own, *others])  # Its own it has.
         self.rows = tuple({name: tf.TensorSpec(v.shape, v.dtype) for name, v in part.items()} for part in shares[0])
         # Operations of one number have one shape: another batch has others.
         self._first, self._width = self._group.new_numbers(), words.shape[1]
