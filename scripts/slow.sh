@@ -11,6 +11,11 @@ run() {
     .venv/bin/pytest -n 2 --dist=worksteal -m slow "$@" || status=$?
 }
 
+# One test after another: they start processes, and kill those that they find.
+run_alone() {
+    .venv/bin/pytest -m slow "$@" || status=$?
+}
+
 exact=tests/reliability/test_exact_resume.py
 exact_resume() {
     run "$exact" -k "compiled-on"
@@ -31,6 +36,7 @@ else
     run tests/phenomena/test_[a-f]*.py
     run tests/phenomena/test_[g-z]*.py
     run tests/models tests/engine tests/replay tests/policies
-    run tests --ignore="$exact" --ignore=tests/phenomena --ignore=tests/models --ignore=tests/engine --ignore=tests/replay --ignore=tests/policies
+    run_alone tests/distributed tests/strategies
+    run tests --ignore="$exact" --ignore=tests/phenomena --ignore=tests/models --ignore=tests/engine --ignore=tests/replay --ignore=tests/policies --ignore=tests/distributed --ignore=tests/strategies
 fi
 exit "$status"

@@ -78,7 +78,8 @@ def test_ci_runs_the_script_on_every_python_that_is_promised():
 
 def test_the_parts_of_the_slow_tests_are_all_of_them():
     lines = [line.strip() for line in read("scripts/slow.sh").replace('"$exact"', EXACT).splitlines()]
-    parts = [line.split()[1:] for line in lines[lines.index('elif [ "$#" -gt 0 ]; then') :] if line.startswith("run tests")]
+    several = lines[lines.index('elif [ "$#" -gt 0 ]; then') :]
+    parts = [line.split()[1:] for line in several if re.match(r"run(_alone)? tests", line)]
     patterns = [name for part in parts[:-1] for name in part]
     named = list(dict.fromkeys([EXACT, *(name.partition("/test_[")[0] for name in patterns)]))
     assert f"exact={EXACT}" in lines
