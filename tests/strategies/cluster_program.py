@@ -1,7 +1,8 @@
 """Small runs, of one process or of several: `cluster_program.py <strategy> <directory> <environment steps> [key=value ...]`.
 
-It prints the result, and the sums of all variables, as a JSON line. `kind` says what is trained; `worker_units` gives the
-workers another network; `fails_at` has the environment fail; kinds that are joined by `+` are trained one after another.
+It prints the result, and the sums of all variables, as a JSON line. `kind` says what is trained, kinds that are joined by `+`
+one after another; options that begin with `worker_` give a worker another setting; `fails_at` has the environment fail;
+`breaks` has the chief's model fail in an update.
 """
 
 from __future__ import annotations
@@ -63,7 +64,15 @@ def demonstrations():
     return Demonstrations([DemoEpisode(state, action, np.ones(10, np.float32), True, False) for state, action in numbers])
 
 
-def parts(kind, units):
+class Breaks(DQNModel):
+    """Fails in its 51st update."""
+
+    def _build_loss(self, results, features, labels):
+        with tf.control_dependencies([tf.debugging.assert_less(self._scope.global_step, tf.constant(50, tf.int64))]):
+            return tf.nest.map_structure(tf.identity, super()._build_loss(results, features, labels))
+
+
+def parts(kind, units, breaks=False):
     """The model_fn, the memory, the environment, and how to train."""
     model, torso, memory = CategoricalDQNModel, mlp([units]), PrioritizedReplay(500, 12, n_step=3)
     arguments = dict(SUPPORT)
@@ -72,6 +81,8 @@ def parts(kind, units):
         env = GymEnvironment("CartPole-v1", num_envs=2)
     elif kind == "bursts":
         env, how = GymEnvironment("CartPole-v1"), {"first_update": 20, "update_frequency": 10, "updates_at_once": 7}
+    elif kind == "dqn":
+        model, arguments = DQNModel, {}
     elif kind == "recurrent":
         model, torso, arguments = DQNModel, recurrent(mlp([units]), 5), {"dueling": None}
         memory = PrioritizedSequenceReplay(500, 24, sequence_length=4, stride=2)
@@ -83,6 +94,9 @@ def parts(kind, units):
         memory, how = UniformReplay(500, 12, demonstrations=demonstrations()), {**how, "pretrain_updates": 30}
     elif kind == "actors":
         env, memory = RemoteActors(GymEnvironment("CartPole-v1"), 2, steps=10, in_process=True), RemoteReplay(memory)
+
+    if breaks:
+        model, arguments = Breaks, {}
 
     def model_fn(features, labels, mode):
         return model(mode, torso, 4, 2, target_update_frequency=7, **arguments)(features, labels)
@@ -97,11 +111,18 @@ def main(strategy, directory, timesteps, options):
     is_worker = '"index": 1' in os.environ.get("TF_CONFIG", "")
     kinds = options.get("kind", "graph").split("+")
     for kind in kinds:
-        model_fn, memory, env, how = parts(kind, int(options.get("worker_units", 8)) if is_worker else 8)
+        own = {key.removeprefix("worker_"): value for key, value in options.items() if key.startswith("worker_") and is_worker}
+        model_fn, memory, env, how = parts(
+            own.get("kind", kind), int(own.get("units", 8)), "breaks" in options and not is_worker
+        )
+        if "batch" in own:
+            memory = PrioritizedReplay(500, int(own["batch"]), n_step=3)
+        if own.get("memory") == "uniform":
+            memory = UniformReplay(500, 12, n_step=3)
         if "fails_at" in options:
             env = GymEnvironment(lambda: Failing(int(options["fails_at"])))
         config = RunConfig(
-            seed=3,
+            seed=int(own.get("seed", 3)),
             strategy=strategy,
             progress=False,
             check_env=False,

@@ -62,10 +62,20 @@ def statuses(processes):
 
 
 @pytest.mark.slow
-def test_other_models_are_refused_by_the_process_that_has_them(tmp_path: Path) -> None:
-    with cluster([PROGRAM, "multi_worker", str(tmp_path), "400", "worker_units=9"], tmp_path) as processes:
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("worker_units=9", "layers/Model/online"),
+        ("worker_seed=4", "seed is 4 here, and 3 there"),
+        ("worker_batch=24", "batch_size is 24 here, and 12 there"),
+        ("worker_kind=demonstrations", "arguments/Model/use_expert_demo is True here"),
+        ("worker_memory=uniform", "prioritized is False here, and True there"),
+    ],
+)
+def test_another_setting_is_refused_by_the_process_that_has_it(option: str, words: str, tmp_path: Path) -> None:
+    with cluster([PROGRAM, "multi_worker", str(tmp_path), "400", option], tmp_path) as processes:
         assert statuses(processes) == [1, 1]
-    assert "The models of this process are not those of the chief" in written(tmp_path, 1)
+    assert f"This process does not learn what the chief learns: {words}" in written(tmp_path, 1)
     assert "LostWorkerError" in written(tmp_path, 0)
 
 
@@ -75,3 +85,11 @@ def test_what_ends_the_chiefs_run_is_told_by_the_others(tmp_path: Path) -> None:
         assert statuses(processes) == [1, 1]
     assert "The chief's run has failed: ZeroDivisionError: the robot's arm is off" in written(tmp_path, 1)
     assert "The run is saved as of its last whole step" in written(tmp_path, 0)
+
+
+@pytest.mark.slow
+def test_an_update_that_fails_in_one_process_ends_all(tmp_path: Path) -> None:
+    with cluster([PROGRAM, "multi_worker", str(tmp_path), "400", "kind=dqn", "breaks=1"], tmp_path) as processes:
+        assert statuses(processes) == [1, 1]
+    assert "InvalidArgumentError" in written(tmp_path, 0)
+    assert "LostWorkerError" in written(tmp_path, 1)

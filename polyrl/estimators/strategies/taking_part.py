@@ -15,7 +15,6 @@ from polyrl.estimators.checkpoints.fitting import described
 from polyrl.estimators.strategies.learnt import Strategy
 from polyrl.estimators.strategies.workers import Workers
 from polyrl.estimators.training_result import TrainingResult
-from polyrl.models.scope import Scope
 from polyrl.policies import BoundedTensorSpec
 
 
@@ -43,7 +42,7 @@ def led(strategy: Strategy | None, learner: Any, tell: Callable[[str], None]) ->
         "num_envs": num_envs,
         "action": _as_json(action),
         "rows": [{name: _as_json(spec) for name, spec in part.items()} for part in strategy.rows],
-        "models": _models(learner.scope),
+        "learns": _learns(learner),
     }
     tell(f"Waiting for the other processes of the cluster, {strategy.count - 1} of them.")
     with strategy.leading(about, list(learner.scope.variables)) as say:
@@ -65,7 +64,7 @@ def followed(strategy: Workers, learner: Any, tell: Callable[[str], None]) -> Tr
     learner.build_following(
         _from_json(about["state"][0]) if state is None else state, about["num_envs"], _from_json(about["action"]), rows
     )
-    _check_same(about["models"], _models(learner.scope))
+    _check_same(about["learns"], _learns(learner))
     tell("The run has begun.")
     result = strategy.follow(learner.learn, rows, list(learner.scope.variables), learner.scope.global_timestep)
     learner.scope.global_timestep.assign(result.global_timestep)
@@ -74,9 +73,17 @@ def followed(strategy: Workers, learner: Any, tell: Callable[[str], None]) -> Tr
     return result
 
 
-def _models(scope: Scope) -> dict[str, Any]:
-    """Networks, optimizers, and the arguments of the models, as JSON."""
-    found = {**described(scope), "arguments": scope.learners(), "variables": [list(v.shape) for v in scope.variables]}
+def _learns(learner: Any) -> dict[str, Any]:
+    """What updates depend on: the seed, networks, optimizers, the arguments of the models, and the batch, as JSON."""
+    scope, memory = learner.scope, learner.memory
+    found = {
+        "seed": scope.seed,
+        **described(scope),
+        "arguments": scope.learners(),
+        "variables": [list(variable.shape) for variable in scope.variables],
+        "batch_size": memory.batch_size,
+        "prioritized": memory.PRIORITIZED,
+    }
     return dict(json.loads(json.dumps(found, default=str)))
 
 
@@ -87,8 +94,8 @@ def _check_same(chief: Mapping[str, Any], here: Mapping[str, Any], path: str = "
             _check_same(theirs, own, f"{path}{name}/")
         elif theirs != own:
             raise CheckpointMismatchError(
-                f"The models of this process are not those of the chief: {path}{name} is {own} here, and {theirs} there. Run "
-                "the same program, with the same arguments and packages, in each process."
+                f"This process does not learn what the chief learns: {path}{name} is {own} here, and {theirs} there. Run the "
+                "same program, with the same arguments and packages, in each process."
             )
 
 

@@ -111,7 +111,8 @@ class Workers:
             try:
                 yield result.append
             except BaseException as error:
-                if not _is_of_the_group(error):
+                # After an error of TensorFlow's the others may be in the middle of an update: they notice when this one ends.
+                if not isinstance(error, (LostWorkerError, tf.errors.OpError)):
                     self._say(FAILED)
                     self._group.broadcast(f"{type(error).__name__}: {error}".encode())
                 raise
