@@ -1,4 +1,6 @@
-"""What exists for speed alone. It knows nothing of models, memories or environments, and imports nothing of polyrl above it.
+"""What exists for speed, and for several learners.
+
+It knows nothing of models, memories or environments, and imports nothing of polyrl above it.
 
 | file | what it does | what that buys, in microseconds on one core |
 |---|---|---|
@@ -16,6 +18,7 @@
 | `narrow_dense.py` | the gradient of heads with few units, without matrix products of two columns | two units: 3, plain 7 |
 | `projection.py` | C51's projection without a tensor `[B, N, N]` | 64 x 51 atoms: 12, plain 34 |
 | `pairwise.py` | the quantile loss without a tensor `[B, N, N]` | an update of QR-DQN with 50 quantiles: 123, plain 215 |
+| `replicas.py` | means over several learners that share a batch | see `docs/learners.md` |
 | `recurrence.py` | a recurrent layer's steps with a gradient that XLA compiles in a loop | an update with XLA at all |
 
 Figures are of `scripts/benchmarks/engine.py`, that of `pairwise.py` of `scripts/benchmarks/family.py`: times of the processor

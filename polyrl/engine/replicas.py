@@ -34,8 +34,10 @@ class Replica:
         self.averaged = False
 
     def mean(self, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """The means over all replicas."""
-        return [total / tf.cast(self.count, total.dtype) for total in self.sum(tensors)]
+        """The means over all replicas; of integers, as counters are, the replica's own."""
+        floats = [tensor for tensor in tensors if tensor.dtype.is_floating]
+        means = iter([total / tf.cast(self.count, total.dtype) for total in self.sum(floats)])
+        return [next(means) if tensor.dtype.is_floating else tensor for tensor in tensors]
 
     def rows(self, tensor: tf.Tensor) -> tf.Tensor:
         """The replica's share of all rows, `[B, ...]` to `[B / count, ...]`; each has as many."""

@@ -98,7 +98,8 @@ class Agent(Reading, metaclass=ExplainsMissing):
         tf_config.note(self.config.strategy)
         use_threads(self.config.threads)
         evaluates = tf_config.task(self.config.strategy) == tf_config.EVALUATOR
-        self._strategy = None if evaluates else strategy_of(self.config.strategy)
+        self._tell = write_line if self.config.progress else logger.info
+        self._strategy = None if evaluates else strategy_of(self.config.strategy, memory, self._tell)
         self.params = frozen_params(params)
         where = tempfile.mkdtemp(prefix="polyrl-") if model_dir is None else model_dir
         self.model_dir = resolved_directory("model_dir", where)
@@ -110,7 +111,6 @@ class Agent(Reading, metaclass=ExplainsMissing):
             logger.warning("model_fn takes no argument 'params': they are noted in params.json, and change no model.")
         self._scope = Scope(self.config.seed, xla=self.config.jit != "off")
         self._learner = Learner(self._model_fn, self._scope, memory, self._strategy)
-        self._tell = write_line if self.config.progress else logger.info
         self._compiler = Compiler(self._tell)
         self._training = threading.Lock()
         self._live = Predictor(self._model_fn, self._scope, self.config.jit != "off")

@@ -6,6 +6,7 @@ import collections
 import json
 import logging
 import os
+import re
 from typing import Any, Final, NamedTuple
 
 logger = logging.getLogger("polyrl")
@@ -56,7 +57,10 @@ def cluster() -> Cluster | None:
         content = json.loads(text)
         tasks = {str(kind): _addresses(found) for kind, found in content.get("cluster", {}).items()}
         task = content.get("task", {})
-        return Cluster(tasks, task.get("type"), int(task.get("index", 0)), content.get("model_dir"))
+        number = task.get("index", 0)
+        if isinstance(number, bool) or str(number).strip() != str(int(number)):
+            raise ValueError(f"expected an integer as index, got {number!r}")
+        return Cluster(tasks, task.get("type"), int(number), content.get("model_dir"))
     except (ValueError, AttributeError, TypeError) as error:
         raise ValueError(f"TF_CONFIG={text!r} is set, but cannot be read as a cluster: {error}; {REMEDY}.") from error
 
@@ -118,7 +122,14 @@ def learners() -> tuple[int, list[str]]:
     names = [(kind, index) for kind, index, _ in found.learners]
     if (found.kind, found.number) not in names:
         raise ValueError(f"{needed}; it says that this process is {found.kind} {found.number}, and the cluster has {names}.")
-    return names.index((str(found.kind), found.number)), [address for _, _, address in found.learners]
+    addresses = [address for _, _, address in found.learners]
+    for address in addresses:
+        port = address.rpartition(":")[2]
+        if not re.fullmatch(r"[^:\s/]+:\d+|\[[^\]\s]+\]:\d+", address) or not 0 < int(port) < 2**16:
+            raise ValueError(f"{needed}; {address!r} is no address, as 'first:2222' is, with a port below 65536.")
+        if addresses.count(address) > 1:
+            raise ValueError(f"{needed}; {address!r} is the address of two of them.")
+    return names.index((str(found.kind), found.number)), addresses
 
 
 def schedule_of_task(schedule: str, strategy: str = "one") -> str:

@@ -16,6 +16,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
+import tf_keras  # noqa: E402
 from tiny_envs import ChainEnv  # noqa: E402
 
 import polyrl  # noqa: F401, E402  Before TensorFlow.
@@ -64,6 +65,12 @@ def demonstrations():
     return Demonstrations([DemoEpisode(state, action, np.ones(10, np.float32), True, False) for state, action in numbers])
 
 
+def half(mode, features):
+    """Variables of two dtypes."""
+    hidden = tf_keras.layers.Dense(8, "relu", dtype="bfloat16")(features["state"])
+    return tf.cast(tf_keras.layers.Dense(8, dtype="float32")(tf.cast(hidden, tf.float32)), tf.float32)
+
+
 class Breaks(DQNModel):
     """Fails in its 51st update."""
 
@@ -81,6 +88,8 @@ def parts(kind, units, breaks=False):
         env = GymEnvironment("CartPole-v1", num_envs=2)
     elif kind == "bursts":
         env, how = GymEnvironment("CartPole-v1"), {"first_update": 20, "update_frequency": 10, "updates_at_once": 7}
+    elif kind == "bfloat16":
+        torso = half
     elif kind == "dqn":
         model, arguments = DQNModel, {}
     elif kind == "recurrent":

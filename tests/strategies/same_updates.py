@@ -25,12 +25,30 @@ from polyrl.estimators.strategies.workers import Workers  # noqa: E402
 from polyrl.estimators.training_result import TrainingResult  # noqa: E402
 from polyrl.models import CategoricalDQNModel, DDQNModel, DQNModel, NAFModel, PQNModel, Scope  # noqa: E402
 from polyrl.networks import RunningNormalization, mlp, recurrent  # noqa: E402
+from polyrl.replay import UniformReplay  # noqa: E402
 
 ROWS, UPDATES, ACTIONS = 24, 100, 3
 
 
 def normalized(mode, inputs):
     return tf_keras.layers.Dense(8, "relu")(RunningNormalization()(inputs["state"]))
+
+
+class Counted(tf_keras.layers.Dense):
+    """Counts its updates."""
+
+    def build(self, shape):
+        super().build(shape)
+        self.passes = self.add_weight(name="passes", shape=[], dtype="int64", initializer="zeros", trainable=False)
+
+    def call(self, inputs, training=None):
+        if training:
+            self.passes.assign_add(1)
+        return super().call(inputs)
+
+
+def counted(mode, inputs):
+    return Counted(8, "relu")(inputs["state"])
 
 
 def embedded(mode, inputs):
@@ -46,6 +64,7 @@ MODELS = {
     "demonstrations": (DQNModel, mlp([8]), {"use_expert_demo": True}),
     "windows": (DQNModel, mlp([8]), {"double": True}),
     "normalized": (DQNModel, normalized, {}),
+    "counted": (DQNModel, counted, {}),
     "embedded": (DQNModel, embedded, {"clip_embed_gradients": 0.01}),
     "large": (DQNModel, mlp([200, 200]), {}),  # Some variables are too large to be packed.
     "recurrent": (DQNModel, recurrent(mlp([8]), 5), {}),
@@ -139,9 +158,9 @@ def main(kind, count, names):
     if kind == "mirrored":
         devices = [tf.config.LogicalDeviceConfiguration() for _ in range(count)]
         tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], devices)
-    strategy = strategy_of(kind)
-    assert strategy.count == count
     for name in names:
+        strategy = strategy_of(kind, UniformReplay(100, 24), lambda line: None)
+        assert strategy.count == count
         scope, compute = learner(name)
         if isinstance(strategy, Workers) and not strategy.leads:
             strategy.about()

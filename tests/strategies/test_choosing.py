@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import tensorflow as tf
@@ -12,15 +13,16 @@ from tiny_envs import ChainEnv
 from polyrl.engine.replicas import Replica
 from polyrl.errors import LostWorkerError
 from polyrl.estimators import RunConfig, tf_config
-from polyrl.estimators.strategies import Learnt, strategy_of
+from polyrl.estimators.strategies import Learnt, choice, strategy_of
 from polyrl.estimators.strategies.learnt import learn_share
 from polyrl.estimators.strategies.workers import _lost_named
+from polyrl.replay import SequenceReplay, UniformReplay
 
 CLUSTER = {"chief": ["a:1"], "worker": ["b:1", "c:1"], "evaluator": ["d:1"]}
 
 
 def test_one_is_no_strategy_and_others_are_known_by_name():
-    assert strategy_of("one") is None
+    assert strategy_of("one", UniformReplay(100, 7), print) is None
     with pytest.raises(ValueError, match=r"^strategy='mirror' is unknown; use one of 'one', 'mirrored', 'multi_worker'\.$"):
         RunConfig(strategy="mirror")
 
@@ -30,6 +32,24 @@ def test_what_does_not_go_with_a_strategy_is_refused(setting, words):
     RunConfig(**setting)
     with pytest.raises(ValueError, match=rf"^{words} does not go with strategy='mirrored'; leave it out\.$"):
         RunConfig(strategy="mirrored", **setting)
+
+
+@pytest.mark.parametrize(
+    ("memory", "count", "words"),
+    [
+        (
+            UniformReplay(100, 33),
+            2,
+            r"^batch_size=33 cannot be .* among 2 learners, with strategy='mirrored'; use 32 or 34\.$",
+        ),
+        (UniformReplay(100, 2), 3, r"^batch_size=2 .* among 3 learners, with strategy='mirrored'; use 3\.$"),
+        (SequenceReplay(100, 24, sequence_length=8), 2, r"^batch_size=24, of sequences of 8 steps, .*; use 16 or 32\.$"),
+    ],
+)
+def test_a_batch_that_cannot_be_divided_is_refused_with_what_can(monkeypatch, memory, count, words):
+    monkeypatch.setitem(choice.KINDS, "mirrored", lambda tell: SimpleNamespace(count=count))
+    with pytest.raises(ValueError, match=words):
+        strategy_of("mirrored", memory, print)
 
 
 def test_a_cluster_of_several_needs_the_strategy_and_a_strategy_the_cluster(monkeypatch):
@@ -53,6 +73,10 @@ def test_a_cluster_of_several_needs_the_strategy_and_a_strategy_the_cluster(monk
         ({"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 2}}, "this process is worker 2, and the"),
         ({"cluster": {"worker": ["a:1", "b:1"]}}, "this process is None 0, and the cluster has"),
         ({"cluster": {"worker": "a:1"}, "task": {"type": "worker"}}, "expected a list of addresses for each kind of task"),
+        ({"cluster": {"worker": ["a:1", "foo"]}, "task": {"type": "worker"}}, "'foo' is no address"),
+        ({"cluster": {"worker": ["a:1", "b:99999"]}, "task": {"type": "worker"}}, "'b:99999' is no address.*below 65536"),
+        ({"cluster": {"worker": ["a:1", "a:1"]}, "task": {"type": "worker"}}, "'a:1' is the address of two"),
+        ({"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0.9}}, "an integer as index, got 0.9"),
     ],
 )
 def test_a_cluster_that_cannot_learn_together_is_refused(monkeypatch, content, words):

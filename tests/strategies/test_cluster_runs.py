@@ -11,7 +11,7 @@ import pytest
 from cluster_testing import LONG_AGO, cluster, run, written
 
 PROGRAM = str(Path(__file__).resolve().parent / "cluster_program.py")
-KINDS = ("python", "bursts", "recurrent", "pqn", "demonstrations", "actors")
+KINDS = ("python", "bursts", "recurrent", "pqn", "demonstrations", "bfloat16", "actors")
 
 
 def lines(text):

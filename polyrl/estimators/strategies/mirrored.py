@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
 from polyrl.engine.replicas import Replica
 from polyrl.estimators.strategies.learnt import Columns, Compute, Learnt, learn_share, share_of
+
+
+@functools.cache
+def devices() -> tf.distribute.MirroredStrategy:
+    """All GPUs, or the logical CPUs; one strategy for all of this process, as it numbers what devices send each other."""
+    names = [device.name for device in tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")]
+    return tf.distribute.MirroredStrategy(names)
 
 
 class Mirrored:
@@ -16,12 +24,11 @@ class Mirrored:
     The variables stay plain ones, on one device, from which the others read; the gradients' means are applied there once.
     """
 
-    def __init__(self) -> None:
-        found = [device.name for kind in ("GPU", "CPU") for device in tf.config.list_logical_devices(kind)]
-        gpus = [name for name in found if "GPU" in name]
-        self._strategy = tf.distribute.MirroredStrategy(gpus or found)
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._strategy = devices()
         self.count = self._strategy.num_replicas_in_sync
-        self.described = f"{self.count} {'GPUs' if gpus else 'CPU devices'} of this process"
+        kind = "GPUs" if tf.config.list_logical_devices("GPU") else "CPU devices"
+        self.described = f"{self.count} {kind} of this process"
 
     def learn(self, compute: Compute, features: Columns, labels: Columns, timestep: tf.Variable) -> Learnt:
         """See `Strategy.learn`."""
@@ -32,7 +39,7 @@ class Mirrored:
             context = tf.distribute.get_replica_context()
 
             def add(tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-                return list(context.all_reduce(tf.distribute.ReduceOp.SUM, list(tensors)))
+                return [context.all_reduce(tf.distribute.ReduceOp.SUM, tensor) for tensor in tensors]
 
             replica = Replica(context.replica_id_in_sync_group, self.count, add)
             found.append(learn_share(replica, compute, *share_of(replica, features, labels)))

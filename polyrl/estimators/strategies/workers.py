@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from polyrl.engine.replicas import Replica
 from polyrl.engine.tracing import traced
 from polyrl.errors import LostWorkerError, gist
 from polyrl.estimators import tf_config
+from polyrl.estimators.signals import ended_by_signals
 from polyrl.estimators.strategies.collectives import Group, as_words, from_words, size_in_words
 from polyrl.estimators.strategies.learnt import Columns, Compute, Learnt, learn_share, share_of
 from polyrl.estimators.training_result import TrainingResult
@@ -35,16 +35,34 @@ HEAD = 3
 """Words before the batch: what it is, and the environment steps."""
 
 
-@functools.cache
-def connected() -> Group:
+_connected: dict[tuple[str, ...], Group] = {}
+"""By the addresses: the connection is that of the process, and is made once."""
+
+
+def connected(tell: Callable[[str], None]) -> Group:
     """The processes that `TF_CONFIG` names, which find each other here; once in each process.
+
+    Args:
+        tell: shows a line.
 
     Raises:
         ValueError: if the variable does not name them, or this process has computed something already, or has several GPUs.
     """
     index, addresses = tf_config.learners()
+    if tuple(addresses) not in _connected:
+        others = [address for place, address in enumerate(addresses) if place != index]
+        tell(f"Process {index} of the cluster listens at {addresses[index]}, and waits for {', '.join(others) or 'nobody'}.")
+        _connected[tuple(addresses)] = _connect(index, addresses)
+    return _connected[tuple(addresses)]
+
+
+def _connect(index: int, addresses: list[str]) -> Group:
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec({"worker": addresses}), task_type="worker", task_id=index, rpc_layer="grpc"
+    )
     try:
-        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        with ended_by_signals():  # TensorFlow waits for the others, and does not come back to Python before.
+            strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
     except RuntimeError as error:
         raise ValueError(
             "strategy='multi_worker' comes too late: TensorFlow computes in this process already. Make the first Agent before "
@@ -59,7 +77,7 @@ def connected() -> Group:
 
 
 class Workers:
-    """This process and the others that `TF_CONFIG` names.
+    """This process and the others that `TF_CONFIG` names; `tell` shows a line.
 
     Attributes:
         count: how many there are.
@@ -67,8 +85,8 @@ class Workers:
         rows: in the chief, specs of the features and labels of a share.
     """
 
-    def __init__(self) -> None:
-        self._group = connected()
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._group = connected(tell)
         self.index, self.count = self._group.index, self._group.count
         self.described = f"{self.count} processes, this is {'the chief' if self.leads else f'worker {self.index}'}"
         self._first, self._width = 0, HEAD
