@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import tensorflow as tf
+from absl.testing import flagsaver
 from tiny_agents import counting_model_fn, make_agent
 from tiny_envs import ChainEnv
 
@@ -16,6 +17,7 @@ from polyrl.estimators import RunConfig, tf_config
 from polyrl.estimators.strategies import Learnt, choice, strategy_of
 from polyrl.estimators.strategies.learnt import learn_share
 from polyrl.estimators.strategies.workers import _lost_named
+from polyrl.experiments import cli
 from polyrl.replay import SequenceReplay, UniformReplay
 
 CLUSTER = {"chief": ["a:1"], "worker": ["b:1", "c:1"], "evaluator": ["d:1"]}
@@ -126,3 +128,10 @@ def test_only_errors_of_the_connection_are_those_of_a_lost_worker():
         raise tf.errors.UnavailableError(None, None, "{{node x}} Collective ops is aborted by: Socket closed\nmore")
     with pytest.raises(tf.errors.InvalidArgumentError), _lost_named():
         raise tf.errors.InvalidArgumentError(None, None, "labels out of range")
+
+
+@pytest.mark.parametrize(("mode", "strategy"), [("eval", "one"), ("export", "one"), ("train", "multi_worker")])
+def test_a_run_of_several_learners_is_evaluated_by_one(mode, strategy):
+    with flagsaver.flagsaver(mode=mode, strategy="multi_worker"):
+        cli.FLAGS.mark_as_parsed()
+        assert cli.run_config({"seed": 1}).strategy == strategy

@@ -27,8 +27,8 @@ class Mirrored:
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._strategy = devices()
         self.count = self._strategy.num_replicas_in_sync
-        kind = "GPUs" if tf.config.list_logical_devices("GPU") else "CPU devices"
-        self.described = f"{self.count} {kind} of this process"
+        kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU device"
+        self.described = f"{self.count} {kind}s of this process" if self.count > 1 else f"the only {kind} of this process"
 
     def learn(self, compute: Compute, features: Columns, labels: Columns, timestep: tf.Variable) -> Learnt:
         """See `Strategy.learn`."""

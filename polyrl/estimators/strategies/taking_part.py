@@ -32,7 +32,8 @@ def led(strategy: Strategy | None, learner: Any, tell: Callable[[str], None]) ->
     if strategy is None:
         yield lambda result: None
         return
-    tell(f"Each update is computed by {strategy.described}: variables are plain ones, and XLA does not compile the loop.")
+    gains = "" if strategy.count > 1 else " There is nobody to divide it among: leave the strategy out."
+    tell(f"Each update is computed by {strategy.described}: variables are plain ones, XLA does not compile the loop.{gains}")
     if not isinstance(strategy, Workers) or strategy.count == 1:
         yield lambda result: None
         return

@@ -86,7 +86,7 @@ def run_config(params: dict[str, Any]) -> RunConfig:
         exact_resume=FLAGS.exact_resume,
         jit=FLAGS.jit,
         threads=FLAGS.threads,
-        strategy=FLAGS.strategy,
+        strategy=FLAGS.strategy if FLAGS.mode in TRAINING_MODES else "one",  # Also of a run that was trained with another.
     )
 
 
