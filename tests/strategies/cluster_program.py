@@ -133,7 +133,7 @@ def main(strategy, directory, timesteps, options):
         config = RunConfig(
             seed=int(own.get("seed", 3)),
             strategy=strategy,
-            progress=False,
+            progress="progress" in options,
             check_env=False,
             save_checkpoints_timesteps=int(options.get("every", 200)),
             max_overhead=None,

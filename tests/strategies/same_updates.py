@@ -164,6 +164,7 @@ def main(kind, count, names):
         scope, compute = learner(name)
         if isinstance(strategy, Workers) and not strategy.leads:
             strategy.about()
+            strategy.answer(True)
             traced(lambda *rows: compute(*rows).train_op()).get_concrete_function(*batch(name, 0))  # noqa: B023
             rows = tuple(
                 {key: tf.TensorSpec([v.shape[0] // count, *v.shape[1:]], v.dtype) for key, v in part.items()}

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from cluster_testing import LONG_AGO, cluster, run, written
+from cluster_testing import LONG_AGO, cluster, free_ports, run, written
 
 PROGRAM = str(Path(__file__).resolve().parent / "cluster_program.py")
 KINDS = ("python", "bursts", "recurrent", "pqn", "demonstrations", "bfloat16", "actors")
@@ -65,7 +69,7 @@ def statuses(processes):
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        ("worker_units=9", "layers/Model/online"),
+        ("worker_units=9", "variables/Model/online"),
         ("worker_seed=4", "seed is 4 here, and 3 there"),
         ("worker_batch=24", "batch_size is 24 here, and 12 there"),
         ("worker_kind=demonstrations", "arguments/Model/use_expert_demo is True here"),
@@ -76,7 +80,7 @@ def test_another_setting_is_refused_by_the_process_that_has_it(option: str, word
     with cluster([PROGRAM, "multi_worker", str(tmp_path), "400", option], tmp_path) as processes:
         assert statuses(processes) == [1, 1]
     assert f"This process does not learn what the chief learns: {words}" in written(tmp_path, 1)
-    assert "LostWorkerError" in written(tmp_path, 0)
+    assert "1 of the other processes of the cluster cannot learn what this one learns" in written(tmp_path, 0)
 
 
 @pytest.mark.slow
@@ -93,3 +97,33 @@ def test_an_update_that_fails_in_one_process_ends_all(tmp_path: Path) -> None:
         assert statuses(processes) == [1, 1]
     assert "InvalidArgumentError" in written(tmp_path, 0)
     assert "LostWorkerError" in written(tmp_path, 1)
+
+
+@pytest.mark.slow
+def test_an_address_that_is_taken_is_refused(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        content = {"cluster": {"worker": [f"127.0.0.1:{port}", "127.0.0.1:1"]}, "task": {"type": "worker", "index": 0}}
+        environment = {**os.environ, "TF_CONFIG": json.dumps(content)}
+        command = [sys.executable, PROGRAM, "multi_worker", str(tmp_path), "400"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LONG_AGO)
+    assert done.returncode == 1
+    assert f"process 0 cannot listen at 127.0.0.1:{port}" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_process_that_waits_for_the_others_ends_by_a_signal(number: int, tmp_path: Path) -> None:
+    waiting, nobody = free_ports(2)
+    content = {"cluster": {"worker": [f"127.0.0.1:{waiting}", f"127.0.0.1:{nobody}"]}, "task": {"type": "worker", "index": 0}}
+    environment = {**os.environ, "TF_CONFIG": json.dumps(content)}
+    command = [sys.executable, PROGRAM, "multi_worker", str(tmp_path), "400", "progress=1"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        line = next(line for line in process.stderr if "of the cluster listens at" in line)
+        assert f"waits for 127.0.0.1:{nobody}" in line
+        time.sleep(2.0)
+        process.send_signal(number)
+        assert process.wait(LONG_AGO) == -number

@@ -72,6 +72,10 @@ class Group:
             words.view(np.uint8)[:size] = np.frombuffer(data, np.uint8)
         return self._message(words).tobytes()[:size] if size else b""
 
+    def refusing(self, refuses: bool) -> int:
+        """How many processes refuse what the first one has said; all call it, outside of any graph."""
+        return int(self._message(np.array([refuses], np.int32))[0])
+
     def _message(self, words: np.ndarray) -> np.ndarray:
         with self.numbered(MESSAGES + self._messages):
             self._messages += 1

@@ -60,18 +60,28 @@ def followed(strategy: Workers, learner: Any, tell: Callable[[str], None]) -> Tr
     """
     tell(f"Waiting for the chief of the cluster; this is worker {strategy.index} of {strategy.count} processes.")
     about = strategy.about()
-    state = {name: _from_json(spec) for name, spec in about["state"].items()} if isinstance(about["state"], dict) else None
-    rows = tuple({name: _from_json(spec) for name, spec in part.items()} for part in about["rows"])
-    learner.build_following(
-        _from_json(about["state"][0]) if state is None else state, about["num_envs"], _from_json(about["action"]), rows
-    )
-    _check_same(about["learns"], _learns(learner))
+    try:
+        rows = _built(learner, about)
+        _check_same(about["learns"], _learns(learner))
+    except BaseException:
+        strategy.answer(False)
+        raise
+    strategy.answer(True)
     tell("The run has begun.")
     result = strategy.follow(learner.learn, rows, list(learner.scope.variables), learner.scope.global_timestep)
     learner.scope.global_timestep.assign(result.global_timestep)
     learner.scope.global_episode.assign(result.global_episode)
     tell(f"The chief's run ended: {result.stop_reason}. Checkpoint: {result.checkpoint}")
     return result
+
+
+def _built(learner: Any, about: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+    """Builds a learner for what the chief has said; the specs of a share."""
+    state = about["state"]
+    states = {name: _from_json(spec) for name, spec in state.items()} if isinstance(state, dict) else _from_json(state[0])
+    rows = tuple({name: _from_json(spec) for name, spec in part.items()} for part in about["rows"])
+    learner.build_following(states, about["num_envs"], _from_json(about["action"]), rows)
+    return rows
 
 
 def _learns(learner: Any) -> dict[str, Any]:
@@ -81,7 +91,7 @@ def _learns(learner: Any) -> dict[str, Any]:
         "seed": scope.seed,
         **described(scope),
         "arguments": scope.learners(),
-        "variables": [list(variable.shape) for variable in scope.variables],
+        "shapes": [list(variable.shape) for variable in scope.variables],
         "batch_size": memory.batch_size,
         "prioritized": memory.PRIORITIZED,
     }

@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from polyrl.engine.replicas import Replica
 from polyrl.engine.tracing import traced
-from polyrl.errors import LostWorkerError, gist
+from polyrl.errors import CheckpointMismatchError, LostWorkerError, gist
 from polyrl.estimators import tf_config
 from polyrl.estimators.signals import ended_by_signals
 from polyrl.estimators.strategies.collectives import Group, as_words, from_words, size_in_words
@@ -60,19 +60,24 @@ def _connect(index: int, addresses: list[str]) -> Group:
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
         tf.train.ClusterSpec({"worker": addresses}), task_type="worker", task_id=index, rpc_layer="grpc"
     )
+    if len(tf.config.list_physical_devices("GPU")) > 1:
+        raise ValueError(
+            "strategy='multi_worker': each process computes on one GPU, and this one has several. Start a process for each of "
+            "them, with CUDA_VISIBLE_DEVICES."
+        )
     try:
         with ended_by_signals():  # TensorFlow waits for the others, and does not come back to Python before.
             strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
+    except tf.errors.OpError as error:
+        raise ValueError(
+            f"strategy='multi_worker': process {index} cannot listen at {addresses[index]}: {gist(error).rstrip('.')}. Does "
+            "another process listen there?"
+        ) from error
     except RuntimeError as error:
         raise ValueError(
             "strategy='multi_worker' comes too late: TensorFlow computes in this process already. Make the first Agent before "
             "anything is computed."
         ) from error
-    if len(tf.config.list_logical_devices("GPU")) > 1:
-        raise ValueError(
-            "strategy='multi_worker': each process computes on one GPU, and this one has several. Start a process for each of "
-            "them, with CUDA_VISIBLE_DEVICES."
-        )
     return Group(index, len(addresses), strategy)
 
 
@@ -119,11 +124,17 @@ class Workers:
         It gives a function that says how the run has ended.
 
         Raises:
+            CheckpointMismatchError: if another process would learn something else.
             LostWorkerError: if another process is gone.
         """
         result: list[TrainingResult] = []
         with _lost_named():
             self._group.broadcast(json.dumps({**about, "first": self._first}).encode())
+            if (refusing := self._group.refusing(False)) > 0:
+                raise CheckpointMismatchError(
+                    f"{refusing} of the other processes of the cluster cannot learn what this one learns; each says what "
+                    "differs. Run the same program, with the same arguments and packages, in each process."
+                )
             for variable in variables:
                 self._group.broadcast(variable.numpy().tobytes())
             try:
@@ -136,6 +147,15 @@ class Workers:
                 raise
             self._say(END)
             self._group.broadcast(json.dumps(dataclasses.asdict(result[0]), default=str).encode())
+
+    def answer(self, takes_part: bool) -> None:
+        """In another process: tells the chief, after `about`, whether this one takes part; all do, or none."""
+        with _lost_named():
+            refusing = self._group.refusing(not takes_part)
+        if takes_part and refusing:
+            raise CheckpointMismatchError(
+                f"{refusing} of the other processes of the cluster cannot learn what the chief learns."
+            )
 
     def about(self) -> dict[str, Any]:
         """In another process: what the chief says of the run, once it begins."""
