@@ -163,6 +163,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "max_q_value": 6.0,
         "layer_norm": True,
         "exploration_final": 0.05,
+        # With 0.99 a landing some hundred steps away is worth little, and some agents learn to hover.
+        "discount": 0.995,
     },
     "mountain_car_dqn": {**MOUNTAIN_CAR, "model": "dqn"},
     "mountain_car_c51": {**MOUNTAIN_CAR, "model": "c51", "min_q_value": -50.0, "max_q_value": 0.0, "n_step": 3},

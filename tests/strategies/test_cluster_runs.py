@@ -127,3 +127,23 @@ def test_a_process_that_waits_for_the_others_ends_by_a_signal(number: int, tmp_p
         time.sleep(2.0)
         process.send_signal(number)
         assert process.wait(LONG_AGO) == -number
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_worker_goes_on_after_a_signal_and_the_chiefs_ends_all(number: int, tmp_path: Path) -> None:
+    with cluster([PROGRAM, "multi_worker", str(tmp_path), "100000"], tmp_path) as processes:
+        deadline = time.monotonic() + LONG_AGO
+        while "begun" not in written(tmp_path, 0):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        processes[1].send_signal(number)
+        time.sleep(3.0)
+        assert [process.poll() for process in processes] == [None, None]
+        processes[0].send_signal(number)
+        assert statuses(processes) == [0, 0]
+    chief, worker = (
+        [json.loads(line) for line in written(tmp_path, index).splitlines() if line.startswith("{")] for index in (0, 1)
+    )
+    assert chief == worker
+    assert chief[0]["reason"] == f"interrupted by {signal.Signals(number).name}"
