@@ -26,6 +26,7 @@ from polyrl.envs import GymEnvironment  # noqa: E402
 from polyrl.envs.compiled import CartPole  # noqa: E402
 from polyrl.estimators import Agent, RunConfig  # noqa: E402
 from polyrl.estimators.hooks import EvaluationHook, Hook  # noqa: E402
+from polyrl.estimators.strategies.taking_part import all_variables  # noqa: E402
 from polyrl.models import CategoricalDQNModel, DQNModel, PQNModel  # noqa: E402
 from polyrl.networks import mlp, recurrent  # noqa: E402
 from polyrl.replay import PrioritizedReplay, PrioritizedSequenceReplay, RolloutMemory, UniformReplay  # noqa: E402
@@ -142,10 +143,10 @@ def main(strategy, directory, timesteps, options):
         agent = Agent(model_fn, memory, Path(directory) / kind, config)
         hooks = [Begun(), *([] if "fails_at" in options else [EvaluationHook(GymEnvironment("CartPole-v1"), 300, episodes=1)])]
         result = agent.train(env, max_timesteps=timesteps, hooks=hooks, **how)
-        sums = {v.name: float(np.abs(v.numpy()).sum(dtype=np.float64)) for v in agent._scope.variables}
+        sums = [float(np.abs(v.numpy()).sum(dtype=np.float64)) for v in all_variables(agent._scope)]
         counters = [result.global_step, result.global_timestep, result.global_episode]
         shown = {"kind": kind, "counters": counters, "reason": result.stop_reason, "checkpoint": str(result.checkpoint)}
-        print(json.dumps({**shown, "sums": list(sums.values())}), flush=True)
+        print(json.dumps({**shown, "sums": sums}), flush=True)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import polyrl  # noqa: F401, E402  Before TensorFlow.
 from polyrl.configs import AdamConfig  # noqa: E402
 from polyrl.engine.tracing import traced  # noqa: E402
 from polyrl.estimators.strategies import Learnt, strategy_of  # noqa: E402
+from polyrl.estimators.strategies.taking_part import all_variables  # noqa: E402
 from polyrl.estimators.strategies.workers import Workers  # noqa: E402
 from polyrl.estimators.training_result import TrainingResult  # noqa: E402
 from polyrl.models import CategoricalDQNModel, DDQNModel, DQNModel, NAFModel, PQNModel, Scope  # noqa: E402
@@ -139,7 +140,7 @@ def updating(scope, compute, name, strategy=None):
 
 
 def values(scope):
-    return [variable.numpy() for variable in scope.variables]
+    return [variable.numpy() for variable in all_variables(scope)]
 
 
 def distance(first, second):
@@ -170,16 +171,16 @@ def main(kind, count, names):
                 {key: tf.TensorSpec([v.shape[0] // count, *v.shape[1:]], v.dtype) for key, v in part.items()}
                 for part in batch(name, 0)
             )
-            for variable in scope.variables:  # It takes the chief's.
+            for variable in all_variables(scope):  # It takes the chief's.
                 variable.assign(tf.zeros_like(variable))
-            strategy.follow(compute, rows, list(scope.variables), scope.global_timestep)
+            strategy.follow(compute, rows, all_variables(scope), scope.global_timestep)
             print(json.dumps({"name": name, "values": [float(np.abs(v).sum(dtype=np.float64)) for v in values(scope)]}))
             continue
         reference, alone = learner(name)
         one, several = updating(reference, alone, name), updating(scope, compute, name, strategy)
         start = values(scope)
         several.get_concrete_function(*batch(name, 0))
-        context = strategy.leading({}, list(scope.variables)) if isinstance(strategy, Workers) else None
+        context = strategy.leading({}, all_variables(scope)) if isinstance(strategy, Workers) else None
         say = None if context is None else context.__enter__()
         losses = priorities = 0.0
         for seed in range(UPDATES):

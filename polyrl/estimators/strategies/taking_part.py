@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tf_keras.optimizers import Optimizer
 
 from polyrl.errors import CheckpointMismatchError
 from polyrl.estimators.checkpoints.fitting import described
 from polyrl.estimators.strategies.learnt import Strategy
 from polyrl.estimators.strategies.workers import Workers
 from polyrl.estimators.training_result import TrainingResult
+from polyrl.models.scope import Scope
 from polyrl.policies import BoundedTensorSpec
 
 
@@ -46,7 +48,7 @@ def led(strategy: Strategy | None, learner: Any, tell: Callable[[str], None]) ->
         "learns": _learns(learner),
     }
     tell(f"Waiting for the other processes of the cluster, {strategy.count - 1} of them.")
-    with strategy.leading(about, list(learner.scope.variables)) as say:
+    with strategy.leading(about, all_variables(learner.scope)) as say:
         yield say
 
 
@@ -68,11 +70,20 @@ def followed(strategy: Workers, learner: Any, tell: Callable[[str], None]) -> Tr
         raise
     strategy.answer(True)
     tell("The run has begun.")
-    result = strategy.follow(learner.learn, rows, list(learner.scope.variables), learner.scope.global_timestep)
+    result = strategy.follow(learner.learn, rows, all_variables(learner.scope), learner.scope.global_timestep)
     learner.scope.global_timestep.assign(result.global_timestep)
     learner.scope.global_episode.assign(result.global_episode)
     tell(f"The chief's run ended: {result.stop_reason}. Checkpoint: {result.checkpoint}")
     return result
+
+
+def all_variables(scope: Scope) -> list[tf.Variable]:
+    """Those of the scope, and what its optimizers keep, which are no modules; each once."""
+    found = {variable.ref(): variable for variable in scope.variables}
+    for name in sorted(scope.parts):
+        if isinstance(scope.parts[name], Optimizer):
+            found |= {variable.ref(): variable for variable in scope.parts[name].variables}
+    return list(found.values())
 
 
 def _built(learner: Any, about: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
@@ -91,7 +102,7 @@ def _learns(learner: Any) -> dict[str, Any]:
         "seed": scope.seed,
         **described(scope),
         "arguments": scope.learners(),
-        "shapes": [list(variable.shape) for variable in scope.variables],
+        "shapes": [list(variable.shape) for variable in all_variables(scope)],
         "batch_size": memory.batch_size,
         "prioritized": memory.PRIORITIZED,
     }
