@@ -178,7 +178,7 @@ def main(kind, count, names):
             continue
         reference, alone = learner(name)
         one, several = updating(reference, alone, name), updating(scope, compute, name, strategy)
-        start = values(scope)
+        start = [variable.numpy() for variable in scope.variables]
         several.get_concrete_function(*batch(name, 0))
         context = strategy.leading({}, all_variables(scope)) if isinstance(strategy, Workers) else None
         say = None if context is None else context.__enter__()
@@ -191,7 +191,10 @@ def main(kind, count, names):
             say(TrainingResult(UPDATES, 0, 0, "end", None, Path("none")))
             context.__exit__(None, None, None)
         result = {"losses": losses, "priorities": priorities, "variables": distance(values(scope), values(reference))}
-        result |= {"moved": moved(values(scope), start), "updates": int(scope.global_step.numpy())}
+        result |= {
+            "moved": moved([variable.numpy() for variable in scope.variables], start),
+            "updates": int(scope.global_step.numpy()),
+        }
         sums = [float(np.abs(v).sum(dtype=np.float64)) for v in values(scope)]
         print(json.dumps({"name": name, **result, "values": sums}), flush=True)
 
