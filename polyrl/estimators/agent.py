@@ -5,11 +5,9 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-import signal
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from types import FrameType
 from typing import Any, NoReturn
 
 from polyrl.engine.compiler import Compiler
@@ -41,7 +39,6 @@ from polyrl.estimators.prediction.predictor import Predictor
 from polyrl.estimators.prediction.readers import Readers
 from polyrl.estimators.prediction.reading import Reading
 from polyrl.estimators.run_config import RunConfig
-from polyrl.estimators.signals import interruptible
 from polyrl.estimators.strategies import strategy_of
 from polyrl.estimators.strategies.taking_part import followed, led
 from polyrl.estimators.strategies.workers import Workers
@@ -80,7 +77,7 @@ class Agent(Reading, metaclass=ExplainsMissing):
     Raises:
         TypeError: for an argument of another type; of `params`, the message names the key.
         ValueError: for NaN or infinity in `params`, or if the environment variable `TF_CONFIG` describes a cluster of several
-            processes that train.
+            processes that train, and `config.strategy` is not `'multi_worker'`; or for what does not fit a strategy.
         NotADirectoryError: if `model_dir` is a file.
     """
 
@@ -173,6 +170,7 @@ class Agent(Reading, metaclass=ExplainsMissing):
             CheckpointMismatchError: if `model_dir` holds a checkpoint that does not fit.
             NonFiniteError: for NaN or infinity in observation, reward or loss.
             BrokenEnvironmentError: if an environment in a process of its own fails. The run was saved before.
+            LostWorkerError: with `strategy='multi_worker'`, if another process of the cluster is gone.
             RuntimeError: if this agent is training already (a hook calls this), or another run trains in the same `model_dir`.
         """
         check_train(positional, unknown, keyword_names(self.train))
@@ -190,7 +188,7 @@ class Agent(Reading, metaclass=ExplainsMissing):
         hooks = checked_hooks("hooks", hooks)
         settings = warm_start_settings(warm_start_from) or self._warm_start
         if isinstance(self._strategy, Workers) and not self._strategy.leads:
-            with UsersLines(), opening.one_run(self._training), interruptible(self._goes_on, _second_signal):
+            with UsersLines(), opening.one_run(self._training):
                 return followed(self._strategy, self._learner, self._tell)
         if not check_bool("overwrite", overwrite):
             check_same_params(self.model_dir, self.params.to_dict())
@@ -267,10 +265,6 @@ class Agent(Reading, metaclass=ExplainsMissing):
 
     # Parts. -------------------------------------------------------------------------------------------------------------
 
-    def _goes_on(self, number: int) -> None:
-        """What a process that follows a chief says to a signal."""
-        self._tell(f"{signal.Signals(number).name}: this process goes on until the chief's run ends; another one ends it.")
-
     def _new_predictor(self) -> Predictor:
         return Predictor(self._model_fn, Scope(self.config.seed, self._scope.xla), self._scope.xla)
 
@@ -288,8 +282,3 @@ class Agent(Reading, metaclass=ExplainsMissing):
         if id(env) not in self._drivers:
             self._drivers[id(env)] = (env, GraphDriver(env, self._scope))
         return self._drivers[id(env)][1]
-
-
-def _second_signal(frame: FrameType | None, environment_only: bool) -> bool:
-    """Whether a process that follows a chief may be left: by a second signal, wherever it is."""
-    return not environment_only

@@ -117,8 +117,6 @@ def learners() -> tuple[int, list[str]]:
     needed = f"strategy='multi_worker' takes the processes from the environment variable TF_CONFIG, as {EXAMPLE} for the first"
     if found is None:
         raise ValueError(f"{needed}; it is not set.")
-    if found.kind == EVALUATOR:
-        return 0, []
     names = [(kind, index) for kind, index, _ in found.learners]
     if (found.kind, found.number) not in names:
         raise ValueError(f"{needed}; it says that this process is {found.kind} {found.number}, and the cluster has {names}.")
@@ -136,13 +134,11 @@ def schedule_of_task(schedule: str, strategy: str = "one") -> str:
     """The schedule that this process runs where all of a cluster are given the same one, with this strategy."""
     if schedule not in TRAINING:
         return schedule
-    found = task(strategy)
-    if found is not None and found != EVALUATOR and strategy == "multi_worker" and learners()[0] > 0:
-        return "train"  # The chief evaluates.
-    if found != EVALUATOR:
-        return schedule
-    logger.info("TF_CONFIG: this process is the evaluator; it evaluates each checkpoint, in place of %s.", schedule)
-    return "continuous_eval"
+    if task(strategy) == EVALUATOR:
+        logger.info("TF_CONFIG: this process is the evaluator; it evaluates each checkpoint, in place of %s.", schedule)
+        return "continuous_eval"
+    # The chief evaluates for all.
+    return "train" if strategy == "multi_worker" and learners()[0] > 0 else schedule
 
 
 def check_trains(strategy: str = "one") -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -11,10 +12,11 @@ import numpy as np
 import tensorflow as tf
 from tf_keras.optimizers import Optimizer
 
-from polyrl.errors import CheckpointMismatchError
+from polyrl.errors import CheckpointMismatchError, add_note
 from polyrl.estimators.checkpoints.fitting import described
+from polyrl.estimators.signals import interruptible
 from polyrl.estimators.strategies.learnt import Strategy
-from polyrl.estimators.strategies.workers import Workers
+from polyrl.estimators.strategies.workers import SAME, Workers
 from polyrl.estimators.training_result import TrainingResult
 from polyrl.models.scope import Scope
 from polyrl.policies import BoundedTensorSpec
@@ -45,6 +47,7 @@ def led(strategy: Strategy | None, learner: Any, tell: Callable[[str], None]) ->
         "num_envs": num_envs,
         "action": _as_json(action),
         "rows": [{name: _as_json(spec) for name, spec in part.items()} for part in strategy.rows],
+        "batches": _batches(learner),
         "learns": _learns(learner),
     }
     tell(f"Waiting for the other processes of the cluster, {strategy.count - 1} of them.")
@@ -63,6 +66,7 @@ def followed(strategy: Workers, learner: Any, tell: Callable[[str], None]) -> Tr
     tell(f"Waiting for the chief of the cluster; this is worker {strategy.index} of {strategy.count} processes.")
     about = strategy.about()
     try:
+        _check_same(about["batches"], _batches(learner))
         rows = _built(learner, about)
         _check_same(about["learns"], _learns(learner))
     except BaseException:
@@ -70,7 +74,12 @@ def followed(strategy: Workers, learner: Any, tell: Callable[[str], None]) -> Tr
         raise
     strategy.answer(True)
     tell("The run has begun.")
-    result = strategy.follow(learner.learn, rows, all_variables(learner.scope), learner.scope.global_timestep)
+
+    def goes_on(number: int) -> None:
+        tell(f"{signal.Signals(number).name}: this process goes on until the chief's run ends; another one ends it.")
+
+    with interruptible(goes_on, lambda frame, is_first: not is_first):
+        result = strategy.follow(learner.learn, rows, all_variables(learner.scope), learner.scope.global_timestep)
     learner.scope.global_timestep.assign(result.global_timestep)
     learner.scope.global_episode.assign(result.global_episode)
     tell(f"The chief's run ended: {result.stop_reason}. Checkpoint: {result.checkpoint}")
@@ -91,21 +100,25 @@ def _built(learner: Any, about: Mapping[str, Any]) -> tuple[dict[str, Any], ...]
     state = about["state"]
     states = {name: _from_json(spec) for name, spec in state.items()} if isinstance(state, dict) else _from_json(state[0])
     rows = tuple({name: _from_json(spec) for name, spec in part.items()} for part in about["rows"])
-    learner.build_following(states, about["num_envs"], _from_json(about["action"]), rows)
+    try:
+        learner.build_following(states, about["num_envs"], _from_json(about["action"]), rows)
+    except Exception as error:
+        add_note(error, f"This process does not learn what the chief learns: it fails with a batch of the chief's run. {SAME}")
+        raise
     return rows
 
 
+def _batches(learner: Any) -> dict[str, Any]:
+    """What is known before there is a model: the seed, and what batches are."""
+    memory = learner.memory
+    return {"seed": learner.scope.seed, "batch_size": memory.batch_size, "prioritized": memory.PRIORITIZED}
+
+
 def _learns(learner: Any) -> dict[str, Any]:
-    """What updates depend on: the seed, networks, optimizers, the arguments of the models, and the batch, as JSON."""
-    scope, memory = learner.scope, learner.memory
-    found = {
-        "seed": scope.seed,
-        **described(scope),
-        "arguments": scope.learners(),
-        "shapes": [list(variable.shape) for variable in all_variables(scope)],
-        "batch_size": memory.batch_size,
-        "prioritized": memory.PRIORITIZED,
-    }
+    """Networks, optimizers, and the arguments of the models, as JSON."""
+    scope = learner.scope
+    shapes = [list(variable.shape) for variable in all_variables(scope)]
+    found = {**described(scope), "arguments": scope.learners(), "shapes": shapes}
     return dict(json.loads(json.dumps(found, default=str)))
 
 
@@ -116,8 +129,7 @@ def _check_same(chief: Mapping[str, Any], here: Mapping[str, Any], path: str = "
             _check_same(theirs, own, f"{path}{name}/")
         elif theirs != own:
             raise CheckpointMismatchError(
-                f"This process does not learn what the chief learns: {path}{name} is {own} here, and {theirs} there. Run the "
-                "same program, with the same arguments and packages, in each process."
+                f"This process does not learn what the chief learns: {path}{name} is {own} here, and {theirs} there. {SAME}"
             )
 
 
