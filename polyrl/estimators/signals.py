@@ -63,12 +63,13 @@ def interruptible(interrupted: Callable[[int], None], may_leave: Callable[[Frame
 
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Within it a signal of `ENDINGS` ends the process at once, also in code that does not come back to Python."""
+    """Within it a signal of `ENDINGS` ends the process at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     numbers = [getattr(signal, name) for name in ENDINGS if hasattr(signal, name)]
-    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    # None: a handler that is not Python's, which could not be set again.
+    heard = [number for number in numbers if signal.getsignal(number) not in (signal.SIG_IGN, None)]
     before = {number: signal.signal(number, signal.SIG_DFL) for number in heard}
     try:
         yield

@@ -56,6 +56,17 @@ def use_one_core() -> None:
             tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
+def has_computed() -> bool:
+    """Whether TensorFlow has computed something in this process, after which it takes some settings no more."""
+    chosen = tf.config.threading.get_inter_op_parallelism_threads()
+    try:
+        tf.config.threading.set_inter_op_parallelism_threads(chosen + 1)  # It refuses a change, and has no question for it.
+    except RuntimeError:
+        return True
+    tf.config.threading.set_inter_op_parallelism_threads(chosen)
+    return False
+
+
 def threads_in_use() -> int:
     """Among how many threads TensorFlow divides an operation in this process."""
     given = os.environ.get(VARIABLE, "").strip()  # TensorFlow passes over what is no number.

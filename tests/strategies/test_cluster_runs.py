@@ -67,17 +67,17 @@ def statuses(processes):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("option", "words"),
+    ("options", "words"),
     [
         ("worker_units=9", "variables/Model/online"),
         ("worker_seed=4", "seed is 4 here, and 3 there"),
         ("worker_batch=24", "batch_size is 24 here, and 12 there"),
-        ("worker_kind=demonstrations", "arguments/Model/use_expert_demo is True here"),
+        ("worker_kind=demonstrations memory=uniform worker_memory=own", "it fails with a batch of the chief's run"),
         ("worker_memory=uniform", "prioritized is False here, and True there"),
     ],
 )
-def test_another_setting_is_refused_by_the_process_that_has_it(option: str, words: str, tmp_path: Path) -> None:
-    with cluster([PROGRAM, "multi_worker", str(tmp_path), "400", option], tmp_path) as processes:
+def test_another_setting_is_refused_by_the_process_that_has_it(options: str, words: str, tmp_path: Path) -> None:
+    with cluster([PROGRAM, "multi_worker", str(tmp_path), "400", *options.split()], tmp_path) as processes:
         assert statuses(processes) == [1, 1]
     assert f"This process does not learn what the chief learns: {words}" in written(tmp_path, 1)
     assert "1 of the other processes of the cluster cannot learn what this one learns" in written(tmp_path, 0)

@@ -23,6 +23,8 @@ from polyrl.estimators import tf_config
 from polyrl.estimators.signals import ended_by_signals
 from polyrl.estimators.strategies.collectives import Group, as_words, from_words, size_in_words
 from polyrl.estimators.strategies.learnt import Columns, Compute, Learnt, learn_share, share_of
+from polyrl.estimators.strategies.meeting import meet
+from polyrl.estimators.threads import has_computed
 from polyrl.estimators.training_result import TrainingResult
 
 END, UPDATE, FAILED = 0, 1, 2
@@ -30,6 +32,8 @@ END, UPDATE, FAILED = 0, 1, 2
 
 LOST = ("Collective ops is aborted", "Socket closed", "Connection reset", "failed to connect to all addresses")
 """What TensorFlow's errors say if a process is gone."""
+
+SAME = "Run the same program, with the same arguments and packages, in each process."
 
 HEAD = 3
 """Words before the batch: what it is, and the environment steps."""
@@ -50,13 +54,18 @@ def connected(tell: Callable[[str], None]) -> Group:
     """
     index, addresses = tf_config.learners()
     if tuple(addresses) not in _connected:
+        if has_computed():
+            raise ValueError(
+                "strategy='multi_worker' comes too late: TensorFlow computes in this process already. Make the first Agent "
+                "before anything is computed."
+            )
         others = [address for place, address in enumerate(addresses) if place != index]
         tell(f"Process {index} of the cluster listens at {addresses[index]}, and waits for {', '.join(others) or 'nobody'}.")
-        _connected[tuple(addresses)] = _connect(index, addresses)
+        _connected[tuple(addresses)] = _connect(index, addresses, others, tell)
     return _connected[tuple(addresses)]
 
 
-def _connect(index: int, addresses: list[str]) -> Group:
+def _connect(index: int, addresses: list[str], others: list[str], tell: Callable[[str], None]) -> Group:
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
         tf.train.ClusterSpec({"worker": addresses}), task_type="worker", task_id=index, rpc_layer="grpc"
     )
@@ -66,17 +75,13 @@ def _connect(index: int, addresses: list[str]) -> Group:
             "them, with CUDA_VISIBLE_DEVICES."
         )
     try:
-        with ended_by_signals():  # TensorFlow waits for the others, and does not come back to Python before.
+        with ended_by_signals():
+            meet(addresses[index], others, tell)
             strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
-    except tf.errors.OpError as error:
+    except (tf.errors.OpError, OSError) as error:
         raise ValueError(
             f"strategy='multi_worker': process {index} cannot listen at {addresses[index]}: {gist(error).rstrip('.')}. Does "
             "another process listen there?"
-        ) from error
-    except RuntimeError as error:
-        raise ValueError(
-            "strategy='multi_worker' comes too late: TensorFlow computes in this process already. Make the first Agent before "
-            "anything is computed."
         ) from error
     return Group(index, len(addresses), strategy)
 
@@ -133,7 +138,7 @@ class Workers:
             if (refusing := self._group.refusing(False)) > 0:
                 raise CheckpointMismatchError(
                     f"{refusing} of the other processes of the cluster cannot learn what this one learns; each says what "
-                    "differs. Run the same program, with the same arguments and packages, in each process."
+                    f"differs. {SAME}"
                 )
             for variable in variables:
                 self._group.broadcast(variable.numpy().tobytes())
