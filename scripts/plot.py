@@ -3,9 +3,10 @@ they trained, those of `--seeds` together. Or those in the file of a benchmark:
 `python scripts/plot.py runs/learning/results.jsonl --labels cartpole_dqn cartpole_c51`.
 
 The line is the interquartile mean over the seeds, the band its 95% interval by a bootstrap over the seeds (Agarwal et al.
-2021). It needs matplotlib: `pip install 'polyrl[plot]'`. `--table` prints the same two of the scores in place of it: with the
-last weights, with the best, and the mean of all evaluations on the way, which says how fast a run learned. Of a run these are
-the last evaluation while it trained, and the one of its best weights after that, or the best one.
+2021; of one environment, so that there is one stratum), at the steps at which all of them were evaluated. It needs matplotlib:
+`pip install 'polyrl[plot]'`. `--table` prints the same two of the scores in place of it: with the last weights, with the best,
+and the mean of all evaluations on the way, which says how fast a run learned. Of a run these are the last evaluation while it
+trained, and the one of its best weights after that, or the best one.
 """
 
 from __future__ import annotations
@@ -76,13 +77,23 @@ def read_runs(directories: list[Path]) -> list[dict[str, Any]]:
 
 
 def curves(results: list[dict[str, Any]], label: str) -> tuple[np.ndarray, np.ndarray]:
-    """Environment steps `[T]` and scores `[T, S]` of all seeds, as far as all of them have come."""
-    own = [result["curve"] for result in results if result["label"] == label]
+    """Environment steps `[T]` at which all seeds were evaluated, and their scores `[T, S]`.
+
+    Raises:
+        ValueError: if there is no such step, or a seed is there twice.
+    """
+    own = [result for result in results if result["label"] == label]
     if not own:
         raise SystemExit(f"There are no results of {label}; there are {sorted({result['label'] for result in results})}.")
-    length = min(map(len, own))
-    steps = np.array([point[0] for point in own[0][:length]])
-    return steps, np.array([[point[1] for point in curve[:length]] for curve in own]).T
+    seeds = [result["seed"] for result in own if "seed" in result]
+    if len(set(seeds)) < len(seeds):
+        twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+        raise ValueError(f"There are two results of {label} for the seeds {twice}; give each file once, and each run a label.")
+    evaluated = [dict(result["curve"]) for result in own]
+    steps = sorted(set.intersection(*(set(curve) for curve in evaluated)))
+    if not steps:
+        raise ValueError(f"The seeds of {label} were evaluated at other steps each, none of them in common.")
+    return np.array(steps), np.array([[curve[step] for curve in evaluated] for step in steps])
 
 
 def table(results: list[dict[str, Any]], labels: list[str]) -> str:

@@ -133,3 +133,18 @@ def test_curves_are_drawn(monkeypatch, tmp_path):
     assert image.read_bytes().startswith(b"\x89PNG")
     assert run(monkeypatch, file, "--output", tmp_path / "nowhere" / "curves.png").startswith("FileNotFoundError: ")
     assert run(monkeypatch, file, "--output", tmp_path / "curves.txt").startswith("ValueError: ")
+
+
+def test_seeds_are_compared_where_all_were_evaluated():
+    results = [{"label": "a", "seed": seed, "curve": curve} for seed, curve in enumerate([[[5, 1.0], [10, 2.0]], [[10, 3.0]]])]
+    steps, scores = plot.curves(results, "a")
+    assert (steps.tolist(), scores.tolist()) == ([10], [[2.0, 3.0]])
+    results[1]["curve"] = [[11, 3.0]]
+    with pytest.raises(ValueError, match="evaluated at other steps each"):
+        plot.curves(results, "a")
+
+
+def test_a_seed_counts_once(monkeypatch, tmp_path):
+    file = tmp_path / "results.jsonl"
+    file.write_text(json.dumps({**WHOLE, "seed": 4}) + "\n")
+    assert "two results of a for the seeds [4]" in run(monkeypatch, file, file, "--table")

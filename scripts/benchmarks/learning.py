@@ -1,9 +1,10 @@
 """What presets learn: `python scripts/benchmarks/learning.py cartpole_c51 acrobot_dqn --seeds 1 2 3 4 5`.
 
 Each run is a process of its own, on one core; several run side by side. A run that was interrupted is resumed, one that is
-complete is not repeated. Results are JSON lines in `<directory>/results.jsonl`: the curve of the evaluations while training,
-and the mean return of 100 episodes with the last and with the best weights, in gymnasium's environment. Flags after `--` go to
-the command `polyrl`, and make another run of it: `learning.py cartpole_c51 --label=double -- --double`.
+complete is not repeated; one of the same label and seed, but other settings, is refused. Results are JSON lines in
+`<directory>/results.jsonl`: the curve of the evaluations while training, and the mean return of 100 episodes with the last and
+with the best weights, in gymnasium's environment. Flags after `--` go to the command `polyrl`, and make another run of it:
+`learning.py cartpole_c51 --label=double -- --double`.
 """
 
 from __future__ import annotations
@@ -35,7 +36,45 @@ def run(preset: str, seed: int, label: str, flags: list[str], directory: Path, s
     if status != 0:
         raise RuntimeError(f"{' '.join(command)}: exit status {status}\n{processes.last_error(log)}")
     result = json.loads(log.read_text().splitlines()[-1])
-    return {"label": label, "preset": preset, "seed": seed, "flags": flags, "seconds": time.monotonic() - started, **result}
+    about = {"label": label, "preset": preset, "seed": seed, "flags": flags, "settings": settings(preset)}
+    return {**about, "seconds": time.monotonic() - started, **result}
+
+
+def settings(preset: str) -> dict[str, Any]:
+    """What a preset says, as JSON has it."""
+    from polyrl import presets  # As above.
+
+    return dict(json.loads(json.dumps(presets.get(preset).to_dict())))
+
+
+def known_results(file: Path) -> list[dict[str, Any]]:
+    """The results in a file; of a last line that was cut off while it was written, nothing is left."""
+    text = file.read_text() if file.exists() else ""
+    whole, _, torn = text.rpartition("\n")
+    if torn:
+        print(f"{file}: the last line was cut off; its run is looked at again.", flush=True)
+        file.write_text(whole + "\n" if whole else "")
+    results = []
+    for number, line in enumerate(whole.splitlines(), start=1):
+        try:
+            results.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            sys.exit(f"{file}: line {number} is not JSON ({error}). Mend it, or take it out: its run is repeated then.")
+    return results
+
+
+def check_same(known: dict[str, Any], preset: str, flags: list[str]) -> None:
+    """Ends the program if a result is of other settings than those that are wanted under its label."""
+    pairs: dict[str, tuple[Any, Any]] = {"preset": (known["preset"], preset), "flags": (known["flags"], flags)}
+    now = settings(preset)
+    before = known.get("settings", now)  # Older results do not say.
+    pairs |= {f"{name} of the preset": (before.get(name), now.get(name)) for name in sorted({*before, *now})}
+    differences = [f"{name} {there} there, {here} now" for name, (there, here) in pairs.items() if there != here]
+    if differences:
+        sys.exit(
+            f"There is a result of label={known['label']}, seed {known['seed']} with other settings: "
+            f"{'; '.join(differences)}. Give these runs a --label of their own, or another --directory."
+        )
 
 
 def complete(
@@ -44,9 +83,14 @@ def complete(
     """Runs what the directory does not have yet of `(preset, seed, label, flags)`; the results of all that it has then."""
     directory.mkdir(parents=True, exist_ok=True)
     file = directory / "results.jsonl"
-    results = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-    known = {(result["label"], result["seed"]) for result in results}
-    missing = [each for each in wanted if (each[2], each[1]) not in known]
+    results = known_results(file)
+    known = {(result["label"], result["seed"]): result for result in results}
+    missing = []
+    for preset, seed, label, flags in wanted:
+        if (label, seed) in known:
+            check_same(known[label, seed], preset, flags)
+        else:
+            missing.append((preset, seed, label, flags))
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         for future in concurrent.futures.as_completed([pool.submit(run, *each, directory, start) for each in missing]):
             result = future.result()
