@@ -33,7 +33,7 @@ from polyrl.estimators.checkpoints.params import frozen_params
 from polyrl.experiments import cli, memories, settings, torsos, worlds
 from polyrl.experiments.rl_experiment import RLExperiment, run_experiment
 from polyrl.flags import TRAINING_MODES, command
-from polyrl.flags.model import DISCRETE, MODELS
+from polyrl.flags.model import DISCRETE, DISTRIBUTIONAL, MODELS
 from polyrl.replay import Replay
 
 logger = logging.getLogger("polyrl")
@@ -80,7 +80,7 @@ def model_arguments(params: Any) -> dict[str, Any]:
         exploration = GreedyExplorationConfig(warmup_timesteps=params.warmup_timesteps)
     given = cli.model_arguments(params)
     if params.model == "pqn":
-        del given["target_update_frequency"], given["target_update_tau"]
+        del given["target_update_frequency"], given["target_update_timesteps"], given["target_update_tau"]
     model_class = class_of(params.model)
     loss = MeanSquaredErrorConfig() if params.model == "naf" else model_class.LOSS
     parts = {
@@ -94,6 +94,8 @@ def model_arguments(params: Any) -> dict[str, Any]:
         return {**given, **trained}
     own = {name: params[name] for name in ("reward_scale", "clip_rewards", "burn_in", *MODELS[params.model].own)}
     own |= {name: params[name] for name in ("noisy", "double") if params[name] is not None}
+    if params.model in DISTRIBUTIONAL:
+        own["risk_level"] = cli.FLAGS.risk_level
     return {
         **given,
         **trained,

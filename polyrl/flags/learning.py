@@ -38,6 +38,12 @@ flags.DEFINE_float("discount", 0.99, "Gamma, the discount per environment step."
 flags.DEFINE_integer(
     "target_update_frequency", 200, "Gradient updates between two updates of the target network.", lower_bound=1
 )
+flags.DEFINE_integer(
+    "target_update_timesteps",
+    None,
+    "Environment steps between two updates of the target network, in place of --target_update_frequency.",
+    lower_bound=1,
+)
 define_positive(
     "target_update_tau",
     1.0,

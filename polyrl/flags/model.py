@@ -87,16 +87,29 @@ flags.DEFINE_float(
     upper_bound=0.0,
 )
 flags.DEFINE_float("rescaling_slope", 1e-3, "r2d2: epsilon, the slope that the rescaling of values adds.", lower_bound=0.0)
+flags.DEFINE_float(
+    "risk_level",
+    1.0,
+    "Models of distributions: --mode=infer, and the exported signature action, go by the mean of the worst returns, as many "
+    "as have this probability together.",
+    lower_bound=1e-6,
+    upper_bound=1.0,
+)
 flags.DEFINE_float("trace_decay", 0.65, "pqn: lambda of its returns.", lower_bound=0.0, upper_bound=1.0)
 
-PARAMETERS = defined_in(__name__)
-"""The flags here: all are hyper-parameters."""
+PARAMETERS = tuple(name for name in defined_in(__name__) if name != "risk_level")
+"""The flags here that are hyper-parameters: all but how a trained model acts."""
+
+DISTRIBUTIONAL = tuple(name for name, made in MODELS.items() if {*_ATOMS, *_QUANTILE} & {*made.own})
+"""The models that learn distributions of returns."""
 
 needs("learning_rate_updates", learning_rate_final=GIVEN)
 for _name in {name for made in MODELS.values() for name in made.own}:
     needs(_name, model=tuple(model for model, made in MODELS.items() if _name in made.own))
 _REPLAYING = tuple(model for model in MODELS if model != "pqn")
-needs("memory_size", "target_update_frequency", "target_update_tau", model=_REPLAYING)
+needs("memory_size", "target_update_timesteps", "target_update_tau", model=_REPLAYING)
+needs("target_update_frequency", model=_REPLAYING, target_update_timesteps=None)
+needs("risk_level", off=1.0, mode=("infer", "export", "serve"), model=DISTRIBUTIONAL)
 needs("n_step", off=1, model=_REPLAYING)
 needs("prioritized", off=False, model=_REPLAYING)
 needs("dueling", "head_units", "noisy", "double", "reward_scale", "clip_rewards", model=DISCRETE)

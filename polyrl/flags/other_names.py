@@ -23,7 +23,8 @@ FLAGS: dict[str, str] = {
     **dict.fromkeys(("train_freq", "train_frequency", "update_period"), "--update_frequency"),
     "gradient_steps": "--updates_at_once",
     **dict.fromkeys(
-        ("target_update_interval", "target_network_frequency", "target_update_period"), "--target_update_frequency"
+        ("target_update_interval", "target_network_frequency", "target_update_period"),
+        "--target_update_timesteps, environment steps, or --target_update_frequency, updates",
     ),
     "tau": "--target_update_tau",
     **dict.fromkeys(("epsilon", "start_e", "exploration_initial_eps"), "--exploration_start"),

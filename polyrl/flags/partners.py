@@ -117,9 +117,11 @@ def _spelled(name: str, value: Any) -> str:
 
 
 def _wanted(name: str, accepted: tuple[Any, ...]) -> str:
-    """`--demos`, `--mode=eval or --mode=infer`."""
+    """`--demos`, `no --demos`, `--mode=eval or --mode=infer`."""
     if GIVEN in accepted:
         return f"--{name}"
+    if accepted == (None,):
+        return f"no --{name}"
     if len(accepted) > MANY:
         return f"another --{name}"
     return " or ".join(_spelled(name, value) for value in accepted)

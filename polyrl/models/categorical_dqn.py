@@ -37,8 +37,10 @@ class CategoricalHead(QHead):
         min_q_value: float,
         max_q_value: float,
         make: Streams = PLAIN,
+        risk_level: float = 1.0,
     ):
         super().__init__(num_actions, dueling, make, num_atoms)
+        self._risk_level = risk_level
         self.num_atoms, self._range = num_atoms, (min_q_value, max_q_value)
 
     def __call__(self, outputs: tf.Tensor) -> QModelSpec:
@@ -53,7 +55,8 @@ class CategoricalHead(QHead):
         self, time_step_spec: TimeStep, network: PolicyNetwork, splitter: Splitter | None, temperature: float
     ) -> BasePolicy:
         network.num_atoms = self.num_atoms
-        return CategoricalQPolicy(time_step_spec, self.action_spec, network, *self._range, splitter, temperature)
+        how = *self._range, splitter, temperature
+        return CategoricalQPolicy(time_step_spec, self.action_spec, network, *how, risk_level=self._risk_level)
 
 
 class CategoricalDQNModel(BaseQModel):
@@ -65,6 +68,8 @@ class CategoricalDQNModel(BaseQModel):
         num_atoms: number of atoms N, at least 2.
         min_q_value: the lowest atom.
         max_q_value: the highest atom.
+        risk_level: of the policy that acts in PREDICT mode: it goes by the mean of the worst returns, as many as have this
+            probability together; 1.0: by the mean of all.
     """
 
     OWN_LOSS: ClassVar[str | None] = "C51 is the cross-entropy to the projected target"
@@ -75,12 +80,14 @@ class CategoricalDQNModel(BaseQModel):
         num_atoms: int = 51,
         min_q_value: float = -10.0,
         max_q_value: float = 10.0,
+        risk_level: float = 1.0,
         **arguments: Unpack[QModelArguments],
     ):
         super().__init__(*args, **arguments)
         self.num_atoms = check_int("num_atoms", num_atoms, minimum=2)
         self.min_q_value = check_float("min_q_value", min_q_value)
         self.max_q_value = check_float("max_q_value", max_q_value)
+        self.risk_level = check_float("risk_level", risk_level, ops.SMALLEST_RISK_LEVEL, 1.0)
         if self.min_q_value >= self.max_q_value:
             raise ValueError(f"min_q_value={min_q_value} must be below max_q_value={max_q_value}.")
         ops.support(self.min_q_value, self.max_q_value, self.num_atoms)  # Refuses what float32 cannot tell apart.
@@ -92,7 +99,7 @@ class CategoricalDQNModel(BaseQModel):
 
     def _build_head(self) -> CategoricalHead:
         atoms = self.num_atoms, self.min_q_value, self.max_q_value
-        return CategoricalHead(self.num_actions, self.dueling, *atoms, self._streams)
+        return CategoricalHead(self.num_actions, self.dueling, *atoms, self._streams, self.risk_level)
 
     def _build_td_loss(self, batch: Batch, forward: Forward) -> ops.LossOutput:
         next_values = forward.next_target.logits, forward.selector.q

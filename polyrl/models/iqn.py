@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import tensorflow as tf
 
+from polyrl import ops
 from polyrl.models.heads import PLAIN, Streams
 from polyrl.models.keywords import QModelArguments
 from polyrl.models.q_network import QModelSpec
@@ -21,8 +22,15 @@ if TYPE_CHECKING:
 class ImplicitQuantileHead(QuantileHead):
     """The quantile of each action's return at any fraction: random ones in training, even ones elsewhere."""
 
-    def __init__(self, num_actions: int, dueling: str | bool | None, embedding: dict[str, int], make: Streams = PLAIN):
-        super().__init__(num_actions, dueling, make)
+    def __init__(
+        self,
+        num_actions: int,
+        dueling: str | bool | None,
+        embedding: dict[str, int],
+        make: Streams = PLAIN,
+        risk_level: float = 1.0,
+    ):
+        super().__init__(num_actions, dueling, make, risk_level=risk_level)
         self._embedding = embedding
 
     def __call__(self, outputs: tf.Tensor) -> QModelSpec:
@@ -55,6 +63,8 @@ class IQNModel(QuantileModel):
         num_policy_samples: fractions to act by, K in the paper: random ones in training, even ones in evaluation.
         num_cosines: of the embedding.
         kappa: where the Huber loss turns from a square to a line, in units of the action values; 0: it is a line.
+        risk_level: of the policy that acts in PREDICT mode: it goes by the mean of the worst returns, as many as have this
+            probability together; 1.0: by the mean of all.
     """
 
     OWN_LOSS: ClassVar[str | None] = "IQN is the quantile Huber loss"
@@ -66,6 +76,7 @@ class IQNModel(QuantileModel):
         num_policy_samples: int = 32,
         num_cosines: int = 64,
         kappa: float = 1.0,
+        risk_level: float = 1.0,
         **arguments: Unpack[QModelArguments],
     ):
         super().__init__(*args, **arguments)
@@ -73,7 +84,8 @@ class IQNModel(QuantileModel):
         self.num_policy_samples = check_int("num_policy_samples", num_policy_samples, minimum=1)
         self.num_cosines = check_int("num_cosines", num_cosines, minimum=1)
         self.kappa = check_float("kappa", kappa, 0.0)
+        self.risk_level = check_float("risk_level", risk_level, ops.SMALLEST_RISK_LEVEL, 1.0)
 
     def _build_head(self) -> ImplicitQuantileHead:
         embedding = {name: getattr(self, name) for name in ("num_samples", "num_policy_samples", "num_cosines")}
-        return ImplicitQuantileHead(self.num_actions, self.dueling, embedding, self._streams)
+        return ImplicitQuantileHead(self.num_actions, self.dueling, embedding, self._streams, self.risk_level)

@@ -41,3 +41,4 @@ class QModelArguments(TypedDict, total=False):
     reward_scale: float
     clip_rewards: float | None
     burn_in: int
+    target_update_timesteps: int | None

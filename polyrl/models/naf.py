@@ -119,6 +119,7 @@ class NAFModel(BaseQModel):
         *,
         temperature: float = 0.0,
         target_update_tau: float = 1.0,
+        target_update_timesteps: int | None = None,
         action_low: float | Sequence[float] = -1.0,
         action_high: float | Sequence[float] = 1.0,
     ):
@@ -152,6 +153,7 @@ class NAFModel(BaseQModel):
             name,
             temperature=temperature,
             target_update_tau=target_update_tau,
+            target_update_timesteps=target_update_timesteps,
         )
         self.action_low = self._bound("action_low", action_low)
         self.action_high = self._bound("action_high", action_high)

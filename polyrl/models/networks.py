@@ -42,6 +42,14 @@ class OnlinePass(NamedTuple):
     regularisation: list[tf.Tensor]
 
 
+class Periods(tf.Module):
+    """How many of the target network's periods, in environment steps, had ended at the last update: `ended`, an int64."""
+
+    def __init__(self) -> None:
+        super().__init__(name="periods")
+        self.ended = tf.Variable(0, dtype=tf.int64, trainable=False, name="ended")
+
+
 class Networks:
     """The two networks of a Q model, found in its scope or built there at their first use.
 

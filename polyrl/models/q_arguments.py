@@ -56,6 +56,8 @@ class QArguments(BaseModel):
         head_initializer: of the weights of heads that have no noise, as `TorchInitializerConfig()`; None: tf-keras's.
         reward_scale: rewards are multiplied by it before anything is learned from them.
         clip_rewards: and then clipped to plus and minus this number; None: they are not.
+        target_update_timesteps: environment steps between two updates of the target network, in place of
+            `target_update_frequency`: it is updated after the first update at or past each multiple.
         burn_in: steps at the beginning of each sequence that bring what recurrent layers remember up to date, and are not
             learned from (Kapturowski et al. 2019).
     """
@@ -104,6 +106,7 @@ class QArguments(BaseModel):
         reward_scale: float = 1.0,
         clip_rewards: float | None = None,
         burn_in: int = 0,
+        target_update_timesteps: int | None = None,
     ):
         if loss_config is not None and self.OWN_LOSS is not None:
             raise ValueError(f"loss_config must be None: the loss of {self.OWN_LOSS}.")
@@ -124,6 +127,7 @@ class QArguments(BaseModel):
         self.dueling = arguments.check_dueling(dueling)
         self.expert_loss = ExpertLoss.checked(check_bool("use_expert_demo", use_expert_demo), expert_margin, expert_weight)
         self.temperature = check_float("temperature", temperature, 0.0)
+        self.target_update_timesteps = arguments.check_timesteps(target_update_timesteps, self.use_target_graph)
         self.target_update_tau = arguments.check_tau(target_update_tau, self.use_target_graph)
         self.double = check_bool("double", double)
         if self.double and not self.CAN_BE_DOUBLE:

@@ -19,7 +19,7 @@ from polyrl.explorations import Explorer, random_at_first
 from polyrl.models import arguments, batches, sequences
 from polyrl.models import features as features_of
 from polyrl.models.heads import Head, QHead, Streams
-from polyrl.models.networks import Networks, torso_and_heads
+from polyrl.models.networks import Networks, Periods, torso_and_heads
 from polyrl.models.policy_network import PolicyNetwork
 from polyrl.models.q_arguments import QArguments
 from polyrl.models.q_network import QModelSpec, checked_values
@@ -165,10 +165,17 @@ class BaseQModel(QArguments):
         self._networks.target.copy_from(self._networks.online, self.target_update_tau)
 
     def _after_update(self, step: tf.Tensor) -> None:
-        """Updates the target network if `step` (updates done) is a multiple of the period."""
-        if self.use_target_graph and self.target_update_frequency == 1:
+        """Updates the target network, if one of its periods has ended by `step` (updates done) or by the environment's."""
+        if not self.use_target_graph:
+            return
+        if self.target_update_timesteps is not None:
+            ended = self._scope.global_timestep.read_value() // self.target_update_timesteps
+            periods = self._scope.get(f"{self.name}/target_periods", Periods)
+            functional.when(ended > periods.ended, self._build_update_target_graph)
+            periods.ended.assign(ended)
+        elif self.target_update_frequency == 1:
             self._build_update_target_graph()
-        elif self.use_target_graph:
+        else:
             functional.when(tf.equal(step % self.target_update_frequency, 0), self._build_update_target_graph)
 
     def _build_summary_op(self, results: tf.Tensor, features: Any, labels: Any) -> Summaries:

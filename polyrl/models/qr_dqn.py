@@ -24,9 +24,16 @@ if TYPE_CHECKING:
 
 
 class QuantileHead(QHead):
-    """`width` quantiles of each action's return, at the midpoints of equal parts of [0, 1]; the value is their mean."""
+    """`width` quantiles of each action's return, at the midpoints of equal parts of [0, 1]; the value is their mean.
+
+    Takes the arguments of `QHead`, and the `risk_level` of its policy.
+    """
 
     NEEDED: ClassVar[tuple[str, ...]] = ("q", "quantiles", "fractions")
+
+    def __init__(self, *args: Any, risk_level: float = 1.0):
+        super().__init__(*args)
+        self._risk_level = risk_level
 
     def __call__(self, outputs: tf.Tensor) -> QModelSpec:
         advantage, value, quantiles = self.streams(outputs)  # [B, A, N], [B, 1, N], [B, A, N]
@@ -40,7 +47,8 @@ class QuantileHead(QHead):
     def policy(
         self, time_step_spec: TimeStep, network: PolicyNetwork, splitter: Splitter | None, temperature: float
     ) -> BasePolicy:
-        return QuantileQPolicy(time_step_spec, self.action_spec, network, splitter, temperature)
+        how = splitter, temperature
+        return QuantileQPolicy(time_step_spec, self.action_spec, network, *how, risk_level=self._risk_level)
 
 
 class QuantileModel(BaseQModel):
@@ -83,14 +91,24 @@ class QRDQNModel(QuantileModel):
     Args:
         num_quantiles: how many, N; 200 in the paper.
         kappa: where the Huber loss turns from a square to a line, in units of the action values; 0: it is a line.
+        risk_level: of the policy that acts in PREDICT mode: it goes by the mean of the worst returns, as many as have this
+            probability together; 1.0: by the mean of all.
     """
 
     OWN_LOSS: ClassVar[str | None] = "QR-DQN is the quantile Huber loss"
 
-    def __init__(self, *args: Any, num_quantiles: int = 200, kappa: float = 1.0, **arguments: Unpack[QModelArguments]):
+    def __init__(
+        self,
+        *args: Any,
+        num_quantiles: int = 200,
+        kappa: float = 1.0,
+        risk_level: float = 1.0,
+        **arguments: Unpack[QModelArguments],
+    ):
         super().__init__(*args, **arguments)
         self.num_quantiles = check_int("num_quantiles", num_quantiles, minimum=1)
         self.kappa = check_float("kappa", kappa, 0.0)
+        self.risk_level = check_float("risk_level", risk_level, ops.SMALLEST_RISK_LEVEL, 1.0)
 
     def _build_head(self) -> QuantileHead:
-        return QuantileHead(self.num_actions, self.dueling, self._streams, self.num_quantiles)
+        return QuantileHead(self.num_actions, self.dueling, self._streams, self.num_quantiles, risk_level=self.risk_level)

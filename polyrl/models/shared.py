@@ -23,6 +23,7 @@ OWN = (
     "exploration_config",
     "use_target_graph",
     "target_update_frequency",
+    "target_update_timesteps",
     "target_update_tau",
     "use_expert_demo",
     "expert_margin",
@@ -39,6 +40,7 @@ OWN = (
     "clip_gradients",
     "clip_embed_gradients",
     "temperature",
+    "risk_level",
 )
 """Arguments in which models of one name may differ: each goes by its own. The networks are made from the others, and the
 optimizer from the `optimizer_config` of the first one that learns, which must be that of all that do.
@@ -50,7 +52,7 @@ OF_THE_WEIGHTS = (
 )
 """Arguments that give trained weights their meaning: with others the same weights are another policy."""
 
-SHOWN = ("mode", "graph_fn", "name", "summaries", "eval_metrics_config", "temperature")
+SHOWN = ("mode", "graph_fn", "name", "summaries", "eval_metrics_config", "temperature", "risk_level")
 """Arguments that change nothing of what is learned, and the graph function."""
 
 

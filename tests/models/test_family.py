@@ -66,8 +66,7 @@ def expected(name, model, found, labels):
     return np.array(losses)
 
 
-@pytest.mark.default_cases(5)
-@pytest.mark.parametrize("mode", ["train", "eval"])
+@pytest.mark.parametrize("mode", ["train", pytest.param("eval", marks=pytest.mark.slow)])
 def test_the_loss_is_the_papers_of_two_different_networks(name, apart, batch, networks, mode):
     model = apart(name, mode)
     features, labels = batch(3, size=ROWS)

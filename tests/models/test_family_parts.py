@@ -16,6 +16,7 @@ from polyrl.configs import (
 from polyrl.models import CategoricalDQNModel, NAFModel
 from polyrl.networks import mlp
 from polyrl.networks.drawing import drawing
+from polyrl.policies import TimeStep
 
 # Noise. -----------------------------------------------------------------------------------------------------------------
 
@@ -108,6 +109,29 @@ def test_rewards_are_scaled_then_clipped_before_anything_is_learned_from_them(na
     np.testing.assert_array_equal(given, plain(features, {**labels, "reward": reward}).predictions["losses"])
     assert (np.abs(reward) == 1.0).any()
     assert (np.abs(reward) < 1.0).any()
+
+
+@pytest.mark.parametrize("name", ["rainbow", "qr_dqn", "iqn", "munchausen_iqn"])
+def test_a_risk_level_is_the_business_of_infer_alone(scope, batch, name):
+    features, _ = batch(3, size=300)
+    greedy = GreedyExplorationConfig()
+    cautious = {
+        mode: build(name, mode, scope, risk_level=0.1, exploration_config=greedy)(features).predictions
+        for mode in ("train", "eval", "infer")
+    }
+    for mode in ("train", "eval"):
+        q = cautious[mode]["q"].numpy()
+        np.testing.assert_array_equal(q[np.arange(300), cautious[mode]["results"]], q.max(axis=1))  # Some are equal.
+    policy = build(name, "infer", scope, risk_level=0.1)(features).extra_ops["policy"]
+    assert policy.risk_level == 0.1
+    distribution = policy.value_distribution(TimeStep.restart({"state": features["state"]}, batch_size=300))
+    atoms = np.broadcast_to(distribution.atoms, distribution.probabilities.shape)
+    worst = np.minimum(np.cumsum(distribution.probabilities, axis=-1), 0.1)
+    tail = np.diff(worst, axis=-1, prepend=0.0)
+    values = (tail * atoms).sum(axis=-1)
+    chosen = cautious["infer"]["results"].numpy()
+    np.testing.assert_allclose(values[np.arange(300), chosen], values.max(axis=1), atol=1e-6)
+    assert (chosen != np.argmax(cautious["infer"]["q"], axis=1)).any()
 
 
 @pytest.mark.parametrize("units", [(), (5,), (6, 5)])

@@ -99,6 +99,14 @@ def test_a_tau_without_a_target_network_is_refused(kind):
     kind("train", use_target_graph=False, target_update_tau=1.0)
 
 
+def test_a_target_period_of_a_model_without_a_target_is_refused(kind):
+    with pytest.raises(ValueError, match=r"target_update_timesteps=9 is for a target network"):
+        kind("train", use_target_graph=False, target_update_timesteps=9)
+    for wrong in (0, -3, 2.5, True):
+        with pytest.raises((TypeError, ValueError), match="target_update_timesteps"):
+            kind("train", target_update_timesteps=wrong)
+
+
 @pytest.mark.slow
 def test_soft_updates_resume_from_a_checkpoint_bit_for_bit(tmp_path, dqn, batch, networks_of):
     def go_on(scope, seeds):

@@ -118,6 +118,21 @@ def test_the_target_is_the_online_network_at_the_start_and_after_each_period_onl
         target = networks.weights("target")
 
 
+def test_a_period_in_environment_steps_ends_at_the_first_update_at_or_past_each_multiple(
+    dqn, scope, batch, networks, equal, compiled
+):
+    model = dqn("train", scope, target_update_timesteps=12)
+    update = compiled(lambda features, labels: model(features, labels).train_op())
+    model(*batch())
+    # The last two: several periods end at once, and one ends exactly.
+    for step, (timestep, due) in enumerate(zip([5, 11, 12, 13, 23, 25, 29, 70, 72], "001001011", strict=True)):
+        before = networks.weights("target")
+        scope.global_timestep.assign(timestep)
+        update(*batch(step))
+        assert equal(networks.weights("target"), networks.weights("online")) == (due == "1")
+        assert equal(networks.weights("target"), before) == (due == "0")
+
+
 @pytest.mark.parametrize("labelled", [False, True])
 def test_the_first_call_makes_both_networks_alike(head_kind, scope, batch, networks, equal, labelled):
     """A1: the target is a copy of the online network, not another draw of initial weights."""

@@ -136,6 +136,8 @@ class HintsHook(Hook):
 
     def _look_at_period(self, updates: int | None, name: str, arguments: Mapping[str, Any]) -> None:
         period = arguments.get("target_update_frequency") if arguments.get("use_target_graph", True) else None
+        if arguments.get("target_update_timesteps") is not None:
+            return  # They count what a budget counts.
         if period is not None and updates is not None and 0 < updates < period:
             self._tell(
                 f"period of {name}",

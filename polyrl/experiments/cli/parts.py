@@ -107,6 +107,7 @@ def model_arguments(params: Any) -> dict[str, Any]:
         "exploration_config": exploration,
         "discount": params.discount,
         "target_update_frequency": params.target_update_frequency,
+        "target_update_timesteps": params.target_update_timesteps,
         "target_update_tau": params.target_update_tau,
         "dueling": None if params.dueling == "none" else params.dueling,
         "clip_gradients": params.clip_gradients,
