@@ -44,5 +44,7 @@ def test_a_run_that_died_is_resumed_as_the_run_that_did_not(tmp_path, kind, jit)
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         np.testing.assert_array_equal(found[name], value, name)
-    memory = zip(whole.memory.variables, resumed.memory.variables, strict=True)
-    assert all(np.array_equal(first.numpy(), second.numpy()) for first, second in memory)
+    for first, second in zip(whole.memory.variables, resumed.memory.variables, strict=True):
+        # No checkpoint has the rows that nothing was written into yet.
+        rows = slice(480) if first.shape.rank > 0 and first.shape[0] == whole.memory.size else ...
+        np.testing.assert_array_equal(second.numpy()[rows], first.numpy()[rows], first.name)
