@@ -134,8 +134,9 @@ class FrameStorage(tf.Module):
         # The last observation of an episode is a row as well, without a reward: it changes no sum of rewards.
         count = int(tf.minimum(tf.reduce_min(self.cursor), min(steps, self._ring)))
         positions = self._positions(tf.range(self._num_envs, dtype=tf.int64), self.cursor, range(-count, 0))  # [N, T]
-        rows = self._packing.unpack(tf.gather(self.packed, tf.reshape(tf.transpose(positions), [-1])))
-        reward, done, truncated = (tf.reshape(rows[name], [-1, self._num_envs]) for name in ("reward", "done", "truncated"))
+        rows = self._packing.unpack(tf.gather(self.packed, positions))
+        # Not of the positions: where TensorFlow transposes integers of 64 bits, it logs an error about oneDNN.
+        reward, done, truncated = (tf.transpose(rows[name]) for name in ("reward", "done", "truncated"))
         return reward, done, truncated
 
     @property
