@@ -43,7 +43,7 @@ def weights_of(agent: Agent) -> list[np.ndarray]:
     return [variable.numpy() for variable in agent._scope.variables]
 
 
-@pytest.mark.default_cases(3)
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize(
     ("kind", "jit"),
     [
@@ -138,7 +138,7 @@ def recurrent_model_fn(features: Any, labels: Any, mode: str) -> Any:
 @pytest.mark.parametrize(
     "memory",
     [
-        SequenceReplay(400, 16, sequence_length=4),
+        pytest.param(SequenceReplay(400, 16, sequence_length=4), marks=pytest.mark.slow),
         PrioritizedSequenceReplay(400, 16, sequence_length=4),
     ],
     ids=lambda memory: type(memory).__name__,
