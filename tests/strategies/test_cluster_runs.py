@@ -120,7 +120,9 @@ def test_a_process_that_waits_for_the_others_ends_by_a_signal(number: int, tmp_p
     content = {"cluster": {"worker": [f"127.0.0.1:{waiting}", f"127.0.0.1:{nobody}"]}, "task": {"type": "worker", "index": 0}}
     environment = {**os.environ, "TF_CONFIG": json.dumps(content)}
     command = [sys.executable, PROGRAM, "multi_worker", str(tmp_path), "400", "progress=1"]
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    # A shell's job in the background ignores SIGINT, and so would this process.
+    heard = {"preexec_fn": lambda: signal.signal(number, signal.SIG_DFL)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, **heard) as process:
         assert process.stderr is not None
         line = next(line for line in process.stderr if "of the cluster listens at" in line)
         assert f"waits for 127.0.0.1:{nobody}" in line
