@@ -9,10 +9,11 @@ import tensorflow as tf
 import tf_keras
 
 from polyrl.engine.fused_step import FusedStep
+from polyrl.models.networks import Periods
 from polyrl.models.scope import Scope
 
 COUNTERS = ("global_step", "global_timestep", "global_episode")
-LEARNS = (tf_keras.optimizers.Optimizer, tf_keras.optimizers.legacy.Optimizer, FusedStep)
+LEARNS = (tf_keras.optimizers.Optimizer, tf_keras.optimizers.legacy.Optimizer, FusedStep, Periods)
 """Parts of a scope that only learning needs."""
 
 

@@ -74,9 +74,9 @@ def identity_of(predictor: Predictor) -> dict[str, Any]:
     digest = hashlib.sha256()
     for variable in predictor.policy.variables:
         digest.update(variable.numpy().tobytes())
-    temperature = getattr(predictor.policy, "temperature", None)
+    acts = {name: getattr(predictor.policy, name, None) for name in ("temperature", "risk_level")}
     # Of other variables the bytes differ; and what has none, as an input of bytes, is no precision.
     layers = (part for part in predictor.policy.submodules if isinstance(part, tf_keras.layers.Layer))
     others = sorted({layer.compute_dtype for layer in layers if layer.dtype_policy.variable_dtype == "float32"} - {"float32"})
     precision = {"precision": others} if others else {}
-    return {**predictor.counters, "weights": digest.hexdigest(), "temperature": temperature, **precision}
+    return {**predictor.counters, "weights": digest.hexdigest(), **acts, **precision}

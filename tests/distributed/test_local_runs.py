@@ -86,6 +86,13 @@ def test_a_budget_of_updates_is_kept(tmp_path: Path) -> None:
     assert agent.train(actors(), first_update=100, steps=5).global_step == 82
 
 
+def test_what_the_learner_alone_counts_is_not_among_the_weights_of_actors(tmp_path: Path) -> None:
+    model_fn = q_model_fn(num_states=4, num_actions=2, target_update_timesteps=100)
+    agent = Agent(model_fn, RemoteReplay(UniformReplay(2_000, 16)), tmp_path, RunConfig(progress=False))
+    assert agent.train(actors(), first_update=100, max_timesteps=400).global_step == 300
+    assert agent._scope.parts["Model/target_periods"].ended.numpy() == 4
+
+
 def test_a_resumed_run_has_what_the_shards_had(tmp_path: Path) -> None:
     agent = an_agent(tmp_path, RemoteReplay(MEMORIES["prioritized"], shards=2))
     first = agent.train(actors(), first_update=100, max_timesteps=600)

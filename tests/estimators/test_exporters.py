@@ -7,11 +7,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from predictor_testing import MODELS, at
-from tiny_agents import make_agent
+from predictor_testing import FAST, MODELS, at
+from tiny_agents import make_agent, q_model_fn
 
 from polyrl.estimators.exporters import BestExporter, Exporter, FinalExporter, LatestExporter
-from polyrl.estimators.exports import export
+from polyrl.estimators.exports import export, identity_of
 from polyrl.serving import versions
 
 
@@ -150,8 +150,18 @@ def test_an_exporter_of_ones_own_says_when(agent, tmp_path):
     assert offer(Every("every", None), agent, tmp_path, [1.0, 2.0, 2.0]) == [2, 3]
 
 
+@pytest.mark.parametrize("how", [{"temperature": 0.5}, {"risk_level": 0.1}])
+def test_what_acts_in_another_way_is_another_export(directories, how):
+    plain, other = (
+        make_agent(q_model_fn("c51", **FAST, max_q_value=9.0, **given), model_dir=directories["c51"]).predictor()
+        for given in ({}, how)
+    )
+    first, second = identity_of(plain), identity_of(other)
+    assert {name for name in first if first[name] != second[name]} == {*how}
+
+
 @pytest.mark.slow
-def test_other_weights_at_the_same_step_or_another_temperature_are_another_export(directories, tmp_path):
+def test_other_weights_at_the_same_step_are_another_export(directories, tmp_path):
     agent = make_agent(MODELS["dqn"], model_dir=directories["dqn"])
     predictor = agent.predictor(at(directories["dqn"], 20))
     first = export(predictor, tmp_path / "policy")
