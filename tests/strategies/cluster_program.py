@@ -91,6 +91,8 @@ def parts(kind, units, breaks=False):
         env = GymEnvironment("CartPole-v1", num_envs=2)
     elif kind == "bursts":
         env, how = GymEnvironment("CartPole-v1"), {"first_update": 20, "update_frequency": 10, "updates_at_once": 7}
+    elif kind == "period":
+        env, arguments = GymEnvironment("CartPole-v1", num_envs=2), {**SUPPORT, "target_update_timesteps": 90}
     elif kind == "bfloat16":
         torso = half
     elif kind == "dqn":

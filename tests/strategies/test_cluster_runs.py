@@ -50,7 +50,7 @@ def test_devices_do_the_runs_of_every_kind(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["graph", "python", "recurrent"])
+@pytest.mark.parametrize("kind", ["graph", "python", "recurrent", "period"])
 def test_a_resumed_run_is_the_one_that_was_not_interrupted(kind: str, tmp_path: Path) -> None:
     found = {}
     for name, stops in (("whole", ("600",)), ("resumed", ("200", "600"))):
