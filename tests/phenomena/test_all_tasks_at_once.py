@@ -65,4 +65,5 @@ def test_the_best_actions_and_their_values_are_learned(tmp_path, name, seed):
     assert list(np.argmax(q[:LIMITED], axis=1)) == [1, 1, 1, 1]
     if not name.startswith("munchausen"):  # Their values have the policy's logarithm in them.
         # Of two actions that are worth the same, the larger of two noisy values overestimates, again and again.
-        assert np.all(np.abs(q.max(axis=1) - VALUES) < np.array([0.12, 0.12, 0.12, 0.12, 0.2]))
+        tolerances = np.array([0.12, 0.12, 0.12, 0.12, 0.2 if name == "dqn_noisy" else 0.12])
+        assert np.all(np.abs(q.max(axis=1) - VALUES) < tolerances)

@@ -73,6 +73,7 @@ def statuses(processes):
         ("worker_seed=4", "seed is 4 here, and 3 there"),
         ("worker_batch=24", "batch_size is 24 here, and 12 there"),
         ("worker_kind=demonstrations memory=uniform worker_memory=own", "it fails with a batch of the chief's run"),
+        ("worker_kind=demonstrations", "prioritized is False here, and True there"),
         ("worker_memory=uniform", "prioritized is False here, and True there"),
     ],
 )

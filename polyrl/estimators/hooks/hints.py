@@ -135,9 +135,8 @@ class HintsHook(Hook):
         return min(known, default=None)
 
     def _look_at_period(self, updates: int | None, name: str, arguments: Mapping[str, Any]) -> None:
-        period = arguments.get("target_update_frequency") if arguments.get("use_target_graph", True) else None
-        if arguments.get("target_update_timesteps") is not None:
-            return  # They count what a budget counts.
+        counts = arguments.get("use_target_graph", True) and arguments.get("target_update_timesteps") is None
+        period = arguments.get("target_update_frequency") if counts else None
         if period is not None and updates is not None and 0 < updates < period:
             self._tell(
                 f"period of {name}",
