@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ def modules(monkeypatch):
     import rows
 
     yield measuring, rows
-    for name in ("measuring", "rows", "stopwatch", "results", "time_to_result"):
+    for name in ("measuring", "rows", "stopwatch", "results", "time_to_result", "growth"):
         sys.modules.pop(name, None)
 
 
@@ -100,6 +101,46 @@ def test_a_failing_process_says_why(modules, tmp_path):
     script.write_text("raise SystemExit('no such thing')")
     with pytest.raises(measuring.WorkerError, match="no such thing"):
         measuring.Processes({"polyrl": sys.executable}, core=-1)(rows.Worker("polyrl", "polyrl", str(script)))
+
+
+SAYS_ITS_SURROUNDINGS = """
+import json, os
+names = [name for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "XLA_FLAGS") if name in os.environ]
+path = os.environ["PYTHONPATH"].split(":")[0]
+print(json.dumps({"value": 1, "threads": len(names), "cores": len(os.sched_getaffinity(0)), "path": path}))
+"""
+
+
+def test_one_core_and_one_thread_or_all_as_a_user_has_them(modules, tmp_path, monkeypatch):
+    measuring, rows = modules
+    for name in measuring.ONE_THREAD:
+        monkeypatch.delenv(name, raising=False)
+    script = tmp_path / "worker.py"
+    script.write_text(SAYS_ITS_SURROUNDINGS)
+    worker = rows.Worker("polyrl", "polyrl", str(script))
+    pinned, unpinned, free = (measuring.Processes({"polyrl": sys.executable}, core)(worker) for core in (0, -1, None))
+    everywhere = len(os.sched_getaffinity(0))
+    assert [result["threads"] for result in (pinned, unpinned, free)] == [3, 3, 0]
+    assert [result["cores"] for result in (pinned, unpinned, free)] == [1, everywhere, everywhere]
+
+
+def test_another_checkout_is_measured_as_a_peer(modules, tmp_path):
+    measuring, rows = modules
+    script = tmp_path / "worker.py"
+    script.write_text(SAYS_ITS_SURROUNDINGS)
+    row = rows.against(rows.Row("a_row", rows.Worker("polyrl", "polyrl", str(script))))
+    (before,) = row.peers
+    processes = measuring.Processes({"polyrl": sys.executable, "baseline": sys.executable}, -1, "/a/checkout")
+    assert processes(before.worker)["path"] == "/a/checkout"
+    assert processes(row.worker)["path"] == str(BENCHMARKS)
+    assert rows.against(rows.Row("another", rows.Worker("cpprb", "peers", "cpprb.py"))).peers == ()
+
+
+def test_a_baseline_that_is_no_checkout_is_refused(tmp_path):
+    command = [sys.executable, str(BENCHMARKS / "run.py"), f"--baseline={tmp_path}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert f"--baseline={tmp_path} must be a checkout of polyrl" in done.stderr
 
 
 def test_rows_by_name_and_group(modules):
@@ -215,6 +256,36 @@ def test_a_run_that_never_gets_there_is_not_left_out(modules):
     assert of(3.0, 1.0, 2.0) == ("3 of 3", "2.0 (1.0..3.0)", "20")
     assert of(3.0, float("inf"), 2.0) == ("2 of 3", "3.0 (2.0..never)", "20")
     assert of(float("inf"), float("inf"), 2.0) == ("1 of 3", "never (2.0..never)", "20")
+
+
+def test_what_one_more_costs_is_the_slope_between_two_sizes(modules):
+    import growth
+
+    rows = list(growth.table("actions", {2: [50.0, 52.0, 51.0], 4: [61.0, 60.0, 90.0], 12: [61.0]}).columns)
+    assert list(rows[1].cells) == ["51 (50..52)", "61 (60..90)", "61 (61..61)"]
+    assert list(rows[2].cells) == ["", "5e+03", "0"]
+
+
+def test_sizes_take_turns(modules):
+    import growth
+
+    order = []
+
+    def measure(worker):
+        order.append(worker.title)
+        return {"value": 1e6 / len(order)}
+
+    found = growth.measured("num_envs", 2, measure, lambda text: None)
+    assert order == [f"num_envs={value}" for value in growth.AXES["num_envs"].values] * 2
+    assert found[4] == [2 * 4.0, 8 * 4.0]  # The second and the eighth; an iteration is four steps.
+
+
+@pytest.mark.slow
+def test_a_size_on_the_command_line_is_that_of_the_run(modules):
+    measuring, rows = modules
+    arguments = ("growing_c51", "--atoms=7", "--num_envs=4", "--update_frequency=4", "--warm_up=2100", "--seconds=0.2")
+    worker = rows.Worker("polyrl", "polyrl", "polyrl_worker.py", arguments)
+    assert measuring.Processes({"polyrl": sys.executable}, core=-1)(worker)["value"] > 0
 
 
 @pytest.mark.slow

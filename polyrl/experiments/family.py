@@ -80,7 +80,7 @@ def model_arguments(params: Any) -> dict[str, Any]:
         exploration = GreedyExplorationConfig(warmup_timesteps=params.warmup_timesteps)
     given = cli.model_arguments(params)
     if params.model == "pqn":
-        del given["target_update_frequency"], given["target_update_timesteps"], given["target_update_tau"]
+        given = {name: value for name, value in given.items() if not name.startswith("target_update")}
     model_class = class_of(params.model)
     loss = MeanSquaredErrorConfig() if params.model == "naf" else model_class.LOSS
     parts = {

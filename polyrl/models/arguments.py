@@ -22,6 +22,9 @@ from polyrl.validation import KERAS3_REMEDY, check_bool, check_float, check_int,
 
 logger = logging.getLogger("polyrl")
 
+TARGET_UPDATE_FREQUENCY = 5
+"""Updates between two updates of the target network, unless a model is told otherwise."""
+
 
 def check_metrics(configs: Any) -> tuple[MetricConfig, ...]:
     """`eval_metrics_config` as a tuple of configs with names of their own; raises an error that says what is wrong."""
@@ -137,15 +140,21 @@ def check_tau(tau: float, use_target_graph: bool) -> float:
     return tau
 
 
-def check_timesteps(timesteps: int | None, use_target_graph: bool) -> int | None:
-    """`target_update_timesteps`, at least 1 or None, which has no effect without a target network."""
+def check_periods(frequency: int, timesteps: int | None, use_target_graph: bool) -> tuple[int, int | None]:
+    """`target_update_frequency` and `target_update_timesteps`: both at least 1, and of the two only one is given."""
+    frequency = check_int("target_update_frequency", frequency, minimum=1)
     if timesteps is None:
-        return None
+        return frequency, None
+    timesteps = check_int("target_update_timesteps", timesteps, minimum=1)
     if not use_target_graph:
         raise ValueError(
             f"target_update_timesteps={timesteps} is for a target network; leave it out with use_target_graph=False."
         )
-    return check_int("target_update_timesteps", timesteps, minimum=1)
+    if frequency != TARGET_UPDATE_FREQUENCY:
+        raise ValueError(
+            f"target_update_frequency={frequency} has no effect with target_update_timesteps={timesteps}; give one of them."
+        )
+    return frequency, timesteps
 
 
 def check_name(name: Any) -> str:

@@ -11,6 +11,7 @@ import tf_keras
 
 from polyrl import ops
 from polyrl.configs import ExplorationConfig, LossConfig, MetricConfig, OptimizerConfig
+from polyrl.models.arguments import TARGET_UPDATE_FREQUENCY
 from polyrl.models.base import GraphFn
 from polyrl.models.heads import Head
 from polyrl.models.policy_network import PolicyNetwork
@@ -108,7 +109,7 @@ class NAFModel(BaseQModel):
         discount: float = 0.97,
         exploration_config: ExplorationConfig | None = None,
         use_target_graph: bool = True,
-        target_update_frequency: int = 5,
+        target_update_frequency: int = TARGET_UPDATE_FREQUENCY,
         is_continuous: bool = True,
         dueling: str | bool | None = True,
         use_expert_demo: bool = False,

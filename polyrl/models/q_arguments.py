@@ -50,6 +50,7 @@ class QArguments(BaseModel):
         expert_margin: by how much the expert's action has to be better than all others, in units of the action values.
         expert_weight: of the large-margin loss, relative to the TD loss.
         double: let the online network choose the next action, and the target network value it (van Hasselt et al. 2016).
+            Without a target network, and without noise, it makes no difference.
         noisy: learned noise in the weights of the heads (Fortunato et al. 2018), see `polyrl.networks.NoisyDense`. It
             explores in place of epsilon. Torsos have an argument of their own for theirs.
         head_units: units of hidden layers that each head has of its own, as `(512,)`; none by default.
@@ -57,7 +58,7 @@ class QArguments(BaseModel):
         reward_scale: rewards are multiplied by it before anything is learned from them.
         clip_rewards: and then clipped to plus and minus this number; None: they are not.
         target_update_timesteps: environment steps between two updates of the target network, in place of
-            `target_update_frequency`: it is updated after the first update at or past each multiple.
+            `target_update_frequency`, which is then left out: it is updated after the first update at or past each multiple.
         burn_in: steps at the beginning of each sequence that bring what recurrent layers remember up to date, and are not
             learned from (Kapturowski et al. 2019).
     """
@@ -86,7 +87,7 @@ class QArguments(BaseModel):
         discount: float = 0.97,
         exploration_config: ExplorationConfig | None = None,
         use_target_graph: bool = True,
-        target_update_frequency: int = 5,
+        target_update_frequency: int = arguments.TARGET_UPDATE_FREQUENCY,
         is_continuous: bool = False,
         dueling: str | bool | None = "mean",
         use_expert_demo: bool = False,
@@ -122,12 +123,12 @@ class QArguments(BaseModel):
         self.exploration_config = exploration_config or by_default
         self._explorer_class = explorer(self.exploration_config, self.CONTINUOUS)
         self.use_target_graph = check_bool("use_target_graph", use_target_graph)
-        self.target_update_frequency = check_int("target_update_frequency", target_update_frequency, minimum=1)
+        periods = arguments.check_periods(target_update_frequency, target_update_timesteps, self.use_target_graph)
+        self.target_update_frequency, self.target_update_timesteps = periods
         self.is_continuous = arguments.check_continuous(is_continuous, type(self).__name__, self.CONTINUOUS)
         self.dueling = arguments.check_dueling(dueling)
         self.expert_loss = ExpertLoss.checked(check_bool("use_expert_demo", use_expert_demo), expert_margin, expert_weight)
         self.temperature = check_float("temperature", temperature, 0.0)
-        self.target_update_timesteps = arguments.check_timesteps(target_update_timesteps, self.use_target_graph)
         self.target_update_tau = arguments.check_tau(target_update_tau, self.use_target_graph)
         self.double = check_bool("double", double)
         if self.double and not self.CAN_BE_DOUBLE:

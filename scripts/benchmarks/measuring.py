@@ -16,7 +16,7 @@ import tempfile
 import time
 from typing import Any
 
-from rows import Peer, Row, Worker
+from rows import BASELINE, Peer, Row, Worker
 from stopwatch import STARTED
 
 HERE = Path(__file__).parent
@@ -28,9 +28,8 @@ ONE_THREAD = {
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
-    "JAX_PLATFORMS": "cpu",
-    "CUDA_VISIBLE_DEVICES": "-1",
 }
+NO_GPU = {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "-1"}
 
 Measure = Callable[[Worker], dict[str, Any]]
 
@@ -57,15 +56,17 @@ def parse(output: str) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Processes:
-    """Runs a worker as a process on one core with one thread of each kind.
+    """Runs a worker as a process on one core with one thread of each kind, or as a user starts it.
 
     Args:
         pythons: by the names in `rows`.
-        core: the core, or a negative number for any.
+        core: the core; a negative number for any; None: any, and as many threads as each library takes by itself.
+        baseline: the directory of another checkout, whose polyrl the workers of `rows.BASELINE` train with.
     """
 
     pythons: Mapping[str, str]
-    core: int = 0
+    core: int | None = 0
+    baseline: str | None = None
 
     def __call__(self, worker: Worker) -> dict[str, Any]:
         """What the worker measured.
@@ -73,10 +74,13 @@ class Processes:
         Raises:
             WorkerError: if it fails or takes too long.
         """
-        pinned = ["taskset", "-c", str(self.core)] if self.core >= 0 and shutil.which("taskset") else []
+        one = self.core is not None and self.core >= 0
+        pinned = ["taskset", "-c", str(self.core)] if one and shutil.which("taskset") else []
         command = [*pinned, self.pythons[worker.python], str(HERE / worker.script), *worker.arguments]
         with tempfile.TemporaryDirectory() as directory:
-            environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": str(HERE), "TMPDIR": directory, STARTED: str(time.time())}
+            path = f"{self.baseline}:{HERE}" if worker.python == BASELINE else str(HERE)
+            environment = {**os.environ, "PYTHONPATH": path, "TMPDIR": directory, STARTED: str(time.time())}
+            environment |= NO_GPU if self.core is None else NO_GPU | ONE_THREAD
             try:
                 done = subprocess.run(
                     command, env=environment, cwd=directory, timeout=TIMEOUT, capture_output=True, text=True, errors="replace"

@@ -24,21 +24,62 @@ def command_line() -> argparse.Namespace:
 if __name__ == "__main__":
     command_line()  # --help is answered before TensorFlow is imported.
 
+import gymnasium
+import numpy as np
 from polyrl.configs import AdamConfig, ConstantExplorationConfig
 from polyrl.envs import AtariEnvironment, GymEnvironment
-from polyrl.envs.compiled import CartPole
+from polyrl.envs.compiled import CartPole, CompiledEnvironment, StepOutput
 from polyrl.estimators import Agent, EstimatorSpec, RunConfig
 from polyrl.estimators.hooks import Hook
 from polyrl.models import CategoricalDQNModel, DQNModel
-from polyrl.networks import mlp, nature_cnn
+from polyrl.networks import cnn, mlp, nature_cnn
 from polyrl.replay import UniformReplay
 from settings import Setting
 from stopwatch import Stopwatch, report, seconds_since_start
+import tensorflow as tf
 
 BUDGET = 5_000_000
 """Environment steps: more than are measured; the cadence of summaries goes by it."""
 
 PACKAGES = ("polyrl", "tensorflow", "tf_keras", "gymnasium", "numpy")
+
+
+class Blank(gymnasium.Env):
+    """Shows zeros and pays 1; what is left is the time of the loop, and of an episode's end after each `length` steps."""
+
+    observation_space = gymnasium.spaces.Box(-1.0, 1.0, (4,), np.float32)
+
+    def __init__(self, length: int | None, actions: int):
+        self.action_space = gymnasium.spaces.Discrete(actions)
+        self._length, self._t, self._zeros = length, 0, np.zeros(4, np.float32)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._t = 0
+        return self._zeros.copy(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self._t += 1
+        return self._zeros.copy(), 1.0, self._t == self._length, False, {}
+
+
+class BlankTensors(CompiledEnvironment):
+    """The same in the graph, endless."""
+
+    observation_space = gymnasium.spaces.Box(-1.0, 1.0, (4,), np.float32)
+
+    def __init__(self, num_envs: int, actions: int):
+        super().__init__(num_envs)
+        self.action_space = gymnasium.spaces.Discrete(actions)
+
+    def reset(self, num_envs: int, seed: tf.Tensor) -> tf.Tensor:
+        return tf.zeros([num_envs, 4])
+
+    def step(self, state: tf.Tensor, action: tf.Tensor, seed: tf.Tensor) -> StepOutput:
+        return StepOutput(state, tf.ones_like(state[:, 0]), tf.zeros_like(state[:, 0], tf.bool))
+
+    def observe(self, state: tf.Tensor) -> tf.Tensor:
+        return state
 
 
 class Timing(Hook):
@@ -86,7 +127,20 @@ def environment(setting: Setting) -> Any:
         return AtariEnvironment(
             setting.env, setting.num_envs, sticky_actions=0.0, terminal_on_life_loss=True, clip_rewards=True
         )
+    if setting.env == "Blank":
+        if setting.compiled:
+            return BlankTensors(setting.num_envs, setting.actions)
+        return GymEnvironment(lambda: Blank(setting.episode_length, setting.actions), setting.num_envs)
     return CartPole(setting.num_envs) if setting.compiled else GymEnvironment(setting.env, setting.num_envs)
+
+
+def network(setting: Setting) -> tuple[Any, Any, int]:
+    """The torso of the setting, the shape of states, and the number of actions."""
+    if setting.atari:
+        return nature_cnn(precision=setting.precision), (84, 84, settings.FRAME_STACK), 6
+    if setting.boards:
+        return cnn([settings.FILTERS], setting.hidden, kernel_size=settings.KERNEL_SIZE), (10, 10, 4), 3
+    return mlp(setting.hidden), 4, setting.actions
 
 
 def agent(setting: Setting, model_dir: str, config: RunConfig) -> Agent:
@@ -94,14 +148,16 @@ def agent(setting: Setting, model_dir: str, config: RunConfig) -> Agent:
     model_class: Any = CategoricalDQNModel if setting.algorithm == "c51" else DQNModel
     more: dict[str, Any] = {}
     if setting.algorithm == "c51":
-        more = {"num_atoms": settings.ATOMS, "min_q_value": settings.MIN_Q, "max_q_value": settings.MAX_Q}
+        more = {"num_atoms": setting.atoms, "min_q_value": settings.MIN_Q, "max_q_value": settings.MAX_Q}
+
+    torso, states, actions = network(setting)
 
     def model_fn(features: Any, labels: Any, mode: str) -> EstimatorSpec:
         model = model_class(
             mode,
-            nature_cnn(precision=setting.precision) if setting.atari else mlp(setting.hidden),
-            num_states=(84, 84, settings.FRAME_STACK) if setting.atari else 4,
-            num_actions=6 if setting.atari else 2,
+            torso,
+            num_states=states,
+            num_actions=actions,
             optimizer_config=AdamConfig(learning_rate=settings.LEARNING_RATE),
             discount=settings.DISCOUNT,
             exploration_config=ConstantExplorationConfig(settings.EPSILON),

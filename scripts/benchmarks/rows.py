@@ -6,8 +6,8 @@ from collections.abc import Iterable
 import dataclasses
 import itertools
 
-POLYRL, PEERS, TF_AGENTS = "polyrl", "peers", "tf_agents"
-"""Which Python runs a worker: this one, `--peers_python`, or `--tf_agents_python`."""
+POLYRL, PEERS, TF_AGENTS, BASELINE = "polyrl", "peers", "tf_agents", "baseline"
+"""Which Python runs a worker: this one, `--peers_python`, `--tf_agents_python`, or this one with `--baseline`'s polyrl."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +72,10 @@ def _tf_agents(setting: str, *arguments: str) -> Worker:
     return Worker("TF-Agents", TF_AGENTS, "peers/tf_agents_worker.py", (setting, *arguments))
 
 
+def _jax(setting: str) -> Worker:
+    return Worker("JAX", PEERS, "peers/jax_worker.py", (setting,))
+
+
 def _training(setting: str, *peers: Peer) -> Row:
     return Row(setting, _polyrl(setting), peers)
 
@@ -84,14 +88,17 @@ def _summaries(name: str, setting: str) -> Row:
 
 
 ROWS = (
-    _training("cartpole_dqn", Peer(_sb3(), 3.5), Peer(_tf_agents("cartpole_dqn"), 10)),
-    _training("cartpole_dqn_8envs", Peer(_sbx("cartpole_dqn_8envs"), 2.5), Peer(_sb3("cartpole_dqn_8envs"))),
+    _training("cartpole_dqn", Peer(_sb3(), 5.5), Peer(_tf_agents("cartpole_dqn"), 10)),
+    _training("cartpole_dqn_8envs", Peer(_sbx("cartpole_dqn_8envs"), 3), Peer(_sb3("cartpole_dqn_8envs"))),
     _training("cartpole_c51", Peer(_tf_agents("cartpole_c51"), 8)),
-    # Peers have no environments in the graph; these are compared with the ordinary way of training.
-    _training("cartpole_compiled", Peer(_sb3(), 23)),
-    _training("cartpole_compiled_120x84", Peer(_sb3(), 15)),
-    _training("cartpole_compiled_128envs", Peer(_sb3(), 230)),
-    _training("pong", Peer(_sb3("pong"), 2)),
+    # With environments in the graph: beside a script whose whole loop is compiled, and the ordinary way of training.
+    _training("cartpole_compiled", Peer(_jax("cartpole_compiled"), 1.3), Peer(_sb3(), 23)),
+    _training("cartpole_compiled_120x84", Peer(_jax("cartpole_compiled_120x84"), 1.3), Peer(_sb3(), 15)),
+    _training("cartpole_compiled_128envs", Peer(_jax("cartpole_compiled_128envs"), 1.3), Peer(_sb3(), 230)),
+    # An end costs no more than half a step where it is two thirds as fast.
+    Row("episode_ends", _polyrl("one_step_episodes"), (Peer(_polyrl("endless", title="without ends"), 0.667),)),
+    _training("minatar", Peer(_sb3("minatar"), 5)),
+    _training("pong", Peer(_sb3("pong"), 2.2)),
     # On a processor with instructions for it.
     Row(
         "pong_bfloat16",
@@ -117,6 +124,14 @@ ROWS = (
     _summaries("summaries_dqn", "cartpole_dqn"),
     _summaries("summaries_compiled", "cartpole_compiled"),
 )
+
+
+def against(row: Row) -> Row:
+    """The row with the polyrl of `--baseline` as a peer."""
+    if row.worker.python != POLYRL:
+        return row
+    before = Peer(dataclasses.replace(row.worker, title="polyrl before", python=BASELINE))
+    return dataclasses.replace(row, peers=(before, *row.peers))
 
 
 def select(names: Iterable[str]) -> list[Row]:

@@ -120,14 +120,19 @@ def command_line() -> tuple[argparse.Namespace, list[rows.Row]]:
     add("--peers_python", help="the Python that has stable-baselines3, sbx-rl and cpprb; without it they are left out")
     add("--tf_agents_python", help="the Python that has tf-agents; without it TF-Agents is left out")
     add("--core", type=int, default=0, help="the processor core that all processes run on; -1: any (default: %(default)s)")
+    add("--all_cores", action="store_true", help="as users start programs: on all cores, each library with its own threads")
+    add("--baseline", metavar="PATH", help="another checkout, whose polyrl is measured beside this one")
     add("--output", help="a JSON file for all figures (default: none is written)")
     given = parser.parse_args()
     if given.pairs < 1:
         parser.error(f"--pairs={given.pairs} must be at least 1.")
+    if given.baseline and not (Path(given.baseline) / "polyrl" / "__init__.py").is_file():
+        parser.error(f"--baseline={given.baseline} must be a checkout of polyrl: it has no polyrl/__init__.py.")
     try:
-        return given, rows.select(name.strip() for name in given.rows.split(",") if name.strip())
+        chosen = rows.select(name.strip() for name in given.rows.split(",") if name.strip())
     except ValueError as error:
         parser.error(f"--rows: {error}")
+    return given, [rows.against(row) for row in chosen] if given.baseline else chosen
 
 
 def main() -> int:
@@ -140,6 +145,10 @@ def main() -> int:
     for name, flag in ((rows.PEERS, "--peers_python"), (rows.TF_AGENTS, "--tf_agents_python")):
         if name not in pythons:
             console.print(f"{flag} is not given: its peers are left out.")
+    baseline = os.path.abspath(given.baseline) if given.baseline else None
+    if baseline:
+        pythons[rows.BASELINE] = sys.executable
+    processes = measuring.Processes(pythons, None if given.all_cores else given.core, baseline)
     comparisons: list[Comparison] = []
     for row in chosen:
 
@@ -148,7 +157,7 @@ def main() -> int:
             said = f"failed: {figures.error}" if figures.error else describe(figures.results[-1], row.unit)
             console.print(f"{row.name}  {worker.title}  {count}  {said}", markup=False, highlight=False)
 
-        comparisons += measuring.measure_row(row, given.pairs, pythons, measuring.Processes(pythons, given.core), tell)
+        comparisons += measuring.measure_row(row, given.pairs, pythons, processes, tell)
         if given.output:
             Path(given.output).write_text(json.dumps(as_json(comparisons), indent=1) + "\n")
     console.print(table(comparisons))

@@ -12,10 +12,13 @@ class Setting:
 
     Attributes:
         algorithm: `'dqn'` or `'c51'`.
-        env: gymnasium's id.
+        env: gymnasium's id; or `'Blank'`, which shows and does nothing.
+        episode_length: steps of each episode of `'Blank'`; None: endless.
+        actions: of `'Blank'`.
+        atoms: of C51.
         compiled: whether polyrl runs the environment in its graph.
         num_envs: parallel environments.
-        hidden: units of the dense layers; for Atari the network of Mnih et al. 2015.
+        hidden: units of the dense layers, for MinAtar after a convolution; for Atari the network of Mnih et al. 2015.
         precision: what polyrl's network for Atari computes in.
         batch_size: transitions of an update.
         update_frequency: steps for each update.
@@ -29,6 +32,9 @@ class Setting:
 
     algorithm: str = "dqn"
     env: str = "CartPole-v1"
+    episode_length: int | None = None
+    actions: int = 2
+    atoms: int = 51
     compiled: bool = False
     num_envs: int = 1
     hidden: tuple[int, ...] = (64, 64)
@@ -43,16 +49,22 @@ class Setting:
 
     @property
     def atari(self) -> bool:
-        """Whether states are images."""
+        """Whether states are Atari's images."""
         return self.env == "Pong"
+
+    @property
+    def boards(self) -> bool:
+        """Whether states are MinAtar's boards."""
+        return self.env.startswith("MinAtar/")
 
 
 LEARNING_RATE = 2.5e-4
 DISCOUNT = 0.99
 EPSILON = 0.05
 CLIP_GRADIENTS = 10.0
-ATOMS, MIN_Q, MAX_Q = 51, 0.0, 200.0
+MIN_Q, MAX_Q = 0.0, 200.0
 FRAME_STACK = 4
+FILTERS, KERNEL_SIZE = 16, 3
 PRIORITIZED_SIZE, PRIORITIZED_BATCH = 1_000_000, 64
 
 ONE = Setting()
@@ -72,9 +84,19 @@ SETTINGS = {
     "cartpole_compiled_128envs": dataclasses.replace(
         LARGER, num_envs=128, batch_size=1_024, update_frequency=128, first_update=1_024, warm_up=100_000
     ),
+    "endless": dataclasses.replace(ONE, env="Blank"),
+    "one_step_episodes": dataclasses.replace(ONE, env="Blank", episode_length=1),
+    "growing": dataclasses.replace(COMPILED, env="Blank", first_update=2_048, warm_up=4_096, seconds=4.0),
+    "growing_c51": dataclasses.replace(COMPILED, algorithm="c51", env="Blank", first_update=2_048, warm_up=4_096, seconds=4.0),
+    # One convolution of 16 filters and a dense layer, as Young & Tian 2019 have them.
+    "minatar": dataclasses.replace(ONE, env="MinAtar/Breakout-v1", batch_size=32, hidden=(128,)),
     "pong": PONG,
     "pong_bfloat16": dataclasses.replace(PONG, precision="bfloat16"),
 }
+
+
+SIZES = ("num_envs", "batch_size", "update_frequency", "memory_size", "first_update", "actions", "atoms")
+"""What the command line may change of a setting, beside the units."""
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -84,11 +106,15 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     arguments.add_argument("--startup", action="store_true", help="measure the seconds to the first update's end instead")
     arguments.add_argument("--seconds", type=float, help="how many seconds it is timed (default: as in the setting)")
     arguments.add_argument("--warm_up", type=int, help="environment steps before that (default: as in the setting)")
+    for name in SIZES:
+        arguments.add_argument(f"--{name}", type=int, help="(default: as in the setting)")
+    arguments.add_argument("--units", type=int, help="of each of two dense layers (default: as in the setting)")
     return arguments
 
 
 def chosen(arguments: argparse.Namespace) -> Setting:
     """The setting that the arguments ask for."""
     setting = SETTINGS[arguments.setting]
-    given = {"seconds": arguments.seconds, "warm_up": arguments.warm_up}
+    given = {name: getattr(arguments, name) for name in ("seconds", "warm_up", *SIZES)}
+    given["hidden"] = None if arguments.units is None else (arguments.units, arguments.units)
     return dataclasses.replace(setting, **{name: value for name, value in given.items() if value is not None})

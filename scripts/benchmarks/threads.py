@@ -21,13 +21,14 @@ from measuring import parse
 from settings import SETTINGS
 
 WORKER = Path(__file__).with_name("polyrl_worker.py")
+ROWS = [name for name in SETTINGS if not name.startswith("growing")]
 VARIABLE = "TF_NUM_INTRAOP_THREADS"
 
 
 def command_line() -> argparse.Namespace:
     """What is given on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", default=",".join(SETTINGS), help="names with commas between them (default: %(default)s)")
+    parser.add_argument("--rows", default=",".join(ROWS), help="names with commas between them (default: %(default)s)")
     parser.add_argument("--pairs", type=int, default=5, help="how often each side is measured (default: %(default)s)")
     return parser.parse_args()
 

@@ -107,6 +107,13 @@ def test_a_target_period_of_a_model_without_a_target_is_refused(kind):
             kind("train", target_update_timesteps=wrong)
 
 
+def test_two_target_periods_are_refused(kind):
+    """The one in updates was passed over in silence."""
+    with pytest.raises(ValueError, match=r"target_update_frequency=9 has no effect with target_update_timesteps=90; give one"):
+        kind("train", target_update_frequency=9, target_update_timesteps=90)
+    assert kind("train", target_update_timesteps=90).target_update_timesteps == 90
+
+
 @pytest.mark.slow
 def test_soft_updates_resume_from_a_checkpoint_bit_for_bit(tmp_path, dqn, batch, networks_of):
     def go_on(scope, seeds):

@@ -74,12 +74,12 @@ class HintsHook(Hook):
         self._improvement.begin(run)
         for name, arguments in self._models.items():
             self._look_at_rate(name, arguments)
-            self._look_at_period(self._updates_by_the_end(run), name, arguments)
+            self._look_at_period(self._updates_by_the_end(run), run.budget.timestep, name, arguments)
             self._look_at_memory(name, arguments)
 
     def end(self, run: RunContext) -> None:
         for name, arguments in self._models.items():
-            self._look_at_period(run.step, name, arguments)
+            self._look_at_period(run.step, run.timestep, name, arguments)
 
     def after_episode(self, run: RunContext, episode: Episode) -> None:
         low, high = self._returns
@@ -134,14 +134,16 @@ class HintsHook(Hook):
             known.append(max(run.step, run.pretrain_updates) + self._updates(run.timestep, run.budget.timestep))
         return min(known, default=None)
 
-    def _look_at_period(self, updates: int | None, name: str, arguments: Mapping[str, Any]) -> None:
-        counts = arguments.get("use_target_graph", True) and arguments.get("target_update_timesteps") is None
-        period = arguments.get("target_update_frequency") if counts else None
-        if period is not None and updates is not None and 0 < updates < period:
+    def _look_at_period(self, updates: int | None, timesteps: int | None, name: str, arguments: Mapping[str, Any]) -> None:
+        given, length, unit = "target_update_frequency", updates, "updates"
+        if arguments.get("target_update_timesteps") is not None:
+            given, length, unit = "target_update_timesteps", timesteps, "environment steps"
+        period = arguments.get(given) if arguments.get("use_target_graph", True) else None
+        if period is not None and length is not None and 0 < length < period:
             self._tell(
                 f"period of {name}",
-                f"target_update_frequency={period} of {name} is longer than the run of {updates} updates: its target network "
-                "stays as it began. Give a shorter one, or train for longer.",
+                f"{given}={period} of {name} is longer than the run of {length} {unit}: its target network stays as it began. "
+                "Give a shorter one, or train for longer.",
             )
 
     def _look_at_memory(self, name: str, arguments: Mapping[str, Any]) -> None:

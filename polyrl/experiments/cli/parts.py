@@ -101,13 +101,13 @@ def model_arguments(params: Any) -> dict[str, Any]:
     expert: dict[str, Any] = {}
     if params.demos is not None:
         expert = {name: params[name] for name in ("expert_margin", "expert_weight")} | {"use_expert_demo": True}
+    period = "target_update_frequency" if params.target_update_timesteps is None else "target_update_timesteps"
     return {
         **expert,
         "optimizer_config": optimizer,
         "exploration_config": exploration,
         "discount": params.discount,
-        "target_update_frequency": params.target_update_frequency,
-        "target_update_timesteps": params.target_update_timesteps,
+        period: params[period],
         "target_update_tau": params.target_update_tau,
         "dueling": None if params.dueling == "none" else params.dueling,
         "clip_gradients": params.clip_gradients,

@@ -1,6 +1,6 @@
 """Trains DQN with stable-baselines3, or sbx, and prints environment steps per second: `python sb3_worker.py cartpole_dqn`."""
 
-# mypy: disable-error-code="import-not-found"
+# mypy: disable-error-code="import-not-found, import-untyped"
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ if __name__ == "__main__":
 
 from settings import Setting
 from stable_baselines3.common.env_util import make_atari_env, make_vec_env
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import VecEnvWrapper, VecFrameStack
 from stopwatch import Stopwatch, report_and_exit, seconds_since_start
+import torch
 
 
 class Counting(VecEnvWrapper):
@@ -55,7 +57,33 @@ def environment(setting: Setting) -> Any:
         gymnasium.register_envs(ale_py)
         env = make_atari_env(f"{setting.env}NoFrameskip-v4", n_envs=setting.num_envs, seed=0)
         return VecFrameStack(env, n_stack=settings.FRAME_STACK)
+    if setting.boards:
+        from minatar.gym import register_envs
+
+        register_envs()
     return make_vec_env(setting.env, n_envs=setting.num_envs, seed=0)
+
+
+class Board(BaseFeaturesExtractor):
+    """The convolution for MinAtar, as SB3 lets its users have their own."""
+
+    def __init__(self, space: Any):
+        height, width, channels = space.shape
+        side = settings.KERNEL_SIZE
+        super().__init__(space, settings.FILTERS * (height - side + 1) * (width - side + 1))
+        self._convolution = torch.nn.Conv2d(channels, settings.FILTERS, side)
+
+    def forward(self, boards: torch.Tensor) -> torch.Tensor:
+        return torch.flatten(torch.relu(self._convolution(boards.float().permute(0, 3, 1, 2))), 1)
+
+
+def policy_arguments(setting: Setting) -> dict[str, Any] | None:
+    """Layers that are not SB3's own."""
+    if setting.atari:
+        return None
+    if setting.boards:
+        return {"net_arch": list(setting.hidden), "features_extractor_class": Board}
+    return {"net_arch": list(setting.hidden)}
 
 
 def main() -> None:
@@ -90,7 +118,7 @@ def main() -> None:
         target_update_interval=setting.target_update_frequency * setting.update_frequency,  # In environment steps.
         exploration_initial_eps=settings.EPSILON,
         exploration_final_eps=settings.EPSILON,
-        policy_kwargs=None if setting.atari else {"net_arch": list(setting.hidden)},
+        policy_kwargs=policy_arguments(setting),
         seed=0,
         device="cpu",
     )

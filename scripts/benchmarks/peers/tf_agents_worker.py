@@ -62,7 +62,7 @@ def make_agent(setting: Setting, env: Any) -> Any:
     if setting.algorithm == "dqn":
         network = QNetwork(*specs, fc_layer_params=setting.hidden)
         return DqnAgent(env.time_step_spec(), env.action_spec(), q_network=network, **arguments)
-    network = CategoricalQNetwork(*specs, num_atoms=settings.ATOMS, fc_layer_params=setting.hidden)
+    network = CategoricalQNetwork(*specs, num_atoms=setting.atoms, fc_layer_params=setting.hidden)
     support = {"min_q_value": settings.MIN_Q, "max_q_value": settings.MAX_Q}
     return CategoricalDqnAgent(env.time_step_spec(), env.action_spec(), categorical_q_network=network, **support, **arguments)
 

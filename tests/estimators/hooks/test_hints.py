@@ -134,6 +134,17 @@ def test_no_target_network_has_no_period(caplog):
     assert not [text for text in hints(caplog, **settings) if "target_update_frequency" in text]
 
 
+@pytest.mark.parametrize(("budget", "told"), [(Budget(timestep=800), 1), (Budget(timestep=900), 0), (Budget(), 0)])
+def test_a_target_period_in_environment_steps_longer_than_the_run(caplog, budget, told):
+    hook = HintsHook({"DQN": {"target_update_frequency": 5, "target_update_timesteps": 900}}, updates=lambda start, end: 2)
+    with caplog.at_level(logging.WARNING, "polyrl"):
+        hook.begin(Run(budget=budget, pretrain_updates=0))
+        words = "target_update_timesteps=900 of DQN is longer than the run of 800 environment steps: its target network stays"
+        assert [words in text for text in caplog.messages] == [True] * told
+        hook.end(Run(timestep=800))
+    assert len(caplog.messages) == 1
+
+
 @pytest.mark.parametrize(("memory", "told"), [(UniformReplay, True), (RolloutMemory, False)])
 def test_a_mixture_of_returns_needs_sequences(caplog, memory, told):
     hook = HintsHook({"PQN": {"trace_decay": 0.65}}, memory=memory(8, 4))
