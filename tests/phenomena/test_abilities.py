@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from family_agents import agent
 
-from polyrl.envs.compiled import DeepSea, DiscountingChain, UmbrellaChain
+from polyrl.envs.compiled import DeepSea, UmbrellaChain
 
 SEEDS = [1, 2, 3]
 pytestmark = pytest.mark.slow
@@ -36,17 +36,3 @@ def test_an_umbrella_is_taken_if_it_will_be_needed(tmp_path, name, seed):
         states[:, 3:] = np.random.default_rng(seed).choice([-1.0, 1.0], size=states[:, 3:].shape)
         chosen = learner.predictor().predictions(states)["q"].argmax(axis=1)
         assert (chosen == (needed > 0)).mean() > 0.9
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize(("discount", "chain"), [(0.995, 2), (0.9, 0)])
-@pytest.mark.parametrize("name", ["dqn", "c51"])
-def test_the_discount_decides_which_chain_is_worth_most(tmp_path, name, discount, chain, seed):
-    """1.1 after ten steps is worth 1.05 at a discount of 0.995, more than 1 after one step, and 0.43 at 0.9."""
-    own = {"discount": discount, **({"min_q_value": -0.2, "max_q_value": 1.3, "num_atoms": 31} if name == "c51" else {})}
-    learner, schedule = agent(tmp_path, name, 2, 5, seed, timesteps=40_000, **own)
-    learner.train(DiscountingChain(num_envs=8, best=2), **schedule, timesteps=40_000)
-    start = np.array([[-1.0, 0.0]], np.float32)
-    q = learner.predictor().predictions(start)["q"][0]
-    assert q.argmax() == chain
-    assert q[2] == pytest.approx(1.1 * discount**9, abs=0.05)
