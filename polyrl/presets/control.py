@@ -145,7 +145,17 @@ PRESETS: dict[str, dict[str, Any]] = {
         "n_step": 3,
         "exploration_final": 0.02,
     },
-    "acrobot_c51": {**ACROBOT, "model": "c51", "min_q_value": -100.0, "max_q_value": 0.0, "n_step": 3},
+    "acrobot_c51": {
+        **ACROBOT,
+        "model": "c51",
+        "num_envs": 1,
+        "dueling": "none",
+        "double": True,
+        "layer_norm": True,
+        "min_q_value": -100.0,
+        "max_q_value": 0.0,
+        "n_step": 3,
+    },
     "acrobot_rainbow": {
         **ACROBOT,
         "model": "rainbow",

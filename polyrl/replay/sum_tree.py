@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-BRANCHING = 32
+BRANCHING = 16
 """Children of a node. Wide nodes mean few levels, which suits XLA on a CPU; still wider nodes cost more than they save."""
 
 RESOLUTION = 2**48
@@ -87,10 +87,12 @@ class SumTree(tf.Module):
         for level in self.levels:
             children = tf.gather(level, index)  # [count, BRANCHING]
             sums = tf.linalg.matmul(children, cumulate)
+            # The first child that ends beyond the position, or, if rounding moved that beyond all children, the last one that
+            # has a value: the largest of numbers that fall from the first child beyond on, and rise among those before.
             beyond = sums > tf.cast(rest, tf.float32)[:, tf.newaxis]
-            first = tf.reduce_min(tf.where((children > 0.0) & beyond, columns, BRANCHING), axis=1)
-            # If rounding moved the position beyond all children, take the last one that has a value.
-            child = tf.minimum(first, tf.reduce_max(tf.where(children > 0.0, columns, 0), axis=1))
+            order = tf.where(children > 0.0, tf.where(beyond, BRANCHING - columns, columns - BRANCHING), -2 * BRANCHING)
+            best = tf.reduce_max(order, axis=1)
+            child = tf.where(best > 0, BRANCHING - best, tf.maximum(best + BRANCHING, 0))
             value = tf.gather(children, child, batch_dims=1)
             rest = tf.maximum(rest - tf.cast(tf.gather(sums, child, batch_dims=1) - value, tf.float64), 0.0)
             index = index * BRANCHING + child
