@@ -36,6 +36,18 @@ def done(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     return complete
 
 
+@pytest.mark.parametrize("flags", [["--seed=9"], ["-seed", "9"], ["--config=cartpole_dqn"], ["--double", "--model_dir=here"]])
+def test_flags_that_make_another_run_are_refused(done: Any, flags: list[str]) -> None:
+    """With --seed=9 all runs were that of seed 9, and recorded as those of other seeds."""
+    with pytest.raises(SystemExit, match=r"--(seed|config|model_dir) is decided by this program: (use|name) "):
+        done(("cartpole_c51", 1, "a", flags))
+
+
+def test_a_seed_given_twice_is_refused(done: Any) -> None:
+    with pytest.raises(SystemExit, match="Wanted twice: a with seed 1"):
+        done(ONE, TWO, ONE)
+
+
 ONE, TWO = ("cartpole_c51", 1, "a", []), ("cartpole_c51", 2, "a", [])
 
 

@@ -199,7 +199,8 @@ class Agent(Reading, metaclass=ExplainsMissing):
         with UsersLines(), opening.one_run(self._training), claimed(self.model_dir) as is_there, opened as loop:
             loop.build()
             check_evaluated_on(evaluated_on([*self._learner.hooks, *hooks]), loop.spaces)
-            warn_of_budgets(budgets, begin, 0 if pretrain_updates else first_update)
+            opening.check_pretrained_models(pretrain_updates, self._scope.learners())
+            warn_of_budgets(budgets, begin, schedule, pretrain_updates)
             now = circumstances(self.config, described(env), 1 if self._strategy is None else self._strategy.count)
             warn = self._tell if self.config.progress else logger.warning
             if settings is not None:  # It may read the run that is moved.

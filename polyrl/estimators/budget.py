@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 
+from polyrl.estimators.loops.loop import UpdateSchedule
 from polyrl.validation import check_int
 
 logger = logging.getLogger("polyrl")
@@ -62,19 +63,27 @@ class Budget:
         return None
 
 
-def warn_of_budgets(given: dict[str, int | None], begin: int, first_update: int) -> None:
+def warn_of_budgets(given: dict[str, int | None], begin: int, schedule: UpdateSchedule, pretrain_updates: int) -> None:
     """Warns of a run without an end, and of one that ends before its first update.
 
     Args:
         given: what `Budget.validate` gave.
         begin: environment steps done.
-        first_update: environment steps before the first update.
+        schedule: of the updates.
+        pretrain_updates: updates before the first environment step.
     """
     if not any(value is not None for value in given.values()):
         logger.warning("No budget: this run trains until a hook or a signal (Ctrl-C) ends it.")
     end = Budget.starting_from(0, begin, 0, **given).timestep
-    if end is not None and begin < end <= first_update:
+    if end is None or begin >= end or pretrain_updates:
+        return
+    if end <= schedule.first_update:
         logger.warning(
-            f"This run learns nothing: its budget ends at environment step {end}, and first_update={first_update} environment "
-            "steps come before the first update. Give a smaller first_update, or a larger budget."
+            f"This run learns nothing: its budget ends at environment step {end}, and first_update={schedule.first_update} "
+            "environment steps come before the first update. Give a smaller first_update, or a larger budget."
+        )
+    elif begin == 0 and schedule.due(0, end) == 0:
+        logger.warning(
+            f"This run learns nothing: its budget ends at environment step {end}, and the first update comes later, as "
+            f"update_frequency={schedule.frequency}. Give a smaller update_frequency, or a larger budget."
         )

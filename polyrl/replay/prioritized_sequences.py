@@ -59,7 +59,7 @@ class PrioritizedSequenceReplay(PrioritizedReplay):
         how = {"alpha": alpha, "beta": beta, "beta_steps": beta_steps, "epsilon": epsilon}
         super().__init__(size, batch_size, n_step=n_step, **how)  # type: ignore[arg-type]
         self.sequence_length = check_int("sequence_length", sequence_length, minimum=2)
-        check_sequences(self.batch_size, self.sequence_length)
+        check_sequences(self.batch_size, self.sequence_length, self.n_step)
         self.stride = self.sequence_length // 2 if stride is None else check_int("stride", stride, minimum=1)
         self.max_share = check_float("max_share", max_share, 0.0, 1.0)
 

@@ -83,7 +83,7 @@ class RolloutMemory(SequenceMemory):
         if self.size % num_envs or num_envs % self._batches:
             raise ValueError(
                 f"size={self.size} must be a multiple of num_envs={num_envs}, and num_envs of size / batch_size="
-                f"{self._batches}: a batch has the whole rollout of some environments."
+                f"{self._batches}: a batch has the whole rollout of some environments. By flags size is --update_frequency."
             )
         return SequenceStorage(specs, self.size, num_envs, self.size // num_envs)
 
@@ -117,7 +117,7 @@ class SequenceReplay(SequenceMemory):
     ):
         super().__init__(size, batch_size, n_step=n_step)
         self._length = check_int("sequence_length", sequence_length, minimum=1)
-        check_sequences(self.batch_size, self._length)
+        check_sequences(self.batch_size, self._length, self.n_step)
         self.stored_state = check_bool("stored_state", stored_state)
 
     @property
@@ -147,7 +147,11 @@ class SequenceReplay(SequenceMemory):
         return SequenceStorage(specs, self.size, num_envs, self._length, self.n_step)
 
 
-def check_sequences(batch_size: int, sequence_length: int) -> None:
-    """A ValueError unless a batch has whole sequences."""
+def check_sequences(batch_size: int, sequence_length: int, n_step: int) -> None:
+    """A ValueError unless a batch has whole sequences, and windows of `n_step` steps fit into one."""
+    if n_step > sequence_length:
+        raise ValueError(
+            f"n_step={n_step} must not exceed sequence_length={sequence_length}: windows end with their sequence."
+        )
     if batch_size % sequence_length:
         raise ValueError(f"batch_size={batch_size} must be a multiple of sequence_length={sequence_length}.")

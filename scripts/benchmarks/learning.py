@@ -10,6 +10,7 @@ with the best weights, in gymnasium's environment. Flags after `--` go to the co
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 import concurrent.futures
 import json
 import os
@@ -21,6 +22,14 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = "--worker"
+OWN_FLAGS = {
+    "config": "name another preset in its place",
+    "flagfile": "give the flags themselves, which results record",
+    "mode": "its runs train, and are evaluated after that",
+    "model_dir": "use --directory and --label",
+    "seed": "use --seeds",
+}
+"""Flags of `polyrl` that are not for the runs, and what to do in place of them."""
 
 
 def run(preset: str, seed: int, label: str, flags: list[str], directory: Path, start: Any = None) -> dict[str, Any]:
@@ -30,7 +39,8 @@ def run(preset: str, seed: int, label: str, flags: list[str], directory: Path, s
     start = processes.start if start is None else start
     model_dir = directory.resolve() / label / f"seed-{seed}"
     log = model_dir.with_suffix(".log")
-    command = [sys.executable, __file__, WORKER, f"--config={preset}", f"--seed={seed}", f"--model_dir={model_dir}", *flags]
+    own = [f"--config={preset}", f"--seed={seed}", f"--model_dir={model_dir}"]
+    command = [sys.executable, __file__, WORKER, *flags, *own]  # Of a flag given twice the last one counts.
     started = time.monotonic()
     status = start(command, log).wait()
     if status != 0:
@@ -45,6 +55,17 @@ def settings(preset: str) -> dict[str, Any]:
     from polyrl import presets  # As above.
 
     return dict(json.loads(json.dumps(presets.get(preset).to_dict())))
+
+
+def check_wanted(wanted: Sequence[tuple[str, int, str, list[str]]]) -> None:
+    """Ends the program if a run is wanted twice, or if flags would make it another one than its result says."""
+    runs = [(label, seed) for _, seed, label, _ in wanted]
+    twice = sorted({run for run in runs if runs.count(run) > 1})
+    if twice:
+        sys.exit("Wanted twice: " + ", ".join(f"{label} with seed {seed}" for label, seed in twice) + ". Give each once.")
+    given = {flag.lstrip("-").split("=")[0] for *_, flags in wanted for flag in flags if flag.startswith("-")}
+    for name in sorted(given & {*OWN_FLAGS}):
+        sys.exit(f"--{name} is decided by this program: {OWN_FLAGS[name]}.")
 
 
 def known_results(file: Path) -> list[dict[str, Any]]:
@@ -81,6 +102,7 @@ def complete(
     wanted: list[tuple[str, int, str, list[str]]], directory: Path, jobs: int, start: Any = None
 ) -> list[dict[str, Any]]:
     """Runs what the directory does not have yet of `(preset, seed, label, flags)`; the results of all that it has then."""
+    check_wanted(wanted)
     directory.mkdir(parents=True, exist_ok=True)
     file = directory / "results.jsonl"
     results = known_results(file)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from tiny_agents import counters, make_agent, q_model_fn
+from tiny_agents import counters, q_model_fn
 from tiny_envs import ScheduleEnv, vector
 
 from polyrl.estimators import TrainingResult
@@ -291,10 +291,3 @@ def test_only_updates_that_the_budget_allows_are_done_of_an_iteration(agent):
     env = vector(*(ScheduleEnv(number, (3,)) for number in range(8)))
     assert trained.train(env, first_update=8, max_steps=3).global_step == 3
     assert counters(trained)[0] == 3
-
-
-@pytest.mark.parametrize(("timesteps", "warns"), [(8, True), (9, False)])
-def test_a_run_that_ends_before_its_first_update_is_warned_of(timesteps, warns, caplog):
-    result = make_agent().train(ScheduleEnv(), first_update=8, max_timesteps=timesteps)
-    assert (result.global_step == 0) == warns
-    assert any("This run learns nothing" in record.message for record in caplog.records) == warns

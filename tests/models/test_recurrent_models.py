@@ -48,7 +48,6 @@ def test_the_loss_of_dqn_is_that_of_a_walk_through_the_sequences(double, seed):
     np.testing.assert_allclose(spec.loss, expected.mean(), rtol=1e-4)
 
 
-@pytest.mark.slow
 def test_burn_in_is_walked_through_but_not_learned_from():
     scope, burn_in = Scope(), 2
     model = build(scope, burn_in=burn_in)
@@ -83,8 +82,7 @@ def test_no_gradient_comes_from_the_burn_in():
         np.testing.assert_allclose(first, second, rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("window", [2, 3, 6])
+@pytest.mark.parametrize("window", [pytest.param(2, marks=pytest.mark.slow), 3, pytest.param(6, marks=pytest.mark.slow)])
 def test_windows_of_several_steps_remember_what_they_saw(window):
     """The next state of a window is seen after all of its steps."""
     scope = Scope()

@@ -25,7 +25,12 @@ MEMORIES = {"uniform": UniformReplay, "prioritized": PrioritizedReplay}
 @pytest.fixture
 def agent(tmp_path):
     def make(
-        kind: str = "dqn", memory: str = "uniform", run: str = "run", demos: Demonstrations | None = None, hooks=(), **config
+        kind: str = "dqn",
+        memory: str = "uniform",
+        run: str = "run",
+        demos: Demonstrations | None = None,
+        model=FAST,
+        **config,
     ) -> Agent:
         cadences = dict.fromkeys(["save_summary_timesteps", "save_checkpoints_timesteps", "max_overhead"])
         model_fn = q_model_fn(
@@ -36,7 +41,7 @@ def agent(tmp_path):
             use_expert_demo=True,
             exploration_config=ConstantExplorationConfig(0.1),
             discount=0.95,
-            **FAST,
+            **model,
         )
         replay = MEMORIES[memory](500, 8, demonstrations=demonstrations() if demos is None else demos)
         return Agent(model_fn, replay, tmp_path / run, RunConfig(**{"jit": "off", **cadences, **config}))
@@ -227,6 +232,14 @@ def test_it_needs_demonstrations(tmp_path):
         train(trained, 10, timesteps=5)
     with pytest.raises(ValueError, match="pretrain_updates=-1 must be at least 0"):
         train(trained, -1, timesteps=5)
+
+
+def test_a_target_period_in_environment_steps_is_refused(agent, tmp_path):
+    """The target network stayed as it began, as there are none."""
+    trained = agent(model={"target_update_timesteps": 90})
+    with pytest.raises(ValueError, match=r"pretrain_updates=10 needs target_update_frequency in place of .*=90 of Model"):
+        train(trained, 10, timesteps=5)
+    assert not list(tmp_path.rglob("ckpt-*"))
 
 
 @pytest.mark.slow

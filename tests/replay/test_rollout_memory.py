@@ -154,6 +154,7 @@ def test_as_long_as_none_is_whole_the_rest_is_not_valid(times):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        ({"size": 24, "batch_size": 8, "sequence_length": 4, "n_step": 5}, "n_step=5 must not exceed sequence_length=4"),
         ({"size": 24, "batch_size": 10, "sequence_length": 4}, "batch_size=10 must be a multiple of sequence_length=4"),
         ({"size": 24, "batch_size": 8, "sequence_length": 0}, "sequence_length=0"),
         ({"size": 12, "batch_size": 8, "sequence_length": 4}, "at least 16 is needed"),

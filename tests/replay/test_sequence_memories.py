@@ -162,6 +162,7 @@ def test_before_any_sequence_is_whole_the_steps_there_are_can_be_drawn():
     [
         ({"sequence_length": 1}, "sequence_length=1"),
         ({"sequence_length": 3}, "batch_size=16 must be a multiple of sequence_length=3"),
+        ({"n_step": LENGTH + 1}, f"n_step={LENGTH + 1} must not exceed sequence_length={LENGTH}"),
         ({"stride": 0}, "stride=0"),
         ({"max_share": 1.5}, "max_share=1.5"),
         ({"n_step": 0}, "n_step=0"),

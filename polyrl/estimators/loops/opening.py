@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from polyrl.engine.compiler import Compiler
 from polyrl.envs import EnvDriver, open_env
@@ -57,6 +58,22 @@ def checked_pretraining(pretrain_updates: int, memory: Replay) -> int:
             "polyrl.demos.load('demos.npz')); this one has none."
         )
     return updates
+
+
+def check_pretrained_models(updates: int, models: Mapping[str, Mapping[str, Any]]) -> None:
+    """A ValueError if there is pre-training, and the target network of a model would not be updated in it.
+
+    Args:
+        updates: of pre-training.
+        models: their arguments, by their names.
+    """
+    for name, arguments in models.items():
+        period = arguments.get("target_update_timesteps")
+        if updates and period is not None:
+            raise ValueError(
+                f"pretrain_updates={updates} needs target_update_frequency in place of target_update_timesteps={period} of "
+                f"{name}: pre-training takes no environment steps, so that its target network would stay as it began."
+            )
 
 
 def check_pretraining_is_first(updates: int, step: int, timestep: int, model_dir: Path) -> None:
