@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from polyrl.engine.squares import sum_of_squares
 from polyrl.models.untracked import described
 
 
@@ -51,7 +52,7 @@ def clip_gradients(
 
 def _global_norm(gradients: Sequence[tf.Tensor]) -> tf.Tensor:
     """The norm of all together, float32."""
-    return tf.linalg.global_norm([tf.cast(gradient, tf.float32) for gradient in gradients])
+    return tf.sqrt(tf.add_n([sum_of_squares(tf.cast(gradient, tf.float32)) for gradient in gradients]))
 
 
 def check_gradients(gradients: Sequence[Any], model: str) -> None:

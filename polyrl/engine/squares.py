@@ -1,0 +1,35 @@
+"""The sum of squares of many numbers, as XLA computes it fast on a CPU.
+
+An iteration with two layers of 256 units takes 450 microseconds, and 505 with a plain sum; of 512 units 1,720 and 1,980
+(`polyrl_worker.py growing --units=256`).
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from polyrl.engine import functional
+
+PARTS = 16
+"""Into how many parts numbers are divided, which are then added to each other."""
+
+LEAST = 16_384
+"""Numbers below which a plain sum is as fast."""
+
+
+def sum_of_squares(x: tf.Tensor) -> tf.Tensor:
+    """Of a tensor of any shape, a scalar.
+
+    XLA adds numbers one after the other, each time waiting for the sum before. Added are therefore first the parts of the
+    tensor to each other, number by number, which it does many at a time.
+    """
+    size = x.shape.num_elements()
+    if not functional.active() or size is None or size < LEAST:
+        return 2.0 * tf.nn.l2_loss(x)
+    flat = tf.reshape(x, [-1])
+    length = size // PARTS
+    sums = [tf.square(flat[part * length : (part + 1) * length]) for part in range(PARTS)]
+    while len(sums) > 1:
+        sums = [first + second for first, second in zip(sums[::2], sums[1::2], strict=True)]
+    total = tf.reduce_sum(sums[0])
+    return total if length * PARTS == size else total + tf.reduce_sum(tf.square(flat[length * PARTS :]))
