@@ -119,8 +119,12 @@ def _array(part: np.ndarray, place: _Place) -> np.ndarray:
     """`_unflat` of a NumPy array."""
     batch = part.shape[:-1]
     if place.dtype == np.bool_:
-        bits = np.asarray(part).astype(np.int32)[..., np.newaxis] >> np.arange(BITS, dtype=np.int32) & 1
-        return bits.reshape(*batch, -1)[..., : math.prod(place.shape)].reshape([*batch, *place.shape]).astype(bool)
+        size = math.prod(place.shape)
+        used = np.arange(
+            min(size, BITS), dtype=np.int32
+        )  # All 24 of many rows with one bool each would take most of the time.
+        bits = np.asarray(part).astype(np.int32)[..., np.newaxis] >> used & 1
+        return bits.reshape(*batch, -1)[..., :size].reshape([*batch, *place.shape]).astype(bool)
     return np.ascontiguousarray(part).view(place.dtype).reshape([*batch, *place.shape])
 
 

@@ -48,7 +48,7 @@ def worker(name: str, value: int) -> Worker:
     """The process that measures one size."""
     sizes = [f"--{name}={value}"]
     if name == "num_envs":  # One update for a step of all.
-        sizes += [f"--update_frequency={value}", f"--warm_up={max(4_096, 50 * value)}"]
+        sizes += [f"--update_frequency={value}", f"--warm_up={4_096 * value}"]
     if name == "memory_size":  # Full before the first update.
         sizes += [f"--first_update={value}", f"--warm_up={value + 2_048}"]
     return Worker(f"{name}={value}", POLYRL, "polyrl_worker.py", (AXES[name].setting, *sizes))

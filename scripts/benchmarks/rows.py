@@ -80,6 +80,12 @@ def _training(setting: str, *peers: Peer) -> Row:
     return Row(setting, _polyrl(setting), peers)
 
 
+def _overlap(setting: str) -> Row:
+    # On all cores: on one there is nothing to gain.
+    alternating = Peer(_polyrl(setting, title="in turn"), 1)
+    return Row(f"{setting}_overlap", _polyrl(setting, "--overlap"), (alternating,), group="overlap", by_default=False)
+
+
 def _summaries(name: str, setting: str) -> Row:
     # Long enough for some of each: they are put off until those before take no more than their share of the time.
     long = ("--warm_up=20000", "--seconds=20")
@@ -121,6 +127,7 @@ ROWS = (
         unit="s",
         limit=5,
     ),
+    *(_overlap(setting) for setting in ("cartpole_dqn", "cartpole_dqn_8envs", "minatar", "pong")),
     _summaries("summaries_dqn", "cartpole_dqn"),
     _summaries("summaries_compiled", "cartpole_compiled"),
 )
