@@ -40,7 +40,7 @@ from stopwatch import Stopwatch, report, seconds_since_start
 import tensorflow as tf
 
 BUDGET, BLANK_BUDGET = 5_000_000, 2_000_000_000
-"""Environment steps: more than are measured, also of an environment that takes no time; the cadence of summaries goes by it."""
+"""Environment steps: more than are measured, also of an environment without work; the cadence of summaries goes by it."""
 
 PACKAGES = ("polyrl", "tensorflow", "tf_keras", "gymnasium", "numpy")
 
