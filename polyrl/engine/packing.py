@@ -120,9 +120,7 @@ def _array(part: np.ndarray, place: _Place) -> np.ndarray:
     batch = part.shape[:-1]
     if place.dtype == np.bool_:
         size = math.prod(place.shape)
-        used = np.arange(
-            min(size, BITS), dtype=np.int32
-        )  # All 24 of each of many bools take most of the time.
+        used = np.arange(min(size, BITS), dtype=np.int32)  # All 24 of each of many bools take most of the time.
         bits = np.asarray(part).astype(np.int32)[..., np.newaxis] >> used & 1
         return bits.reshape(*batch, -1)[..., :size].reshape([*batch, *place.shape]).astype(bool)
     return np.ascontiguousarray(part).view(place.dtype).reshape([*batch, *place.shape])
