@@ -95,14 +95,19 @@ def table(name: str, found: dict[int, list[float]]) -> Table:
 def plot(file: Path, everything: dict[str, dict[int, list[float]]]) -> None:
     """A panel for each size, both axes by decades: a straight line up is as much time as size, a level one costs nothing."""
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import NullLocator, StrMethodFormatter
 
-    figure, panels = plt.subplots(2, -(-len(everything) // 2), figsize=(12, 7), squeeze=False)
+    figure, panels = plt.subplots(2, -(-len(everything) // 2), figsize=(12, 7), squeeze=False, sharey=True)
     for panel, (name, found) in zip(panels.flat, everything.items(), strict=False):
         medians = [statistics.median(times) for times in found.values()]
         panel.loglog(list(found), medians, marker="o")
         panel.fill_between(list(found), [min(t) for t in found.values()], [max(t) for t in found.values()], alpha=0.3)
-        panel.set(xlabel=AXES[name].title, ylabel="microseconds of an iteration", ylim=(30, None))
+        panel.set(xlabel=AXES[name].title, xticks=list(found), xticklabels=[f"{value:,}" for value in found])
+        panel.xaxis.set_minor_locator(NullLocator())
+        panel.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         panel.grid(alpha=0.3, which="both")
+    for row in panels:
+        row[0].set_ylabel("microseconds of an iteration")
     for panel in panels.flat[len(everything) :]:
         panel.axis("off")
     figure.tight_layout()

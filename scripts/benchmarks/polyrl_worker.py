@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+import os
 import tempfile
 from typing import Any
 
@@ -30,7 +32,7 @@ import numpy as np
 from polyrl.configs import AdamConfig, ConstantExplorationConfig
 from polyrl.envs import AtariEnvironment, GymEnvironment
 from polyrl.envs.compiled import CartPole, CompiledEnvironment, StepOutput
-from polyrl.estimators import Agent, EstimatorSpec, RunConfig
+from polyrl.estimators import Agent, EstimatorSpec, RunConfig, threads
 from polyrl.estimators.hooks import Hook
 from polyrl.models import CategoricalDQNModel, DQNModel
 from polyrl.networks import cnn, mlp, nature_cnn
@@ -175,6 +177,14 @@ def agent(setting: Setting, model_dir: str, config: RunConfig) -> Agent:
     return Agent(model_fn, memory, model_dir, config)
 
 
+def chosen_threads(setting: Setting) -> int | None:
+    """As the command `polyrl` chooses them: one for small dense networks, unless the environment says otherwise."""
+    products = [first * second for first, second in itertools.pairwise(setting.hidden)]
+    largest = setting.batch_size * max(products, default=0)
+    small = not (setting.atari or setting.boards) and largest <= threads.SMALL
+    return 1 if small and threads.VARIABLE not in os.environ else None
+
+
 def train(setting: Setting, config: RunConfig, hook: Hook) -> None:
     """Trains until the hook stops it."""
     with tempfile.TemporaryDirectory() as model_dir:
@@ -191,7 +201,7 @@ def main() -> None:
     """Measures once and prints the result."""
     arguments = command_line()
     setting = settings.chosen(arguments)
-    config = RunConfig(progress=False, overlap=arguments.overlap)
+    config = RunConfig(progress=False, overlap=arguments.overlap, threads=chosen_threads(setting))
     if not arguments.housekeeping:
         config = config.replace(save_summary_timesteps=None, save_checkpoints_timesteps=None)
     if arguments.startup:
