@@ -83,7 +83,9 @@ flags.DEFINE_integer(
     lower_bound=0,
 )
 flags.DEFINE_bool(
-    "overlap", False, "Step the environments while the learner runs on another core; it then learns one step later."
+    "overlap",
+    False,
+    "Step environments while the learner runs, one step later, on another core; pays if both take about as long.",
 )
 flags.DEFINE_bool(
     "check_env",
