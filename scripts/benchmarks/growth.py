@@ -1,4 +1,4 @@
-"""How the time of an iteration grows with each size, in tables for docs/performance.md.
+"""How the time of an iteration grows with each size, in tables for docs/costs.md.
 
     python scripts/benchmarks/growth.py [--axes batch_size atoms] [--rounds 3] [--plot growth.png]
 

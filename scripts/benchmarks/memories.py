@@ -1,4 +1,4 @@
-"""What each kind of replay memory takes and costs, in a table for docs/performance.md.
+"""What each kind of replay memory takes and costs, in a table for docs/costs.md.
 
     python scripts/benchmarks/memories.py [--kinds uniform n_step prioritized] [--rounds 3] [--peers_python=.peers/bin/python]
 

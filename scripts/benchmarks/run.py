@@ -3,7 +3,7 @@
     python scripts/benchmarks/run.py --peers_python=.peers/bin/python --tf_agents_python=.tfa/bin/python
     python scripts/benchmarks/run.py --rows=cartpole_dqn,startup --pairs=1
 
-docs/performance.md says how the peers are installed, and how it is measured.
+docs/measuring_speed.md says how the peers are installed, and how it is measured.
 """
 
 # mypy: disable-error-code="import-not-found"
