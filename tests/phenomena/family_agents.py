@@ -46,7 +46,7 @@ def agent(path, name, states, actions, seed=1, timesteps=6_000, jit="off", targe
     exploration = DecayExplorationConfig(decay_steps=timesteps // 2, min_exploration_rate=0.02)
     settings = {"exploration_config": exploration, "optimizer_config": AdamConfig(0.003), "clip_gradients": 10.0}
     settings |= {"discount": 0.95, "summaries": [], "dueling": None, **own, **more}
-    if model_class is not PQNModel:
+    if model_class is not PQNModel and "target_update_timesteps" not in more:
         settings["target_update_frequency"] = target_update_frequency
     layers_of = mlp([32], noisy=settings.get("noisy", model_class is RainbowModel), layer_norm=model_class is PQNModel)
 

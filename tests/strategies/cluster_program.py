@@ -113,7 +113,8 @@ def parts(kind, units, breaks=False):
         model, arguments = Breaks, {}
 
     def model_fn(features, labels, mode):
-        return model(mode, torso, 4, 2, target_update_frequency=7, **arguments)(features, labels)
+        period = {} if "target_update_timesteps" in arguments else {"target_update_frequency": 7}
+        return model(mode, torso, 4, 2, **period, **arguments)(features, labels)
 
     return model_fn, memory, env, how
 
