@@ -43,6 +43,12 @@ def test_flags_that_make_another_run_are_refused(done: Any, flags: list[str]) ->
         done(("cartpole_c51", 1, "a", flags))
 
 
+def test_flags_after_a_second_separator_are_refused(done: Any) -> None:
+    """They ended the flags: preset, seed and directory were none, and another run was recorded under their names."""
+    with pytest.raises(SystemExit, match="Flags after a second -- would be none"):
+        done(("cartpole_c51", 1, "a", ["--double", "--"]))
+
+
 def test_a_seed_given_twice_is_refused(done: Any) -> None:
     with pytest.raises(SystemExit, match="Wanted twice: a with seed 1"):
         done(ONE, TWO, ONE)

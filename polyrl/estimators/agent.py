@@ -200,7 +200,7 @@ class Agent(Reading, metaclass=ExplainsMissing):
             loop.build()
             check_evaluated_on(evaluated_on([*self._learner.hooks, *hooks]), loop.spaces)
             opening.check_pretrained_models(pretrain_updates, self._scope.learners())
-            warn_of_budgets(budgets, begin, schedule, pretrain_updates)
+            warn_of_budgets(budgets, begin, schedule, pretrain_updates, loop.num_envs)
             now = circumstances(self.config, described(env), 1 if self._strategy is None else self._strategy.count)
             warn = self._tell if self.config.progress else logger.warning
             if settings is not None:  # It may read the run that is moved.

@@ -63,7 +63,9 @@ class Budget:
         return None
 
 
-def warn_of_budgets(given: dict[str, int | None], begin: int, schedule: UpdateSchedule, pretrain_updates: int) -> None:
+def warn_of_budgets(
+    given: dict[str, int | None], begin: int, schedule: UpdateSchedule, pretrain_updates: int, num_envs: int
+) -> None:
     """Warns of a run without an end, and of one that ends before its first update.
 
     Args:
@@ -71,18 +73,20 @@ def warn_of_budgets(given: dict[str, int | None], begin: int, schedule: UpdateSc
         begin: environment steps done.
         schedule: of the updates.
         pretrain_updates: updates before the first environment step.
+        num_envs: steps that are taken at once: the last of them may lie beyond the budget.
     """
     if not any(value is not None for value in given.values()):
         logger.warning("No budget: this run trains until a hook or a signal (Ctrl-C) ends it.")
     end = Budget.starting_from(0, begin, 0, **given).timestep
     if end is None or begin >= end or pretrain_updates:
         return
-    if end <= schedule.first_update:
+    last = begin - (begin - end) // num_envs * num_envs
+    if last <= schedule.first_update:
         logger.warning(
             f"This run learns nothing: its budget ends at environment step {end}, and first_update={schedule.first_update} "
             "environment steps come before the first update. Give a smaller first_update, or a larger budget."
         )
-    elif begin == 0 and schedule.due(0, end) == 0:
+    elif begin == 0 and schedule.due(0, last) == 0:
         logger.warning(
             f"This run learns nothing: its budget ends at environment step {end}, and the first update comes later, as "
             f"update_frequency={schedule.frequency}. Give a smaller update_frequency, or a larger budget."

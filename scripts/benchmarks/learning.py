@@ -64,6 +64,8 @@ def check_wanted(wanted: Sequence[tuple[str, int, str, list[str]]]) -> None:
     if twice:
         sys.exit("Wanted twice: " + ", ".join(f"{label} with seed {seed}" for label, seed in twice) + ". Give each once.")
     given = {flag.lstrip("-").split("=")[0] for *_, flags in wanted for flag in flags if flag.startswith("-")}
+    if any("--" in flags for *_, flags in wanted):
+        sys.exit("Flags after a second -- would be none: give one --, and all flags after it.")
     for name in sorted(given & {*OWN_FLAGS}):
         sys.exit(f"--{name} is decided by this program: {OWN_FLAGS[name]}.")
 
@@ -149,7 +151,9 @@ def work(arguments: list[str]) -> None:
         def set_state(self, state: Any) -> None:
             self.points = [list(point) for point in state["points"]]
 
-    cli.FLAGS([sys.argv[0], "--progress=false", *arguments])
+    _, *words = cli.FLAGS([sys.argv[0], "--progress=false", *arguments])
+    if words:
+        sys.exit(f"Not flags: {' '.join(words)}. Write --name=value.")
     command.settle()
     experiment = family.experiment_fn(cli.FLAGS.model_dir)
     agent, curve, episodes = experiment.agent, Curve(), cli.FLAGS.eval_episodes
