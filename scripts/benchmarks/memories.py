@@ -92,11 +92,13 @@ def measure_here(kind: Kind, size: int) -> None:
         del specs["truncated"]
     memory.build(specs)
 
-    def rows(number: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {name: tf.fill([1, *spec.shape], tf.cast(number % 97, spec.dtype)) for name, spec in specs.items()}
+    def add(number: tf.Tensor) -> None:
+        """A transition that differs with `number`, in the midst of an episode."""
+        rows = {name: tf.fill([1, *spec.shape], tf.cast(number % 97, spec.dtype)) for name, spec in specs.items()}
+        memory.add(rows | {name: tf.zeros([1]) for name in ("done", "truncated") if name in specs})
 
     def step(number: tf.Tensor) -> tf.Tensor:
-        memory.add(rows(number) | {"done": tf.zeros([1])} | ({"truncated": tf.zeros([1])} if "truncated" in specs else {}))
+        add(number)
         batch = memory.sample(tf.stack([number, 1]), tf.cast(number, tf.int64))
         if memory.PRIORITIZED:
             noise = tf.cast((batch["index"] * 7919 + tf.cast(number, batch["index"].dtype) * 104_729) % 1_009, tf.float32)
@@ -106,7 +108,7 @@ def measure_here(kind: Kind, size: int) -> None:
         return tf.add_n([tf.reduce_sum(tf.cast(part, tf.float32)) for part in parts])
 
     def filling(number: tf.Tensor) -> tf.Tensor:
-        memory.add(rows(number) | {"done": tf.zeros([1])} | ({"truncated": tf.zeros([1])} if "truncated" in specs else {}))
+        add(number)
         return tf.constant(0.0)
 
     def loop(body: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], list[tf.Tensor]]:
@@ -134,6 +136,9 @@ def measure_here(kind: Kind, size: int) -> None:
 
     seconds(MANY)
     costs = [(seconds(MANY) - seconds(FEW)) / (MANY - FEW) * 1e6 for _ in range(REPEATS)]
+    if not framed:
+        carried.write_back()
+        assert int(memory.stored().numpy()) == size
     held = sum(int(np.prod(variable.shape)) * variable.dtype.size for variable in memory.variables) / size
     report("polyrl", "tensorflow", value=statistics.median(costs), held=held, repeats=[round(cost, 2) for cost in costs])
 

@@ -114,7 +114,7 @@ ROWS = (
     ),
     Row(
         "prioritized",
-        Worker("polyrl", POLYRL, "polyrl_prioritized.py"),
+        Worker("polyrl", POLYRL, "memories.py", ("--worker=prioritized",)),
         (Peer(Worker("cpprb", PEERS, "peers/cpprb_worker.py"), 1),),
         unit="us/step",
     ),
