@@ -88,7 +88,7 @@ class ActorLoop(Loop):
         self._learner.build(self.state_spec, self.num_envs, self._action_spec)
         if not self._exchange.statuses:  # The memory was built in an earlier call of `train`, whose shards have ended.
             self._open_shards(self._memory.column_specs, self.num_envs)
-        self.xla_from = NEVER if self._learner.has_convolution() else 0
+        self.xla_from = NEVER if self._learner.keeps_out_xla() else 0
         count = tf.TensorSpec([], tf.int32)
         self._counts = [tf.TensorSpec([], tf.int64), count, count, count]
         self.form = (type(self), self._memory.batch_specs)

@@ -16,12 +16,14 @@ It knows nothing of models, memories or environments, and imports nothing of pol
 | `functional.py`, `stand_in.py` | run code that assigns variables as a function of their values | see `carried.py` |
 | `carried.py` | a run's state as tensors in compiled calls | an update in a call: 58, with XLA on variables 62 |
 | `narrow_dense.py` | the gradient of heads with few units, without matrix products of two columns | two units: 3, plain 7 |
+| `patches.py` | small convolutions as products of matrices | a step with 16 filters on 10 x 10 x 4: 760, plain 1,210 |
 | `projection.py` | C51's projection without a tensor `[B, N, N]` | 64 x 51 atoms: 12, plain 34 |
 | `pairwise.py` | the quantile loss without a tensor `[B, N, N]` | an update of QR-DQN with 50 quantiles: 123, plain 215 |
 | `squares.py` | the norm of large gradients without a long chain of sums | two layers of 256 units: 450, plain 505 |
 | `replicas.py` | means over several learners that share a batch | see `docs/learners.md` |
 | `recurrence.py` | a recurrent layer's steps with a gradient that XLA compiles in a loop | an update with XLA at all |
 
-Figures are of `scripts/benchmarks/engine.py`, that of `pairwise.py` of `scripts/benchmarks/family.py`, that of `squares.py` of
-`scripts/benchmarks/growth.py`: times of the processor on one core of a rented AMD EPYC with TensorFlow 2.21.
+Figures are of `scripts/benchmarks/engine.py`, that of `patches.py` of `scripts/benchmarks/boards.py`, that of `pairwise.py` of
+`scripts/benchmarks/family.py`, that of `squares.py` of `scripts/benchmarks/growth.py`: times of the processor on one core of a
+rented AMD EPYC with TensorFlow 2.21.
 """

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Iterable
+from typing import Any
 
 import tensorflow as tf
 
 from polyrl.models.q_network import QNetwork
+from polyrl.networks.convolution import KINDS
 from polyrl.networks.quantile_embedding import QuantileEmbedding
 
 VARIABLE = "TF_NUM_INTRAOP_THREADS"
 """TensorFlow's environment variable for it."""
 
 SMALL = 5_000_000
-"""Up to so many multiplications, a product of a batch with a layer's weights is faster on one core: measured with two cores,
-see docs/performance.md."""
+"""Up to so many multiplications, a product of a batch with a layer's weights, or a convolution of it, is faster on one core:
+measured with two cores, see docs/performance.md."""
 
 
 def use_threads(threads: int | None) -> None:
@@ -79,16 +82,15 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def advice(networks: Iterable[QNetwork], batch_size: int, has_convolution: bool) -> str | None:
+def advice(networks: Iterable[QNetwork], batch_size: int) -> str | None:
     """What is to be said of networks that more than one core slows down; None if there is nothing.
 
     Args:
         networks: those of the models.
         batch_size: rows of an update.
-        has_convolution: whether one of them convolves, which pays on several cores.
     """
     largest = max((_multiplications(network) for network in networks), default=0) * batch_size
-    if threads_in_use() == 1 or has_convolution or not 0 < largest <= SMALL:
+    if threads_in_use() == 1 or not 0 < largest <= SMALL:
         return None
     return (
         f"TensorFlow divides each operation among {threads_in_use()} cores, for which this network is too small: it is faster "
@@ -97,7 +99,17 @@ def advice(networks: Iterable[QNetwork], batch_size: int, has_convolution: bool)
 
 
 def _multiplications(network: QNetwork) -> int:
-    """Of one row with the largest of its weights; with IQN's fractions each row is several."""
-    rows = [layer.num_samples for layer in network.model.layers if isinstance(layer, QuantileEmbedding)]
-    largest = max((int(variable.shape.num_elements()) for variable in network.model.trainable_variables), default=0)
-    return largest * max(rows, default=1)
+    """Of one row with the largest of its weights; with IQN's fractions each row is several, with a convolution each place."""
+    layers = network.model.submodules
+    rows = [layer.num_samples for layer in layers if isinstance(layer, QuantileEmbedding)]
+    weights = [int(variable.shape.num_elements()) for variable in network.model.trainable_variables]
+    convolved = [_places(layer) * layer.count_params() for layer in layers if isinstance(layer, KINDS)]
+    return max([*weights, *convolved], default=0) * max(rows, default=1)
+
+
+def _places(layer: Any) -> int:
+    """At how many places of an image a convolution is computed; a large number if its images are of no known size."""
+    shape = getattr(layer, "output_shape", None)  # A layer called by another one has none.
+    if not isinstance(shape, tuple) or None in shape[1:]:
+        return SMALL
+    return math.prod(shape[1:-1] if layer.data_format == "channels_last" else shape[2:])

@@ -39,14 +39,31 @@ def kind(params: Any, num_states: Any) -> str:
 
 def is_small(params: Any, num_states: Any) -> bool:
     """Whether no layer is known to be large enough to gain by several cores."""
-    if kind(params, num_states) not in ("mlp", "embedding"):
+    name = kind(params, num_states)
+    if name not in ("mlp", "embedding", "cnn") or (name == "cnn" and not _is_image(num_states)):
         return False
+    products: list[int] = []
     inputs = 1 if isinstance(num_states, int) else math.prod(num_states)
+    if name == "cnn":
+        products, inputs = _convolved(num_states, params)
     sizes = [inputs, *map(int, params["units"]), *map(int, params["head_units"])]
     if memories.cell(params) is not None:
         sizes.append(4 * params["recurrent_units"])  # Of an LSTM.
+    products += [one * next_one for one, next_one in itertools.pairwise(sizes)]
     rows = params["batch_size"] * (params["num_samples"] if "num_samples" in MODELS[params["model"]].own else 1)
-    return rows * max((one * next_one for one, next_one in itertools.pairwise(sizes)), default=0) <= SMALL
+    return rows * max(products, default=0) <= SMALL
+
+
+def _convolved(image: tuple[int, int, int], params: Any) -> tuple[list[int], int]:
+    """The multiplications of each convolution of a `cnn`, and how many numbers the last one gives."""
+    height, width, channels = image
+    channels *= params["categories"] or 1
+    products = []
+    for filters in map(int, params["filters"]):
+        height, width = height - 2, width - 2
+        products.append(height * width * 9 * channels * filters)
+        channels = filters
+    return products, height * width * channels
 
 
 def check_name(params: Any) -> None:
@@ -72,6 +89,10 @@ def useless_flags(params: Any, num_states: Any) -> str | None:
     return f"{given}: no effect with --torso={name}{chosen}. Leave it out." if given else None
 
 
+def _is_image(num_states: Any) -> bool:
+    return not isinstance(num_states, int) and len(num_states) == 3
+
+
 def _shown(num_states: Any) -> str:
     return f"{num_states} discrete states" if isinstance(num_states, int) else f"states of the shape {num_states}"
 
@@ -94,7 +115,7 @@ def _parts(params: Any, num_states: Any, shared: dict[str, Any]) -> tuple[GraphF
     """The torso of a state alone; and in two parts, what reads the state and the dense layers above it."""
     units = [int(size) for size in params["units"]]
     name = kind(params, num_states)
-    if name in IMAGES and (isinstance(num_states, int) or len(num_states) != 3):
+    if name in IMAGES and not _is_image(num_states):
         raise ValueError(f"--torso={name} is for images [h, w, c]; here are {_shown(num_states)}. Leave it out.")
     of_images = {**shared, "precision": params["precision"]}
     if name in ("nature_cnn", "impala_cnn"):

@@ -1,6 +1,7 @@
 """Common network torsos: functions that return a `graph_fn`."""
 
 from polyrl.networks.any_mode import SameInEveryMode
+from polyrl.networks.convolution import Conv2D
 from polyrl.networks.impala import impala_cnn
 from polyrl.networks.noisy_dense import NoisyDense
 from polyrl.networks.other_keys import with_other_keys
@@ -10,6 +11,7 @@ from polyrl.networks.running_normalization import RunningNormalization
 from polyrl.networks.torsos import cnn, embedding_mlp, mlp, nature_cnn
 
 __all__ = [
+    "Conv2D",
     "NoisyDense",
     "QuantileEmbedding",
     "Recurrent",

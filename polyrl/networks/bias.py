@@ -16,14 +16,6 @@ def add_bias(x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
     return x + bias if x.dtype == tf.bfloat16 else tf.nn.bias_add(x, bias)
 
 
-class Conv2D(tf_keras.layers.Conv2D):
-    """That of tf-keras, with `add_bias`. The same weights under the same names: they fit one another."""
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """The convolution."""
-        return self.activation(add_bias(self.convolution_op(inputs, self.kernel), tf.convert_to_tensor(self.bias)))
-
-
 class Dense(tf_keras.layers.Dense):
     """That of tf-keras, with `add_bias`. The same weights under the same names: they fit one another."""
 

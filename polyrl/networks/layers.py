@@ -12,6 +12,7 @@ import tf_keras
 from polyrl.configs import InitializerConfig
 from polyrl.engine.narrow_dense import NarrowDense
 from polyrl.networks import bias
+from polyrl.networks.convolution import Conv2D
 from polyrl.networks.noisy_dense import NoisyDense
 from polyrl.networks.product_dense import ProductDense
 
@@ -106,9 +107,8 @@ def convolution(
     if layer_norm:
         x = convolution(x, filters, size, stride, None, initializer, **arguments)
         return _normalised(x, activation, arguments.get("dtype"))
-    kind = bias.Conv2D if _in_bfloat16(arguments) else tf_keras.layers.Conv2D
     initial = _initial(initializer, math.prod([size, size, x.shape[-1]]))
-    return kind(filters, size, stride, activation=activation, **initial, **arguments)(x)
+    return Conv2D(filters, size, stride, activation=activation, **initial, **arguments)(x)
 
 
 def _normalised(x: tf.Tensor, activation: Any, dtype: str | None) -> tf.Tensor:

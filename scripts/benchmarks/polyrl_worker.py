@@ -178,10 +178,10 @@ def agent(setting: Setting, model_dir: str, config: RunConfig) -> Agent:
 
 
 def chosen_threads(setting: Setting) -> int | None:
-    """As the command `polyrl` chooses them: one for small dense networks, unless the environment says otherwise."""
-    products = [first * second for first, second in itertools.pairwise(setting.hidden)]
-    largest = setting.batch_size * max(products, default=0)
-    small = not (setting.atari or setting.boards) and largest <= threads.SMALL
+    """As the command `polyrl` chooses them: one for small networks, unless the environment says otherwise."""
+    sizes = [(10 - settings.KERNEL_SIZE + 1) ** 2 * settings.FILTERS] * setting.boards + [*setting.hidden]
+    products = [first * second for first, second in itertools.pairwise(sizes)]
+    small = not setting.atari and setting.batch_size * max(products, default=0) <= threads.SMALL
     return 1 if small and threads.VARIABLE not in os.environ else None
 
 

@@ -80,12 +80,14 @@ def test_the_command_takes_one_core_for_small_networks(tmp_path):
         ("--units=512,512", "--batch_size=512"): None,
         ("--model=iqn", "--units=64,64", "--batch_size=256", "--num_samples=64"): None,
         ("--recurrent=lstm", "--recurrent_units=512", "--batch_size=512"): None,
-        ("--env=MinAtar/Breakout-v1", "--units=16"): None,
+        ("--env=MinAtar/Breakout-v1", "--units=128", "--batch_size=32"): 1,
+        ("--env=MinAtar/Breakout-v1", "--units=128", "--batch_size=64"): None,
+        ("--env=MinAtar/Breakout-v1", "--units=4", "--filters=64,64", "--batch_size=64"): None,
         ("--env=FrozenLake-v1", "--units=64"): 1,
     }
     chosen, told = printed(tmp_path, PARSE + COMMAND, json.dumps([[*small, *case] for case in cases]))
     assert chosen == [*cases.values(), None]
-    assert told.count("runs on one core, as the network is too small for more; --threads says otherwise.") == 3
+    assert told.count("runs on one core, as the network is too small for more; --threads says otherwise.") == 4
 
 
 def test_without_a_number_nothing_changes_and_the_environments_variable_counts(monkeypatch):
@@ -123,7 +125,6 @@ def test_who_trains_a_small_network_on_several_cores_is_told(tmp_path, monkeypat
     networks = [part for part in agent._scope.parts.values() if isinstance(part, QNetwork)]
     largest = max(threads._multiplications(network) for network in networks)
     fits = threads.SMALL // largest
-    assert (threads.advice(networks, fits, False) is None) is (count == 1)
-    assert threads.advice(networks, fits + 1, False) is None
-    assert threads.advice(networks, 1, True) is None
-    assert threads.advice([], 64, False) is None
+    assert (threads.advice(networks, fits) is None) is (count == 1)
+    assert threads.advice(networks, fits + 1) is None
+    assert threads.advice([], 64) is None

@@ -11,7 +11,8 @@ import tf_keras
 
 from polyrl.configs import TorchInitializerConfig
 from polyrl.networks import cnn, impala_cnn, mlp, nature_cnn
-from polyrl.networks.bias import Conv2D, Dense, add_bias
+from polyrl.networks.bias import Dense, add_bias
+from polyrl.networks.convolution import Conv2D
 from polyrl.networks.layers import layer_dtype
 
 TORSOS = {

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tf_keras
 
 from polyrl.configs import TorchInitializerConfig
-from polyrl.networks import NoisyDense, cnn, embedding_mlp, impala_cnn, mlp, nature_cnn
+from polyrl.networks import Conv2D, NoisyDense, cnn, embedding_mlp, impala_cnn, mlp, nature_cnn
 
 
 def model_of(graph_fn, shape, dtype="float32", as_dict=False) -> tf_keras.Model:
@@ -153,7 +153,7 @@ def test_categories_become_numbers_one_of_which_is_one():
 def test_a_small_torso_may_have_more_layers_noise_and_normalisation():
     model = model_of(cnn([4, 6], [9, 5], kernel_size=2, noisy=True, layer_norm=True), [10, 8, 2], "bool")
     kinds = [type(layer) for layer in model.layers if layer.weights]
-    convolution, norm = tf_keras.layers.Conv2D, tf_keras.layers.LayerNormalization
+    convolution, norm = Conv2D, tf_keras.layers.LayerNormalization
     assert kinds == [convolution, norm, convolution, norm, NoisyDense, norm, NoisyDense, norm]
     assert [layer.output.shape[1:3] for layer in model.layers if isinstance(layer, convolution)] == [(9, 7), (8, 6)]
     assert model(images("bool", (2, 10, 8, 2))).shape == (2, 5)

@@ -17,11 +17,12 @@ from polyrl.envs.compiled import Catch
 from polyrl.policies import TimeStep
 
 SLOW = pytest.mark.slow
+QUICK = ("dqn", "c51", "qr_dqn", "iqn")
 SEEDS = [1, *(pytest.param(seed, marks=SLOW) for seed in (2, 3))]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("name", FAMILY)
+@pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=SLOW) for name in FAMILY])
 def test_the_ball_is_caught(tmp_path, name, seed):
     """bsuite's catch on a smaller board, in the graph: a reward of 1 for each ball that is caught, -1 for others."""
     learner, schedule = agent(tmp_path, name, (5, 4), 3, seed)

@@ -163,7 +163,7 @@ def test_overlap_is_refused_for_environments_in_the_graph(agent):
     tf_keras.layers.Conv1D, tf_keras.layers.SeparableConv1D, tf_keras.layers.DepthwiseConv1D, tf_keras.layers.Dense
 ])  # fmt: skip
 @pytest.mark.slow
-def test_convolutions_are_known(layer):
+def test_convolutions_keep_xla_out(layer):
     def graph_fn(mode, inputs):
         arguments = (2,) if layer in (tf_keras.layers.DepthwiseConv1D, tf_keras.layers.Dense) else (2, 2)
         return tf_keras.layers.Flatten()(layer(*arguments)(tf_keras.layers.Reshape([4, 1])(inputs["state"])))
@@ -174,4 +174,4 @@ def test_convolutions_are_known(layer):
     scope = Scope()
     learner = Learner(bind(model_fn, None, None), scope, UniformReplay(100, BATCH))
     learner.build(tf.TensorSpec([4], tf.float32), 1, action_spec(Discrete(3)))
-    assert learner.has_convolution() == (layer is not tf_keras.layers.Dense)
+    assert learner.keeps_out_xla() == (layer is not tf_keras.layers.Dense)

@@ -52,8 +52,8 @@ class GraphLoop(Loop):
 
     def build(self) -> None:
         self._learner.build(self.state_spec, self.num_envs, self._driver.action_spec)
-        # A convolution in a loop of XLA's is slow on a CPU, and this loop cannot be unrolled.
-        self.xla_from = NEVER if self._learner.has_convolution() else 0
+        # A large convolution in a loop of XLA's is slow on a CPU, and this loop cannot be unrolled.
+        self.xla_from = NEVER if self._learner.keeps_out_xla() else 0
 
     def start(self, timestep: int) -> np.ndarray:
         self._compiler.write_back()  # Of pre-training.

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
-import tf_keras
 
 from polyrl.engine import functional
 from polyrl.engine.shared_trace import SharedTrace
@@ -30,15 +29,11 @@ from polyrl.models.features import NETWORK_STATE
 from polyrl.models.q_network import QNetwork
 from polyrl.models.scope import Scope
 from polyrl.modes import Modes
+from polyrl.networks.convolution import keeps_out_xla
 from polyrl.policies import BoundedTensorSpec, StepType
 from polyrl.replay import Replay
 from polyrl.spec import EstimatorSpec
 from polyrl.summaries import Summaries
-
-CONVOLUTIONS = tuple(
-    getattr(tf_keras.layers, name)
-    for name in ("Conv1D", "Conv2D", "Conv3D", "DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D")
-)
 
 
 class Updates(NamedTuple):
@@ -227,14 +222,14 @@ class Learner:
         """What holds variables in addition to the scope and the memory."""
         return [] if self.recurrence is None else [self.recurrence]
 
-    def has_convolution(self) -> bool:
-        """Whether a network convolves."""
-        return any(isinstance(module, CONVOLUTIONS) for module in self.scope.submodules)
+    def keeps_out_xla(self) -> bool:
+        """Whether a network convolves in a way that XLA is slow at."""
+        return keeps_out_xla(self.scope.submodules)
 
     def advice_on_threads(self) -> str | None:
         """What is to be said of networks that more than one core slows down; None if there is nothing."""
         networks = [part for part in self.scope.parts.values() if isinstance(part, QNetwork)]
-        return threads.advice(networks, self.memory.batch_size, self.has_convolution())
+        return threads.advice(networks, self.memory.batch_size)
 
     def snapshot(self) -> Snapshot:
         """The values that a loss is computed from, weights and random generators, for `summaries`."""

@@ -210,7 +210,7 @@ class Loop(abc.ABC):
     def learn(self, updates: int) -> float:
         """Does this number of updates, at least one, without a step of the environments; returns their mean loss."""
         learner, compiler = self._learner, self._compiler
-        if compiler.xla and learner.has_convolution():  # One by one: a long row of them would take minutes to compile.
+        if compiler.xla and learner.keeps_out_xla():  # One by one: a long row of them would take minutes to compile.
             one: Any = (lambda: [learner.updates(1).loss], [])
             return float(np.mean([compiler.call("update", lambda: one)()[0].numpy() for _ in range(updates)]))
         specs = [tf.TensorSpec([], tf.int32)]

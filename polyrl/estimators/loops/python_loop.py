@@ -67,8 +67,8 @@ class PythonLoop(Loop):
 
     def build(self) -> None:
         self._learner.build(self.state_spec, self.num_envs, self._driver.action_spec)
-        self._convolves = self._learner.has_convolution()
-        # XLA takes some 2 seconds to compile and saves about 1 ms in each update; on a CPU, nothing with convolutions.
+        self._convolves = self._learner.keeps_out_xla()
+        # XLA takes some 2 seconds to compile and saves about 1 ms in each update; on a CPU, nothing with large convolutions.
         self.xla_from = NEVER if self._convolves else 1_000
 
     def start(self, timestep: int) -> np.ndarray:

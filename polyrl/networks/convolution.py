@@ -1,0 +1,58 @@
+"""`Conv2D`: a convolution that XLA can compile well if its images are small; and which layers keep XLA out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import tensorflow as tf
+import tf_keras
+
+from polyrl.engine import functional, patches
+from polyrl.networks.bias import add_bias
+
+KINDS = tuple(
+    getattr(tf_keras.layers, name)
+    for name in ("Conv1D", "Conv2D", "Conv3D", "DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D")
+)
+
+
+class Conv2D(tf_keras.layers.Conv2D):
+    """`tf_keras.layers.Conv2D`, with which XLA compiles a run if its images are small. The weights fit one another.
+
+    On a CPU, XLA's convolutions are slow in a loop, so that with those of tf-keras a run does without XLA. This one is a
+    product of matrices in what XLA compiles, see `polyrl.engine.patches`, and a convolution elsewhere. In bfloat16 it also has
+    a bias whose gradient is right, see `polyrl.networks.bias`.
+
+    Attributes:
+        is_small: whether it is such a product: without padding, dilation or groups, in float32, on images of a known shape
+            whose patches have at most `patches.LARGEST` numbers, and without a GPU. Known once it is built.
+    """
+
+    is_small = False
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        super().build(input_shape)
+        image = [side or 0 for side in tuple(input_shape)[1:]]  # 0: not known.
+        is_plain = self.padding == "valid" and self.groups == 1 and set(self.dilation_rate) == {1}
+        is_plain = is_plain and self.data_format == "channels_last" and self.compute_dtype == "float32"
+        if is_plain and len(image) == 3 and all(image) and not tf.config.list_physical_devices("GPU"):
+            self.is_small = patches.numbers(image, self.kernel_size, self.strides) <= patches.LARGEST
+
+    def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        """The convolution without its bias."""
+        if self.is_small and functional.active():
+            return patches.convolve(inputs, tf.convert_to_tensor(kernel), self.strides)
+        return super().convolution_op(inputs, kernel)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """The convolution, `[B, rows, columns, filters]`."""
+        if self.compute_dtype != "bfloat16" or not self.use_bias:
+            return super().call(inputs)
+        return self.activation(add_bias(self.convolution_op(inputs, self.kernel), tf.convert_to_tensor(self.bias)))
+
+
+def keeps_out_xla(modules: Iterable[tf.Module]) -> bool:
+    """Whether one of the modules is a convolution that XLA slows down: on a CPU all but a `Conv2D` of small images."""
+    if tf.config.list_physical_devices("GPU"):
+        return False
+    return any(isinstance(module, KINDS) and not getattr(module, "is_small", False) for module in modules)

@@ -1,0 +1,128 @@
+"""Convolutions as products of patches, against a loop in NumPy and tf-keras's layer; and which convolutions keep XLA out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from polyrl.engine import patches
+from polyrl.engine.functional import Functional
+from polyrl.networks import Conv2D
+from polyrl.networks.convolution import keeps_out_xla
+
+SIZES = [((10, 10, 4), (3, 3), (1, 1)), ((7, 9, 2), (3, 2), (2, 3)), ((5, 4, 1), (5, 4), (1, 1)), ((6, 6, 3), (1, 1), (2, 2))]
+
+
+def carried(function, *arguments, jit=True):
+    """What `function` gives in a call that carries a run's state, as those that XLA compiles do."""
+
+    @tf.function(autograph=False, jit_compile=jit)
+    def call(*given):
+        with Functional([tf.Module()]).given([]):
+            return function(*given)
+
+    return call(*arguments)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize(("image", "kernel", "strides"), SIZES)
+def test_each_place_is_the_sum_of_products(image, kernel, strides, jit):
+    rng = np.random.default_rng(1)
+    images, weights = rng.normal(size=(3, *image)), rng.normal(size=(*kernel, image[-1], 5))
+    rows, columns = ((image[i] - kernel[i]) // strides[i] + 1 for i in range(2))
+    expected = np.zeros((3, rows, columns, 5))
+    for row in range(rows):
+        for column in range(columns):
+            top, left = row * strides[0], column * strides[1]
+            patch = images[:, top : top + kernel[0], left : left + kernel[1]]
+            expected[:, row, column] = np.einsum("bhwc,hwcf->bf", patch, weights)
+    call = tf.function(lambda x, w: patches.convolve(x, w, strides), jit_compile=jit)
+    found = call(tf.constant(images, tf.float32), tf.constant(weights, tf.float32))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    assert patches.places(image, kernel, strides) == [rows, columns]
+    assert patches.numbers(image, kernel, strides) == expected[0, ..., 0].size * np.prod(kernel) * image[-1]
+
+
+@pytest.mark.parametrize("arguments", [{}, {"activation": "tanh"}, {"use_bias": False}, {"strides": 2}], ids=str)
+def test_outputs_and_gradients_are_those_of_tf_keras(arguments):
+    images = tf.random.stateless_normal([4, 8, 7, 3], [1, 2])
+    ours, theirs = (kind(5, 3, **arguments) for kind in (Conv2D, tf_keras.layers.Conv2D))
+    ours(images), theirs(images)
+    weights = [np.random.default_rng(2).normal(0.0, 0.2, weight.shape) for weight in theirs.get_weights()]
+    ours.set_weights(weights)
+    theirs.set_weights(weights)
+    assert ours.is_small
+
+    def differentiate(layer):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            outputs = layer(images)
+            loss = tf.reduce_sum(tf.sin(outputs * tf.range(1.0, 6.0)))
+        return [outputs, *tape.gradient(loss, [images, *layer.trainable_variables])]
+
+    expected = differentiate(theirs)
+    for found in (differentiate(ours), carried(lambda: differentiate(ours)), carried(lambda: differentiate(ours), jit=False)):
+        assert len(found) == len(expected)
+        for actual, wanted in zip(found, expected, strict=True):
+            np.testing.assert_allclose(actual, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_it_is_a_product_only_where_state_is_carried():
+    layer = Conv2D(2, 3)
+    layer(tf.zeros([1, 5, 5, 1]))
+    kinds = []
+
+    def noted(images):
+        outputs = layer(images)
+        kinds.append({operation.type for operation in outputs.graph.get_operations()})
+        return outputs
+
+    tf.function(noted)(tf.zeros([1, 5, 5, 1]))
+    carried(noted, tf.zeros([1, 5, 5, 1]))
+    assert [kind & {"Conv2D", "MatMul"} for kind in kinds] == [{"Conv2D"}, {"MatMul"}]
+
+
+LARGEST = (37, 37, 1)  # 35 x 35 places of 9 numbers are 11,025.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "image", "is_small"),
+    [
+        ({}, (10, 10, 33), False),
+        ({}, (10, 10, 10), True),
+        ({}, LARGEST, False),
+        ({}, (36, 37, 1), True),
+        ({"strides": 2}, LARGEST, True),
+        ({"padding": "same"}, (10, 10, 4), False),
+        ({"dilation_rate": 2}, (10, 10, 4), False),
+        ({"groups": 2}, (10, 10, 4), False),
+        ({"dtype": "mixed_bfloat16"}, (10, 10, 4), False),
+        ({"dtype": "float64"}, (10, 10, 4), False),
+        ({}, (None, None, 4), False),
+    ],
+)
+def test_what_is_small(arguments, image, is_small):
+    layer = Conv2D(4, 3, **arguments)
+    layer(tf_keras.Input(image))
+    assert layer.is_small is is_small
+    assert keeps_out_xla([layer]) is not is_small
+
+
+def test_other_convolutions_keep_xla_out_and_a_gpu_lets_all_in(monkeypatch):
+    layers = [tf_keras.layers.Conv2D(2, 3), tf_keras.layers.Conv2DTranspose(2, 3), tf_keras.layers.Conv1D(2, 3)]
+    assert all(keeps_out_xla([layer]) for layer in layers)
+    assert not keeps_out_xla([tf_keras.layers.Dense(2)])
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind] * (kind == "GPU"))
+    assert not keeps_out_xla(layers)
+    small = Conv2D(2, 3)
+    small(tf.zeros([1, 5, 5, 1]))
+    assert not small.is_small  # A GPU convolves.
+
+
+def test_layers_and_weights_have_the_names_of_tf_keras():
+    (ours,) = (layer for layer in tf_keras.Sequential([Conv2D(2, 3)]).layers)
+    ours.build([None, 5, 5, 1])
+    assert ours.name.startswith("conv2d")
+    assert [weight.name.split("/")[-1] for weight in ours.weights] == ["kernel:0", "bias:0"]
