@@ -25,6 +25,8 @@ from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import ModuleType
 from typing import Any
 
+from polyrl._collection import without_collection
+
 _NOISE = re.compile(
     rb"^(I\d{4} |WARNING: All log messages before absl|INFO: Created TensorFlow Lite|.*(cuda_|cudart|cuInit)"
     rb"|E\d{4} .*NodeDef mentions attribute)"
@@ -66,7 +68,8 @@ class _TensorFlowLoader(SourceFileLoader):
             if quiet:
                 stack.enter_context(_environment())
                 stack.enter_context(filtered_stderr())
-            super().exec_module(module)
+            with without_collection(then_once=True):
+                super().exec_module(module)
             if quiet:
                 module.config.list_physical_devices()
         compute_alike()

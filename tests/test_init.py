@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import importlib
 import os
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import polyrl
+from polyrl._collection import without_collection
 
 NAMES = sorted(polyrl.__all__)
 
@@ -37,7 +39,38 @@ assert not {"keras", "matplotlib", "cv2", "optuna", "ray", "torch", "jax"} & set
 def test_importing_it_imports_no_other_module_of_it():
     done = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["['polyrl', 'polyrl._quiet']", "['polyrl', 'polyrl._quiet', 'polyrl.modes']"]
+    first = ["polyrl", "polyrl._collection", "polyrl._quiet"]
+    assert done.stdout.splitlines() == [str(first), str([*first, "polyrl.modes"])]
+
+
+@pytest.mark.slow
+def test_the_garbage_collector_waits_for_tensorflow_and_is_then_what_the_user_had():
+    code = """
+import gc, sys
+generations = []
+gc.callbacks.append(lambda phase, info: generations.append(info["generation"]) if phase == "start" else None)
+import polyrl, tensorflow
+print(len(generations) < 50, generations.count(2), gc.isenabled())
+"""
+    for before, printed in (("", "True 1 True\n"), ("import gc; gc.disable()", "True 0 False\n")):
+        done = subprocess.run([sys.executable, "-c", before + code], capture_output=True, text=True, timeout=200)
+        assert (done.returncode, done.stdout) == (0, printed), done.stderr
+
+
+def test_the_collector_waits_in_the_block_alone_and_not_against_the_users_choice():
+    inside = []
+
+    def fail():
+        with without_collection():
+            inside.append(gc.isenabled())
+            with without_collection():
+                pass
+            inside.append(gc.isenabled())
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert [*inside, gc.isenabled()] == [False, False, True]
 
 
 @pytest.mark.slow

@@ -1,12 +1,11 @@
-"""How functions are traced: once, without TensorFlow's warnings of retracing, and without Python's garbage collector."""
+"""How functions are traced: once, and without TensorFlow's warnings of retracing."""
 
 from __future__ import annotations
 
 import contextlib
 import contextvars
 import functools
-import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -22,19 +21,6 @@ def traced(function: Callable[..., Any], **options: Any) -> Any:
     method once each. A partial has no code: it is counted as the one object that it is.
     """
     return tf.function(functools.partial(function), autograph=False, **options)
-
-
-@contextlib.contextmanager
-def without_collection() -> Iterator[None]:
-    """The garbage collector waits in it: while graphs are traced it would look at each of their objects many times."""
-    if not gc.isenabled():  # Within another one, or by choice of the user.
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def outside_of_graphs(build: Callable[[], T]) -> T:

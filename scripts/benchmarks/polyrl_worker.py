@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import itertools
 import os
 import tempfile
+import time
 from typing import Any
 
 import settings
@@ -44,17 +46,22 @@ import tensorflow as tf
 BUDGET, BLANK_BUDGET = 5_000_000, 2_000_000_000
 """Environment steps: more than are measured, also of an environment without work; the cadence of summaries goes by it."""
 
+BYTES = bytes(65_536)
+
 PACKAGES = ("polyrl", "tensorflow", "tf_keras", "gymnasium", "numpy")
 
 
 class Blank(gymnasium.Env):
-    """Shows zeros and pays 1; what is left is the time of the loop, and of an episode's end after each `length` steps."""
+    """Shows zeros and pays 1; what is left is the time of the loop, and of an episode's end after each `length` steps.
+
+    Each step computes for `seconds`, and leaves Python to other threads meanwhile, as a simulator in C++ does.
+    """
 
     observation_space = gymnasium.spaces.Box(-1.0, 1.0, (4,), np.float32)
 
-    def __init__(self, length: int | None, actions: int):
+    def __init__(self, length: int | None, actions: int, seconds: float):
         self.action_space = gymnasium.spaces.Discrete(actions)
-        self._length, self._t, self._zeros = length, 0, np.zeros(4, np.float32)
+        self._length, self._seconds, self._t, self._zeros = length, seconds, 0, np.zeros(4, np.float32)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
@@ -63,6 +70,9 @@ class Blank(gymnasium.Env):
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         self._t += 1
+        end = time.perf_counter() + self._seconds
+        while self._seconds and time.perf_counter() < end:
+            hashlib.sha256(BYTES)  # It leaves Python to others for 64 kilobytes at a time.
         return self._zeros.copy(), 1.0, self._t == self._length, False, {}
 
 
@@ -133,7 +143,7 @@ def environment(setting: Setting) -> Any:
     if setting.env == "Blank":
         if setting.compiled:
             return BlankTensors(setting.num_envs, setting.actions)
-        return GymEnvironment(lambda: Blank(setting.episode_length, setting.actions), setting.num_envs)
+        return GymEnvironment(lambda: Blank(setting.episode_length, setting.actions, setting.step_seconds), setting.num_envs)
     return CartPole(setting.num_envs) if setting.compiled else GymEnvironment(setting.env, setting.num_envs)
 
 

@@ -127,7 +127,7 @@ ROWS = (
         unit="s",
         limit=5,
     ),
-    *(_overlap(setting) for setting in ("cartpole_dqn", "cartpole_dqn_8envs", "minatar", "pong")),
+    *(_overlap(setting) for setting in ("cartpole_dqn", "cartpole_dqn_8envs", "minatar", "pong", "simulator")),
     _summaries("summaries_dqn", "cartpole_dqn"),
     _summaries("summaries_compiled", "cartpole_compiled"),
 )

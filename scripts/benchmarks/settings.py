@@ -14,6 +14,7 @@ class Setting:
         algorithm: `'dqn'` or `'c51'`.
         env: gymnasium's id; or `'Blank'`, which shows and does nothing.
         episode_length: steps of each episode of `'Blank'`; None: endless.
+        step_seconds: how long a step of `'Blank'` computes, as a simulator in C++ does.
         actions: of `'Blank'`.
         atoms: of C51.
         compiled: whether polyrl runs the environment in its graph.
@@ -33,6 +34,7 @@ class Setting:
     algorithm: str = "dqn"
     env: str = "CartPole-v1"
     episode_length: int | None = None
+    step_seconds: float = 0.0
     actions: int = 2
     atoms: int = 51
     compiled: bool = False
@@ -86,6 +88,8 @@ SETTINGS = {
     ),
     "endless": dataclasses.replace(ONE, env="Blank"),
     "one_step_episodes": dataclasses.replace(ONE, env="Blank", episode_length=1),
+    # An environment that takes about as long as an update.
+    "simulator": dataclasses.replace(ONE, env="Blank", episode_length=500, step_seconds=0.002, hidden=(512, 512)),
     "growing": dataclasses.replace(COMPILED, env="Blank", first_update=2_048, warm_up=4_096, seconds=4.0),
     "growing_c51": dataclasses.replace(COMPILED, algorithm="c51", env="Blank", first_update=2_048, warm_up=4_096, seconds=4.0),
     # One convolution of 16 filters and a dense layer, as Young & Tian 2019 have them.

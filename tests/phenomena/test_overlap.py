@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import gymnasium
 import numpy as np
@@ -109,3 +110,21 @@ def test_it_learns(tmp_path):
     )
     agent.train(BanditEnv(), first_update=64, timesteps=1_500)
     assert agent.evaluate("polyrl/TinyBandit-v0", 30)["mean_reward"] == 1.0
+
+
+class Timed(BanditEnv):
+    """Steps that take as long as they are told, without Python."""
+
+    seconds = 0.0
+
+    def step(self, action):
+        time.sleep(self.seconds)
+        return super().step(action)
+
+
+@pytest.mark.parametrize(("seconds", "steps", "told"), [(0.0, 200, 1), (0.0, 199, 0), (0.001, 210, 0)])
+def test_who_overlaps_quick_steps_is_told_once_that_it_does_not_pay(monkeypatch, caplog, seconds, steps, told):
+    monkeypatch.setattr(Timed, "seconds", seconds)
+    with caplog.at_level("WARNING", "polyrl"):
+        make_agent(q_model_fn(num_states=3), overlap=True).train(Timed(), first_update=steps, timesteps=steps + 5 * told)
+    assert caplog.text.count("less than it costs to learn beside it; the run is faster with overlap=False.") == told

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from polyrl._collection import without_collection
 from polyrl.engine import functional
 from polyrl.engine.shared_trace import SharedTrace
-from polyrl.engine.tracing import outside_of_graphs, traced, without_collection
+from polyrl.engine.tracing import outside_of_graphs, traced
 from polyrl.envs import Transitions
 from polyrl.envs.observations import as_features, split_columns
 from polyrl.estimators import extra_ops, threads

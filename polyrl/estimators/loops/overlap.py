@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import logging
+import statistics
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,6 +16,13 @@ import tensorflow as tf
 from polyrl.envs import Transitions
 from polyrl.estimators.loops.loop import IterationResult, Remaining, mean_loss
 from polyrl.estimators.loops.python_loop import PythonLoop
+
+logger = logging.getLogger("polyrl")
+
+QUICK = 0.0005
+"""Seconds of a step below which overlap does not pay: handing over between threads takes as long, see docs/performance.md."""
+
+STEPS_TIMED = 200
 
 
 class OverlappedLoop(PythonLoop):
@@ -33,6 +43,11 @@ class OverlappedLoop(PythonLoop):
     _pending: tuple[Transitions, int] | None = None
 
     @functools.cached_property
+    def _seconds(self) -> list[float]:
+        """How long the first steps of the environments took."""
+        return []
+
+    @functools.cached_property
     def _thread(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(max_workers=1, thread_name_prefix="learner")
 
@@ -42,9 +57,11 @@ class OverlappedLoop(PythonLoop):
 
     def advance(self, timestep: int, remaining: Remaining, watch: bool = False) -> IterationResult:
         learning = self._thread.submit(self._learn, watch)
+        began = time.perf_counter()
         try:
             transitions, episodes = self._step()
         finally:
+            self._note(time.perf_counter() - began)
             learnt = learning.result()  # Waited for even if the environments fail: no update may run after the run has ended.
         due = min(self._schedule.due(timestep, timestep + self.num_envs), remaining.updates - learnt.updates)
         self._pending = (transitions, due)
@@ -60,6 +77,18 @@ class OverlappedLoop(PythonLoop):
             return 0, 0.0
         learnt = self._learn()
         return learnt.updates, learnt.loss
+
+    def _note(self, seconds: float) -> None:
+        """Says it once if the environments' steps are so quick that overlap slows the run down."""
+        if len(self._seconds) < STEPS_TIMED:
+            self._seconds.append(seconds)
+            typical = statistics.median(self._seconds)
+            if len(self._seconds) == STEPS_TIMED and typical < QUICK:
+                logger.warning(
+                    "overlap=True: a step of the environments takes %.0f microseconds, less than it costs to learn beside it; "
+                    "the run is faster with overlap=False.",
+                    1e6 * typical,
+                )
 
     def _learn(self, watch: bool = False) -> IterationResult:
         """Stores and learns from what is pending."""
