@@ -25,7 +25,7 @@ from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import ModuleType
 from typing import Any
 
-from polyrl._collection import without_collection
+from polyrl.engine.collection import without_collection
 
 _NOISE = re.compile(
     rb"^(I\d{4} |WARNING: All log messages before absl|INFO: Created TensorFlow Lite|.*(cuda_|cudart|cuInit)"

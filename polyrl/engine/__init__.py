@@ -6,7 +6,7 @@ It knows nothing of models, memories or environments, and imports nothing of pol
 |---|---|---|
 | `compiler.py` | compiles calls once, with XLA or without | an update in a call: 58 with XLA, 98 without |
 | `xla.py` | predictions with XLA, if it can compile them | the action for a state: 98, without XLA 126 |
-| `tracing.py`, `polyrl/_collection.py` | trace once, while the garbage collector waits | of the time until a run learns a fifth, and a seventh |
+| `tracing.py`, `collection.py` | trace once, without the garbage collector | of the time to learning a fifth, and a seventh |
 | `shared_trace.py` | one tracing of an update for all graphs without XLA | of what is left a seventh |
 | `direct_call.py` | calls without TensorFlow's checks of inputs | 25 of each call |
 | `packing.py` | puts tensors side by side in one: what the next three share | |

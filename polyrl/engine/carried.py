@@ -13,7 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from polyrl._collection import without_collection
+from polyrl.engine.collection import without_collection
 from polyrl.engine.direct_call import direct_call
 from polyrl.engine.functional import Functional, NotFunctionalError
 from polyrl.engine.layout import Layout

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from polyrl._collection import without_collection
 from polyrl.engine import functional
+from polyrl.engine.collection import without_collection
 from polyrl.engine.shared_trace import SharedTrace
 from polyrl.engine.tracing import outside_of_graphs, traced
 from polyrl.envs import Transitions
