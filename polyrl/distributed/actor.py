@@ -34,7 +34,7 @@ LADDER = 7.0
 """Alpha of Horgan et al. 2018: the last actor explores with the rate of the first one to the power of 1 + alpha."""
 
 PRIORITY = "initial_priority"
-"""The column of a block that has the priorities of its transitions."""
+"""The column of a block that has the priorities of its transitions, or of the sequences that it makes whole."""
 
 
 class ActorTask(NamedTuple):
@@ -138,7 +138,7 @@ class Actor:
     # Parts. -------------------------------------------------------------------------------------------------------------
 
     def _build(self, states: Any) -> None:
-        """Traces acting, and the first priorities of transitions, for states `[N, ...]`."""
+        """Traces acting, and first priorities, for states `[N, ...]`."""
         spec, count = spec_of_states(states, self._driver.env.single_observation_space), self._driver.num_envs
         self._learner.build_acting(spec, count, self._driver.action_spec)
 
@@ -153,8 +153,8 @@ class Actor:
         self._act = traced(act).get_concrete_function(shaped, *flags)
         self._evaluate, self._interrupt = None, lambda: None
         memory = self._task.memory
-        if memory.PRIORITIZED and not memory.SEQUENCES:
-            evaluate, interrupt = first_priorities(self._scope, self._task, spec, count, self._driver.action_spec)
+        if memory.PRIORITIZED:
+            evaluate, interrupt = first_priorities(self._learner, self._task, spec, count, self._driver.action_spec)
             self._evaluate, self._interrupt = traced(evaluate), traced(interrupt)
 
     def _step(self) -> tuple[dict[str, Any], list[Any]]:
@@ -181,25 +181,39 @@ def rung(index: int, actors: int) -> float:
     return 1.0 + LADDER * index / (actors - 1) if actors > 1 else 1.0
 
 
-def first_priorities(scope: Scope, task: ActorTask, state: Any, num_envs: int, action: Any) -> Any:
-    """A function from the columns `[T, N, ...]` of a block to the priorities of its transitions, float32 `[T, N]`; and one to
-    be called where the next block does not follow the one before.
+def first_priorities(learner: Learner, task: ActorTask, state: Any, num_envs: int, action: Any) -> Any:
+    """A function from the columns `[T, N, ...]` of a block to first priorities; and one to be called where the next block does
+    not follow the one before.
 
-    The priorities are those of an update with the actor's weights. Windows of several steps end with the block.
+    The priorities are those of an update with the actor's weights: of the block's transitions, float32 `[T, N]`, where windows
+    of several steps end with the block; or of the sequences that it makes whole, `[T / stride, N]`, NaN for those that are not
+    there, see `PrioritizedSequenceReplay.made_whole`.
     """
-    memory = copy.deepcopy(task.memory)
-    stack = memory.frame_stack or 1
-    memory.size = num_envs * (2 * task.steps + stack + memory.n_step + 4)
+    memory: Any = copy.deepcopy(task.memory)
+    length = memory.sequence_length if memory.SEQUENCES else memory.n_step + (memory.frame_stack or 1)
+    memory.size = num_envs * (2 * task.steps + length + 4)
     one, number = tf.TensorSpec(action.shape, action.dtype), tf.TensorSpec([], tf.float32)
-    memory.build(Transitions(state, one, number, number, number, state).columns(), num_envs)
-    rows = task.steps * num_envs
+    specs = Transitions(state, one, number, number, number, state).columns()
+    if learner.recurrence is not None:
+        specs[NETWORK_STATE] = tf.TensorSpec(learner.recurrence.before.shape[1:], tf.float32)
+    memory.build(specs, num_envs)
 
-    def evaluate(columns: dict[str, tf.Tensor]) -> tf.Tensor:
+    def td_errors(index: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+        features, labels = split_columns(memory.read({"index": index, "weights": weights}))
+        with learner.scope.active():
+            spec = task.model_fn(features=features, labels=labels, mode=Modes.EVAL)
+        return tf.cast(extra_ops.priorities(checked(spec, Modes.EVAL), int(index.shape[0])), tf.float32)
+
+    def of_transitions(columns: dict[str, tf.Tensor]) -> tf.Tensor:
         positions = memory.add_steps(columns)  # [T, N]
         index = tf.cast(tf.reshape(positions, [-1]), tf.int32)
-        features, labels = split_columns(memory.read({"index": index, "weights": tf.ones([rows])}))
-        with scope.active():
-            spec = task.model_fn(features=features, labels=labels, mode=Modes.EVAL)
-        return tf.reshape(tf.cast(extra_ops.priorities(checked(spec, Modes.EVAL), rows), tf.float32), [task.steps, num_envs])
+        return tf.reshape(td_errors(index, tf.ones(index.shape)), [task.steps, num_envs])
 
-    return evaluate, memory.start_episodes
+    def of_sequences(columns: dict[str, tf.Tensor]) -> tf.Tensor:
+        memory.add_steps(columns)
+        first, is_there = memory.made_whole(task.steps)
+        flat = tf.reshape(first, [-1])
+        mixed = memory.mixed(td_errors(memory.steps_of(flat), tf.ones(flat.shape)))
+        return tf.where(is_there, tf.reshape(mixed, first.shape), np.nan)
+
+    return of_sequences if memory.SEQUENCES else of_transitions, memory.start_episodes

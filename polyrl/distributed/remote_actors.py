@@ -37,7 +37,7 @@ class RemoteActors(Environment, BringsLoop):
     Args:
         env: what each actor opens for itself: a `GymEnvironment`, which says how many environments it has, or another one.
         actors: processes.
-        steps: steps of each environment in a block.
+        steps: steps of each environment in a block; with a `PrioritizedSequenceReplay` the next multiple of its `stride`.
         publish_every: updates between two times that the actors are given new weights.
         address: of a cluster of Ray that is there, as `ray.init` takes it; None: one of its own, on this machine.
         in_process: all in this process, one after another, without Ray: to look into what happens. A run with the same seed is
@@ -93,7 +93,7 @@ class RemoteActors(Environment, BringsLoop):
         with open_env(self.env, 1, purpose="training") as vector:
             driver = EnvDriver(vector)
             driver.reset([stream_seed(config.seed, f"environment/0/{timestep}")[0]])
-            task = ActorTask(learner.model_fn, self.env, memory.memory, config.seed, self.actors, self.steps)
+            task = ActorTask(learner.model_fn, self.env, memory.memory, config.seed, self.actors, self._steps(memory))
             shards = min(memory.shards, self.actors)
             processes: contextlib.AbstractContextManager[Any] = connected(self.address, self.actors + shards)
             with contextlib.closing(LocalCluster()) if self.in_process else processes as cluster:
@@ -102,11 +102,17 @@ class RemoteActors(Environment, BringsLoop):
                     exchange, task, driver, learner, compiler, schedule, self.num_envs, self.publish_every, config.save_replay
                 )
 
+    def _steps(self, memory: RemoteReplay) -> int:
+        """Steps of each environment in a block, so that sequences begin at the same steps in each block."""
+        kept: Any = memory.memory
+        stride = kept.stride if kept.PRIORITIZED and kept.SEQUENCES else 1
+        return math.ceil(self.steps / stride) * stride
+
     def _check_size(self, memory: RemoteReplay) -> None:
         """A ValueError unless each actor's share of the memory holds a block, and a batch."""
-        share, least = memory.size // self.actors, max(self.steps * self.num_envs, memory.batch_size)
+        block = self._steps(memory) * self.num_envs
+        share, least = memory.size // self.actors, max(block, memory.batch_size)
         if share < least:
-            block = math.prod((self.steps, self.num_envs))
             raise ValueError(
                 f"size={memory.size} of the memory, divided among actors={self.actors}, are {share} transitions, fewer than a "
                 f"block of {block} or a batch of {memory.batch_size}; use a size of at least {least * self.actors}."

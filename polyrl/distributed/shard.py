@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -167,6 +167,7 @@ class _Memory:
         self._batch = traced(self._sampled_once).get_concrete_function(seed, step).structured_outputs
         self._sample = traced(self._sampled, input_signature=[tf.TensorSpec([None, 2], tf.int64), step])
         self._update = traced(self._replay.update_priorities)
+        self._update_sequences = traced(self._sequences_first)
         self._start = traced(self._replay.start_episodes)
 
     @property
@@ -193,7 +194,9 @@ class _Memory:
         before = self.inserted
         positions = self._insert({name: tf.constant(values) for name, values in columns.items()}).numpy()  # [T, N]
         self._numbers[positions.reshape(-1)] = before + 1 + np.arange(positions.size)
-        if priorities is not None:
+        if priorities is not None and self._replay.SEQUENCES:
+            self._update_sequences(tf.constant(priorities), len(positions))
+        elif priorities is not None:
             self._update(tf.constant(positions.reshape(-1), tf.int32), tf.constant(priorities.reshape(-1)))
 
     def sample(self, seeds: np.ndarray, step: int) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
@@ -217,6 +220,13 @@ class _Memory:
         shards.read(self._replay, directory)
         self._numbers[:] = np.load(directory / "numbers.npy", allow_pickle=False)
         self._newest = None  # What follows is of another life.
+
+    def _sequences_first(self, priorities: tf.Tensor, steps: int) -> None:
+        """Sets the first priorities `[K, N]` of the sequences that a block of so many steps made whole."""
+        replay: Any = self._replay
+        first, is_there = replay.made_whole(steps)
+        known = tf.where(is_there, priorities, np.nan)  # NaN leaves the old one.
+        replay.update_sequences(tf.reshape(first, [-1]), tf.reshape(known, [-1]))
 
     def _sampled(self, seeds: tf.Tensor, step: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         form = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), self._batch)

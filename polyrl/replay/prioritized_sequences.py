@@ -66,9 +66,12 @@ class PrioritizedSequenceReplay(PrioritizedReplay):
     def draw(self, seed: tf.Tensor, step: tf.Tensor | int = 0) -> dict[str, tf.Tensor]:
         """The steps of the sequences, one sequence after the other: `index` int32 `[B]`; and `weights` `[S]`."""
         drawn = self._drawn(seed, self.batch_size // self.sequence_length, step)
+        return {**drawn, "index": self.steps_of(drawn["index"])}
+
+    def steps_of(self, first: tf.Tensor) -> tf.Tensor:
+        """The steps of sequences that begin at `first` `[S]`, one sequence after the other: int32 `[S T]`."""
         steps = tf.range(self.sequence_length) * self.num_envs  # [T]
-        index = (drawn["index"][:, tf.newaxis] + steps) % self.size  # [S, T]
-        return {**drawn, "index": tf.reshape(index, [-1])}
+        return tf.reshape((first[:, tf.newaxis] + steps) % self.size, [-1])
 
     def read(self, drawn: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The sequences: each column `[S, T, ...]`."""
@@ -88,9 +91,35 @@ class PrioritizedSequenceReplay(PrioritizedReplay):
 
     def update_priorities(self, index: tf.Tensor, priorities: tf.Tensor) -> None:
         """Sets the priorities of sequences by those of their steps, `[B]`, in the order of `draw`."""
+        self.update_sequences(tf.reshape(index, [-1])[:: self.sequence_length], self.mixed(priorities))
+
+    def mixed(self, priorities: tf.Tensor) -> tf.Tensor:
+        """The priorities of sequences by those of their steps, `[S T]`: float32 `[S]`."""
         steps = tf.abs(tf.reshape(tf.cast(priorities, tf.float32), [-1, self.sequence_length]))  # [S, T]
-        mixed = self.max_share * tf.reduce_max(steps, axis=1) + (1.0 - self.max_share) * tf.reduce_mean(steps, axis=1)
-        super().update_priorities(tf.reshape(index, [-1])[:: self.sequence_length], mixed)
+        return self.max_share * tf.reduce_max(steps, axis=1) + (1.0 - self.max_share) * tf.reduce_mean(steps, axis=1)
+
+    def update_sequences(self, first: tf.Tensor, priorities: tf.Tensor) -> None:
+        """Sets the priorities `[S]` of sequences that begin at `first` `[S]`; where one is not finite the old one stays."""
+        super().update_priorities(first, priorities)
+
+    def made_whole(self, steps: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """The sequences that the newest `steps` steps of each environment made whole, with `K = steps / stride` of each.
+
+        Returns:
+            Where they begin, int32 `[K, N]`, if all steps before them were stored by as many at once; and which of them are
+            there, bool `[K, N]`: the first ones would begin before the first step, or have been overwritten.
+
+        Raises:
+            ValueError: if `steps` is no multiple of `stride`.
+        """
+        if steps % self.stride:
+            raise ValueError(f"steps={steps} must be a multiple of stride={self.stride}.")
+        ahead = (self.sequence_length - 1) // self.stride * self.stride
+        begin = self.inserted.read_value() // self.num_envs - steps - ahead
+        first = begin + tf.range(steps // self.stride, dtype=tf.int64) * self.stride  # [K]
+        numbers = first[:, tf.newaxis] * self.num_envs + tf.range(self.num_envs, dtype=tf.int64)
+        is_there = numbers >= tf.maximum(self.inserted.read_value() - self.size, 0)
+        return tf.cast(numbers % self.size, tf.int32), is_there
 
     def _after_add(self, written: Written) -> None:
         """The sequences that are whole now get the largest priority; those whose first step was overwritten lose theirs."""
