@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
-from actor_testing import ENVS, STEPS, begun_actor, learner_of
+from actor_testing import ENVS, STEPS, begun_actor, give_other_weights, learner_of
 from tiny_agents import q_model_fn
 from tiny_envs import ScheduleEnv, expected_steps
 
@@ -196,13 +196,7 @@ def test_first_priorities_are_the_td_errors_of_the_learner(n_step: int) -> None:
     discount = 0.9
     model_fn = q_model_fn("ddqn", discount=discount)
     actor, learner = begun_actor(ENV, model_fn, PrioritizedReplay(100, 4, n_step=n_step))
-    rng = np.random.default_rng(0)
-    weights = {
-        name: rng.normal(size=values.shape).astype(np.float32) if values.dtype == np.float32 else values
-        for name, values in read_weights(learner.scope).items()
-    }
-    actor.set_weights(pack(weights, {"version": 0}))
-    assign_weights(learner.scope, weights)
+    give_other_weights(actor, learner)
     for _ in range(2):  # The second block begins in mid-episode.
         sent = dict(unpack(actor.collect()[1])[0])
         found = sent.pop(PRIORITY)

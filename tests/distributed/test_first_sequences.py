@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from actor_testing import ENVS, begun_actor, shard_of
+from actor_testing import ENVS, begun_actor, give_other_weights, shard_of
 
 from polyrl.distributed import RemoteActors, RemoteReplay
 from polyrl.distributed.actor import PRIORITY
 from polyrl.distributed.blocks import expand
-from polyrl.distributed.weights import assign_weights, read_weights
 from polyrl.distributed.wire import pack, unpack
 from polyrl.envs import GymEnvironment, Transitions
 from polyrl.envs.observations import split_columns
@@ -79,13 +78,7 @@ def test_they_are_those_of_the_learners_update(kind: Any, arguments: dict[str, A
     actor, learner = begun_actor(
         ENV, gru_model_fn(kind, **arguments), PrioritizedSequenceReplay(400, length, **how), steps=steps
     )
-    rng = np.random.default_rng(0)
-    weights = {
-        name: rng.normal(size=values.shape).astype(np.float32) if values.dtype == np.float32 else values
-        for name, values in read_weights(learner.scope).items()
-    }
-    actor.set_weights(pack(weights, {"version": 0}))
-    assign_weights(learner.scope, weights)
+    give_other_weights(actor, learner)
     memory = PrioritizedSequenceReplay(400, length, **how)
     memory.build(SPECS | {"network_state": tf.TensorSpec([3], tf.float32)}, ENVS)
     compared = 0
