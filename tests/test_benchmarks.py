@@ -136,6 +136,32 @@ def test_another_checkout_is_measured_as_a_peer(modules, tmp_path):
     assert rows.against(rows.Row("another", rows.Worker("cpprb", "peers", "cpprb.py"))).peers == ()
 
 
+def test_several_runs_at_the_same_time_count_with_their_mean(modules, tmp_path):
+    """Each waits until both are there: one after the other they would wait for ever."""
+    measuring, rows = modules
+    script = tmp_path / "worker.py"
+    script.write_text(
+        "import json, os, pathlib, sys, time\n"
+        "here = pathlib.Path(__file__).parent / 'here'\n"
+        "here.mkdir(exist_ok=True)\n"
+        "(here / str(os.getpid())).touch()\n"
+        "while len(list(here.iterdir())) < 2: time.sleep(0.01)\n"
+        "print(json.dumps({'value': sorted(os.listdir(here)).index(str(os.getpid()))}))\n"
+    )
+    processes = measuring.Processes({"polyrl": sys.executable}, None, together=2)
+    assert processes(rows.Worker("polyrl", "polyrl", str(script)))["value"] == 0.5
+
+
+@pytest.mark.parametrize(("flags", "told"), [
+    (["--together=0"], "--together=0 must be at least 1"), (["--together=2"], "--together=2 would be on one core")
+])  # fmt: skip
+def test_what_cannot_run_at_the_same_time_is_refused(flags, told):
+    command = [sys.executable, str(BENCHMARKS / "run.py"), *flags]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert told in done.stderr
+
+
 def test_a_baseline_that_is_no_checkout_is_refused(tmp_path):
     command = [sys.executable, str(BENCHMARKS / "run.py"), f"--baseline={tmp_path}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 import dataclasses
 import json
 import os
@@ -62,18 +63,25 @@ class Processes:
         pythons: by the names in `rows`.
         core: the core; a negative number for any; None: any, and as many threads as each library takes by itself.
         baseline: the directory of another checkout, whose polyrl the workers of `rows.BASELINE` train with.
+        together: processes of a worker that run at the same time.
     """
 
     pythons: Mapping[str, str]
     core: int | None = 0
     baseline: str | None = None
+    together: int = 1
 
     def __call__(self, worker: Worker) -> dict[str, Any]:
-        """What the worker measured.
+        """What the worker measured; of several at the same time the first one's, with the mean of their values.
 
         Raises:
             WorkerError: if it fails or takes too long.
         """
+        with ThreadPoolExecutor(self.together) as pool:
+            results = list(pool.map(self._one, [worker] * self.together))
+        return {**results[0], "value": statistics.mean(result["value"] for result in results)}
+
+    def _one(self, worker: Worker) -> dict[str, Any]:
         one = self.core is not None and self.core >= 0
         pinned = ["taskset", "-c", str(self.core)] if one and shutil.which("taskset") else []
         command = [*pinned, self.pythons[worker.python], str(HERE / worker.script), *worker.arguments]

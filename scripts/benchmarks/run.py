@@ -121,11 +121,15 @@ def command_line() -> tuple[argparse.Namespace, list[rows.Row]]:
     add("--tf_agents_python", help="the Python that has tf-agents; without it TF-Agents is left out")
     add("--core", type=int, default=0, help="the processor core that all processes run on; -1: any (default: %(default)s)")
     add("--all_cores", action="store_true", help="as users start programs: on all cores, each library with its own threads")
+    add("--together", type=int, default=1, help="runs of a row at the same time, whose mean counts (default: %(default)s)")
     add("--baseline", metavar="PATH", help="another checkout, whose polyrl is measured beside this one")
     add("--output", help="a JSON file for all figures (default: none is written)")
     given = parser.parse_args()
-    if given.pairs < 1:
-        parser.error(f"--pairs={given.pairs} must be at least 1.")
+    for name in ("pairs", "together"):
+        if getattr(given, name) < 1:
+            parser.error(f"--{name}={getattr(given, name)} must be at least 1.")
+    if given.together > 1 and not given.all_cores and given.core >= 0:
+        parser.error(f"--together={given.together} would be on one core; give --all_cores, too.")
     if given.baseline and not (Path(given.baseline) / "polyrl" / "__init__.py").is_file():
         parser.error(f"--baseline={given.baseline} must be a checkout of polyrl: it has no polyrl/__init__.py.")
     try:
@@ -148,7 +152,7 @@ def main() -> int:
     baseline = os.path.abspath(given.baseline) if given.baseline else None
     if baseline:
         pythons[rows.BASELINE] = sys.executable
-    processes = measuring.Processes(pythons, None if given.all_cores else given.core, baseline)
+    processes = measuring.Processes(pythons, None if given.all_cores else given.core, baseline, given.together)
     comparisons: list[Comparison] = []
     for row in chosen:
 
