@@ -76,6 +76,10 @@ def _jax(setting: str) -> Worker:
     return Worker("JAX", PEERS, "peers/jax_worker.py", (setting,))
 
 
+def _jax_steps(setting: str) -> Worker:
+    return Worker("JAX, step by step", PEERS, "peers/jax_steps_worker.py", (setting,))
+
+
 def _training(setting: str, *peers: Peer) -> Row:
     return Row(setting, _polyrl(setting), peers)
 
@@ -97,6 +101,9 @@ ROWS = (
     _training("cartpole_dqn", Peer(_sb3(), 5.5), Peer(_tf_agents("cartpole_dqn"), 10)),
     _training("cartpole_dqn_8envs", Peer(_sbx("cartpole_dqn_8envs"), 3), Peer(_sb3("cartpole_dqn_8envs"))),
     _training("cartpole_c51", Peer(_tf_agents("cartpole_c51"), 8)),
+    # Networks of CleanRL's sizes, beside a script in its way.
+    _training("cartpole_dqn_120x84", Peer(_jax_steps("cartpole_dqn_120x84"), 2)),
+    _training("cartpole_c51_120x84", Peer(_jax_steps("cartpole_c51_120x84"), 2)),
     # With environments in the graph: beside a script whose whole loop is compiled, and the ordinary way of training.
     _training("cartpole_compiled", Peer(_jax("cartpole_compiled"), 1.3), Peer(_sb3(), 23)),
     _training("cartpole_compiled_120x84", Peer(_jax("cartpole_compiled_120x84"), 1.3), Peer(_sb3(), 15)),

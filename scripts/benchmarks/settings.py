@@ -80,6 +80,8 @@ SETTINGS = {
     "cartpole_dqn": ONE,
     "cartpole_dqn_8envs": dataclasses.replace(ONE, num_envs=8),
     "cartpole_c51": dataclasses.replace(ONE, algorithm="c51"),
+    "cartpole_dqn_120x84": dataclasses.replace(ONE, hidden=LARGER.hidden),
+    "cartpole_c51_120x84": dataclasses.replace(ONE, algorithm="c51", hidden=LARGER.hidden),
     "cartpole_compiled": COMPILED,
     "cartpole_compiled_120x84": LARGER,
     # No update before there is a batch; 100,000 steps are some 800 updates.
