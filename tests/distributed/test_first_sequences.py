@@ -13,6 +13,7 @@ from polyrl.distributed import RemoteActors, RemoteReplay
 from polyrl.distributed.actor import PRIORITY
 from polyrl.distributed.blocks import expand
 from polyrl.distributed.wire import pack, unpack
+from polyrl.engine.tracing import traced
 from polyrl.envs import GymEnvironment, Transitions
 from polyrl.envs.observations import split_columns
 from polyrl.models import DQNModel, R2D2Model
@@ -36,8 +37,9 @@ def rows(steps: int, num_envs: int) -> dict[str, tf.Tensor]:
 def test_what_a_block_makes_whole_is_that_of_a_loop(length: int, stride: int, steps: int, size: int, num_envs: int) -> None:
     memory = PrioritizedSequenceReplay(size * num_envs, length, sequence_length=length, stride=stride)
     memory.build(SPECS, num_envs)
+    add = traced(memory.add_steps)
     for block in range(1, 12):
-        memory.add_steps(rows(steps, num_envs))
+        add(rows(steps, num_envs))
         first, is_there = (values.numpy() for values in memory.made_whole(steps))
         assert first.shape == is_there.shape == (steps // stride, num_envs)
         stored = block * steps
@@ -81,20 +83,25 @@ def test_they_are_those_of_the_learners_update(kind: Any, arguments: dict[str, A
     give_other_weights(actor, learner)
     memory = PrioritizedSequenceReplay(400, length, **how)
     memory.build(SPECS | {"network_state": tf.TensorSpec([3], tf.float32)}, ENVS)
+    add = traced(memory.add_steps)
+
+    @traced
+    def errors_of(index: tf.Tensor) -> tf.Tensor:
+        return learner.learn(*split_columns(memory.read({"index": index, "weights": tf.ones([1])}))).priorities
+
     compared = 0
     for block in range(1, 6):
         sent = dict(unpack(actor.collect()[1])[0])
         found = sent.pop(PRIORITY)
         assert found.shape == (steps // stride, ENVS)
-        memory.add_steps({name: tf.constant(values) for name, values in expand(sent).items()})
+        add({name: tf.constant(values) for name, values in expand(sent).items()})
         stored = block * steps
         wanted = []
         for begin in range(0, stored, stride):
             if stored - steps < begin + length <= stored:
                 for env in range(ENVS):
                     index = tf.constant([(begin + step) * ENVS + env for step in range(length)])
-                    features, labels = split_columns(memory.read({"index": index, "weights": tf.ones([1])}))
-                    errors = np.abs(learner.learn(features, labels).priorities.numpy())
+                    errors = np.abs(errors_of(index).numpy())
                     assert (errors[: arguments.get("burn_in", 0)] == 0.0).all()
                     wanted.append(share * errors.max() + (1.0 - share) * errors.mean())
         is_there = np.isfinite(found)
