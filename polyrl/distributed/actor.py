@@ -187,7 +187,7 @@ def first_priorities(learner: Learner, task: ActorTask, state: Any, num_envs: in
 
     The priorities are those of an update with the actor's weights: of the block's transitions, float32 `[T, N]`, where windows
     of several steps end with the block; or of the sequences that it makes whole, `[T / stride, N]`, NaN for those that are not
-    there, see `PrioritizedSequenceReplay.made_whole`.
+    there or began before the blocks were interrupted, see `PrioritizedSequenceReplay.made_whole`.
     """
     memory: Any = copy.deepcopy(task.memory)
     length = memory.sequence_length if memory.SEQUENCES else memory.n_step + (memory.frame_stack or 1)
@@ -197,6 +197,8 @@ def first_priorities(learner: Learner, task: ActorTask, state: Any, num_envs: in
     if learner.recurrence is not None:
         specs[NETWORK_STATE] = tf.TensorSpec(learner.recurrence.before.shape[1:], tf.float32)
     memory.build(specs, num_envs)
+
+    since = tf.Variable(0, dtype=tf.int64, trainable=False, name="since")
 
     def td_errors(index: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         features, labels = split_columns(memory.read({"index": index, "weights": weights}))
@@ -211,9 +213,13 @@ def first_priorities(learner: Learner, task: ActorTask, state: Any, num_envs: in
 
     def of_sequences(columns: dict[str, tf.Tensor]) -> tf.Tensor:
         memory.add_steps(columns)
-        first, is_there = memory.made_whole(task.steps)
+        first, is_there = memory.made_whole(task.steps, since)
         flat = tf.reshape(first, [-1])
         mixed = memory.mixed(td_errors(memory.steps_of(flat), tf.ones(flat.shape)))
         return tf.where(is_there, tf.reshape(mixed, first.shape), np.nan)
 
-    return of_sequences if memory.SEQUENCES else of_transitions, memory.start_episodes
+    def interrupt() -> None:
+        memory.start_episodes()
+        since.assign(memory.inserted)
+
+    return of_sequences if memory.SEQUENCES else of_transitions, interrupt

@@ -109,11 +109,19 @@ class RemoteActors(Environment, BringsLoop):
         return math.ceil(self.steps / stride) * stride
 
     def _check_size(self, memory: RemoteReplay) -> None:
-        """A ValueError unless each actor's share of the memory holds a block, and a batch."""
-        block = self._steps(memory) * self.num_envs
-        share, least = memory.size // self.actors, max(block, memory.batch_size)
-        if share < least:
+        """A ValueError unless each actor's share of the memory holds a block, a batch, and the sequences of a batch."""
+        kept: Any = memory.memory
+        share, steps, sequence = memory.size // self.actors, self._steps(memory), 0
+        if kept.SEQUENCES:
+            sequence = (kept.sequence_length + getattr(kept, "stride", 1) - 1) * self.num_envs
+        needed = {
+            f"a block of {steps} steps of {self.num_envs} environments": steps * self.num_envs,
+            f"a batch of {memory.batch_size}": memory.batch_size,
+            f"a whole sequence of each of {self.num_envs} environments": sequence,
+        }
+        what = max(needed, key=lambda name: needed[name])
+        if share < needed[what]:
             raise ValueError(
-                f"size={memory.size} of the memory, divided among actors={self.actors}, are {share} transitions, fewer than a "
-                f"block of {block} or a batch of {memory.batch_size}; use a size of at least {least * self.actors}."
+                f"size={memory.size} of the memory, divided among actors={self.actors}, are {share} transitions, too few for "
+                f"{what}; use a size of at least {needed[what] * self.actors}."
             )

@@ -24,29 +24,33 @@ class Conv2D(tf_keras.layers.Conv2D):
     a bias whose gradient is right, see `polyrl.networks.bias`.
 
     Attributes:
-        is_small: whether it is such a product: without padding, dilation or groups, in float32, on images of a known shape
-            whose patches have at most `patches.LARGEST` numbers, and without a GPU. Known once it is built.
+        is_small: whether it is such a product for the images that it was built for: without padding, dilation or groups, in
+            float32, on images of a known shape whose patches have at most `patches.LARGEST` numbers, and without a GPU.
     """
 
     is_small = False
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         super().build(input_shape)
-        image = [side or 0 for side in tuple(input_shape)[1:]]  # 0: not known.
+        self.is_small = self._fits(tuple(input_shape))
+
+    def _fits(self, shape: Sequence[int | None]) -> bool:
+        image = [side or 0 for side in shape[1:]]  # 0: not known.
         is_plain = self.padding == "valid" and self.groups == 1 and set(self.dilation_rate) == {1}
         is_plain = is_plain and self.data_format == "channels_last" and self.compute_dtype == "float32"
-        if is_plain and len(image) == 3 and all(image) and not tf.config.list_physical_devices("GPU"):
-            self.is_small = patches.numbers(image, self.kernel_size, self.strides) <= patches.LARGEST
+        if not is_plain or len(image) != 3 or not all(image) or tf.config.list_physical_devices("GPU"):
+            return False
+        return patches.numbers(image, self.kernel_size, self.strides) <= patches.LARGEST
 
     def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """The convolution without its bias."""
-        if self.is_small and functional.active():
+        if functional.active() and inputs.shape.rank is not None and self._fits(inputs.shape):
             return patches.convolve(inputs, tf.convert_to_tensor(kernel), self.strides)
         return super().convolution_op(inputs, kernel)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """The convolution, `[B, rows, columns, filters]`."""
-        if self.compute_dtype != "bfloat16" or not self.use_bias:
+        if self.compute_dtype != "bfloat16" or not self.use_bias or self.data_format != "channels_last":
             return super().call(inputs)
         return self.activation(add_bias(self.convolution_op(inputs, self.kernel), tf.convert_to_tensor(self.bias)))
 

@@ -102,12 +102,13 @@ class PrioritizedSequenceReplay(PrioritizedReplay):
         """Sets the priorities `[S]` of sequences that begin at `first` `[S]`; where one is not finite the old one stays."""
         super().update_priorities(first, priorities)
 
-    def made_whole(self, steps: int) -> tuple[tf.Tensor, tf.Tensor]:
+    def made_whole(self, steps: int, since: tf.Tensor | int = 0) -> tuple[tf.Tensor, tf.Tensor]:
         """The sequences that the newest `steps` steps of each environment made whole, with `K = steps / stride` of each.
 
         Returns:
-            Where they begin, int32 `[K, N]`, if all steps before them were stored by as many at once; and which of them are
-            there, bool `[K, N]`: the first ones would begin before the first step, or have been overwritten.
+            Where they begin, int32 `[K, N]`; and which of them are there, bool `[K, N]`. The first ones would begin before the
+            first transition, or that of the number `since`, or have been overwritten; and none is there where the steps before
+            are no multiple of `stride`.
 
         Raises:
             ValueError: if `steps` is no multiple of `stride`.
@@ -118,7 +119,8 @@ class PrioritizedSequenceReplay(PrioritizedReplay):
         begin = self.inserted.read_value() // self.num_envs - steps - ahead
         first = begin + tf.range(steps // self.stride, dtype=tf.int64) * self.stride  # [K]
         numbers = first[:, tf.newaxis] * self.num_envs + tf.range(self.num_envs, dtype=tf.int64)
-        is_there = numbers >= tf.maximum(self.inserted.read_value() - self.size, 0)
+        oldest = tf.maximum(self.inserted.read_value() - self.size, tf.cast(since, tf.int64))
+        is_there = (numbers >= tf.maximum(oldest, 0)) & tf.equal(begin % self.stride, 0)
         return tf.cast(numbers % self.size, tf.int32), is_there
 
     def _after_add(self, written: Written) -> None:

@@ -12,13 +12,14 @@ from actor_testing import ENVS, begun_actor, give_other_weights, shard_of
 from polyrl.distributed import RemoteActors, RemoteReplay
 from polyrl.distributed.actor import PRIORITY
 from polyrl.distributed.blocks import expand
+from polyrl.distributed.weights import read_weights
 from polyrl.distributed.wire import pack, unpack
 from polyrl.engine.tracing import traced
 from polyrl.envs import GymEnvironment, Transitions
 from polyrl.envs.observations import split_columns
 from polyrl.models import DQNModel, R2D2Model
 from polyrl.networks import mlp, recurrent
-from polyrl.replay import PrioritizedReplay, PrioritizedSequenceReplay, SequenceReplay
+from polyrl.replay import PrioritizedReplay, PrioritizedSequenceReplay, Replay, SequenceReplay
 
 ENV = GymEnvironment("CartPole-v1", num_envs=ENVS)
 NUMBER = tf.TensorSpec([], tf.float32)
@@ -62,6 +63,40 @@ def test_blocks_that_are_no_multiple_of_the_stride_are_refused_and_not_made() ->
         assert RemoteActors(ENV, steps=steps)._steps(RemoteReplay(given)) == 6
     for other in (SequenceReplay(100, 8, sequence_length=4), PrioritizedReplay(100, 8)):
         assert actors._steps(RemoteReplay(other)) == 4
+
+
+def test_where_the_steps_before_are_no_multiple_of_the_stride_nothing_is_said() -> None:
+    """As in a memory from before blocks were one: other steps begin sequences there."""
+    memory = PrioritizedSequenceReplay(400, 8, sequence_length=4, stride=3)
+    memory.build(SPECS, 1)
+    memory.add_steps(rows(10, 1))
+    memory.start_episodes()
+    memory.add_steps(rows(12, 1))
+    assert not memory.made_whole(12)[1].numpy().any()
+
+
+@pytest.mark.parametrize(("memory", "steps", "told"), [
+    (PrioritizedSequenceReplay(40, 8, sequence_length=8, stride=4), 10, "a block of 12 steps of 2 environments.* least 48"),
+    (PrioritizedSequenceReplay(48, 8, sequence_length=8, stride=12), 2, "a whole sequence of each of 2 .* at least 76"),
+    (SequenceReplay(24, 16, sequence_length=8), 3, "a batch of 16; use a size of at least 32"),
+])  # fmt: skip
+def test_a_memory_that_is_too_small_is_told_with_what_it_is_to_hold(memory: Replay, steps: int, told: str) -> None:
+    actors = RemoteActors(ENV, actors=2, steps=steps)
+    with pytest.raises(ValueError, match=f"size={memory.size} of the memory, divided among actors=2, .*{told}"):
+        actors._check_size(RemoteReplay(memory))
+
+
+def test_a_new_life_says_nothing_of_the_sequences_of_the_one_before() -> None:
+    """A shard that begins again has other steps there."""
+    memory = PrioritizedSequenceReplay(400, 8, sequence_length=4, stride=2)
+    actor, learner = begun_actor(ENV, gru_model_fn(DQNModel), memory, steps=6)
+
+    def is_there() -> list[bool]:
+        return np.isfinite(unpack(actor.collect()[1])[0][PRIORITY])[:, 0].tolist()
+
+    assert [is_there(), is_there()] == [[False, True, True], [True, True, True]]
+    actor.begin("1/0", pack(read_weights(learner.scope), {"version": 0}))
+    assert [is_there(), is_there()] == [[False, True, True], [True, True, True]]
 
 
 def gru_model_fn(kind: Any, **arguments: Any) -> Any:

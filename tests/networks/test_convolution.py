@@ -84,6 +84,34 @@ def test_it_is_a_product_only_where_state_is_carried():
     assert [kind & {"Conv2D", "MatMul"} for kind in kinds] == [{"Conv2D"}, {"MatMul"}]
 
 
+@pytest.mark.parametrize("shape", [(2, 4, 5, 5, 1), (1, 50, 50, 1), None])
+def test_other_images_than_it_was_built_for_are_convolved(shape):
+    layer, theirs = Conv2D(2, 3), tf_keras.layers.Conv2D(2, 3)
+    for each in (layer, theirs):
+        each(tf.zeros([1, 5, 5, 1]))
+    theirs.set_weights(layer.get_weights())
+    images = tf.random.stateless_normal([1, 5, 5, 1] if shape is None else shape, [1, 2])
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 1]) if shape is None else tf.TensorSpec(shape)])
+    def call(x):
+        with Functional([tf.Module()]).given([]):
+            outputs = layer(x)
+        assert "Conv2D" in {operation.type for operation in outputs.graph.get_operations()}
+        return outputs
+
+    np.testing.assert_allclose(call(images), theirs(images), rtol=1e-5, atol=1e-6)
+
+
+def test_in_bfloat16_the_bias_is_that_of_each_filter_also_with_channels_first():
+    # A convolution with channels first needs a GPU or oneDNN, in a graph.
+    layer = Conv2D(5, 3, data_format="channels_first", dtype="mixed_bfloat16")
+    layer.build([None, 1, 7, 7])
+    layer.set_weights([np.zeros([3, 3, 1, 5]), np.arange(5.0)])
+    assert not layer.is_small
+    outputs = tf.function(lambda x: layer(x))(tf.zeros([1, 1, 7, 7]))
+    np.testing.assert_array_equal(tf.cast(outputs, tf.float32)[0, :, 0, 0], np.arange(5.0))
+
+
 LARGEST = (37, 37, 1)  # 35 x 35 places of 9 numbers are 11,025.
 
 
