@@ -103,7 +103,7 @@ def _multiplications(network: QNetwork) -> int:
     layers = network.model.submodules
     rows = [layer.num_samples for layer in layers if isinstance(layer, QuantileEmbedding)]
     weights = [int(variable.shape.num_elements()) for variable in network.model.trainable_variables]
-    convolved = [_places(layer) * layer.count_params() for layer in layers if isinstance(layer, KINDS)]
+    convolved = [_places(layer) * layer.count_params() for layer in layers if isinstance(layer, KINDS) and layer.built]
     return max([*weights, *convolved], default=0) * max(rows, default=1)
 
 

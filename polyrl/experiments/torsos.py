@@ -22,6 +22,9 @@ GraphFn = Callable[[str, Any], Any]
 IMAGES = ("cnn", "nature_cnn", "impala_cnn")
 """The torsos for images."""
 
+COSINES = 64
+"""Of IQN's embedding of fractions, which has as many units as the torso's last layer."""
+
 WIDE = 512
 """Units of the dense layer that joins other keys to the networks for large images, as of the one below it."""
 
@@ -50,7 +53,10 @@ def is_small(params: Any, num_states: Any) -> bool:
     if memories.cell(params) is not None:
         sizes.append(4 * params["recurrent_units"])  # Of an LSTM.
     products += [one * next_one for one, next_one in itertools.pairwise(sizes)]
-    rows = params["batch_size"] * (params["num_samples"] if "num_samples" in MODELS[params["model"]].own else 1)
+    rows = params["batch_size"]
+    if "num_samples" in MODELS[params["model"]].own:
+        rows *= params["num_samples"]
+        products.append(COSINES * int([inputs, *params["units"]][-1]))
     return rows * max(products, default=0) <= SMALL
 
 

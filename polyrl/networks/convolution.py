@@ -59,4 +59,5 @@ def keeps_out_xla(modules: Iterable[tf.Module]) -> bool:
     """Whether one of the modules is a convolution that XLA slows down: on a CPU all but a `Conv2D` of small images."""
     if tf.config.list_physical_devices("GPU"):
         return False
-    return any(isinstance(module, KINDS) and not getattr(module, "is_small", False) for module in modules)
+    # One that is not built is called by nobody.
+    return any(isinstance(module, KINDS) and module.built and not getattr(module, "is_small", False) for module in modules)

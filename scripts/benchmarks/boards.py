@@ -115,7 +115,10 @@ def main() -> None:
         report("polyrl", **train(BOARDS[given.boards[0]], given.worker))
         return
     measure = measuring.Processes({POLYRL: sys.executable}, given.core)
-    print("| board, filters | numbers in patches | steps/s with XLA | without | ratio |\n|---|---|---|---|---|", flush=True)
+    print(
+        "| board, filters | numbers in the first patches | steps/s with XLA | without | ratio |\n|---|---|---|---|---|",
+        flush=True,
+    )
     for name in given.boards:
         board = BOARDS[name]
         figures: dict[str, list[float]] = {"on": [], "off": []}

@@ -79,6 +79,8 @@ def test_the_command_takes_one_core_for_small_networks(tmp_path):
         ("--units=64,64", "--threads=1"): 1,
         ("--units=512,512", "--batch_size=512"): None,
         ("--model=iqn", "--units=64,64", "--batch_size=256", "--num_samples=64"): None,
+        ("--model=iqn", "--units=512", "--batch_size=32", "--num_samples=32"): None,
+        ("--model=iqn", "--units=64", "--batch_size=32", "--num_samples=32"): 1,
         ("--recurrent=lstm", "--recurrent_units=512", "--batch_size=512"): None,
         ("--env=MinAtar/Breakout-v1", "--units=128", "--batch_size=32"): 1,
         ("--env=MinAtar/Breakout-v1", "--units=128", "--batch_size=64"): None,
@@ -87,7 +89,7 @@ def test_the_command_takes_one_core_for_small_networks(tmp_path):
     }
     chosen, told = printed(tmp_path, PARSE + COMMAND, json.dumps([[*small, *case] for case in cases]))
     assert chosen == [*cases.values(), None]
-    assert told.count("runs on one core, as the network is too small for more; --threads says otherwise.") == 4
+    assert told.count("runs on one core, as the network is too small for more; --threads says otherwise.") == 5
 
 
 def test_without_a_number_nothing_changes_and_the_environments_variable_counts(monkeypatch):

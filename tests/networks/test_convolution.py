@@ -9,6 +9,9 @@ import tf_keras
 
 from polyrl.engine import patches
 from polyrl.engine.functional import Functional
+from polyrl.estimators import threads
+from polyrl.models import DQNModel
+from polyrl.models.scope import Scope
 from polyrl.networks import Conv2D
 from polyrl.networks.convolution import keeps_out_xla
 
@@ -138,8 +141,35 @@ def test_what_is_small(arguments, image, is_small):
     assert keeps_out_xla([layer]) is not is_small
 
 
+class Halves(tf_keras.layers.Layer):
+    """Has a convolution that it does not call."""
+
+    def __init__(self):
+        super().__init__()
+        self.used, self.unused = Conv2D(3, 2), tf_keras.layers.Conv2D(2, 2)
+
+    def call(self, inputs):
+        return self.used(inputs)
+
+
+def test_a_convolution_that_nobody_calls_counts_for_nothing(monkeypatch):
+    monkeypatch.setattr(threads, "threads_in_use", lambda: 2)
+
+    def torso(mode, inputs):
+        return tf_keras.layers.Flatten()(Halves()(inputs["state"]))
+
+    scope = Scope()
+    with scope.active():
+        DQNModel("eval", torso, (4, 4, 1), 2)({"state": tf.zeros([1, 4, 4, 1])}, None)
+    online = scope.parts["Model/online"]
+    assert not keeps_out_xla(online.submodules)
+    assert threads.advice([online], 4) is None  # A convolution within a layer has images of no known size.
+
+
 def test_other_convolutions_keep_xla_out_and_a_gpu_lets_all_in(monkeypatch):
     layers = [tf_keras.layers.Conv2D(2, 3), tf_keras.layers.Conv2DTranspose(2, 3), tf_keras.layers.Conv1D(2, 3)]
+    for layer in layers:
+        layer.build([None, 5, 1] if isinstance(layer, tf_keras.layers.Conv1D) else [None, 5, 5, 1])
     assert all(keeps_out_xla([layer]) for layer in layers)
     assert not keeps_out_xla([tf_keras.layers.Dense(2)])
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind] * (kind == "GPU"))
