@@ -132,7 +132,7 @@ ROWS = (
         _polyrl("cartpole_dqn", "--startup"),
         (Peer(_sb3("cartpole_dqn", "--startup")), Peer(_tf_agents("cartpole_dqn", "--startup"))),
         unit="s",
-        limit=5,
+        limit=3.5,
     ),
     *(_overlap(setting) for setting in ("cartpole_dqn", "cartpole_dqn_8envs", "minatar", "pong", "simulator")),
     _summaries("summaries_dqn", "cartpole_dqn"),

@@ -114,8 +114,8 @@ def command_line() -> tuple[argparse.Namespace, list[rows.Row]]:
     """What is given on the command line, and the rows of that."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add: Any = parser.add_argument
-    names = ", ".join(row.name for row in rows.ROWS)
-    add("--rows", default="", help=f"names with commas between them (default: all but replay_memory), or all: {names}")
+    names, asked = (", ".join(row.name for row in rows.ROWS if row.by_default is default) for default in (True, False))
+    add("--rows", default="", help=f"names with commas between them, or all (default: {names}); only if asked for: {asked}")
     add("--pairs", type=int, default=5, help="how often each side of a row is measured, in turn (default: %(default)s)")
     add("--peers_python", help="the Python that has stable-baselines3, sbx-rl and cpprb; without it they are left out")
     add("--tf_agents_python", help="the Python that has tf-agents; without it TF-Agents is left out")
