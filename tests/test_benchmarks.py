@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import signal
 import subprocess
@@ -152,23 +151,6 @@ def test_several_runs_at_the_same_time_count_with_their_mean(modules, tmp_path):
     assert processes(rows.Worker("polyrl", "polyrl", str(script)))["value"] == 0.5
 
 
-@pytest.mark.parametrize(("flags", "told"), [
-    (["--together=0"], "--together=0 must be at least 1"), (["--together=2"], "--together=2 would be on one core")
-])  # fmt: skip
-def test_what_cannot_run_at_the_same_time_is_refused(flags, told):
-    command = [sys.executable, str(BENCHMARKS / "run.py"), *flags]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 2
-    assert told in done.stderr
-
-
-def test_a_baseline_that_is_no_checkout_is_refused(tmp_path):
-    command = [sys.executable, str(BENCHMARKS / "run.py"), f"--baseline={tmp_path}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 2
-    assert f"--baseline={tmp_path} must be a checkout of polyrl" in done.stderr
-
-
 def test_rows_by_name_and_group(modules):
     _, rows = modules
     assert [row.name for row in rows.select(["summaries", "startup"])] == [
@@ -179,21 +161,6 @@ def test_rows_by_name_and_group(modules):
     assert "replay_memory" not in [row.name for row in rows.select([])]
     with pytest.raises(ValueError, match="pongg"):
         rows.select(["pongg"])
-
-
-@pytest.mark.slow
-def test_one_command_prints_the_table(tmp_path):
-    """The command with polyrl's worker, for one row whose peers are left out."""
-    output = tmp_path / "figures.json"
-    command = [sys.executable, str(BENCHMARKS / "run.py"), "--rows=startup", "--pairs=1", "--core=-1", f"--output={output}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr + done.stdout
-    assert "--peers_python is not given" in done.stdout
-    assert "left out" in done.stdout
-    line = json.loads(output.read_text())["rows"][0]
-    assert line["peer"] == "SB3"
-    assert line["polyrl"][0]["value"] > 0.5
-    assert "tensorflow" in line["polyrl"][0]["versions"]
 
 
 @pytest.mark.slow
