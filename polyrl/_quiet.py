@@ -25,8 +25,6 @@ from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import ModuleType
 from typing import Any
 
-from polyrl.engine.collection import without_collection
-
 _NOISE = re.compile(
     rb"^(I\d{4} |WARNING: All log messages before absl|INFO: Created TensorFlow Lite|.*(cuda_|cudart|cuInit)"
     rb"|E\d{4} .*NodeDef mentions attribute)"
@@ -63,6 +61,8 @@ class _TensorFlowLoader(SourceFileLoader):
     """Loads TensorFlow and looks for its devices, quietly unless the user chose a log level that shows them."""
 
     def exec_module(self, module: ModuleType) -> None:
+        from polyrl.engine.collection import without_collection  # Not before TensorFlow is wanted.
+
         quiet = os.environ.get(_LEVEL, _QUIET) >= _QUIET
         with contextlib.ExitStack() as stack:
             if quiet:

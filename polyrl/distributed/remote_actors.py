@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -106,7 +105,7 @@ class RemoteActors(Environment, BringsLoop):
         """Steps of each environment in a block, so that sequences begin at the same steps in each block."""
         kept: Any = memory.memory
         stride = kept.stride if kept.PRIORITIZED and kept.SEQUENCES else 1
-        return math.ceil(self.steps / stride) * stride
+        return -(-self.steps // stride) * stride
 
     def _check_size(self, memory: RemoteReplay) -> None:
         """A ValueError unless each actor's share of the memory holds a block, a batch, and the sequences of a batch."""

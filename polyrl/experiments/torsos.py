@@ -14,6 +14,7 @@ from polyrl.estimators.threads import SMALL
 from polyrl.experiments import cli, memories
 from polyrl.flags.model import MODELS
 from polyrl.flags.torso import PARAMETERS, READS
+from polyrl.networks.quantile_embedding import NUM_COSINES
 from polyrl.networks.torsos import SMALLEST_IMAGE
 from polyrl.own_modules import import_name
 
@@ -21,9 +22,6 @@ GraphFn = Callable[[str, Any], Any]
 
 IMAGES = ("cnn", "nature_cnn", "impala_cnn")
 """The torsos for images."""
-
-COSINES = 64
-"""Of IQN's embedding of fractions, which has as many units as the torso's last layer."""
 
 WIDE = 512
 """Units of the dense layer that joins other keys to the networks for large images, as of the one below it."""
@@ -56,7 +54,7 @@ def is_small(params: Any, num_states: Any) -> bool:
     rows = params["batch_size"]
     if "num_samples" in MODELS[params["model"]].own:
         rows *= params["num_samples"]
-        products.append(COSINES * int([inputs, *params["units"]][-1]))
+        products.append(NUM_COSINES * int([inputs, *params["units"]][-1]))  # The embedding has the torso's last units.
     return rows * max(products, default=0) <= SMALL
 
 

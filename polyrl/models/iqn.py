@@ -13,6 +13,7 @@ from polyrl.models.q_network import QModelSpec
 from polyrl.models.qr_dqn import QuantileHead, QuantileModel
 from polyrl.networks import QuantileEmbedding
 from polyrl.networks.layers import product_dense
+from polyrl.networks.quantile_embedding import NUM_COSINES
 from polyrl.validation import check_float, check_int
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class IQNModel(QuantileModel):
         *args: Any,
         num_samples: int = 64,
         num_policy_samples: int = 32,
-        num_cosines: int = 64,
+        num_cosines: int = NUM_COSINES,
         kappa: float = 1.0,
         risk_level: float = 1.0,
         **arguments: Unpack[QModelArguments],

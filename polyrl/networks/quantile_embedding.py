@@ -17,6 +17,9 @@ from polyrl.validation import check_bool, check_int
 TERMS = tuple((-1) ** n * math.pi ** (2 * n + 1) / math.factorial(2 * n + 1) for n in range(7))
 """The first coefficients of the sine's Taylor series `sin(pi x) = TERMS[0] x + TERMS[1] x^3 + ...`: enough up to x = 1/2."""
 
+NUM_COSINES = 64
+"""Of the embedding, by default (Dabney et al. 2018b, section 3.1)."""
+
 
 class QuantileEmbedding(tf_keras.layers.Layer):
     """`x * relu(sum_i cos(pi i tau) w_i + b)` for fractions `tau`: `[B, d]` to `[B, N, d]` and the fractions `[B, N]` (eq. 4).
@@ -36,7 +39,7 @@ class QuantileEmbedding(tf_keras.layers.Layer):
         self,
         num_samples: int = 64,
         num_policy_samples: int = 32,
-        num_cosines: int = 64,
+        num_cosines: int = NUM_COSINES,
         product: bool = True,
         **arguments: Any,
     ):

@@ -60,8 +60,8 @@ class OverlappedLoop(PythonLoop):
         began = time.perf_counter()
         try:
             transitions, episodes = self._step()
-        finally:
             self._note(time.perf_counter() - began)
+        finally:
             learnt = learning.result()  # Waited for even if the environments fail: no update may run after the run has ended.
         due = min(self._schedule.due(timestep, timestep + self.num_envs), remaining.updates - learnt.updates)
         self._pending = (transitions, due)
@@ -80,15 +80,15 @@ class OverlappedLoop(PythonLoop):
 
     def _note(self, seconds: float) -> None:
         """Says it once if the environments' steps are so quick that overlap slows the run down."""
-        if len(self._seconds) < STEPS_TIMED:
-            self._seconds.append(seconds)
-            typical = statistics.median(self._seconds)
-            if len(self._seconds) == STEPS_TIMED and typical < QUICK:
-                logger.warning(
-                    "overlap=True: a step of the environments takes %.0f microseconds, less than it costs to learn beside it; "
-                    "the run is faster with overlap=False.",
-                    1e6 * typical,
-                )
+        if len(self._seconds) == STEPS_TIMED:
+            return
+        self._seconds.append(seconds)
+        if len(self._seconds) == STEPS_TIMED and (typical := statistics.median(self._seconds)) < QUICK:
+            logger.warning(
+                "overlap=True: a step of the environments takes %.0f microseconds, less than it costs to learn beside it; the "
+                "run is faster with overlap=False.",
+                1e6 * typical,
+            )
 
     def _learn(self, watch: bool = False) -> IterationResult:
         """Stores and learns from what is pending."""

@@ -26,28 +26,12 @@ import random
 import gymnasium
 import jax
 import jax.numpy as jnp
+from jax_worker import ACTIONS, STATES, clipped_adam, initial_params, network
 import numpy as np
 import optax
 from settings import Setting
 from stable_baselines3.common.buffers import ReplayBuffer
 from stopwatch import Stopwatch, report_and_exit
-
-ACTIONS, STATES = 2, 4
-
-
-def initial_params(key: jax.Array, sizes: tuple[int, ...]) -> Any:
-    """Glorot's, as Keras has them."""
-    init = jax.nn.initializers.glorot_uniform()
-    keys = jax.random.split(key, len(sizes) - 1)
-    return [(init(k, (before, after)), jnp.zeros(after)) for k, before, after in zip(keys, sizes, sizes[1:], strict=False)]
-
-
-def network(params: Any, state: jax.Array) -> jax.Array:
-    """What the last layer gives for states `[B, 4]`."""
-    for kernel, bias in params[:-1]:
-        state = jax.nn.relu(state @ kernel + bias)
-    kernel, bias = params[-1]
-    return state @ kernel + bias
 
 
 def dqn_loss(params: Any, target: Any, state: Any, action: Any, next_state: Any, reward: Any, done: Any) -> jax.Array:
@@ -83,7 +67,7 @@ def main() -> None:
     atoms = jnp.linspace(settings.MIN_Q, settings.MAX_Q, setting.atoms)
     is_c51 = setting.algorithm == "c51"
     loss: Any = functools.partial(c51_loss, atoms) if is_c51 else dqn_loss
-    optimizer = optax.chain(optax.clip_by_global_norm(settings.CLIP_GRADIENTS), optax.adam(settings.LEARNING_RATE, eps=1e-7))
+    optimizer = clipped_adam()
     params = initial_params(jax.random.key(0), (STATES, *setting.hidden, ACTIONS * (setting.atoms if is_c51 else 1)))
     target, state = params, optimizer.init(params)
 

@@ -58,19 +58,23 @@ class Carry(NamedTuple):
 
 
 def network(params: Any, state: jax.Array) -> jax.Array:
-    """Action values `[B, A]`."""
+    """What the last layer gives for states `[B, 4]`."""
     for kernel, bias in params[:-1]:
         state = jax.nn.relu(state @ kernel + bias)
     kernel, bias = params[-1]
     return state @ kernel + bias
 
 
-def initial_params(key: jax.Array, hidden: tuple[int, ...]) -> Any:
-    """Glorot's, as Keras has them."""
-    sizes = (STATES, *hidden, ACTIONS)
+def initial_params(key: jax.Array, sizes: tuple[int, ...]) -> Any:
+    """Glorot's, as Keras has them, for layers from one of the sizes to the next."""
     init = jax.nn.initializers.glorot_uniform()
     keys = jax.random.split(key, len(sizes) - 1)
     return [(init(k, (before, after)), jnp.zeros(after)) for k, before, after in zip(keys, sizes, sizes[1:], strict=False)]
+
+
+def clipped_adam() -> Any:
+    """The optimizer of all workers."""
+    return optax.chain(optax.clip_by_global_norm(settings.CLIP_GRADIENTS), optax.adam(settings.LEARNING_RATE, eps=1e-7))
 
 
 def cart_pole(state: jax.Array, action: jax.Array) -> jax.Array:
@@ -141,8 +145,8 @@ def main() -> None:
     setting = settings.chosen(settings.parser(__doc__).parse_args())
     if not setting.compiled or setting.algorithm != "dqn" or setting.update_frequency != setting.num_envs:
         raise SystemExit("this is for DQN in the graph, with an update for each step of all environments.")
-    optimizer = optax.chain(optax.clip_by_global_norm(settings.CLIP_GRADIENTS), optax.adam(settings.LEARNING_RATE, eps=1e-7))
-    params = initial_params(jax.random.key(0), setting.hidden)
+    optimizer = clipped_adam()
+    params = initial_params(jax.random.key(0), (STATES, *setting.hidden, ACTIONS))
     envs, size = setting.num_envs, setting.memory_size // setting.num_envs * setting.num_envs
     wide, flat = jnp.zeros((size, STATES)), jnp.zeros(size)
     carry = Carry(
