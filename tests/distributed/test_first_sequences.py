@@ -33,7 +33,7 @@ def rows(steps: int, num_envs: int) -> dict[str, tf.Tensor]:
 
 @pytest.mark.parametrize("num_envs", [1, 3])
 @pytest.mark.parametrize(("length", "stride", "steps", "size"), [
-    (4, 2, 4, 60), (4, 2, 6, 60), (5, 3, 3, 60), (3, 1, 2, 60), (6, 7, 7, 60), (4, 2, 2, 12), (8, 4, 4, 12)
+    (4, 2, 4, 60), (4, 2, 6, 60), (5, 3, 3, 60), (3, 1, 2, 60), (6, 7, 7, 60), (4, 2, 2, 12), (8, 4, 4, 12), (4, 2, 12, 12)
 ])  # fmt: skip
 def test_what_a_block_makes_whole_is_that_of_a_loop(length: int, stride: int, steps: int, size: int, num_envs: int) -> None:
     memory = PrioritizedSequenceReplay(size * num_envs, length, sequence_length=length, stride=stride)
