@@ -19,7 +19,7 @@ It knows nothing of models, memories or environments, and imports nothing of pol
 | `patches.py` | small convolutions as products of matrices | a step with 16 filters on 10 x 10 x 4: 760, plain 1,210 |
 | `projection.py` | C51's projection without a tensor `[B, N, N]` | 64 x 51 atoms: 12, plain 34 |
 | `pairwise.py` | the quantile loss without a tensor `[B, N, N]` | an update of QR-DQN with 50 quantiles: 123, plain 215 |
-| `squares.py` | the norm of large gradients without a long chain of sums | two layers of 256 units: 450, plain 505 |
+| `squares.py` | the norm of gradients without a long chain of sums | two layers of 64 units: 50, plain 55; of 256: 450, 505 |
 | `replicas.py` | means over several learners that share a batch | see `docs/learners.md` |
 | `recurrence.py` | a recurrent layer's steps with a gradient that XLA compiles in a loop | an update with XLA at all |
 

@@ -14,7 +14,7 @@ import tf_keras
 from polyrl.engine import functional
 from polyrl.engine.packing import Packing
 
-LIMIT = 16_384
+LIMIT = 2_048
 """Elements up to which a variable joins: a larger one costs more to copy than an operation of its own."""
 
 

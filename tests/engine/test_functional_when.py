@@ -157,6 +157,36 @@ def test_variables_that_are_not_carried_are_assigned_in_place(due, jit):
     assert kept.numpy() == (6.0 if due else 5.0)
 
 
+@JIT
+@pytest.mark.parametrize("due", [True, False])
+def test_what_a_branch_only_hands_on_is_selected(due, jit):
+    """As weights are to a target network; what is not taken may be NaN, and computing remains in a conditional."""
+    holder = Holder(
+        number=variable(np.nan if due else 1.0),
+        of=variable(2.0 if due else np.nan),
+        flag=tf.Variable(not due),
+        flags=tf.Variable(due),
+    )
+    due_now, found = tf.constant(due), []
+
+    def hand_on():
+        holder.number.assign(holder.of)
+        holder.flag.assign(holder.flags)
+
+    def function():
+        functional.when(due_now, hand_on)
+        types = {operation.type for operation in tf.constant(0).graph.get_operations()}
+        functional.when(due_now, lambda: holder.of.assign(holder.of * 2.0))
+        found.append((types, {operation.type for operation in tf.constant(0).graph.get_operations()}))
+        return holder.number.read_value(), holder.flag.read_value()
+
+    _, (number, flag) = run([holder], function, jit=jit)
+    assert (number, flag) == ((2.0, True) if due else (1.0, True))
+    for selected, with_conditional in found:
+        assert "SelectV2" in selected and not {"If", "StatelessIf"} & selected
+        assert {"If", "StatelessIf"} & with_conditional
+
+
 @pytest.mark.parametrize("how", COMPILATIONS)
 @pytest.mark.parametrize("due", [True, False])
 def test_outside_of_given_it_assigns_the_variables_themselves(due, how):
