@@ -70,9 +70,9 @@ def target(comparison: Comparison) -> str:
     return ", ".join(parts)
 
 
-def table(comparisons: Sequence[Comparison]) -> Table:
+def table(comparisons: Sequence[Comparison], cores: str) -> Table:
     """The table; a ratio above 1 says how many times better polyrl is."""
-    result = Table(title="median (min..max)")
+    result = Table(title=f"on {cores}: median (min..max)")
     for title in ("row", "unit", "polyrl", "peer", "ratio", "target", "reached"):
         result.add_column(title, no_wrap=title == "row")
     for comparison in comparisons:
@@ -84,11 +84,12 @@ def table(comparisons: Sequence[Comparison]) -> Table:
     return result
 
 
-def as_json(comparisons: Sequence[Comparison]) -> dict[str, Any]:
-    """All figures, with the machine they come from."""
+def as_json(measured: Mapping[str, Sequence[Comparison]]) -> dict[str, Any]:
+    """All figures, by the cores that they were measured on, with the machine they come from."""
     lines = [
         {
             "row": line.row.name,
+            "cores": cores,
             "unit": line.row.unit,
             "limit": line.row.limit,
             "polyrl": line.ours.results,
@@ -98,6 +99,7 @@ def as_json(comparisons: Sequence[Comparison]) -> dict[str, Any]:
             "ratio": line.ratio,
             "reached": line.reached,
         }
+        for cores, comparisons in measured.items()
         for line in comparisons
     ]
     machine = {"processor": _processor(), "cores": os.cpu_count(), "system": platform.platform()}
@@ -121,6 +123,7 @@ def command_line() -> tuple[argparse.Namespace, list[rows.Row]]:
     add("--tf_agents_python", help="the Python that has tf-agents; without it TF-Agents is left out")
     add("--core", type=int, default=0, help="the processor core that all processes run on; -1: any (default: %(default)s)")
     add("--all_cores", action="store_true", help="as users start programs: on all cores, each library with its own threads")
+    add("--both", action="store_true", help="on one core first, and then on all cores")
     add("--together", type=int, default=1, help="runs of a row at the same time, whose mean counts (default: %(default)s)")
     add("--baseline", metavar="PATH", help="another checkout, whose polyrl is measured beside this one")
     add("--output", help="a JSON file for all figures (default: none is written)")
@@ -128,6 +131,8 @@ def command_line() -> tuple[argparse.Namespace, list[rows.Row]]:
     for name in ("pairs", "together"):
         if getattr(given, name) < 1:
             parser.error(f"--{name}={getattr(given, name)} must be at least 1.")
+    if given.both and given.all_cores:
+        parser.error("--both and --all_cores are two choices: --both measures on all cores, too.")
     if given.together > 1 and not given.all_cores and given.core >= 0:
         parser.error(f"--together={given.together} would be on one core; give --all_cores, too.")
     if given.baseline and not (Path(given.baseline) / "polyrl" / "__init__.py").is_file():
@@ -152,20 +157,25 @@ def main() -> int:
     baseline = os.path.abspath(given.baseline) if given.baseline else None
     if baseline:
         pythons[rows.BASELINE] = sys.executable
-    processes = measuring.Processes(pythons, None if given.all_cores else given.core, baseline, given.together)
-    comparisons: list[Comparison] = []
-    for row in chosen:
+    cores = {"one core": given.core} if given.both or not given.all_cores else {}
+    cores |= {"all cores": None} if given.both or given.all_cores else {}
+    measured: dict[str, list[Comparison]] = {}
+    for where, core in cores.items():
+        processes = measuring.Processes(pythons, core, baseline, given.together)
+        for row in chosen:
 
-        def tell(worker: rows.Worker, figures: Figures, row: rows.Row = row) -> None:
-            count = f"{len(figures.results)}/{given.pairs}"
-            said = f"failed: {figures.error}" if figures.error else describe(figures.results[-1], row.unit)
-            console.print(f"{row.name}  {worker.title}  {count}  {said}", markup=False, highlight=False)
+            def tell(worker: rows.Worker, figures: Figures, row: rows.Row = row, where: str = where) -> None:
+                count = f"{len(figures.results)}/{given.pairs}"
+                said = f"failed: {figures.error}" if figures.error else describe(figures.results[-1], row.unit)
+                console.print(f"{row.name}  {where}  {worker.title}  {count}  {said}", markup=False, highlight=False)
 
-        comparisons += measuring.measure_row(row, given.pairs, pythons, processes, tell)
-        if given.output:
-            Path(given.output).write_text(json.dumps(as_json(comparisons), indent=1) + "\n")
-    console.print(table(comparisons))
-    return int(any(figures is not None and figures.error for line in comparisons for figures in (line.ours, line.theirs)))
+            measured.setdefault(where, []).extend(measuring.measure_row(row, given.pairs, pythons, processes, tell))
+            if given.output:
+                Path(given.output).write_text(json.dumps(as_json(measured), indent=1) + "\n")
+    for where, comparisons in measured.items():
+        console.print(table(comparisons, where))
+    lines = [line for comparisons in measured.values() for line in comparisons]
+    return int(any(figures is not None and figures.error for line in lines for figures in (line.ours, line.theirs)))
 
 
 if __name__ == "__main__":
