@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from polyrl.engine.packing import Packing
+from polyrl.engine.packing import Packing, Place
 
 LIMIT = 2_048
 """Elements up to which a tensor is packed: a larger one costs more to copy than a tensor of its own."""
@@ -125,11 +125,15 @@ class Layout:
         """The tensors of a packed form, or the first `count` of them, as NumPy arrays."""
         arrays = [np.asarray(tensor.numpy()) for tensor in packed]
         return [
-            arrays[position]
-            if place is None
-            else arrays[position][place.begin : place.end].view(place.dtype).reshape(place.shape)
+            arrays[position] if place is None else _part(arrays[position].view(place.dtype), place)
             for position, place in self._places[:count]
         ]
+
+
+def _part(vector: np.ndarray, place: Place) -> np.ndarray:
+    """The tensor at a place of a vector of its dtype."""
+    part = vector[place.begin : place.end]
+    return part if len(place.shape) == 1 else part.reshape(place.shape)
 
 
 def _is_small(spec: tf.TensorSpec) -> bool:

@@ -25,7 +25,7 @@ def packed_size(spec: tf.TensorSpec) -> int:
     return -(-size // BITS) if spec.dtype == tf.bool else size
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
     """A tensor's place in the packed one: elements `begin` to `end` of its last axis, read as `dtype` and `shape`."""
 
     begin: int
@@ -59,7 +59,7 @@ class Packing:
         self.width = sum(self._sizes)
         ends = itertools.accumulate(self._sizes)
         self.places = [
-            _Place(end - size, end, np.dtype(spec.dtype.as_numpy_dtype), tuple(spec.shape))
+            Place(end - size, end, np.dtype(spec.dtype.as_numpy_dtype), tuple(spec.shape))
             for spec, size, end in zip(self._specs, self._sizes, ends, strict=True)
         ]
 
@@ -106,7 +106,7 @@ class Packing:
         return tf.reshape(tensor, [*batch, math.prod(spec.shape)])
 
 
-def _unflat(part: tf.Tensor, place: _Place, batch: tf.TensorShape) -> tf.Tensor:
+def _unflat(part: tf.Tensor, place: Place, batch: tf.TensorShape) -> tf.Tensor:
     """The reverse of `Packing._flat`."""
     if place.dtype == np.bool_:
         part = _bools(part)[..., : math.prod(place.shape)]
@@ -115,7 +115,7 @@ def _unflat(part: tf.Tensor, place: _Place, batch: tf.TensorShape) -> tf.Tensor:
     return tf.reshape(part, [*batch, *place.shape])
 
 
-def _array(part: np.ndarray, place: _Place) -> np.ndarray:
+def _array(part: np.ndarray, place: Place) -> np.ndarray:
     """`_unflat` of a NumPy array."""
     batch = part.shape[:-1]
     if place.dtype == np.bool_:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,9 @@ MASK = "action_mask"
 NEXT = "next_"
 TAKEN = ("action", "reward", "done", "truncated", "discount", "weights", "index", "step_type", "valid", "network_state")
 """Keys that an observation cannot have, as a transition uses them for something else."""
+
+FEW = 64
+"""Numbers up to which Python's sum is quicker than NumPy's, which takes 3 microseconds between two calls of TensorFlow."""
 
 
 def as_features(state: Any) -> dict[str, Any]:
@@ -93,6 +97,13 @@ def kept_dtype(space: Space[Any]) -> np.dtype[Any]:
     if isinstance(space, Discrete):
         return np.dtype(np.int32)
     return np.dtype(np.float32) if space.dtype == np.float64 else np.dtype(space.dtype)
+
+
+def all_finite(values: np.ndarray) -> bool:
+    """Whether none of the numbers is NaN or infinite."""
+    # The sum is quick, and not finite if a value is not; it may also overflow, so the values decide.
+    total = sum(values.ravel().tolist()) if values.size <= FEW else np.add.reduce(values, axis=None)
+    return math.isfinite(total) or bool(np.isfinite(values).all())
 
 
 def legal_actions(mask: Any, num_actions: int, num_envs: int, envs: np.ndarray | None, when: str) -> np.ndarray:
