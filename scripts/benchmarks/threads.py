@@ -1,6 +1,7 @@
 """Whether TensorFlow divides an operation better among one core or all: in a table for docs/performance.md.
 
-    python scripts/benchmarks/threads.py [--rows cartpole_dqn,pong] [--pairs 5]
+    python scripts/benchmarks/threads.py [--rows=cartpole_dqn,pong] [--pairs=5]
+    python scripts/benchmarks/threads.py --rows=growing -- --units=256 --batch_size=256
 
 Each row is trained by a process with one thread for each operation, and by one with as many as there are cores, in turn; none
 is pinned to a core, and nothing else is set. A ratio is of neighbours.
@@ -11,6 +12,7 @@ is pinned to a core, and nothing else is set. A ratio is of neighbours.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 import os
 from pathlib import Path
 import statistics
@@ -30,13 +32,15 @@ def command_line() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", default=",".join(ROWS), help="names with commas between them (default: %(default)s)")
     parser.add_argument("--pairs", type=int, default=5, help="how often each side is measured (default: %(default)s)")
+    parser.add_argument("worker", nargs="*", help="after --: what polyrl_worker.py takes, as --units=256")
     return parser.parse_args()
 
 
-def measured(row: str, threads: int) -> float:
+def measured(row: str, threads: int, more: Sequence[str]) -> float:
     """Environment steps a second. The number is given in both cases, as the worker would choose one for small networks."""
     variables = os.environ | {VARIABLE: str(threads)}
-    done = subprocess.run([sys.executable, str(WORKER), row], env=variables, capture_output=True, text=True, check=False)
+    command = [sys.executable, str(WORKER), row, *more]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{row}: exit status {done.returncode}\n{done.stderr[-2_000:]}")
     return float(parse(done.stdout)["value"])
@@ -55,8 +59,8 @@ def main() -> None:
     for row in arguments.rows.split(","):
         one, every = [], []
         for _ in range(arguments.pairs):
-            one.append(measured(row, 1))
-            every.append(measured(row, len(os.sched_getaffinity(0))))
+            one.append(measured(row, 1, arguments.worker))
+            every.append(measured(row, len(os.sched_getaffinity(0)), arguments.worker))
         ratios = [first / second for first, second in zip(one, every, strict=True)]
         print(f"| `{row}` | {shown(one, ',.0f')} | {shown(every, ',.0f')} | {shown(ratios, '.2f')} |", flush=True)
 
