@@ -7,6 +7,7 @@ import pytest
 from tiny_envs import Bad, ScheduleEnv, Step, expected_steps, vector
 
 from polyrl.envs import EnvDriver, Episode
+from polyrl.envs.observations import all_finite
 from polyrl.errors import NonFiniteError
 
 SCHEDULES = {
@@ -163,6 +164,24 @@ def test_a_reset_forgets_the_running_episode():
     assert finished == [[], [], [Episode(1.0 + 2.0 + 3.0, 3, 0, truncated=False)]]
 
 
+def test_an_episode_goes_on_in_another_driver():
+    """As when environments are brought back: its length and reward count from where it was, whatever the driver did before."""
+    before, after = opened([{"lengths": (3,)}]), opened([{"lengths": (3,)}])
+    before.reset([0])
+    for _ in range(2):
+        before.step(np.array([0]))
+    state = before.get_state()
+    assert (state["rewards"].tolist(), state["lengths"].tolist()) == ([3.0], [2])
+    after.reset([0])
+    for _ in range(4):
+        after.step(np.array([0]))
+    after.reset([0])
+    after.set_state(state)
+    finished = [after.step(np.array([0]))[1] for _ in range(3)]
+    assert finished == [[], [], [Episode(3.0 + 6.0, 5, 0, truncated=False)]]
+    assert before.get_state()["lengths"].tolist() == [2]
+
+
 def test_each_environment_gets_its_own_seed():
     driver = opened([{}, {}, {}])
     driver.reset([11, 12, 13])
@@ -192,6 +211,22 @@ def test_nan_and_infinity_are_refused_with_environment_step_and_action(where):
         driver.step(np.array([0, 2]))
     kind = "final observation" if where == "final observation" else bad.where
     assert f"non-finite {kind} at its step {step}:" in str(error.value)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(1,), (4, 16), (65,), (3, 400)])
+def test_one_number_that_is_not_finite_is_found_and_large_ones_are_finite(shape, dtype):
+    """Also where infinities of both signs make NaN, and where the sum of finite numbers overflows."""
+    values = np.full(shape, np.finfo(dtype).max)
+    with np.errstate(over="ignore", invalid="ignore"):
+        assert all_finite(values)
+        assert all_finite(-values)
+        for bad in ([np.nan], [np.inf], [-np.inf], [np.inf, -np.inf])[: 3 if values.size == 1 else 4]:
+            broken = np.zeros(shape, dtype)
+            broken.flat[-len(bad) :] = bad
+            assert not all_finite(broken)
+            assert not all_finite(broken[::-1])
+    assert all_finite(np.zeros((0, 4), dtype))
 
 
 def test_nan_at_the_first_reset_is_refused():
