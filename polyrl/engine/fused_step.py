@@ -12,10 +12,10 @@ import tensorflow as tf
 import tf_keras
 
 from polyrl.engine import functional
-from polyrl.engine.packing import Packing
+from polyrl.engine.packing import LIMIT, Packing
 
-LIMIT = 2_048
-"""Elements up to which a variable joins: a larger one costs more to copy than an operation of its own."""
+COMPILED = 16_384
+"""Elements above which XLA compiles the step on a variable by itself: it takes a third of a second before the first update."""
 
 
 class FusedStep(tf.Module):
@@ -40,6 +40,7 @@ class FusedStep(tf.Module):
             if element_wise and index not in alone and variable.dtype == dtype and variable.shape.num_elements() <= LIMIT
         ]
         self._large = [index for index in range(len(variables)) if index not in self._small]
+        self._compiled = element_wise and any(variables[index].shape.num_elements() > COMPILED for index in self._large)
         self._packing = Packing([variables[index] for index in self._small], dtype)
         self._vector = tf.Variable(tf.zeros([self._packing.width], dtype), trainable=False, name="vector")
 
@@ -80,11 +81,11 @@ class FusedStep(tf.Module):
             optimizer: built for `optimized(variables)`.
             gradients: packed.
             variables: those that this object was made for.
-            xla: whether XLA compiles the step on each large variable if nothing around it is compiled: one pass over its
-                numbers, where TensorFlow's own operations take ten.
+            xla: whether XLA compiles the step where a variable has more than `COMPILED` numbers and nothing around it is
+                compiled: one pass over these, where TensorFlow's own operations take ten.
         """
         before = optimizer.jit_compile
-        optimizer.jit_compile = xla and self._joins and bool(self._large) and not functional.active()
+        optimizer.jit_compile = xla and self._compiled and not functional.active()
         try:
             self._apply_gradients(optimizer, gradients, variables)
         finally:

@@ -12,10 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from polyrl.engine.packing import Packing, Place
-
-LIMIT = 2_048
-"""Elements up to which a tensor is packed: a larger one costs more to copy than a tensor of its own."""
+from polyrl.engine.packing import LIMIT, Packing, Place
 
 _DTYPES = (tf.int32, tf.int64)
 """The dtypes of the vectors: one for tensors with elements of 4 bytes, one for those of 8."""

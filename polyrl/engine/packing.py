@@ -15,6 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+LIMIT = 2_048
+"""Elements up to which a tensor is packed: a larger one costs more to copy than a tensor of its own."""
+
 BITS = 24
 """How many bools are packed into one float32, which holds whole numbers of up to 24 bits exactly."""
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from polyrl.engine.compiler import Compiler
 from polyrl.engine.functional import Functional
-from polyrl.engine.layout import LIMIT
+from polyrl.engine.packing import LIMIT
 
 JIT = pytest.mark.parametrize("jit", [False, True], ids=["function", "xla"])
 

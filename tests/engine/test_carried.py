@@ -12,7 +12,7 @@ from engine_testing import Holder, assert_close
 from polyrl.engine import functional
 from polyrl.engine.carried import CarriedState
 from polyrl.engine.functional import NotFunctionalError
-from polyrl.engine.layout import LIMIT
+from polyrl.engine.packing import LIMIT
 
 NUMBER = tf.TensorSpec([], tf.float32)
 

@@ -182,6 +182,7 @@ def test_what_a_branch_only_hands_on_is_selected(due, jit):
 
     _, (number, flag) = run([holder], function, jit=jit)
     assert (number, flag) == ((2.0, True) if due else (1.0, True))
+    assert found
     for selected, with_conditional in found:
         assert "SelectV2" in selected
         assert not {"If", "StatelessIf"} & selected

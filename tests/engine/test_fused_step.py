@@ -8,9 +8,10 @@ import tensorflow as tf
 import tf_keras
 
 from polyrl.configs import AdamConfig, RMSpropConfig
-from polyrl.engine.fused_step import LIMIT, FusedStep
+from polyrl.engine.fused_step import COMPILED, FusedStep
+from polyrl.engine.packing import LIMIT
 
-SHAPES = [(3, 4), (LIMIT + 1,), (5,), (), (2, LIMIT)]
+SHAPES = [(3, 4), (LIMIT + 1,), (5,), (), (2, COMPILED)]
 
 
 def new_variables() -> list[tf.Variable]:
@@ -56,6 +57,23 @@ def test_the_argument_decides_on_xla_and_the_optimizer_keeps_its_own_setting(own
     optimizer.build(step.optimized(variables))
     step.apply_gradients(optimizer, step.pack(gradients(0)), variables, xla)
     assert (seen, optimizer.jit_compile) == ([xla], own)
+
+
+@pytest.mark.parametrize(("size", "compiled"), [(LIMIT, False), (LIMIT + 1, False), (COMPILED, False), (COMPILED + 1, True)])
+def test_only_what_gains_by_it_is_compiled_before_a_run_is(size, compiled):
+    """A compilation takes time before the first update; a layer of 64 units, left by itself, is not worth it."""
+    variables, seen = [tf.Variable(tf.ones([3])), tf.Variable(tf.ones([size]))], []
+
+    class Watched(tf_keras.optimizers.SGD):
+        def apply_gradients(self, *arguments):
+            seen.append(self.jit_compile)
+            return super().apply_gradients(*arguments)
+
+    step, optimizer = FusedStep(variables), Watched(0.1)
+    optimizer.build(step.optimized(variables))
+    step.apply_gradients(optimizer, step.pack([tf.ones([3]), tf.ones([size])]), variables, xla=True)
+    assert seen == [compiled]
+    np.testing.assert_allclose(variables[1], np.full(size, 0.9), rtol=1e-5)
 
 
 def test_packing_is_undone_by_unpacking():

@@ -9,7 +9,8 @@ from engine_testing import DTYPES, JIT, SHAPES, random_bits, same, specs_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polyrl.engine.layout import LIMIT, Layout
+from polyrl.engine.layout import Layout
+from polyrl.engine.packing import LIMIT
 
 
 def compiled(function, specs, jit):

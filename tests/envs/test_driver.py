@@ -173,7 +173,7 @@ def test_an_episode_goes_on_in_another_driver():
     state = before.get_state()
     assert (state["rewards"].tolist(), state["lengths"].tolist()) == ([3.0], [2])
     after.reset([0])
-    for _ in range(4):
+    for _ in range(7):
         after.step(np.array([0]))
     after.reset([0])
     after.set_state(state)

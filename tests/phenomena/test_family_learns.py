@@ -17,7 +17,7 @@ from polyrl.envs.compiled import Catch
 from polyrl.policies import TimeStep
 
 SLOW = pytest.mark.slow
-QUICK = ("dqn", "c51")
+QUICK = ("dqn", "c51", "qr_dqn", "iqn")
 SEEDS = [1, *(pytest.param(seed, marks=SLOW) for seed in (2, 3))]
 
 
