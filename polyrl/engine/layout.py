@@ -1,4 +1,4 @@
-"""`Layout`: the many small tensors that a compiled call takes, keeps or returns, in two vectors.
+"""`Layout`: the many small tensors that a compiled call takes, keeps or returns, in three vectors.
 
 A call with nine inputs from NumPy and three outputs to it takes 22 microseconds, and 75 with each by itself
 (`scripts/benchmarks/engine.py`).
@@ -14,12 +14,12 @@ import tensorflow as tf
 
 from polyrl.engine.packing import LIMIT, Packing, Place
 
-_DTYPES = (tf.int32, tf.int64)
-"""The dtypes of the vectors: one for tensors with elements of 4 bytes, one for those of 8."""
+_DTYPES = (tf.int32, tf.int64, tf.uint8)
+"""The dtypes of the vectors: one for tensors with elements of 4 bytes, one for those of 8, one for those of 1, as bools."""
 
 
 class Layout:
-    """Puts small tensors of 4 and of 8 bytes for each element in one vector each, and leaves the others by themselves.
+    """Puts small tensors of 4, of 8 and of 1 byte for each element in one vector each, and leaves the others by themselves.
 
     The packed form is a list of tensors: first the vectors, then the tensors left by themselves.
 

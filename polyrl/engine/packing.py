@@ -22,10 +22,15 @@ BITS = 24
 """How many bools are packed into one float32, which holds whole numbers of up to 24 bits exactly."""
 
 
-def packed_size(spec: tf.TensorSpec) -> int:
-    """How many numbers of the packed tensor a tensor takes."""
+def packed_size(spec: tf.TensorSpec, dtype: tf.DType = tf.float32) -> int:
+    """How many numbers a tensor takes of a packed one of this dtype."""
     size = math.prod(spec.shape)
-    return -(-size // BITS) if spec.dtype == tf.bool else size
+    return -(-size // _bits(dtype)) if spec.dtype == tf.bool else size
+
+
+def _bits(dtype: tf.DType) -> int:
+    """How many bools are packed into a number of this dtype: in one of a single byte it is read as the bool itself."""
+    return 1 if dtype.size == 1 else BITS
 
 
 class Place(NamedTuple):
@@ -40,7 +45,8 @@ class Place(NamedTuple):
 class Packing:
     """Tensors `[..., *shape]` in the last axis of one tensor `[..., width]`; `...` are batch axes, the same for all.
 
-    Nothing is rounded: a tensor of another dtype is reinterpreted (`tf.bitcast`), and 24 bools make one number.
+    Nothing is rounded: a tensor of another dtype is reinterpreted (`tf.bitcast`), and 24 bools make one number, in uint8 each
+    its own.
 
     Args:
         specs: shapes and dtypes without batch axes; anything that has both. The tensors come in this order.
@@ -58,7 +64,7 @@ class Packing:
                 raise ValueError(
                     f"Only bools and dtypes of {self.dtype.size} bytes can be packed in {self.dtype.name}, got {spec}."
                 )
-        self._sizes = [packed_size(spec) for spec in self._specs]
+        self._sizes = [packed_size(spec, self.dtype) for spec in self._specs]
         self.width = sum(self._sizes)
         ends = itertools.accumulate(self._sizes)
         self.places = [
@@ -95,7 +101,7 @@ class Packing:
         return tf.raw_ops.TensorStridedSliceUpdate(input=packed, begin=[begin], end=[end], strides=[1], value=flat)
 
     def views(self, packed: np.ndarray) -> list[np.ndarray]:
-        """The tensors of a NumPy vector `[width]`, in the memory of this vector; not for bools."""
+        """The tensors of a NumPy vector `[width]`, in the memory of this vector; bools only of uint8."""
         return [packed[begin:end].view(dtype).reshape(shape) for begin, end, dtype, shape in self.places]
 
     def _flat(self, tensor: Any, spec: tf.TensorSpec) -> tf.Tensor:
@@ -112,7 +118,7 @@ class Packing:
 def _unflat(part: tf.Tensor, place: Place, batch: tf.TensorShape) -> tf.Tensor:
     """The reverse of `Packing._flat`."""
     if place.dtype == np.bool_:
-        part = _bools(part)[..., : math.prod(place.shape)]
+        part = _bools(part, _bits(part.dtype))[..., : math.prod(place.shape)]
     elif place.dtype != np.dtype(part.dtype.as_numpy_dtype):
         part = tf.bitcast(part, place.dtype)
     return tf.reshape(part, [*batch, *place.shape])
@@ -123,21 +129,27 @@ def _array(part: np.ndarray, place: Place) -> np.ndarray:
     batch = part.shape[:-1]
     if place.dtype == np.bool_:
         size = math.prod(place.shape)
-        used = np.arange(min(size, BITS), dtype=np.int32)  # All 24 of each of many bools take most of the time.
+        # All 24 of each of many bools take most of the time.
+        used = np.arange(min(size, _bits(tf.as_dtype(part.dtype))), dtype=np.int32)
         bits = np.asarray(part).astype(np.int32)[..., np.newaxis] >> used & 1
         return bits.reshape(*batch, -1)[..., :size].reshape([*batch, *place.shape]).astype(bool)
     return np.ascontiguousarray(part).view(place.dtype).reshape([*batch, *place.shape])
 
 
 def _numbers(bools: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-    """Bools `[..., S]` as numbers `[..., W]`, `BITS` in each; the last one is filled up with False."""
+    """Bools `[..., S]` as numbers `[..., W]`, `_bits` in each; the last one is filled up with False."""
     *batch, size = bools.shape
-    padded = tf.pad(bools, [[0, 0] for _ in batch] + [[0, -size % BITS]])
-    bits = tf.reshape(padded, [*batch, padded.shape[-1] // BITS, BITS])
-    return tf.reduce_sum(tf.where(bits, tf.constant([2**bit for bit in range(BITS)], dtype), tf.zeros([], dtype)), axis=-1)
+    count = _bits(dtype)
+    if count == 1:
+        return tf.cast(bools, dtype)
+    padded = tf.pad(bools, [[0, 0] for _ in batch] + [[0, -size % count]])
+    bits = tf.reshape(padded, [*batch, padded.shape[-1] // count, count])
+    return tf.reduce_sum(tf.where(bits, tf.constant([2**bit for bit in range(count)], dtype), tf.zeros([], dtype)), axis=-1)
 
 
-def _bools(numbers: tf.Tensor) -> tf.Tensor:
-    """Numbers `[..., W]` as bools `[..., W * BITS]`."""
-    bits = tf.bitwise.bitwise_and(tf.cast(numbers, tf.int32)[..., tf.newaxis], tf.constant([2**bit for bit in range(BITS)]))
-    return tf.reshape(bits > 0, [*numbers.shape[:-1], numbers.shape[-1] * BITS])
+def _bools(numbers: tf.Tensor, count: int) -> tf.Tensor:
+    """Numbers `[..., W]` as bools `[..., W * count]`."""
+    if count == 1:
+        return tf.cast(numbers, tf.bool)
+    bits = tf.bitwise.bitwise_and(tf.cast(numbers, tf.int32)[..., tf.newaxis], tf.constant([2**bit for bit in range(count)]))
+    return tf.reshape(bits > 0, [*numbers.shape[:-1], numbers.shape[-1] * count])

@@ -1,7 +1,6 @@
 """The quantile Huber loss as a loop over the target's samples.
 
-With it QR-DQN of 50 quantiles trains as fast as C51 of 51 atoms, with the plain formula at six tenths of that speed
-(docs/performance.md).
+With it QR-DQN of 50 quantiles trains as fast as C51 of 51 atoms, with the plain formula at six tenths of that speed.
 
 The plain formula, in `polyrl.ops`, has tensors `[B, N, M]` in memory, and so has its gradient. The loop sums up the loss and
 its slope, which is all that a gradient needs. Without XLA a loop is slow, so that with `jit="off"` it is not called.

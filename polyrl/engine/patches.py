@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 LARGEST = 11_000
-"""Numbers in the patches of an image up to which this is quicker than a convolution without XLA: see docs/performance.md."""
+"""Numbers in the patches of an image up to which this is quicker than a convolution without XLA: see docs/where_time_goes.md."""
 
 
 def numbers(image: Sequence[int], kernel: Sequence[int], strides: Sequence[int]) -> int:

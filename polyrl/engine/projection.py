@@ -2,7 +2,7 @@
 
 The plain formula, in `polyrl.ops`, weights all atoms at once, `[B, N, M]`. That fills the processor's caches and slows down
 all that comes after it: C51's whole update takes a fifth less time with the loop. The loop is always compiled by XLA, so that
-with `jit="off"` it is not called (`scripts/benchmarks/engine.py`, docs/performance.md).
+with `jit="off"` it is not called (`scripts/benchmarks/engine.py`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How fast each model of the family trains, relative to C51 of the same size: in a table for docs/performance.md.
+"""How fast each model of the family trains, relative to C51 of the same size: in a table for docs/costs.md.
 
     .venv/bin/python scripts/benchmarks/family.py [--models dqn,iqn] [--rounds 7] [--core 0]
 

@@ -101,17 +101,19 @@ def test_small_tensors_share_a_vector_by_their_size_and_others_stay_alone():
         ("int64", (LIMIT + 1,)),
         ("bool", ()),
         ("float16", (4,)),
+        ("bool", (2, 3)),
+        ("uint8", (LIMIT + 1,)),
     ]
     layout = Layout([tf.TensorSpec(shape, dtype) for dtype, shape in kinds])
-    assert layout.vectors == 2
-    assert layout.alone == [1, 6, 7, 8, 9]
-    assert [spec.shape.as_list() for spec in layout.specs[:2]] == [[3 + 4 + LIMIT], [1 + 5]]
-    assert [spec.dtype.size for spec in layout.specs[:2]] == [4, 8]
-    assert [(spec.dtype.name, spec.shape) for spec in layout.specs[2:]] == [kinds[index] for index in layout.alone]
+    assert layout.vectors == 3
+    assert layout.alone == [6, 7, 9, 11]
+    assert [spec.shape.as_list() for spec in layout.specs[:3]] == [[3 + 4 + LIMIT], [1 + 5], [2 + 1 + 6]]
+    assert [spec.dtype.size for spec in layout.specs[:3]] == [4, 8, 1]
+    assert [(spec.dtype.name, spec.shape) for spec in layout.specs[3:]] == [kinds[index] for index in layout.alone]
 
 
 @pytest.mark.parametrize("size", [LIMIT - 1, LIMIT, LIMIT + 1])
-@pytest.mark.parametrize("dtype", ["float32", "int64"])
+@pytest.mark.parametrize("dtype", ["float32", "int64", "uint8", "bool"])
 def test_tensors_about_the_limit_come_back(size, dtype):
     rng = np.random.default_rng(size)
     arrays = [random_bits(rng, dtype, (size,)), random_bits(rng, dtype, (3,)), random_bits(rng, dtype, (size,))]

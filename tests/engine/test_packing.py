@@ -9,7 +9,7 @@ from engine_testing import COMPILATIONS, DTYPES, SHAPES, random_bits, same, spec
 
 from polyrl.engine.packing import BITS, Packing
 
-CARRIERS = ("float32", "int32", "float64", "int64")
+CARRIERS = ("float32", "int32", "float64", "int64", "uint8")
 
 
 def kinds_for(carrier: str) -> list[tuple[str, tuple[int, ...]]]:
