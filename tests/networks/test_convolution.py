@@ -15,7 +15,14 @@ from polyrl.models.scope import Scope
 from polyrl.networks import Conv2D
 from polyrl.networks.convolution import keeps_out_xla
 
-SIZES = [((10, 10, 4), (3, 3), (1, 1)), ((7, 9, 2), (3, 2), (2, 3)), ((5, 4, 1), (5, 4), (1, 1)), ((6, 6, 3), (1, 1), (2, 2))]
+SIZES = [
+    ((10, 10, 4), (3, 3), (1, 1)),
+    ((7, 9, 2), (3, 2), (2, 3)),
+    ((5, 4, 1), (5, 4), (1, 1)),
+    ((6, 6, 3), (1, 1), (2, 2)),
+    ((6, 7, patches.FEW), (3, 2), (1, 2)),
+    ((6, 7, patches.FEW + 1), (3, 2), (1, 2)),
+]
 
 
 def carried(function, *arguments, jit=True):
@@ -48,9 +55,10 @@ def test_each_place_is_the_sum_of_products(image, kernel, strides, jit):
     assert patches.numbers(image, kernel, strides) == expected[0, ..., 0].size * np.prod(kernel) * image[-1]
 
 
+@pytest.mark.parametrize("channels", [3, patches.FEW + 1])
 @pytest.mark.parametrize("arguments", [{}, {"activation": "tanh"}, {"use_bias": False}, {"strides": 2}], ids=str)
-def test_outputs_and_gradients_are_those_of_tf_keras(arguments):
-    images = tf.random.stateless_normal([4, 8, 7, 3], [1, 2])
+def test_outputs_and_gradients_are_those_of_tf_keras(arguments, channels):
+    images = tf.random.stateless_normal([4, 8, 7, channels], [1, 2])
     ours, theirs = (kind(5, 3, **arguments) for kind in (Conv2D, tf_keras.layers.Conv2D))
     ours(images), theirs(images)
     weights = [np.random.default_rng(2).normal(0.0, 0.2, weight.shape) for weight in theirs.get_weights()]
