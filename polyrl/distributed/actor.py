@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from polyrl.distributed.blocks import shrink
-from polyrl.distributed.weights import assign_weights
+from polyrl.distributed.weights import Weights
 from polyrl.distributed.wire import pack, unpack
 from polyrl.engine.tracing import traced
 from polyrl.envs import EnvDriver, Transitions, open_env
@@ -69,6 +69,7 @@ class Actor:
         self._scope = Scope()
         self._scope.exploration_power = rung(index, task.actors)
         self._learner = Learner(task.model_fn, self._scope, task.memory)
+        self._weights: Weights | None = None
         self._life = ""
         self._blocks = self._version = 0
         self._unchecked = STACKS_CHECKED if task.memory.frame_stack is not None else 0
@@ -88,6 +89,7 @@ class Actor:
         else:
             self._scope.seed = root  # Calls that are traced keep it; later lives go on in its streams.
             self._build(states)
+            self._weights = Weights(self._scope)
         self.set_weights(weights)
         if self._unchecked:
             check_stack(as_features(states)["state"])
@@ -95,9 +97,15 @@ class Actor:
         self._choose(np.ones(self._driver.num_envs, np.bool_), 0)
 
     def set_weights(self, weights: bytes) -> None:
-        """Acts with these weights from now on; see `pack` and `read_weights`."""
+        """Acts with these weights from now on; see `pack` and `Weights`.
+
+        Raises:
+            RuntimeError: before `begin`.
+        """
+        if self._weights is None:
+            raise RuntimeError(f"Actor {self._index} has not begun: call begin first.")
         values, about = unpack(weights)
-        assign_weights(self._scope, values)
+        self._weights.assign(values)
         self._version = int(about["version"])
 
     def collect(self) -> tuple[bytes, bytes]:

@@ -15,7 +15,7 @@ from polyrl.distributed.actors_hook import ActorsHook
 from polyrl.distributed.exchange import REPLAY, Exchange
 from polyrl.distributed.remote_replay import RemoteReplay
 from polyrl.distributed.shard import ShardTask
-from polyrl.distributed.weights import read_weights
+from polyrl.distributed.weights import Weights
 from polyrl.distributed.wire import pack
 from polyrl.engine.compiler import Compiler
 from polyrl.envs import EnvDriver, Episode
@@ -97,7 +97,8 @@ class ActorLoop(Loop):
     def start(self, timestep: int) -> np.ndarray:
         self._compiler.write_back()
         self._step = self._published = int(self._learner.scope.global_step.numpy())
-        self._exchange.begin(timestep, self._weights())
+        self._weights = Weights(self._learner.scope)
+        self._exchange.begin(timestep, self._packed_weights())
         self._compiler.load()
         return np.zeros([self.num_envs, *self._action_spec.shape], self._action_spec.dtype.as_numpy_dtype)
 
@@ -129,7 +130,7 @@ class ActorLoop(Loop):
         if self._step - self._published >= self._publish_every:
             self._published = self._step
             self._compiler.write_back()
-            self._exchange.publish(self._weights())
+            self._exchange.publish(self._packed_weights())
         return self._summarized(result._replace(updates=updates, loss=loss), before, drawn)
 
     def flush(self) -> tuple[int, float]:
@@ -231,8 +232,8 @@ class ActorLoop(Loop):
         self._learner.count(timesteps, episodes)
         return [self._learner.scope.global_timestep.read_value()]
 
-    def _weights(self) -> bytes:
-        return pack(read_weights(self._learner.scope), {"version": self._step})
+    def _packed_weights(self) -> bytes:
+        return pack(self._weights.read(), {"version": self._step})
 
     def _ages(self) -> dict[str, float]:
         """How old what the learner has is: of the actors' weights in updates, of blocks and batches in seconds."""

@@ -17,26 +17,34 @@ LEARNS = (tf_keras.optimizers.Optimizer, tf_keras.optimizers.legacy.Optimizer, F
 """Parts of a scope that only learning needs."""
 
 
-def read_weights(scope: Scope) -> dict[str, np.ndarray]:
-    """The values of a scope by name; its variables are up to date."""
-    return {name: variable.numpy() for name, variable in _variables(scope).items()}
+class Weights:
+    """Reads and takes over the weights of a scope. Its variables are looked for once, as that takes milliseconds.
 
-
-def assign_weights(scope: Scope, weights: Mapping[str, np.ndarray]) -> None:
-    """Takes over weights, and the counters, which never go back: random numbers follow from them.
-
-    Raises:
-        ValueError: if they are those of another model. Nothing is taken over then.
+    Args:
+        scope: whose models and heads are built.
     """
-    own = _variables(scope)
-    there = {name: (values.shape, values.dtype) for name, values in weights.items()}
-    here = {name: (tuple(variable.shape), variable.dtype.as_numpy_dtype) for name, variable in own.items()}
-    if there != here:
-        differ = sorted(name for name in {*there, *here} if there.get(name) != here.get(name))
-        raise ValueError(f"These weights are not of this model; they differ in {differ}.")
-    for name, variable in own.items():
-        values = weights[name]
-        variable.assign(np.maximum(values, variable.numpy()) if name in COUNTERS else values)
+
+    def __init__(self, scope: Scope):
+        self._variables = _variables(scope)
+
+    def read(self) -> dict[str, np.ndarray]:
+        """The values of the variables, which are up to date, by name."""
+        return {name: variable.numpy() for name, variable in self._variables.items()}
+
+    def assign(self, weights: Mapping[str, np.ndarray]) -> None:
+        """Takes over weights, and the counters, which never go back: random numbers follow from them.
+
+        Raises:
+            ValueError: if they are those of another model. Nothing is taken over then.
+        """
+        there = {name: (values.shape, values.dtype) for name, values in weights.items()}
+        here = {name: (tuple(variable.shape), variable.dtype.as_numpy_dtype) for name, variable in self._variables.items()}
+        if there != here:
+            differ = sorted(name for name in {*there, *here} if there.get(name) != here.get(name))
+            raise ValueError(f"These weights are not of this model; they differ in {differ}.")
+        for name, variable in self._variables.items():
+            values = weights[name]
+            variable.assign(np.maximum(values, variable.numpy()) if name in COUNTERS else values)
 
 
 def _variables(scope: Scope) -> dict[str, tf.Variable]:

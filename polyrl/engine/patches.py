@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 LARGEST = 11_000
-"""Numbers in the patches of an image up to which this is quicker than a convolution without XLA: see docs/where_time_goes.md."""
+"""Numbers in the patches of an image up to which this beats a convolution without XLA: see docs/where_time_goes.md."""
 
 FEW = 12
 """Channels up to which patches are put together by columns first and then by rows: 3 of slices of 3 are quicker than 9."""

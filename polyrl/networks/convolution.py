@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
 
 from polyrl.engine import functional, patches
 from polyrl.networks.bias import add_bias
+from polyrl.validation import check_float
 
 KINDS = tuple(
     getattr(tf_keras.layers, name)
@@ -16,6 +18,7 @@ KINDS = tuple(
 )
 
 
+@tf_keras.saving.register_keras_serializable("polyrl")
 class Conv2D(tf_keras.layers.Conv2D):
     """`tf_keras.layers.Conv2D`, with which XLA compiles a run if its images are small. The weights fit one another.
 
@@ -23,12 +26,23 @@ class Conv2D(tf_keras.layers.Conv2D):
     product of matrices in what XLA compiles, see `polyrl.engine.patches`, and a convolution elsewhere. In bfloat16 it also has
     a bias whose gradient is right, see `polyrl.networks.bias`.
 
+    Args:
+        scale: what the images, of any dtype, are multiplied by, as 1/255. The kernel is, as there are fewer numbers in it.
+
     Attributes:
         is_small: whether it is such a product for the images that it was built for: without padding, dilation or groups, in
             float32, on images of a known shape whose patches have at most `patches.LARGEST` numbers, and without a GPU.
     """
 
     is_small = False
+
+    def __init__(self, *arguments: Any, scale: float = 1.0, **keywords: Any):
+        super().__init__(*arguments, **keywords)
+        self.scale = check_float("scale", scale)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        return config if self.scale == 1.0 else {**config, "scale": self.scale}
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         super().build(input_shape)
@@ -44,6 +58,8 @@ class Conv2D(tf_keras.layers.Conv2D):
 
     def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """The convolution without its bias."""
+        if self.scale != 1.0:
+            inputs, kernel = tf.cast(inputs, self.compute_dtype), kernel * self.scale
         if functional.active() and inputs.shape.rank is not None and self._fits(inputs.shape):
             return patches.convolve(inputs, tf.convert_to_tensor(kernel), self.strides)
         return super().convolution_op(inputs, kernel)

@@ -11,7 +11,7 @@ import tf_keras
 from polyrl.configs import InitializerConfig
 from polyrl.networks.any_mode import SameInEveryMode
 from polyrl.networks.layers import check_channels_last, convolution, dense, layer_dtype
-from polyrl.networks.torsos import NAMES, SMALLEST_IMAGE, sizes
+from polyrl.networks.torsos import BYTES, NAMES, SMALLEST_IMAGE, sizes
 from polyrl.validation import check_int, explains
 
 layers = tf_keras.layers
@@ -52,9 +52,10 @@ def impala_cnn(
                 f"impala_cnn expects images [B, height, width, channels] with sides of at least {SMALLEST_IMAGE}; got "
                 f"{tuple(x.shape)}. Use cnn() for smaller ones."
             )
-        x = layers.Rescaling(1.0 / 255.0, **dtype)(x)
-        for number in maps:
-            x = layers.MaxPool2D(3, 2, "same", **dtype)(convolution(x, number, 3, 1, None, padding="same", **dtype))
+        for index, number in enumerate(maps):
+            scale = BYTES if index == 0 else 1.0
+            x = convolution(x, number, 3, 1, None, padding="same", scale=scale, **dtype)
+            x = layers.MaxPool2D(3, 2, "same", **dtype)(x)
             for _ in range(2):
                 y = convolution(layers.ReLU(**dtype)(x), number, 3, 1, None, padding="same", **dtype)
                 y = convolution(layers.ReLU(**dtype)(y), number, 3, 1, None, padding="same", **dtype)

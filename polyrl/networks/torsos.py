@@ -19,6 +19,9 @@ layers = tf_keras.layers
 SMALLEST_IMAGE = 36
 """Height and width of which the three convolutions of `nature_cnn` leave one pixel."""
 
+BYTES = 1.0 / 255.0
+"""What bytes are multiplied by. The first layer's weights are, in place of all images."""
+
 
 NAMES = {
     **dict.fromkeys(("hidden_sizes", "hidden_units", "net_arch", "layers", "fc_layer_params"), "Use units, as (64, 64)."),
@@ -133,9 +136,9 @@ def nature_cnn(
                 f"nature_cnn expects images with sides of at least {SMALLEST_IMAGE}; got {tuple(x.shape)}. Use cnn(), or a "
                 "graph_fn of your own with fewer or smaller convolutions."
             )
-        x = layers.Rescaling(1.0 / 255.0, **dtype)(x)
-        for filters, size, stride in ((32, 8, 4), (64, 4, 2), (64, 3, 1)):
-            x = convolution(x, filters, size, stride, "relu", initializer, **dtype)
+        x = convolution(x, 32, 8, 4, "relu", initializer, scale=BYTES, **dtype)
+        for size, stride in ((4, 2), (3, 1)):
+            x = convolution(x, 64, size, stride, "relu", initializer, **dtype)
         return dense(layers.Flatten(**dtype)(x), 512, "relu", initializer=initializer, noisy=noisy, **dtype)
 
     return SameInEveryMode(build)

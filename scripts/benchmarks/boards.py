@@ -1,4 +1,4 @@
-"""What XLA gains with small convolutions, in a table for docs/where_time_goes.md: training in the graph on boards of some sizes.
+"""What XLA gains with small convolutions: training in the graph on boards of some sizes, in a table for docs.
 
     python scripts/benchmarks/boards.py [--rounds 3] [--boards 10x10x4 19x19x4] [--core 0]
 

@@ -79,9 +79,9 @@ def stages(flags: list[str], updates: int) -> dict[str, Any]:
             found["learned"].append(result[0])
             return result
 
-        def _weights(self) -> bytes:
+        def _packed_weights(self) -> bytes:
             started = time.perf_counter()
-            weights = super()._weights()
+            weights = super()._packed_weights()
             found["publish"].append(time.perf_counter() - started)
             found["weights_bytes"] = [len(weights)]
             return weights

@@ -13,7 +13,7 @@ from tiny_agents import q_model_fn
 from polyrl.distributed import RemoteActors
 from polyrl.distributed.actor import Actor, ActorTask
 from polyrl.distributed.shard import ReplayShard, ShardTask
-from polyrl.distributed.weights import assign_weights, read_weights
+from polyrl.distributed.weights import Weights
 from polyrl.distributed.wire import pack, unpack
 from polyrl.envs import EnvDriver, GymEnvironment, Transitions, open_env
 from polyrl.estimators.inputs import spec_of_states
@@ -49,7 +49,7 @@ def begun_actor(
     memory = UniformReplay(100, 4) if memory is None else memory
     learner = learner_of(env, model_fn, memory)
     actor = Actor(ActorTask(learner.model_fn, env, memory, 1, actors, steps), index)
-    actor.begin("0/0", pack(read_weights(learner.scope), {"version": 0}))
+    actor.begin("0/0", pack(Weights(learner.scope).read(), {"version": 0}))
     return actor, learner
 
 
@@ -58,10 +58,10 @@ def give_other_weights(actor: Actor, learner: Learner) -> None:
     rng = np.random.default_rng(0)
     weights = {
         name: rng.normal(size=values.shape).astype(np.float32) if values.dtype == np.float32 else values
-        for name, values in read_weights(learner.scope).items()
+        for name, values in Weights(learner.scope).read().items()
     }
     actor.set_weights(pack(weights, {"version": 0}))
-    assign_weights(learner.scope, weights)
+    Weights(learner.scope).assign(weights)
 
 
 def shard_of(memory: Replay, actors: int = 2, num_envs: int = ENVS, state: tuple[int, ...] = (4,)) -> ReplayShard:

@@ -14,7 +14,7 @@ from tiny_envs import ScheduleEnv, expected_steps
 from polyrl.configs import ConstantExplorationConfig, GreedyExplorationConfig, OrnsteinUhlenbeckExplorationConfig
 from polyrl.distributed.actor import PRIORITY, Actor, ActorTask, rung
 from polyrl.distributed.blocks import expand
-from polyrl.distributed.weights import assign_weights, read_weights
+from polyrl.distributed.weights import Weights
 from polyrl.distributed.wire import pack, unpack
 from polyrl.envs import GymEnvironment
 from polyrl.models import DQNModel, NAFModel
@@ -53,7 +53,7 @@ def test_blocks_hold_all_steps_in_their_order() -> None:
 def test_it_acts_with_the_weights_that_it_was_given() -> None:
     model_fn = q_model_fn(exploration_config=GreedyExplorationConfig())
     actor, learner = begun_actor(ENV, model_fn)
-    weights = read_weights(learner.scope)
+    weights = Weights(learner.scope).read()
     for wanted in (2, 0):
         changed = {name: np.zeros_like(values) for name, values in weights.items()}
         biases = [name for name, values in weights.items() if values.shape == (3,)]
@@ -97,7 +97,7 @@ def test_another_life_is_not_the_one_before_again(is_process_new: bool) -> None:
             actor.collect()
         if life != "0/0" or not is_process_new:
             other = Actor(actor._task, 0) if is_process_new else actor
-            other.begin(life, pack(read_weights(learner.scope), {"version": 0}))
+            other.begin(life, pack(Weights(learner.scope).read(), {"version": 0}))
             actor = other
         report, block = actor.collect()
         assert unpack(report)[1]["number"] == 0
@@ -145,7 +145,7 @@ def test_first_priorities_do_not_reach_into_the_life_before() -> None:
     env = GymEnvironment(Pictures, num_envs=ENVS)
     memory = PrioritizedReplay(200, 4, n_step=2, frame_stack=2)
     actor, learner = begun_actor(env, pictures_model_fn, memory)
-    weights = pack(read_weights(learner.scope), {"version": 0})
+    weights = pack(Weights(learner.scope).read(), {"version": 0})
     actor.collect()  # Ends in the middle of an episode.
     fresh = Actor(actor._task, 0)
     found, wanted = {}, {}
@@ -235,20 +235,27 @@ def test_without_priorities_none_are_sent() -> None:
 
 def test_weights_of_another_model_are_refused_and_leave_it_alone() -> None:
     actor, learner = begun_actor(ENV)
-    before = read_weights(learner.scope)
-    others = read_weights(learner_of(ENV, q_model_fn(units=9), UniformReplay(100, 4)).scope)
+    before = Weights(learner.scope).read()
+    others = Weights(learner_of(ENV, q_model_fn(units=9), UniformReplay(100, 4)).scope).read()
     with pytest.raises(ValueError, match="These weights are not of this model; they differ in"):
-        assign_weights(learner.scope, others)
-    after = read_weights(learner.scope)
+        Weights(learner.scope).assign(others)
+    after = Weights(learner.scope).read()
     assert all(np.array_equal(values, after[name]) for name, values in before.items())
     with pytest.raises(ValueError, match="not of this model"):
         actor.set_weights(pack({}, {"version": 0}))
+
+
+def test_an_actor_begins_before_anything_else() -> None:
+    actor = Actor(begun_actor(ENV)[0]._task, 0)
+    for call in (actor.collect, lambda: actor.set_weights(pack({}, {"version": 0}))):
+        with pytest.raises(RuntimeError, match="Actor 0 has not begun: call begin first"):
+            call()
 
 
 def test_counters_never_go_back() -> None:
     """Random numbers follow from them: the same ones would come again."""
     scope = Scope()
     scope.global_timestep.assign(500)
-    assign_weights(scope, {name: np.int64(100) for name in ("global_step", "global_timestep", "global_episode")})
+    Weights(scope).assign({name: np.int64(100) for name in ("global_step", "global_timestep", "global_episode")})
     assert int(scope.global_timestep.numpy()) == 500
     assert int(scope.global_step.numpy()) == 100

@@ -12,7 +12,7 @@ from actor_testing import ENVS, begun_actor, give_other_weights, shard_of
 from polyrl.distributed import RemoteActors, RemoteReplay
 from polyrl.distributed.actor import PRIORITY
 from polyrl.distributed.blocks import expand
-from polyrl.distributed.weights import read_weights
+from polyrl.distributed.weights import Weights
 from polyrl.distributed.wire import pack, unpack
 from polyrl.engine.tracing import traced
 from polyrl.envs import GymEnvironment, Transitions
@@ -95,7 +95,7 @@ def test_a_new_life_says_nothing_of_the_sequences_of_the_one_before() -> None:
         return np.isfinite(unpack(actor.collect()[1])[0][PRIORITY])[:, 0].tolist()
 
     assert [is_there(), is_there()] == [[False, True, True], [True, True, True]]
-    actor.begin("1/0", pack(read_weights(learner.scope), {"version": 0}))
+    actor.begin("1/0", pack(Weights(learner.scope).read(), {"version": 0}))
     assert [is_there(), is_there()] == [[False, True, True], [True, True, True]]
 
 

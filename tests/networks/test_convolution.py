@@ -80,6 +80,37 @@ def test_outputs_and_gradients_are_those_of_tf_keras(arguments, channels):
             np.testing.assert_allclose(actual, wanted, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("kind", ["uint8", "float32", "bool"])
+def test_a_scale_multiplies_the_images(kind, dtype):
+    """As if they were multiplied before; also in what XLA compiles, and in the gradients."""
+    images = tf.cast(tf.random.stateless_uniform([4, 8, 7, 3], [1, 2], maxval=250.0), kind)
+    scaled, plain = Conv2D(5, 3, scale=0.02, dtype=dtype), Conv2D(5, 3)
+    scaled(images), plain(tf.cast(images, tf.float32))
+    plain.set_weights([weight + 0.1 for weight in scaled.get_weights()])
+    scaled.set_weights(plain.get_weights())
+
+    def differentiate(layer, inputs):
+        with tf.GradientTape() as tape:
+            outputs = layer(inputs)
+            loss = tf.reduce_mean(tf.cast(outputs, tf.float32) * tf.range(1.0, 6.0))
+        return [outputs, *tape.gradient(loss, layer.trainable_variables)]
+
+    expected = differentiate(plain, tf.cast(images, tf.float32) * 0.02)
+    tolerance = 1e-5 if dtype == "float32" else 0.02
+    for found in (differentiate(scaled, images), carried(lambda: differentiate(scaled, images))):
+        for actual, wanted in zip(found, expected, strict=True):
+            np.testing.assert_allclose(tf.cast(actual, tf.float32), wanted, rtol=tolerance, atol=tolerance)
+    assert scaled.compute_dtype == found[0].dtype
+
+
+def test_a_scale_is_a_number_and_part_of_the_config():
+    with pytest.raises(TypeError, match="scale='1/255' must be a number"):
+        Conv2D(2, 3, scale="1/255")
+    layer = Conv2D.from_config(Conv2D(2, 3, scale=0.5).get_config())
+    assert (layer.scale, layer.filters, Conv2D(2, 3).scale) == (0.5, 2, 1.0)
+
+
 def test_it_is_a_product_only_where_state_is_carried():
     layer = Conv2D(2, 3)
     layer(tf.zeros([1, 5, 5, 1]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 
 from polyrl.networks import NoisyDense, impala_cnn
@@ -33,7 +34,8 @@ def test_a_residual_part_adds_to_what_it_is_given():
     for layer in convolutions[1:]:
         layer.set_weights([np.zeros(weight.shape) for weight in layer.get_weights()])
     images = np.random.default_rng(0).integers(256, size=[2, 36, 36, 1]).astype(np.uint8)
-    x = tf_keras.layers.MaxPool2D(3, 2, "same")(convolutions[0](images / np.float32(255.0)))
+    x = tf.nn.conv2d(images / np.float32(255.0), convolutions[0].kernel, 1, "SAME") + convolutions[0].bias
+    x = tf_keras.layers.MaxPool2D(3, 2, "same")(x)
     x = tf_keras.layers.MaxPool2D(2, 2, "same")(tf_keras.layers.ReLU()(x))
     np.testing.assert_allclose(model(images), model.layers[-1](tf_keras.layers.Flatten()(x)), rtol=1e-4, atol=1e-5)
 

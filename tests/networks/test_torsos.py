@@ -53,8 +53,18 @@ def test_a_convolutional_torso_maps_bytes_to_512_numbers():
 
 def test_a_convolutional_torso_scales_bytes_to_zero_to_one():
     model = model_of(nature_cnn(), [84, 84, 4], "uint8")
-    (rescaling,) = [layer for layer in model.layers if isinstance(layer, tf_keras.layers.Rescaling)]
-    np.testing.assert_allclose(rescaling(tf.constant([0, 51, 255], tf.uint8)), [0.0, 0.2, 1.0], rtol=1e-6)
+    images = np.random.default_rng(0).integers(0, 256, [2, 84, 84, 4], np.uint8)
+    first, *others = [layer for layer in model.layers if isinstance(layer, Conv2D)]
+    expected = tf.nn.relu(tf.nn.conv2d(images / np.float32(255.0), first.kernel, 4, "VALID") + first.bias)
+    np.testing.assert_allclose(first(images), expected, rtol=1e-5, atol=1e-6)
+    assert [layer.scale for layer in others] == [1.0, 1.0]
+
+
+def test_a_convolutional_torso_can_be_saved_by_keras(tmp_path):
+    model = model_of(nature_cnn(), [84, 84, 4], "uint8")
+    model.save(tmp_path / "torso.keras")
+    images = np.random.default_rng(0).integers(0, 256, [2, 84, 84, 4], np.uint8)
+    np.testing.assert_array_equal(tf_keras.models.load_model(tmp_path / "torso.keras")(images), model(images))
 
 
 @pytest.mark.parametrize(("units", "error"), [([0], ValueError), ([4, -1], ValueError), ([2.5], TypeError)])
