@@ -78,7 +78,7 @@ class Run:
     def send(self, size: float, then: Callable[[], None]) -> None:
         """Something arrives elsewhere."""
         self.bytes += size
-        self.clock.after(self._plan.latency + size / self._plan.bandwidth, then)
+        self.clock.after(self._plan.latency + self.cost("answer") / 2 + size / self._plan.bandwidth, then)
 
     def begin(self) -> None:
         """All actors make their first blocks."""
@@ -113,12 +113,12 @@ class Run:
         chunk, work = self._costs["chunk"], 0.0
         while self._stored and self._chunks + bool(self._left) + self._asked < self._costs["ahead"]:
             self._ask()
-            work += self.cost("message") / 2
+            work += self.cost("fetch")
         while self._reports and self._behind < (self._left or chunk):
             index = self._reports.popleft()
             self.steps += self._costs["block_steps"]
             self._behind += self._costs["block_steps"] * self._costs["updates_per_step"]
-            work += self.cost("message")
+            work += 2 * self.cost("message")  # The report, and that the shard has the block.
             self.clock.after(work, functools.partial(self._make_block, index))
         updates = 0
         if self._behind >= 1.0 and (self._left or self._chunks):
@@ -126,7 +126,7 @@ class Run:
                 self._chunks, self._left = self._chunks - 1, chunk
                 work += chunk * self.cost("decode")
             updates = min(int(self._behind), self._left)
-            share = self.cost("update") / self._plan.learners
+            share = self.cost("update") / self._plan.learners + self.cost("rest")
             if self._plan.learners > 1:  # Each sends and receives about twice the gradient.
                 share += 2.0 * self._plan.latency + 2.0 * self._costs["bytes_of_weights"] / self._plan.bandwidth
             work += updates * share
@@ -146,7 +146,7 @@ class Run:
         if self.updates - self._published >= self._costs["publish_every"]:
             self._published = self.updates
             self._learns = True
-            self.learner.do(self.cost("publish") + self._plan.actors * self.cost("message") / 4, self._sent)
+            self.learner.do(self.cost("publish") + self._plan.actors * self.cost("message") / 2, self._sent)
         else:
             self._learn()
 

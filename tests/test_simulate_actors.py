@@ -95,6 +95,22 @@ def test_a_learner_that_is_slower_says_how_fast_the_run_is(script) -> None:
     assert rate(script, given, 4) == pytest.approx(8_000, rel=0.05)
 
 
+def test_what_the_learner_does_besides_takes_its_time(script) -> None:
+    """Hooks and counters for each update, a chunk for ten updates, and for 100 two messages and half a one to each actor."""
+    assert rate(script, costs(act=1.0, update=500.0, rest=300.0), 2) == pytest.approx(1_250, rel=0.05)
+    assert rate(script, costs(act=1.0, update=500.0, fetch=3_000.0), 2) == pytest.approx(1_250, rel=0.05)
+    assert rate(script, costs(act=1.0, update=500.0, message=15_000.0), 2) == pytest.approx(100 / (0.05 + 0.03 + 0.015), rel=0.05)
+
+
+def test_an_answer_takes_half_its_time_on_the_way(script) -> None:
+    """With two blocks ahead an actor does not wait, unless the way is longer than it needs for a block."""
+    given = {**costs(act=100.0, answer=1_000.0), "updates_per_step": 0.0}
+    assert rate(script, given, 1) == pytest.approx(10_000, rel=0.02)
+    # Two blocks of 10 milliseconds for each 50 on the way and 10 of making.
+    slow = {**costs(act=100.0, answer=100_000.0), "updates_per_step": 0.0}
+    assert rate(script, slow, 1) == pytest.approx(200 / 0.06, rel=0.05)
+
+
 def test_a_shard_that_is_slower_says_so_too(script) -> None:
     given = costs(act=1.0, insert=200.0, sample=300.0, update=1.0)
     assert rate(script, given, 4) == pytest.approx(2_000, rel=0.05)

@@ -23,25 +23,39 @@ WARM_UP = 100
 
 
 class Nothing:
-    """Answers with a few bytes."""
+    """Answers with so many bytes."""
 
-    def ask(self) -> bytes:
+    def ask(self, size: int) -> bytes:
         """What a message costs that is about nothing."""
-        return b"nothing"
+        return bytes(size)
 
 
-def messages(count: int = 50) -> list[float]:
-    """Seconds that a call of a process of Ray takes which does nothing: to send it, to wait, and to take the answer."""
-    from polyrl.distributed.cluster import connected
+def messages(chunk: int, count: int = 50) -> dict[str, list[float]]:
+    """Seconds that calls of a process of Ray take which does nothing.
 
-    found = []
+    `answer`: until the answer is there. `message`: those in which the learner asks, and takes an answer that is there.
+    `fetch`: the same with an answer of the size of a chunk.
+    """
+    from polyrl.distributed.cluster import Asked, connected
+
+    found: dict[str, list[float]] = {"answer": [], "message": [], "fetch": []}
     with connected(None, 1) as cluster:
         process = cluster.start(Nothing)
-        for _ in range(count + 10):
-            started = time.perf_counter()
-            cluster.get(process.ask.remote())
-            found.append(time.perf_counter() - started)
-    return found[10:]
+        for name, size in [("answer", 7), ("message", 7), ("fetch", chunk)]:
+            for _ in range(count + 10):
+                started = time.perf_counter()
+                cluster.expect(process.ask.remote(size), Asked("ask", 0, 0))
+                asked = time.perf_counter() - started
+                if name == "answer":
+                    cluster.ready(10.0)
+                    found[name].append(time.perf_counter() - started)
+                    continue
+                time.sleep(0.02)
+                started = time.perf_counter()
+                while not cluster.ready(0.0):
+                    started = time.perf_counter()
+                found[name].append(asked + time.perf_counter() - started)
+    return {name: seconds[10:] for name, seconds in found.items()}
 
 
 def stages(flags: list[str], updates: int) -> dict[str, Any]:
@@ -53,7 +67,8 @@ def stages(flags: list[str], updates: int) -> dict[str, Any]:
     from polyrl.experiments import cli, family
     from polyrl.flags import command
 
-    found: dict[str, list[float]] = {name: [] for name in ("learn", "learned", "publish", "block_bytes", "chunk_bytes")}
+    names = ("learn", "learned", "publish", "elsewhere", "block_bytes", "chunk_bytes")
+    found: dict[str, list[float]] = {name: [] for name in names}
     clusters: list[LocalCluster] = []
 
     class Kept(LocalCluster):
@@ -70,7 +85,7 @@ def stages(flags: list[str], updates: int) -> dict[str, Any]:
             return ended
 
     class Loop(actor_loop.ActorLoop):
-        """Notes how long updates and publications take."""
+        """Notes how long updates and publications take, and what other processes would do."""
 
         def _learn(self, timesteps: int, episodes: int) -> Any:
             started = time.perf_counter()
@@ -86,17 +101,30 @@ def stages(flags: list[str], updates: int) -> dict[str, Any]:
             found["weights_bytes"] = [len(weights)]
             return weights
 
-    class WarmedUp(Hook):
-        """Forgets what was measured before."""
+        def _look(self, seconds: float) -> None:
+            started = time.perf_counter()
+            super()._look(seconds)
+            found["elsewhere"].append(time.perf_counter() - started)
 
-        is_done = False
+        def _count_block(self, timestep: int, episodes: list[Any]) -> int:
+            started = time.perf_counter()
+            steps = super()._count_block(timestep, episodes)
+            found["elsewhere"].append(time.perf_counter() - started)
+            return steps
+
+    class WarmedUp(Hook):
+        """Forgets what was measured before, and notes when that was, and how long the whole took from then on."""
+
+        begun: float | None = None
 
         def after_act(self, run: Any) -> None:
-            if run.step >= WARM_UP and not self.is_done:
-                self.is_done = True
+            if self.begun is not None:
+                found["whole"] = [time.perf_counter() - self.begun]
+            elif run.step >= WARM_UP:
                 clusters[0].seconds.clear()
                 for values in found.values():
                     values.clear()
+                self.begun = time.perf_counter()
 
     remote_actors.LocalCluster, remote_actors.ActorLoop = Kept, Loop  # type: ignore[misc]
     with tempfile.TemporaryDirectory() as directory:
@@ -108,6 +136,9 @@ def stages(flags: list[str], updates: int) -> dict[str, Any]:
         experiment.agent.train(experiment.env, hooks=[WarmedUp()], **{**experiment.training, **budget(updates)})
     found["decode"] = decoding(int(statistics.median(found["chunk_bytes"])))
     found |= dict(clusters[0].seconds)
+    # What the learner does besides: counters, hooks, and summaries, which it would write in any run.
+    other = ("learn", "publish", "elsewhere", "set_weights")
+    found["rest"] = [found["whole"][0] - sum(sum(found[name]) for name in other)]
     params, env, memory = experiment.agent.params, experiment.env, experiment.agent.memory
     about = {
         "flags": flags,
@@ -150,9 +181,10 @@ def costs(measured: dict[str, Any]) -> dict[str, Any]:
         "sample": (found["sample"], chunk),
         "decode": (found["decode"], chunk),
         "update": ([statistics.mean(found["learn"])], learned),
+        "rest": (found["rest"], sum(found["learned"])),
         "publish": (found["publish"], 1),
         "take_weights": (found["set_weights"], 1),
-        "message": (measured["messages"], 1),
+        **{name: (seconds, 1) for name, seconds in measured["messages"].items()},
     }
     if "update_priorities" in found:
         per["priorities"] = (found["update_priorities"], chunk)
@@ -182,7 +214,7 @@ def main() -> None:
         own, flags = own[: own.index("--")], own[own.index("--") + 1 :]
     arguments = parser.parse_args(own)
     measured = stages([f"--config={arguments.preset}", *flags], arguments.updates)
-    measured["messages"] = messages()
+    measured["messages"] = messages(int(statistics.median(measured["found"]["chunk_bytes"])))
     result = costs(measured)
     print("| stage | microseconds: mean (10 % .. 90 %) |\n|---|---|")
     for name, (mean, low, high) in result["microseconds"].items():
