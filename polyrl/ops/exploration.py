@@ -92,16 +92,34 @@ def ornstein_uhlenbeck(noise: tf.Tensor, normal: tf.Tensor, theta: float, mu: fl
 
 
 def _sizes(shape: Any) -> Any:
-    """A shape as it is given to TensorFlow: a tensor, or integers of at least 0; a TypeError or ValueError otherwise."""
+    """A shape as it is given to TensorFlow: integers of at least 0, or a tensor where its values are not known yet.
+
+    A TypeError or ValueError otherwise.
+    """
     if tf.is_tensor(shape):
-        return shape
+        known = tf.get_static_value(shape)
+        if known is None:
+            return shape
+        shape = known
     sizes = shape.tolist() if isinstance(shape, np.ndarray) else shape
     if not isinstance(sizes, (list, tuple, tf.TensorShape)):
         raise TypeError(f"shape={shape!r} must be a list of integers, or a tensor of them.")
-    checked = [size if tf.is_tensor(size) else check_int("shape", size, minimum=0) for size in sizes]
+    checked = [_known(size) if tf.is_tensor(size) else check_int("shape", size, minimum=0) for size in sizes]
     if math.prod(size for size in checked if isinstance(size, int)) >= 2**31:  # TensorFlow would crash.
         raise ValueError(f"shape={shape!r} must have fewer than 2**31 numbers.")
     return checked
+
+
+def _known(size: tf.Tensor) -> Any:
+    """The value of a size as an integer, or the size itself where that is not known yet."""
+    known = tf.get_static_value(size)
+    return size if known is None else int(known)
+
+
+def _product(shape: Any) -> Any:
+    """How many numbers a tensor of such a shape has. An integer is no operation."""
+    is_known = isinstance(shape, list) and all(isinstance(size, int) for size in shape)
+    return math.prod(shape) if is_known else tf.reduce_prod(tf.cast(shape, tf.int32))
 
 
 @on_tensors
@@ -111,7 +129,7 @@ def normal(shape: Any, seed: tf.Tensor) -> tf.Tensor:
     With and without XLA they agree up to rounding errors.
     """
     shape = _sizes(shape)
-    size = tf.reduce_prod(tf.cast(shape, tf.int32))
+    size = _product(shape)
     radius, angle = tf.unstack(uniform([2, size], seed))
     flat = tf.sqrt(-2.0 * tf.math.log(1.0 - radius)) * tf.cos(2.0 * math.pi * angle)
     return tf.reshape(flat, shape)
@@ -125,8 +143,7 @@ def uniform(shape: Any, seed: tf.Tensor) -> tf.Tensor:
     vector, because tensors of higher rank differ.
     """
     shape = _sizes(shape)
-    size = tf.reduce_prod(tf.cast(shape, tf.int32))
-    bits = tf.random.stateless_uniform([size], seed, minval=None, maxval=None, dtype=tf.int32, alg="philox")
+    bits = tf.random.stateless_uniform([_product(shape)], seed, minval=None, maxval=None, dtype=tf.int32, alg="philox")
     return tf.reshape(tf.cast(tf.bitwise.bitwise_and(bits, 0xFFFFFF), tf.float32) * 2.0**-24, shape)
 
 
