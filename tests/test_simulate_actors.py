@@ -99,7 +99,8 @@ def test_what_the_learner_does_besides_takes_its_time(script) -> None:
     """Hooks and counters for each update, a chunk for ten updates, and for 100 two messages and half a one to each actor."""
     assert rate(script, costs(act=1.0, update=500.0, rest=300.0), 2) == pytest.approx(1_250, rel=0.05)
     assert rate(script, costs(act=1.0, update=500.0, fetch=3_000.0), 2) == pytest.approx(1_250, rel=0.05)
-    assert rate(script, costs(act=1.0, update=500.0, message=15_000.0), 2) == pytest.approx(100 / (0.05 + 0.03 + 0.015), rel=0.05)
+    messages = costs(act=1.0, update=500.0, message=15_000.0)
+    assert rate(script, messages, 2) == pytest.approx(100 / (0.05 + 0.03 + 0.015), rel=0.05)
 
 
 def test_an_answer_takes_half_its_time_on_the_way(script) -> None:
