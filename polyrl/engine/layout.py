@@ -15,7 +15,10 @@ import tensorflow as tf
 from polyrl.engine.packing import LIMIT, Packing, Place
 
 _DTYPES = (tf.int32, tf.int64, tf.uint8)
-"""The dtypes of the vectors: one for tensors with elements of 4 bytes, one for those of 8, one for those of 1, as bools."""
+"""The dtypes of the vectors: one for tensors with elements of 4 bytes, one for those of 8, one for those of 1."""
+
+_BYTES = (tf.bool, tf.uint8, tf.int8)
+"""The dtypes of 1 byte that are packed: TensorFlow cannot reinterpret others, as those of float8."""
 
 
 class Layout:
@@ -32,7 +35,7 @@ class Layout:
         self._packings: list[Packing] = []
         self._members: list[list[int]] = []
         for dtype in _DTYPES:
-            members = [i for i, spec in enumerate(self._specs) if spec.dtype.size == dtype.size and _is_small(spec)]
+            members = [i for i, spec in enumerate(self._specs) if spec.dtype.size == dtype.size and _is_packed(spec)]
             if members:
                 self._members.append(members)
                 self._packings.append(Packing([self._specs[i] for i in members], dtype))
@@ -133,8 +136,8 @@ def _part(vector: np.ndarray, place: Place) -> np.ndarray:
     return part if len(place.shape) == 1 else part.reshape(place.shape)
 
 
-def _is_small(spec: tf.TensorSpec) -> bool:
-    return spec.shape.num_elements() <= LIMIT
+def _is_packed(spec: tf.TensorSpec) -> bool:
+    return spec.shape.num_elements() <= LIMIT and (spec.dtype.size > 1 or spec.dtype in _BYTES)
 
 
 def _aligned_zeros(packing: Packing) -> np.ndarray:

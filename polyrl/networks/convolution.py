@@ -27,7 +27,8 @@ class Conv2D(tf_keras.layers.Conv2D):
     a bias whose gradient is right, see `polyrl.networks.bias`.
 
     Args:
-        scale: what the images, of any dtype, are multiplied by, as 1/255. The kernel is, as there are fewer numbers in it.
+        scale: what the images, of any dtype, are multiplied by, as 1/255. The kernel is, as there are fewer numbers in it, but for
+            float16.
 
     Attributes:
         is_small: whether it is such a product for the images that it was built for: without padding, dilation or groups, in
@@ -59,7 +60,11 @@ class Conv2D(tf_keras.layers.Conv2D):
     def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """The convolution without its bias."""
         if self.scale != 1.0:
-            inputs, kernel = tf.cast(inputs, self.compute_dtype), kernel * self.scale
+            inputs = tf.cast(inputs, self.compute_dtype)
+            if self.compute_dtype == "float16":  # The kernel's gradient would overflow: it is as much larger as images are.
+                inputs = inputs * self.scale
+            else:
+                kernel = kernel * self.scale  # Not in place: it is a variable.
         if functional.active() and inputs.shape.rank is not None and self._fits(inputs.shape):
             return patches.convolve(inputs, tf.convert_to_tensor(kernel), self.strides)
         return super().convolution_op(inputs, kernel)

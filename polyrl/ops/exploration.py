@@ -98,7 +98,7 @@ def _sizes(shape: Any) -> Any:
     """
     if tf.is_tensor(shape):
         known = tf.get_static_value(shape)
-        if known is None:
+        if known is None or known.ndim != 1 or known.dtype.kind not in "iu":
             return shape
         shape = known
     sizes = shape.tolist() if isinstance(shape, np.ndarray) else shape

@@ -113,13 +113,16 @@ def stages(flags: list[str], updates: int) -> dict[str, Any]:
             return steps
 
     class WarmedUp(Hook):
-        """Forgets what was measured before, and notes when that was, and how long the whole took from then on."""
+        """Forgets what was measured before, and notes what of the time since then was none of the stages."""
 
         begun: float | None = None
 
         def after_act(self, run: Any) -> None:
             if self.begun is not None:
-                found["whole"] = [time.perf_counter() - self.begun]
+                stages = [found[name] for name in ("learn", "publish", "elsewhere")] + [clusters[0].seconds["set_weights"]]
+                # What the learner does besides: counters, hooks, and summaries, which it would write in any run.
+                found["rest"] = [time.perf_counter() - self.begun - sum(map(sum, stages))]
+                found["rest_updates"] = [sum(found["learned"])]
             elif run.step >= WARM_UP:
                 clusters[0].seconds.clear()
                 for values in found.values():
@@ -136,9 +139,6 @@ def stages(flags: list[str], updates: int) -> dict[str, Any]:
         experiment.agent.train(experiment.env, hooks=[WarmedUp()], **{**experiment.training, **budget(updates)})
     found["decode"] = decoding(int(statistics.median(found["chunk_bytes"])))
     found |= dict(clusters[0].seconds)
-    # What the learner does besides: counters, hooks, and summaries, which it would write in any run.
-    other = ("learn", "publish", "elsewhere", "set_weights")
-    found["rest"] = [found["whole"][0] - sum(sum(found[name]) for name in other)]
     params, env, memory = experiment.agent.params, experiment.env, experiment.agent.memory
     about = {
         "flags": flags,
@@ -181,7 +181,7 @@ def costs(measured: dict[str, Any]) -> dict[str, Any]:
         "sample": (found["sample"], chunk),
         "decode": (found["decode"], chunk),
         "update": ([statistics.mean(found["learn"])], learned),
-        "rest": (found["rest"], sum(found["learned"])),
+        "rest": (found["rest"], found["rest_updates"][0]),
         "publish": (found["publish"], 1),
         "take_weights": (found["set_weights"], 1),
         **{name: (seconds, 1) for name, seconds in measured["messages"].items()},

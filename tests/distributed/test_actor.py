@@ -245,6 +245,18 @@ def test_weights_of_another_model_are_refused_and_leave_it_alone() -> None:
         actor.set_weights(pack({}, {"version": 0}))
 
 
+def test_the_variables_are_looked_for_once(monkeypatch) -> None:
+    actor, learner = begun_actor(ENV)
+    there = Weights(learner.scope)
+    monkeypatch.setattr("polyrl.distributed.weights._variables", None)
+    given = {name: values + 1 for name, values in there.read().items()}
+    there.assign(given)
+    actor.set_weights(pack(there.read(), {"version": 1}))
+    monkeypatch.undo()
+    for name, values in Weights(actor._scope).read().items():
+        np.testing.assert_array_equal(values, given[name])
+
+
 def test_an_actor_begins_before_anything_else() -> None:
     actor = Actor(begun_actor(ENV)[0]._task, 0)
     for call in (actor.collect, lambda: actor.set_weights(pack({}, {"version": 0}))):

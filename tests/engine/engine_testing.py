@@ -20,7 +20,7 @@ COMPILATIONS = {
     "xla": lambda function: tf.function(function, autograph=False, jit_compile=True),
 }
 
-DTYPES = ("float32", "int32", "int64", "float64", "uint8", "bool", "float16")
+DTYPES = ("float32", "int32", "int64", "float64", "uint8", "int8", "bool", "float16")
 SHAPES = ((), (0,), (1,), (3,), (2, 0), (2, 3), (1, 1, 1), (2, 3, 4), (5, 7))
 BITS = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 

@@ -103,11 +103,13 @@ def test_small_tensors_share_a_vector_by_their_size_and_others_stay_alone():
         ("float16", (4,)),
         ("bool", (2, 3)),
         ("uint8", (LIMIT + 1,)),
+        ("int8", (3,)),
+        ("float8_e5m2", (2,)),
     ]
     layout = Layout([tf.TensorSpec(shape, dtype) for dtype, shape in kinds])
     assert layout.vectors == 3
-    assert layout.alone == [6, 7, 9, 11]
-    assert [spec.shape.as_list() for spec in layout.specs[:3]] == [[3 + 4 + LIMIT], [1 + 5], [2 + 1 + 6]]
+    assert layout.alone == [6, 7, 9, 11, 13]
+    assert [spec.shape.as_list() for spec in layout.specs[:3]] == [[3 + 4 + LIMIT], [1 + 5], [2 + 1 + 6 + 3]]
     assert [spec.dtype.size for spec in layout.specs[:3]] == [4, 8, 1]
     assert [(spec.dtype.name, spec.shape) for spec in layout.specs[3:]] == [kinds[index] for index in layout.alone]
 

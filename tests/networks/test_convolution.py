@@ -104,6 +104,15 @@ def test_a_scale_multiplies_the_images(kind, dtype):
     assert scaled.compute_dtype == found[0].dtype
 
 
+def test_a_scale_in_float16_does_not_overflow():
+    """The sum over all places of bytes times 1 would, before it is multiplied by 1/255."""
+    images = tf.fill([1, 40, 40, 1], tf.constant(200, tf.uint8))
+    layer = Conv2D(1, 1, scale=1 / 255, dtype="mixed_float16")
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(images))
+    np.testing.assert_allclose(tape.gradient(loss, layer.kernel)[0, 0, 0, 0], 1_600 * 200 / 255, rtol=1e-2)
+
+
 def test_a_scale_is_a_number_and_part_of_the_config():
     with pytest.raises(TypeError, match="scale='1/255' must be a number"):
         Conv2D(2, 3, scale="1/255")

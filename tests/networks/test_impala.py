@@ -31,6 +31,7 @@ def test_a_residual_part_adds_to_what_it_is_given():
     """With kernels and biases of 0 beyond each block's first convolution, blocks are that convolution and a pooling."""
     model = model_of(impala_cnn([3], 5), [36, 36, 1])
     convolutions = [layer for layer in model.layers if isinstance(layer, tf_keras.layers.Conv2D)]
+    assert {layer.scale for layer in convolutions[1:]} == {1.0}
     for layer in convolutions[1:]:
         layer.set_weights([np.zeros(weight.shape) for weight in layer.get_weights()])
     images = np.random.default_rng(0).integers(256, size=[2, 36, 36, 1]).astype(np.uint8)

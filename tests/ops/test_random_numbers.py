@@ -33,6 +33,40 @@ def test_the_same_numbers_eagerly_traced_and_compiled(mode) -> None:
     assert_same_as_eager(mode, lambda seed: ops.uniform([1_000], seed), seed_of(4))
 
 
+SHAPES = {
+    "tuple": (3, 4),
+    "array": np.array([3, 4]),
+    "tensor shape": tf.TensorShape([3, 4]),
+    "tensor": tf.constant([3, 4]),
+    "long": tf.constant([3, 4], tf.int64),
+    "mixed": [3, tf.constant(4)],
+}
+
+
+@pytest.mark.parametrize("draw", [ops.uniform, ops.normal])
+@pytest.mark.parametrize("kind", SHAPES)
+def test_a_shape_may_be_given_in_many_ways(kind, draw) -> None:
+    np.testing.assert_array_equal(draw(SHAPES[kind], seed_of(4)), draw([3, 4], seed_of(4)))
+
+
+@pytest.mark.parametrize("draw", [ops.uniform, ops.normal])
+def test_a_shape_need_not_be_known_when_it_is_traced(draw) -> None:
+    @tf.function(input_signature=[tf.TensorSpec([None, None]), tf.TensorSpec([2], tf.int32)])
+    def like(x, seed):
+        return draw(tf.shape(x), seed), draw([2, tf.shape(x)[1]], seed)
+
+    whole, rows = like(tf.zeros([3, 4]), seed_of(4))
+    np.testing.assert_array_equal(whole, draw([3, 4], seed_of(4)))
+    np.testing.assert_array_equal(rows, draw([2, 4], seed_of(4)))
+
+
+def test_a_known_shape_is_no_operation() -> None:
+    graph = tf.function(lambda x, seed: ops.uniform(tf.shape(x), seed)).get_concrete_function(
+        tf.TensorSpec([3, 4]), tf.TensorSpec([2], tf.int32)
+    )
+    assert "Prod" not in {operation.type for operation in graph.graph.get_operations()}
+
+
 def phi(x: float) -> float:
     """The cumulative distribution function of the standard normal distribution."""
     return 0.5 * (1.0 + math.erf(x / math.sqrt(2.0)))
