@@ -27,8 +27,8 @@ class Conv2D(tf_keras.layers.Conv2D):
     a bias whose gradient is right, see `polyrl.networks.bias`.
 
     Args:
-        scale: what the images, of any dtype, are multiplied by, as 1/255. The kernel is, as there are fewer numbers in it, but for
-            float16.
+        scale: what the images, of any dtype, are multiplied by, as 1/255. The kernel is, as there are fewer numbers in it; in
+            float16 the images.
 
     Attributes:
         is_small: whether it is such a product for the images that it was built for: without padding, dilation or groups, in
