@@ -7,7 +7,7 @@
 Each process is on a machine, whose cores it shares evenly with the others that have work there. Actors make blocks as long as
 they may be ahead, shards store blocks and make chunks of batches, one after another, and the learner counts blocks, does the
 updates due, and publishes weights: as `polyrl/distributed/exchange.py` and `actor_loop.py` do it. Several learners divide each
-batch, and add up their gradients; polyrl has no such learners yet.
+batch, and add up their gradients, as `--strategy=multi_worker` does.
 """
 
 # mypy: disable-error-code="import-not-found"

@@ -104,16 +104,17 @@ def _sizes(shape: Any) -> Any:
     sizes = shape.tolist() if isinstance(shape, np.ndarray) else shape
     if not isinstance(sizes, (list, tuple, tf.TensorShape)):
         raise TypeError(f"shape={shape!r} must be a list of integers, or a tensor of them.")
-    checked = [_known(size) if tf.is_tensor(size) else check_int("shape", size, minimum=0) for size in sizes]
+    known = [_known(size) for size in sizes]
+    checked = [size if tf.is_tensor(size) else check_int("shape", size, minimum=0) for size in known]
     if math.prod(size for size in checked if isinstance(size, int)) >= 2**31:  # TensorFlow would crash.
         raise ValueError(f"shape={shape!r} must have fewer than 2**31 numbers.")
     return checked
 
 
-def _known(size: tf.Tensor) -> Any:
-    """The value of a size as an integer, or the size itself where that is not known yet."""
-    known = tf.get_static_value(size)
-    return size if known is None else int(known)
+def _known(size: Any) -> Any:
+    """The value of a size that is given as a tensor, where it is known; the size itself otherwise."""
+    value = tf.get_static_value(size) if tf.is_tensor(size) else None
+    return size if value is None else value.item() if value.ndim == 0 else value
 
 
 def _product(shape: Any) -> Any:

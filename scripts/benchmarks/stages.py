@@ -119,9 +119,9 @@ def stages(flags: list[str], updates: int) -> dict[str, Any]:
 
         def after_act(self, run: Any) -> None:
             if self.begun is not None:
-                stages = [found[name] for name in ("learn", "publish", "elsewhere")] + [clusters[0].seconds["set_weights"]]
+                timed = [found[name] for name in ("learn", "publish", "elsewhere")] + [clusters[0].seconds["set_weights"]]
                 # What the learner does besides: counters, hooks, and summaries, which it would write in any run.
-                found["rest"] = [time.perf_counter() - self.begun - sum(map(sum, stages))]
+                found["rest"] = [time.perf_counter() - self.begun - sum(map(sum, timed))]
                 found["rest_updates"] = [sum(found["learned"])]
             elif run.step >= WARM_UP:
                 clusters[0].seconds.clear()

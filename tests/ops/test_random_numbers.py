@@ -60,6 +60,13 @@ def test_a_shape_need_not_be_known_when_it_is_traced(draw) -> None:
     np.testing.assert_array_equal(rows, draw([2, 4], seed_of(4)))
 
 
+@pytest.mark.parametrize("size", [2.7, -1, [1, 2], 2**31])
+def test_a_size_that_is_known_is_checked(size) -> None:
+    for shape in ([3, size], [3, tf.constant(size, tf.int64 if size == 2**31 else None)]):
+        with pytest.raises((TypeError, ValueError), match="shape="):
+            ops.uniform(shape, seed_of(4))
+
+
 def test_a_known_shape_is_no_operation() -> None:
     graph = tf.function(lambda x, seed: ops.uniform(tf.shape(x), seed)).get_concrete_function(
         tf.TensorSpec([3, 4]), tf.TensorSpec([2], tf.int32)
