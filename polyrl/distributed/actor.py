@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from polyrl.distributed.acting import Acting
 from polyrl.distributed.blocks import shrink
 from polyrl.distributed.weights import Weights
 from polyrl.distributed.wire import pack, unpack
@@ -41,7 +42,8 @@ class ActorTask(NamedTuple):
     """What every actor of a run is given.
 
     `env`: the environment, of which each actor opens its own; `memory`: not built, as that of the learner; `seed`: the run's
-    root seed; `actors`: how many there are; `steps`: of each environment in a block, `T`.
+    root seed; `actors`: how many there are; `steps`: of each environment in a block, `T`; `jit`: whether XLA compiles their
+    acting, see `Acting`.
     """
 
     model_fn: ModelFn
@@ -50,6 +52,7 @@ class ActorTask(NamedTuple):
     seed: int
     actors: int
     steps: int
+    jit: str
 
 
 class Actor:
@@ -105,7 +108,9 @@ class Actor:
         if self._weights is None:
             raise RuntimeError(f"Actor {self._index} has not begun: call begin first.")
         values, about = unpack(weights)
+        self._act.write_back()
         self._weights.assign(values)
+        self._act.load()
         self._version = int(about["version"])
 
     def collect(self) -> tuple[bytes, bytes]:
@@ -122,11 +127,12 @@ class Actor:
             rows.append(transitions)
             ended += [[episode.reward, episode.length, episode.env, episode.truncated] for episode in episodes]
         columns = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        rate = self._acted.rate
         about = {
             "actor": self._index,
             "timesteps": self._task.steps * self._driver.num_envs,
             "episodes": ended,
-            "exploration_rate": self._rate if np.isfinite(self._rate) else str(self._rate),
+            "exploration_rate": rate if np.isfinite(rate) else str(rate),
             "version": self._version,
             "life": self._life,
             "number": self._blocks,
@@ -134,6 +140,7 @@ class Actor:
         self._blocks += 1
         sent = shrink(columns, self._task.memory.frame_stack)
         if self._evaluate is not None:
+            self._act.write_back()
             sent[PRIORITY] = self._evaluate({name: tf.constant(values) for name, values in columns.items()}).numpy()
         about["seconds"] = time.monotonic() - started
         outcomes = {name: columns[name] for name in ("reward", "done", "truncated")}
@@ -150,15 +157,8 @@ class Actor:
         spec, count = spec_of_states(states, self._driver.env.single_observation_space), self._driver.num_envs
         self._learner.build_acting(spec, count, self._driver.action_spec)
 
-        def act(state: Any, is_first: tf.Tensor, timesteps: tf.Tensor) -> list[tf.Tensor]:
-            self._scope.global_timestep.assign_add(timesteps)
-            actions, rate = self._learner.act(state, is_first)
-            recurrence = self._learner.recurrence
-            return [actions, rate, *([] if recurrence is None else [recurrence.before.read_value()])]
-
         shaped = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), states)
-        flags = tf.TensorSpec([count], tf.bool), tf.TensorSpec([], tf.int64)
-        self._act = traced(act).get_concrete_function(shaped, *flags)
+        self._act = Acting(self._learner, shaped, self._driver.action_spec, self._task.jit)
         self._evaluate, self._interrupt = None, lambda: None
         memory = self._task.memory
         if memory.PRIORITIZED:
@@ -166,22 +166,19 @@ class Actor:
             self._evaluate, self._interrupt = traced(evaluate), traced(interrupt)
 
     def _step(self) -> tuple[dict[str, Any], list[Any]]:
-        transitions, episodes = self._driver.step(self._actions)
+        transitions, episodes = self._driver.step(self._acted.actions)
         if self._unchecked:
             self._unchecked -= 1
             check_stack(as_features(transitions.state)["state"], as_features(transitions.next_state)["state"])
         columns = transitions.columns()
-        if self._network_state is not None:
-            columns[NETWORK_STATE] = self._network_state
+        if self._acted.network_state is not None:
+            columns[NETWORK_STATE] = self._acted.network_state
         self._choose(transitions.ended, self._driver.num_envs)
         return columns, episodes
 
     def _choose(self, is_first: np.ndarray, timesteps: int) -> None:
         """The actions for the present states."""
-        states = tf.nest.map_structure(tf.constant, self._driver.state)
-        actions, rate, *network_state = self._act(states, tf.constant(is_first), tf.constant(timesteps, tf.int64))
-        self._actions, self._rate = actions.numpy(), float(rate)
-        self._network_state = network_state[0].numpy() if network_state else None
+        self._acted = self._act(self._driver.state, is_first, timesteps)
 
 
 def rung(index: int, actors: int) -> float:

@@ -92,7 +92,8 @@ class RemoteActors(Environment, BringsLoop):
         with open_env(self.env, 1, purpose="training") as vector:
             driver = EnvDriver(vector)
             driver.reset([stream_seed(config.seed, f"environment/0/{timestep}")[0]])
-            task = ActorTask(learner.model_fn, self.env, memory.memory, config.seed, self.actors, self._steps(memory))
+            steps = self._steps(memory)
+            task = ActorTask(learner.model_fn, self.env, memory.memory, config.seed, self.actors, steps, config.jit)
             shards = min(memory.shards, self.actors)
             processes: contextlib.AbstractContextManager[Any] = connected(self.address, self.actors + shards)
             with contextlib.closing(LocalCluster()) if self.in_process else processes as cluster:

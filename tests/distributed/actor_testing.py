@@ -32,7 +32,7 @@ def learner_of(env: Any, model_fn: Any, memory: Replay, seed: int = 1) -> Learne
         driver = EnvDriver(opened)
         driver.reset([0])
         spec = spec_of_states(driver.state, opened.single_observation_space)
-        learner.build_acting(spec, 1, driver.action_spec)
+        learner.build_acting(spec, env.num_envs, driver.action_spec)
     return learner
 
 
@@ -43,19 +43,20 @@ def begun_actor(
     index: int = 0,
     actors: int = 1,
     steps: int = STEPS,
+    jit: str = "off",
 ) -> tuple[Actor, Learner]:
     """An actor with the weights of a learner."""
     model_fn = q_model_fn() if model_fn is None else model_fn
     memory = UniformReplay(100, 4) if memory is None else memory
     learner = learner_of(env, model_fn, memory)
-    actor = Actor(ActorTask(learner.model_fn, env, memory, 1, actors, steps), index)
+    actor = Actor(ActorTask(learner.model_fn, env, memory, 1, actors, steps, jit), index)
     actor.begin("0/0", pack(Weights(learner.scope).read(), {"version": 0}))
     return actor, learner
 
 
-def give_other_weights(actor: Actor, learner: Learner) -> None:
+def give_other_weights(actor: Actor, learner: Learner, seed: int = 0) -> None:
     """Both the same random weights, with online and target networks that differ."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     weights = {
         name: rng.normal(size=values.shape).astype(np.float32) if values.dtype == np.float32 else values
         for name, values in Weights(learner.scope).read().items()

@@ -69,7 +69,7 @@ def test_it_acts_with_the_weights_that_it_was_given() -> None:
 
 def test_before_it_begins_it_has_nothing_to_give() -> None:
     learner = learner_of(ENV, q_model_fn(), UniformReplay(100, 4))
-    actor = Actor(ActorTask(learner.model_fn, ENV, UniformReplay(100, 4), 1, 1, STEPS), 0)
+    actor = Actor(ActorTask(learner.model_fn, ENV, UniformReplay(100, 4), 1, 1, STEPS, "off"), 0)
     with pytest.raises(RuntimeError, match="call begin first"):
         actor.collect()
 
