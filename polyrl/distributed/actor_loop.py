@@ -183,6 +183,7 @@ class ActorLoop(Loop):
         self._memory.note_newest(outcomes["reward"], outcomes["done"], outcomes["truncated"])
         self._rate, self._block_age = float(about["exploration_rate"]), time.monotonic() - report.came
         steps = int(about["timesteps"])
+        self._timestep = timestep + steps  # Batches may be asked for, also by a flush in this advance.
         self._behind += self._schedule.due(timestep, timestep + steps)
         episodes += [Episode(*episode) for episode in about["episodes"]]
         return steps

@@ -1,16 +1,22 @@
 """How fast runs with actors are: `python scripts/benchmarks/actors.py minatar_breakout_dqn --actors 0 1 2`.
 
     python scripts/benchmarks/actors.py minatar_breakout_dqn [--actors 0 1 2] [--seconds 20] [--pairs 3] [-- --num_envs=4]
+    python scripts/benchmarks/actors.py minatar_breakout_dqn --target=10 [-- --num_envs=4]
 
 Each is a run of a process of its own, in turn; 0 actors is a run in one process. What is printed are environment steps and
-updates in a second, after the first update (or, with --collect, without any) and some seconds to warm up. No process is pinned
-to a core.
+updates in a second, after the first update (or, with --collect, without any) and some seconds to warm up. With --target it is
+how long a run takes to reach that return: seconds from the start of its process, with imports, compilation and evaluations, and
+with another seed in each pair. No process is pinned to a core.
 """
+
+# mypy: disable-error-code="import-not-found"
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -23,15 +29,34 @@ WARM_UP = 5.0
 """Seconds after the first update that do not count."""
 
 
-def work(seconds: float, collects: bool, flags: list[str]) -> None:
-    """Trains for some seconds, and prints what was done in one."""
+def work(arguments: argparse.Namespace, flags: list[str]) -> None:
+    """Trains, and prints what is measured as JSON."""
     import polyrl  # noqa: F401  Before TensorFlow.
-    from polyrl.estimators.hooks import Hook
     from polyrl.experiments import cli, family
     from polyrl.flags import command
 
+    with tempfile.TemporaryDirectory() as directory:
+        off = ["--progress=false", "--save_checkpoints_timesteps=1000000000", f"--model_dir={directory}"]
+        cli.FLAGS([sys.argv[0], *off, *flags])
+        command.settle()
+        experiment: Any = family.experiment_fn(cli.FLAGS.model_dir)
+        if arguments.target is None:
+            budget = {"timesteps": None, "episodes": None, "steps": 10**9}
+            budget["first_update"] = 10**9 if arguments.collect else 1_000
+            hooks = [meter(arguments.seconds, arguments.collect)]
+        else:
+            budget, hooks = {}, reached(experiment.eval_env, arguments)
+        experiment.agent.train(experiment.env, hooks=hooks, **{**experiment.training, **budget})
+    if arguments.target is not None:
+        print("[Infinity, Infinity]", flush=True)  # The budget has ended before.
+
+
+def meter(seconds: float, collects: bool) -> Any:
+    """A hook that ends the run when its speed has been measured for some seconds, and prints steps and updates a second."""
+    from polyrl.estimators.hooks import Hook
+
     class Meter(Hook):
-        """Ends the run when it has been measured."""
+        """Notes when it began."""
 
         begun: tuple[float, int, int] | None = None
         first: float | None = None
@@ -50,53 +75,82 @@ def work(seconds: float, collects: bool, flags: list[str]) -> None:
                 print(json.dumps(rates), flush=True)
                 run.request_stop("measured")
 
-    with tempfile.TemporaryDirectory() as directory:
-        off = ["--progress=false", "--save_checkpoints_timesteps=1000000000", f"--model_dir={directory}"]
-        cli.FLAGS([sys.argv[0], *off, *flags])
-        command.settle()
-        experiment = family.experiment_fn(cli.FLAGS.model_dir)
-        budget = {"timesteps": None, "episodes": None, "steps": 10**9, "first_update": 10**9 if collects else 1_000}
-        experiment.agent.train(experiment.env, hooks=[Meter()], **{**experiment.training, **budget})
+    return Meter()
 
 
-def measured(actors: int, arguments: argparse.Namespace, flags: list[str]) -> list[float]:
-    """Steps and updates a second of one run."""
+def reached(env: Any, arguments: argparse.Namespace) -> list[Any]:
+    """Hooks that evaluate, and end the run when the mean return is that asked for: they print the seconds and the steps."""
+    from polyrl.estimators.hooks import EvaluationHook, Hook
+    from stopwatch import seconds_since_start
+
+    class Reached(Hook):
+        """Looks at the last evaluation."""
+
+        def after_act(self, run: Any) -> None:
+            last = run.last_evaluation
+            if last is not None and last["mean_reward"] >= arguments.target:
+                print(json.dumps([seconds_since_start(), int(last["global_timestep"])]), flush=True)
+                run.request_stop("reached")
+
+    return [EvaluationHook(env, arguments.every, arguments.episodes), Reached()]
+
+
+def measured(actors: int, given: list[str], flags: list[str]) -> list[float]:
+    """What a run of its own process prints."""
     own = [] if actors == 0 else [f"--actors={actors}"]
-    call = [sys.executable, __file__, WORKER, str(arguments.seconds), str(int(arguments.collect))]
-    done = subprocess.run([*call, *own, *flags], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, __file__, WORKER, *given, "--", *flags, *own], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         sys.exit(f"{actors} actors: exit status {done.returncode}\n{done.stderr[-2_000:]}")
     return json.loads(next(line for line in done.stdout.splitlines() if line.startswith("[")))
 
 
-def main() -> None:
-    """Measures in turn, and prints a line for each number of actors."""
+def shown(values: Sequence[float]) -> str:
+    """Their median and range; `never` for what did not come."""
+    median, low, high = (
+        f"{value:,.0f}" if math.isfinite(value) else "never" for value in (statistics.median(values), min(values), max(values))
+    )
+    return f"{median} ({low} .. {high})"
+
+
+def command_line(given: list[str]) -> argparse.Namespace:
+    """What is given on the command line before the flags of polyrl."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("preset", help="of which model and environment are, as polyrl --mode=list shows them")
     parser.add_argument("--actors", type=int, nargs="+", default=[0, 1, 2], help="how many (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=20.0, help="that are measured (default: %(default)s)")
     parser.add_argument("--pairs", type=int, default=3, help="how often each is measured (default: %(default)s)")
     parser.add_argument("--collect", action="store_true", help="actors alone: nothing is learned")
-    own, flags = sys.argv[1:], []
-    if "--" in own:
-        own, flags = own[: own.index("--")], own[own.index("--") + 1 :]
-    arguments = parser.parse_args(own)
+    parser.add_argument("--target", type=float, help="the return to be reached (default: none; speed is measured)")
+    parser.add_argument("--every", type=int, default=25_000, help="steps between evaluations (default: %(default)s)")
+    parser.add_argument("--episodes", type=int, default=20, help="of an evaluation (default: %(default)s)")
+    arguments = parser.parse_args(given)
+    if arguments.target is not None and arguments.collect:
+        parser.error("--collect learns nothing, so that no --target is reached; leave one of them out")
+    return arguments
+
+
+def main() -> None:
+    """Measures in turn, and prints a line for each number of actors."""
+    given, flags = sys.argv[1:], []
+    if "--" in given:
+        given, flags = given[: given.index("--")], given[given.index("--") + 1 :]
+    if given[:1] == [WORKER]:
+        return work(command_line(given[1:]), flags)
+    arguments = command_line(given)
     flags = [f"--config={arguments.preset}", *flags]
     found: dict[int, list[list[float]]] = {actors: [] for actors in arguments.actors}
-    for _ in range(arguments.pairs):
-        for actors, rates in found.items():
-            rates.append(measured(actors, arguments, flags))
-    print("| actors | steps/s: median (range) | updates/s |\n|---|---|---|")
-    for actors, rates in found.items():
-        steps, updates = ([rate[place] for rate in rates] for place in (0, 1))
-        low, high = min(steps), max(steps)
-        print(
-            f"| {actors} | {statistics.median(steps):,.0f} ({low:,.0f} .. {high:,.0f}) | {statistics.median(updates):,.0f} |"
-        )
+    for pair in range(arguments.pairs):
+        for actors, results in found.items():
+            results.append(measured(actors, given, flags if arguments.target is None else [*flags, f"--seed={pair + 1}"]))
+    heads = ("steps/s: median (range)", "updates/s") if arguments.target is None else ("seconds: median (range)", "steps")
+    print(f"| actors | {heads[0]} | {heads[1]} |\n|---|---|---|")
+    for actors, results in found.items():
+        first, second = zip(*results, strict=True)
+        print(f"| {actors} | {shown(first)} | {shown(second)} |")
+    return None
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1 and sys.argv[1] == WORKER:
-        work(float(sys.argv[2]), sys.argv[3] == "1", sys.argv[4:])
-    else:
-        main()
+    main()

@@ -15,6 +15,7 @@ from polyrl import Agent, GymEnvironment, RunConfig
 from polyrl.configs import ConstantExplorationConfig
 from polyrl.demos import DemoEpisode, Demonstrations
 from polyrl.distributed import RemoteActors, RemoteReplay
+from polyrl.distributed.actor_loop import ActorLoop
 from polyrl.envs.compiled import CartPole
 from polyrl.estimators.hooks import Hook
 from polyrl.models import DQNModel
@@ -78,6 +79,30 @@ def test_there_are_as_many_updates_as_the_schedule_says(frequency: int, at_once:
     result = agent.train(actors(), first_update=100, update_frequency=frequency, updates_at_once=at_once, max_timesteps=640)
     assert result.global_timestep == 640
     assert result.global_step == at_once * (640 // frequency - 100 // frequency)
+
+
+@pytest.mark.parametrize("first_update", [101, 110, 119])
+def test_all_may_be_up_to_date_where_the_first_update_is_due(first_update: int, tmp_path: Path, monkeypatch) -> None:
+    """A hook asks for it after each block of 20 steps, in one of which the first update is due: batches are asked for then."""
+    looks: list[float] = []
+    look = ActorLoop._look
+
+    def counted(loop: ActorLoop, seconds: float) -> None:
+        looks.append(seconds)
+        assert len(looks) < 2_000, "The run waits for batches that nobody asks for."
+        look(loop, seconds)
+
+    class Looks(Hook):
+        """At what is stored, for which all updates that are due have to be done."""
+
+        def after_act(self, run: Any) -> None:
+            assert run.stored is not None
+            assert run.step == max(run.timestep - first_update, 0)
+
+    monkeypatch.setattr(ActorLoop, "_look", counted)
+    agent = an_agent(tmp_path, RemoteReplay(UniformReplay(2_000, 16)))
+    result = agent.train(actors(), first_update=first_update, max_timesteps=160, hooks=[Looks()])
+    assert result.global_step == 160 - first_update
 
 
 def test_a_budget_of_updates_is_kept(tmp_path: Path) -> None:
