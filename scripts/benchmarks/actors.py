@@ -5,8 +5,8 @@
 
 Each is a run of a process of its own, in turn; 0 actors is a run in one process. What is printed are environment steps and
 updates in a second, after the first update (or, with --collect, without any) and some seconds to warm up. With --target it is
-how long a run takes to reach that return: seconds from the start of its process, with imports, compilation and evaluations, and
-with another seed in each pair. No process is pinned to a core.
+how long a run takes to reach that return, with another seed in each pair: seconds from the start of its process, with imports,
+compilation and evaluations. No process is pinned to a core.
 """
 
 # mypy: disable-error-code="import-not-found"
