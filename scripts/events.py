@@ -29,10 +29,16 @@ class Clock:
 
 
 class Machine:
-    """Some cores, which all processes with work share evenly; none has more than one of them."""
+    """Some cores, which all processes with work share evenly; none has more than one of them.
 
-    def __init__(self, clock: Clock, cores: int):
-        self._clock, self._cores = clock, cores
+    Args:
+        clock: of the simulation.
+        cores: how many.
+        sharing: how many times as much of a core the same work needs while more processes have work than there are cores.
+    """
+
+    def __init__(self, clock: Clock, cores: int, sharing: float = 1.0):
+        self._clock, self._cores, self._sharing = clock, cores, sharing
         self._served = 0.0  # Seconds of work that each process with work has had.
         self._since = 0.0
         self._jobs: list[tuple[float, int, Callable[[], None]]] = []
@@ -47,7 +53,9 @@ class Machine:
         self._plan()
 
     def _rate(self) -> float:
-        return min(1.0, self._cores / len(self._jobs)) if self._jobs else 0.0
+        if len(self._jobs) <= self._cores:
+            return 1.0 if self._jobs else 0.0
+        return self._cores / len(self._jobs) / self._sharing
 
     def _catch_up(self) -> None:
         passed = self._clock.now - self._since

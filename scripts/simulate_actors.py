@@ -4,10 +4,11 @@
     python scripts/simulate_actors.py costs.json --actors 1 2 4 8 --cores 2
     python scripts/simulate_actors.py costs.json --actors 1000 --shards 16 --learners 8 --cores 16 --machines 64
 
-Each process is on a machine, whose cores it shares evenly with the others that have work there. Actors make blocks as long as
-they may be ahead, shards store blocks and make chunks of batches, one after another, and the learner counts blocks, does the
-updates due, and publishes weights: as `polyrl/distributed/exchange.py` and `actor_loop.py` do it. Several learners divide each
-batch, and add up their gradients, as `--strategy=multi_worker` does.
+Each process is on a machine, whose cores it shares evenly with the others that have work there; then the same work needs more
+of a core, as `stages.py` measures. Actors make blocks as long as they may be ahead, shards store blocks and make chunks of
+batches, one after another, and the learner counts blocks, does the updates due, and publishes weights: as
+`polyrl/distributed/exchange.py` and `actor_loop.py` do it. Several learners divide each batch, and add up their gradients, as
+`--strategy=multi_worker` does.
 """
 
 # mypy: disable-error-code="import-not-found"
@@ -56,7 +57,7 @@ class Run:
     def __init__(self, costs: dict[str, Any], plan: Plan):
         self._costs, self._plan = costs, plan
         self.clock = Clock()
-        machines = [Machine(self.clock, plan.cores) for _ in range(plan.machines)]
+        machines = [Machine(self.clock, plan.cores, costs.get("sharing", 1.0)) for _ in range(plan.machines)]
         place = itertools.cycle(machines)
         self.learner = Process(next(place))
         self.shards = [Process(next(place)) for _ in range(plan.shards)]

@@ -68,11 +68,31 @@ def test_processes_share_the_cores(script) -> None:
             assert wanted == pytest.approx(ends)
 
 
-def shared(seconds: list[float], cores: int) -> list[float]:
+@pytest.mark.parametrize("cores", [1, 2, 3])
+def test_work_takes_longer_where_processes_share_a_core(script, cores: int) -> None:
+    clock = script.Clock()
+    machine, found = script.Machine(clock, cores, sharing=1.25), []
+    for seconds in (1.0, 0.5, 1.5):
+        machine.work(seconds, lambda: found.append(clock.now))
+    clock.run(10.0)
+    assert found == pytest.approx(shared([0.5, 1.0, 1.5], cores, 1.25), abs=1e-3)
+    assert (found[0] > 0.5) == (cores < 3)
+
+
+def test_sharing_is_that_of_the_costs(script) -> None:
+    """An actor and a learner on one core: 200 microseconds for a step, and 250 where they work at the same time."""
+    given = {**costs(act=100.0, update=100.0), "ahead": 4, "chunk": 100}
+    alone = rate(script, given, 1, cores=1)
+    assert alone == pytest.approx(5_000, rel=0.02)
+    assert 3_950 < rate(script, {**given, "sharing": 1.25}, 1, cores=1) < 0.9 * alone
+    assert rate(script, {**given, "sharing": 1.25}, 1, cores=2) == rate(script, given, 1, cores=2)
+
+
+def shared(seconds: list[float], cores: int, sharing: float = 1.0) -> list[float]:
     """When jobs end that share cores, by small steps of time; sorted."""
     left, ends, now, step = list(seconds), [], 0.0, 1e-5
     while left:
-        share = min(1.0, cores / len(left)) * step
+        share = (1.0 if len(left) <= cores else cores / len(left) / sharing) * step
         now += step
         left = [each - share for each in left]
         ends += [now] * sum(each <= 1e-9 for each in left)

@@ -28,6 +28,8 @@ WORKER = "--worker"
 WARM_UP = 5.0
 """Seconds after the first update that do not count."""
 
+REACHED = "the target is reached"
+
 
 def work(arguments: argparse.Namespace, flags: list[str]) -> None:
     """Trains, and prints what is measured as JSON."""
@@ -46,9 +48,9 @@ def work(arguments: argparse.Namespace, flags: list[str]) -> None:
             hooks = [meter(arguments.seconds, arguments.collect)]
         else:
             budget, hooks = {}, reached(experiment.eval_env, arguments)
-        experiment.agent.train(experiment.env, hooks=hooks, **{**experiment.training, **budget})
-    if arguments.target is not None:
-        print("[Infinity, Infinity]", flush=True)  # The budget has ended before.
+        result = experiment.agent.train(experiment.env, hooks=hooks, **{**experiment.training, **budget})
+    if arguments.target is not None and result.stop_reason != REACHED:
+        print("[Infinity, Infinity]", flush=True)
 
 
 def meter(seconds: float, collects: bool) -> Any:
@@ -90,7 +92,7 @@ def reached(env: Any, arguments: argparse.Namespace) -> list[Any]:
             last = run.last_evaluation
             if last is not None and last["mean_reward"] >= arguments.target:
                 print(json.dumps([seconds_since_start(), int(last["global_timestep"])]), flush=True)
-                run.request_stop("reached")
+                run.request_stop(REACHED)
 
     return [EvaluationHook(env, arguments.every, arguments.episodes), Reached()]
 

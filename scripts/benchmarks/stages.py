@@ -3,16 +3,19 @@
     python scripts/benchmarks/stages.py minatar_breakout_dqn [--updates 500] [--write costs.json] [-- --num_envs=8]
 
 The run is done in one process, one stage after another, with the preset's settings; flags after `--` go to the command
-`polyrl`. What a message to another process takes is measured with Ray. `scripts/simulate_actors.py` computes from the file
-what many actors and learners would do.
+`polyrl`. Then it is done by two processes on one core: the same work needs more of a core where processes share it. What a
+message to another process takes is measured with Ray. `scripts/simulate_actors.py` computes from the file what many actors and
+learners would do.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -151,6 +154,29 @@ def stages(flags: list[str], updates: int) -> dict[str, Any]:
     return {"about": about, "found": found}
 
 
+def sharing(preset: str, updates: int, flags: list[str]) -> float:
+    """How many times as much of a core the same work needs if two processes share one: two of these programs, and one."""
+
+    def mean(copies: int) -> float:
+        """Microseconds that each of so many copies on one core takes for an update and the steps that belong to it."""
+        with tempfile.TemporaryDirectory() as directory:
+            files = [Path(directory, str(number)) for number in range(copies)]
+            own = ["taskset", "--cpu-list", str(min(os.sched_getaffinity(0))), sys.executable, __file__, preset, "--alone"]
+            calls = [[*own, f"--updates={updates}", f"--write={file}", "--", *flags] for file in files]
+            started = [subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for call in calls]
+            if any([process.wait() for process in started]):
+                raise RuntimeError(f"A copy of this program failed: {' '.join(calls[0])}")
+            return statistics.mean(total(json.loads(file.read_text())) for file in files)
+
+    return mean(2) / (2 * mean(1))
+
+
+def total(costs: dict[str, Any]) -> float:
+    """Microseconds of an update and all that belongs to it."""
+    of = {name: mean for name, (mean, _, _) in costs["microseconds"].items()}
+    return (of["act"] + of["insert"]) / costs["updates_per_step"] + of["sample"] + of["update"] + of["rest"]
+
+
 def budget(updates: int) -> dict[str, Any]:
     """That of the measurement in place of the run's own."""
     return {"timesteps": None, "episodes": None, "steps": updates + WARM_UP, "first_update": 1_000}
@@ -212,10 +238,13 @@ def main() -> None:
     own, flags = sys.argv[1:], []
     if "--" in own:
         own, flags = own[: own.index("--")], own[own.index("--") + 1 :]
+    parser.add_argument("--alone", action="store_true", help="do not measure what it costs to share a core")
     arguments = parser.parse_args(own)
     measured = stages([f"--config={arguments.preset}", *flags], arguments.updates)
     measured["messages"] = messages(int(statistics.median(measured["found"]["chunk_bytes"])))
     result = costs(measured)
+    if not arguments.alone:
+        result["sharing"] = sharing(arguments.preset, arguments.updates, flags)
     print("| stage | microseconds: mean (10 % .. 90 %) |\n|---|---|")
     for name, (mean, low, high) in result["microseconds"].items():
         print(f"| {name} | {mean:.0f} ({low:.0f} .. {high:.0f}) |")
