@@ -27,6 +27,9 @@ REPLAY = "replay"
 AHEAD = 2
 """Chunks of batches, and blocks of each actor, that are asked for before they are needed."""
 
+MOST_WEIGHTS = 2
+"""Publications that an actor is sent between two of its reports: more would pile up before one that is slow or cut off."""
+
 PATIENCE = 0.2
 """Seconds between two tries to have a process begin that died."""
 
@@ -80,6 +83,7 @@ class Exchange:
     def __init__(self, cluster: Cluster | LocalCluster, task: ActorTask):
         self._cluster, self._task = cluster, task
         self._actors: list[Any] = []
+        self._sent = np.zeros(task.actors, np.int64)  # Publications to each actor since its last report.
         self._shards: list[Any] = []
         self.reports: collections.deque[Report] = collections.deque()
         self.chunks: collections.deque[Chunk] = collections.deque()
@@ -115,10 +119,15 @@ class Exchange:
             self._begin(index)
 
     def publish(self, weights: bytes) -> None:
-        """Gives all actors new weights, which those that begin again later begin with."""
+        """Gives all actors new weights, which those that begin again later begin with.
+
+        An actor that has been sent `MOST_WEIGHTS` and has given no block since gets the newest ones after its next block.
+        """
         self._weights = self._cluster.put(weights)
-        for actor in self._actors:
-            actor.set_weights.remote(self._weights)
+        for index, actor in enumerate(self._actors):
+            if self._sent[index] < MOST_WEIGHTS:
+                actor.set_weights.remote(self._weights)
+            self._sent[index] += 1
 
     def save(self, directory: Path) -> None:
         """Has each shard write its memories below a directory.
@@ -205,6 +214,9 @@ class Exchange:
             self.rates[asked.process] = about["timesteps"] / max(about["seconds"], 1e-9)
             self.versions[asked.process] = about["version"]
             self.reports.append(Report(outcomes, about, time.monotonic(), asked.life))
+            if is_present and self._sent[asked.process] > MOST_WEIGHTS:
+                self._actors[asked.process].set_weights.remote(self._weights)
+            self._sent[asked.process] = 0
             shard = asked.process % len(self._shards)
             if is_present and shard not in self._down:
                 inserted = Asked("insert", shard, self._lives["shard", shard])
@@ -254,7 +266,7 @@ class Exchange:
         self._later[process] = now + PATIENCE
 
     def _begin(self, index: int) -> None:
-        life = self._lives["actor", index]
+        life, self._sent[index] = self._lives["actor", index], 0
         call = self._actors[index].begin.remote(f"{self._timestep}/{life}", self._weights)
         self._cluster.expect(call, Asked("begin", index, life))
 

@@ -98,8 +98,9 @@ def test_a_run_learns_and_resumes(tmp_path: Path) -> None:
     assert resumed.global_step == resumed.global_timestep - 200
     assert resumed.global_timestep >= 3_000
     assert int(again.memory.inserted.numpy()) >= max(before, resumed.global_timestep)
+    three = RemoteActors(ENV, actors=3, steps=20, in_process=True)
     with pytest.raises(CheckpointMismatchError, match="actors=2 there, 3 now"):
-        an_agent(tmp_path / "run").train(RemoteActors(ENV, actors=3, steps=20), first_update=200, max_timesteps=4_000)
+        an_agent(tmp_path / "run").train(three, first_update=200, max_timesteps=4_000)
 
 
 def test_processes_that_are_killed_begin_again(tmp_path: Path, caplog) -> None:
