@@ -34,11 +34,11 @@ class Machine:
     Args:
         clock: of the simulation.
         cores: how many.
-        sharing: how many times as much of a core the same work needs while more processes have work than there are cores.
+        contention: how many times as long the same work takes while all cores work; in between for some of them.
     """
 
-    def __init__(self, clock: Clock, cores: int, sharing: float = 1.0):
-        self._clock, self._cores, self._sharing = clock, cores, sharing
+    def __init__(self, clock: Clock, cores: int, contention: float = 1.0):
+        self._clock, self._cores, self._contention = clock, cores, contention
         self._served = 0.0  # Seconds of work that each process with work has had.
         self._since = 0.0
         self._jobs: list[tuple[float, int, Callable[[], None]]] = []
@@ -53,9 +53,11 @@ class Machine:
         self._plan()
 
     def _rate(self) -> float:
-        if len(self._jobs) <= self._cores:
-            return 1.0 if self._jobs else 0.0
-        return self._cores / len(self._jobs) / self._sharing
+        if not self._jobs:
+            return 0.0
+        working = min(len(self._jobs), self._cores)
+        longer = 1.0 + (self._contention - 1.0) * (working - 1) / max(self._cores - 1, 1)
+        return working / len(self._jobs) / longer
 
     def _catch_up(self) -> None:
         passed = self._clock.now - self._since
@@ -82,7 +84,7 @@ class Process:
     """Does jobs one after another, on its machine."""
 
     def __init__(self, machine: Machine):
-        self._machine = machine
+        self.machine = machine
         self._jobs: collections.deque[tuple[float, Callable[[], None]]] = collections.deque()
         self._works = False
         self.busy = 0.0
@@ -104,4 +106,4 @@ class Process:
             then()
             self._next()
 
-        self._machine.work(seconds, done)
+        self.machine.work(seconds, done)

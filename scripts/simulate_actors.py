@@ -4,9 +4,9 @@
     python scripts/simulate_actors.py costs.json --actors 1 2 4 8 --cores 2
     python scripts/simulate_actors.py costs.json --actors 1000 --shards 16 --learners 8 --cores 16 --machines 64
 
-Each process is on a machine, whose cores it shares evenly with the others that have work there; then the same work needs more
-of a core, as `stages.py` measures. Actors make blocks as long as they may be ahead, shards store blocks and make chunks of
-batches, one after another, and the learner counts blocks, does the updates due, and publishes weights: as
+Each process is on a machine, whose cores it shares evenly with the others that have work there; the more work, the longer
+the same work takes, as `stages.py` measures. Actors make blocks as long as they may be ahead, shards store blocks and make
+chunks of batches, one after another, and the learner counts blocks, does the updates due, and publishes weights: as
 `polyrl/distributed/exchange.py` and `actor_loop.py` do it. Several learners divide each batch, and add up their gradients, as
 `--strategy=multi_worker` does.
 """
@@ -57,11 +57,12 @@ class Run:
     def __init__(self, costs: dict[str, Any], plan: Plan):
         self._costs, self._plan = costs, plan
         self.clock = Clock()
-        machines = [Machine(self.clock, plan.cores, costs.get("sharing", 1.0)) for _ in range(plan.machines)]
+        machines = [Machine(self.clock, plan.cores, costs.get("contention", 1.0)) for _ in range(plan.machines)]
         place = itertools.cycle(machines)
         self.learner = Process(next(place))
         self.shards = [Process(next(place)) for _ in range(plan.shards)]
         self.actors = [Process(next(place)) for _ in range(plan.actors)]
+        self._ray = {machine: Process(machine) for machine in machines}
         self._reports: collections.deque[int] = collections.deque()
         self._chunks = self._asked = 0
         self._left = 0
@@ -81,6 +82,11 @@ class Run:
         self.bytes += size
         self.clock.after(self._plan.latency + self.cost("answer") / 2 + size / self._plan.bandwidth, then)
 
+    def call(self, process: Process, stage: str, seconds: float, then: Callable[[], None]) -> None:
+        """A process is called, does its work, and answers; so has Ray on its machine."""
+        self._ray[process.machine].do(self.cost("ray" + stage))
+        process.do(seconds + self.cost("called" + stage), then)
+
     def begin(self) -> None:
         """All actors make their first blocks."""
         for index in range(self._plan.actors):
@@ -94,14 +100,14 @@ class Run:
             self.send(block * self._costs["bytes_per_step"], lambda: self._insert(index))
             self.send(1_000.0, lambda: self._report(index))
 
-        self.actors[index].do(block * self.cost("act"), made)
+        self.call(self.actors[index], "", block * self.cost("act"), made)
 
     def _insert(self, index: int) -> None:
         def inserted() -> None:
             self._stored = True
             self._learn()
 
-        self.shards[index % self._plan.shards].do(self._costs["block_steps"] * self.cost("insert"), inserted)
+        self.call(self.shards[index % self._plan.shards], "", self._costs["block_steps"] * self.cost("insert"), inserted)
 
     def _report(self, index: int) -> None:
         self._reports.append(index)
@@ -143,7 +149,7 @@ class Run:
         self.updates += updates
         if updates and not self._left and "priorities" in self._costs["microseconds"]:
             shard = self.shards[next(self._turn)]
-            shard.do(self._costs["chunk"] * self.cost("priorities"))
+            self.call(shard, "", self._costs["chunk"] * self.cost("priorities"), lambda: None)
         if self.updates - self._published >= self._costs["publish_every"]:
             self._published = self.updates
             self._learns = True
@@ -154,7 +160,7 @@ class Run:
     def _sent(self) -> None:
         for actor in self.actors:
             size = self._costs["bytes_of_weights"]
-            self.send(size, functools.partial(actor.do, self.cost("take_weights")))
+            self.send(size, functools.partial(self.call, actor, "", self.cost("take_weights"), lambda: None))
         self._learns = False
         self._learn()
 
@@ -169,7 +175,7 @@ class Run:
             self._asked, self._chunks = self._asked - 1, self._chunks + 1
             self._learn()
 
-        self.shards[next(self._turn)].do(chunk * self.cost("sample"), made)
+        self.call(self.shards[next(self._turn)], "_fetch", chunk * self.cost("sample"), made)
 
 
 def simulate(costs: dict[str, Any], plan: Plan, seconds: float) -> Outcome:

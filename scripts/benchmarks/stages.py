@@ -3,9 +3,9 @@
     python scripts/benchmarks/stages.py minatar_breakout_dqn [--updates 500] [--write costs.json] [-- --num_envs=8]
 
 The run is done in one process, one stage after another, with the preset's settings; flags after `--` go to the command
-`polyrl`. Then it is done by two processes on one core: the same work needs more of a core where processes share it. What a
-message to another process takes is measured with Ray. `scripts/simulate_actors.py` computes from the file what many actors and
-learners would do.
+`polyrl`. Then it is done on each core at once: the same work takes longer while all cores work, as they share caches and
+memory. What a message to another process takes is measured with Ray. `scripts/simulate_actors.py` computes from the file what
+many actors and learners would do.
 """
 
 from __future__ import annotations
@@ -32,33 +32,75 @@ class Nothing:
         """What a message costs that is about nothing."""
         return bytes(size)
 
+    def used(self) -> tuple[int, float]:
+        """The process, and the seconds of a core that it has used."""
+        return os.getpid(), time.process_time()
 
-def messages(chunk: int, count: int = 50) -> dict[str, list[float]]:
+
+def messages(chunk: int, count: int = 200) -> dict[str, list[float]]:
     """Seconds that calls of a process of Ray take which does nothing.
 
-    `answer`: until the answer is there. `message`: those in which the learner asks, and takes an answer that is there.
-    `fetch`: the same with an answer of the size of a chunk.
+    `answer`: until the answer is there. `message`: those in which the learner asks, and takes an answer that is there;
+    `called`: those of a core that the process which is asked needs; `ray`: those of Ray's own processes. `fetch`,
+    `called_fetch`, `ray_fetch`: the same with an answer of the size of a chunk.
     """
     from polyrl.distributed.cluster import Asked, connected
 
     found: dict[str, list[float]] = {"answer": [], "message": [], "fetch": []}
     with connected(None, 1) as cluster:
         process = cluster.start(Nothing)
-        for name, size in [("answer", 7), ("message", 7), ("fetch", chunk)]:
-            for _ in range(count + 10):
+
+        def one(size: int) -> float:
+            """Seconds of the learner for a call; its answer is there when it looks for it."""
+            started = time.perf_counter()
+            cluster.expect(process.ask.remote(size), Asked("ask", 0, 0))
+            asked = time.perf_counter() - started
+            time.sleep(0.01)
+            started = time.perf_counter()
+            while not cluster.ready(0.0):
                 started = time.perf_counter()
-                cluster.expect(process.ask.remote(size), Asked("ask", 0, 0))
-                asked = time.perf_counter() - started
-                if name == "answer":
-                    cluster.ready(10.0)
-                    found[name].append(time.perf_counter() - started)
-                    continue
-                time.sleep(0.02)
-                started = time.perf_counter()
-                while not cluster.ready(0.0):
-                    started = time.perf_counter()
-                found[name].append(asked + time.perf_counter() - started)
-    return {name: seconds[10:] for name, seconds in found.items()}
+            return asked + time.perf_counter() - started
+
+        cluster.get(process.used.remote())  # It is there.
+        for _ in range(count):
+            started = time.perf_counter()
+            cluster.expect(process.ask.remote(7), Asked("ask", 0, 0))
+            cluster.ready(10.0)
+            found["answer"].append(time.perf_counter() - started)
+        for name, of_process, of_ray, size in (("message", "called", "ray", 7), ("fetch", "called_fetch", "ray_fetch", chunk)):
+            for _ in range(20):
+                one(size)
+            (number, used), idle = cluster.get(process.used.remote()), others()
+            began = time.perf_counter()
+            time.sleep(2.0)
+            waited = time.perf_counter() - began
+            (_, used_idle), others_idle = cluster.get(process.used.remote()), others()
+            began = time.perf_counter()
+            found[name] = [one(size) for _ in range(count)]
+            share = (time.perf_counter() - began) / waited  # What they do while nothing is asked goes on.
+            (_, used_after), others_after = cluster.get(process.used.remote()), others()
+            found[of_process] = [(used_after - used_idle - share * (used_idle - used)) / count]
+            mine = {other for other in others_after if other != number and other in idle}
+            of_others = sum(others_after[it] - others_idle[it] - share * (others_idle[it] - idle[it]) for it in mine)
+            found[of_ray] = [max(of_others, 0.0) / count]
+    return found
+
+
+def others() -> dict[int, float]:
+    """The seconds of a core that each process has used which this one, or one of its descendants, has started."""
+    parents, used, tick = {}, {}, os.sysconf("SC_CLK_TCK")
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (directory / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents[int(directory.name)], used[int(directory.name)] = int(fields[1]), (int(fields[11]) + int(fields[12])) / tick
+
+    def is_mine(process: int) -> bool:
+        parent = parents.get(process, 0)
+        return parent == os.getpid() or (parent > 1 and is_mine(parent))
+
+    return {process: seconds for process, seconds in used.items() if is_mine(process)}
 
 
 def stages(flags: list[str], updates: int) -> dict[str, Any]:
@@ -154,21 +196,24 @@ def stages(flags: list[str], updates: int) -> dict[str, Any]:
     return {"about": about, "found": found}
 
 
-def sharing(preset: str, updates: int, flags: list[str]) -> float:
-    """How many times as much of a core the same work needs if two processes share one: two of these programs, and one."""
+def contention(preset: str, updates: int, flags: list[str]) -> float:
+    """How many times as long the same work takes while all cores work: one of these programs on each, and one by itself."""
 
-    def mean(copies: int) -> float:
-        """Microseconds that each of so many copies on one core takes for an update and the steps that belong to it."""
+    def mean(cores: list[int]) -> float:
+        """Microseconds that each of some copies, on a core of its own, takes for an update and the steps that belong to it."""
         with tempfile.TemporaryDirectory() as directory:
-            files = [Path(directory, str(number)) for number in range(copies)]
-            own = ["taskset", "--cpu-list", str(min(os.sched_getaffinity(0))), sys.executable, __file__, preset, "--alone"]
-            calls = [[*own, f"--updates={updates}", f"--write={file}", "--", *flags] for file in files]
+            program = [sys.executable, __file__, preset, "--alone", f"--updates={updates}"]
+            calls = [
+                ["taskset", "--cpu-list", str(core), *program, f"--write={Path(directory, str(core))}", "--", *flags]
+                for core in cores
+            ]
             started = [subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for call in calls]
             if any([process.wait() for process in started]):
                 raise RuntimeError(f"A copy of this program failed: {' '.join(calls[0])}")
-            return statistics.mean(total(json.loads(file.read_text())) for file in files)
+            return statistics.mean(total(json.loads(Path(directory, str(core)).read_text())) for core in cores)
 
-    return mean(2) / (2 * mean(1))
+    cores = sorted(os.sched_getaffinity(0))
+    return mean(cores) / mean(cores[:1])
 
 
 def total(costs: dict[str, Any]) -> float:
@@ -238,13 +283,13 @@ def main() -> None:
     own, flags = sys.argv[1:], []
     if "--" in own:
         own, flags = own[: own.index("--")], own[own.index("--") + 1 :]
-    parser.add_argument("--alone", action="store_true", help="do not measure what it costs to share a core")
+    parser.add_argument("--alone", action="store_true", help="do not measure what it costs that all cores work")
     arguments = parser.parse_args(own)
     measured = stages([f"--config={arguments.preset}", *flags], arguments.updates)
     measured["messages"] = messages(int(statistics.median(measured["found"]["chunk_bytes"])))
     result = costs(measured)
     if not arguments.alone:
-        result["sharing"] = sharing(arguments.preset, arguments.updates, flags)
+        result["contention"] = contention(arguments.preset, arguments.updates, flags)
     print("| stage | microseconds: mean (10 % .. 90 %) |\n|---|---|")
     for name, (mean, low, high) in result["microseconds"].items():
         print(f"| {name} | {mean:.0f} ({low:.0f} .. {high:.0f}) |")
