@@ -5,7 +5,7 @@
     python scripts/simulate_actors.py costs.json --actors 1000 --shards 16 --learners 8 --cores 16 --machines 64
 
 Each process is on a machine, whose cores it shares evenly with the others that have work there; the more work, the longer
-the same work takes, as `stages.py` measures. Actors make blocks as long as they may be ahead, shards store blocks and make
+the same work takes (`--contention`). Actors make blocks as long as they may be ahead, shards store blocks and make
 chunks of batches, one after another, and the learner counts blocks, does the updates due, and publishes weights: as
 `polyrl/distributed/exchange.py` and `actor_loop.py` do it. Several learners divide each batch, and add up their gradients, as
 `--strategy=multi_worker` does.
@@ -30,7 +30,10 @@ from events import Clock, Machine, Process
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is simulated: so many processes on so many machines, and a network with so many seconds and bytes a second."""
+    """What is simulated: so many processes on so many machines, and a network with so many seconds and bytes a second.
+
+    `contention`: how many times as long the same work takes while all cores of a machine work.
+    """
 
     actors: int
     shards: int
@@ -39,6 +42,7 @@ class Plan:
     cores: int
     latency: float
     bandwidth: float
+    contention: float = 1.0
 
 
 @dataclasses.dataclass
@@ -57,7 +61,7 @@ class Run:
     def __init__(self, costs: dict[str, Any], plan: Plan):
         self._costs, self._plan = costs, plan
         self.clock = Clock()
-        machines = [Machine(self.clock, plan.cores, costs.get("contention", 1.0)) for _ in range(plan.machines)]
+        machines = [Machine(self.clock, plan.cores, plan.contention) for _ in range(plan.machines)]
         place = itertools.cycle(machines)
         self.learner = Process(next(place))
         self.shards = [Process(next(place)) for _ in range(plan.shards)]
@@ -204,6 +208,9 @@ def main() -> None:
     parser.add_argument("--cores", type=int, default=2, help="of each machine (default: %(default)s)")
     parser.add_argument("--latency", type=float, default=1e-4, help="seconds on the way (default: %(default)s)")
     parser.add_argument("--bandwidth", type=float, default=1.25e9, help="bytes a second (default: %(default)s)")
+    parser.add_argument(
+        "--contention", type=float, default=1.0, help="times as long work takes while all cores work (default: %(default)s)"
+    )
     parser.add_argument("--seconds", type=float, default=20.0, help="that are simulated (default: %(default)s)")
     parser.add_argument("--updates_per_step", type=float, help="other than measured (default: as measured)")
     parser.add_argument("--publish_every", type=int, help="updates, other than measured (default: as measured)")
@@ -222,6 +229,7 @@ def main() -> None:
             arguments.cores,
             arguments.latency,
             arguments.bandwidth,
+            arguments.contention,
         )
         found = simulate(costs, plan, arguments.seconds)
         shares = " | ".join(f"{100 * share:.0f} %" for share in found.busy.values())

@@ -3,9 +3,8 @@
     python scripts/benchmarks/stages.py minatar_breakout_dqn [--updates 500] [--write costs.json] [-- --num_envs=8]
 
 The run is done in one process, one stage after another, with the preset's settings; flags after `--` go to the command
-`polyrl`. Then it is done on each core at once: the same work takes longer while all cores work, as they share caches and
-memory. What a message to another process takes is measured with Ray. `scripts/simulate_actors.py` computes from the file what
-many actors and learners would do.
+`polyrl`. What a message to another process takes is measured with Ray. `scripts/simulate_actors.py` computes from the file
+what many actors and learners would do.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ import json
 import os
 from pathlib import Path
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -196,32 +194,6 @@ def stages(flags: list[str], updates: int) -> dict[str, Any]:
     return {"about": about, "found": found}
 
 
-def contention(preset: str, updates: int, flags: list[str]) -> float:
-    """How many times as long the same work takes while all cores work: one of these programs on each, and one by itself."""
-
-    def mean(cores: list[int]) -> float:
-        """Microseconds that each of some copies, on a core of its own, takes for an update and the steps that belong to it."""
-        with tempfile.TemporaryDirectory() as directory:
-            program = [sys.executable, __file__, preset, "--alone", f"--updates={updates}"]
-            calls = [
-                ["taskset", "--cpu-list", str(core), *program, f"--write={Path(directory, str(core))}", "--", *flags]
-                for core in cores
-            ]
-            started = [subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for call in calls]
-            if any([process.wait() for process in started]):
-                raise RuntimeError(f"A copy of this program failed: {' '.join(calls[0])}")
-            return statistics.mean(total(json.loads(Path(directory, str(core)).read_text())) for core in cores)
-
-    cores = sorted(os.sched_getaffinity(0))
-    return mean(cores) / mean(cores[:1])
-
-
-def total(costs: dict[str, Any]) -> float:
-    """Microseconds of an update and all that belongs to it."""
-    of = {name: mean for name, (mean, _, _) in costs["microseconds"].items()}
-    return (of["act"] + of["insert"]) / costs["updates_per_step"] + of["sample"] + of["update"] + of["rest"]
-
-
 def budget(updates: int) -> dict[str, Any]:
     """That of the measurement in place of the run's own."""
     return {"timesteps": None, "episodes": None, "steps": updates + WARM_UP, "first_update": 1_000}
@@ -283,13 +255,10 @@ def main() -> None:
     own, flags = sys.argv[1:], []
     if "--" in own:
         own, flags = own[: own.index("--")], own[own.index("--") + 1 :]
-    parser.add_argument("--alone", action="store_true", help="do not measure what it costs that all cores work")
     arguments = parser.parse_args(own)
     measured = stages([f"--config={arguments.preset}", *flags], arguments.updates)
     measured["messages"] = messages(int(statistics.median(measured["found"]["chunk_bytes"])))
     result = costs(measured)
-    if not arguments.alone:
-        result["contention"] = contention(arguments.preset, arguments.updates, flags)
     print("| stage | microseconds: mean (10 % .. 90 %) |\n|---|---|")
     for name, (mean, low, high) in result["microseconds"].items():
         print(f"| {name} | {mean:.0f} ({low:.0f} .. {high:.0f}) |")
