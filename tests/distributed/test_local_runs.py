@@ -73,7 +73,8 @@ def test_the_same_seed_is_the_same_run(tmp_path: Path) -> None:
         np.testing.assert_array_equal(first, second)
 
 
-@pytest.mark.parametrize(("frequency", "at_once"), [(1, 1), (4, 1), (7, 3), (40, 50)])
+@pytest.mark.default_cases(2)
+@pytest.mark.parametrize(("frequency", "at_once"), [(7, 3), (40, 50), (1, 1), (4, 1)])
 def test_there_are_as_many_updates_as_the_schedule_says(frequency: int, at_once: int, tmp_path: Path) -> None:
     agent = an_agent(tmp_path, RemoteReplay(UniformReplay(2_000, 16)))
     result = agent.train(actors(), first_update=100, update_frequency=frequency, updates_at_once=at_once, max_timesteps=640)
@@ -81,7 +82,8 @@ def test_there_are_as_many_updates_as_the_schedule_says(frequency: int, at_once:
     assert result.global_step == at_once * (640 // frequency - 100 // frequency)
 
 
-@pytest.mark.parametrize("first_update", [101, 110, 119])
+@pytest.mark.default_cases(1)
+@pytest.mark.parametrize("first_update", [110, 101, 119])
 def test_all_may_be_up_to_date_where_the_first_update_is_due(first_update: int, tmp_path: Path, monkeypatch) -> None:
     """A hook asks for it after each block of 20 steps, in one of which the first update is due: batches are asked for then."""
     looks: list[float] = []

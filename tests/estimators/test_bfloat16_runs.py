@@ -64,7 +64,7 @@ def trained(tmp_path_factory):
     return agent
 
 
-@pytest.mark.parametrize("seed", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))])
 def test_it_learns_the_optimum(tmp_path, seed):
     agent = new_agent(tmp_path, seed=seed)
     agent.train(Lights(), max_timesteps=400, first_update=20)
@@ -92,6 +92,7 @@ def test_the_weights_serve_in_float32_but_are_not_trained_so(trained):
         plain.train(Lights(), timesteps=4, first_update=20)
 
 
+@pytest.mark.slow
 def test_an_export_in_another_precision_is_another_export(trained, tmp_path):
     plain = new_agent(trained.model_dir, "float32")
     first, again, other = (exports.export(each.predictor(), tmp_path) for each in (trained, trained, plain))

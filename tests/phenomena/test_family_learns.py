@@ -17,7 +17,7 @@ from polyrl.envs.compiled import Catch
 from polyrl.policies import TimeStep
 
 SLOW = pytest.mark.slow
-QUICK = ("dqn", "c51", "qr_dqn", "iqn")
+QUICK = ("dqn", "c51")
 SEEDS = [1, *(pytest.param(seed, marks=SLOW) for seed in (2, 3))]
 
 
@@ -66,7 +66,7 @@ class RiskyBandit(gymnasium.Env):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("name", ["c51", "qr_dqn", "iqn"])
+@pytest.mark.parametrize("name", ["c51", pytest.param("qr_dqn", marks=SLOW), pytest.param("iqn", marks=SLOW)])
 def test_a_cautious_policy_passes_over_the_better_mean(tmp_path, name, seed):
     learner, schedule = agent(tmp_path, name, 1, 2, seed)
     learner.train(GymEnvironment(RiskyBandit, 8), **schedule, timesteps=8_000)

@@ -85,6 +85,7 @@ def test_a_lamp_is_followed_with_xla_and_without(compiled_with, torso, xla):
     assert agent.evaluate(Lamp(4), episodes=20)["mean_reward"] == 8.0
 
 
+@pytest.mark.slow
 def test_the_run_with_xla_is_the_run_without(compiled_with):
     runs = []
     for jit in ("on", "off"):

@@ -61,6 +61,7 @@ def check_processes(tmp_path, names):
         assert worker[name]["values"] == chief[name]["values"]
 
 
+@pytest.mark.slow
 def test_processes_do_the_updates_of_one(tmp_path: Path) -> None:
     check_processes(tmp_path, ["recurrent"])
 
