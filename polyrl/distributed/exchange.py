@@ -83,7 +83,7 @@ class Exchange:
     def __init__(self, cluster: Cluster | LocalCluster, task: ActorTask):
         self._cluster, self._task = cluster, task
         self._actors: list[Any] = []
-        self._sent = np.zeros(task.actors, np.int64)  # Publications to each actor since its last report.
+        self._since = np.zeros(task.actors, np.int64)  # Publications since each actor's last report, sent to it or not.
         self._shards: list[Any] = []
         self.reports: collections.deque[Report] = collections.deque()
         self.chunks: collections.deque[Chunk] = collections.deque()
@@ -125,9 +125,9 @@ class Exchange:
         """
         self._weights = self._cluster.put(weights)
         for index, actor in enumerate(self._actors):
-            if self._sent[index] < MOST_WEIGHTS:
+            if self._since[index] < MOST_WEIGHTS:
                 actor.set_weights.remote(self._weights)
-            self._sent[index] += 1
+            self._since[index] += 1
 
     def save(self, directory: Path) -> None:
         """Has each shard write its memories below a directory.
@@ -214,9 +214,10 @@ class Exchange:
             self.rates[asked.process] = about["timesteps"] / max(about["seconds"], 1e-9)
             self.versions[asked.process] = about["version"]
             self.reports.append(Report(outcomes, about, time.monotonic(), asked.life))
-            if is_present and self._sent[asked.process] > MOST_WEIGHTS:
-                self._actors[asked.process].set_weights.remote(self._weights)
-            self._sent[asked.process] = 0
+            if is_present:
+                if self._since[asked.process] > MOST_WEIGHTS:
+                    self._actors[asked.process].set_weights.remote(self._weights)
+                self._since[asked.process] = 0
             shard = asked.process % len(self._shards)
             if is_present and shard not in self._down:
                 inserted = Asked("insert", shard, self._lives["shard", shard])
@@ -266,7 +267,7 @@ class Exchange:
         self._later[process] = now + PATIENCE
 
     def _begin(self, index: int) -> None:
-        life, self._sent[index] = self._lives["actor", index], 0
+        life, self._since[index] = self._lives["actor", index], 0
         call = self._actors[index].begin.remote(f"{self._timestep}/{life}", self._weights)
         self._cluster.expect(call, Asked("begin", index, life))
 

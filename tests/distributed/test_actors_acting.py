@@ -95,14 +95,19 @@ def test_exploring_never_repeats_itself(jit: str) -> None:
     assert len({tuple(row) for row in first.T}) == ENVS
 
 
-def test_with_xla_it_acts_as_without() -> None:
+@pytest.mark.parametrize("noisy", [False, True])
+def test_with_xla_it_acts_as_without(noisy: bool) -> None:
+    """Also the noise of actions, which follows from the steps that were counted; first priorities see their number, too."""
     found = []
     for jit in ("on", "off"):
-        model_fn = q_model_fn(num_actions=2, exploration_config=ConstantExplorationConfig(0.5))
+        exploration = ConstantExplorationConfig(0.5)
+        model_fn = q_model_fn(num_actions=2, noisy=noisy, exploration_config=exploration)
         actor, learner = begun_actor(ENV, model_fn, PrioritizedReplay(200, 4), steps=40, jit=jit)
         give_other_weights(actor, learner)
+        actor.collect()
         sent = dict(unpack(actor.collect()[1])[0])
         found.append((sent.pop(PRIORITY), expand(sent)))
+        assert int(actor._scope.global_timestep.numpy()) == 2 * 40 * ENVS
     np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-5)
     for name, values in found[0][1].items():
         np.testing.assert_array_equal(values, found[1][1][name], err_msg=name)

@@ -222,7 +222,6 @@ def test_a_signal_before_an_evaluation_leaves_it_to_the_run_that_resumes(agent):
     assert trained.train(ScheduleEnv(), first_update=BATCH, hooks=hooks).global_timestep == 20
 
 
-@pytest.mark.slow
 def test_scripts_end_by_a_signal_with_a_checkpoint_and_its_exit_status(tmp_path):
     """Two processes side by side; each gets its signal once it has written a checkpoint."""
     cases = {"train": signal.SIGINT, "continuous_train_and_eval": signal.SIGTERM}

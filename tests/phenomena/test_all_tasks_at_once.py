@@ -51,15 +51,12 @@ class AllTasks(gymnasium.Env):
         return np.eye(STATES, dtype=np.float32)[self._state]
 
 
-BOTH = pytest.mark.slow
-"""Of the model whose parts are those of two others."""
-
 VALUES = np.array([0.9 * DISCOUNT**2, 0.9 * DISCOUNT, 0.9, 0.5, 0.04 / (1 - DISCOUNT)])
 """Of the states but the last one."""
 
 
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", [pytest.param(name, marks=BOTH if name == "munchausen_iqn" else ()) for name in FAMILY])
+@pytest.mark.parametrize("name", FAMILY)
 def test_the_best_actions_and_their_values_are_learned(tmp_path, name, seed):
     # What goes on for ever is worth 0.98 of its value after 75 targets.
     learner, schedule = agent(tmp_path, name, STATES, 2, seed, target_update_frequency=20)
