@@ -46,7 +46,7 @@ def expand(small: Mapping[str, np.ndarray], frame_stack: int | None = None) -> d
     """
     try:
         ended = _ended(small)
-        if ended.ndim != 2:
+        if ended.ndim != 2 or not ended.size:
             raise ValueError(f"done has shape {ended.shape}")
         columns = {}
         for name, values in small.items():
@@ -70,13 +70,14 @@ def _states(
     """States and next states, `[T, N, ...]`."""
     if following.shape[:2] != ended.shape or len(begun) != np.count_nonzero(ended[:-1]):
         raise ValueError(f"next states {following.shape}, {len(begun)} first states, done {ended.shape}")
+    if frame_stack is None:
+        state = np.concatenate([first[np.newaxis], following[:-1]])
+        state[1:][ended[:-1]] = begun
+        return state, following
     state, next_state = (np.empty([*ended.shape, *first.shape[1:]], first.dtype) for _ in range(2))
     state[0], used = first, 0
     for step, ends in enumerate(ended):
-        if frame_stack is None:
-            next_state[step] = following[step]
-        else:
-            next_state[step, ..., :-1], next_state[step, ..., -1:] = state[step, ..., 1:], following[step]
+        next_state[step, ..., :-1], next_state[step, ..., -1:] = state[step, ..., 1:], following[step]
         if step + 1 < len(ended):
             state[step + 1] = next_state[step]
             count = np.count_nonzero(ends)

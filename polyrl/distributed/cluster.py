@@ -79,9 +79,9 @@ class Cluster:
         """Notes that a call was made, whose result `ready` will give."""
         self._waiting[reference] = asked
 
-    def expected(self, name: str) -> int:
-        """How many calls of this name have not been given yet."""
-        return sum(asked.name == name for asked in self._waiting.values())
+    def waiting(self, name: str) -> list[Asked]:
+        """The calls of this name that have not been given yet."""
+        return [asked for asked in self._waiting.values() if asked.name == name]
 
     def ready(self, seconds: float) -> list[tuple[Asked, Any]]:
         """The calls that have ended, each with its result, or its error; waits up to some seconds for the first of them."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import dataclasses
 import logging
 import re
 import time
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from polyrl.distributed.actor import Actor, ActorTask
+from polyrl.distributed.chunks import AHEAD, Chunk, Turns, next_shard
 from polyrl.distributed.cluster import Asked, Cluster
 from polyrl.distributed.local_cluster import LocalCluster
 from polyrl.distributed.shard import ReplayShard, ShardTask
@@ -24,11 +24,11 @@ logger = logging.getLogger("polyrl")
 REPLAY = "replay"
 """The directory of a checkpoint that holds the shards' memories."""
 
-AHEAD = 2
-"""Chunks of batches, and blocks of each actor, that are asked for before they are needed."""
-
 MOST_WEIGHTS = 2
 """Publications that an actor is sent between two of its reports: more would pile up before one that is slow or cut off."""
+
+UNSTORED = 8
+"""Blocks of an actor that may wait for their shard."""
 
 PATIENCE = 0.2
 """Seconds between two tries to have a process begin that died."""
@@ -47,17 +47,6 @@ class Report(NamedTuple):
     about: dict[str, Any]
     came: float
     life: int
-
-
-@dataclasses.dataclass
-class Chunk:
-    """Batches `[chunk, ...]` of a shard, by their number there, and how many of them have been learned from."""
-
-    shard: int
-    batches: dict[str, np.ndarray]
-    sample: str
-    came: float
-    used: int = 0
 
 
 class Exchange:
@@ -93,10 +82,11 @@ class Exchange:
         self.rates = np.zeros(task.actors)
         self.versions = np.zeros(task.actors, np.int64)
         self.failure: BrokenEnvironmentError | None = None
-        self._turn = 0
+        self._turns = Turns()
         self._down: set[int] = set()  # Shards that have died, and have not begun again yet.
         self._later: dict[tuple[str, int], float] = {}  # When processes that died are to begin again.
         self._lives: collections.Counter[tuple[str, int]] = collections.Counter()
+        self._held: collections.Counter[int] = collections.Counter()  # Blocks that actors are not asked for yet.
         self._died: dict[tuple[str, int], float] = {}  # Since when a process has given nothing, as it died.
 
     # Begin and end. -----------------------------------------------------------------------------------------------------
@@ -174,10 +164,17 @@ class Exchange:
         return not self._down
 
     def ask_after(self, report: Report) -> None:
-        """Has the actor of a report make another block, unless it has died since: then it has begun again with its own."""
+        """Has the actor of a report make another block, unless it has died since: then it has begun again with its own.
+
+        Where its shard has not stored `UNSTORED` of its blocks yet, it is asked once the shard has: more would pile up.
+        """
         actor = report.about["actor"]
-        if report.life == self._lives["actor", actor]:
+        if report.life != self._lives["actor", actor]:
+            return
+        if sum(asked.what == actor for asked in self._cluster.waiting("insert")) < UNSTORED:
             self._ask_for_blocks(actor, 1)
+        else:
+            self._held[actor] += 1
 
     def _ask_for_blocks(self, actor: int, blocks: int) -> None:
         for _ in range(blocks):
@@ -188,18 +185,16 @@ class Exchange:
     def has_batches(self) -> bool:
         """Whether there is a chunk, or one will come: also from a shard that begins again, but not where all have, and none
         has anything."""
-        return bool(self.chunks or self._cluster.expected("sample") or self._ready() or self._down)
+        return bool(self.chunks or self._cluster.waiting("sample") or self._ready() or self._down)
 
     def _ready(self) -> list[int]:
         """The shards that have something to be drawn from."""
         return [index for index, status in enumerate(self.statuses) if status["ready"] and index not in self._down]
 
     def ask_for_batches(self, count: int, step: int) -> None:
-        """Has shards make chunks of `count` batches, so that there is always one to go on with."""
-        ready = self._ready()
-        while ready and len(self.chunks) + self._cluster.expected("sample") < AHEAD:
-            index, self._turn = ready[self._turn % len(ready)], self._turn + 1
-            asked = Asked("sample", index, self._lives["shard", index])
+        """Has shards make chunks of `count` batches, so that there is always one to go on with; see `next_shard`."""
+        while (index := next_shard(self._ready(), self._cluster.waiting("sample"), len(self.chunks), self._turns)) is not None:
+            asked = Asked("sample", index, self._lives["shard", index], self._turns.ask(index))
             self._cluster.expect(self._shards[index].sample.remote(count, step), asked)
 
     def send_priorities(self, chunk: Chunk, priorities: np.ndarray) -> None:
@@ -220,7 +215,7 @@ class Exchange:
                 self._since[asked.process] = 0
             shard = asked.process % len(self._shards)
             if is_present and shard not in self._down:
-                inserted = Asked("insert", shard, self._lives["shard", shard])
+                inserted = Asked("insert", shard, self._lives["shard", shard], asked.process)
                 self._cluster.expect(self._shards[shard].insert.remote(asked.what), inserted)
             else:
                 self.lost_blocks += 1
@@ -230,10 +225,14 @@ class Exchange:
             self._ask_for_blocks(asked.process, AHEAD)
         elif asked.name == "sample":
             batches, about = unpack(result)
+            self._turns.came = max(self._turns.came, asked.what)
             self.chunks.append(Chunk(asked.process, batches, about["sample"], time.monotonic()))
         else:
             status, before = unpack(result)[1], self.statuses[asked.process]
             self.statuses[asked.process] = status
+            if asked.name == "insert" and self._held[asked.what] and ("actor", asked.what) not in self._later:
+                self._held[asked.what] -= 1
+                self._ask_for_blocks(asked.what, 1)
             if asked.name == "revive":
                 self.lost_transitions += max(before["inserted"] - status["inserted"], 0)
                 self._down.discard(asked.process)
@@ -267,7 +266,7 @@ class Exchange:
         self._later[process] = now + PATIENCE
 
     def _begin(self, index: int) -> None:
-        life, self._since[index] = self._lives["actor", index], 0
+        life, self._since[index], self._held[index] = self._lives["actor", index], 0, 0
         call = self._actors[index].begin.remote(f"{self._timestep}/{life}", self._weights)
         self._cluster.expect(call, Asked("begin", index, life))
 

@@ -36,8 +36,8 @@ class LocalCluster:
     def expect(self, reference: Any, asked: Asked) -> None:
         self._waiting.append((asked, reference))
 
-    def expected(self, name: str) -> int:
-        return sum(asked.name == name for asked, _ in self._waiting)
+    def waiting(self, name: str) -> list[Asked]:
+        return [asked for asked, _ in self._waiting if asked.name == name]
 
     def ready(self, seconds: float) -> list[tuple[Asked, Any]]:
         """Everything that was asked for; it never waits."""

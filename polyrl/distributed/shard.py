@@ -6,7 +6,7 @@ import collections
 import copy
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -84,7 +84,7 @@ class ReplayShard:
         Raises:
             RuntimeError: if nothing is stored.
         """
-        masses = np.array([memory.mass() for memory in self._memories.values()])
+        masses = np.array([memory.mass for memory in self._memories.values()])
         if not masses.sum() > 0.0:
             raise RuntimeError(f"Shard {self._index} is empty.")
         self._samples += 1
@@ -120,9 +120,9 @@ class ReplayShard:
         memories = self._memories.values()
         about = {
             "shard": self._index,
-            "stored": sum(memory.stored() for memory in memories),
+            "stored": sum(memory.stored for memory in memories),
             "inserted": sum(memory.inserted for memory in memories),
-            "ready": bool(sum(memory.mass() for memory in memories) > 0.0),
+            "ready": bool(sum(memory.mass for memory in memories) > 0.0),
             "dropped": self._dropped,
             "left_out": sum(memory.left_out for memory in memories),
         }
@@ -153,7 +153,14 @@ class ReplayShard:
 
 
 class _Memory:
-    """The memory of one actor, its compiled calls, and which transition is at each position."""
+    """The memory of one actor, its compiled calls, and which transition is at each position.
+
+    Attributes:
+        inserted: how many transitions ever were stored.
+        stored: how many there are.
+        mass: see `Replay.mass`.
+        left_out: blocks that were not stored.
+    """
 
     def __init__(self, task: ShardTask):
         self._replay = copy.deepcopy(task.memory)
@@ -161,24 +168,32 @@ class _Memory:
         self._replay.build(task.specs, task.num_envs)
         self._numbers = np.zeros(self._replay.storage.capacity, np.int64)  # Of the transition at each position, from 1.
         self._newest: tuple[str, int] | None = None  # Life and number of the newest block.
-        self.left_out = 0
-        self._insert = traced(self._replay.add_steps)
+        self.inserted, self.stored, self.mass, self.left_out = 0, 0, 0.0, 0
         seed, step = tf.TensorSpec([2], tf.int64), tf.TensorSpec([], tf.int64)
         self._batch = traced(self._sampled_once).get_concrete_function(seed, step).structured_outputs
         self._sample = traced(self._sampled, input_signature=[tf.TensorSpec([None, 2], tf.int64), step])
-        self._update = traced(self._replay.update_priorities)
-        self._update_sequences = traced(self._sequences_first)
-        self._start = traced(self._replay.start_episodes)
+        self._insert = self._changing(self._replay.add_steps)
+        self._update = self._changing(self._replay.update_priorities)
+        self._update_sequences = self._changing(self._sequences_first)
+        self._start = self._changing(self._replay.start_episodes)
+        self._look = self._changing(lambda: None)
+        self._look()
 
-    @property
-    def inserted(self) -> int:
-        return int(self._replay.inserted.numpy())
+    def _changing(self, change: Callable[..., Any]) -> Callable[..., Any]:
+        """A compiled call that changes the memory; how much is stored comes with it, as asking for it takes as long."""
 
-    def stored(self) -> int:
-        return int(self._replay.stored().numpy())
+        def changed(*arguments: Any) -> Any:
+            result = change(*arguments)
+            return result, self._replay.inserted.read_value(), self._replay.stored(), self._replay.mass()
 
-    def mass(self) -> float:
-        return float(self._replay.mass().numpy())
+        call = traced(changed)
+
+        def called(*arguments: Any) -> Any:
+            result, inserted, stored, mass = call(*arguments)
+            self.inserted, self.stored, self.mass = int(inserted), int(stored), float(mass)
+            return result
+
+        return called
 
     def batch_specs(self) -> dict[str, tuple[tuple[int, ...], str]]:
         return {name: (tuple(spec.shape), spec.dtype.name) for name, spec in self._batch[0].items()}
@@ -218,6 +233,7 @@ class _Memory:
 
     def restore(self, directory: Path) -> None:
         shards.read(self._replay, directory)
+        self._look()
         self._numbers[:] = np.load(directory / "numbers.npy", allow_pickle=False)
         self._newest = None  # What follows is of another life.
 

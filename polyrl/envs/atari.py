@@ -94,6 +94,7 @@ class AtariEnvironment(Environment):
             env.close()
 
     def open(self, num_envs: int | None = None) -> VectorEnv:
+        _import_games()  # This may be another process than that in which it was made.
         number = self.num_envs if num_envs is None else num_envs
         frames = {"gymnasium": self._gymnasium, "ale": self._ale, "envpool": self._envpool}[self.backend](number)
         return FrameStack(_Games(frames, self.terminal_on_life_loss, self.clip_rewards), self.frame_stack)
@@ -108,6 +109,7 @@ class AtariEnvironment(Environment):
             ValueError: if a package is missing.
         """
         import_package("cv2", "What renders an Atari game", "atari", "another environment")
+        _import_games()
         return FrameStack(_Games(self._gymnasium(1, wrap), self.terminal_on_life_loss, self.clip_rewards), self.frame_stack)
 
     # The backends: single frames, rewards and episodes of the game itself, reset in the same step. -------------------------
@@ -149,9 +151,7 @@ class AtariEnvironment(Environment):
     def _check_backend(self) -> str:
         """Checks that the backend is installed and has the game; returns the backend's name of the game."""
         needed_by = f"backend={self.backend!r}"
-        ale_py = import_package("ale_py", "AtariEnvironment", "atari", "an environment that is not an Atari game")
-        ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # It prints a banner otherwise.
-        gymnasium.register_envs(ale_py)
+        _import_games()
         games = [name[len("ALE/") : -len("-v5")] for name in gymnasium.registry if name.startswith("ALE/")]
         if self.game not in games:
             raise ValueError(
@@ -168,6 +168,13 @@ class AtariEnvironment(Environment):
         if self.noop_max < 1:  # envpool draws from 1 to noop_max.
             raise ValueError("envpool needs a noop_max of at least 1; use backend='ale' or 'gymnasium' for noop_max=0.")
         return known[f"{self.game}-v5".lower()]
+
+
+def _import_games() -> None:
+    """Makes the games' ids known to gymnasium, in this process."""
+    ale_py = import_package("ale_py", "AtariEnvironment", "atari", "an environment that is not an Atari game")
+    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # It prints a banner otherwise.
+    gymnasium.register_envs(ale_py)
 
 
 class _AlePool:

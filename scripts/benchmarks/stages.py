@@ -104,7 +104,7 @@ def others() -> dict[int, float]:
 def stages(flags: list[str], updates: int) -> dict[str, Any]:
     """Seconds of each call by stage, how many environment steps, batches and bytes it is about, and the schedule."""
     import polyrl  # noqa: F401  Before TensorFlow.
-    from polyrl.distributed import actor_loop, exchange, remote_actors
+    from polyrl.distributed import actor_loop, chunks, remote_actors
     from polyrl.distributed.local_cluster import LocalCluster
     from polyrl.estimators.hooks import Hook
     from polyrl.experiments import cli, family
@@ -189,7 +189,7 @@ def stages(flags: list[str], updates: int) -> dict[str, Any]:
         "chunk": memory.chunk,
         "publish_every": env.publish_every,
         "updates_per_step": params.updates_at_once / params.update_frequency,
-        "ahead": exchange.AHEAD,
+        "ahead": chunks.AHEAD,
     }
     return {"about": about, "found": found}
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
+from typing import Any
+
+from polyrl import Agent, GymEnvironment
+from polyrl.distributed import RemoteActors
+from polyrl.estimators.hooks import Hook
 
 
 def processes(kind: str) -> list[int]:
@@ -36,3 +43,24 @@ def descendants(ancestor: int, name: str) -> list[int]:
         return found
 
     return sorted(process for process, title in names.items() if title == name and ancestor in line(process))
+
+
+def train_with_a_stopped_process(kind: str, agent: Agent, env: GymEnvironment) -> None:
+    """A run with two actors in which a process of this class gets no time of a core for as long as 3,000 steps take."""
+
+    class Stops(Hook):
+        stopped: int | None = None
+
+        def after_act(self, run: Any) -> None:
+            if self.stopped is None and run.timestep >= 600:
+                self.stopped = processes(kind)[-1]
+                os.kill(self.stopped, signal.SIGSTOP)
+            elif self.stopped and run.timestep >= 3_600:
+                os.kill(self.stopped, signal.SIGCONT)
+                self.stopped = 0
+
+    actors, stops = RemoteActors(env, actors=2, steps=10, publish_every=20), Stops()
+    result = agent.train(actors, first_update=100, max_timesteps=5_000, hooks=[stops])
+    assert stops.stopped == 0
+    assert result.stop_reason.startswith("budget of timesteps")
+    assert result.global_step == result.global_timestep - 100

@@ -83,6 +83,7 @@ def test_columns_of_no_block_are_refused() -> None:
         changed(small, begun_state=small["begun_state"][:-1]),
         changed(small, reward=small["reward"][:-1]),
         changed(small, done=small["done"][0]),
+        {name: values if name.startswith(("first_", "begun_")) else values[:0] for name, values in small.items()},
         changed(small, first_state=small["first_state"][..., :1, :]),
     ):
         with pytest.raises(ValueError, match="These are not the columns of a block"):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from actor_testing import ENVS
-from ray_testing import processes
+from ray_testing import train_with_a_stopped_process
 from tiny_agents import q_model_fn
 from tiny_envs import ChainEnv
 
@@ -77,20 +75,4 @@ def test_weights_do_not_pile_up_before_an_actor_that_gives_nothing(tmp_path: Pat
 @pytest.mark.slow
 def test_an_actor_that_is_stopped_delays_nobody(tmp_path: Path) -> None:
     """It gets no time of a core for as long as 3,000 steps take, and goes on afterwards."""
-
-    class Stops(Hook):
-        stopped: int | None = None
-
-        def after_act(self, run: Any) -> None:
-            if self.stopped is None and run.timestep >= 600:
-                self.stopped = processes("Actor")[-1]
-                os.kill(self.stopped, signal.SIGSTOP)
-            elif self.stopped and run.timestep >= 3_600:
-                os.kill(self.stopped, signal.SIGCONT)
-                self.stopped = 0
-
-    actors, stops = RemoteActors(ENV, actors=2, steps=10, publish_every=20), Stops()
-    result = an_agent(tmp_path).train(actors, first_update=100, max_timesteps=5_000, hooks=[stops])
-    assert stops.stopped == 0
-    assert result.stop_reason.startswith("budget of timesteps")
-    assert result.global_step == result.global_timestep - 100
+    train_with_a_stopped_process("Actor", an_agent(tmp_path), ENV)

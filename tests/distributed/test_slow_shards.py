@@ -1,0 +1,74 @@
+"""A shard that is slow or stopped delays neither the learner nor the actors of others, and nothing piles up before it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from actor_testing import ENVS
+from ray_testing import train_with_a_stopped_process
+from tiny_agents import q_model_fn
+from tiny_envs import ChainEnv
+
+from polyrl import Agent, GymEnvironment, RunConfig, UniformReplay
+from polyrl.distributed import RemoteActors, RemoteReplay, remote_actors
+from polyrl.distributed.actor import Actor
+from polyrl.distributed.local_cluster import LocalCluster
+from polyrl.estimators.hooks import Hook
+
+ENV = GymEnvironment(ChainEnv, num_envs=ENVS)
+
+
+def an_agent(model_dir: Path) -> Agent:
+    memory = RemoteReplay(UniformReplay(5_000, 16), shards=2)
+    return Agent(q_model_fn(num_states=4, num_actions=2), memory, model_dir, RunConfig(seed=1, progress=False, jit="off"))
+
+
+def test_a_run_goes_on_without_a_shard_that_gives_nothing(tmp_path: Path, monkeypatch: Any) -> None:
+    """What the second shard gives is held back for a while: its actor makes as many blocks as may wait for it, and no more."""
+    collected: list[int] = []
+    collect = Actor.collect
+    held: list[Any] = []
+    is_held, phases = False, []
+
+    def noted(self: Actor) -> tuple[bytes, bytes]:
+        collected.append(self._index)
+        return collect(self)
+
+    class HoldsBack(LocalCluster):
+        """Keeps what the second shard gives, whose calls are still waited for."""
+
+        def ready(self, seconds: float) -> list[tuple[Any, Any]]:
+            if is_held:
+                held.extend(each for each in self._waiting if each[0].name in ("insert", "sample") and each[0].process == 1)
+            self._waiting, kept = [each for each in self._waiting if each not in held], list(held)
+            ended = super().ready(seconds)
+            self._waiting = kept if is_held else []
+            held.clear()
+            return ended if is_held else [*ended, *((asked, reference.value) for asked, reference in kept)]
+
+    class Holds(Hook):
+        """From 200 environment steps to 1,000."""
+
+        def after_act(self, run: Any) -> None:
+            nonlocal is_held
+            was_held, is_held = is_held, 200 <= run.timestep < 1_000
+            if is_held != was_held:
+                phases.append(list(collected))
+                collected.clear()
+
+    monkeypatch.setattr(Actor, "collect", noted)
+    monkeypatch.setattr(remote_actors, "LocalCluster", HoldsBack)
+    actors = RemoteActors(ENV, actors=2, steps=10, in_process=True)
+    result = an_agent(tmp_path).train(actors, first_update=100, max_timesteps=1_400, hooks=[Holds()])
+    assert result.global_step == 1_300
+    assert 2 <= phases[1].count(1) <= 10
+    assert phases[1].count(0) >= 800 / (10 * ENVS) - 12
+    assert collected.count(1) >= 5  # It goes on afterwards.
+
+
+@pytest.mark.slow
+def test_a_shard_that_is_stopped_delays_nobody(tmp_path: Path) -> None:
+    """It gets no time of a core for as long as 3,000 steps take, and goes on afterwards."""
+    train_with_a_stopped_process("ReplayShard", an_agent(tmp_path), ENV)
