@@ -1,8 +1,8 @@
 """A block: some consecutive steps of an actor's environments, and how its states are sent without being sent twice.
 
 The next state of a step is the state of the step after it, unless an episode ended; and of a stack of frames all but the
-newest one were seen before. So a block holds the first states, the newest frame of each next state, and the first states of
-episodes that began within it.
+newest one were seen before. So a block holds the first states, the next states, and the first states of episodes that began
+within it, and of all of these the newest frame alone.
 """
 
 from __future__ import annotations
@@ -25,21 +25,19 @@ def shrink(columns: Mapping[str, np.ndarray], frame_stack: int | None = None) ->
         frame_stack: how many frames `state` stacks on its last axis; None if it does not.
     """
     ended = _ended(columns)[:-1]  # [T - 1, N]
-    small = {}
+    small: dict[str, np.ndarray] = {}
     for name, values in columns.items():
         if NEXT + name in columns:
             newest = slice(-1, None) if frame_stack is not None and name == "state" else slice(None)
-            small[FIRST + name] = values[0]
-            small[BEGUN + name] = values[1:][ended][..., newest] if values.ndim > 2 else values[1:][ended]
-            following = columns[NEXT + name]
-            small[NEXT + name] = following[..., newest] if values.ndim > 2 else following
+            state, following = values[..., newest], columns[NEXT + name][..., newest]
+            small |= {FIRST + name: state[0], BEGUN + name: state[1:][ended], NEXT + name: following}
         elif not name.startswith(NEXT) or name[len(NEXT) :] not in columns:
             small[name] = values
     return small
 
 
-def expand(small: Mapping[str, np.ndarray], frame_stack: int | None = None) -> dict[str, np.ndarray]:
-    """The columns `[T, N, ...]` that `shrink` was given.
+def expand(small: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The columns `[T, N, ...]` that `shrink` was given; of stacked frames the newest one alone, `[T, N, ..., 1]`.
 
     Raises:
         ValueError: if they are not such columns.
@@ -52,9 +50,8 @@ def expand(small: Mapping[str, np.ndarray], frame_stack: int | None = None) -> d
         for name, values in small.items():
             if name.startswith(FIRST):
                 part = name[len(FIRST) :]
-                following, begun = small[NEXT + part], small[BEGUN + part]
-                stack = frame_stack if part == "state" else None
-                columns[part], columns[NEXT + part] = _states(values, following, begun, ended, stack)
+                columns[NEXT + part] = small[NEXT + part]
+                columns[part] = _states(values, small[NEXT + part], small[BEGUN + part], ended)
             elif not name.startswith((BEGUN, NEXT)):
                 if values.shape[:2] != ended.shape:
                     raise ValueError(f"{name} has shape {values.shape}, done {ended.shape}")
@@ -64,26 +61,12 @@ def expand(small: Mapping[str, np.ndarray], frame_stack: int | None = None) -> d
         raise ValueError(f"These are not the columns of a block: {error!r}") from error
 
 
-def _states(
-    first: np.ndarray, following: np.ndarray, begun: np.ndarray, ended: np.ndarray, frame_stack: int | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """States and next states, `[T, N, ...]`."""
+def _states(first: np.ndarray, following: np.ndarray, begun: np.ndarray, ended: np.ndarray) -> np.ndarray:
     if following.shape[:2] != ended.shape or len(begun) != np.count_nonzero(ended[:-1]):
         raise ValueError(f"next states {following.shape}, {len(begun)} first states, done {ended.shape}")
-    if frame_stack is None:
-        state = np.concatenate([first[np.newaxis], following[:-1]])
-        state[1:][ended[:-1]] = begun
-        return state, following
-    state, next_state = (np.empty([*ended.shape, *first.shape[1:]], first.dtype) for _ in range(2))
-    state[0], used = first, 0
-    for step, ends in enumerate(ended):
-        next_state[step, ..., :-1], next_state[step, ..., -1:] = state[step, ..., 1:], following[step]
-        if step + 1 < len(ended):
-            state[step + 1] = next_state[step]
-            count = np.count_nonzero(ends)
-            state[step + 1][ends] = begun[used : used + count]  # A single frame is repeated in its stack.
-            used += count
-    return state, next_state
+    state = np.concatenate([first[np.newaxis], following[:-1]])
+    state[1:][ended[:-1]] = begun
+    return state
 
 
 def _ended(columns: Mapping[str, np.ndarray]) -> np.ndarray:

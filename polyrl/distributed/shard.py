@@ -68,7 +68,7 @@ class ReplayShard:
         """
         small, about = unpack(block)
         priorities = small.pop(PRIORITY, None)
-        columns = expand(small, self._task.memory.frame_stack)
+        columns = expand(small)
         if about.get("actor") not in self._memories:
             raise ValueError(f"This block is of actor {about.get('actor')}; shard {self._index} has {list(self._memories)}.")
         self._memories[about["actor"]].insert(columns, priorities, str(about["life"]), int(about["number"]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -11,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from polyrl.demos import Demonstrations
-from polyrl.replay.checking import check_specs, checked_index, checked_seed, checked_transitions
+from polyrl.replay.checking import check_specs, checked_index, checked_seed, checked_transitions, main_memory
 from polyrl.replay.frames import FrameStorage
 from polyrl.replay.mixed import MixedStorage, store_demonstrations
 from polyrl.replay.storage import Rows, Storage, Written
@@ -130,7 +129,7 @@ class Replay(tf.Module):
             f"size={self.size} transitions take {needed:.1f} GB, more main memory than there is; use a smaller size, or "
             "smaller observations, or store each frame once with frame_stack."
         )
-        if needed > _main_memory():  # TensorFlow would wait for it for ten seconds.
+        if needed > main_memory():  # TensorFlow would wait for it for ten seconds.
             raise too_large
         try:
             storage = self._build_storage(specs, num_envs)
@@ -165,15 +164,24 @@ class Replay(tf.Module):
         return written.new
 
     def add_steps(self, rows: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Stores `T` steps of all environments, `[T, N, ...]`, the oldest first; returns their positions, int64 `[T, N]`."""
-        storage, shape = self.storage, next(iter(rows.values())).shape[:2]
-        if type(storage) is not TransitionStorage or shape.num_elements() > storage.capacity:
+        """Stores `T` steps of all environments, `[T, N, ...]`, the oldest first; returns their positions, int64 `[T, N]`.
+
+        With `frame_stack`, the newest frame of each state and next state is enough, `[T, N, ..., 1]`.
+        """
+        storage: Any = self.storage
+        steps, num_envs = next(iter(rows.values())).shape[:2]
+        if type(storage) not in (TransitionStorage, FrameStorage):
             return tf.map_fn(self.add, dict(rows), fn_output_signature=tf.int64, parallel_iterations=1)
-        # Its rows are in this order, step by step: all are written at once.
-        flat = {name: tf.reshape(column, [-1, *column.shape[2:]]) for name, column in rows.items()}
-        written = storage.add(checked_transitions(flat, self._specs))
-        self._after_add(written)
-        return tf.reshape(written.new, shape)
+        is_newest = isinstance(storage, FrameStorage) and rows["state"].shape[-1] == 1
+        specs = storage.newest_specs if is_newest else self._specs
+        most, stored = storage.most_steps(num_envs), []
+        for first in range(0, steps, most):
+            part = {name: column[first : first + most] for name, column in rows.items()}
+            flat = {name: tf.reshape(column, [-1, *column.shape[2:]]) for name, column in part.items()}
+            written = storage.add_steps(checked_transitions(flat, specs), min(most, steps - first))
+            self._after_add(written)
+            stored.append(tf.reshape(written.new, [min(most, steps - first), -1]))
+        return tf.concat(stored, axis=0)
 
     def sample(self, seed: tf.Tensor, step: tf.Tensor | int = 0) -> dict[str, tf.Tensor]:
         """A batch: `state`, `action`, `reward`, `done`, `next_state`, each `[B, ...]`. An empty memory gives zeros in a graph.
@@ -286,11 +294,3 @@ class Replay(tf.Module):
 
     _storage: Storage
     _demo_positions: np.ndarray
-
-
-def _main_memory() -> float:
-    """GB of main memory that the computer has; infinity if the system does not tell."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
-    except (AttributeError, OSError, ValueError):
-        return math.inf

@@ -3,6 +3,8 @@ where they enter it."""
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -94,3 +96,11 @@ def _check_numbers(values: Mapping[str, np.ndarray]) -> None:
     action = values.get("action")
     if action is not None and action.dtype.kind == "i":
         check_rows("rows['action']", action, action < 0, "actions, counted from 0")
+
+
+def main_memory() -> float:
+    """GB of main memory that the computer has; infinity if the system does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
+    except (AttributeError, OSError, ValueError):
+        return math.inf

@@ -46,6 +46,8 @@ class FrameStorage(tf.Module):
         self._ring = size // num_envs
         self.capacity = self._ring * num_envs
         frame = specs["state"].shape[:-1]
+        newest = tf.TensorSpec([*frame, 1], specs["state"].dtype)
+        self.newest_specs = {**specs, "state": newest, "next_state": newest}  # Of transitions without the older frames.
         packed = {name: spec for name, spec in specs.items() if name not in ("state", "next_state")}
         self._packing = RowPacking({**packed, "truncated": tf.TensorSpec([], tf.float32)})
         self.frames = tf.Variable(tf.zeros([self.capacity, *frame], specs["state"].dtype), trainable=False, name="frames")
@@ -57,32 +59,54 @@ class FrameStorage(tf.Module):
         self.inserted = tf.Variable(0, dtype=tf.int64, trainable=False, name="inserted")
         self.count = tf.Variable(0, dtype=tf.int64, trainable=False, name="count")
 
+    def most_steps(self, num_envs: int) -> int:
+        """The steps that `add_steps` takes at most: no row is touched twice, also if each of them ends an episode."""
+        return (self._ring - self._stack + 1) // 2
+
     def add(self, rows: Mapping[str, tf.Tensor]) -> Written:
         """Stores one step of all environments `[N, ...]`: a row for the state, and an incomplete one for the next state."""
-        rows = dict(rows)
-        rows.setdefault("truncated", tf.zeros([self._num_envs]))
-        # The two rows that are written come first. The rows after them are the oldest, whose states may have lost frames.
-        touched = self._positions(tf.range(self._num_envs, dtype=tf.int64), self.cursor, range(self._stack + 1))  # [N, k + 1]
-        current, next_row = touched[:, 0], touched[:, 1]
-        written = tf.concat([current, next_row], axis=0)[:, tf.newaxis]
-        self.frames.scatter_nd_update(written, tf.concat([rows["state"][..., -1], rows["next_state"][..., -1]], axis=0))
-        packed = self._packing.pack(rows)
-        self.packed.scatter_nd_update(written, tf.concat([packed, tf.zeros_like(packed)], axis=0))
+        return self.add_steps(rows, 1)
 
-        before = tf.gather(self.reach, touched)  # [N, k + 1]
-        new = tf.minimum(self.age + 1, self._stack)  # [N]
-        left = tf.range(1, self._stack, dtype=tf.int32)  # Number of rows that remain up to each of the oldest.
-        old = tf.where(before[:, 2:] <= left, before[:, 2:], 0)
-        after = tf.concat([new[:, tf.newaxis], tf.zeros_like(new)[:, tf.newaxis], old], axis=1)
+    def add_steps(self, rows: Mapping[str, tf.Tensor], steps: int) -> Written:
+        """Stores `T` steps of all environments, `[T * N, ...]` step by step, as `add` does one by one.
+
+        Only the newest frame of each state is looked at: see `newest_specs`.
+        """
+        rows, envs = dict(rows), self._num_envs
+        rows.setdefault("truncated", tf.zeros([steps * envs]))
+        ended = tf.reshape(tf.maximum(rows["done"], rows["truncated"]), [steps, envs]) > 0.0
+        # A state's row comes one after that of the state before; at the end of an episode the next state's is between them.
+        step = tf.range(steps)[:, tf.newaxis]
+        offset = step + tf.cumsum(tf.cast(ended, tf.int32), exclusive=True)  # [T, N]
+        is_before = (tf.range(steps) < step)[:, :, tf.newaxis] & ended  # [T, T, N]
+        last_end = tf.reduce_max(tf.where(is_before, step, -1 - self.age), axis=1)  # [T, N]
+        new = tf.minimum(step - last_end, self._stack)  # [T, N]
+
+        # After the rows that are written are the oldest ones, whose states may have lost frames.
+        touched = self._positions(tf.range(envs, dtype=tf.int64), self.cursor, range(2 * steps + self._stack - 1))  # [N, R]
+        place = tf.stack([tf.broadcast_to(tf.range(envs), offset.shape), offset], axis=-1)
+        current = tf.reshape(tf.gather_nd(touched, place), [-1, 1])
+        following = tf.reshape(tf.gather_nd(touched[:, 1:], place), [-1, 1])
+        for name, positions in (("next_state", following), ("state", current)):  # The row of both is that of the state.
+            self.frames.scatter_nd_update(positions, rows[name][..., -1])
+        packed = self._packing.pack(rows)
+        self.packed.scatter_nd_update(following, tf.zeros_like(packed))
+        self.packed.scatter_nd_update(current, packed)
+
+        before = tf.gather(self.reach, touched)  # [N, R]
+        end = offset[-1] + 1  # [N], the newest row
+        left = tf.range(touched.shape[1]) - end[:, tf.newaxis]  # Number of rows from the newest one up to each of the oldest.
+        old = tf.where((left < self._stack) & (before > left), 0, before)
+        after = tf.where(left <= 0, tf.scatter_nd(place, new, touched.shape), old)
         self.reach.scatter_nd_update(tf.reshape(touched, [-1, 1]), tf.reshape(after, [-1]))
         self.count.assign_add(tf.math.count_nonzero(after) - tf.math.count_nonzero(before))
 
-        ended = tf.maximum(rows["done"], rows["truncated"]) > 0.0
-        self.cursor.assign_add(tf.where(ended, tf.constant(2, tf.int64), 1))
-        self.age.assign(tf.where(ended, 0, new))
-        self.inserted.assign_add(self._num_envs)
-        invalid = tf.where(after[:, 1:] > 0, next_row[:, tf.newaxis], touched[:, 1:])
-        return Written(current, tf.reshape(invalid, [-1]))
+        self.cursor.assign_add(tf.cast(end + tf.cast(ended[-1], tf.int32), tf.int64))
+        self.age.assign(tf.where(ended[-1], 0, new[-1]))
+        self.inserted.assign_add(steps * envs)
+        newest = tf.gather(touched, end, axis=1, batch_dims=1)
+        invalid = tf.where(after > 0, newest[:, tf.newaxis], touched)
+        return Written(current[:, 0], tf.reshape(invalid, [-1]))
 
     def draw(self, seed: tf.Tensor, count: int) -> tf.Tensor:
         filled = tf.minimum(self.cursor, self._ring)  # [N]

@@ -73,6 +73,14 @@ class TransitionStorage(tf.Module):
         self.inserted.assign_add(count)
         return Written(positions, invalid=tf.zeros([0], tf.int64))
 
+    def most_steps(self, num_envs: int) -> int:
+        """The steps that `add_steps` takes at most."""
+        return max(self.capacity // num_envs, 1)
+
+    def add_steps(self, rows: Mapping[str, tf.Tensor], steps: int) -> Written:
+        """Stores so many steps of all environments, step by step."""
+        return self.add(rows)
+
     def draw(self, seed: tf.Tensor, count: int) -> tf.Tensor:
         filled = tf.maximum(self.stored(), 1)  # An empty memory gives position 0.
         return tf.random.stateless_uniform([count], seed, 0, filled, tf.int64, alg="philox")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,29 +13,34 @@ from polyrl.distributed import RemoteActors
 from polyrl.estimators.hooks import Hook
 
 
-def processes(kind: str) -> list[int]:
-    """The ids of those that hold an object of this class."""
-    found = []
-    for directory in Path("/proc").glob("[0-9]*"):
-        try:
-            title = (directory / "cmdline").read_text()
-        except OSError:
-            continue
-        if title.startswith(f"ray::{kind}"):
-            found.append(int(directory.name))
-    return sorted(found)
+def processes(kind: str, ancestor: int | None = None) -> list[int]:
+    """The ids of those that hold an object of this class, started by a process, or by one that it started; None: by this one.
+
+    Others are not this test's: they may be those of another run on the same machine.
+    """
+    return _descendants(os.getpid() if ancestor is None else ancestor, lambda _, title: title.startswith(f"ray::{kind}"))
 
 
 def descendants(ancestor: int, name: str) -> list[int]:
     """The ids of the processes of that name that a process has started, or one of those that it started."""
-    parents, names = {}, {}
+    return _descendants(ancestor, lambda own, _: own == name)
+
+
+def are_gone(ids: Collection[int]) -> bool:
+    """Whether no process of Ray has one of these ids."""
+    return not any(_read(Path("/proc") / str(process), "cmdline").startswith("ray::") for process in ids)
+
+
+def _descendants(ancestor: int, is_meant: Callable[[str, str], bool]) -> list[int]:
+    parents, meant = {}, []
     for directory in Path("/proc").glob("[0-9]*"):
-        try:
-            status = (directory / "stat").read_text()
-        except OSError:
+        status, title = _read(directory, "stat"), _read(directory, "cmdline")
+        if not status:
             continue
-        names[int(directory.name)] = status[status.index("(") + 1 : status.rindex(")")]
-        parents[int(directory.name)] = int(status[status.rindex(")") + 2 :].split()[1])
+        process, end = int(directory.name), status.rindex(")")
+        parents[process] = int(status[end + 2 :].split()[1])
+        if is_meant(status[status.index("(") + 1 : end], title):
+            meant.append(process)
 
     def line(process: int) -> list[int]:
         found = [process]
@@ -42,7 +48,15 @@ def descendants(ancestor: int, name: str) -> list[int]:
             found.append(parents[found[-1]])
         return found
 
-    return sorted(process for process, title in names.items() if title == name and ancestor in line(process))
+    return sorted(process for process in meant if ancestor in line(process))
+
+
+def _read(directory: Path, name: str) -> str:
+    """What the system says of a process; nothing if it has ended."""
+    try:
+        return (directory / name).read_text()
+    except OSError:
+        return ""
 
 
 def train_with_a_stopped_process(kind: str, agent: Agent, env: GymEnvironment) -> None:

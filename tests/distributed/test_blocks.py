@@ -48,9 +48,10 @@ def steps(length: int, num_envs: int, frames: int | None, seed: int = 0) -> dict
 @pytest.mark.parametrize(("length", "num_envs"), [(1, 1), (1, 3), (2, 1), (30, 4)])
 def test_the_columns_come_back(length: int, num_envs: int, frames: int | None) -> None:
     columns = steps(length, num_envs, frames)
-    found = expand(shrink(columns, frames), frames)
+    found = expand(shrink(columns, frames))
     assert found.keys() == columns.keys()
-    for name, values in columns.items():
+    for name, whole in columns.items():
+        values = whole[..., -1:] if frames and name in ("state", "next_state") else whole
         assert found[name].dtype == values.dtype
         np.testing.assert_array_equal(found[name], values, err_msg=name)
 

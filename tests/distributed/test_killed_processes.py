@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ray_testing import descendants, processes
+from ray_testing import are_gone, descendants, processes
 from tiny_agents import q_model_fn
 from tiny_envs import ChainEnv
 
@@ -97,11 +97,10 @@ def test_the_learner_is_killed_twenty_times(tmp_path: Path) -> None:
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
             time.sleep(chance.uniform(0.0, 1.0))
+            there = of_run(started)
+            assert there
             started.kill()
-        deadline = time.monotonic() + 30.0
-        while processes("Actor") or processes("ReplayShard"):
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        assert waits_until(lambda: are_gone(there), 30.0)  # noqa: B023  Of this turn of the loop.
     end = newest(run) + 1_000
     done = subprocess.run([*command, str(end)], env=env, capture_output=True, text=True, check=True)
     steps, timesteps = map(int, done.stdout.split()[-2:])
@@ -120,25 +119,33 @@ def test_rays_own_processes_are_killed_twenty_times(name: str, tmp_path: Path) -
     env = {**os.environ, "PYTHONPATH": str(TESTS)}
     chance, ended = random.Random(2), 0
     for _ in range(TIMES):
-        before = newest(run)
+        before, there = newest(run), list[int]()
         with subprocess.Popen([*command, "1000000"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as started:
             try:
                 assert comes_to(run, before + 1, started)
                 assert started.poll() is None
                 time.sleep(chance.uniform(0.0, 1.0))
+                there += of_run(started)
+                assert there
                 (victim,) = descendants(started.pid, name)
                 os.kill(victim, signal.SIGKILL)
                 assert comes_to(run, newest(run) + 1_000, started)
                 ended += started.poll() is not None
             finally:
+                there += of_run(started)
                 started.kill()
-        assert waits_until(lambda: not (processes("Actor") or processes("ReplayShard")))
+        assert waits_until(lambda: are_gone(there))  # noqa: B023  Of this turn of the loop.
     assert ended == TIMES or name == "gcs_server"
     end = newest(run) + 1_000
     done = subprocess.run([*command, str(end)], env=env, capture_output=True, text=True, check=True)
     steps, timesteps = map(int, done.stdout.split()[-2:])
     assert timesteps >= end
     assert steps == timesteps - 200
+
+
+def of_run(started: subprocess.Popen[bytes]) -> list[int]:
+    """The actors and shards of a run."""
+    return [*processes("Actor", started.pid), *processes("ReplayShard", started.pid)]
 
 
 def comes_to(run: Path, timestep: int, started: subprocess.Popen[bytes]) -> bool:

@@ -16,6 +16,8 @@ KINDS: dict[str, Any] = {
     "n_step": lambda size: UniformReplay(size, 4, n_step=3),
     "prioritized": lambda size: PrioritizedReplay(size, 4, n_step=2),
     "frames": lambda size: UniformReplay(size, 4, frame_stack=FRAMES),
+    "windows_of_frames": lambda size: UniformReplay(size, 4, n_step=2, frame_stack=FRAMES),
+    "prioritized_frames": lambda size: PrioritizedReplay(size, 4, frame_stack=FRAMES),
     "sequences": lambda size: SequenceReplay(size, 4, sequence_length=2),
     "prioritized_sequences": lambda size: PrioritizedSequenceReplay(size, 4, sequence_length=2),
 }
@@ -48,7 +50,7 @@ def built(kind: str, size: int, columns: dict[str, np.ndarray]) -> Replay:
 def test_steps_at_once_are_steps_one_by_one(kind: str, size: int, count: int, traced: bool) -> None:
     """Also more than the memory holds, and a second time where it goes on."""
     rng = np.random.default_rng(1)
-    blocks = [steps(count, kind == "frames", rng) for _ in range(4)]
+    blocks = [steps(count, "frames" in kind, rng) for _ in range(4)]
     at_once, one_by_one = (built(kind, size, blocks[0]) for _ in range(2))
     add_steps = tf.function(at_once.add_steps) if traced else at_once.add_steps
     for block in blocks:
@@ -60,3 +62,20 @@ def test_steps_at_once_are_steps_one_by_one(kind: str, size: int, count: int, tr
         assert len(at_once.variables) == len(one_by_one.variables)
         for found, other in zip(at_once.variables, one_by_one.variables, strict=True):
             np.testing.assert_array_equal(found, other, err_msg=found.name)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "frames" in kind])
+def test_the_newest_frames_of_stacks_are_enough(kind: str) -> None:
+    rng = np.random.default_rng(2)
+    blocks = [steps(7, True, rng) for _ in range(4)]
+    whole, newest = (built(kind, 60, blocks[0]) for _ in range(2))
+    for block in blocks:
+        whole.add_steps({name: tf.constant(values) for name, values in block.items()})
+        newest.add_steps(
+            {name: tf.constant(values[..., -1:] if "state" in name else values) for name, values in block.items()}
+        )
+    for found, other in zip(newest.variables, whole.variables, strict=True):
+        np.testing.assert_array_equal(found, other, err_msg=found.name)
+    wrong = {name: tf.constant(values[..., :0] if "state" in name else values) for name, values in blocks[0].items()}
+    with pytest.raises(ValueError, match="state"):
+        newest.add_steps(wrong)
