@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ from polyrl.envs import EnvDriver, Episode
 from polyrl.estimators.inputs import describe, spec_of_states
 from polyrl.estimators.loops.learner import Learner
 from polyrl.estimators.loops.loop import NEVER, IterationResult, Loop, Remaining, Spaces, UpdateSchedule, mean_loss
+
+logger = logging.getLogger("polyrl")
 
 WAITS = 0.2
 """Seconds that are waited for other processes at a time."""
@@ -142,6 +145,10 @@ class ActorLoop(Loop):
                 done, total = done + updates, total + updates * loss
             else:
                 self._look(WAITS)
+        left = min(self._behind, self._updates_left)
+        if left > 0 and self._exchange.failure is None:
+            text = "%d updates are due after %d environment steps and wait, as no shard has anything to learn from."
+            logger.warning(text, left, self._timestep)
         return done, total / max(done, 1)
 
     def write_environment(self, directory: Path, new_episodes: bool) -> None:

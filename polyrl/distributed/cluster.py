@@ -5,23 +5,36 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
+import socket
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from polyrl.envs.backends import import_package
 from polyrl.estimators.threads import use_one_core
+from polyrl.validation import shortened
 
 logger = logging.getLogger("polyrl")
 
 LOOPBACK = "127.0.0.1"
 
 ONE_MACHINE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-"""Ray's environment variable that says, by 0, that there are no other machines."""
+"""Ray's environment variable that says, by 0, that there are no other machines. It is read when Ray is imported: without it
+Ray listens on all interfaces, also where it is told the loopback address."""
 
 NICENESS = "RAY_worker_niceness"
 """Ray's environment variable for how nice its processes are: with its own 15 they would hardly get a core that others want."""
+
+NAMES = ("auto", "local")
+"""What Ray takes for an address that is none: that of the cluster which it knows of, and a new one."""
+
+ADDRESS = re.compile(r"(ray://)?(?P<host>[^\s:/]+|\[[0-9a-fA-F:]+\]):(?P<port>\d{1,5})")
+
+REACHED_WITHIN = 10.0
+"""Seconds within which the other side of a connection answers."""
 
 STORE_BYTES = 512 << 20
 """Shared memory that blocks and batches on their way may take, in a cluster of the run's own."""
@@ -57,11 +70,32 @@ class Cluster:
             *arguments: of it.
             restarts: how often it is started again; -1: always.
             computes: whether it is to use TensorFlow, on one core then.
+
+        Raises:
+            TypeError: for arguments that cannot be sent to another process.
         """
         options = {"max_restarts": restarts, "max_task_retries": 0, "num_cpus": 1}
-        process = self._ray.remote(_on_one_core(kind) if computes else kind).options(**options).remote(*arguments)
+        remote = self._ray.remote(_on_one_core(kind) if computes else kind).options(**options)
+        try:
+            process = remote.remote(*arguments)
+        except TypeError:
+            self._check_sendable(arguments)
+            raise
         self._processes.append(process)
         return process
+
+    def _check_sendable(self, arguments: Sequence[Any]) -> None:
+        """A TypeError that names what cannot be sent, of the arguments or the fields of one of them."""
+        fields = {name: value for each in arguments if hasattr(each, "_asdict") for name, value in each._asdict().items()}
+        for name, value in fields.items():
+            try:
+                self._ray.cloudpickle.dumps(value)
+            except Exception as error:
+                reason = str(error).strip().splitlines()[0]
+                raise TypeError(
+                    f"{name}={shortened(repr(value))} cannot be sent to other processes: {reason}. Make it of functions and "
+                    "classes of modules, which open files, locks and environments where they are called."
+                ) from error
 
     def put(self, value: Any) -> Any:
         """Makes a value available to the processes, once for all of them."""
@@ -131,18 +165,30 @@ def connected(address: str | None, processes: int) -> Iterator[Cluster]:
     Args:
         address: as `ray.init` takes it; None: one of its own, or that which this program is connected to already.
         processes: how many there will be.
+
+    Raises:
+        ValueError: if it is no address, or nothing listens there.
+        RuntimeError: if Ray was imported in such a way that a cluster of its own would listen on all interfaces.
     """
-    if address is None:
-        # Read when Ray is imported: without it, Ray listens on all interfaces, also where it is told the loopback address.
+    known = sys.modules.get("ray")
+    if address is not None:
+        _check_reachable(address)
+    elif known is None:
         os.environ.setdefault(ONE_MACHINE, "0")
-        os.environ.setdefault(NICENESS, "0")
+    elif not known.is_initialized() and os.environ.get(ONE_MACHINE) != "0":
+        raise RuntimeError(
+            "Ray was imported before: a cluster of this run's own would listen on all network interfaces. Leave that import "
+            f"out, set the environment variable {ONE_MACHINE}=0 before it, or start Ray as you want it by ray.init."
+        )
     ray = import_package("ray", "RemoteActors", "ray", "an environment in this process")
     begun = not ray.is_initialized()
     if begun:
         quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
         if address is None:
+            os.environ.setdefault(NICENESS, "0")
             with _own_path():
                 ray.init(
+                    address="local",  # Otherwise Ray would go by its own environment variable.
                     num_cpus=processes,
                     include_dashboard=False,
                     object_store_memory=STORE_BYTES,
@@ -150,7 +196,8 @@ def connected(address: str | None, processes: int) -> Iterator[Cluster]:
                     **quiet,
                 )
         else:
-            ray.init(address=address, **quiet)
+            with _told_of_waiting(address):
+                ray.init(address=address, **quiet)
     cluster = Cluster(ray)
     try:
         yield cluster
@@ -158,6 +205,38 @@ def connected(address: str | None, processes: int) -> Iterator[Cluster]:
         cluster.close()
         if begun:
             ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """A ValueError unless something listens at the address: Ray would try again for minutes."""
+    if address in NAMES:
+        return
+    given, otherwise = f"ray_address={address!r}", "leave it out for a cluster of this run's own."
+    found = ADDRESS.fullmatch(address)
+    if found is None or not 0 < int(found["port"]) < 65_536:
+        raise ValueError(
+            f"{given} is no address; expected 'host:port', as 'ray start --head' shows it, 'ray://host:port', or one of "
+            f"{', '.join(NAMES)}; or {otherwise}"
+        )
+    try:
+        socket.create_connection((found["host"].strip("[]"), int(found["port"])), REACHED_WITHIN).close()
+    except OSError as error:
+        raise ValueError(
+            f"{given}: nothing answers there ({error}). Start Ray there with 'ray start --head', or {otherwise}"
+        ) from error
+
+
+@contextlib.contextmanager
+def _told_of_waiting(address: str) -> Iterator[None]:
+    """Says so if what is within it takes long: of an old cluster that has died, Ray waits for an answer for minutes."""
+    text = "Ray has not answered at ray_address=%r for %g seconds. If nothing runs there, interrupt this and start Ray there."
+    waiting = threading.Timer(REACHED_WITHIN, logger.warning, (text, address, REACHED_WITHIN))
+    waiting.daemon = True
+    waiting.start()
+    try:
+        yield
+    finally:
+        waiting.cancel()
 
 
 @contextlib.contextmanager

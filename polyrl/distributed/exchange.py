@@ -150,8 +150,9 @@ class Exchange:
             if isinstance(result, self._cluster.DIED):
                 self._after_death(kind, asked, result)
             elif isinstance(result, BaseException):
-                where = f"{kind.capitalize()} {asked.process} failed"
-                self.failure = BrokenEnvironmentError(f"{where}: {type(result).__name__}: {result}", env=asked.process)
+                error = getattr(result, "cause", result)  # Ray adds the frames of the other process to its own error.
+                text = f"{kind.capitalize()} {asked.process} failed: {type(error).__name__}: {error}"
+                self.failure = BrokenEnvironmentError(text, env=asked.process)
                 self.failure.__cause__ = result
             else:
                 if asked.name not in ("begin", "revive"):
@@ -183,9 +184,10 @@ class Exchange:
 
     @property
     def has_batches(self) -> bool:
-        """Whether there is a chunk, or one will come: also from a shard that begins again, but not where all have, and none
-        has anything."""
-        return bool(self.chunks or self._cluster.waiting("sample") or self._ready() or self._down)
+        """Whether there is a chunk, or one may come: also from a shard that stores its first block, or begins again, but not
+        where all have, and none has anything."""
+        coming = self._cluster.waiting("sample") or self._cluster.waiting("insert")
+        return bool(self.chunks or coming or self._ready() or self._down)
 
     def _ready(self) -> list[int]:
         """The shards that have something to be drawn from."""

@@ -14,8 +14,10 @@ from tiny_envs import ChainEnv
 from polyrl import Agent, GymEnvironment, RunConfig
 from polyrl.configs import ConstantExplorationConfig
 from polyrl.demos import DemoEpisode, Demonstrations
-from polyrl.distributed import RemoteActors, RemoteReplay
+from polyrl.distributed import RemoteActors, RemoteReplay, remote_actors
 from polyrl.distributed.actor_loop import ActorLoop
+from polyrl.distributed.local_cluster import LocalCluster
+from polyrl.distributed.shard import ReplayShard
 from polyrl.envs.compiled import CartPole
 from polyrl.estimators.hooks import Hook
 from polyrl.models import DQNModel
@@ -105,6 +107,36 @@ def test_all_may_be_up_to_date_where_the_first_update_is_due(first_update: int, 
     agent = an_agent(tmp_path, RemoteReplay(UniformReplay(2_000, 16)))
     result = agent.train(actors(), first_update=first_update, max_timesteps=160, hooks=[Looks()])
     assert result.global_step == 160 - first_update
+
+
+def test_updates_wait_for_a_shard_that_stores_its_first_block(tmp_path: Path, monkeypatch) -> None:
+    """As long as all steps of the run take, as it compiles what stores a block: no update that is due is left out."""
+    looks = 0
+
+    class Compiles(LocalCluster):
+        """Gives the answers to the first blocks late."""
+
+        def ready(self, seconds: float) -> list[tuple[Any, Any]]:
+            nonlocal looks
+            looks += 1
+            late = [each for each in self._waiting if each[0].name == "insert" and looks < 200]
+            self._waiting = [each for each in self._waiting if each not in late]
+            ended = super().ready(seconds)
+            self._waiting += late
+            return ended
+
+    monkeypatch.setattr(remote_actors, "LocalCluster", Compiles)
+    agent = an_agent(tmp_path, RemoteReplay(MEMORIES["uniform"]))
+    result = agent.train(actors(steps=5), first_update=20, max_timesteps=60)
+    assert looks >= 200
+    assert (result.global_timestep, result.global_step) == (60, 40)
+
+
+def test_updates_that_nothing_is_left_for_are_told(tmp_path: Path, monkeypatch, caplog) -> None:
+    monkeypatch.setattr(ReplayShard, "insert", lambda self, block: self.status())
+    result = an_agent(tmp_path, RemoteReplay(MEMORIES["uniform"])).train(actors(), first_update=20, max_timesteps=60)
+    assert result.global_step == 0
+    assert "40 updates are due after 60 environment steps and wait, as no shard has anything to learn from." in caplog.text
 
 
 def test_a_budget_of_updates_is_kept(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -158,7 +159,7 @@ def test_programs_are_placed_as_processes(tmp_path: Path) -> None:
 def test_an_environment_that_fails_in_an_actor_is_told(tmp_path: Path) -> None:
     env = GymEnvironment(ChainEnv, num_envs=2, wrappers=[Failing])
     agent = an_agent(tmp_path / "run", check_env=False)
-    with pytest.raises(BrokenEnvironmentError, match=r"Actor [01] failed: [\s\S]*the robot's arm is off") as raised:
+    with pytest.raises(BrokenEnvironmentError, match=r"^Actor [01] failed: \w+: .*the robot's arm is off") as raised:
         agent.train(RemoteActors(env, actors=2, steps=20), first_update=40, max_timesteps=3_000)
     assert any("saved as of its last whole step" in note for note in raised.value.__notes__)
     assert agent.checkpoints.latest() is not None
@@ -176,6 +177,18 @@ def test_an_environment_that_cannot_be_made_in_an_actor_is_told(tmp_path: Path) 
     agent = an_agent(tmp_path / "run")
     with pytest.raises(BrokenEnvironmentError, match=r"Actor [01] could not begin: OSError: there is no display"):
         agent.train(RemoteActors(GymEnvironment(make, num_envs=2), actors=2), first_update=40, max_timesteps=3_000)
+
+
+@pytest.mark.slow
+def test_what_cannot_be_sent_to_actors_is_named(tmp_path: Path) -> None:
+    lock = threading.Lock()
+
+    def make() -> gymnasium.Env:
+        with lock:
+            return ChainEnv()
+
+    with pytest.raises(TypeError, match=r"^env=.*GymEnvironment.* cannot be sent to other processes: .*pickle.*lock"):
+        an_agent(tmp_path / "run").train(RemoteActors(GymEnvironment(make, num_envs=2), actors=2), max_timesteps=300)
 
 
 @pytest.mark.slow
