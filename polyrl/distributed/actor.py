@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from polyrl.distributed.acting import Acting
 from polyrl.distributed.blocks import shrink
+from polyrl.distributed.cluster import NotBegunError
 from polyrl.distributed.weights import Weights
 from polyrl.distributed.wire import pack, unpack
 from polyrl.engine.tracing import traced
@@ -103,10 +104,10 @@ class Actor:
         """Acts with these weights from now on; see `pack` and `Weights`.
 
         Raises:
-            RuntimeError: before `begin`.
+            NotBegunError: before `begin`.
         """
         if self._weights is None:
-            raise RuntimeError(f"Actor {self._index} has not begun: call begin first.")
+            raise NotBegunError(f"Actor {self._index} has not begun: call begin first.")
         values, about = unpack(weights)
         self._act.write_back()
         self._weights.assign(values)
@@ -117,10 +118,10 @@ class Actor:
         """`T` steps of each environment: a report for the learner, and the block for the replay memory.
 
         Raises:
-            RuntimeError: before `begin`.
+            NotBegunError: before `begin`.
         """
         if not self._life:
-            raise RuntimeError(f"Actor {self._index} has not begun: call begin first.")
+            raise NotBegunError(f"Actor {self._index} has not begun: call begin first.")
         started, rows, ended = time.monotonic(), [], []
         for _ in range(self._task.steps):
             transitions, episodes = self._step()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,6 +13,10 @@ from polyrl.distributed.cluster import Asked
 
 AHEAD = 2
 """Chunks of batches, and blocks of each actor, that are asked for before they are needed."""
+
+
+LATE = 1.0
+"""Seconds after which a chunk is late, where others could be had."""
 
 
 @dataclasses.dataclass
@@ -23,6 +28,13 @@ class Chunk:
     sample: str
     came: float
     used: int = 0
+
+
+class Turn(NamedTuple):
+    """Which chunk was asked for, and when."""
+
+    number: int
+    at: float
 
 
 @dataclasses.dataclass
@@ -39,28 +51,31 @@ class Turns:
     came: int = 0
     of_shard: dict[int, int] = dataclasses.field(default_factory=dict)
 
-    def ask(self, shard: int) -> int:
-        """The number of the next chunk, which this shard is asked for."""
+    def ask(self, shard: int, now: float) -> Turn:
+        """That of the next chunk, which this shard is asked for."""
         self.asked += 1
         self.of_shard[shard] = self.asked
-        return self.asked
+        return Turn(self.asked, now)
 
 
-def next_shard(ready: Collection[int], waiting: Sequence[Asked], here: int, turns: Turns) -> int | None:
+def next_shard(ready: Collection[int], waiting: Sequence[Asked], here: int, turns: Turns, now: float) -> int | None:
     """The shard to ask for a chunk, or None if enough are here or will come.
 
-    It is, of those that owe the fewest, the one that has not been asked for longest. A shard that owes a chunk when one asked
-    for later has come is passed over until it has given it: so one that is slow or stopped delays nobody, and what it owes
-    does not count as coming.
+    It is, of those that owe the fewest, the one that has not been asked for longest. A shard is passed over that owes a chunk
+    for `LATE` seconds, or when one asked for later has come, as long as there are others: so those that are slow or stopped
+    delay nobody, and what they owe does not count as coming.
 
     Args:
         ready: shards that have something to be drawn from.
-        waiting: chunks that have been asked for; `what` is the number of each.
+        waiting: chunks that have been asked for; `what` is the turn of each.
         here: chunks that have come, and have not been learned from.
         turns: as they are.
+        now: the time, as that of the turns.
     """
     owed = collections.Counter(asked.process for asked in waiting)
-    late = {asked.process for asked in waiting if asked.what < turns.came}
+    late = {asked.process for asked in waiting if asked.what.number < turns.came or asked.what.at < now - LATE}
+    if late.issuperset(ready):
+        late = set()
     punctual = [shard for shard in ready if shard not in late]
     if not punctual:
         return None

@@ -28,10 +28,10 @@ Ray listens on all interfaces, also where it is told the loopback address."""
 NICENESS = "RAY_worker_niceness"
 """Ray's environment variable for how nice its processes are: with its own 15 they would hardly get a core that others want."""
 
-NAMES = ("auto", "local")
+KNOWN, NEW = "auto", "local"
 """What Ray takes for an address that is none: that of the cluster which it knows of, and a new one."""
 
-ADDRESS = re.compile(r"(ray://)?(?P<host>[^\s:/]+|\[[0-9a-fA-F:]+\]):(?P<port>\d{1,5})")
+ADDRESS = re.compile(r"(ray://)?(?P<host>[^\s:/]+|\[[^\s\]]+\]):(?P<port>[0-9]{1,5})")
 
 REACHED_WITHIN = 10.0
 """Seconds within which the other side of a connection answers."""
@@ -49,8 +49,13 @@ class Asked(NamedTuple):
     what: Any = None
 
 
+class NotBegunError(Exception):
+    """A process was asked for something that has begun again since, and knows nothing of the run."""
+
+
 class Cluster:
-    """Processes of Ray. Each is started again if it dies; what was asked of it then fails with `DIED`.
+    """Processes of Ray. Each is started again if it dies; what was asked of it then fails with `DIED`, or, if that
+    was only asked afterwards, with a `NotBegunError`.
 
     Args:
         ray: the module.
@@ -58,7 +63,8 @@ class Cluster:
 
     def __init__(self, ray: Any):
         self._ray = ray
-        self.DIED = (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError, ray.exceptions.WorkerCrashedError)
+        lost = ray.exceptions.ObjectLostError, ray.exceptions.WorkerCrashedError
+        self.DIED = (ray.exceptions.RayActorError, *lost, NotBegunError)
         self._processes: list[Any] = []
         self._waiting: dict[Any, Asked] = {}
 
@@ -170,15 +176,16 @@ def connected(address: str | None, processes: int) -> Iterator[Cluster]:
         ValueError: if it is no address, or nothing listens there.
         RuntimeError: if Ray was imported in such a way that a cluster of its own would listen on all interfaces.
     """
-    known = sys.modules.get("ray")
+    address, known = None if address == NEW else address, sys.modules.get("ray")
     if address is not None:
         _check_reachable(address)
     elif known is None:
         os.environ.setdefault(ONE_MACHINE, "0")
     elif not known.is_initialized() and os.environ.get(ONE_MACHINE) != "0":
         raise RuntimeError(
-            "Ray was imported before: a cluster of this run's own would listen on all network interfaces. Leave that import "
-            f"out, set the environment variable {ONE_MACHINE}=0 before it, or start Ray as you want it by ray.init."
+            "Ray was imported before, by this program or for a cluster at an address: one of this run's own would listen on "
+            f"all network interfaces. Leave that out, set the environment variable {ONE_MACHINE}=0 before it, or start Ray as "
+            "you want it by ray.init."
         )
     ray = import_package("ray", "RemoteActors", "ray", "an environment in this process")
     begun = not ray.is_initialized()
@@ -188,7 +195,7 @@ def connected(address: str | None, processes: int) -> Iterator[Cluster]:
             os.environ.setdefault(NICENESS, "0")
             with _own_path():
                 ray.init(
-                    address="local",  # Otherwise Ray would go by its own environment variable.
+                    address=NEW,  # Otherwise Ray would go by its own environment variable.
                     num_cpus=processes,
                     include_dashboard=False,
                     object_store_memory=STORE_BYTES,
@@ -209,18 +216,18 @@ def connected(address: str | None, processes: int) -> Iterator[Cluster]:
 
 def _check_reachable(address: str) -> None:
     """A ValueError unless something listens at the address: Ray would try again for minutes."""
-    if address in NAMES:
+    if address == KNOWN:
         return
     given, otherwise = f"ray_address={address!r}", "leave it out for a cluster of this run's own."
     found = ADDRESS.fullmatch(address)
     if found is None or not 0 < int(found["port"]) < 65_536:
         raise ValueError(
-            f"{given} is no address; expected 'host:port', as 'ray start --head' shows it, 'ray://host:port', or one of "
-            f"{', '.join(NAMES)}; or {otherwise}"
+            f"{given} is no address; expected 'host:port', as 'ray start --head' shows it, 'ray://host:port', or "
+            f"{KNOWN!r}; or {otherwise}"
         )
     try:
         socket.create_connection((found["host"].strip("[]"), int(found["port"])), REACHED_WITHIN).close()
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # The latter for parts of a name that no name has.
         raise ValueError(
             f"{given}: nothing answers there ({error}). Start Ray there with 'ray start --head', or {otherwise}"
         ) from error

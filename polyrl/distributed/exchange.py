@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import logging
-import re
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from polyrl.distributed.actor import Actor, ActorTask
 from polyrl.distributed.chunks import AHEAD, Chunk, Turns, next_shard
 from polyrl.distributed.cluster import Asked, Cluster
 from polyrl.distributed.local_cluster import LocalCluster
+from polyrl.distributed.remote_errors import first_line, last_raised, never_began, raised
 from polyrl.distributed.shard import ReplayShard, ShardTask
 from polyrl.distributed.wire import pack, unpack
 from polyrl.errors import BrokenEnvironmentError, CheckpointWriteError
@@ -32,9 +32,6 @@ UNSTORED = 8
 
 PATIENCE = 0.2
 """Seconds between two tries to have a process begin that died."""
-
-NEVER_BEGAN = "creation task"
-"""In Ray's words for the death of a process whose constructor raised something."""
 
 GIVEN_UP = 300.0
 """Seconds after which the run ends if a process has died, and given nothing since; Ray needs some to start it again."""
@@ -96,6 +93,8 @@ class Exchange:
         of_shard = [list(range(index, task.actors, shards)) for index in range(shards)]
         self._shards = [self._cluster.start(ReplayShard, task, index, actors) for index, actors in enumerate(of_shard)]
         self.statuses = [{"stored": 0, "inserted": 0, "ready": False, "dropped": 0, "left_out": 0} for _ in of_shard]
+        for shard in self._shards:
+            shard.begin.remote()
         return self._cluster.get(self._shards[0].batch_specs.remote())
 
     def start_actors(self) -> None:
@@ -130,7 +129,9 @@ class Exchange:
             try:
                 self.statuses[index] = unpack(self._cluster.get(call))[1]
             except (OSError, *self._cluster.DIED) as error:
-                raise CheckpointWriteError(f"Replay shard {index} could not write to {directory}: {_line(error)}.") from error
+                raise CheckpointWriteError(
+                    f"Replay shard {index} could not write to {directory}: {first_line(error)}."
+                ) from error
 
     def restore(self, directory: Path) -> None:
         """Has each shard read what `save` wrote."""
@@ -150,8 +151,7 @@ class Exchange:
             if isinstance(result, self._cluster.DIED):
                 self._after_death(kind, asked, result)
             elif isinstance(result, BaseException):
-                error = getattr(result, "cause", result)  # Ray adds the frames of the other process to its own error.
-                text = f"{kind.capitalize()} {asked.process} failed: {type(error).__name__}: {error}"
+                text = f"{kind.capitalize()} {asked.process} failed: {raised(result)}"
                 self.failure = BrokenEnvironmentError(text, env=asked.process)
                 self.failure.__cause__ = result
             else:
@@ -195,8 +195,12 @@ class Exchange:
 
     def ask_for_batches(self, count: int, step: int) -> None:
         """Has shards make chunks of `count` batches, so that there is always one to go on with; see `next_shard`."""
-        while (index := next_shard(self._ready(), self._cluster.waiting("sample"), len(self.chunks), self._turns)) is not None:
-            asked = Asked("sample", index, self._lives["shard", index], self._turns.ask(index))
+        while True:
+            now, waiting = time.monotonic(), self._cluster.waiting("sample")
+            index = next_shard(self._ready(), waiting, len(self.chunks), self._turns, now)
+            if index is None:
+                return
+            asked = Asked("sample", index, self._lives["shard", index], self._turns.ask(index, now))
             self._cluster.expect(self._shards[index].sample.remote(count, step), asked)
 
     def send_priorities(self, chunk: Chunk, priorities: np.ndarray) -> None:
@@ -227,7 +231,7 @@ class Exchange:
             self._ask_for_blocks(asked.process, AHEAD)
         elif asked.name == "sample":
             batches, about = unpack(result)
-            self._turns.came = max(self._turns.came, asked.what)
+            self._turns.came = max(self._turns.came, asked.what.number)
             self.chunks.append(Chunk(asked.process, batches, about["sample"], time.monotonic()))
         else:
             status, before = unpack(result)[1], self.statuses[asked.process]
@@ -250,8 +254,8 @@ class Exchange:
         process = kind, asked.process
         if asked.life != self._lives[process]:
             return  # Known already, by another of its calls.
-        if NEVER_BEGAN in str(error):  # Ray does not try again what raises when it is made.
-            text = f"{kind.capitalize()} {asked.process} could not begin: {_cause(error)}"
+        if never_began(error):  # Ray does not try again what raises when it is made.
+            text = f"{kind.capitalize()} {asked.process} could not begin: {last_raised(error)}"
             self.failure = BrokenEnvironmentError(text, env=asked.process)
             self.failure.__cause__ = error
             return
@@ -260,10 +264,10 @@ class Exchange:
             self._down.add(asked.process)
         if asked.name not in ("begin", "revive"):
             self.restarts += 1
-            logger.warning("%s %d died, and is started again: %s", kind.capitalize(), asked.process, _line(error))
+            logger.warning("%s %d died, and is started again: %s", kind.capitalize(), asked.process, first_line(error))
         now = time.monotonic()
         if now - self._died.setdefault(process, now) > GIVEN_UP:
-            text = f"{kind.capitalize()} {asked.process} has died again and again: {_line(error)}"
+            text = f"{kind.capitalize()} {asked.process} has died again and again: {first_line(error)}"
             self.failure = BrokenEnvironmentError(text, env=asked.process)
         self._later[process] = now + PATIENCE
 
@@ -276,16 +280,5 @@ class Exchange:
         """A shard begins again with what it wrote last."""
         shard = self._shards[index]
         there = self.saved is not None and self.saved.is_dir()
-        call = shard.restore.remote(str(self.saved)) if there else shard.status.remote()
+        call = shard.restore.remote(str(self.saved)) if there else shard.begin.remote()
         self._cluster.expect(call, Asked("revive", index, self._lives["shard", index]))
-
-
-def _cause(error: BaseException) -> str:
-    """What was raised in another process, without the frames above it."""
-    lines = str(error).strip().splitlines()
-    begins = [number for number, line in enumerate(lines) if re.match(r"[\w.]+(Error|Exception)\b", line)]
-    return "\n".join(lines[begins[-1] :] if begins else lines[-1:])
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].partition(". ")[0]

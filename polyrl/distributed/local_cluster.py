@@ -6,7 +6,7 @@ import collections
 import time
 from typing import Any
 
-from polyrl.distributed.cluster import Asked
+from polyrl.distributed.cluster import Asked, NotBegunError
 
 
 class LocalCluster:
@@ -16,7 +16,7 @@ class LocalCluster:
         seconds: how long each of the calls of a method has taken, by its name.
     """
 
-    DIED: tuple[type[BaseException], ...] = ()
+    DIED: tuple[type[BaseException], ...] = (NotBegunError,)
 
     def __init__(self) -> None:
         self.seconds: dict[str, list[float]] = collections.defaultdict(list)

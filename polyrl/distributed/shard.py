@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from polyrl.distributed.actor import PRIORITY
 from polyrl.distributed.blocks import expand
+from polyrl.distributed.cluster import NotBegunError
 from polyrl.distributed.wire import pack, unpack
 from polyrl.engine.tracing import traced
 from polyrl.models.scope import stream_seed
@@ -55,7 +56,12 @@ class ReplayShard:
         self._memories = {actor: _Memory(task) for actor in actors}
         self._samples, self._life = 0, time.time_ns()  # A shard that begins again knows nothing of samples before.
         self._drawn: collections.OrderedDict[str, list[tuple[int, np.ndarray, np.ndarray]]] = collections.OrderedDict()
-        self._dropped = 0
+        self._dropped, self._has_begun = 0, False
+
+    def begin(self) -> bytes:
+        """Begins with nothing; gives `status`. This or `restore` comes first, also after the process was started again."""
+        self._has_begun = True
+        return self.status()
 
     def insert(self, block: bytes) -> bytes:
         """Stores a block of an actor; gives `status`.
@@ -65,7 +71,9 @@ class ReplayShard:
 
         Raises:
             ValueError: for bytes that are no block of one of its actors.
+            NotBegunError: before `begin` and `restore`.
         """
+        self._check_begun()
         small, about = unpack(block)
         priorities = small.pop(PRIORITY, None)
         columns = expand(small)
@@ -83,7 +91,9 @@ class ReplayShard:
 
         Raises:
             RuntimeError: if nothing is stored.
+            NotBegunError: before `begin` and `restore`.
         """
+        self._check_begun()
         masses = np.array([memory.mass for memory in self._memories.values()])
         if not masses.sum() > 0.0:
             raise RuntimeError(f"Shard {self._index} is empty.")
@@ -133,7 +143,12 @@ class ReplayShard:
         return next(iter(self._memories.values())).batch_specs()
 
     def save(self, directory: str) -> bytes:
-        """Writes all memories into a directory of the checkpoint that is being written; gives `status`."""
+        """Writes all memories into a directory of the checkpoint that is being written; gives `status`.
+
+        Raises:
+            NotBegunError: before `begin` and `restore`.
+        """
+        self._check_begun()
         for actor, memory in self._memories.items():
             where = Path(directory) / f"actor-{actor}"
             where.mkdir(parents=True)
@@ -149,7 +164,11 @@ class ReplayShard:
         self._drawn.clear()
         for actor, memory in self._memories.items():
             memory.restore(Path(directory) / f"actor-{actor}")
-        return self.status()
+        return self.begin()
+
+    def _check_begun(self) -> None:
+        if not self._has_begun:
+            raise NotBegunError(f"Shard {self._index} has not begun: call begin or restore first.")
 
 
 class _Memory:

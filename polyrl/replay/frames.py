@@ -13,6 +13,9 @@ from polyrl.replay.storage import NEXT, Ring, Rows, Written, close_window
 
 NEEDED = ("state", "action", "reward", "done", "truncated", "next_state")
 
+AT_ONCE = 256
+"""Steps that are stored by one call: it compares them with each other."""
+
 
 class FrameStorage(tf.Module):
     """Keeps one frame per step and rebuilds the stacks when sampling, as in Mnih et al. (2015).
@@ -61,7 +64,7 @@ class FrameStorage(tf.Module):
 
     def most_steps(self, num_envs: int) -> int:
         """The steps that `add_steps` takes at most: no row is touched twice, also if each of them ends an episode."""
-        return (self._ring - self._stack + 1) // 2
+        return min((self._ring - self._stack + 1) // 2, AT_ONCE)
 
     def add(self, rows: Mapping[str, tf.Tensor]) -> Written:
         """Stores one step of all environments `[N, ...]`: a row for the state, and an incomplete one for the next state."""

@@ -130,6 +130,6 @@ class PrioritizedReplay(Replay):
     def _after_add(self, written: Written) -> None:
         new = tf.fill(written.new.shape, tf.pow(self.max_priority, self.alpha))
         values = tf.concat([new, tf.zeros(written.invalid.shape)], axis=0)
-        self._tree.update(tf.concat([written.new, written.invalid], axis=0), values)
+        self._tree.set(tf.concat([written.new, written.invalid], axis=0), values)
 
     _tree: SumTree

@@ -50,13 +50,18 @@ class SumTree(tf.Module):
 
         Negative values and NaN count as zero.
         """
+        equal = indices[:, tf.newaxis] == indices  # [M, M]
+        values = tf.where(values > 0.0, values, 0.0)
+        # Over rows, which is faster in XLA.
+        self.set(indices, tf.reduce_max(tf.where(equal, values[:, tf.newaxis], 0.0), axis=0))
+
+    def set(self, indices: tf.Tensor, values: tf.Tensor) -> None:
+        """The same for leaves of which each occurs once, or with the same value each time: it need not compare them."""
         indices = tf.cast(indices, tf.int32)
         if indices.shape[0] == 1:
             # XLA turns the write of a single row into an operation that it fuses with later reads, copying the whole level.
             indices, values = tf.repeat(indices, 2), tf.repeat(values, 2)
         values = tf.where(values > 0.0, tf.minimum(values, LARGEST), 0.0)
-        equal = indices[:, tf.newaxis] == indices  # [M, M]
-        values = tf.reduce_max(tf.where(equal, values[:, tf.newaxis], 0.0), axis=0)  # Over rows, which is faster in XLA.
         for level in reversed(self.levels):
             nodes = indices // BRANCHING
             level.scatter_nd_update(tf.stack([nodes, indices % BRANCHING], axis=1), values)

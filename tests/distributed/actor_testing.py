@@ -65,12 +65,17 @@ def give_other_weights(actor: Actor, learner: Learner, seed: int = 0) -> None:
     Weights(learner.scope).assign(weights)
 
 
-def shard_of(memory: Replay, actors: int = 2, num_envs: int = ENVS, state: tuple[int, ...] = (4,)) -> ReplayShard:
+def shard_of(
+    memory: Replay, actors: int = 2, num_envs: int = ENVS, state: tuple[int, ...] = (4,), begins: bool = True
+) -> ReplayShard:
     """A shard of all actors, for states of this shape and discrete actions."""
     number, action = tf.TensorSpec([], tf.float32), tf.TensorSpec([], tf.int32)
     spec = tf.TensorSpec(state, tf.float32)
     specs = Transitions(spec, action, number, number, number, spec).columns()
-    return ReplayShard(ShardTask(memory, specs, num_envs, actors, 1), 0, range(actors))
+    shard = ReplayShard(ShardTask(memory, specs, num_envs, actors, 1), 0, range(actors))
+    if begins:
+        shard.begin()
+    return shard
 
 
 def status(packed: bytes) -> dict[str, Any]:

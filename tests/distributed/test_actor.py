@@ -14,6 +14,7 @@ from tiny_envs import ScheduleEnv, expected_steps
 from polyrl.configs import ConstantExplorationConfig, GreedyExplorationConfig, OrnsteinUhlenbeckExplorationConfig
 from polyrl.distributed.actor import PRIORITY, Actor, ActorTask, rung
 from polyrl.distributed.blocks import expand
+from polyrl.distributed.cluster import NotBegunError
 from polyrl.distributed.weights import Weights
 from polyrl.distributed.wire import pack, unpack
 from polyrl.envs import GymEnvironment
@@ -70,7 +71,7 @@ def test_it_acts_with_the_weights_that_it_was_given() -> None:
 def test_before_it_begins_it_has_nothing_to_give() -> None:
     learner = learner_of(ENV, q_model_fn(), UniformReplay(100, 4))
     actor = Actor(ActorTask(learner.model_fn, ENV, UniformReplay(100, 4), 1, 1, STEPS, "off"), 0)
-    with pytest.raises(RuntimeError, match="call begin first"):
+    with pytest.raises(NotBegunError, match="call begin first"):
         actor.collect()
 
 
@@ -260,7 +261,7 @@ def test_the_variables_are_looked_for_once(monkeypatch) -> None:
 def test_an_actor_begins_before_anything_else() -> None:
     actor = Actor(begun_actor(ENV)[0]._task, 0)
     for call in (actor.collect, lambda: actor.set_weights(pack({}, {"version": 0}))):
-        with pytest.raises(RuntimeError, match="Actor 0 has not begun: call begin first"):
+        with pytest.raises(NotBegunError, match="Actor 0 has not begun: call begin first"):
             call()
 
 

@@ -42,7 +42,9 @@ def test_what_is_no_address_is_refused(address: str) -> None:
         pass
 
 
-@pytest.mark.parametrize("form", ["127.0.0.1:{}", "ray://127.0.0.1:{}", "[::1]:{}", "no.such.host.invalid:{}"])
+@pytest.mark.parametrize(
+    "form", ["127.0.0.1:{}", "ray://127.0.0.1:{}", "[::1]:{}", "[::ffff:127.0.0.1]:{}", "no.such.host.invalid:{}", "a..b:{}"]
+)
 def test_an_address_where_nothing_listens_is_refused(form: str) -> None:
     address = form.format(free_port())
     with pytest.raises(ValueError, match=r"nothing answers there .* Start Ray there"), connected(address, 1):
@@ -77,5 +79,5 @@ def test_a_cluster_that_would_listen_on_all_interfaces_is_refused() -> None:
     done = subprocess.run([sys.executable, "-c", OPENS], capture_output=True, text=True, timeout=100, env=environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(
-        "Ray was imported before: a cluster of this run's own would listen on all network interfaces"
+        "Ray was imported before, by this program or for a cluster at an address: one of this run's own"
     )

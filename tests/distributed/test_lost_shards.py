@@ -1,16 +1,18 @@
-"""All shards die before there is a checkpoint: the learner has nothing to learn from, and must not wait for it for ever."""
+"""Processes that die while nobody waits for anything of them; and all shards, before there is a checkpoint."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import pytest
 from actor_testing import ENVS, with_loops
 from tiny_agents import q_model_fn
 from tiny_envs import ChainEnv
 
 from polyrl import Agent, GymEnvironment, RunConfig, UniformReplay
 from polyrl.distributed import RemoteActors, RemoteReplay
+from polyrl.distributed.actor import Actor
 from polyrl.distributed.shard import ReplayShard
 from polyrl.estimators.hooks import Hook
 
@@ -53,3 +55,48 @@ def test_a_run_goes_on_whose_memory_is_gone(tmp_path: Path, monkeypatch: Any) ->
     assert forgets.done
     assert result.global_timestep >= 400
     assert result.global_step == 4 * (result.global_timestep - 100)
+
+
+@pytest.mark.parametrize("kind", [ReplayShard, Actor])
+@pytest.mark.parametrize("with_checkpoint", [False, True])
+def test_a_death_that_nobody_sees_is_noticed(kind: type, with_checkpoint: bool, tmp_path: Path, monkeypatch: Any) -> None:
+    """What was made again by Ray, while nothing was asked of it, knows nothing: it begins again before it is used."""
+    made: list[tuple[Any, tuple[Any, ...]]] = []
+    init = kind.__init__  # type: ignore[misc]
+
+    def kept(self: Any, *arguments: Any) -> None:
+        init(self, *arguments)
+        made.append((self, arguments))
+
+    monkeypatch.setattr(kind, "__init__", kept)
+    given = RemoteActors(GymEnvironment(ChainEnv, num_envs=ENVS), actors=2, steps=10, in_process=True)
+    loops = with_loops(given)
+
+    class Forgets(Hook):
+        at: int | None = None
+
+        def after_act(self, run: Any) -> None:
+            if self.at is None and run.timestep >= 400:
+                self.at = run.timestep
+                process, arguments = made[1]
+                process.__dict__.clear()
+                init(process, *arguments)
+
+    model_fn = q_model_fn(num_states=4, num_actions=2)
+    config = RunConfig(progress=False, jit="off", save_checkpoints_timesteps=200 if with_checkpoint else 100_000)
+    agent = Agent(model_fn, RemoteReplay(UniformReplay(4_000, 16), shards=2), tmp_path, config)
+    forgets = Forgets()
+    result = agent.train(given, first_update=100, max_timesteps=1_000, hooks=[forgets])
+    exchange = loops[0]._exchange
+    assert forgets.at is not None
+    assert exchange.restarts == 1
+    assert result.global_step == result.global_timestep - 100
+    assert sum(status["left_out"] for status in exchange.statuses) == 0
+    # Of the second actor all but what was on its way when something died is there, or was before the last checkpoint.
+    stored = result.global_timestep - sum(status["stored"] for status in exchange.statuses)
+    if kind is ReplayShard:
+        assert 0 < exchange.lost_transitions <= (200 if with_checkpoint else 400)
+        assert stored <= exchange.lost_transitions + 10 * ENVS * 8
+    else:
+        assert exchange.lost_transitions == 0
+        assert stored <= 10 * ENVS * 4

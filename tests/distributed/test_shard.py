@@ -12,6 +12,7 @@ from tiny_envs import ScheduleEnv
 
 from polyrl.distributed.actor import PRIORITY
 from polyrl.distributed.blocks import expand, shrink
+from polyrl.distributed.cluster import NotBegunError
 from polyrl.distributed.wire import pack, unpack
 from polyrl.envs import GymEnvironment
 from polyrl.replay import PrioritizedReplay, UniformReplay
@@ -113,6 +114,17 @@ def test_a_block_that_follows_nothing_is_left_out(wrong: bytes, tmp_path: Path) 
     assert status(again.insert(block(0, 9)))["left_out"] == 1
     found = status(again.insert(block(0, 50, life="50")))
     assert (found["stored"], found["left_out"]) == (24, 1)
+
+
+def test_before_it_begins_it_neither_takes_nor_gives(tmp_path: Path) -> None:
+    """A shard that was started again is not taken for one that is empty, nor written as such."""
+    shard = shard_of(UniformReplay(100, 4), begins=False)
+    for ask in (lambda: shard.insert(block(0, 0)), lambda: shard.sample(1, 0), lambda: shard.save(str(tmp_path))):
+        with pytest.raises(NotBegunError, match="call begin or restore first"):
+            ask()
+    assert list(tmp_path.iterdir()) == []
+    shard.begin()
+    assert status(shard.insert(block(0, 0)))["stored"] == 6
 
 
 def test_samples_differ_and_are_those_of_the_seed() -> None:
