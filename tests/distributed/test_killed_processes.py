@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,10 +94,10 @@ def test_the_learner_is_killed_twenty_times(tmp_path: Path) -> None:
     chance = random.Random(1)
     for _ in range(TIMES):
         before = newest(run)
-        with subprocess.Popen([*command, "1000000"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as started:
+        with program_of(command, env, tmp_path) as started:
             deadline = time.monotonic() + 120.0
             while newest(run) == before:
-                assert started.poll() is None
+                assert started.poll() is None, (tmp_path / "output").read_text()
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
             time.sleep(chance.uniform(0.0, 1.0))
@@ -124,10 +124,10 @@ def test_rays_own_processes_are_killed_twenty_times(name: str, tmp_path: Path) -
     chance, ended = random.Random(2), 0
     for _ in range(TIMES):
         before, there = newest(run), list[int]()
-        with subprocess.Popen([*command, "1000000"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as started:
+        with program_of(command, env, tmp_path) as started:
             try:
                 assert comes_to(run, before + 1, started)
-                assert started.poll() is None
+                assert started.poll() is None, (tmp_path / "output").read_text()
                 time.sleep(chance.uniform(0.0, 1.0))
                 there += of_run(started)
                 assert there
@@ -145,6 +145,12 @@ def test_rays_own_processes_are_killed_twenty_times(name: str, tmp_path: Path) -
     steps, timesteps = map(int, done.stdout.split()[-2:])
     assert timesteps >= end
     assert steps == timesteps - 200
+
+
+def program_of(command: Sequence[str], env: Mapping[str, str], directory: Path) -> subprocess.Popen[bytes]:
+    """The program, begun; what it shows is in the file `output`."""
+    with (directory / "output").open("wb") as output:
+        return subprocess.Popen([*command, "1000000"], env=env, stdout=output, stderr=subprocess.STDOUT)
 
 
 def of_run(started: subprocess.Popen[bytes]) -> list[int]:
