@@ -63,8 +63,9 @@ class Cluster:
 
     def __init__(self, ray: Any):
         self._ray = ray
-        lost = ray.exceptions.ObjectLostError, ray.exceptions.WorkerCrashedError
-        self.DIED = (ray.exceptions.RayActorError, *lost, NotBegunError)
+        found = ray.exceptions
+        died = found.RayActorError, found.ObjectLostError, found.WorkerCrashedError, found.OutOfMemoryError
+        self.DIED: tuple[type[BaseException], ...] = (*died, NotBegunError)
         self._processes: list[Any] = []
         self._waiting: dict[Any, Asked] = {}
 
@@ -236,8 +237,11 @@ def _check_reachable(address: str) -> None:
 @contextlib.contextmanager
 def _told_of_waiting(address: str) -> Iterator[None]:
     """Says so if what is within it takes long: of an old cluster that has died, Ray waits for an answer for minutes."""
-    text = "Ray has not answered at ray_address=%r for %g seconds. If nothing runs there, interrupt this and start Ray there."
-    waiting = threading.Timer(REACHED_WITHIN, logger.warning, (text, address, REACHED_WITHIN))
+    text = (
+        "Ray has not answered at ray_address=%r for %g seconds. If nothing runs there, interrupt this and start Ray there. A "
+        "cluster that listens on the loopback interface alone is reached with the environment variable %s=0."
+    )
+    waiting = threading.Timer(REACHED_WITHIN, logger.warning, (text, address, REACHED_WITHIN, ONE_MACHINE))
     waiting.daemon = True
     waiting.start()
     try:

@@ -259,10 +259,14 @@ def test_the_variables_are_looked_for_once(monkeypatch) -> None:
 
 
 def test_an_actor_begins_before_anything_else() -> None:
-    actor = Actor(begun_actor(ENV)[0]._task, 0)
-    for call in (actor.collect, lambda: actor.set_weights(pack({}, {"version": 0}))):
-        with pytest.raises(NotBegunError, match="Actor 0 has not begun: call begin first"):
-            call()
+    """Weights that one is sent before, as it was started again, change nothing: it begins with those of `begin`."""
+    begun, learner = begun_actor(ENV)
+    actor = Actor(begun._task, 0)
+    actor.set_weights(pack({}, {"version": 7}))
+    with pytest.raises(NotBegunError, match="Actor 0 has not begun: call begin first"):
+        actor.collect()
+    actor.begin("0/1", pack(Weights(learner.scope).read(), {"version": 3}))
+    assert unpack(actor.collect()[0])[1]["version"] == 3
 
 
 def test_counters_never_go_back() -> None:

@@ -71,7 +71,8 @@ def test_a_long_wait_is_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.Log
     text = (
         "Ray has not answered at ray_address='{}' for 0.1 seconds. If nothing runs there, interrupt this and start Ray there."
     )
-    assert said == [text.format(address)]
+    assert len(said) == 1
+    assert said[0].startswith(text.format(address))
 
 
 def test_a_cluster_that_would_listen_on_all_interfaces_is_refused() -> None:
