@@ -65,7 +65,7 @@ class Cluster:
         self._ray = ray
         found = ray.exceptions
         died = found.RayActorError, found.ObjectLostError, found.WorkerCrashedError, found.OutOfMemoryError
-        self.DIED: tuple[type[BaseException], ...] = (*died, NotBegunError)
+        self.DIED = (*died, NotBegunError)
         self._processes: list[Any] = []
         self._waiting: dict[Any, Asked] = {}
 
