@@ -103,11 +103,11 @@ class Actor:
     def set_weights(self, weights: bytes) -> None:
         """Acts with these weights from now on; see `pack` and `Weights`.
 
-        Before `begin`, which brings the newest ones, nothing is done: an actor that was started again is sent some, too, and
-        nobody waits for the answer.
+        Raises:
+            NotBegunError: before `begin`.
         """
         if self._weights is None:
-            return
+            raise NotBegunError(f"Actor {self._index} has not begun: call begin first.")
         values, about = unpack(weights)
         self._act.write_back()
         self._weights.assign(values)

@@ -14,7 +14,6 @@ from polyrl.distributed.cluster import Asked
 AHEAD = 2
 """Chunks of batches, and blocks of each actor, that are asked for before they are needed."""
 
-
 LATE = 1.0
 """Seconds after which a chunk is late, where others could be had."""
 

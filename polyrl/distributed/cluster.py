@@ -41,7 +41,10 @@ STORE_BYTES = 512 << 20
 
 
 class Asked(NamedTuple):
-    """A call that was made: of which process, in which of its lives, and what came with it."""
+    """A call that was made: of which process, in which of its lives, and what came with it.
+
+    `what`: of a block that is collected its reference, of one that is stored its actor, of a chunk its turn.
+    """
 
     name: str
     process: int
@@ -49,7 +52,7 @@ class Asked(NamedTuple):
     what: Any = None
 
 
-class NotBegunError(Exception):
+class NotBegunError(RuntimeError):
     """A process was asked for something that has begun again since, and knows nothing of the run."""
 
 

@@ -30,6 +30,9 @@ MOST_WEIGHTS = 2
 UNSTORED = 8
 """Blocks of an actor that may wait for their shard."""
 
+OF_ACTORS = ("begin", "collect", "weights")
+"""What actors are asked for; all else is asked of shards."""
+
 PATIENCE = 0.2
 """Seconds between two tries to have a process begin that died."""
 
@@ -113,10 +116,16 @@ class Exchange:
         An actor that has been sent `MOST_WEIGHTS` and has given no block since gets the newest ones after its next block.
         """
         self._weights = self._cluster.put(weights)
-        for index, actor in enumerate(self._actors):
+        for index in range(len(self._actors)):
             if self._since[index] < MOST_WEIGHTS:
-                actor.set_weights.remote(self._weights)
+                self._send_weights(index)
             self._since[index] += 1
+
+    def _send_weights(self, index: int) -> None:
+        if ("actor", index) in self._later:
+            return  # It will begin with the newest ones.
+        call = self._actors[index].set_weights.remote(self._weights)
+        self._cluster.expect(call, Asked("weights", index, self._lives["actor", index]))
 
     def save(self, directory: Path) -> None:
         """Has each shard write its memories below a directory.
@@ -147,14 +156,14 @@ class Exchange:
             del self._later[kind, index]
             (self._begin if kind == "actor" else self._revive)(index)
         for asked, result in self._cluster.ready(seconds):
-            kind = "actor" if asked.name in ("begin", "collect") else "shard"
+            kind = "actor" if asked.name in OF_ACTORS else "shard"
             if isinstance(result, self._cluster.DIED):
                 self._after_death(kind, asked, result)
             elif isinstance(result, BaseException):
                 text = f"{kind.capitalize()} {asked.process} failed: {raised(result)}"
                 self.failure = BrokenEnvironmentError(text, env=asked.process)
                 self.failure.__cause__ = result
-            else:
+            elif asked.name != "weights":  # These are waited for only as they may tell of a death.
                 if asked.name not in ("begin", "revive"):
                     self._died.pop((kind, asked.process), None)
                 self._take(asked, result)
@@ -208,7 +217,7 @@ class Exchange:
         self._shards[chunk.shard].update_priorities.remote(pack({"priorities": priorities}, {"sample": chunk.sample}))
 
     def _take(self, asked: Asked, result: Any) -> None:
-        kind = "actor" if asked.name in ("begin", "collect") else "shard"
+        kind = "actor" if asked.name in OF_ACTORS else "shard"
         is_present = asked.life == self._lives[kind, asked.process]
         if asked.name == "collect":
             outcomes, about = unpack(result)
@@ -217,7 +226,7 @@ class Exchange:
             self.reports.append(Report(outcomes, about, time.monotonic(), asked.life))
             if is_present:
                 if self._since[asked.process] > MOST_WEIGHTS:
-                    self._actors[asked.process].set_weights.remote(self._weights)
+                    self._send_weights(asked.process)
                 self._since[asked.process] = 0
             shard = asked.process % len(self._shards)
             if is_present and shard not in self._down:

@@ -199,7 +199,7 @@ class _Memory:
         self._look()
 
     def _changing(self, change: Callable[..., Any]) -> Callable[..., Any]:
-        """A compiled call that changes the memory; how much is stored comes with it, as asking for it takes as long."""
+        """A compiled call that changes the memory, and gives how much it holds, which takes long by itself."""
 
         def changed(*arguments: Any) -> Any:
             result = change(*arguments)
