@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from polyrl.distributed.blocks import expand, shrink
+from polyrl.replay import UniformReplay
 
 
 def steps(length: int, num_envs: int, frames: int | None, seed: int = 0) -> dict[str, np.ndarray]:
@@ -54,6 +56,19 @@ def test_the_columns_come_back(length: int, num_envs: int, frames: int | None) -
         values = whole[..., -1:] if frames and name in ("state", "next_state") else whole
         assert found[name].dtype == values.dtype
         np.testing.assert_array_equal(found[name], values, err_msg=name)
+
+
+def test_stacks_come_back_from_the_memory_that_is_given_their_newest_frames() -> None:
+    columns = {name: values for name, values in steps(30, 3, 4).items() if "part" not in name}
+    memory = UniformReplay(300, 4, frame_stack=4)
+    memory.build({name: tf.TensorSpec(values.shape[2:], values.dtype) for name, values in columns.items()}, 3)
+    places = []
+    for first in range(0, 30, 10):
+        block = {name: values[first : first + 10] for name, values in columns.items()}
+        places.append(memory.add_steps({name: tf.constant(values) for name, values in expand(shrink(block, 4)).items()}))
+    batch = memory.read({"index": tf.reshape(tf.concat(places, axis=0), [-1])})
+    for name in ("state", "next_state", "action", "reward", "done"):
+        np.testing.assert_array_equal(batch[name], columns[name].reshape(-1, *columns[name].shape[2:]), err_msg=name)
 
 
 def test_discrete_states_come_back() -> None:
