@@ -13,6 +13,7 @@ import numpy as np
 from polyrl.distributed.actor import Actor, ActorTask
 from polyrl.distributed.chunks import AHEAD, Chunk, Turns, next_shard
 from polyrl.distributed.cluster import Asked, Cluster
+from polyrl.distributed.lives import Lives, Process
 from polyrl.distributed.local_cluster import LocalCluster
 from polyrl.distributed.remote_errors import first_line, last_raised, never_began, raised
 from polyrl.distributed.shard import ReplayShard, ShardTask
@@ -32,12 +33,6 @@ UNSTORED = 8
 
 OF_ACTORS = ("begin", "collect", "weights")
 """What actors are asked for; all else is asked of shards."""
-
-PATIENCE = 0.2
-"""Seconds between two tries to have a process begin that died."""
-
-GIVEN_UP = 300.0
-"""Seconds after which the run ends if a process has died, and given nothing since; Ray needs some to start it again."""
 
 
 class Report(NamedTuple):
@@ -84,10 +79,8 @@ class Exchange:
         self.failure: BrokenEnvironmentError | None = None
         self._turns = Turns()
         self._down: set[int] = set()  # Shards that have died, and have not begun again yet.
-        self._later: dict[tuple[str, int], float] = {}  # When processes that died are to begin again.
-        self._lives: collections.Counter[tuple[str, int]] = collections.Counter()
+        self._lives = Lives()
         self._held: collections.Counter[int] = collections.Counter()  # Blocks that actors are not asked for yet.
-        self._died: dict[tuple[str, int], float] = {}  # Since when a process has given nothing, as it died.
 
     # Begin and end. -----------------------------------------------------------------------------------------------------
 
@@ -122,10 +115,10 @@ class Exchange:
             self._since[index] += 1
 
     def _send_weights(self, index: int) -> None:
-        if ("actor", index) in self._later:
-            return  # It will begin with the newest ones.
-        call = self._actors[index].set_weights.remote(self._weights)
-        self._cluster.expect(call, Asked("weights", index, self._lives["actor", index]))
+        actor = Process("actor", index)
+        if not self._lives.waits(actor):  # It would begin with the newest ones.
+            call = self._actors[index].set_weights.remote(self._weights)
+            self._cluster.expect(call, Asked("weights", index, self._lives.of(actor)))
 
     def save(self, directory: Path) -> None:
         """Has each shard write its memories below a directory.
@@ -152,21 +145,20 @@ class Exchange:
 
     def look(self, seconds: float) -> None:
         """Takes what has been given, and waits for it up to some seconds."""
-        for kind, index in [process for process, due in self._later.items() if due <= time.monotonic()]:
-            del self._later[kind, index]
-            (self._begin if kind == "actor" else self._revive)(index)
+        for process in self._lives.due():
+            (self._begin if process.kind == "actor" else self._revive)(process.number)
         for asked, result in self._cluster.ready(seconds):
-            kind = "actor" if asked.name in OF_ACTORS else "shard"
+            process = _process(asked)
             if isinstance(result, self._cluster.DIED):
-                self._after_death(kind, asked, result)
+                self._after_death(process, asked, result)
             elif isinstance(result, BaseException):
-                text = f"{kind.capitalize()} {asked.process} failed: {raised(result)}"
+                text = f"{process} failed: {raised(result)}"
                 self.failure = BrokenEnvironmentError(text, env=asked.process)
                 self.failure.__cause__ = result
             elif asked.name != "weights":  # These are waited for only as they may tell of a death.
                 if asked.name not in ("begin", "revive"):
-                    self._died.pop((kind, asked.process), None)
-                self._take(asked, result)
+                    self._lives.note_work(process)
+                self._take(process, asked, result)
 
     @property
     def is_whole(self) -> bool:
@@ -179,7 +171,7 @@ class Exchange:
         Where its shard has not stored `UNSTORED` of its blocks yet, it is asked once the shard has: more would pile up.
         """
         actor = report.about["actor"]
-        if report.life != self._lives["actor", actor]:
+        if report.life != self._lives.of(Process("actor", actor)):
             return
         if sum(asked.what == actor for asked in self._cluster.waiting("insert")) < UNSTORED:
             self._ask_for_blocks(actor, 1)
@@ -187,9 +179,10 @@ class Exchange:
             self._held[actor] += 1
 
     def _ask_for_blocks(self, actor: int, blocks: int) -> None:
+        life = self._lives.of(Process("actor", actor))
         for _ in range(blocks):
             report, block = self._actors[actor].collect.options(num_returns=2).remote()
-            self._cluster.expect(report, Asked("collect", actor, self._lives["actor", actor], block))
+            self._cluster.expect(report, Asked("collect", actor, life, block))
 
     @property
     def has_batches(self) -> bool:
@@ -209,16 +202,15 @@ class Exchange:
             index = next_shard(self._ready(), waiting, len(self.chunks), self._turns, now)
             if index is None:
                 return
-            asked = Asked("sample", index, self._lives["shard", index], self._turns.ask(index, now))
+            asked = Asked("sample", index, self._lives.of(Process("shard", index)), self._turns.ask(index, now))
             self._cluster.expect(self._shards[index].sample.remote(count, step), asked)
 
     def send_priorities(self, chunk: Chunk, priorities: np.ndarray) -> None:
         """Gives the shard of a chunk the priorities `[chunk, B]` of its rows."""
         self._shards[chunk.shard].update_priorities.remote(pack({"priorities": priorities}, {"sample": chunk.sample}))
 
-    def _take(self, asked: Asked, result: Any) -> None:
-        kind = "actor" if asked.name in OF_ACTORS else "shard"
-        is_present = asked.life == self._lives[kind, asked.process]
+    def _take(self, process: Process, asked: Asked, result: Any) -> None:
+        is_present = asked.life == self._lives.of(process)
         if asked.name == "collect":
             outcomes, about = unpack(result)
             self.rates[asked.process] = about["timesteps"] / max(about["seconds"], 1e-9)
@@ -230,7 +222,7 @@ class Exchange:
                 self._since[asked.process] = 0
             shard = asked.process % len(self._shards)
             if is_present and shard not in self._down:
-                inserted = Asked("insert", shard, self._lives["shard", shard], asked.process)
+                inserted = Asked("insert", shard, self._lives.of(Process("shard", shard)), asked.process)
                 self._cluster.expect(self._shards[shard].insert.remote(asked.what), inserted)
             else:
                 self.lost_blocks += 1
@@ -245,7 +237,7 @@ class Exchange:
         else:
             status, before = unpack(result)[1], self.statuses[asked.process]
             self.statuses[asked.process] = status
-            if asked.name == "insert" and self._held[asked.what] and ("actor", asked.what) not in self._later:
+            if asked.name == "insert" and self._held[asked.what] and not self._lives.waits(Process("actor", asked.what)):
                 self._held[asked.what] -= 1
                 self._ask_for_blocks(asked.what, 1)
             if asked.name == "revive":
@@ -253,35 +245,31 @@ class Exchange:
                 self._down.discard(asked.process)
                 # What its actors do next does not follow what it has: they begin new episodes.
                 for actor in range(asked.process, len(self._actors), len(self._shards)):
-                    if ("actor", actor) not in self._later:
-                        self._lives["actor", actor] += 1
+                    if not self._lives.waits(Process("actor", actor)):
+                        self._lives.begin_another(Process("actor", actor))
                         self._begin(actor)
 
-    def _after_death(self, kind: str, asked: Asked, error: BaseException) -> None:
+    def _after_death(self, process: Process, asked: Asked, error: BaseException) -> None:
         """Has a process that Ray starts again begin where it can."""
         self.lost_blocks += asked.name in ("collect", "insert")
-        process = kind, asked.process
-        if asked.life != self._lives[process]:
+        if asked.life != self._lives.of(process):
             return  # Known already, by another of its calls.
         if never_began(error):  # Ray does not try again what raises when it is made.
-            text = f"{kind.capitalize()} {asked.process} could not begin: {last_raised(error)}"
+            text = f"{process} could not begin: {last_raised(error)}"
             self.failure = BrokenEnvironmentError(text, env=asked.process)
             self.failure.__cause__ = error
             return
-        self._lives[process] += 1
-        if kind == "shard":
-            self._down.add(asked.process)
+        if process.kind == "shard":
+            self._down.add(process.number)
         if asked.name not in ("begin", "revive"):
             self.restarts += 1
-            logger.warning("%s %d died, and is started again: %s", kind.capitalize(), asked.process, first_line(error))
-        now = time.monotonic()
-        if now - self._died.setdefault(process, now) > GIVEN_UP:
-            text = f"{kind.capitalize()} {asked.process} has died again and again: {first_line(error)}"
-            self.failure = BrokenEnvironmentError(text, env=asked.process)
-        self._later[process] = now + PATIENCE
+            logger.warning("%s died, and is started again: %s", process, first_line(error))
+        if not self._lives.note_death(process):
+            text = f"{process} has died again and again: {first_line(error)}"
+            self.failure = BrokenEnvironmentError(text, env=process.number)
 
     def _begin(self, index: int) -> None:
-        life, self._since[index], self._held[index] = self._lives["actor", index], 0, 0
+        life, self._since[index], self._held[index] = self._lives.of(Process("actor", index)), 0, 0
         call = self._actors[index].begin.remote(f"{self._timestep}/{life}", self._weights)
         self._cluster.expect(call, Asked("begin", index, life))
 
@@ -290,4 +278,9 @@ class Exchange:
         shard = self._shards[index]
         there = self.saved is not None and self.saved.is_dir()
         call = shard.restore.remote(str(self.saved)) if there else shard.begin.remote()
-        self._cluster.expect(call, Asked("revive", index, self._lives["shard", index]))
+        self._cluster.expect(call, Asked("revive", index, self._lives.of(Process("shard", index))))
+
+
+def _process(asked: Asked) -> Process:
+    """Which was asked."""
+    return Process("actor" if asked.name in OF_ACTORS else "shard", asked.process)

@@ -13,6 +13,7 @@ from tiny_envs import ChainEnv
 from polyrl import Agent, GymEnvironment, RunConfig, UniformReplay
 from polyrl.distributed import RemoteActors, RemoteReplay
 from polyrl.distributed.actor import Actor
+from polyrl.distributed.lives import Process
 from polyrl.distributed.shard import ReplayShard
 from polyrl.estimators.hooks import Hook
 
@@ -44,7 +45,7 @@ def test_a_run_goes_on_whose_memory_is_gone(tmp_path: Path, monkeypatch: Any) ->
                 waiting[:] = [each for each in waiting if each[0].name not in ("sample", "insert")]
                 for index, shard in enumerate(list(shards)):
                     init(shard, *shard.arguments)  # type: ignore[attr-defined]
-                    exchange._lives["shard", index] += 1
+                    exchange._lives.begin_another(Process("shard", index))
                     exchange._down.add(index)
                     exchange._revive(index)
 

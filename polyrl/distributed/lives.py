@@ -1,0 +1,62 @@
+"""`Lives`: which processes of a run have died, and when they are to begin again."""
+
+from __future__ import annotations
+
+import collections
+import time
+from typing import NamedTuple
+
+PATIENCE = 0.2
+"""Seconds between two tries to have a process begin that died."""
+
+GIVEN_UP = 300.0
+"""Seconds after which the run ends if a process has died, and given nothing since; Ray needs some to start it again."""
+
+
+class Process(NamedTuple):
+    """An `"actor"` or a `"shard"`, and its number among those."""
+
+    kind: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.kind.capitalize()} {self.number}"
+
+
+class Lives:
+    """Each process has a life for each time that it began: what an earlier one was asked for is known by it."""
+
+    def __init__(self) -> None:
+        self._lives: collections.Counter[Process] = collections.Counter()
+        self._later: dict[Process, float] = {}  # When those that died are to begin again.
+        self._died: dict[Process, float] = {}  # Since when a process has given nothing, as it died.
+
+    def of(self, process: Process) -> int:
+        """The number of the life that a process has, or is to begin."""
+        return self._lives[process]
+
+    def begin_another(self, process: Process) -> None:
+        """A process is to begin again without having died."""
+        self._lives[process] += 1
+
+    def note_death(self, process: Process) -> bool:
+        """Counts a life more, which begins after `PATIENCE`; whether there is hope that it will."""
+        now = time.monotonic()
+        self._lives[process] += 1
+        self._later[process] = now + PATIENCE
+        return now - self._died.setdefault(process, now) <= GIVEN_UP
+
+    def note_work(self, process: Process) -> None:
+        """A process has given something."""
+        self._died.pop(process, None)
+
+    def waits(self, process: Process) -> bool:
+        """Whether a process has died, and has not been told to begin again yet."""
+        return process in self._later
+
+    def due(self) -> list[Process]:
+        """The processes that are to begin again now; each is given once."""
+        due = [process for process, at in self._later.items() if at <= time.monotonic()]
+        for process in due:
+            del self._later[process]
+        return due
