@@ -120,7 +120,7 @@ class ActorLoop(Loop):
                 timesteps += self._count_block(timestep + timesteps, episodes)
             if timesteps or self._can_learn() or time.monotonic() > until:
                 break
-            if self._exchange.failure is not None:  # Once what came before it has been counted.
+            if self._exchange.failure is not None and not self._exchange.reports:  # All that came before it is counted.
                 raise self._exchange.failure
             self._look(WAITS)
         result = IterationResult(timesteps, 0, 0.0, np.zeros(0), self._rate, episodes)
@@ -137,16 +137,19 @@ class ActorLoop(Loop):
         return self._summarized(result._replace(updates=updates, loss=loss), before, drawn)
 
     def flush(self) -> tuple[int, float]:
-        """Does the updates that are due for the steps which have been counted; those that nothing is there for wait."""
+        """Does the updates that are due for the steps which have been counted; those that nothing is there for wait.
+
+        So it does after an actor's failure, by which the next `advance` ends the run: what was counted is learned from.
+        """
         done, total = 0, 0.0
-        while min(self._behind, self._updates_left) > 0 and self._exchange.failure is None and self._exchange.has_batches:
+        while min(self._behind, self._updates_left) > 0 and self._exchange.has_batches:
             if self._can_learn():
                 updates, loss, _ = self._learn(0, 0)
                 done, total = done + updates, total + updates * loss
             else:
                 self._look(WAITS)
         left = min(self._behind, self._updates_left)
-        if left > 0 and self._exchange.failure is None:
+        if left > 0:
             text = "%d updates are due after %d environment steps and wait, as no shard has anything to learn from."
             logger.warning(text, left, self._timestep)
         return done, total / max(done, 1)

@@ -79,6 +79,7 @@ class Exchange:
         self.failure: BrokenEnvironmentError | None = None
         self._turns = Turns()
         self._down: set[int] = set()  # Shards that have died, and have not begun again yet.
+        self._lost: set[int] = set()  # Those that have failed: they are not asked for batches any more.
         self._lives = Lives()
         self._held: collections.Counter[int] = collections.Counter()  # Blocks that actors are not asked for yet.
 
@@ -152,9 +153,7 @@ class Exchange:
             if isinstance(result, self._cluster.DIED):
                 self._after_death(process, asked, result)
             elif isinstance(result, BaseException):
-                text = f"{process} failed: {raised(result)}"
-                self.failure = BrokenEnvironmentError(text, env=asked.process)
-                self.failure.__cause__ = result
+                self._fail(process, f"failed: {raised(result)}", result)
             elif asked.name != "weights":  # These are waited for only as they may tell of a death.
                 if asked.name not in ("begin", "revive"):
                     self._lives.note_work(process)
@@ -179,6 +178,8 @@ class Exchange:
             self._held[actor] += 1
 
     def _ask_for_blocks(self, actor: int, blocks: int) -> None:
+        if self.failure is not None:
+            return  # The run ends after what is on its way.
         life = self._lives.of(Process("actor", actor))
         for _ in range(blocks):
             report, block = self._actors[actor].collect.options(num_returns=2).remote()
@@ -189,11 +190,12 @@ class Exchange:
         """Whether there is a chunk, or one may come: also from a shard that stores its first block, or begins again, but not
         where all have, and none has anything."""
         coming = self._cluster.waiting("sample") or self._cluster.waiting("insert")
-        return bool(self.chunks or coming or self._ready() or self._down)
+        return bool(self.chunks or coming or self._ready() or self._down - self._lost)
 
     def _ready(self) -> list[int]:
         """The shards that have something to be drawn from."""
-        return [index for index, status in enumerate(self.statuses) if status["ready"] and index not in self._down]
+        without = self._down | self._lost
+        return [index for index, status in enumerate(self.statuses) if status["ready"] and index not in without]
 
     def ask_for_batches(self, count: int, step: int) -> None:
         """Has shards make chunks of `count` batches, so that there is always one to go on with; see `next_shard`."""
@@ -255,18 +257,21 @@ class Exchange:
         if asked.life != self._lives.of(process):
             return  # Known already, by another of its calls.
         if never_began(error):  # Ray does not try again what raises when it is made.
-            text = f"{process} could not begin: {last_raised(error)}"
-            self.failure = BrokenEnvironmentError(text, env=asked.process)
-            self.failure.__cause__ = error
-            return
+            return self._fail(process, f"could not begin: {last_raised(error)}", error)
         if process.kind == "shard":
             self._down.add(process.number)
         if asked.name not in ("begin", "revive"):
             self.restarts += 1
             logger.warning("%s died, and is started again: %s", process, first_line(error))
         if not self._lives.note_death(process):
-            text = f"{process} has died again and again: {first_line(error)}"
-            self.failure = BrokenEnvironmentError(text, env=process.number)
+            self._fail(process, f"has died again and again: {first_line(error)}", error)
+
+    def _fail(self, process: Process, what: str, error: BaseException) -> None:
+        """The run is to end, once what its other processes have given is learned from."""
+        self.failure = BrokenEnvironmentError(f"{process} {what}", env=process.number)
+        self.failure.__cause__ = error
+        if process.kind == "shard":
+            self._lost.add(process.number)
 
     def _begin(self, index: int) -> None:
         life, self._since[index], self._held[index] = self._lives.of(Process("actor", index)), 0, 0

@@ -10,7 +10,10 @@ PATIENCE = 0.2
 """Seconds between two tries to have a process begin that died."""
 
 GIVEN_UP = 300.0
-"""Seconds after which the run ends if a process has died, and given nothing since; Ray needs some to start it again."""
+"""Seconds in which a process dies again and again, and gives nothing, after which the run ends."""
+
+DEATHS = 5
+"""How often it dies in them, at least: two deaths may have an evaluation of any length between them."""
 
 
 class Process(NamedTuple):
@@ -29,7 +32,7 @@ class Lives:
     def __init__(self) -> None:
         self._lives: collections.Counter[Process] = collections.Counter()
         self._later: dict[Process, float] = {}  # When those that died are to begin again.
-        self._died: dict[Process, float] = {}  # Since when a process has given nothing, as it died.
+        self._died: dict[Process, list[float]] = {}  # When a process has died since it gave something.
 
     def of(self, process: Process) -> int:
         """The number of the life that a process has, or is to begin."""
@@ -44,7 +47,9 @@ class Lives:
         now = time.monotonic()
         self._lives[process] += 1
         self._later[process] = now + PATIENCE
-        return now - self._died.setdefault(process, now) <= GIVEN_UP
+        died = self._died.setdefault(process, [])
+        died.append(now)
+        return len(died) < DEATHS or now - died[0] <= GIVEN_UP
 
     def note_work(self, process: Process) -> None:
         """A process has given something."""

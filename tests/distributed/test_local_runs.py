@@ -15,6 +15,7 @@ from polyrl import Agent, GymEnvironment, RunConfig
 from polyrl.configs import ConstantExplorationConfig
 from polyrl.demos import DemoEpisode, Demonstrations
 from polyrl.distributed import RemoteActors, RemoteReplay, remote_actors
+from polyrl.distributed.actor import Actor
 from polyrl.distributed.actor_loop import ActorLoop
 from polyrl.distributed.local_cluster import LocalCluster
 from polyrl.distributed.shard import ReplayShard
@@ -109,27 +110,56 @@ def test_all_may_be_up_to_date_where_the_first_update_is_due(first_update: int, 
     assert result.global_step == 160 - first_update
 
 
-def test_updates_wait_for_a_shard_that_stores_its_first_block(tmp_path: Path, monkeypatch) -> None:
-    """As long as all steps of the run take, as it compiles what stores a block: no update that is due is left out."""
+class StoresLate(LocalCluster):
+    """Gives the answers to the first blocks late, as shards that compile what stores a block, and errors before them."""
+
     looks = 0
 
-    class Compiles(LocalCluster):
-        """Gives the answers to the first blocks late."""
+    def ready(self, seconds: float) -> list[tuple[Any, Any]]:
+        self.looks += 1
+        asked_late = [each for each in self._waiting if each[0].name == "insert" and self.looks < 200]
+        late = asked_late + [each for each in self._waiting if isinstance(each[1].value, Exception) and self.looks < 100]
+        self._waiting = [each for each in self._waiting if each not in late]
+        ended = super().ready(seconds)
+        self._waiting += late
+        return ended
 
-        def ready(self, seconds: float) -> list[tuple[Any, Any]]:
-            nonlocal looks
-            looks += 1
-            late = [each for each in self._waiting if each[0].name == "insert" and looks < 200]
-            self._waiting = [each for each in self._waiting if each not in late]
-            ended = super().ready(seconds)
-            self._waiting += late
-            return ended
 
-    monkeypatch.setattr(remote_actors, "LocalCluster", Compiles)
+def test_updates_wait_for_a_shard_that_stores_its_first_block(tmp_path: Path, monkeypatch) -> None:
+    """As long as all steps of the run take: no update that is due is left out."""
+    monkeypatch.setattr(remote_actors, "LocalCluster", StoresLate)
+    given = actors(steps=5)
+    loops = with_loops(given)
+    result = an_agent(tmp_path, RemoteReplay(MEMORIES["uniform"])).train(given, first_update=20, max_timesteps=60)
+    assert loops[0]._exchange._cluster.looks >= 200
+    assert (result.global_timestep, result.global_step) == (60, 40)
+
+
+def test_an_actor_that_fails_in_the_last_flush_leaves_no_update_out(tmp_path: Path, monkeypatch) -> None:
+    """All steps have been counted by then, and what they are to be learned from comes late."""
+    calls, failures = 0, list[Any]()
+    collect, flush = Actor.collect, ActorLoop.flush
+
+    def fails(actor: Actor) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls > 6:  # Those that the run needs.
+            raise ValueError("The sensor is broken.")
+        return collect(actor)
+
+    def noted(loop: ActorLoop) -> Any:
+        before = loop._exchange.failure
+        found = flush(loop)
+        failures.append((before, loop._exchange.failure))
+        return found
+
+    monkeypatch.setattr(remote_actors, "LocalCluster", StoresLate)
+    monkeypatch.setattr(Actor, "collect", fails)
+    monkeypatch.setattr(ActorLoop, "flush", noted)
     agent = an_agent(tmp_path, RemoteReplay(MEMORIES["uniform"]))
     result = agent.train(actors(steps=5), first_update=20, max_timesteps=60)
-    assert looks >= 200
     assert (result.global_timestep, result.global_step) == (60, 40)
+    assert any(before is None and "The sensor is broken." in str(after) for before, after in failures)
 
 
 def test_updates_that_nothing_is_left_for_are_told(tmp_path: Path, monkeypatch, caplog) -> None:

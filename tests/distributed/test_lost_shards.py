@@ -15,6 +15,7 @@ from polyrl.distributed import RemoteActors, RemoteReplay
 from polyrl.distributed.actor import Actor
 from polyrl.distributed.lives import Process
 from polyrl.distributed.shard import ReplayShard
+from polyrl.errors import BrokenEnvironmentError
 from polyrl.estimators.hooks import Hook
 
 
@@ -101,3 +102,47 @@ def test_a_death_that_nobody_sees_is_noticed(kind: type, with_checkpoint: bool, 
     else:
         assert exchange.lost_transitions == 0
         assert stored <= 10 * ENVS * 4
+
+
+@pytest.mark.parametrize("failing", [{0}, {0, 1}])
+def test_what_was_counted_is_learned_from_other_shards_than_the_one_that_failed(
+    failing: set[int], tmp_path: Path, monkeypatch: Any
+) -> None:
+    samples, sample = 0, ReplayShard.sample
+
+    def fails(shard: ReplayShard, count: int, step: int) -> Any:
+        nonlocal samples
+        samples += 1
+        if samples > 4 and shard._index in failing:
+            raise ValueError("The disk is full.")
+        return sample(shard, count, step)
+
+    monkeypatch.setattr(ReplayShard, "sample", fails)
+    given = RemoteActors(GymEnvironment(ChainEnv, num_envs=ENVS), actors=2, steps=10, in_process=True)
+    model_fn = q_model_fn(num_states=4, num_actions=2)
+    agent = Agent(model_fn, RemoteReplay(UniformReplay(2_000, 16), shards=2), tmp_path, RunConfig(progress=False, jit="off"))
+    with pytest.raises(BrokenEnvironmentError, match=r"Shard [01] failed: .*The disk is full"):
+        agent.train(given, first_update=100, max_timesteps=2_000)
+    step, timestep = int(agent._scope.global_step.numpy()), int(agent._scope.global_timestep.numpy())
+    assert timestep < 1_000
+    assert step == timestep - 100 if failing == {0} else 0 < step < timestep - 100
+
+
+def test_a_run_ends_by_the_failure_of_one_actor_though_another_works(tmp_path: Path, monkeypatch: Any) -> None:
+    calls, collect = 0, Actor.collect
+
+    def fails(actor: Actor) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls > 10 and actor._index == 1:
+            raise ValueError("The sensor is broken.")
+        return collect(actor)
+
+    monkeypatch.setattr(Actor, "collect", fails)
+    given = RemoteActors(GymEnvironment(ChainEnv, num_envs=ENVS), actors=2, steps=10, in_process=True)
+    model_fn = q_model_fn(num_states=4, num_actions=2)
+    agent = Agent(model_fn, RemoteReplay(UniformReplay(4_000, 16)), tmp_path, RunConfig(progress=False, jit="off"))
+    with pytest.raises(BrokenEnvironmentError, match=r"Actor 1 failed: .*The sensor is broken"):
+        agent.train(given, first_update=100, max_timesteps=2_000)
+    assert 200 <= int(agent._scope.global_timestep.numpy()) < 400
+    assert agent._scope.global_step.numpy() == agent._scope.global_timestep.numpy() - 100
