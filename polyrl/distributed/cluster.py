@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from polyrl.envs.backends import import_package
+from polyrl.estimators.signals import handlers_kept
 from polyrl.estimators.threads import use_one_core
 from polyrl.validation import shortened
 
@@ -197,7 +198,7 @@ def connected(address: str | None, processes: int) -> Iterator[Cluster]:
         quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
         if address is None:
             os.environ.setdefault(NICENESS, "0")
-            with _own_path():
+            with _own_path(), handlers_kept():
                 ray.init(
                     address=NEW,  # Otherwise Ray would go by its own environment variable.
                     num_cpus=processes,
@@ -207,7 +208,7 @@ def connected(address: str | None, processes: int) -> Iterator[Cluster]:
                     **quiet,
                 )
         else:
-            with _told_of_waiting(address):
+            with _told_of_waiting(address), handlers_kept():
                 ray.init(address=address, **quiet)
     cluster = Cluster(ray)
     try:

@@ -78,6 +78,28 @@ def ended_by_signals() -> Iterator[None]:
             signal.signal(number, action)
 
 
+@contextlib.contextmanager
+def handlers_kept() -> Iterator[None]:
+    """After it signals of `ENDINGS` are answered as before, whatever a library within it made of that.
+
+    A handler of such a library that exits by the bare number of the signal, within it, exits by 128 more, as shells have it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [getattr(signal, name) for name in ENDINGS if hasattr(signal, name)]
+    before = {number: action for number in numbers if (action := signal.getsignal(number)) is not None}
+    try:
+        yield
+    except SystemExit as ended:
+        if isinstance(ended.code, int) and ended.code in numbers:
+            raise SystemExit(128 + ended.code) from None
+        raise
+    finally:
+        for number, action in before.items():
+            signal.signal(number, action)  # Also where it looks the same: one of C is not seen from Python.
+
+
 class _Handler:
     """State shared by the handlers of all signals.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -26,6 +27,16 @@ try:
         print("began")
 except RuntimeError as error:
     print(error)
+"""
+
+ENDS = """
+import os, signal
+from polyrl.distributed.cluster import connected
+
+with connected(None, 1):
+    print("begun", flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("still there")
 """
 
 
@@ -82,3 +93,11 @@ def test_a_cluster_that_would_listen_on_all_interfaces_is_refused() -> None:
     assert done.stdout.startswith(
         "Ray was imported before, by this program or for a cluster at an address: one of this run's own"
     )
+
+
+def test_signals_are_answered_as_before_beside_ray() -> None:
+    """Ray's own code for SIGTERM would print a stack of addresses, and abort."""
+    done = subprocess.run([sys.executable, "-c", ENDS], capture_output=True, text=True, timeout=100)
+    assert done.stdout == "begun\n"
+    assert done.returncode == -signal.SIGTERM
+    assert "SIGTERM" not in done.stderr

@@ -258,3 +258,16 @@ def test_scripts_end_by_a_signal_with_a_checkpoint_and_its_exit_status(tmp_path)
         for process in processes.values():
             process.kill()
             process.wait()
+
+
+@pytest.mark.parametrize(("code", "told"), [(signal.SIGTERM, 143), (15, 143), (3, 3), ("text", "text"), (None, None)])
+def test_a_librarys_handlers_do_not_stay(code, told):
+    def library():
+        signal.signal(signal.SIGTERM, lambda number, frame: None)
+        sys.exit(code)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended, signals.handlers_kept():
+        library()
+    assert ended.value.code == told
+    assert signal.getsignal(signal.SIGTERM) is before
