@@ -31,6 +31,9 @@ MOST_WEIGHTS = 2
 UNSTORED = 8
 """Blocks of an actor that may wait for their shard."""
 
+ANSWERED_WITHIN = 60.0
+"""Seconds within which the shards have to answer before a checkpoint: one that is stopped or cut off would hold it up."""
+
 OF_ACTORS = ("begin", "collect", "weights")
 """What actors are asked for; all else is asked of shards."""
 
@@ -125,8 +128,12 @@ class Exchange:
         """Has each shard write its memories below a directory.
 
         Raises:
-            CheckpointWriteError: if one of them dies, or cannot write.
+            CheckpointWriteError: if one of them dies, does not answer, or cannot write.
         """
+        until = time.monotonic() + ANSWERED_WITHIN
+        for index, call in enumerate([shard.status.remote() for shard in self._shards]):
+            if not self._cluster.wait_for(call, max(until - time.monotonic(), 0.0)):
+                raise CheckpointWriteError(f"Replay shard {index} has not answered for {ANSWERED_WITHIN:g} seconds")
         calls = [shard.save.remote(str(directory)) for shard in self._shards]
         for index, call in enumerate(calls):
             try:

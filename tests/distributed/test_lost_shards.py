@@ -14,6 +14,7 @@ from polyrl import Agent, GymEnvironment, RunConfig, UniformReplay
 from polyrl.distributed import RemoteActors, RemoteReplay
 from polyrl.distributed.actor import Actor
 from polyrl.distributed.lives import Process
+from polyrl.distributed.local_cluster import LocalCluster
 from polyrl.distributed.shard import ReplayShard
 from polyrl.errors import BrokenEnvironmentError
 from polyrl.estimators.hooks import Hook
@@ -146,3 +147,24 @@ def test_a_run_ends_by_the_failure_of_one_actor_though_another_works(tmp_path: P
         agent.train(given, first_update=100, max_timesteps=2_000)
     assert 200 <= int(agent._scope.global_timestep.numpy()) < 400
     assert agent._scope.global_step.numpy() == agent._scope.global_timestep.numpy() - 100
+
+
+def test_a_shard_that_does_not_answer_costs_a_checkpoint(tmp_path: Path, monkeypatch: Any, caplog: Any) -> None:
+    asked: list[float] = []
+
+    def answered(cluster: LocalCluster, reference: Any, seconds: float) -> bool:
+        asked.append(seconds)
+        return len(asked) not in {2, 5}  # The second shard is stopped at the first checkpoint, the first one at the third.
+
+    monkeypatch.setattr(LocalCluster, "wait_for", answered)
+    given = RemoteActors(GymEnvironment(ChainEnv, num_envs=ENVS), actors=2, steps=10, in_process=True)
+    model_fn = q_model_fn(num_states=4, num_actions=2)
+    config = RunConfig(progress=False, jit="off", save_checkpoints_timesteps=200, max_overhead=None)
+    agent = Agent(model_fn, RemoteReplay(UniformReplay(4_000, 16), shards=2), tmp_path, config)
+    assert agent.train(given, first_update=100, max_timesteps=900).global_step == 800
+    written = sorted(int(path.name.removeprefix("ckpt-")) for path in (tmp_path / "checkpoints").iterdir())
+    assert [timestep // 200 for timestep in written] == [2, 4, 4]
+    assert agent.checkpoints.latest().name == "ckpt-000000900"
+    assert "Replay shard 1 has not answered for 60 seconds." in caplog.text
+    assert "Replay shard 0 has not answered for 60 seconds." in caplog.text
+    assert all(59.0 < seconds <= 60.0 for seconds in asked)
