@@ -13,12 +13,13 @@ import numpy as np
 from polyrl.distributed.actor import Actor, ActorTask
 from polyrl.distributed.chunks import AHEAD, Chunk, Turns, next_shard
 from polyrl.distributed.cluster import Asked, Cluster
-from polyrl.distributed.lives import Lives, Process
+from polyrl.distributed.lives import PATIENCE, Lives, Process
 from polyrl.distributed.local_cluster import LocalCluster
 from polyrl.distributed.remote_errors import first_line, last_raised, never_began, raised
+from polyrl.distributed.saving import save_shards
 from polyrl.distributed.shard import ReplayShard, ShardTask
 from polyrl.distributed.wire import pack, unpack
-from polyrl.errors import BrokenEnvironmentError, CheckpointWriteError
+from polyrl.errors import BrokenEnvironmentError
 
 logger = logging.getLogger("polyrl")
 
@@ -30,9 +31,6 @@ MOST_WEIGHTS = 2
 
 UNSTORED = 8
 """Blocks of an actor that may wait for their shard."""
-
-ANSWERED_WITHIN = 60.0
-"""Seconds within which the shards have to answer before a checkpoint: one that is stopped or cut off would hold it up."""
 
 OF_ACTORS = ("begin", "collect", "weights")
 """What actors are asked for; all else is asked of shards."""
@@ -69,6 +67,7 @@ class Exchange:
 
     def __init__(self, cluster: Cluster | LocalCluster, task: ActorTask):
         self._cluster, self._task = cluster, task
+        self._weights: Any = None  # Until actors are told to begin.
         self._actors: list[Any] = []
         self._since = np.zeros(task.actors, np.int64)  # Publications since each actor's last report, sent to it or not.
         self._shards: list[Any] = []
@@ -95,7 +94,11 @@ class Exchange:
         self.statuses = [{"stored": 0, "inserted": 0, "ready": False, "dropped": 0, "left_out": 0} for _ in of_shard]
         for shard in self._shards:
             shard.begin.remote()
-        return self._cluster.get(self._shards[0].batch_specs.remote())
+        while True:
+            try:
+                return self._cluster.get(self._shards[0].batch_specs.remote())
+            except self._cluster.DIED as error:
+                self._revived(0, error)
 
     def start_actors(self) -> None:
         """Starts them; they wait for `begin`."""
@@ -125,29 +128,26 @@ class Exchange:
             self._cluster.expect(call, Asked("weights", index, self._lives.of(actor)))
 
     def save(self, directory: Path) -> None:
-        """Has each shard write its memories below a directory.
-
-        Raises:
-            CheckpointWriteError: if one of them dies, does not answer, or cannot write.
-        """
-        until = time.monotonic() + ANSWERED_WITHIN
-        for index, call in enumerate([shard.status.remote() for shard in self._shards]):
-            if not self._cluster.wait_for(call, max(until - time.monotonic(), 0.0)):
-                raise CheckpointWriteError(f"Replay shard {index} has not answered for {ANSWERED_WITHIN:g} seconds")
-        calls = [shard.save.remote(str(directory)) for shard in self._shards]
-        for index, call in enumerate(calls):
-            try:
-                self.statuses[index] = unpack(self._cluster.get(call))[1]
-            except (OSError, *self._cluster.DIED) as error:
-                raise CheckpointWriteError(
-                    f"Replay shard {index} could not write to {directory}: {first_line(error)}."
-                ) from error
+        """Has each shard write its memories below a directory; see `save_shards`."""
+        self.statuses = save_shards(self._cluster, self._shards, directory)
 
     def restore(self, directory: Path) -> None:
         """Has each shard read what `save` wrote."""
         self.saved = directory
-        for index, shard in enumerate(self._shards):
-            self.statuses[index] = unpack(self._cluster.get(shard.restore.remote(str(directory))))[1]
+        for index, call in enumerate([shard.restore.remote(str(directory)) for shard in self._shards]):
+            try:
+                self.statuses[index] = unpack(self._cluster.get(call))[1]
+            except self._cluster.DIED as error:
+                self._revived(index, error)
+
+    def _revived(self, shard: int, error: BaseException) -> None:
+        """Waits, before the run begins, for a shard that has died."""
+        process = Process("shard", shard)
+        self._after_death(process, Asked("restore", shard, self._lives.of(process)), error)
+        while self._down and self.failure is None:
+            self.look(PATIENCE)
+        if self.failure is not None:
+            raise self.failure
 
     # While it runs. -----------------------------------------------------------------------------------------------------
 
@@ -254,7 +254,7 @@ class Exchange:
                 self._down.discard(asked.process)
                 # What its actors do next does not follow what it has: they begin new episodes.
                 for actor in range(asked.process, len(self._actors), len(self._shards)):
-                    if not self._lives.waits(Process("actor", actor)):
+                    if self._weights is not None and not self._lives.waits(Process("actor", actor)):
                         self._lives.begin_another(Process("actor", actor))
                         self._begin(actor)
 

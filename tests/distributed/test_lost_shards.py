@@ -13,6 +13,7 @@ from tiny_envs import ChainEnv
 from polyrl import Agent, GymEnvironment, RunConfig, UniformReplay
 from polyrl.distributed import RemoteActors, RemoteReplay
 from polyrl.distributed.actor import Actor
+from polyrl.distributed.cluster import NotBegunError
 from polyrl.distributed.lives import Process
 from polyrl.distributed.local_cluster import LocalCluster
 from polyrl.distributed.shard import ReplayShard
@@ -168,3 +169,31 @@ def test_a_shard_that_does_not_answer_costs_a_checkpoint(tmp_path: Path, monkeyp
     assert "Replay shard 1 has not answered for 60 seconds." in caplog.text
     assert "Replay shard 0 has not answered for 60 seconds." in caplog.text
     assert all(59.0 < seconds <= 60.0 for seconds in asked)
+
+
+@pytest.mark.parametrize("method", ["restore", "batch_specs"])
+def test_a_shard_may_die_before_the_run_begins(method: str, tmp_path: Path, monkeypatch: Any) -> None:
+    given = RemoteActors(GymEnvironment(ChainEnv, num_envs=ENVS), actors=2, steps=10, in_process=True)
+    model_fn = q_model_fn(num_states=4, num_actions=2)
+
+    def agent() -> Agent:
+        return Agent(
+            model_fn, RemoteReplay(UniformReplay(4_000, 16), shards=2), tmp_path, RunConfig(progress=False, jit="off")
+        )
+
+    assert agent().train(given, first_update=100, max_timesteps=400).global_step == 300
+    original, deaths = getattr(ReplayShard, method), 0
+
+    def dies(shard: ReplayShard, *arguments: Any) -> Any:
+        nonlocal deaths
+        if deaths < 3:
+            deaths += 1
+            raise NotBegunError("It was killed, and knows nothing of what it was asked for.")
+        return original(shard, *arguments)
+
+    monkeypatch.setattr(ReplayShard, method, dies)
+    loops, again = with_loops(given), agent()
+    assert again.train(given, first_update=100, max_timesteps=600).global_step == 500
+    assert deaths == 3
+    assert loops[-1]._exchange.lost_transitions == 0
+    assert int(again.memory.inserted.numpy()) >= 600
