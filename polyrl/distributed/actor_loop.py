@@ -32,6 +32,9 @@ WAITS = 0.2
 LONGEST = 1.0
 """Seconds after which an advance ends in which nothing came: the run's signals have their turn."""
 
+SILENT = 60.0
+"""Seconds without a batch after which updates that are due are left for later, where the run wants to save or to show them."""
+
 
 class ActorLoop(Loop):
     """An advance counts the steps of blocks that have come, and does as many of the updates due as a chunk has batches.
@@ -79,7 +82,7 @@ class ActorLoop(Loop):
         memory.actors, memory.opener = task.actors, self._open_shards
         self._behind = self._updates_left = self._timestep = 0
         self._step = self._published = 0  # Gradient updates, and those of the newest publication.
-        self._rate = float("nan")
+        self._rate, self._silent = float("nan"), False  # Whether a flush has waited in vain, and nothing has come since.
         self.hooks = [ActorsHook(exchange, self._ages)]
         self._block_age = self._batch_age = 0.0
 
@@ -139,19 +142,28 @@ class ActorLoop(Loop):
     def flush(self) -> tuple[int, float]:
         """Does the updates that are due for the steps which have been counted; those that nothing is there for wait.
 
-        So it does after an actor's failure, by which the next `advance` ends the run: what was counted is learned from.
+        So it does after an actor's failure, by which the next `advance` ends the run: what was counted is learned from. Shards
+        that give nothing for `SILENT` seconds are not waited for again until something has come.
         """
         done, total = 0, 0.0
+        if self._silent:
+            self._look(0.0)
+        until = time.monotonic() + (0.0 if self._silent else SILENT)
         while min(self._behind, self._updates_left) > 0 and self._exchange.has_batches:
             if self._can_learn():
                 updates, loss, _ = self._learn(0, 0)
                 done, total = done + updates, total + updates * loss
+                self._silent, until = False, time.monotonic() + SILENT
+            elif time.monotonic() >= until:
+                self._silent = True
+                break
             else:
                 self._look(WAITS)
         left = min(self._behind, self._updates_left)
         if left > 0:
-            text = "%d updates are due after %d environment steps and wait, as no shard has anything to learn from."
-            logger.warning(text, left, self._timestep)
+            gave = f"no shard has given a batch for {SILENT:g} seconds"
+            why = gave if self._exchange.has_batches else "no shard has anything to learn from"
+            logger.warning("%d updates are due after %d environment steps and wait, as %s.", left, self._timestep, why)
         return done, total / max(done, 1)
 
     def write_environment(self, directory: Path, new_episodes: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from tiny_agents import q_model_fn
 from tiny_envs import ChainEnv
 
 from polyrl import Agent, GymEnvironment, RunConfig, UniformReplay
-from polyrl.distributed import RemoteActors, RemoteReplay, remote_actors
+from polyrl.distributed import RemoteActors, RemoteReplay, actor_loop, remote_actors
 from polyrl.distributed.actor import Actor
 from polyrl.distributed.local_cluster import LocalCluster
 from polyrl.estimators.hooks import Hook
@@ -66,6 +67,48 @@ def test_a_run_goes_on_without_a_shard_that_gives_nothing(tmp_path: Path, monkey
     assert 2 <= phases[1].count(1) <= 10
     assert phases[1].count(0) >= 800 / (10 * ENVS) - 12
     assert collected.count(1) >= 5  # It goes on afterwards.
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_a_run_can_be_saved_and_ended_while_the_only_shard_gives_no_batch(
+    comes_back: bool, tmp_path: Path, monkeypatch: Any, caplog: Any
+) -> None:
+    """What it owes is waited for once, for so long; updates that are due are done later, if it comes back."""
+    is_stopped = False
+
+    class Stops(LocalCluster):
+        def ready(self, seconds: float) -> list[tuple[Any, Any]]:
+            kept = [each for each in self._waiting if is_stopped and each[0].name == "sample"]
+            self._waiting = [each for each in self._waiting if each not in kept]
+            ended = super().ready(seconds)
+            self._waiting += kept
+            return ended
+
+    class Looks(Hook):
+        """At what is stored, for which all updates that are due would have to be done; the shard is stopped from 200 on."""
+
+        def after_act(self, run: Any) -> None:
+            nonlocal is_stopped
+            is_stopped = run.timestep >= 200 and not (comes_back and max(waits, default=0.0) >= 0.5)
+            started = time.monotonic()
+            assert run.stored is not None
+            waits.append(time.monotonic() - started)
+            if len(waits) >= 4 and max(waits[:-3]) >= 0.5 and not comes_back:
+                run.request_stop("enough")
+
+    waits: list[float] = []
+    monkeypatch.setattr(remote_actors, "LocalCluster", Stops)
+    monkeypatch.setattr(actor_loop, "SILENT", 0.5)
+    monkeypatch.setattr(actor_loop, "LONGEST", 0.1)
+    actors = RemoteActors(ENV, actors=2, steps=10, in_process=True)
+    result = an_agent(tmp_path).train(actors, first_update=100, max_timesteps=400, hooks=[Looks()])
+    assert "wait, as no shard has given a batch for 0.5 seconds." in caplog.text
+    assert sum(wait >= 0.5 for wait in waits) == 1
+    if comes_back:
+        assert (result.global_timestep, result.global_step) == (400, 300)
+    else:
+        assert result.stop_reason == "enough"
+        assert 0 < result.global_step < result.global_timestep - 100
 
 
 @pytest.mark.slow
