@@ -22,6 +22,10 @@ class CheckpointWriteError(OSError):
     """A checkpoint cannot be written: the disk is full, or read-only. Those before it are as they were."""
 
 
+class UnansweredError(CheckpointWriteError):
+    """A checkpoint cannot be written whole: a process that holds a part of the replay memory does not answer."""
+
+
 class ModelDirInUseError(RuntimeError):
     """Another run trains in the `model_dir` now."""
 

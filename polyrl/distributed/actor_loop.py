@@ -168,7 +168,7 @@ class ActorLoop(Loop):
 
     def write_environment(self, directory: Path, new_episodes: bool) -> None:
         """Has the shards write their memories; where the environments are is not saved."""
-        while self._saves_replay and not self._exchange.is_whole and self._exchange.failure is None:
+        while self._saves_replay and not self._exchange.is_whole:
             self._look(WAITS)
         if self._saves_replay:
             self._exchange.save(directory / REPLAY)

@@ -8,12 +8,22 @@ within it, and of all of these the newest frame alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from polyrl.envs.observations import NEXT
 
 FIRST, BEGUN = "first_", "begun_"
+
+
+class Report(NamedTuple):
+    """Of a block that is on its way to its shard: its rewards and ends `[T, N]`, what is said of it, and when it came."""
+
+    outcomes: dict[str, np.ndarray]
+    about: dict[str, Any]
+    came: float
+    life: int
 
 
 def shrink(columns: Mapping[str, np.ndarray], frame_stack: int | None = None) -> dict[str, np.ndarray]:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import collections
 import logging
+import shutil
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from polyrl.distributed.actor import Actor, ActorTask
+from polyrl.distributed.blocks import Report
 from polyrl.distributed.chunks import AHEAD, Chunk, Turns, next_shard
 from polyrl.distributed.cluster import Asked, Cluster
 from polyrl.distributed.lives import PATIENCE, Lives, Process
 from polyrl.distributed.local_cluster import LocalCluster
 from polyrl.distributed.remote_errors import first_line, last_raised, never_began, raised
-from polyrl.distributed.saving import save_shards
+from polyrl.distributed.saving import ShardDiedError, save_shards
 from polyrl.distributed.shard import ReplayShard, ShardTask
 from polyrl.distributed.wire import pack, unpack
 from polyrl.errors import BrokenEnvironmentError
@@ -34,15 +36,6 @@ UNSTORED = 8
 
 OF_ACTORS = ("begin", "collect", "weights")
 """What actors are asked for; all else is asked of shards."""
-
-
-class Report(NamedTuple):
-    """Of a block that is on its way to its shard: its rewards and ends `[T, N]`, what is said of it, and when it came."""
-
-    outcomes: dict[str, np.ndarray]
-    about: dict[str, Any]
-    came: float
-    life: int
 
 
 class Exchange:
@@ -128,8 +121,14 @@ class Exchange:
             self._cluster.expect(call, Asked("weights", index, self._lives.of(actor)))
 
     def save(self, directory: Path) -> None:
-        """Has each shard write its memories below a directory; see `save_shards`."""
-        self.statuses = save_shards(self._cluster, self._shards, directory)
+        """Has each shard write its memories below a directory, once those that died have begun again; see `save_shards`."""
+        while True:
+            try:
+                self.statuses = save_shards(self._cluster, self._shards, directory)
+                return
+            except ShardDiedError as error:
+                self._revived(error.shard, error.__cause__ or error)
+                shutil.rmtree(directory, ignore_errors=True)
 
     def restore(self, directory: Path) -> None:
         """Has each shard read what `save` wrote."""
@@ -141,12 +140,12 @@ class Exchange:
                 self._revived(index, error)
 
     def _revived(self, shard: int, error: BaseException) -> None:
-        """Waits, before the run begins, for a shard that has died."""
+        """Waits for a shard that has died."""
         process = Process("shard", shard)
         self._after_death(process, Asked("restore", shard, self._lives.of(process)), error)
-        while self._down and self.failure is None:
+        while shard in self._down - self._lost:
             self.look(PATIENCE)
-        if self.failure is not None:
+        if shard in self._lost and self.failure is not None:
             raise self.failure
 
     # While it runs. -----------------------------------------------------------------------------------------------------
@@ -169,7 +168,7 @@ class Exchange:
     @property
     def is_whole(self) -> bool:
         """Whether no shard is to begin again."""
-        return not self._down
+        return not self._down - self._lost
 
     def ask_after(self, report: Report) -> None:
         """Has the actor of a report make another block, unless it has died since: then it has begun again with its own.

@@ -14,7 +14,7 @@ from types import FrameType, TracebackType
 
 import tensorflow as tf
 
-from polyrl.errors import BrokenEnvironmentError, NonFiniteError, add_note
+from polyrl.errors import BrokenEnvironmentError, NonFiniteError, UnansweredError, add_note
 from polyrl.estimators.loops.loop import Loop
 from polyrl.estimators.signals import ENDINGS, RunInterrupted
 from polyrl.models.scope import Scope
@@ -152,13 +152,20 @@ def whole_steps(scope: Scope, timestep: int) -> int:
     return int(scope.global_step.numpy())
 
 
-def as_far_as_possible(loop: Loop, new_episodes: bool) -> Callable[[Path], None]:
-    """Writes what the environments keep, or leaves it out if they can no longer be asked."""
+def as_far_as_possible(loop: Loop, new_episodes: bool, required: bool) -> Callable[[Path], None]:
+    """Writes what the environments keep, or leaves it out if they can no longer be asked.
+
+    A `required` checkpoint also leaves out a replay memory in other processes that do not answer: else all would be lost.
+    """
 
     def attempt(directory: Path) -> None:
         try:
             loop.write_environment(directory, new_episodes)
         except BrokenEnvironmentError as error:
             logger.warning("The checkpoint is written without what the environments keep: %s", str(error).splitlines()[0])
+        except UnansweredError as error:
+            if not required:
+                raise
+            logger.warning("The checkpoint is written without the replay memory: %s.", error)
 
     return attempt

@@ -197,3 +197,37 @@ def test_a_shard_may_die_before_the_run_begins(method: str, tmp_path: Path, monk
     assert deaths == 3
     assert loops[-1]._exchange.lost_transitions == 0
     assert int(again.memory.inserted.numpy()) >= 600
+
+
+@pytest.mark.parametrize("unanswered", [False, True])
+def test_the_last_checkpoint_is_written_whatever_becomes_of_a_shard(
+    unanswered: bool, tmp_path: Path, monkeypatch: Any, caplog: Any
+) -> None:
+    """It begins again if it has died just then; if it does not answer, the checkpoint is written without the memory."""
+    save, deaths = ReplayShard.save, 0
+
+    def dies(shard: ReplayShard, directory: str) -> bytes:
+        nonlocal deaths
+        if not unanswered and shard._index == 1 and deaths < 2:
+            deaths += 1
+            raise NotBegunError("It was killed.")
+        return save(shard, directory)
+
+    monkeypatch.setattr(ReplayShard, "save", dies)
+    monkeypatch.setattr(LocalCluster, "wait_for", lambda *_: not unanswered)
+    given = RemoteActors(GymEnvironment(ChainEnv, num_envs=ENVS), actors=2, steps=10, in_process=True)
+    model_fn = q_model_fn(num_states=4, num_actions=2)
+
+    def agent() -> Agent:
+        memory = RemoteReplay(UniformReplay(4_000, 16), shards=2)
+        return Agent(model_fn, memory, tmp_path, RunConfig(progress=False, jit="off"))
+
+    result = agent().train(given, first_update=100, max_timesteps=400)
+    assert (result.global_step, result.checkpoint.name) == (300, "ckpt-000000400")
+    assert (result.checkpoint / "replay").is_dir() is not unanswered
+    warning = "The checkpoint is written without the replay memory: Replay shard 0 has not answered for 60 seconds."
+    assert (warning in caplog.text) is unanswered
+    again = agent()
+    second = again.train(given, first_update=100, max_timesteps=800)
+    # Without its memory a run waits for it as at its beginning.
+    assert second.global_step == 300 + 400 - (100 if unanswered else 0)

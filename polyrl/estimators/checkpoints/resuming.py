@@ -100,13 +100,15 @@ def resume(
 
 def _lost_memory(path: Path, state: Mapping[str, Any], memory: Replay, loop: Loop) -> str:
     """Has the updates wait if the checkpoint has no memory; says so, and warns, unless this process still has it."""
-    if shards.INDEX in state[FILES] or state["global_timestep"] == 0:
+    was_saved = shards.INDEX in state[FILES]
+    # A memory in other processes that did not answer was left out.
+    if state["global_timestep"] == 0 or (was_saved and int(memory.inserted.numpy()) > 0):
         return ""
     first = loop.wait_for_memory(state["global_timestep"])
     if int(memory.inserted.numpy()) > 0:
         return ""
     text = f"starts empty, and updates wait until it holds first_update steps, at environment step {first}."
-    logger.warning("%s was written with save_replay=False: the memory %s", path, text)
+    logger.warning("%s was written %s: the memory %s", path, "without it" if was_saved else "with save_replay=False", text)
     return f" The memory was not saved: it {text}"
 
 

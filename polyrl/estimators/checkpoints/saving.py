@@ -69,7 +69,7 @@ class Saver:
         new_episodes = new_episodes or not self.checkpoints.save_replay
         try:
             self._check_place()
-            write = as_far_as_possible(self.loop, new_episodes)
+            write = as_far_as_possible(self.loop, new_episodes, required)
             self.last = self.checkpoints.save(self.scope, self.memory, self._state(state), write)
         except CheckpointWriteError as error:
             if required:
