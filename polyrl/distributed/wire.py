@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +18,9 @@ import numpy as np
 
 WORTH_COMPRESSING = 4_096
 """Bytes of an array of integers from which on it is compressed, if it may be."""
+
+NUMBERS = re.compile(r"[<>|=]?[biuf][0-9]{1,2}")
+"""Names of dtypes, as `numpy.dtype.str` has them."""
 
 
 def pack(arrays: Mapping[str, Any], about: Mapping[str, Any] | None = None, compress: bool = False) -> bytes:
@@ -52,7 +56,7 @@ def unpack(packed: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
             found[str(name)] = _array(memoryview(packed)[begin : begin + length], dtype, shape, is_compressed)
             begin += length
         about = dict(header["about"])
-    except (ValueError, TypeError, KeyError, OverflowError, zlib.error) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError, zlib.error) as error:
         raise _not_packed(packed, str(error)) from error
     if begin != len(packed):
         raise _not_packed(packed, f"they end at {begin}.")
@@ -64,9 +68,9 @@ def _not_packed(packed: bytes, why: str) -> ValueError:
 
 
 def _array(body: memoryview, dtype: str, shape: list[int], is_compressed: bool) -> np.ndarray:
-    kind = np.dtype(dtype)
-    if kind.kind not in "biuf":  # Objects would be code.
+    if NUMBERS.fullmatch(dtype) is None:  # Objects would be code, and NumPy reads much more than names into a dtype.
         raise ValueError(f"dtype {dtype!r} is not one of numbers")
+    kind = np.dtype(dtype)
     if any(size < 0 for size in shape):
         raise ValueError(f"shape {shape}")
     wanted = math.prod(shape) * kind.itemsize

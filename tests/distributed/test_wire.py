@@ -63,6 +63,12 @@ def forged(described: list[object], body: bytes) -> bytes:
         forged([["a", "<f4", [2.5], 10, False]], b"\x00" * 10),
         forged([["a", "u1", [10], 8, True]], b"\x00" * 8),
         forged([["a"]], b""),
+        forged([["a", None, [1], 8, False]], b"\x00" * 8),
+        forged([["a", "f4,(", [1], 8, False]], b"\x00" * 8),
+        forged([["a", ",i8", [1], 8, False]], b"\x00" * 8),
+        forged([["a", "<08", [1], 8, False]], b"\x00" * 8),
+        forged([["a", "<f3", [1], 3, False]], b"\x00" * 3),
+        (200_000).to_bytes(4, "little") + b"[" * 200_000,
     ],
 )
 def test_other_bytes_are_refused(packed: bytes) -> None:
