@@ -92,7 +92,7 @@ class ActorLoop(Loop):
 
     def build(self) -> None:
         self._learner.build(self.state_spec, self.num_envs, self._action_spec)
-        if not self._exchange.statuses:  # The memory was built in an earlier call of `train`, whose shards have ended.
+        if not self._exchange.statuses.newest:  # The memory was built in an earlier call of `train`, whose shards have ended.
             self._open_shards(self._memory.column_specs, self.num_envs)
         self.xla_from = NEVER if self._learner.keeps_out_xla() else 0
         count = tf.TensorSpec([], tf.int32)
@@ -194,8 +194,7 @@ class ActorLoop(Loop):
 
     def _note_stored(self) -> None:
         statuses = self._exchange.statuses
-        self._memory.known_stored = sum(int(status["stored"]) for status in statuses)
-        self._memory.known_inserted = sum(int(status["inserted"]) for status in statuses)
+        self._memory.known_stored, self._memory.known_inserted = statuses.stored, statuses.inserted
 
     def _count_block(self, timestep: int, episodes: list[Episode]) -> int:
         """Takes over what the oldest report says, after so many environment steps, and asks its actor for another block."""

@@ -37,9 +37,9 @@ class ActorsHook(Hook):
             "actors/steps_per_sec": float(rates.sum()),
             "actors/slowest_steps_per_sec": float(rates.min()),
             "actors/restarts": exchange.restarts,
-            "actors/lost_blocks": exchange.lost_blocks + sum(int(status["left_out"]) for status in exchange.statuses),
-            "replay/lost_transitions": exchange.lost_transitions,
-            "replay/late_priorities": sum(int(status["dropped"]) for status in exchange.statuses),
+            "actors/lost_blocks": exchange.lost_blocks,
+            "replay/lost_transitions": exchange.statuses.lost_transitions,
+            "replay/late_priorities": exchange.statuses.late_priorities,
         }
         steps, timesteps = (now - then for now, then in zip((run.step, run.timestep), self._before, strict=True))
         if timesteps:

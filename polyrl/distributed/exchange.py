@@ -20,6 +20,7 @@ from polyrl.distributed.local_cluster import LocalCluster
 from polyrl.distributed.remote_errors import first_line, last_raised, never_began, raised
 from polyrl.distributed.saving import ShardDiedError, save_shards
 from polyrl.distributed.shard import ReplayShard, ShardTask
+from polyrl.distributed.statuses import Statuses
 from polyrl.distributed.wire import pack, unpack
 from polyrl.errors import BrokenEnvironmentError
 
@@ -48,10 +49,8 @@ class Exchange:
     Attributes:
         reports: of blocks, in the order in which they came.
         chunks: of batches, in the order in which they came.
-        statuses: of each shard, what it said last.
+        statuses: what shards have said, and lost.
         saved: the directory of the newest checkpoint that the shards have written; None: there is none.
-        lost_blocks: blocks that no shard has: they were being made by an actor that died, or were meant for a shard that did.
-        lost_transitions: those that were stored in a shard that died, and are in no checkpoint.
         restarts: how often a process began again.
         failure: what an environment of an actor raised, or that a process dies again and again: the run is to end by it.
         rates: of each actor, the environment steps in each second of its newest block.
@@ -66,9 +65,9 @@ class Exchange:
         self._shards: list[Any] = []
         self.reports: collections.deque[Report] = collections.deque()
         self.chunks: collections.deque[Chunk] = collections.deque()
-        self.statuses: list[dict[str, Any]] = []
+        self.statuses = Statuses(0)  # Until they are started.
         self.saved: Path | None = None
-        self.lost_blocks = self.lost_transitions = self.restarts = 0
+        self._lost_blocks = self.restarts = 0
         self.rates = np.zeros(task.actors)
         self.versions = np.zeros(task.actors, np.int64)
         self.failure: BrokenEnvironmentError | None = None
@@ -84,7 +83,7 @@ class Exchange:
         """Starts them; gives the form of their batches."""
         of_shard = [list(range(index, task.actors, shards)) for index in range(shards)]
         self._shards = [self._cluster.start(ReplayShard, task, index, actors) for index, actors in enumerate(of_shard)]
-        self.statuses = [{"stored": 0, "inserted": 0, "ready": False, "dropped": 0, "left_out": 0} for _ in of_shard]
+        self.statuses = Statuses(shards)
         for shard in self._shards:
             shard.begin.remote()
         while True:
@@ -124,7 +123,8 @@ class Exchange:
         """Has each shard write its memories below a directory, once those that died have begun again; see `save_shards`."""
         while True:
             try:
-                self.statuses = save_shards(self._cluster, self._shards, directory)
+                for index, status in enumerate(save_shards(self._cluster, self._shards, directory)):
+                    self.statuses.note(index, status)
                 return
             except ShardDiedError as error:
                 self._revived(error.shard, error.__cause__ or error)
@@ -135,7 +135,7 @@ class Exchange:
         self.saved = directory
         for index, call in enumerate([shard.restore.remote(str(directory)) for shard in self._shards]):
             try:
-                self.statuses[index] = unpack(self._cluster.get(call))[1]
+                self.statuses.note(index, unpack(self._cluster.get(call))[1], begins=True)
             except self._cluster.DIED as error:
                 self._revived(index, error)
 
@@ -164,6 +164,11 @@ class Exchange:
                 if asked.name not in ("begin", "revive"):
                     self._lives.note_work(process)
                 self._take(process, asked, result)
+
+    @property
+    def lost_blocks(self) -> int:
+        """Blocks that no shard has: they were being made by an actor that died, or were meant for a shard that did."""
+        return self._lost_blocks + self.statuses.left_out
 
     @property
     def is_whole(self) -> bool:
@@ -199,9 +204,8 @@ class Exchange:
         return bool(self.chunks or coming or self._ready() or self._down - self._lost)
 
     def _ready(self) -> list[int]:
-        """The shards that have something to be drawn from."""
-        without = self._down | self._lost
-        return [index for index, status in enumerate(self.statuses) if status["ready"] and index not in without]
+        """The shards that can be asked for batches."""
+        return sorted(self.statuses.ready - self._down - self._lost)
 
     def ask_for_batches(self, count: int, step: int) -> None:
         """Has shards make chunks of `count` batches, so that there is always one to go on with; see `next_shard`."""
@@ -233,9 +237,9 @@ class Exchange:
                 inserted = Asked("insert", shard, self._lives.of(Process("shard", shard)), asked.process)
                 self._cluster.expect(self._shards[shard].insert.remote(asked.what), inserted)
             else:
-                self.lost_blocks += 1
+                self._lost_blocks += 1
         elif not is_present:  # Of a shard that has died since, or had not read yet what it wrote; or of an actor's begin.
-            self.lost_blocks += asked.name == "insert"
+            self._lost_blocks += asked.name == "insert"
         elif asked.name == "begin":
             self._ask_for_blocks(asked.process, AHEAD)
         elif asked.name == "sample":
@@ -243,13 +247,11 @@ class Exchange:
             self._turns.came = max(self._turns.came, asked.what.number)
             self.chunks.append(Chunk(asked.process, batches, about["sample"], time.monotonic()))
         else:
-            status, before = unpack(result)[1], self.statuses[asked.process]
-            self.statuses[asked.process] = status
+            self.statuses.note(asked.process, unpack(result)[1], begins=asked.name == "revive")
             if asked.name == "insert" and self._held[asked.what] and not self._lives.waits(Process("actor", asked.what)):
                 self._held[asked.what] -= 1
                 self._ask_for_blocks(asked.what, 1)
             if asked.name == "revive":
-                self.lost_transitions += max(before["inserted"] - status["inserted"], 0)
                 self._down.discard(asked.process)
                 # What its actors do next does not follow what it has: they begin new episodes.
                 for actor in range(asked.process, len(self._actors), len(self._shards)):
@@ -259,7 +261,7 @@ class Exchange:
 
     def _after_death(self, process: Process, asked: Asked, error: BaseException) -> None:
         """Has a process that Ray starts again begin where it can."""
-        self.lost_blocks += asked.name in ("collect", "insert")
+        self._lost_blocks += asked.name in ("collect", "insert")
         if asked.life != self._lives.of(process):
             return  # Known already, by another of its calls.
         if never_began(error):  # Ray does not try again what raises when it is made.

@@ -27,7 +27,7 @@ class Process(NamedTuple):
 
 
 class Lives:
-    """Each process has a life for each time that it began: what an earlier one was asked for is known by it."""
+    """Each process has a life for each time that it began. An answer of an earlier life is known by that life's number."""
 
     def __init__(self) -> None:
         self._lives: collections.Counter[Process] = collections.Counter()

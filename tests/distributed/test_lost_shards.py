@@ -17,6 +17,7 @@ from polyrl.distributed.cluster import NotBegunError
 from polyrl.distributed.lives import Process
 from polyrl.distributed.local_cluster import LocalCluster
 from polyrl.distributed.shard import ReplayShard
+from polyrl.distributed.statuses import Statuses
 from polyrl.errors import BrokenEnvironmentError
 from polyrl.estimators.hooks import Hook
 
@@ -95,14 +96,14 @@ def test_a_death_that_nobody_sees_is_noticed(kind: type, with_checkpoint: bool, 
     assert forgets.at is not None
     assert exchange.restarts == 1
     assert result.global_step == result.global_timestep - 100
-    assert sum(status["left_out"] for status in exchange.statuses) == 0
+    assert sum(status["left_out"] for status in exchange.statuses.newest) == 0
     # Of the second actor all but what was on its way when something died is there, or was before the last checkpoint.
-    stored = result.global_timestep - sum(status["stored"] for status in exchange.statuses)
+    stored = result.global_timestep - sum(status["stored"] for status in exchange.statuses.newest)
     if kind is ReplayShard:
-        assert 0 < exchange.lost_transitions <= (200 if with_checkpoint else 400)
-        assert stored <= exchange.lost_transitions + 10 * ENVS * 8
+        assert 0 < exchange.statuses.lost_transitions <= (200 if with_checkpoint else 400)
+        assert stored <= exchange.statuses.lost_transitions + 10 * ENVS * 8
     else:
-        assert exchange.lost_transitions == 0
+        assert exchange.statuses.lost_transitions == 0
         assert stored <= 10 * ENVS * 4
 
 
@@ -195,7 +196,7 @@ def test_a_shard_may_die_before_the_run_begins(method: str, tmp_path: Path, monk
     loops, again = with_loops(given), agent()
     assert again.train(given, first_update=100, max_timesteps=600).global_step == 500
     assert deaths == 3
-    assert loops[-1]._exchange.lost_transitions == 0
+    assert loops[-1]._exchange.statuses.lost_transitions == 0
     assert int(again.memory.inserted.numpy()) >= 600
 
 
@@ -231,3 +232,19 @@ def test_the_last_checkpoint_is_written_whatever_becomes_of_a_shard(
     second = again.train(given, first_update=100, max_timesteps=800)
     # Without its memory a run waits for it as at its beginning.
     assert second.global_step == 300 + 400 - (100 if unanswered else 0)
+
+
+def test_what_is_lost_and_late_is_counted_over_the_lives_of_a_shard() -> None:
+    statuses = Statuses(2)
+    for stored, inserted, dropped, left_out in [(2_000, 50_000, 4, 1), (2_000, 100_000, 7, 3)]:
+        statuses.note(0, {"stored": stored, "inserted": inserted, "dropped": dropped, "left_out": left_out, "ready": True})
+    assert (statuses.lost_transitions, statuses.late_priorities, statuses.left_out) == (0, 7, 3)
+    # It has what was in a checkpoint at 99,500: of the 2,000 that it held 500 are new.
+    statuses.note(0, {"stored": 2_000, "inserted": 99_500, "dropped": 0, "left_out": 0, "ready": True}, begins=True)
+    assert statuses.lost_transitions == 500
+    statuses.note(0, {"stored": 2_000, "inserted": 120_000, "dropped": 2, "left_out": 1, "ready": True})
+    statuses.note(1, {"stored": 300, "inserted": 300, "dropped": 1, "left_out": 0, "ready": True})
+    assert (statuses.stored, statuses.inserted, statuses.ready) == (2_300, 120_300, {0, 1})
+    statuses.note(0, {"stored": 0, "inserted": 0, "dropped": 0, "left_out": 0, "ready": False}, begins=True)
+    assert (statuses.lost_transitions, statuses.late_priorities, statuses.left_out) == (2_500, 10, 4)
+    assert (statuses.stored, statuses.inserted, statuses.ready) == (300, 300, {1})
