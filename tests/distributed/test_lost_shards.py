@@ -22,6 +22,17 @@ from polyrl.errors import BrokenEnvironmentError
 from polyrl.estimators.hooks import Hook
 
 
+def two_actors() -> RemoteActors:
+    return RemoteActors(GymEnvironment(ChainEnv, num_envs=ENVS), actors=2, steps=10, in_process=True)
+
+
+def an_agent(model_dir: Path, shards: int = 2, **settings: Any) -> Agent:
+    """It learns on `ChainEnv`; the settings are those of its `RunConfig`."""
+    memory = RemoteReplay(UniformReplay(4_000, 16), shards=shards)
+    config = RunConfig(progress=False, jit="off", **settings)
+    return Agent(q_model_fn(num_states=4, num_actions=2), memory, model_dir, config)
+
+
 def test_a_run_goes_on_whose_memory_is_gone(tmp_path: Path, monkeypatch: Any) -> None:
     """Played in one process: each shard forgets what it holds, and says so."""
     shards: list[ReplayShard] = []
@@ -33,7 +44,7 @@ def test_a_run_goes_on_whose_memory_is_gone(tmp_path: Path, monkeypatch: Any) ->
         shards.append(self)
 
     monkeypatch.setattr(ReplayShard, "__init__", kept)
-    given = RemoteActors(GymEnvironment(ChainEnv, num_envs=ENVS), actors=2, steps=10, in_process=True)
+    given = two_actors()
     loops = with_loops(given)
 
     class Forgets(Hook):
@@ -53,8 +64,7 @@ def test_a_run_goes_on_whose_memory_is_gone(tmp_path: Path, monkeypatch: Any) ->
                     exchange._down.add(index)
                     exchange._revive(index)
 
-    model_fn = q_model_fn(num_states=4, num_actions=2)
-    agent = Agent(model_fn, RemoteReplay(UniformReplay(2_000, 16), shards=2), tmp_path, RunConfig(progress=False, jit="off"))
+    agent = an_agent(tmp_path)
     forgets = Forgets()
     result = agent.train(given, first_update=100, updates_at_once=4, max_timesteps=400, hooks=[forgets])
     assert forgets.done
@@ -74,7 +84,7 @@ def test_a_death_that_nobody_sees_is_noticed(kind: type, with_checkpoint: bool, 
         made.append((self, arguments))
 
     monkeypatch.setattr(kind, "__init__", kept)
-    given = RemoteActors(GymEnvironment(ChainEnv, num_envs=ENVS), actors=2, steps=10, in_process=True)
+    given = two_actors()
     loops = with_loops(given)
 
     class Forgets(Hook):
@@ -87,9 +97,7 @@ def test_a_death_that_nobody_sees_is_noticed(kind: type, with_checkpoint: bool, 
                 process.__dict__.clear()
                 init(process, *arguments)
 
-    model_fn = q_model_fn(num_states=4, num_actions=2)
-    config = RunConfig(progress=False, jit="off", save_checkpoints_timesteps=200 if with_checkpoint else 100_000)
-    agent = Agent(model_fn, RemoteReplay(UniformReplay(4_000, 16), shards=2), tmp_path, config)
+    agent = an_agent(tmp_path, save_checkpoints_timesteps=200 if with_checkpoint else 100_000)
     forgets = Forgets()
     result = agent.train(given, first_update=100, max_timesteps=1_000, hooks=[forgets])
     exchange = loops[0]._exchange
@@ -121,9 +129,8 @@ def test_what_was_counted_is_learned_from_other_shards_than_the_one_that_failed(
         return sample(shard, count, step)
 
     monkeypatch.setattr(ReplayShard, "sample", fails)
-    given = RemoteActors(GymEnvironment(ChainEnv, num_envs=ENVS), actors=2, steps=10, in_process=True)
-    model_fn = q_model_fn(num_states=4, num_actions=2)
-    agent = Agent(model_fn, RemoteReplay(UniformReplay(2_000, 16), shards=2), tmp_path, RunConfig(progress=False, jit="off"))
+    given = two_actors()
+    agent = an_agent(tmp_path)
     with pytest.raises(BrokenEnvironmentError, match=r"Shard [01] failed: .*The disk is full"):
         agent.train(given, first_update=100, max_timesteps=2_000)
     step, timestep = int(agent._scope.global_step.numpy()), int(agent._scope.global_timestep.numpy())
@@ -142,9 +149,8 @@ def test_a_run_ends_by_the_failure_of_one_actor_though_another_works(tmp_path: P
         return collect(actor)
 
     monkeypatch.setattr(Actor, "collect", fails)
-    given = RemoteActors(GymEnvironment(ChainEnv, num_envs=ENVS), actors=2, steps=10, in_process=True)
-    model_fn = q_model_fn(num_states=4, num_actions=2)
-    agent = Agent(model_fn, RemoteReplay(UniformReplay(4_000, 16)), tmp_path, RunConfig(progress=False, jit="off"))
+    given = two_actors()
+    agent = an_agent(tmp_path, shards=1)
     with pytest.raises(BrokenEnvironmentError, match=r"Actor 1 failed: .*The sensor is broken"):
         agent.train(given, first_update=100, max_timesteps=2_000)
     assert 200 <= int(agent._scope.global_timestep.numpy()) < 400
@@ -159,10 +165,8 @@ def test_a_shard_that_does_not_answer_costs_a_checkpoint(tmp_path: Path, monkeyp
         return len(asked) not in {2, 5}  # The second shard is stopped at the first checkpoint, the first one at the third.
 
     monkeypatch.setattr(LocalCluster, "wait_for", answered)
-    given = RemoteActors(GymEnvironment(ChainEnv, num_envs=ENVS), actors=2, steps=10, in_process=True)
-    model_fn = q_model_fn(num_states=4, num_actions=2)
-    config = RunConfig(progress=False, jit="off", save_checkpoints_timesteps=200, max_overhead=None)
-    agent = Agent(model_fn, RemoteReplay(UniformReplay(4_000, 16), shards=2), tmp_path, config)
+    given = two_actors()
+    agent = an_agent(tmp_path, save_checkpoints_timesteps=200, max_overhead=None)
     assert agent.train(given, first_update=100, max_timesteps=900).global_step == 800
     written = sorted(int(path.name.removeprefix("ckpt-")) for path in (tmp_path / "checkpoints").iterdir())
     assert [timestep // 200 for timestep in written] == [2, 4, 4]
@@ -174,15 +178,8 @@ def test_a_shard_that_does_not_answer_costs_a_checkpoint(tmp_path: Path, monkeyp
 
 @pytest.mark.parametrize("method", ["restore", "batch_specs"])
 def test_a_shard_may_die_before_the_run_begins(method: str, tmp_path: Path, monkeypatch: Any) -> None:
-    given = RemoteActors(GymEnvironment(ChainEnv, num_envs=ENVS), actors=2, steps=10, in_process=True)
-    model_fn = q_model_fn(num_states=4, num_actions=2)
-
-    def agent() -> Agent:
-        return Agent(
-            model_fn, RemoteReplay(UniformReplay(4_000, 16), shards=2), tmp_path, RunConfig(progress=False, jit="off")
-        )
-
-    assert agent().train(given, first_update=100, max_timesteps=400).global_step == 300
+    given = two_actors()
+    assert an_agent(tmp_path).train(given, first_update=100, max_timesteps=400).global_step == 300
     original, deaths = getattr(ReplayShard, method), 0
 
     def dies(shard: ReplayShard, *arguments: Any) -> Any:
@@ -193,7 +190,7 @@ def test_a_shard_may_die_before_the_run_begins(method: str, tmp_path: Path, monk
         return original(shard, *arguments)
 
     monkeypatch.setattr(ReplayShard, method, dies)
-    loops, again = with_loops(given), agent()
+    loops, again = with_loops(given), an_agent(tmp_path)
     assert again.train(given, first_update=100, max_timesteps=600).global_step == 500
     assert deaths == 3
     assert loops[-1]._exchange.statuses.lost_transitions == 0
@@ -216,20 +213,13 @@ def test_the_last_checkpoint_is_written_whatever_becomes_of_a_shard(
 
     monkeypatch.setattr(ReplayShard, "save", dies)
     monkeypatch.setattr(LocalCluster, "wait_for", lambda *_: not unanswered)
-    given = RemoteActors(GymEnvironment(ChainEnv, num_envs=ENVS), actors=2, steps=10, in_process=True)
-    model_fn = q_model_fn(num_states=4, num_actions=2)
-
-    def agent() -> Agent:
-        memory = RemoteReplay(UniformReplay(4_000, 16), shards=2)
-        return Agent(model_fn, memory, tmp_path, RunConfig(progress=False, jit="off"))
-
-    result = agent().train(given, first_update=100, max_timesteps=400)
+    given = two_actors()
+    result = an_agent(tmp_path).train(given, first_update=100, max_timesteps=400)
     assert (result.global_step, result.checkpoint.name) == (300, "ckpt-000000400")
     assert (result.checkpoint / "replay").is_dir() is not unanswered
     warning = "The checkpoint is written without the replay memory: Replay shard 0 has not answered for 60 seconds."
     assert (warning in caplog.text) is unanswered
-    again = agent()
-    second = again.train(given, first_update=100, max_timesteps=800)
+    second = an_agent(tmp_path).train(given, first_update=100, max_timesteps=800)
     # Without its memory a run waits for it as at its beginning.
     assert second.global_step == 300 + 400 - (100 if unanswered else 0)
 
