@@ -21,10 +21,12 @@ from typing import NamedTuple
 def command_line() -> argparse.Namespace:
     """What is given on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--layers", default="4,64,64,2", help="numbers of each layer, from the state to the head's outputs")
-    parser.add_argument("--batch", type=int, default=64, help="transitions of an update")
-    parser.add_argument("--atoms", type=int, default=0, help="of a head with distributions: also softmax and projection")
-    parser.add_argument("--turns", type=int, default=20, help="how often each part is timed")
+    sizes = "numbers of each layer, from the state to the head's outputs (default: %(default)s)"
+    parser.add_argument("--layers", default="4,64,64,2", help=sizes)
+    parser.add_argument("--batch", type=int, default=64, help="transitions of an update (default: %(default)s)")
+    atoms = "of a head with distributions: also softmax and projection (default: %(default)s, none)"
+    parser.add_argument("--atoms", type=int, default=0, help=atoms)
+    parser.add_argument("--turns", type=int, default=20, help="how often each part is timed (default: %(default)s)")
     return parser.parse_args()
 
 
