@@ -28,7 +28,8 @@ def sum_of_squares(x: tf.Tensor) -> tf.Tensor:
         return 2.0 * tf.nn.l2_loss(x)
     flat = tf.reshape(x, [-1])
     length = size // PARTS
-    sums = [tf.square(flat[part * length : (part + 1) * length]) for part in range(PARTS)]
+    whole = flat if length * PARTS == size else flat[: length * PARTS]
+    sums = [tf.square(part) for part in tf.unstack(tf.reshape(whole, [PARTS, length]))]  # One operation, where slices are 64.
     while len(sums) > 1:
         sums = [first + second for first, second in zip(sums[::2], sums[1::2], strict=True)]
     total = tf.reduce_sum(sums[0])
