@@ -26,6 +26,9 @@ ONE_MACHINE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Ray's environment variable that says, by 0, that there are no other machines. It is read when Ray is imported: without it
 Ray listens on all interfaces, also where it is told the loopback address."""
 
+AUTHENTICATION = "RAY_AUTH_MODE"
+"""Ray's environment variable that says, by `token`, that a program shows the token of its file to a cluster at an address."""
+
 NICENESS = "RAY_worker_niceness"
 """Ray's environment variable for how nice its processes are: with its own 15 they would hardly get a core that others want."""
 
@@ -179,6 +182,7 @@ def connected(address: str | None, processes: int) -> Iterator[Cluster]:
 
     Raises:
         ValueError: if it is no address, or nothing listens there.
+        ConnectionError: if Ray does not answer there as it should, or asks for a token.
         RuntimeError: if Ray was imported in such a way that a cluster of its own would listen on all interfaces.
     """
     address, known = None if address == NEW else address, sys.modules.get("ray")
@@ -240,7 +244,11 @@ def _check_reachable(address: str) -> None:
 
 @contextlib.contextmanager
 def _told_of_waiting(address: str) -> Iterator[None]:
-    """Says so if what is within it takes long: of an old cluster that has died, Ray waits for an answer for minutes."""
+    """Says so if what is within it takes long: of an old cluster that has died, Ray waits for an answer for minutes.
+
+    Raises:
+        ConnectionError: if Ray gives up; it says what may be missing.
+    """
     text = (
         "Ray has not answered at ray_address=%r for %g seconds. If nothing runs there, interrupt this and start Ray there. A "
         "cluster that listens on the loopback interface alone is reached with the environment variable %s=0."
@@ -250,6 +258,12 @@ def _told_of_waiting(address: str) -> Iterator[None]:
     waiting.start()
     try:
         yield
+    except ConnectionError as error:
+        raise ConnectionError(
+            f"Ray could not connect to ray_address={address!r} ({error}). Set the environment variable {AUTHENTICATION}=token "
+            "if the cluster asks for a token, as Ray's clusters do that were started where ~/.ray/auth_token was; this "
+            f"program needs the same token there. ray_address={KNOWN!r} takes this machine's own cluster, with its token."
+        ) from error
     finally:
         waiting.cancel()
 

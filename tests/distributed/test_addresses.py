@@ -77,7 +77,8 @@ def test_a_long_wait_is_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.Log
     monkeypatch.setattr(cluster, "REACHED_WITHIN", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        with pytest.raises(ConnectionError), connected(address, 1):
+        told = r"could not connect to ray_address='127.0.0.1:\d+' \(never\)\. Set the environment variable RAY_AUTH_MODE=token"
+        with pytest.raises(ConnectionError, match=told), connected(address, 1):
             pass
     text = (
         "Ray has not answered at ray_address='{}' for 0.1 seconds. If nothing runs there, interrupt this and start Ray there."
