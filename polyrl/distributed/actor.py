@@ -107,7 +107,7 @@ class Actor:
             NotBegunError: before `begin`.
         """
         if self._weights is None:
-            raise NotBegunError(f"Actor {self._index} has not begun: call begin first.")
+            raise NotBegunError(f"Actor {self._index} knows nothing of the run, as its process is new. Call begin first.")
         values, about = unpack(weights)
         self._act.write_back()
         self._weights.assign(values)
@@ -121,7 +121,7 @@ class Actor:
             NotBegunError: before `begin`.
         """
         if not self._life:
-            raise NotBegunError(f"Actor {self._index} has not begun: call begin first.")
+            raise NotBegunError(f"Actor {self._index} knows nothing of the run, as its process is new. Call begin first.")
         started, rows, ended = time.monotonic(), [], []
         for _ in range(self._task.steps):
             transitions, episodes = self._step()

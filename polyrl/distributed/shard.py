@@ -168,7 +168,7 @@ class ReplayShard:
 
     def _check_begun(self) -> None:
         if not self._has_begun:
-            raise NotBegunError(f"Shard {self._index} has not begun: call begin or restore first.")
+            raise NotBegunError(f"Shard {self._index} knows nothing of the run, as its process is new. Call begin or restore first.")
 
 
 class _Memory:

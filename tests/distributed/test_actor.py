@@ -260,7 +260,7 @@ def test_the_variables_are_looked_for_once(monkeypatch) -> None:
 def test_an_actor_begins_before_anything_else() -> None:
     actor = Actor(begun_actor(ENV)[0]._task, 0)
     for call in (actor.collect, lambda: actor.set_weights(pack({}, {"version": 0}))):
-        with pytest.raises(RuntimeError, match="Actor 0 has not begun: call begin first"):
+        with pytest.raises(RuntimeError, match="Actor 0 knows nothing of the run, as its process is new. Call begin first"):
             call()
 
 
