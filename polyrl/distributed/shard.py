@@ -168,7 +168,8 @@ class ReplayShard:
 
     def _check_begun(self) -> None:
         if not self._has_begun:
-            raise NotBegunError(f"Shard {self._index} knows nothing of the run, as its process is new. Call begin or restore first.")
+            text = "knows nothing of the run, as its process is new. Call begin or restore first."
+            raise NotBegunError(f"Shard {self._index} {text}")
 
 
 class _Memory:

@@ -70,7 +70,7 @@ def test_it_acts_with_the_weights_that_it_was_given() -> None:
 def test_before_it_begins_it_has_nothing_to_give() -> None:
     learner = learner_of(ENV, q_model_fn(), UniformReplay(100, 4))
     actor = Actor(ActorTask(learner.model_fn, ENV, UniformReplay(100, 4), 1, 1, STEPS, "off"), 0)
-    with pytest.raises(RuntimeError, match="call begin first"):
+    with pytest.raises(RuntimeError, match="Call begin first"):
         actor.collect()
 
 
@@ -260,7 +260,7 @@ def test_the_variables_are_looked_for_once(monkeypatch) -> None:
 def test_an_actor_begins_before_anything_else() -> None:
     actor = Actor(begun_actor(ENV)[0]._task, 0)
     for call in (actor.collect, lambda: actor.set_weights(pack({}, {"version": 0}))):
-        with pytest.raises(RuntimeError, match="Actor 0 knows nothing of the run, as its process is new. Call begin first"):
+        with pytest.raises(RuntimeError, match=r"Actor 0 knows nothing of the run, .*\. Call begin first"):
             call()
 
 
