@@ -120,7 +120,7 @@ def test_before_it_begins_it_neither_takes_nor_gives(tmp_path: Path) -> None:
     """A shard that was started again is not taken for one that is empty, nor written as such."""
     shard = shard_of(UniformReplay(100, 4), begins=False)
     for ask in (lambda: shard.insert(block(0, 0)), lambda: shard.sample(1, 0), lambda: shard.save(str(tmp_path))):
-        with pytest.raises(NotBegunError, match="call begin or restore first"):
+        with pytest.raises(NotBegunError, match="Call begin or restore first"):
             ask()
     assert list(tmp_path.iterdir()) == []
     shard.begin()
