@@ -82,6 +82,7 @@ class ActorLoop(Loop):
         memory.actors, memory.opener = task.actors, self._open_shards
         self._behind = self._updates_left = self._timestep = 0
         self._step = self._published = 0  # Gradient updates, and those of the newest publication.
+        self._told: tuple[int, int] | None = None  # The updates that wait, and after how many steps, as was said last.
         self._rate, self._silent = float("nan"), False  # Whether a flush has waited in vain, and nothing has come since.
         self.hooks = [ActorsHook(exchange, self._ages)]
         self._block_age = self._batch_age = 0.0
@@ -160,7 +161,8 @@ class ActorLoop(Loop):
             else:
                 self._look(WAITS)
         left = min(self._behind, self._updates_left)
-        if left > 0:
+        if left > 0 and self._told != (left, self._timestep):
+            self._told = left, self._timestep
             gave = f"no shard has given a batch for {SILENT:g} seconds"
             why = gave if self._exchange.has_batches else "no shard has anything to learn from"
             logger.warning("%d updates are due after %d environment steps and wait, as %s.", left, self._timestep, why)

@@ -107,6 +107,8 @@ def test_a_run_can_be_saved_and_ended_while_the_only_shard_gives_no_batch(
     actors = RemoteActors(ENV, actors=2, steps=10, in_process=True)
     result = an_agent(tmp_path).train(actors, first_update=100, max_timesteps=400, hooks=[Looks()])
     assert "wait, as no shard has given a batch for 0.5 seconds." in caplog.text
+    told = [record.message for record in caplog.records if "no shard has given a batch" in record.message]
+    assert len(told) == len(set(told))
     assert sum(wait > 0 for wait in waits) == 1
     if comes_back:
         assert (result.global_timestep, result.global_step) == (400, 300)

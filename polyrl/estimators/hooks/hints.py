@@ -78,6 +78,8 @@ class HintsHook(Hook):
             self._look_at_memory(name, arguments)
 
     def end(self, run: RunContext) -> None:
+        if run.budget.reached(run.step, run.timestep, run.episode) is None:
+            return  # A signal or a hook has ended it: it was to be longer.
         for name, arguments in self._models.items():
             self._look_at_period(run.step, run.timestep, name, arguments)
 

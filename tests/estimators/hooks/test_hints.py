@@ -134,15 +134,23 @@ def test_no_target_network_has_no_period(caplog):
     assert not [text for text in hints(caplog, **settings) if "target_update_frequency" in text]
 
 
-@pytest.mark.parametrize(("budget", "told"), [(Budget(timestep=800), 1), (Budget(timestep=900), 0), (Budget(), 0)])
-def test_a_target_period_in_environment_steps_longer_than_the_run(caplog, budget, told):
+@pytest.mark.parametrize(
+    ("budget", "at_first", "in_the_end"),
+    [
+        (Budget(timestep=800), 1, 1),
+        (Budget(episode=3), 0, 1),
+        (Budget(timestep=900), 0, 0),  # Long enough, and ended before.
+        (Budget(episode=4), 0, 0),
+    ],
+)
+def test_a_target_period_in_environment_steps_longer_than_the_run(caplog, budget, at_first, in_the_end):
     hook = HintsHook({"DQN": {"target_update_frequency": 5, "target_update_timesteps": 900}}, updates=lambda start, end: 2)
+    words = "target_update_timesteps=900 of DQN is longer than the run of 800 environment steps: its target network stays"
     with caplog.at_level(logging.WARNING, "polyrl"):
         hook.begin(Run(budget=budget, pretrain_updates=0))
-        words = "target_update_timesteps=900 of DQN is longer than the run of 800 environment steps: its target network stays"
-        assert [words in text for text in caplog.messages] == [True] * told
-        hook.end(Run(timestep=800))
-    assert len(caplog.messages) == 1
+        assert [words in text for text in caplog.messages] == [True] * at_first
+        hook.end(Run(budget=budget, timestep=800, episode=3))
+    assert [words in text for text in caplog.messages] == [True] * in_the_end
 
 
 @pytest.mark.parametrize(("memory", "told"), [(UniformReplay, True), (RolloutMemory, False)])
