@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from exact_testing import Case, assert_same, environment, new_agent, train
@@ -45,6 +46,20 @@ def test_training_continues_and_warns_each_time(tmp_path, caplog, monkeypatch):
     assert len(texts) == 2
     assert all("ckpt-0000000" in text and "cannot be written" in text for text in texts)
     assert any("Training continues without it. The newest one is" in text for text in texts)
+
+
+@pytest.mark.parametrize("error", [FULL, OSError("The share is gone.")])
+def test_a_file_that_cannot_be_written_is_named(tmp_path, monkeypatch, error):
+    """The system does not name it where the disk is full: a run ended by its words alone, as it was to write config.json."""
+
+    def fails(*_, **__):
+        raise error
+
+    checkpoint_files.write_text(tmp_path / "config.json", "{}")
+    monkeypatch.setattr(Path, "write_text", fails)
+    with pytest.raises(OSError, match=rf"(No space left on device|The share is gone\.): '{tmp_path}/config.json'"):
+        checkpoint_files.write_text(tmp_path / "config.json", "[]")
+    assert (tmp_path / "config.json").read_text() == "{}"
 
 
 @pytest.mark.slow

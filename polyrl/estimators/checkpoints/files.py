@@ -217,11 +217,18 @@ def update_state(path: Path, changes: Mapping[str, Any]) -> None:
 
 
 def write_text(file: Path, text: str) -> None:
-    """Writes a file that holds all of the text, or what it held before, also if the computer stops."""
+    """Writes a file that holds all of the text, or what it held before, also if the computer stops.
+
+    Raises:
+        OSError: it names the file, also where the system does not, as that of a full disk.
+    """
     staging = file.with_name(f"{file.name}.tmp")
-    staging.write_text(text)
-    _flush(staging)
-    os.replace(staging, file)
+    try:
+        staging.write_text(text)
+        _flush(staging)
+        os.replace(staging, file)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(file)) from error
     _flush(file.parent)
 
 
