@@ -150,6 +150,11 @@ class Cluster:
                 ended.append((asked, error))
         return ended
 
+    def end(self, process: Any) -> None:
+        """Ends a process, whose core is free then."""
+        self._processes.remove(process)
+        self._ray.kill(process)
+
     def close(self) -> None:
         """Ends the processes."""
         self._waiting.clear()

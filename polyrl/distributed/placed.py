@@ -81,6 +81,9 @@ class Placed:
             return None
         asked, self._asked = self._asked, None
         try:
-            return self._cluster.get(asked)
+            status = self._cluster.get(asked)
         except self._cluster.DIED:
-            return -int(signal.SIGKILL)
+            status = -int(signal.SIGKILL)
+        if status is not None:
+            self._cluster.end(self._runner)  # It would keep its core from those that wait for one.
+        return status

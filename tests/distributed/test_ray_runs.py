@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -27,12 +28,14 @@ from polyrl.errors import BrokenEnvironmentError, CheckpointMismatchError
 from polyrl.estimators.hooks import Hook
 from polyrl.experiments.processes import placed_by_ray
 
+CORES = 4
+
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
     """One for all runs of this file: it takes seconds to start."""
     before = listening()
-    with connected(None, 4):
+    with connected(None, CORES):
         assert {address for address in listening() - before if not is_loopback(address)} == set()
         yield
     ray = sys.modules["ray"]
@@ -149,10 +152,19 @@ def test_programs_are_placed_as_processes(tmp_path: Path) -> None:
         killed = start([sys.executable, "-c", "import time; time.sleep(3)"], tmp_path / "killed")
         while not (tmp_path / "killed").exists():
             assert killed.poll() is None
-        # That of the program that was terminated is still there.
-        for process in processes("Runner"):
-            os.kill(process, signal.SIGKILL)
+        (process,) = processes("Runner")  # Those of the programs that have ended are gone.
+        os.kill(process, signal.SIGKILL)
         assert killed.wait() == -signal.SIGKILL
+
+
+def test_programs_that_have_ended_leave_their_cores_to_others(tmp_path: Path) -> None:
+    """A sweep stood still, without a word, after as many runs as there were cores."""
+    with placed_by_ray(None, 1) as start:
+        for number in range(CORES + 2):
+            program, until = start([sys.executable, "-c", "exit(3)"], tmp_path / f"{number}"), time.monotonic() + 60
+            while program.poll() is None:
+                assert time.monotonic() < until, number
+            assert program.poll() == 3
 
 
 @pytest.mark.slow
