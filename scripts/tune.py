@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import csv
 from pathlib import Path
+import signal
 import sys
 from typing import Any
 
@@ -79,7 +80,10 @@ def main() -> None:
         )
     try:
         sweep(arguments, of_runs)
-    except (ValueError, RuntimeError) as error:
+    except KeyboardInterrupt:
+        print("Interrupted. The same command continues the search.", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+    except (ValueError, RuntimeError, OSError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
 
 

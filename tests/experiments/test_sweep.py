@@ -266,6 +266,25 @@ def test_flags_of_the_runs_are_read_and_checked_before_anything_is_begun(refusal
     assert REFUSED[arguments] in refusals[arguments]
 
 
+INTERRUPTED = """
+import runpy, sys
+from polyrl.experiments.sweep import Sweep
+
+def interrupted(*_, **__):
+    raise KeyboardInterrupt
+
+Sweep.run = interrupted
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0])["main"]()
+"""
+
+
+def test_an_interrupted_search_says_how_it_goes_on(tmp_path):
+    arguments = [str(TUNE), "--search", "n_step=1,3", f"--directory={tmp_path / 'sweep'}"]
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED, *arguments], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "Interrupted. The same command continues the search.\n")
+
+
 @pytest.mark.slow
 def test_without_a_config_the_flags_reach_the_runs(tmp_path, monkeypatch):
     """They were left out, and the runs were those of the defaults."""
