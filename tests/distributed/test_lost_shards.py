@@ -72,8 +72,10 @@ def test_a_run_goes_on_whose_memory_is_gone(tmp_path: Path, monkeypatch: Any) ->
     assert result.global_step == 4 * (result.global_timestep - 100)
 
 
-@pytest.mark.parametrize("kind", [ReplayShard, Actor])
-@pytest.mark.parametrize("with_checkpoint", [False, True])
+@pytest.mark.default_cases(2)
+@pytest.mark.parametrize(
+    ("kind", "with_checkpoint"), [(ReplayShard, True), (Actor, False), (ReplayShard, False), (Actor, True)]
+)
 def test_a_death_that_nobody_sees_is_noticed(kind: type, with_checkpoint: bool, tmp_path: Path, monkeypatch: Any) -> None:
     """What was made again by Ray, while nothing was asked of it, knows nothing: it begins again before it is used."""
     made: list[tuple[Any, tuple[Any, ...]]] = []

@@ -25,12 +25,22 @@ REFUSED = {
     ("--config=cartpol_dqn", "--search", "n_step=1,3"): "--config=cartpol_dqn is neither a preset nor a file",
     ("--search", "n_step=1,3", "--", "Acrobot-v1"): "After -- come flags, as --n_step=3; got Acrobot-v1.",
 }
+INTERRUPTED = ("--search", "n_step=1,3")
+"""A search that is: the last case, as it changes what searches."""
+
 ALL_IN_ONE = """
 import contextlib, io, json, runpy, sys
 
+from polyrl.experiments.sweep import Sweep
+
+def interrupted(*_, **__):
+    raise KeyboardInterrupt
+
 tune = runpy.run_path(sys.argv[1])
 for arguments in json.loads(sys.argv[2]):
-    sys.argv = ["tune.py", *arguments]
+    if arguments[0] == "interrupted":
+        Sweep.run = interrupted
+    sys.argv = ["tune.py", *arguments[1:]]
     tune["FLAGS"].unparse_flags()
     for name in tune["FLAGS"]:
         tune["FLAGS"][name].unparse()
@@ -48,13 +58,14 @@ for arguments in json.loads(sys.argv[2]):
 @pytest.fixture(scope="module")
 def refusals(tmp_path_factory):
     """What the script says to each, and whether it has made the directory; one process, as each imports TensorFlow."""
-    directory = tmp_path_factory.mktemp("tune") / "sweep"
-    cases = [[f"--directory={directory}", *arguments] for arguments in REFUSED]
+    directory = tmp_path_factory.mktemp("tune")
+    kinds = {**dict.fromkeys(REFUSED, "refused"), INTERRUPTED: "interrupted"}
+    cases = [[kind, f"--directory={directory / kind}", *arguments] for arguments, kind in kinds.items()]
     command = [sys.executable, "-c", ALL_IN_ONE, str(TUNE), json.dumps(cases)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
-    assert not directory.exists()
-    return dict(zip(REFUSED, map(json.loads, done.stdout.splitlines()), strict=True))
+    assert [path.name for path in directory.iterdir()] == ["interrupted"]
+    return dict(zip(kinds, map(json.loads, done.stdout.splitlines()), strict=True))
 
 
 @pytest.mark.default_cases(1)
@@ -63,23 +74,8 @@ def test_flags_of_the_runs_are_read_and_checked_before_anything_is_begun(refusal
     assert REFUSED[arguments] in refusals[arguments]
 
 
-INTERRUPTED = """
-import runpy, sys
-from polyrl.experiments.sweep import Sweep
-
-def interrupted(*_, **__):
-    raise KeyboardInterrupt
-
-Sweep.run = interrupted
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0])["main"]()
-"""
-
-
-def test_an_interrupted_search_says_how_it_goes_on(tmp_path):
-    arguments = [str(TUNE), "--search", "n_step=1,3", f"--directory={tmp_path / 'sweep'}"]
-    done = subprocess.run([sys.executable, "-c", INTERRUPTED, *arguments], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (130, "Interrupted. The same command continues the search.\n")
+def test_an_interrupted_search_says_how_it_goes_on(refusals):
+    assert refusals[INTERRUPTED] == "Interrupted. The same command continues the search.\n130"
 
 
 @pytest.mark.slow
