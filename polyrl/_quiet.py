@@ -68,7 +68,7 @@ class _TensorFlowLoader(SourceFileLoader):
             if quiet:
                 stack.enter_context(_environment())
                 stack.enter_context(filtered_stderr())
-            with without_collection(then_once=True):
+            with without_collection(then_old=True):
                 super().exec_module(module)
             if quiet:
                 module.config.list_physical_devices()

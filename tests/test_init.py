@@ -51,7 +51,7 @@ gc.callbacks.append(lambda phase, info: generations.append(info["generation"]) i
 import polyrl, tensorflow
 print(len(generations) < 50, generations.count(2), gc.isenabled())
 """
-    for before, printed in (("", "True 1 True\n"), ("import gc; gc.disable()", "True 0 False\n")):
+    for before, printed in (("", "True 0 True\n"), ("import gc; gc.disable()", "True 0 False\n")):
         done = subprocess.run([sys.executable, "-c", before + code], capture_output=True, text=True, timeout=200)
         assert (done.returncode, done.stdout) == (0, printed), done.stderr
 
@@ -70,6 +70,25 @@ def test_the_collector_waits_in_the_block_alone_and_not_against_the_users_choice
     with pytest.raises(KeyError):
         fail()
     assert [*inside, gc.isenabled()] == [False, False, True]
+
+
+FROZEN = """
+import gc
+from polyrl.engine.collection import without_collection
+gc.freeze() if {frozen} else gc.collect()
+count = gc.get_freeze_count()
+with without_collection(then_old=True):
+    made = [[] for _ in range(1_000)]
+old = {{id(each) for each in gc.get_objects(generation=2)}}
+print(sum(id(each) in old for each in made), gc.get_freeze_count() == count)
+"""
+
+
+@pytest.mark.parametrize(("frozen", "old"), [(False, 1_000), (True, 0)])
+def test_what_is_made_in_the_block_counts_as_old_unless_the_user_has_frozen_something(frozen, old):
+    """In a process of its own, as it moves all of its objects."""
+    done = subprocess.run([sys.executable, "-c", FROZEN.format(frozen=frozen)], capture_output=True, text=True, timeout=200)
+    assert (done.returncode, done.stdout) == (0, f"{old} True\n"), done.stderr
 
 
 @pytest.mark.slow
