@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import namedtuple
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -243,7 +246,7 @@ def in_map(holder):
     return tf.map_fn(lambda x: holder.own.assign_add(x), tf.constant([1.0, 2.0]))
 
 
-PLACES = [in_branch, in_branch_not_taken, in_case, in_plain_loop, in_condition, in_function, in_map]
+PLACES = [in_branch, in_branch_not_taken, in_case, in_plain_loop, in_condition, in_function]
 
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda f: f.__name__)
@@ -254,6 +257,13 @@ def test_an_assignment_whose_value_cannot_be_carried_out_is_refused_by_name(plac
         run([holder], lambda: place(holder))
     assert vars(holder) == before
     assert holder.own.numpy() == 1.0
+
+
+def test_so_is_one_in_a_map():
+    """In a process of its own: a `tf.map_fn` that raises leaves a caching device, with which `tf.recompute_grad` fails."""
+    code = "import test_functional as t; t.test_an_assignment_whose_value_cannot_be_carried_out_is_refused_by_name(t.in_map)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
 
 
 def test_branches_and_nested_functions_may_read():
