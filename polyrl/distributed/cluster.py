@@ -217,7 +217,7 @@ def connected(address: str | None, processes: int) -> Iterator[Cluster]:
                     **quiet,
                 )
         else:
-            with _told_of_waiting(address), handlers_kept():
+            with _explained(address), handlers_kept():
                 ray.init(address=address, **quiet)
     cluster = Cluster(ray)
     try:
@@ -248,8 +248,8 @@ def _check_reachable(address: str) -> None:
 
 
 @contextlib.contextmanager
-def _told_of_waiting(address: str) -> Iterator[None]:
-    """Says so if what is within it takes long: of an old cluster that has died, Ray waits for an answer for minutes.
+def _explained(address: str) -> Iterator[None]:
+    """Says what may be wrong if Ray takes long within it, as of an old cluster that has died, or gives up.
 
     Raises:
         ConnectionError: if Ray gives up; it says what may be missing.

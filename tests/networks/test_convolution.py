@@ -84,7 +84,9 @@ def test_outputs_and_gradients_are_those_of_tf_keras(arguments, channels):
 @pytest.mark.parametrize("kind", ["uint8", "float32", "bool"])
 def test_a_scale_multiplies_the_images(kind, dtype):
     """As if they were multiplied before; also in what XLA compiles, and in the gradients."""
-    images = tf.cast(tf.random.stateless_uniform([2, 5, 4, 3], [1, 2], maxval=250.0), kind)
+    # Without instructions for bfloat16 TensorFlow sums gradients in it, over all places: of many they are some percent off.
+    shape = [4, 8, 7, 3] if dtype == "float32" else [2, 5, 4, 3]
+    images = tf.cast(tf.random.stateless_uniform(shape, [1, 2], maxval=250.0), kind)
     scaled, plain = Conv2D(5, 3, scale=0.02, dtype=dtype), Conv2D(5, 3)
     scaled(images), plain(tf.cast(images, tf.float32))
     plain.set_weights([weight + 0.1 for weight in scaled.get_weights()])
@@ -153,15 +155,20 @@ def test_other_images_than_it_was_built_for_are_convolved(shape):
     np.testing.assert_allclose(call(images), theirs(images), rtol=1e-5, atol=1e-6)
 
 
-def test_in_bfloat16_the_bias_is_that_of_each_filter_also_with_channels_first():
+@pytest.mark.parametrize("convolves", [True, False])
+def test_in_bfloat16_the_bias_is_that_of_each_filter_also_with_channels_first(convolves):
     layer = Conv2D(5, 3, data_format="channels_first", dtype="mixed_bfloat16")
     layer.build([None, 1, 7, 7])
     layer.set_weights([np.zeros([3, 3, 1, 5]), np.arange(5.0)])
     assert not layer.is_small
-    # TensorFlow's convolution with channels first needs a GPU, or a processor for which oneDNN has one.
-    layer.convolution_op = lambda images, kernel: tf.ones([1, 5, 5, 5], tf.bfloat16)
-    outputs = tf.function(lambda x: layer(x))(tf.zeros([1, 1, 7, 7]))
-    np.testing.assert_array_equal(tf.cast(outputs, tf.float32)[0, :, 0, 0], 1.0 + np.arange(5.0))
+    if not convolves:
+        layer.convolution_op = lambda images, kernel: tf.ones([1, 5, 5, 5], tf.bfloat16)
+    try:
+        outputs = tf.function(lambda x: layer(x))(tf.zeros([1, 1, 7, 7]))
+    except tf.errors.UnimplementedError:
+        assert convolves
+        pytest.skip("TensorFlow's convolution with channels first needs a GPU, or a processor for which oneDNN has one.")
+    np.testing.assert_array_equal(tf.cast(outputs, tf.float32)[0, :, 0, 0], np.arange(5.0) + (not convolves))
 
 
 LARGEST = (37, 37, 1)  # 35 x 35 places of 9 numbers are 11,025.

@@ -141,6 +141,7 @@ def test_no_target_network_has_no_period(caplog):
         (Budget(episode=3), 0, 1),
         (Budget(timestep=900), 0, 0),  # Long enough, and ended before.
         (Budget(episode=4), 0, 0),
+        (Budget(), 0, 0),
     ],
 )
 def test_a_target_period_in_environment_steps_longer_than_the_run(caplog, budget, at_first, in_the_end):
