@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tiny_agents import q_model_fn
 
-from polyrl.distributed import RemoteActors
+from polyrl import Agent, RunConfig
+from polyrl.distributed import RemoteActors, RemoteReplay
 from polyrl.distributed.actor import Actor, ActorTask
 from polyrl.distributed.shard import ReplayShard, ShardTask
 from polyrl.distributed.weights import Weights
@@ -23,6 +25,13 @@ from polyrl.models.scope import Scope
 from polyrl.replay import Replay, UniformReplay
 
 STEPS, ENVS = 5, 2
+
+
+def an_agent(model_dir: Path, shards: int = 2, **settings: Any) -> Agent:
+    """It learns on `ChainEnv`, from shards; the settings are those of its `RunConfig`."""
+    memory = RemoteReplay(UniformReplay(4_000, 16), shards=shards)
+    config = RunConfig(progress=False, jit="off", **settings)
+    return Agent(q_model_fn(num_states=4, num_actions=2), memory, model_dir, config)
 
 
 def learner_of(env: Any, model_fn: Any, memory: Replay, seed: int = 1) -> Learner:

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from actor_testing import ENVS, with_loops
-from tiny_agents import q_model_fn
+from actor_testing import ENVS, an_agent, with_loops
 from tiny_envs import ChainEnv
 
-from polyrl import Agent, GymEnvironment, RunConfig, UniformReplay
-from polyrl.distributed import RemoteActors, RemoteReplay
+from polyrl import GymEnvironment
+from polyrl.distributed import RemoteActors
 from polyrl.distributed.actor import Actor
 from polyrl.distributed.cluster import NotBegunError
 from polyrl.distributed.lives import Process
@@ -24,13 +23,6 @@ from polyrl.estimators.hooks import Hook
 
 def two_actors() -> RemoteActors:
     return RemoteActors(GymEnvironment(ChainEnv, num_envs=ENVS), actors=2, steps=10, in_process=True)
-
-
-def an_agent(model_dir: Path, shards: int = 2, **settings: Any) -> Agent:
-    """It learns on `ChainEnv`; the settings are those of its `RunConfig`."""
-    memory = RemoteReplay(UniformReplay(4_000, 16), shards=shards)
-    config = RunConfig(progress=False, jit="off", **settings)
-    return Agent(q_model_fn(num_states=4, num_actions=2), memory, model_dir, config)
 
 
 def test_a_run_goes_on_whose_memory_is_gone(tmp_path: Path, monkeypatch: Any) -> None:

@@ -6,23 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from actor_testing import ENVS
+from actor_testing import ENVS, an_agent
 from ray_testing import train_with_a_stopped_process
-from tiny_agents import q_model_fn
 from tiny_envs import ChainEnv
 
-from polyrl import Agent, GymEnvironment, RunConfig, UniformReplay
-from polyrl.distributed import RemoteActors, RemoteReplay, actor_loop, remote_actors
+from polyrl import GymEnvironment
+from polyrl.distributed import RemoteActors, actor_loop, remote_actors
 from polyrl.distributed.actor import Actor
 from polyrl.distributed.local_cluster import LocalCluster
 from polyrl.estimators.hooks import Hook
 
 ENV = GymEnvironment(ChainEnv, num_envs=ENVS)
-
-
-def an_agent(model_dir: Path) -> Agent:
-    memory = RemoteReplay(UniformReplay(5_000, 16), shards=2)
-    return Agent(q_model_fn(num_states=4, num_actions=2), memory, model_dir, RunConfig(seed=1, progress=False, jit="off"))
 
 
 def test_a_run_goes_on_without_a_shard_that_gives_nothing(tmp_path: Path, monkeypatch: Any) -> None:
@@ -61,7 +55,7 @@ def test_a_run_goes_on_without_a_shard_that_gives_nothing(tmp_path: Path, monkey
     monkeypatch.setattr(Actor, "collect", noted)
     monkeypatch.setattr(remote_actors, "LocalCluster", HoldsBack)
     actors = RemoteActors(ENV, actors=2, steps=10, in_process=True)
-    result = an_agent(tmp_path).train(actors, first_update=100, max_timesteps=1_400, hooks=[Holds()])
+    result = an_agent(tmp_path, seed=1).train(actors, first_update=100, max_timesteps=1_400, hooks=[Holds()])
     assert result.global_step == 1_300
     assert 2 <= phases[1].count(1) <= 10
     assert phases[1].count(0) >= 800 / (10 * ENVS) - 12
@@ -105,7 +99,7 @@ def test_a_run_can_be_saved_and_ended_while_the_only_shard_gives_no_batch(
     monkeypatch.setattr(actor_loop, "SILENT", 0.5)
     monkeypatch.setattr(actor_loop, "LONGEST", 0.1)
     actors = RemoteActors(ENV, actors=2, steps=10, in_process=True)
-    result = an_agent(tmp_path).train(actors, first_update=100, max_timesteps=400, hooks=[Looks()])
+    result = an_agent(tmp_path, seed=1).train(actors, first_update=100, max_timesteps=400, hooks=[Looks()])
     assert "wait, as no shard has given a batch for 0.5 seconds." in caplog.text
     told = [record.message for record in caplog.records if "no shard has given a batch" in record.message]
     assert len(told) == len(set(told))
@@ -120,4 +114,4 @@ def test_a_run_can_be_saved_and_ended_while_the_only_shard_gives_no_batch(
 @pytest.mark.slow
 def test_a_shard_that_is_stopped_delays_nobody(tmp_path: Path) -> None:
     """It gets no time of a core for as long as 3,000 steps take, and goes on afterwards."""
-    train_with_a_stopped_process("ReplayShard", an_agent(tmp_path), ENV)
+    train_with_a_stopped_process("ReplayShard", an_agent(tmp_path, seed=1), ENV)
