@@ -12,6 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from polyrl.engine.apart import apart
 from polyrl.engine.carried import CarriedState
 from polyrl.engine.direct_call import direct_call
 from polyrl.engine.functional import NotFunctionalError
@@ -123,7 +124,7 @@ class Compiler:
             if self._calls.get(name) is not first:  # Somebody has kept it.
                 return self.call(name, lambda: (function, specs))(*inputs)
             try:
-                outputs = compiled(*inputs)  # XLA compiles at the first call, before it changes anything.
+                outputs = apart(compiled, *inputs)  # XLA compiles at the first call, before it changes anything.
             except XLA_ERRORS as error:
                 self._leave_xla(error)
                 return self._once_with_copies(name, function, specs)(*inputs)

@@ -14,6 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from polyrl.engine.apart import apart
 from polyrl.engine.tracing import traced
 
 logger = logging.getLogger("polyrl")
@@ -85,6 +86,8 @@ class XlaCall:
         self._function, self._xla = function, xla
         self._specs: tuple[Any, ...] | None = None
         self._traced: Any = None
+        self._calls: Any = None
+        self._compiled = False
         self._new()
 
     def trace(self, *specs: Any) -> None:
@@ -104,13 +107,18 @@ class XlaCall:
         tensors = tf.nest.map_structure(tf.convert_to_tensor, arguments)
         if self._jit and not self._xla.jit:
             return self._without_xla(tensors)
+        call = self._calls if self._traced is None else self._traced
         try:
-            return (self._calls if self._traced is None else self._traced)(*tensors)
+            if self._compiled or not self._jit or tf.inside_function():
+                return call(*tensors)
+            outputs = apart(call, *tensors)
         except XLA_ERRORS as error:
             if not self._jit:
                 raise
             self._xla.leave(error)
             return self._without_xla(tensors)
+        self._compiled = True
+        return outputs
 
     def _without_xla(self, tensors: Any) -> Any:
         self._new()
@@ -119,5 +127,5 @@ class XlaCall:
         return self(*tensors)
 
     def _new(self) -> None:
-        self._jit, self._traced = self._xla.jit, None
+        self._jit, self._traced, self._compiled = self._xla.jit, None, False
         self._calls = traced(self._function, jit_compile=self._jit)

@@ -80,6 +80,10 @@ def _jax_steps(setting: str) -> Worker:
     return Worker("JAX, step by step", PEERS, "peers/jax_steps_worker.py", (setting,))
 
 
+def _by_hand(setting: str) -> Peer:
+    return Peer(Worker("TensorFlow by hand", POLYRL, "by_hand_worker.py", (setting,)))
+
+
 def _training(setting: str, *peers: Peer) -> Row:
     return Row(setting, _polyrl(setting), peers)
 
@@ -98,16 +102,31 @@ def _summaries(name: str, setting: str) -> Row:
 
 
 ROWS = (
-    _training("cartpole_dqn", Peer(_sb3(), 5.5), Peer(_tf_agents("cartpole_dqn"), 10)),
-    _training("cartpole_dqn_8envs", Peer(_sbx("cartpole_dqn_8envs"), 3), Peer(_sb3("cartpole_dqn_8envs"))),
-    _training("cartpole_c51", Peer(_tf_agents("cartpole_c51"), 8)),
+    _training("cartpole_dqn", Peer(_sb3(), 5.5), Peer(_tf_agents("cartpole_dqn"), 10), _by_hand("cartpole_dqn")),
+    _training(
+        "cartpole_dqn_8envs",
+        Peer(_sbx("cartpole_dqn_8envs"), 3),
+        Peer(_sb3("cartpole_dqn_8envs")),
+        _by_hand("cartpole_dqn_8envs"),
+    ),
+    _training("cartpole_c51", Peer(_tf_agents("cartpole_c51"), 8), _by_hand("cartpole_c51")),
     # Networks of CleanRL's sizes, beside a script in its way.
-    _training("cartpole_dqn_120x84", Peer(_jax_steps("cartpole_dqn_120x84"), 2)),
-    _training("cartpole_c51_120x84", Peer(_jax_steps("cartpole_c51_120x84"), 2)),
+    _training("cartpole_dqn_120x84", Peer(_jax_steps("cartpole_dqn_120x84"), 2), _by_hand("cartpole_dqn_120x84")),
+    _training("cartpole_c51_120x84", Peer(_jax_steps("cartpole_c51_120x84"), 2), _by_hand("cartpole_c51_120x84")),
     # With environments in the graph: beside a script whose whole loop is compiled, and the ordinary way of training.
-    _training("cartpole_compiled", Peer(_jax("cartpole_compiled"), 1.3), Peer(_sb3(), 23)),
-    _training("cartpole_compiled_120x84", Peer(_jax("cartpole_compiled_120x84"), 1.3), Peer(_sb3(), 15)),
-    _training("cartpole_compiled_128envs", Peer(_jax("cartpole_compiled_128envs"), 1.3), Peer(_sb3(), 230)),
+    _training("cartpole_compiled", Peer(_jax("cartpole_compiled"), 1.3), _by_hand("cartpole_compiled"), Peer(_sb3(), 23)),
+    _training(
+        "cartpole_compiled_120x84",
+        Peer(_jax("cartpole_compiled_120x84"), 1.3),
+        _by_hand("cartpole_compiled_120x84"),
+        Peer(_sb3(), 15),
+    ),
+    _training(
+        "cartpole_compiled_128envs",
+        Peer(_jax("cartpole_compiled_128envs"), 1.3),
+        _by_hand("cartpole_compiled_128envs"),
+        Peer(_sb3(), 230),
+    ),
     # An end costs no more than half a step where it is two thirds as fast.
     Row("episode_ends", _polyrl("one_step_episodes"), (Peer(_polyrl("endless", title="without ends"), 0.667),)),
     _training("minatar", Peer(_sb3("minatar"), 5)),
