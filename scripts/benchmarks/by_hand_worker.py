@@ -20,6 +20,7 @@ if __name__ == "__main__":
 
 import gymnasium
 import numpy as np
+from polyrl.engine.apart import apart
 from polyrl.engine.direct_call import direct_call
 from polyrl.envs.compiled.cart_pole import CartPole, CartPoleState
 from settings import Setting
@@ -213,6 +214,8 @@ def in_python(by_hand: ByHand, setting: Setting, stopwatch: Stopwatch) -> None:
     for row, env in zip(inputs, envs, strict=True):
         row[-STATES:] = env.reset()[0]
     actions = [0] * setting.num_envs
+    for call in (collects, learns):  # In another thread, as polyrl does it.
+        apart(call, tf.constant(inputs))
     for steps in itertools.count(setting.num_envs, setting.num_envs):
         for row, env, action in zip(inputs, envs, actions, strict=True):
             row[:STATES] = row[-STATES:]
