@@ -12,7 +12,6 @@ from tiny_agents import assert_equal, counters, make_agent, q_model_fn, rows, we
 from tiny_envs import BanditEnv, ChainEnv
 
 from polyrl.estimators.hooks import Hook
-from polyrl.estimators.loops import overlap
 
 BATCH = 4
 
@@ -127,7 +126,7 @@ class Timed(BanditEnv):
 def test_who_overlaps_quick_steps_is_told_once_that_it_does_not_pay(monkeypatch, caplog, seconds, steps, told):
     monkeypatch.setattr(Timed, "seconds", seconds)
     if seconds == 0.0:  # On a busy machine half of the steps may take longer than half a millisecond.
-        monkeypatch.setattr(overlap, "QUICK", 0.1)
+        monkeypatch.setattr("polyrl.estimators.loops.overlap.QUICK", 0.1)
     with caplog.at_level("WARNING", "polyrl"):
         make_agent(q_model_fn(num_states=3), overlap=True).train(Timed(), first_update=steps, timesteps=steps + 5 * told)
     assert caplog.text.count("less than it costs to learn beside it; the run is faster with overlap=False.") == told
